@@ -1,0 +1,43 @@
+# Thin: each target sets up what it needs in .venv (uv if it is there, else venv and pip).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint setup clean
+
+demo: $(VENV)/.ready
+	$(BIN)/synapse demo
+
+test: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -q -n auto
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+setup: $(VENV)/.ready-dev
+
+# Each command is tried with uv first; without uv the standard library's venv and pip do the same.
+$(VENV)/.ready: pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing $(VENV) && uv pip install --quiet --python $(BIN)/python -e . ; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e . ; \
+	fi
+	@touch $@
+
+# fracast ships genuine weights for the tests; its code (and so its dependencies) is never run.
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@set -e; deps="$$($(PYTHON) .ci/dev_requirements.py)"; \
+	if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(BIN)/python $$deps; \
+	  uv pip install --quiet --python $(BIN)/python --no-deps fracast==0.1.0; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check $$deps; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps fracast==0.1.0; \
+	fi
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

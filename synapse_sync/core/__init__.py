@@ -1,0 +1,1 @@
+"""Values in, values out: no network, no files, no clock."""

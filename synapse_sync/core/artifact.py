@@ -1,0 +1,102 @@
+"""Artifacts: the files a model consists of, and the words about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+#: Kinds of weights that every layout is asked about. The set is open: an unknown type is a valid string that
+#: a layout may refuse.
+MODEL_TYPES = (
+    "audio_encoder", "checkpoint", "clip_vision", "config", "controlnet", "detection", "diffusers",
+    "diffusion_model", "embedding", "face_restore", "hypernetwork", "ip_adapter", "latent_upscaler", "lora",
+    "model_patch", "motion_module", "other", "sam", "style_model", "text_encoder", "upscaler", "vae",
+    "vae_approx", "wildcards", "workflow",
+)  # fmt: skip
+
+#: Formats that are code as much as data: loading one may run it.
+PICKLE_FORMATS = frozenset({"pickle"})
+
+_FORMATS = {
+    "safetensors": "safetensors", "sft": "safetensors", "gguf": "gguf", "onnx": "onnx",
+    "ckpt": "pickle", "pt": "pickle", "pth": "pickle", "pt2": "pickle", "bin": "pickle", "pkl": "pickle",
+    "zip": "archive", "json": "config", "yaml": "config", "yml": "config", "txt": "text", "md": "text",
+}  # fmt: skip
+
+
+def format_of(filename: str) -> str:
+    """The format that a file name promises: safetensors, gguf, onnx, pickle, archive, config, text or other."""
+    return _FORMATS.get(filename.rpartition(".")[2].casefold(), "other")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file to have: which bytes, and where they can be got.
+
+    `filename` is a `SafePath` text (repositories keep their folders); `size` is in bytes; `sha256` and `blake3`
+    are lower-case hexadecimal; `url` and `mirrors` are reference texts that a source can `locate`, never signed
+    and without a token; `scan` is the site's word: "success", "pending", "danger", "error" or None.
+    """
+
+    filename: str
+    size: int
+    sha256: str
+    url: str
+    blake3: str | None = None
+    format: str = "other"
+    precision: str | None = None
+    role: str = "model"
+    mirrors: tuple[str, ...] = ()
+    scan: str | None = None
+    trust: str | None = None  # "first-use": nobody promised this digest before we saw the bytes
+    extra: tuple[tuple[str, object], ...] = ()  # keys of a newer minor version, kept as they are
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A file that a source offers, before one is chosen; what the site does not say is None.
+
+    `file_id` is the site's own id; `kind` the site's file type in lower case ("model", "pruned model", "vae",
+    "training data", "config"); `size_class` is "full", "pruned" or None; `quant` e.g. "q8_0".
+    """
+
+    filename: str
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+    blake3: str | None = None
+    git_sha1: str | None = None
+    format: str = "other"
+    precision: str | None = None
+    size_class: str | None = None
+    quant: str | None = None
+    kind: str = "model"
+    role: str = "model"
+    primary: bool = False
+    file_id: str | None = None
+    scan: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """A picture or film that shows what a model does; `type` is the site's word, not the file ending."""
+
+    url: str
+    type: str = "image"
+    nsfw: int = 0
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """Words about a model version, as the lockfile keeps them; every field may be unknown."""
+
+    title: str | None = None
+    version_name: str | None = None
+    type: str | None = None
+    base_model: str | None = None
+    published: str | None = None
+    trained_words: tuple[str, ...] = ()
+    license: tuple[tuple[str, object], ...] = ()
+    nsfw: int | None = None
+    previews: tuple[Preview, ...] = field(default=())

@@ -1,0 +1,173 @@
+"""Every error a user can meet; each knows its exit code and may carry a hint.
+
+    SynapseError
+    ├── InputError                 2   the manifest, a setting or an argument is wrong
+    │   ├── InvalidReference           a coordinate that cannot be read
+    │   ├── InvalidManifest            synapse.toml: file, key path, line
+    │   ├── InvalidLockfile            synapse.lock: unreadable, newer, edited
+    │   ├── UnsafeName                 a name that must not become a path
+    │   ├── NameClash                  two models for one path
+    │   ├── AmbiguousFile              a version with several files that fit
+    │   └── RefusedFormat              a format or scan result that policy refuses
+    ├── AccessDenied               3   token missing or refused, gated, early access
+    ├── NotFound                   4   the site does not have it (any more)
+    ├── NetworkError               5   unreachable, too slow, or an answer that makes no sense
+    │   ├── StatusError                an HTTP status that the site's module turns into a sentence
+    │   └── Offline                    the network is needed but `--offline` forbids it
+    ├── IntegrityError             6   the bytes are not the ones that were promised
+    │   └── WrongContent               a web page or an error document instead of a model
+    ├── Conflict                   7   a file that we did not place is in the way
+    ├── OutOfDate                  8   the lockfile does not answer the manifest
+    ├── StorageError               9   full, read-only, no permission
+    └── Several                    *   some of the above at once
+
+Errors carry plain data only, so that no floor has to import another for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SynapseError(Exception):
+    """An error with a sentence for the user, an exit code and perhaps a next step."""
+
+    exit_code = 70
+
+    def __init__(self, message: str, *, hint: str | None = None, subject: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        #: The model or file it is about, when that is known to the raiser or added on the way up.
+        self.subject = subject
+
+    def about(self, subject: str) -> SynapseError:
+        """Remember whom this is about, unless a deeper floor already said so; returns itself."""
+        if self.subject is None:
+            self.subject = subject
+        return self
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InputError(SynapseError):
+    """What the user wrote cannot be used."""
+
+    exit_code = 2
+
+
+class InvalidReference(InputError):
+    """A reference that cannot be read."""
+
+
+class InvalidManifest(InputError):
+    """`synapse.toml` is malformed; the message names file, key path and line where known."""
+
+
+class InvalidLockfile(InputError):
+    """`synapse.lock` is malformed, made by a newer synapse, or edited by hand."""
+
+
+class UnsafeName(InputError):
+    """A name that must not become part of a path."""
+
+
+class NameClash(InputError):
+    """Two things want one path."""
+
+
+class AmbiguousFile(InputError):
+    """Several files of one version fit what was asked."""
+
+
+class RefusedFormat(InputError):
+    """A file format, or a scan result, that policy refuses."""
+
+
+class AccessDenied(SynapseError):
+    """The site knows it but does not give it to us (yet)."""
+
+    exit_code = 3
+
+
+class NotFound(SynapseError):
+    """The site does not have it (any more)."""
+
+    exit_code = 4
+
+
+class NetworkError(SynapseError):
+    """The network or the server failed us."""
+
+    exit_code = 5
+
+
+class StatusError(NetworkError):
+    """A server answered with an error status; `body` is a short, cleaned excerpt of the answer."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        url: str,
+        body: str = "",
+        retry_after: float | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.url = url
+        self.body = body
+        self.retry_after = retry_after
+
+
+class Offline(NetworkError):
+    """Something needs the network, and the user said not to use it."""
+
+
+class IntegrityError(SynapseError):
+    """The bytes are not the ones that were promised."""
+
+    exit_code = 6
+
+
+class WrongContent(IntegrityError):
+    """A web page, an error document or an encoded body came instead of the file."""
+
+
+class Conflict(SynapseError):
+    """A file that we did not place, or that was changed since, is in the way."""
+
+    exit_code = 7
+
+
+class OutOfDate(SynapseError):
+    """The lockfile does not answer the manifest, or the tree does not match the lockfile."""
+
+    exit_code = 8
+
+
+class StorageError(SynapseError):
+    """The local disk refuses: full, read-only, no permission."""
+
+    exit_code = 9
+
+
+class Several(SynapseError):
+    """Independent failures, gathered so that they are shown together."""
+
+    def __init__(self, errors: Sequence[SynapseError]) -> None:
+        super().__init__("\n".join(error.message for error in errors))
+        self.errors = tuple(errors)
+        codes = {error.exit_code for error in errors}
+        self.exit_code = codes.pop() if len(codes) == 1 else 1
+
+
+def raise_all(errors: Sequence[SynapseError]) -> None:
+    """Raise nothing, the one error, or all of them as `Several`."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise Several(errors)

@@ -1,0 +1,1 @@
+"""Content-addressed blobs, links into trees, receipts and locks between processes."""
