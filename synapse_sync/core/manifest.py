@@ -1,0 +1,518 @@
+"""The manifest: what a project wants, as typed values. Reading it tells every mistake at once, with its line."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.names import SafePath, clash_key
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
+
+POLICIES = ("pinned", "same-base", "latest")
+LINK_MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
+_CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+
+
+# -- what the file may say: the one description of its shape, also for the JSON Schema --------------
+
+
+class _Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A table of the manifest; keys are written with hyphens."""
+
+
+class FileTable(_Table):
+    """Which file of a version is meant."""
+
+    format: str | None = None
+    precision: str | None = None
+    size: str | None = None
+    quant: str | None = None
+    name: str | None = None
+    type: str | None = None
+    id: int | str | None = None
+
+
+class WorkspaceTable(_Table):
+    """Defaults for all models."""
+
+    name: str | None = None
+    previews: bool | int = True
+    prefer: FileTable = msgspec.field(default_factory=FileTable)
+    allow_pickle: bool = False
+    exclude_newer: str | None = None
+    sidecars: bool | list[str] = False
+    allow_dangerous: list[str] = []
+
+
+class TargetTable(_Table):
+    """A directory tree to keep in step."""
+
+    layout: str = "comfyui"
+    root: str = "."
+    groups: list[str] | None = None
+    link_mode: Literal["auto", "clone", "hardlink", "symlink", "copy", "move"] = "auto"
+
+
+class ModelTable(_Table):
+    """One model, in the long form."""
+
+    source: str
+    versions: list[int] = []
+    type: str | None = None
+    file: FileTable = msgspec.field(default_factory=FileTable)
+    prefer: FileTable = msgspec.field(default_factory=FileTable)
+    include: str | list[str] = []
+    exclude: str | list[str] = []
+    groups: list[str] = []
+    targets: list[str] | None = None
+    policy: Literal["pinned", "same-base", "latest"] = "same-base"
+    ignore: list[int] = []
+    subfolder: str | None = None
+    filename: str | None = None
+    previews: bool | int | None = None
+    cover: str | None = None
+    mirrors: list[str] = []
+    sha256: str | None = None
+    allow_pickle: bool | None = None
+    exclude_newer: str | None = None
+
+
+class ManifestTable(_Table):
+    """`synapse.toml`."""
+
+    workspace: WorkspaceTable = msgspec.field(default_factory=WorkspaceTable)
+    targets: dict[str, TargetTable] = {}
+    models: dict[str, str | ModelTable] = {}
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of `synapse.toml`, for editors; shipped as `synapse.schema.json`."""
+    schema = msgspec.json.schema(ManifestTable)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "synapse.toml", **schema}
+
+
+# -- what it means ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileWish:
+    """Which file is wanted or preferred; None says nothing. `name` is a glob pattern, `id` the site's own id."""
+
+    format: str | None = None
+    precision: str | None = None
+    size: str | None = None
+    quant: str | None = None
+    name: str | None = None
+    type: str | None = None
+    id: str | None = None
+
+    def over(self, other: FileWish) -> FileWish:
+        """This wish, filled up from another one key by key."""
+        own = dict(_said(self))
+        return dataclasses.replace(other, **own)
+
+
+def _said(wish: FileWish) -> Iterable[tuple[str, str]]:
+    return ((name, value) for name in FileWish.__dataclass_fields__ if (value := getattr(wish, name)) is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Defaults and policy for all models; `exclude_newer` is an ISO 8601 instant in UTC."""
+
+    name: str | None = None
+    previews: bool | int = True
+    prefer: FileWish = FileWish()
+    allow_pickle: bool = False
+    exclude_newer: str | None = None
+    sidecars: tuple[str, ...] = ()
+    allow_dangerous: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A directory tree to keep in step; `groups` of None takes every model."""
+
+    name: str
+    layout: str = "comfyui"
+    root: str = "."
+    groups: tuple[str, ...] | None = None
+    link_mode: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One line of the manifest: a model that is wanted, and how."""
+
+    name: str
+    reference: Reference
+    versions: tuple[int, ...] = ()
+    type: str | None = None
+    wish: FileWish = FileWish()
+    prefer: FileWish = FileWish()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    targets: tuple[str, ...] | None = None
+    policy: str = "same-base"
+    ignore: tuple[int, ...] = ()
+    subfolder: SafePath | None = None
+    filename: SafePath | None = None
+    previews: bool | int = True
+    cover: str | None = None
+    mirrors: tuple[Reference, ...] = ()
+    sha256: str | None = None
+    allow_pickle: bool = False
+    exclude_newer: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What was asked, in one canonical line: the lockfile is fresh for this entry while the line is the same.
+
+        Only what matters for locking is in it; where and how files are placed can change without a new lock.
+        """
+        words = [str(self.reference)]
+        words += [f"file.{key}={value}" for key, value in _said(self.wish)]
+        words += [f"prefer.{key}={value}" for key, value in _said(self.prefer)]
+        words += [f"include={','.join(self.include)}"] if self.include else []
+        words += [f"exclude={','.join(self.exclude)}"] if self.exclude else []
+        words += [f"type={self.type}"] if self.type else []
+        words += [f"mirror={mirror}" for mirror in self.mirrors]
+        words += [f"sha256={self.sha256}"] if self.sha256 else []
+        words += ["allow-pickle"] if self.allow_pickle else []
+        words += [f"exclude-newer={self.exclude_newer}"] if self.exclude_newer else []
+        return "; ".join(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A whole `synapse.toml`."""
+
+    workspace: Workspace = Workspace()
+    targets: tuple[Target, ...] = (Target(name="default"),)
+    models: tuple[Requirement, ...] = ()
+
+    def entries(self) -> tuple[Requirement, ...]:
+        """The requirements, one for each version where several are asked for: `NAME@VERSION`."""
+        found: list[Requirement] = []
+        for model in self.models:
+            if not model.versions:
+                found.append(model)
+            for version in model.versions:
+                reference = dataclasses.replace(model.reference, revision=str(version))
+                name = f"{model.name}@{version}"
+                found.append(dataclasses.replace(model, name=name, reference=reference, versions=()))
+        return tuple(found)
+
+
+def parse_manifest(text: str, filename: str = "synapse.toml") -> Manifest:
+    """Read a manifest; raises `InvalidManifest`, or `Several` of them, that name file, line and key."""
+    if (conflict := _CONFLICT.search(text)) is not None:
+        line = text.count("\n", 0, conflict.start()) + 1
+        raise InvalidManifest(f"{filename}:{line}: merge conflict markers", hint="resolve the merge first")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        where = f"{filename}:{match[1]}:{match[2]}" if match else filename
+        what = re.sub(r" \(at .*\)$", "", str(error))
+        raise InvalidManifest(f"{where}: not valid TOML: {what}", hint=_toml_hint(what)) from error
+    except RecursionError as error:
+        raise InvalidManifest(f"{filename}: nested too deeply") from error
+    return _Reader(text, filename).manifest(data)
+
+
+def _toml_hint(what: str) -> str | None:
+    if "overwrite" in what.lower() or "twice" in what.lower() or "declare" in what.lower():
+        return "a name stands there twice; give one of the two another name"
+    return "strings need quotes, and every line is `key = value` or `[table]`"
+
+
+class _Reader:
+    """Reads one manifest, gathering every mistake."""
+
+    def __init__(self, text: str, filename: str) -> None:
+        self._lines = text.splitlines()
+        self._filename = filename
+        self._errors: list[SynapseError] = []
+
+    def manifest(self, data: dict[str, Any]) -> Manifest:
+        """The values; raises all mistakes together."""
+        self._known_keys((), data, ManifestTable)
+        workspace = self._workspace(self._as_table((), data, "workspace"))
+        targets = self._targets(self._as_table((), data, "targets"))
+        models = self._models(self._as_table((), data, "models"), workspace, targets)
+        raise_all(self._errors)
+        return Manifest(workspace=workspace, targets=targets, models=models)
+
+    # -- errors ------------------------------------------------------------------------------------
+
+    def _bad(self, path: tuple[str, ...], what: str, hint: str | None = None) -> None:
+        line = self._line(path)
+        where = f"{self._filename}:{line}" if line else self._filename
+        self._errors.append(InvalidManifest(f"{where}: {'.'.join(path)}: {what}", hint=hint))
+
+    def _line(self, path: tuple[str, ...]) -> int | None:
+        """The line a key stands on: its table's header is looked for, then the key below it."""
+        found: int | None = None
+        start = 0
+        for depth in range(1, len(path) + 1):
+            header = re.compile(r"\s*\[\s*" + r"\s*\.\s*".join(_either(part) for part in path[:depth]) + r"\s*\]")
+            key = re.compile(r"\s*(?:.*[{,]\s*)?" + _either(path[depth - 1]) + r"\s*[=.]")
+            for number in range(start, len(self._lines)):
+                line = self._lines[number]
+                if (
+                    number > start
+                    and found is not None
+                    and line.lstrip().startswith("[")
+                    and not header.match(line)
+                ):
+                    break
+                if header.match(line) or (depth > 1 and key.match(line)) or (depth == 1 and key.match(line)):
+                    found, start = number + 1, number
+                    break
+            else:
+                continue
+        return found
+
+    def _known_keys(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[_Table]) -> bool:
+        """Complain about unknown keys, with the nearest known one; True if there are none."""
+        known = [field.encode_name for field in msgspec.structs.fields(shape)]
+        unknown = [key for key in table if key not in known]
+        for key in unknown:
+            near = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+            self._bad((*path, key), "unknown key", hint)
+        return not unknown
+
+    def _as_table(self, path: tuple[str, ...], data: Mapping[str, Any], key: str) -> dict[str, Any]:
+        value = data.get(key, {})
+        if isinstance(value, dict):
+            return value
+        self._bad((*path, key), f"expected a table, got {_kind(value)}", f"write `[{'.'.join((*path, key))}]`")
+        return {}
+
+    def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Any]) -> Any:
+        """A table as its shape, or None after complaining."""
+        fine = self._known_keys(path, table, shape)
+        for name in ("file", "prefer"):
+            if isinstance(table.get(name), dict) and name in shape.__struct_fields__:
+                fine = self._known_keys((*path, name), table[name], FileTable) and fine
+        if not fine:
+            return None
+        try:
+            # TOML has dates of its own; both spellings mean the same.
+            plain = {key: v.isoformat() if isinstance(v, datetime.date) else v for key, v in table.items()}
+            return msgspec.convert(plain, shape)
+        except msgspec.ValidationError as error:
+            what, _, where = str(error).partition(" - at `$")
+            keys = tuple(re.findall(r"[^.\[\]`]+", re.sub(r"\[\d*\]", "", where)))
+            self._bad((*path, *keys), what.replace("Object", "The entry"))
+            return None
+
+    # -- tables ------------------------------------------------------------------------------------
+
+    def _workspace(self, table: dict[str, Any]) -> Workspace:
+        path = ("workspace",)
+        raw: WorkspaceTable | None = self._convert(path, table, WorkspaceTable)
+        if raw is None:
+            return Workspace()
+        sidecars = (("all",) if raw.sidecars else ()) if isinstance(raw.sidecars, bool) else tuple(raw.sidecars)
+        digests = [digest.lower() for digest in raw.allow_dangerous]
+        for digest in digests:
+            if not is_sha256(digest):
+                self._bad((*path, "allow-dangerous"), "expected SHA-256 digests of 64 hexadecimal digits")
+        return Workspace(
+            name=raw.name,
+            previews=self._previews(path, raw.previews),
+            prefer=_wish(raw.prefer),
+            allow_pickle=raw.allow_pickle,
+            exclude_newer=self._instant(path, raw.exclude_newer),
+            sidecars=sidecars,
+            allow_dangerous=frozenset(digests),
+        )
+
+    def _targets(self, tables: dict[str, Any]) -> tuple[Target, ...]:
+        found: list[Target] = []
+        for name, table in tables.items():
+            path = ("targets", name)
+            self._name(path, name)
+            if not isinstance(table, dict):
+                self._bad(
+                    path, f"expected a table, got {_kind(table)}", f'write `[targets.{name}]`, then `layout = "…"`'
+                )
+                continue
+            raw: TargetTable | None = self._convert(path, table, TargetTable)
+            if raw is None:
+                found.append(Target(name=name))
+                continue
+            if not raw.root or not raw.root.isprintable():
+                self._bad((*path, "root"), "expected a directory")
+            groups = None if raw.groups is None else tuple(raw.groups)
+            found.append(
+                Target(name=name, layout=raw.layout, root=raw.root, groups=groups, link_mode=raw.link_mode)
+            )
+        return tuple(found) or (Target(name="default"),)
+
+    def _models(
+        self, tables: dict[str, Any], workspace: Workspace, targets: tuple[Target, ...]
+    ) -> tuple[Requirement, ...]:
+        found: list[Requirement] = []
+        seen: dict[str, str] = {}
+        for name, value in tables.items():
+            path = ("models", name)
+            self._name(path, name)
+            if (other := seen.setdefault(clash_key(name), name)) != name:
+                self._bad(path, f"the same name as `{other}`, but for case", "give one of them another name")
+            if isinstance(value, str):
+                value = {"source": value}
+            if not isinstance(value, dict):
+                self._bad(path, f"expected a reference or a table, got {_kind(value)}", 'like `"civitai:4384"`')
+                continue
+            raw: ModelTable | None = self._convert(path, value, ModelTable)
+            if raw is not None and (model := self._model(path, name, raw, workspace, targets)) is not None:
+                found.append(model)
+        return tuple(found)
+
+    def _model(
+        self, path: tuple[str, ...], name: str, raw: ModelTable, workspace: Workspace, targets: tuple[Target, ...]
+    ) -> Requirement | None:
+        reference = self._reference((*path, "source"), raw.source)
+        mirrors = [self._reference((*path, "mirrors"), text) for text in raw.mirrors]
+        self._versions(path, raw, reference)
+        known = [target.name for target in targets]
+        for target in raw.targets or ():
+            if target not in known:
+                near = difflib.get_close_matches(target, known, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"targets of this manifest: {', '.join(known)}"
+                self._bad((*path, "targets"), f"no target `{target}`", hint)
+        sha256 = raw.sha256.lower().removeprefix("sha256:") if raw.sha256 is not None else None
+        if sha256 is not None and not is_sha256(sha256):
+            self._bad((*path, "sha256"), "expected 64 hexadecimal digits")
+        if reference is None:
+            return None
+        return Requirement(
+            name=name,
+            reference=reference,
+            versions=tuple(dict.fromkeys(raw.versions)),
+            type=raw.type,
+            wish=_wish(raw.file),
+            prefer=_wish(raw.prefer).over(workspace.prefer),
+            include=_patterns(raw.include),
+            exclude=_patterns(raw.exclude),
+            groups=tuple(raw.groups),
+            targets=None if raw.targets is None else tuple(raw.targets),
+            policy=raw.policy,
+            ignore=tuple(raw.ignore),
+            subfolder=self._safe((*path, "subfolder"), raw.subfolder, single=False),
+            filename=self._safe((*path, "filename"), raw.filename, single=True),
+            previews=self._previews(path, workspace.previews if raw.previews is None else raw.previews),
+            cover=raw.cover,
+            mirrors=tuple(mirror for mirror in mirrors if mirror is not None),
+            sha256=sha256,
+            allow_pickle=workspace.allow_pickle if raw.allow_pickle is None else raw.allow_pickle,
+            exclude_newer=self._instant(path, raw.exclude_newer) or workspace.exclude_newer,
+        )
+
+    def _versions(self, path: tuple[str, ...], raw: ModelTable, reference: Reference | None) -> None:
+        if not raw.versions or reference is None:
+            return
+        if reference.source != "civitai" or not reference.id:
+            self._bad((*path, "versions"), "only a Civitai model has versions to list", "drop `versions`")
+        elif reference.revision is not None:
+            self._bad(
+                (*path, "versions"), f"`source` names the version {reference.revision} already", "drop one of them"
+            )
+        if any(version <= 0 for version in raw.versions):
+            self._bad((*path, "versions"), "expected version ids, numbers above zero")
+
+    # -- values ------------------------------------------------------------------------------------
+
+    def _name(self, path: tuple[str, ...], name: str) -> None:
+        if "@" in name or "/" in name or any(char.isspace() for char in name):
+            self._bad(path, "a name must not contain `@`, `/` or spaces")
+            return
+        self._safe(path, name, single=True)
+
+    def _safe(self, path: tuple[str, ...], text: str | None, *, single: bool) -> SafePath | None:
+        if text is None:
+            return None
+        try:
+            safe = SafePath(text.strip("/") if not single else text)
+        except UnsafeName as error:
+            self._bad(path, error.message)
+            return None
+        if single and len(safe.parts) > 1:
+            self._bad(path, "expected a name without directories", "directories go into `subfolder`")
+        return safe
+
+    def _reference(self, path: tuple[str, ...], text: str) -> Reference | None:
+        try:
+            return Reference.parse(text)
+        except InvalidReference as error:
+            self._bad(path, error.message, error.hint)
+            return None
+
+    def _previews(self, path: tuple[str, ...], value: bool | int) -> bool | int:
+        if not isinstance(value, bool) and not 0 <= value <= 100:
+            self._bad((*path, "previews"), "expected true, false or a number from 0 to 100")
+            return True
+        return value
+
+    def _instant(self, path: tuple[str, ...], value: str | None) -> str | None:
+        """A day (with all its hours) or an instant, as an instant in UTC."""
+        if value is None:
+            return None
+        try:
+            moment = datetime.datetime.fromisoformat(value)
+        except ValueError:
+            self._bad((*path, "exclude-newer"), f"`{value}` is not a date like 2026-01-31")
+            return None
+        if len(value) <= 10:
+            moment += datetime.timedelta(days=1)
+        moment = moment.replace(tzinfo=datetime.UTC) if moment.tzinfo is None else moment.astimezone(datetime.UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _either(part: str) -> str:
+    """A key as it may be written: bare or in quotes."""
+    return rf"[\"']?{re.escape(part)}[\"']?"
+
+
+def _kind(value: object) -> str:
+    """What TOML calls the type of a value."""
+    names = {
+        bool: "a boolean",
+        str: "a string",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a table",
+    }
+    return names.get(type(value), "a date")
+
+
+def _patterns(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _wish(raw: FileTable) -> FileWish:
+    return FileWish(
+        format=raw.format,
+        precision=raw.precision,
+        size=raw.size,
+        quant=raw.quant,
+        name=raw.name,
+        type=raw.type,
+        id=None if raw.id is None else str(raw.id),
+    )

@@ -1,0 +1,227 @@
+"""The plan: wanted and observed compared. A pure function, shown by `status`, `--dry-run`, `--json` and `sync`."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.names import SafePath
+
+Key = tuple[str, str]  # (target name, path text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """One wanted path: this artifact, there."""
+
+    target: str
+    path: SafePath
+    model: str
+    artifact: Artifact
+    link_mode: str = "auto"
+
+    @property
+    def key(self) -> Key:
+        """What identifies the path among all targets."""
+        return (self.target, self.path.text)
+
+
+class State(StrEnum):
+    """What was found at a path."""
+
+    ABSENT = "absent"  # nothing there, and our receipt does not speak of it
+    MISSING = "missing"  # we placed it; it is gone (or our link points to nothing)
+    PLACED = "placed"  # we placed it, and it is as we left it
+    ALTERED = "altered"  # we placed it; somebody changed or replaced it
+    FOREIGN = "foreign"  # a regular file that we did not place
+    OBSTRUCTED = "obstructed"  # something that is not a file, or that lies behind a link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What is at one path. `sha256` is what we placed (PLACED, MISSING) or the content found, where known."""
+
+    state: State
+    sha256: str | None = None
+    size: int = 0
+    how: str | None = None
+    model: str | None = None
+    shared: bool = False  # the receipt of another project lists the path too
+    detail: str | None = None
+
+
+class Verb(StrEnum):
+    """What to do about one path or one blob."""
+
+    FETCH = "fetch"  # download into the store
+    SALVAGE = "salvage"  # copy into the store from a path where we placed the same bytes
+    PLACE = "place"
+    REPLACE = "replace"
+    ADOPT = "adopt"  # the right bytes are there already: only note them in the receipt
+    PRUNE = "prune"
+    FORGET = "forget"  # gone, or wanted by another project: only drop it from the receipt
+    KEEP = "keep"  # not wanted any more, but changed since we placed it: left alone, dropped from the receipt
+    CONFLICT = "conflict"  # wanted, but a file that is not ours is in the way: left alone, reported
+
+
+#: Verbs that change nothing and still have to be told.
+_TOLD = frozenset({Verb.CONFLICT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One thing to do. FETCH and SALVAGE speak of a blob; the others of a path in a target."""
+
+    verb: Verb
+    model: str
+    sha256: str
+    size: int
+    target: str = ""
+    path: str = ""
+    link_mode: str = "auto"
+    reason: str | None = None
+    artifact: Artifact | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All actions, in the order in which they are carried out, and how many paths are right already."""
+
+    actions: tuple[Action, ...] = ()
+    unchanged: int = 0
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether there is nothing to do and nothing to tell."""
+        return not self.actions
+
+    def of(self, *verbs: Verb) -> tuple[Action, ...]:
+        """The actions with one of these verbs."""
+        return tuple(action for action in self.actions if action.verb in verbs)
+
+    @property
+    def fetch_bytes(self) -> int:
+        """How much there is to download, in bytes."""
+        return sum(action.size for action in self.of(Verb.FETCH))
+
+
+def make_plan(
+    wanted: Sequence[Placement],
+    observed: Mapping[Key, Observed],
+    stored: Container[str],
+    *,
+    prune: bool = True,
+    force: bool = False,
+) -> Plan:
+    """Compare what is wanted with what is there.
+
+    `observed` holds every wanted path and every path of the receipts in scope; `stored` says which sha256 the
+    store has. With `force`, files in the way are moved aside (REPLACE with a reason) instead of being conflicts.
+    """
+    todo: list[Action] = []
+    unchanged = 0
+    for placement in wanted:
+        action = _for_wanted(placement, observed[placement.key], force=force)
+        if action is None:
+            unchanged += 1
+        else:
+            todo.append(action)
+    wanted_keys = {placement.key for placement in wanted}
+    removals = [
+        _for_extraneous(key, found)
+        for key, found in sorted(observed.items())
+        if key not in wanted_keys and found.state not in (State.ABSENT, State.FOREIGN, State.OBSTRUCTED)
+    ]
+    if not prune:
+        removals = []
+    placed = {found.sha256 for found in observed.values() if found.state is State.PLACED}
+    supply = _supply(todo, stored, placed)
+    order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
+    return Plan(actions=(*supply, *order, *removals), unchanged=unchanged)
+
+
+def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action | None:
+    """What to do about one wanted path; None when it is right as it is."""
+    right = found.sha256 == placement.artifact.sha256
+    match found.state:
+        case State.ABSENT | State.MISSING:
+            reason = "removed since we placed it" if found.state is State.MISSING else None
+            return _action(Verb.PLACE, placement, reason)
+        case State.PLACED if right and _mode_fits(placement.link_mode, found.how):
+            return None
+        case State.PLACED if right:
+            return _action(Verb.REPLACE, placement, f"link mode {placement.link_mode} instead of {found.how}")
+        case State.PLACED:
+            return _action(Verb.REPLACE, placement, "another version")
+        case State.ALTERED | State.FOREIGN if right:
+            return _action(Verb.ADOPT, placement, "the same bytes are there already")
+    reasons = {
+        State.ALTERED: "changed since we placed it",
+        State.FOREIGN: "not placed by synapse",
+    }
+    reason = found.detail or reasons.get(found.state, "not a regular file")
+    if force and found.state is not State.OBSTRUCTED:
+        return _action(Verb.REPLACE, placement, f"{reason}; moved aside")
+    return _action(Verb.CONFLICT, placement, reason)
+
+
+def _for_extraneous(key: Key, found: Observed) -> Action:
+    """What to do about a path that our receipt lists and nobody wants any more."""
+    verb, reason = Verb.PRUNE, "no longer wanted"
+    if found.state is State.MISSING:
+        verb, reason = Verb.FORGET, "already gone"
+    elif found.state is State.ALTERED:
+        verb, reason = Verb.KEEP, "changed since we placed it"
+    elif found.shared:
+        verb, reason = Verb.FORGET, "another project wants it"
+    target, path = key
+    return Action(
+        verb=verb,
+        model=found.model or "",
+        sha256=found.sha256 or "",
+        size=found.size,
+        target=target,
+        path=path,
+        reason=reason,
+    )
+
+
+def _mode_fits(wanted: str, how: str | None) -> bool:
+    """Whether a file placed in the way `how` satisfies the link mode; `auto` takes what there is."""
+    return wanted == "auto" or how in (wanted, "adopted")
+
+
+def _action(verb: Verb, placement: Placement, reason: str | None) -> Action:
+    return Action(
+        verb=verb,
+        model=placement.model,
+        sha256=placement.artifact.sha256,
+        size=placement.artifact.size,
+        target=placement.target,
+        path=placement.path.text,
+        link_mode=placement.link_mode,
+        reason=reason,
+        artifact=placement.artifact,
+    )
+
+
+def _supply(todo: Sequence[Action], stored: Container[str], placed: Container[str | None]) -> list[Action]:
+    """The blobs that must come into the store first, each once, the largest first."""
+    needed = {
+        action.sha256: action
+        for action in reversed(todo)
+        if action.verb in (Verb.PLACE, Verb.REPLACE) and action.sha256 not in stored
+    }
+    supply = [
+        Action(
+            verb=Verb.SALVAGE if sha256 in placed else Verb.FETCH,
+            model=action.model,
+            sha256=sha256,
+            size=action.size,
+            artifact=action.artifact,
+        )
+        for sha256, action in needed.items()
+    ]
+    return sorted(supply, key=lambda action: (-action.size, action.sha256))

@@ -1,0 +1,413 @@
+"""References: the coordinates of models and files, from text to value and back."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from synapse_sync.core.digest import LENGTHS, Digest
+from synapse_sync.errors import InvalidReference
+
+#: Longer than any URL that a server accepts; also bounds what a hostile manifest can make us look at.
+MAX_LENGTH = 4096
+#: The query keys of Civitai's download URLs that choose one file of a version.
+SELECTORS = ("format", "fp", "quantType", "size", "type")
+
+# Patterns are kept as text: `re` compiles and remembers them when they are first used, so importing is cheap.
+
+#: Civitai's ids are 32-bit today; this is where its JavaScript would stop counting.
+_MAX_ID = 2**53 - 1
+_CIVITAI_HOST = r"(?:(?:www|api)\.)?civitai\.(?:com|red|green)\Z"
+_CIVITAI_PATHS = (
+    (r"models/(?P<id>[0-9]+)(?:/[^/]*)*\Z", "page"),
+    (r"api/v1/models/(?P<id>[0-9]+)\Z", "page"),
+    (r"api/download/models/(?P<revision>[0-9]+)\Z", "download"),
+    (r"(?:api/v1/)?model-versions/(?:mini/)?(?P<revision>[0-9]+)\Z", "version"),
+    (r"api/v1/model-versions/by-hash/(?P<hash>[0-9a-fA-F]+)\Z", "hash"),
+)
+#: By number of digits. Eight could be a CRC32 as well; the site looks both up in one table.
+_HASHES = {64: "sha256", 12: "autov3", 10: "autov2", 8: "autov1"}
+_AIR = (
+    r"(?ai)(?:urn:)?(?:air:)?(?:(?P<ecosystem>[\w\-/]+):)?(?:(?P<kind>[\w\-/]+):)?"
+    r"(?P<source>civitai|huggingface):(?P<rest>.*)\Z"
+)
+#: The rest of an AIR; layer (`:name`) and format (`.safetensor`) say nothing that the ids do not.
+_CIVITAI = (
+    r"(?a)(?P<id>\d+)?(?:@(?P<revision>\d+))?(?::[\w\-]+)?(?:\+(?P<file>\d+))?(?::[\w\-]+)?(?:\.[\w\-]+)?"
+    r"(?:\?(?P<query>.*))?\Z"
+)
+_HF_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
+_HF_KINDS = frozenset({"datasets", "spaces"})
+_HF_NAME = r"(?a)\w[\w.\-]{0,95}\Z"
+#: First parts of pages of the hub that are no owner's name.
+# fmt: off
+_HF_PAGES = frozenset({
+    "api", "blog", "chat", "collections", "datasets", "docs", "enterprise", "inference", "join", "kernels",
+    "learn", "login", "models", "new", "organizations", "papers", "posts", "pricing", "search", "settings",
+    "spaces", "storage", "tasks",
+})
+# fmt: on
+_HF_REFS = r"(refs/pr/[0-9]+|refs/convert/[^/]+)(?:/|\Z)"
+_COMMIT = r"[0-9a-f]{40}\Z"
+_WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".onnx")
+_HOST = r"[a-z0-9_][a-z0-9._\-]*\Z|\[[0-9a-f:.]+\]\Z"
+_DRIVE = r"[A-Za-z]:[\\/]"
+#: Query keys that carry a credential, or that only a signed URL has.
+# fmt: off
+_SECRETS = frozenset({
+    "access_token", "accesskey", "api-key", "api_key", "apikey", "auth", "authorization", "client_secret",
+    "hdnts", "jwt", "key-pair-id", "password", "passwd", "secret", "sig", "signature", "token",
+    "x-amz-credential", "x-amz-security-token", "x-amz-signature", "x-goog-credential", "x-goog-signature",
+    "x-token",
+})
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A coordinate of a model, a version or a file; `str()` gives the canonical text.
+
+    `source` is `civitai`, `huggingface`, `hash`, `url` or `path`. `id` is what the source calls the model (empty
+    for a Civitai version whose model is not known), `revision` its version, `file` a file id or a repository path,
+    which ends in `/` for a folder. `ecosystem` and `kind` come from an AIR and are no part of the identity.
+    """
+
+    source: str
+    id: str
+    revision: str | None = None
+    file: str | None = None
+    query: tuple[tuple[str, str], ...] = ()
+    ecosystem: str | None = field(default=None, compare=False)
+    kind: str | None = field(default=None, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read any form that people paste; raises `InvalidReference`, and never repeats a secret."""
+        text = text.strip()
+        if len(text) > MAX_LENGTH:
+            raise InvalidReference(f"a reference of {len(text)} characters; the most is {MAX_LENGTH}")
+        if any(map(_is_control, text)):
+            raise InvalidReference(
+                f"`{_shown(text)}`: a reference must not contain control or invisible characters"
+            )
+        try:
+            found = _parse(text)
+        except ValueError:
+            # Without the cause: urlsplit and unquote say it about the whole text, which may hold a secret.
+            raise InvalidReference(f"`{_shown(text)}` is not a valid URL") from None
+        if len(str(found)) > MAX_LENGTH:
+            raise InvalidReference(f"`{_shown(text)}`: longer than {MAX_LENGTH} characters when written out")
+        return found
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it names one exact version, so that resolving it again can give nothing else."""
+        if self.source == "civitai":
+            return self.revision is not None
+        if self.source == "huggingface":
+            return self.revision is not None and re.match(_COMMIT, self.revision) is not None
+        return self.source != "hash" or self.id.startswith(("sha256:", "blake3:"))
+
+    def __str__(self) -> str:
+        if self.source == "civitai":
+            return f"civitai:{self.id}{_suffix('@', self.revision)}{_suffix('+', self.file)}{self._selectors()}"
+        if self.source == "huggingface":
+            revision = None if self.revision is None else quote(self.revision, safe="+=")
+            return f"hf://{self.id}{_suffix('@', revision)}{_suffix('/', self.file)}"
+        return self.id
+
+    def _selectors(self) -> str:
+        if not self.query:
+            return ""
+        return "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in self.query)
+
+
+def _suffix(mark: str, value: str | None) -> str:
+    return "" if value is None else mark + value
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def _shown(text: str) -> str:
+    """The text as far as it may be repeated: no query, no user name or password, nothing that moves a cursor."""
+    text = text.partition("?")[0].partition("#")[0]
+    text = (
+        re.sub(r"//[^/]*@", "//", text, count=1) if re.match(r"(?!hf:)[A-Za-z][\w+.\-]*://", text, re.I) else text
+    )
+    text = "".join("�" if _is_control(char) else char for char in text)
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def _parse(text: str) -> Reference:
+    scheme = text.partition(":")[0].lower() if ":" in text else ""
+    if scheme in ("http", "https"):
+        return _web(text)
+    if scheme == "hf" and text[3:5] == "//":
+        return _hub(text[5:], text)
+    if scheme in LENGTHS:
+        return Reference("hash", str(Digest.parse(text)))
+    if text[:7].lower() == "file://":
+        return _path(_file_url(text))
+    if text.startswith(("./", "../", "~/", "/")) or re.match(_DRIVE, text):
+        return _path(text)
+    if (air := re.match(_AIR, text)) is not None:
+        return _air(air, text)
+    raise InvalidReference(f"`{_shown(text)}` is not a reference", hint=_hint(text))
+
+
+def _hint(text: str) -> str:
+    """What the user probably meant by a text that is no reference."""
+    if re.fullmatch(r"[0-9]+", text):
+        number = text[:16]
+        return f"a number may be a model or a version: `civitai:{number}` (model) or `civitai:@{number}` (version)"
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        return "a hash needs its algorithm: `sha256:…`"
+    if re.match(r"(?:(?:www|api)\.)?(?:civitai\.\w+|huggingface\.co|hf\.co)/", text, re.I):
+        return f"write the whole address: `https://{_shown(text)}`"
+    if re.match(r"(?:urn:|air:)", text, re.I):
+        return "of the AIR sources, `civitai` and `huggingface` are known"
+    if re.fullmatch(r"(?:hf:)?[\w.\-]+/[\w.\-/@]+", text, re.I):
+        name = text.removeprefix("hf:")
+        return f"on Hugging Face: `hf://{_shown(name)}`; a local file: `./{_shown(name)}`"
+    return "for example `civitai:4384`, `hf://owner/repo`, `sha256:…`, `https://…` or `./file.safetensors`"
+
+
+# Civitai and AIR
+
+
+def _air(match: re.Match[str], text: str) -> Reference:
+    ecosystem, kind = match["ecosystem"], match["kind"]
+    if match["source"].lower() == "huggingface":
+        found = _hub_air(match["rest"], text)
+    else:
+        found = _civitai(match["rest"], text)
+    return Reference(
+        found.source,
+        found.id,
+        found.revision,
+        found.file,
+        found.query,
+        ecosystem=ecosystem.lower() if ecosystem else None,
+        kind=kind.lower() if kind else None,
+    )
+
+
+def _civitai(rest: str, text: str) -> Reference:
+    match = re.match(_CIVITAI, rest)
+    if match is None or (match["id"] is None and match["revision"] is None):
+        raise InvalidReference(
+            f"`{_shown(text)}` is not a Civitai reference",
+            hint="`civitai:MODEL`, `civitai:MODEL@VERSION`, `civitai:MODEL@VERSION+FILE` or `civitai:@VERSION`",
+        )
+    query: tuple[tuple[str, str], ...] = ()
+    if match["query"] is not None:
+        _refuse_secrets(match["query"], text, "CIVITAI_API_KEY")
+        query = _selectors(match["query"])
+        if len(query) != match["query"].count("&") + 1:
+            raise InvalidReference(f"`{_shown(text)}`: after `?` only {', '.join(SELECTORS)} are known, each once")
+    if match["revision"] is None and (match["file"] is not None or query):
+        raise InvalidReference(
+            f"`{_shown(text)}` chooses a file without a version", hint="add `@VERSION` before it"
+        )
+    return _civitai_reference(text, match["id"], match["revision"], match["file"], query)
+
+
+def _civitai_reference(
+    text: str, id: str | None, revision: str | None, file: str | None, query: tuple[tuple[str, str], ...] = ()
+) -> Reference:
+    """Ids checked and brought into one form; a file id decides alone, so selectors beside it are dropped."""
+    return Reference(
+        "civitai",
+        _number(id, text) or "",
+        _number(revision, text),
+        _number(file, text),
+        query if file is None else (),
+    )
+
+
+def _number(digits: str | None, text: str) -> str | None:
+    if digits is None:
+        return None
+    if len(digits) > 20 or not digits.isascii() or not digits.isdigit() or not 0 < int(digits) <= _MAX_ID:
+        raise InvalidReference(f"`{_shown(text)}`: `{_shown(digits[:24])}` is not an id of Civitai")
+    return str(int(digits))
+
+
+def _selectors(query: str) -> tuple[tuple[str, str], ...]:
+    pairs = parse_qsl(query, errors="strict")
+    if any(map(_is_control, query + "".join(value for _, value in pairs))):
+        raise ValueError("control characters in a query")
+    # Of a key that is given twice the site takes the first.
+    return tuple(sorted(dict(pair for pair in reversed(pairs) if pair[0] in SELECTORS and pair[1]).items()))
+
+
+def _civitai_page(parts: SplitResult, text: str) -> Reference:
+    _refuse_secrets(parts.query, text, "CIVITAI_API_KEY")
+    path = parts.path.strip("/")
+    for pattern, form in _CIVITAI_PATHS:
+        if (match := re.match(pattern, path)) is None:
+            continue
+        query = dict(reversed(parse_qsl(parts.query)))
+        if form == "page":
+            return _civitai_reference(text, match["id"], query.get("modelVersionId"), None)
+        if form == "download":
+            return _civitai_reference(text, None, match["revision"], query.get("fileId"), _selectors(parts.query))
+        if form == "version":
+            return _civitai_reference(text, None, match["revision"], None)
+        if (algorithm := _HASHES.get(len(match["hash"]))) is not None:
+            return Reference("hash", str(Digest(algorithm, match["hash"].lower())))
+    raise InvalidReference(
+        f"`{_shown(text)}` is a page of Civitai, but not that of a model",
+        hint="open the model's page and copy its address: `https://civitai.com/models/ID?modelVersionId=VERSION`",
+    )
+
+
+# Hugging Face
+
+
+def _hub(rest: str, text: str) -> Reference:
+    """`[datasets/|spaces/]owner/repo[@revision][/path]`, the hub library's own path form."""
+    parts = rest.split("/")
+    prefix = parts.pop(0) if len(parts) > 1 and parts[0] in {*_HF_KINDS, "models"} else ""
+    # A revision after the first part means a repository of the early days, which has no owner.
+    count = 1 if "@" in parts[0] or len(parts) == 1 else 2
+    last, at, revision = parts[count - 1].partition("@")
+    names = [*parts[: count - 1], last]
+    if not at:
+        return _hub_reference(prefix, names, None, "/".join(parts[count:]), text)
+    revision, path = _split_revision(unquote(revision, errors="strict"), "/".join(parts[count:]))
+    if not revision:
+        raise InvalidReference(
+            f"`{_shown(text)}`: nothing after `@`", hint="a branch, a tag or a commit belongs there"
+        )
+    return _hub_reference(prefix, names, revision, path, text)
+
+
+def _split_revision(first: str, rest: str) -> tuple[str, str]:
+    """The revision and the path: `refs/pr/1` counts as one revision, also where its slashes are not encoded."""
+    match = re.match(_HF_REFS, f"{first}/{rest}")
+    if match is not None and "/" not in first:
+        return match[1], f"{first}/{rest}"[match.end() :]
+    return first, rest
+
+
+def _hub_air(rest: str, text: str) -> Reference:
+    """In an AIR, what follows `@` is a revision, or by custom the name of a file."""
+    name, _, version = rest.partition("@")
+    if version.lower().endswith(_WEIGHTS):
+        return _hub(f"{name}/{version}", text)
+    pieces = name.split("/")
+    if version:
+        pieces[min(1, len(pieces) - 1)] += f"@{version}"
+    return _hub("/".join(pieces), text)
+
+
+def _hub_page(parts: SplitResult, text: str) -> Reference:
+    _refuse_secrets(parts.query, text, "HF_TOKEN")
+    pieces = parts.path.strip("/").split("/")
+    prefix = pieces.pop(0) if len(pieces) > 1 and pieces[0] in _HF_KINDS else ""
+    for count in (1, 2):
+        if len(pieces) <= count or pieces[count] not in ("resolve", "blob", "raw", "tree"):
+            continue
+        verb, names = pieces[count], pieces[:count]
+        first, *rest = [unquote(piece, errors="strict") for piece in pieces[count + 1 :]] or [""]
+        revision, path = _split_revision(first, "/".join(rest))
+        if not revision or (verb != "tree" and not path):
+            break
+        if verb == "tree" and path:
+            path += "/"
+        return _hub_reference(prefix, names, revision, path, text)
+    if len(pieces) == 2 or (prefix and len(pieces) == 1):
+        return _hub_reference(prefix, pieces, None, "", text)
+    raise InvalidReference(
+        f"`{_shown(text)}` is a page of Hugging Face, but not that of a repository or a file",
+        hint="for example `https://huggingface.co/owner/repo` or `hf://owner/repo/file.safetensors`",
+    )
+
+
+def _hub_reference(prefix: str, names: list[str], revision: str | None, path: str, text: str) -> Reference:
+    """Every part checked: names by the hub's rules, the path as one that stays inside the repository."""
+    good = all(re.match(_HF_NAME, name) and ".." not in name and "--" not in name for name in names)
+    if not good or names[0] in _HF_PAGES:
+        raise InvalidReference(
+            f"`{_shown(text)}` does not name a repository on Hugging Face", hint="for example `hf://owner/repo`"
+        )
+    if revision is not None and (len(revision) > 255 or any(c.isspace() or _is_control(c) for c in revision)):
+        raise InvalidReference(f"`{_shown(text)}`: this is not the name of a branch, a tag or a commit")
+    parts = path.removesuffix("/").split("/") if path else []
+    if any(part in ("", ".", "..") or "\\" in part or any(map(_is_control, part)) for part in parts):
+        raise InvalidReference(f"`{_shown(text)}`: the path inside the repository is not plain")
+    if path and path[-1].isspace():
+        raise InvalidReference(f"`{_shown(text)}`: the path inside the repository ends with a space")
+    prefix = f"{prefix}/" if prefix in _HF_KINDS else ""
+    return Reference("huggingface", prefix + "/".join(names), revision, path or None)
+
+
+# Plain URLs and paths
+
+
+def _web(text: str) -> Reference:
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise InvalidReference(
+            f"`{_shown(text)}`: a user name or password must not be part of a URL",
+            hint="put credentials into the settings, where they are kept out of files that are shared",
+        )
+    host, port = (parts.hostname or "").lower(), parts.port
+    host = f"[{host}]" if ":" in host else host
+    if not re.match(_HOST, host):
+        raise InvalidReference(f"`{_shown(text)}` has no usable host name")
+    if port in (None, 80, 443) and re.match(_CIVITAI_HOST, host):
+        return _civitai_page(parts, text)
+    if port in (None, 80, 443) and host in _HF_HOSTS:
+        return _hub_page(parts, text)
+    _refuse_secrets(parts.query, text, None)
+    default = {"http": 80, "https": 443}[parts.scheme]
+    netloc = host if port in (None, default) else f"{host}:{port}"
+    path = quote(parts.path, safe="%/:@!$&'()*+,;=~") or "/"
+    query = quote(parts.query, safe="%/:@!$&'()*+,;=~?")
+    return Reference("url", f"{parts.scheme}://{netloc}{path}{_suffix('?', query or None)}")
+
+
+def _refuse_secrets(query: str, text: str, variable: str | None) -> None:
+    """A token or a signature in a URL would end up in a file that is shared, and a signed URL soon dies anyway."""
+    keys = {unquote(pair.partition("=")[0]).strip().lower() for pair in re.split("[&;]", query)}
+    if not (keys & _SECRETS or {"policy", "expires"} <= keys):
+        return
+    if variable is not None:
+        hint = f"leave it out; the token is read from {variable}"
+    else:
+        hint = "use the address that the site shows before it redirects; tokens belong into the settings"
+    raise InvalidReference(f"`{_shown(text)}`: the query holds a token or a signature", hint=hint)
+
+
+def _file_url(text: str) -> str:
+    rest = text[7:]
+    rest = rest[9:] if rest[:10].lower() == "localhost/" else rest
+    if not rest.startswith("/"):
+        raise InvalidReference(f"`{_shown(text)}` names another machine", hint="three slashes: `file:///dir/file`")
+    path = unquote(rest, errors="strict")
+    return path[1:] if re.match(_DRIVE, path[1:]) else path
+
+
+def _path(text: str) -> Reference:
+    """A local file; `..` stays as it is written, since what it means depends on links."""
+    if re.match(_DRIVE, text):
+        prefix, text = text[0].upper() + ":/", text[3:].replace("\\", "/")
+    elif text.startswith(("/", "~/")):
+        prefix, _, text = text.partition("/")
+        prefix += "/"
+    else:
+        prefix = ""
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if not parts or parts[-1] == ".." or text.endswith("/") or parts[-1][-1].isspace():
+        raise InvalidReference(f"`{_shown(prefix + text)}` does not name a file")
+    if any(map(_is_control, text)):
+        raise InvalidReference(f"`{_shown(prefix + text)}`: control characters in a path")
+    if not prefix and parts[0] != "..":
+        prefix = "./"
+    return Reference("path", prefix + "/".join(parts))

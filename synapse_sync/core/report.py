@@ -1,0 +1,55 @@
+"""The report: what became of each action, and the exit code that says it in one number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from synapse_sync.core.plan import Action, Plan, Verb
+from synapse_sync.errors import Conflict, SynapseError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one action: done, or why not. `detail` says how (for example the link mode used)."""
+
+    action: Action
+    error: SynapseError | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a sync did."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...] = ()
+    warnings: tuple[str, ...] = ()
+    fetched_bytes: int = 0
+
+    @property
+    def errors(self) -> tuple[SynapseError, ...]:
+        """Every distinct failure, conflicts included, in the order of the actions."""
+        seen: dict[str, SynapseError] = {}
+        for outcome in self.outcomes:
+            if outcome.error is not None:
+                seen.setdefault(outcome.error.message, outcome.error)
+        return tuple(seen.values())
+
+    @property
+    def exit_code(self) -> int:
+        """0, the code that all failures share, or 1 for failures of several kinds."""
+        codes = {error.exit_code for error in self.errors}
+        return 0 if not codes else codes.pop() if len(codes) == 1 else 1
+
+    def done(self, *verbs: Verb) -> int:
+        """How many actions with one of these verbs succeeded."""
+        return sum(o.error is None and o.action.verb in verbs for o in self.outcomes)
+
+
+def conflict_error(action: Action) -> Conflict:
+    """The sentence for a path where a file that is not ours is in the way."""
+    return Conflict(
+        f"`{action.path}` in target `{action.target}`: {action.reason}; left as it is",
+        hint="move or rename that file, give the model another `filename`, or use `--force` to have it moved aside",
+        subject=action.model,
+    )

@@ -1,0 +1,198 @@
+"""References: every form that people paste, its canonical text, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import InvalidReference
+
+SHA = "0123456789abcdef" * 4
+COMMIT = "0123456789" * 4
+
+CANONICAL = {
+    "civitai:4384": "civitai:4384",
+    "CIVITAI:04384": "civitai:4384",
+    "civitai:4384@128713+94081": "civitai:4384@128713+94081",
+    "civitai:@128713": "civitai:@128713",
+    "civitai:@128713?fp=fp16&format=SafeTensor": "civitai:@128713?format=SafeTensor&fp=fp16",
+    "urn:air:sd1:checkpoint:civitai:4384@128713+94081": "civitai:4384@128713+94081",
+    "air:sd1:lora:civitai:4384@128713.safetensor": "civitai:4384@128713",
+    "sd1:lora:civitai:4384@128713:layer.safetensor": "civitai:4384@128713",
+    "urn:air:sdxl:vae:huggingface:owner/repo@main": "hf://owner/repo@main",
+    "urn:air:sdxl:vae:huggingface:owner/repo@vae.safetensors": "hf://owner/repo/vae.safetensors",
+    "https://civitai.com/models/4384": "civitai:4384",
+    "https://civitai.com/models/4384/dream-shaper?modelVersionId=128713#x": "civitai:4384@128713",
+    "https://www.civitai.green/models/4384?modelVersionId=128713&utm_source=x": "civitai:4384@128713",
+    "https://civitai.red/api/download/models/128713": "civitai:@128713",
+    "https://civitai.com/api/download/models/128713?type=Pruned%20Model&fp=fp16":
+        "civitai:@128713?fp=fp16&type=Pruned%20Model",
+    "https://civitai.com/api/download/models/128713?type=Model&fileId=94081": "civitai:@128713+94081",
+    "https://api.civitai.com/api/v1/model-versions/128713": "civitai:@128713",
+    "https://civitai.com/api/v1/models/4384": "civitai:4384",
+    "https://civitai.com/model-versions/128713": "civitai:@128713",
+    f"https://civitai.com/api/v1/model-versions/by-hash/{SHA.upper()}": f"sha256:{SHA}",
+    "https://civitai.com/api/v1/model-versions/by-hash/ABCDEF0123": "autov2:abcdef0123",
+    "https://civitai.com/api/v1/model-versions/by-hash/ABCDEF012345": "autov3:abcdef012345",
+    f"SHA256:{SHA.upper()}": f"sha256:{SHA}",
+    "hf://owner/repo": "hf://owner/repo",
+    "hf://owner/repo@refs/pr/1/a.safetensors": "hf://owner/repo@refs%2Fpr%2F1/a.safetensors",
+    "hf://datasets/owner/repo@v1/a/b.txt": "hf://datasets/owner/repo@v1/a/b.txt",
+    "hf://spaces/owner/repo": "hf://spaces/owner/repo",
+    "hf://gpt2@main/model.safetensors": "hf://gpt2@main/model.safetensors",
+    "https://huggingface.co/owner/repo": "hf://owner/repo",
+    "https://hf.co/owner/repo/resolve/main/a%20b.safetensors?download=true": "hf://owner/repo@main/a b.safetensors",
+    "https://huggingface.co/owner/repo/blob/refs%2Fpr%2F1/a.bin": "hf://owner/repo@refs%2Fpr%2F1/a.bin",
+    "https://huggingface.co/owner/repo/resolve/refs/pr/1/a.bin": "hf://owner/repo@refs%2Fpr%2F1/a.bin",
+    "https://huggingface.co/owner/repo/tree/main/sub": "hf://owner/repo@main/sub/",
+    "https://huggingface.co/datasets/owner/repo/raw/main/a.txt": "hf://datasets/owner/repo@main/a.txt",
+    "https://huggingface.co/gpt2/resolve/main/a.bin": "hf://gpt2@main/a.bin",
+    "HTTPS://Files.Example.COM:443/a b.gguf?v=1#part": "https://files.example.com/a%20b.gguf?v=1",
+    "http://[::1]:8080/x": "http://[::1]:8080/x",
+    "https://example.com": "https://example.com/",
+    "./dir//./x.safetensors": "./dir/x.safetensors",
+    "./../x": "../x",
+    "~/models/x": "~/models/x",
+    "/abs/x": "/abs/x",
+    "file:///abs/a%20b": "/abs/a b",
+    "file://localhost/abs/x": "/abs/x",
+    r"c:\models\x": "C:/models/x",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "canonical"), CANONICAL.items(), ids=list(CANONICAL))
+def test_every_form_has_one_canonical_text_that_round_trips(text: str, canonical: str) -> None:
+    found = Reference.parse(text)
+    assert str(found) == canonical
+    assert Reference.parse(canonical) == found
+
+
+def test_the_parts_of_a_civitai_download_url() -> None:
+    found = Reference.parse("https://civitai.com/api/download/models/128713?type=Model&format=SafeTensor&x=1")
+    assert (found.source, found.id, found.revision, found.file) == ("civitai", "", "128713", None)
+    assert found.query == (("format", "SafeTensor"), ("type", "Model"))
+
+
+def test_an_air_tells_ecosystem_and_kind_which_are_no_part_of_the_identity() -> None:
+    found = Reference.parse("urn:air:sd1:Checkpoint:civitai:4384@128713")
+    assert (found.ecosystem, found.kind) == ("sd1", "checkpoint")
+    assert found == Reference.parse("civitai:4384@128713")
+
+
+@pytest.mark.parametrize(
+    ("text", "pinned"),
+    [
+        ("civitai:4384", False), ("civitai:@1", True), ("hf://o/r", False), ("hf://o/r@main", False),
+        (f"hf://o/r@{COMMIT}/x", True), (f"sha256:{SHA}", True), (f"blake3:{SHA}", True),
+        ("autov2:abcdef0123", False), ("https://example.com/x", True), ("./x", True),
+    ],
+)  # fmt: skip
+def test_pinned_says_that_it_names_one_exact_version(text: str, pinned: bool) -> None:
+    assert Reference.parse(text).pinned is pinned
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "civitai:", "civitai:0", "civitai:9007199254740992", f"civitai:{'9' * 4000}", "civitai:1+2",
+        "civitai:1@2?colour=red", "civitai:1@2?fp=a&fp=b", "civitai:-1", "civitai:١", "urn:air:sd1:lora:oci:x",
+        "https://civitai.com/images/1", "https://civitai.com/", "https://civitai.com/models/x",
+        "https://civitai.com/models/1?modelVersionId=x", "sha256:abc", "sha3:00", "hf://", "hf://datasets",
+        "hf://o/r@", "hf://o/r/../x", "hf://o/r//x", "hf://o/a--b", "hf://-/r", "https://huggingface.co/docs/hub",
+        "https://huggingface.co/o/r/blob/main", "https://huggingface.co/o/r/resolve/main/..%2Fx",
+        "https://huggingface.co/o/r/resolve/main/%ff", "https:///x", "https://[::1/x", "https://a b/x",
+        "https://example.com:99999/x", "./", "./x/", "..", "../..", "/", "file://host/x", "file:///a%00b",
+        "~user/x", "s3://bucket/x", "./a\x1bb", "./a\u202eb", "./a\ud800", "./" + "x" * 5000,
+        "https://example.com/" + "ü" * 1000,
+    ],
+)  # fmt: skip
+def test_refused(text: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        Reference.parse(text)
+    assert len(caught.value.message) < 400
+    assert "\x1b" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("4384", "`civitai:4384` (model) or `civitai:@4384` (version)"),
+        ("owner/repo", "`hf://owner/repo`"),
+        (SHA, "sha256:"),
+        ("civitai.com/models/4384", "`https://civitai.com/models/4384`"),
+        ("https://civitai.com/user/somebody", "https://civitai.com/models/ID"),
+    ],
+)
+def test_hints_name_the_form_that_was_probably_meant(text: str, hint: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        Reference.parse(text)
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://civitai.com/api/download/models/1?token=hunter2",
+        "https://civitai.com/models/1?TOKEN=hunter2",
+        "https://huggingface.co/o/r/resolve/main/x?token=hunter2",
+        "https://user:hunter2@example.com/x",
+        "https://hunter2@civitai.com/models/1",
+        "https://example.com/x?X-Amz-Signature=hunter2",
+        "https://example.com/x?sig=hunter2",
+        "https://example.com/x?a=1;access_token=hunter2",
+        "https://example.com/x?t%6Fken=hunter2",
+        "https://example.com/x?Expires=1&Policy=hunter2",
+        "https://example.com/x?Expires=1&Key-Pair-Id=hunter2",
+        "https://[bad?token=hunter2",
+        "nonsense://user:hunter2@host",
+    ],
+)
+def test_secrets_are_refused_and_never_repeated(text: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        Reference.parse(text)
+    error: BaseException | None = caught.value
+    assert caught.value.hint or "[bad" in text
+    while error is not None:
+        assert "hunter2" not in str(error) + str(getattr(error, "hint", ""))
+        error = error.__cause__
+
+
+# Pieces that the parser knows, in any order: reaches much further than arbitrary text alone.
+_PIECES = st.sampled_from(
+    [
+        "civitai:", "@", "+", "?", "&", "=", "/", "//", ":", "%2F", "%20", "%", "..", ".", "./", "~/", "hf://",
+        "https://", "http://", "file://", "civitai.com", "huggingface.co", "example.com", "/models/", "/resolve/",
+        "/tree/", "refs", "/pr/", "1", "42", "main", "datasets/", "urn:air:", "sd1:", "lora:", "huggingface:",
+        "fp", "format", "type", "modelVersionId", "api/download", "sha256:", "C:\\", " ", ";", "#", "é", "a", "o/r",
+    ]
+)  # fmt: skip
+_TEXTS = st.one_of(
+    st.text(),
+    st.lists(st.one_of(_PIECES, st.text(max_size=3)), max_size=10).map("".join),
+    st.tuples(st.sampled_from(["hf://o/r@", "hf://", "https://huggingface.co/o/r/resolve/", "https://e.com/",
+                               "https://civitai.com/api/download/models/1?type=", "./", "file:///", "civitai:1@2"]),
+              st.one_of(st.text(), st.lists(_PIECES).map("".join))).map("".join),
+)  # fmt: skip
+
+
+@given(_TEXTS)
+def test_arbitrary_text_is_read_or_refused_and_what_is_read_round_trips(text: str) -> None:
+    try:
+        found = Reference.parse(text)
+    except InvalidReference:
+        return
+    assert Reference.parse(str(found)) == found
+    assert str(Reference.parse(str(found))) == str(found)
+
+
+@given(st.integers(1, 2**53 - 1), st.none() | st.integers(1, 2**53 - 1), st.none() | st.integers(1, 2**53 - 1))
+def test_civitai_coordinates_round_trip(model: int, version: int | None, file: int | None) -> None:
+    made = Reference(
+        "civitai",
+        str(model),
+        None if version is None else str(version),
+        None if version is None or file is None else str(file),
+    )
+    assert Reference.parse(str(made)) == made
