@@ -1,0 +1,155 @@
+"""Tokens: which origin may see which, and how nothing else ever does."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from synapse_sync.errors import NetworkError
+
+_PORTS = {"http": 80, "https": 443}
+_MASK = "***"
+
+
+class Secret:
+    """A value that shows itself only to who asks with `reveal`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return _MASK
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return _MASK
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not written anywhere")
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL that every reader would read alike; raises `NetworkError`."""
+    if not url.isprintable() or "\\" in url or " " in url:
+        raise NetworkError("a URL with characters that do not belong there")
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or parts.scheme.lower() not in _PORTS:
+        raise NetworkError(f"not an https URL: {display_url(url)}")
+    return parts
+
+
+def _origin(parts: SplitResult) -> str:
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    scheme = parts.scheme.lower()
+    return f"{scheme}://{host}:{parts.port or _PORTS[scheme]}"
+
+
+def origin_of(url: str) -> str:
+    """The origin of a URL as `https://host:port`, in lower case and with the port; raises `NetworkError`."""
+    return _origin(_split(url))
+
+
+def display_url(url: str) -> str:
+    """A URL as it may be shown: without user, query and fragment, where signatures and tokens live."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(an unreadable URL)"
+    host = parts.netloc.rpartition("@")[2]
+    shown = f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else parts.path
+    return "".join(char if char.isprintable() else "?" for char in shown)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host name can only mean the machine we run on."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Permission to send one secret to one exact origin, below one path."""
+
+    origin: str
+    secret: Secret
+    path_prefix: str = "/"
+
+
+class Credentials:
+    """All tokens we have, and the only code that decides where they go."""
+
+    def __init__(self, grants: Iterable[Grant] = (), *, allow_http: Iterable[str] = ()) -> None:
+        self._grants = tuple((origin_of(grant.origin), grant) for grant in grants if grant.secret)
+        self._allow_http = frozenset(host.lower() for host in allow_http)
+
+    def headers_for(self, url: str) -> dict[str, str]:
+        """The headers that carry the token for this very URL; none if none belongs to its origin and path."""
+        grant = self._grant_for(url)
+        return {} if grant is None else {"Authorization": f"Bearer {grant.secret.reveal()}"}
+
+    def has_token(self, url: str) -> bool:
+        """Whether a request for this URL would carry a token."""
+        return self._grant_for(url) is not None
+
+    def check_url(self, url: str) -> None:
+        """Raise `NetworkError` unless the URL may be asked: https, or http to this machine or an allowed host."""
+        parts = _split(url)
+        if "@" in parts.netloc:
+            raise NetworkError(
+                f"refusing a URL with a user name or password in it: {display_url(url)}",
+                hint="give the token in the settings or the environment; URLs end up in files and logs",
+            )
+        if parts.scheme.lower() == "http" and not self._http_is_fine(parts):
+            raise NetworkError(
+                f"refusing plain http: {display_url(url)}",
+                hint="use https, or allow this host for http in the settings",
+            )
+
+    def scrub(self, text: str) -> str:
+        """The text with every secret that we know replaced."""
+        for _, grant in self._grants:
+            value = grant.secret.reveal()
+            for form in (value, quote(value, safe="")):
+                text = text.replace(form, _MASK)
+        return text
+
+    def _http_is_fine(self, parts: SplitResult) -> bool:
+        host = (parts.hostname or "").lower()
+        return is_loopback(host) or host in self._allow_http
+
+    def _grant_for(self, url: str) -> Grant | None:
+        try:
+            parts = _split(url)
+        except NetworkError:
+            return None
+        if "@" in parts.netloc or (parts.scheme.lower() == "http" and not self._http_is_fine(parts)):
+            return None
+        path = unquote(parts.path or "/")
+        # A path that climbs may end outside the prefix, wherever it begins.
+        if any(part in {".", ".."} for part in path.split("/")):
+            return None
+        origin = _origin(parts)
+        fits = (g for known, g in self._grants if known == origin and path.startswith(g.path_prefix))
+        return max(fits, key=lambda grant: len(grant.path_prefix), default=None)

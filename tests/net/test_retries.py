@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from synapse_sync.net.retries import RETRYABLE, Retry, parse_retry_after
+
+
+def test_back_off_doubles_up_to_its_limit_and_then_ends():
+    retry = Retry(attempts=5, first_delay=1.0, longest=3.0)
+    assert [retry.delay(n, None, 1.0) for n in range(1, 6)] == [1.0, 2.0, 3.0, 3.0, None]
+    assert retry.delay(1, None, 0.0) == 0.5
+
+
+def test_server_is_never_asked_earlier_than_it_says():
+    retry = Retry(patience=60.0, first_delay=1.0)
+    assert retry.delay(1, 7.0, 0.0) == 7.0
+    assert retry.delay(1, 7.0, 1.0) == 8.0
+    assert retry.delay(1, 61.0, 0.0) is None
+    assert retry.delay(4, 0.0, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0), (" 7 ", 7.0), ("0", 0.0), (None, None), ("", None), ("soon", None), ("-1", None), ("²", None),
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 50.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+    ],
+)  # fmt: skip
+def test_retry_after_in_both_forms(text, seconds):
+    assert parse_retry_after(text, 10.0) == seconds
+
+
+def test_answers_are_not_retried():
+    assert not RETRYABLE & {200, 301, 400, 401, 403, 404, 410, 416, 451, 501}
+    assert {429, 503} <= RETRYABLE
