@@ -1,0 +1,411 @@
+"""Blobs: every file once, under the name of its SHA-256; complete or absent, whatever kills us and when."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synapse_sync.core.digest import is_sha256
+from synapse_sync.errors import Conflict, IntegrityError, StorageError
+from synapse_sync.store.durable import (
+    fsync_dir,
+    fsync_file,
+    make_dirs,
+    random_name,
+    rename_new,
+    storage_error,
+    write_atomic,
+)
+from synapse_sync.store.links import clone_file
+
+_READ_ONLY = 0o444
+_CHUNK = 1 << 20
+#: Temporary files older than this (seconds since the last write) belong to a process that was killed.
+_STALE = 86_400.0
+_TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobEntry:
+    """A blob as it lies on disk; `size` in bytes."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+    path: Path
+
+
+class BlobStore:
+    """The store below `root`: blobs, what is known of each (`meta`), quarantine, partial downloads, locks.
+
+    A blob is trusted while its size and modification time are those that were noted when it was hashed; in doubt
+    it is hashed again. Methods raise `StorageError` when the disk refuses.
+    """
+
+    def __init__(self, root: Path) -> None:
+        # Absolute, since symbolic links to blobs are; not resolved, since the user chose this way to it.
+        self.root = Path(os.path.abspath(root))  # noqa: PTH100
+
+    def path(self, sha256: str) -> Path:
+        """Where the blob with this digest lies or would lie."""
+        if not is_sha256(sha256):
+            raise ValueError("not a SHA-256 in lower-case hexadecimal")
+        return self.root / "blobs" / "sha256" / sha256[:2] / sha256
+
+    def temporary(self) -> Path:
+        """A path for a new temporary file on the store's own file system; its directory exists."""
+        directory = self.root / "tmp"
+        with _doing("making the store's directory"):
+            make_dirs(directory)
+        return directory / random_name()
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def has(self, sha256: str, size: int | None = None) -> bool:
+        """Whether the store has this blob, whole and unchanged; a changed one goes to quarantine.
+
+        Raises `IntegrityError` if it has, and `size` cannot be the size of a file with this digest.
+        """
+        path = self.path(sha256)
+        with _doing("looking into the store"):
+            try:
+                found = path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            if not stat.S_ISREG(found.st_mode):
+                raise StorageError(f"{path} is not a regular file", hint="move it out of the store")
+            if not self._trusts(sha256, found) and not self._recheck(sha256):
+                return False
+            if size is not None and size != found.st_size:
+                raise IntegrityError(
+                    f"the lockfile says {sha256[:12]}… has {size} bytes, "
+                    f"but a file with this digest has {found.st_size}",
+                    hint="the lockfile was edited or damaged: run `synapse lock` after removing that model's block",
+                )
+            return True
+
+    def _trusts(self, sha256: str, found: os.stat_result) -> bool:
+        meta = self._meta(sha256)
+        return meta.get("size") == found.st_size and meta.get("mtime_ns") == found.st_mtime_ns
+
+    def _recheck(self, sha256: str) -> bool:
+        """Hash a blob whose stat is not the noted one; a bad one is set aside."""
+        path = self.path(sha256)
+        try:
+            before = path.lstat()
+            good = _sha256_of(path) == sha256
+            after = path.lstat()
+        except FileNotFoundError:
+            return False
+        if not _same(before, after):
+            return False  # it is being changed, or another process has just replaced it: not now
+        if good:
+            self._note(sha256, after)
+        else:
+            self.quarantine(sha256, "changed inside the store")
+        return good
+
+    def verify(self, sha256: str) -> bool:
+        """Hash a blob again, whatever its stat says; False also if there is none.
+
+        A bad one stays where it is, but is no longer trusted.
+        """
+        path = self.path(sha256)
+        with _doing("reading the store"):
+            try:
+                before = path.stat()
+                good = self.matches(path, sha256)
+                if good and _same(before, path.stat()):
+                    self._note(sha256, before)
+            except FileNotFoundError:
+                return False
+            if not good:
+                self._meta_path(sha256).unlink(missing_ok=True)
+        return good
+
+    def matches(self, path: Path, sha256: str) -> bool:
+        """Whether a file has the content of this digest; by BLAKE3 where that digest is known.
+
+        Blobs are read through a memory map on all cores. Other files are read plainly: one that its owner truncates
+        meanwhile must not kill us.
+        """
+        known = self.blake3(sha256)
+        # A wrong BLAKE3 may be a wrong note: the SHA-256 has the last word.
+        if known is not None and _blake3_of(path, mapped=path == self.path(sha256)) == known:
+            return True
+        return _sha256_of(path) == sha256
+
+    def entries(self) -> Iterator[BlobEntry]:
+        """Every blob; other files in the store's directories are passed over."""
+        for directory in sorted((self.root / "blobs" / "sha256").glob("[0-9a-f][0-9a-f]")):
+            names = sorted(directory.iterdir()) if directory.is_dir() else ()
+            for path in names:
+                if not is_sha256(path.name) or path.name[:2] != directory.name:
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode):
+                        yield BlobEntry(sha256=path.name, size=found.st_size, mtime_ns=found.st_mtime_ns, path=path)
+
+    def blake3(self, sha256: str) -> str | None:
+        """The BLAKE3 that was computed when the blob was verified, if it was."""
+        value = self._meta(sha256).get("blake3")
+        return value if isinstance(value, str) and is_sha256(value) else None  # both have 64 digits
+
+    def origin(self, sha256: str) -> str | None:
+        """The reference that gave the blob, if it was downloaded."""
+        value = self._meta(sha256).get("origin")
+        return value if isinstance(value, str) else None
+
+    # -- taking in ---------------------------------------------------------------------------------
+
+    def publish(
+        self, temp: Path, *, sha256: str, size: int, blake3: str | None = None, origin: str | None = None
+    ) -> Path:
+        """Move a file whose content was verified into the store, durably; returns its place.
+
+        `temp` must be on the store's file system. `origin` is the reference that can give the bytes again.
+        """
+        path = self.path(sha256)
+        with _doing(f"publishing {sha256[:12]}…"):
+            found = temp.stat()
+            if found.st_size != size:
+                raise IntegrityError(f"{sha256[:12]}…: {found.st_size} bytes instead of {size}")
+            if self.has(sha256):
+                temp.unlink()
+                found = path.stat()
+            else:
+                make_dirs(path.parent)
+                temp.chmod(_READ_ONLY)
+                _settle_bytes(temp)
+                temp.replace(path)
+                fsync_dir(path.parent)
+            self._note(sha256, found, blake3=blake3, origin=origin)
+        return path
+
+    def import_file(self, source: Path, *, sha256: str, move: bool = False) -> Path:
+        """Bring a file from elsewhere into the store: cloned or copied (with `move`, renamed), and hashed.
+
+        Without `move`, the source is not even read if the store has the blob already. Raises `IntegrityError` if its
+        content is another one, `Conflict` if it is no regular file or changes meanwhile; then it stays where it is.
+        """
+        with _doing(f"taking {source.name} into the store"):
+            found = source.lstat() if move else source.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise Conflict(f"{source} is not a regular file; left where it is")
+            if move:
+                return self._move_in(source, sha256)
+            return self.path(sha256) if self.has(sha256) else self._copy_in(source, sha256)
+
+    def _copy_in(self, source: Path, sha256: str) -> Path:
+        temp = self.temporary()
+        try:
+            if clone_file(source, temp):
+                found, blake3 = _both_of(temp)
+            else:
+                found, blake3 = _copy_and_hash(source, temp)
+            if found != sha256:
+                raise _other_content(source)
+            return self.publish(temp, sha256=sha256, size=temp.stat().st_size, blake3=blake3)
+        finally:
+            temp.unlink(missing_ok=True)
+
+    def _move_in(self, source: Path, sha256: str) -> Path:
+        """Hash a file where it is, then rename it; it is never anywhere but in its old or its new place."""
+        before = source.lstat()
+        found, blake3 = _both_of(source)
+        if found != sha256:
+            raise _other_content(source)
+        # If the file has another name, that must not become read-only, nor be able to change the blob: copy then.
+        path = self.path(sha256)
+        if before.st_nlink == 1 and not self.has(sha256) and self._rename_in(source, path):
+            moved = path.lstat()
+            if not _same(before, moved):
+                with contextlib.suppress(FileExistsError):
+                    rename_new(path, source)
+                raise _changed_meanwhile(source)
+            path.chmod(_READ_ONLY)
+            fsync_dir(path.parent)
+            self._note(sha256, moved, blake3=blake3)
+            return path
+        if not self.has(sha256):
+            self._copy_in(source, sha256)
+        if not _same(before, source.lstat()):
+            raise _changed_meanwhile(source)
+        source.unlink()
+        return path
+
+    def _rename_in(self, source: Path, path: Path) -> bool:
+        """Rename a file to its place in the store; False if that is on another file system (or mount of it)."""
+        make_dirs(path.parent)
+        fsync_file(source)
+        try:
+            source.replace(path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return False
+        return True
+
+    # -- setting aside and dropping ------------------------------------------------------------------
+
+    def quarantine(self, sha256: str, why: str) -> Path | None:
+        """Set a bad blob aside, with a note; it is never used again. None if there is none."""
+        path = self.path(sha256)
+        directory = self.root / "quarantine"
+        with _doing("setting a bad blob aside"):
+            make_dirs(directory)
+            number = 1
+            while True:
+                aside = directory / f"{sha256}-{number}"
+                try:
+                    rename_new(path, aside)
+                    break
+                except FileExistsError:
+                    number += 1
+                except (FileNotFoundError, NotADirectoryError):
+                    return None
+            self._meta_path(sha256).unlink(missing_ok=True)
+            fsync_dir(path.parent)
+            fsync_dir(directory)
+            write_atomic(aside.with_name(f"{aside.name}.why"), f"{why}\n".encode())
+        return aside
+
+    def remove(self, sha256: str) -> int:
+        """Drop a blob; returns the bytes that this frees (none while a tree has a hard link to it)."""
+        path = self.path(sha256)
+        with _doing("dropping a blob"):
+            try:
+                found = path.lstat()
+                path.unlink()
+            except (FileNotFoundError, NotADirectoryError):
+                return 0
+            self._meta_path(sha256).unlink(missing_ok=True)
+        return found.st_size if found.st_nlink == 1 else 0
+
+    def sweep(self, now: float | None = None) -> int:
+        """Remove temporary files that killed processes left more than a day ago; returns the freed bytes."""
+        limit = (time.time() if now is None else now) - _STALE
+        freed = 0
+        directory = self.root / "tmp"
+        for path in directory.iterdir() if directory.is_dir() else ():
+            with contextlib.suppress(OSError):
+                found = path.lstat()
+                if _TEMPORARY.match(path.name) and stat.S_ISREG(found.st_mode) and found.st_mtime < limit:
+                    path.unlink()
+                    freed += found.st_size
+        return freed
+
+    # -- what is known of a blob ---------------------------------------------------------------------
+
+    def _meta_path(self, sha256: str) -> Path:
+        return self.root / "meta" / sha256[:2] / f"{sha256}.json"
+
+    def _meta(self, sha256: str) -> dict[str, Any]:
+        """What was noted of a blob; damaged notes count as none, they are only a memory."""
+        try:
+            value = json.loads(self._meta_path(sha256).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def _note(self, sha256: str, found: os.stat_result, **more: str | None) -> None:
+        """Remember that the content was right when the blob looked like `found`."""
+        known = self._meta(sha256)
+        fresh = {key: value for key, value in more.items() if value is not None}
+        value = {**known, **fresh, "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+        if value == known:
+            return
+        where = self._meta_path(sha256)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        # Not durable on purpose: without the note the blob is only hashed once more.
+        write_atomic(where, json.dumps(value, sort_keys=True).encode(), durable=False)
+
+
+def _same(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether nobody wrote to a file between two looks at it."""
+    return (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
+
+
+def _changed_meanwhile(source: Path) -> Conflict:
+    return Conflict(f"{source} was changed while it was taken into the store; left where it is")
+
+
+def _other_content(source: Path) -> IntegrityError:
+    return IntegrityError(f"{source} does not have the content that was noted for it; left as it is")
+
+
+def _settle_bytes(temp: Path) -> None:
+    """fsync, once: when that fails the kernel may have dropped the bytes, so that the file must not be used."""
+    try:
+        fsync_file(temp)
+    except OSError:
+        temp.unlink(missing_ok=True)
+        raise
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _blake3_of(path: Path, *, mapped: bool) -> str:
+    from blake3 import blake3
+
+    digest = blake3(max_threads=blake3.AUTO)
+    if mapped:
+        return digest.update_mmap(path).hexdigest()
+    for chunk in _chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _both_of(path: Path) -> tuple[str, str]:
+    """SHA-256 and BLAKE3 of a file, read once."""
+    from blake3 import blake3
+
+    digest, other = hashlib.sha256(), blake3()
+    for chunk in _chunks(path):
+        digest.update(chunk)
+        other.update(chunk)
+    return digest.hexdigest(), other.hexdigest()
+
+
+def _chunks(path: Path) -> Iterator[memoryview]:
+    buffer = memoryview(bytearray(_CHUNK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            yield buffer[:count]
+
+
+def _copy_and_hash(source: Path, temp: Path) -> tuple[str, str]:
+    """Copy a file; SHA-256 and BLAKE3 of what is written."""
+    from blake3 import blake3
+
+    digest, other = hashlib.sha256(), blake3()
+    with temp.open("xb", buffering=0) as outside:
+        for chunk in _chunks(source):
+            digest.update(chunk)
+            other.update(chunk)
+            while chunk:
+                chunk = chunk[outside.write(chunk) :]
+    return digest.hexdigest(), other.hexdigest()
+
+
+@contextlib.contextmanager
+def _doing(what: str) -> Iterator[None]:
+    """Turn errors of the file system into sentences."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, what) from error

@@ -1,0 +1,139 @@
+"""Durable writes: whole or not at all, and on the disk when we say so."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from synapse_sync.errors import Conflict, StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM}
+#: What a file system answers that has no use for the fsync of a directory.
+_NO_DIR_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
+
+
+def storage_error(error: OSError, doing: str) -> StorageError:
+    """The sentence for an error of the file system: what failed, where, and what helps."""
+    where = f" ({error.filename})" if error.filename else ""
+    words, hint = _words(error)
+    return StorageError(f"{doing}: {words}{where}", hint=hint)
+
+
+def _words(error: OSError) -> tuple[str, str | None]:
+    number = error.errno
+    if number in _FULL:
+        words = "the disk (or its inodes, or your quota on it) is full"
+        return words, "free some space and run it again: what is done stays done"
+    if number == errno.EROFS:
+        words = "the file system is read-only"
+        return words, "mount it writable, or put the store elsewhere with SYNAPSE_STORE"
+    if number in _FORBIDDEN:
+        return "no permission", "check who owns the file and the directory it is in"
+    if number == errno.EFBIG:
+        return "the file system cannot hold a file as large as this", "FAT32 ends at 4 GB; use another file system"
+    if number == errno.EIO:
+        return "the disk reports an error", "check the disk before you trust it with anything"
+    return error.strerror or str(error) or type(error).__name__, None
+
+
+def random_name() -> str:
+    """A name that nobody else has: our process id and some randomness."""
+    return f"{os.getpid()}-{os.urandom(6).hex()}"
+
+
+def fsync_dir(path: Path) -> None:
+    """Make the names in a directory durable; file systems that cannot are taken as they are."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_DIR_SYNC:
+            raise
+    finally:
+        os.close(handle)
+
+
+def fsync_file(path: Path) -> None:
+    """Make the content of a file durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_dirs(path: Path) -> None:
+    """Make a directory and what is missing above it, so that the new names survive a power loss."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_dirs(path.parent)
+    path.mkdir(exist_ok=True)
+    fsync_dir(path.parent)
+
+
+def rename_new(source: Path, destination: Path) -> None:
+    """Rename a file, but never over another one: raises FileExistsError then."""
+    try:
+        os.link(source, destination, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        # A file system without hard links (exFAT): look first, then rename. The window is a moment.
+        if os.path.lexists(destination):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(destination)) from None
+        source.rename(destination)
+    else:
+        source.unlink()
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """Write a file whole or not at all; its directory must exist. Raises `StorageError`.
+
+    `mode` (less the umask) is for a new file: an existing one keeps its permission bits. A symbolic link is written
+    through if it leads to a file of the same name (a `synapse.toml` kept among dotfiles), else it is a `Conflict`:
+    a link in a cloned project must not choose which file we replace. Without `durable`, a power loss may leave an
+    empty file: for notes that can be made again.
+    """
+    temporary: Path | None = None
+    try:
+        real = _behind_link(path)
+        temporary = real.with_name(f".{real.name[:80]}.{random_name()}.tmp")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.chmod(real.stat().st_mode & 0o777)
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(real)
+        temporary = None
+        if durable:
+            fsync_dir(real.parent)
+    except OSError as error:
+        raise storage_error(error, f"writing {path.name}") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _behind_link(path: Path) -> Path:
+    if not path.is_symlink():
+        return path
+    try:
+        real = path.resolve()
+    except RuntimeError:  # a loop, in Python before 3.13
+        real = path
+    if real.name != path.name or real.is_symlink():
+        raise Conflict(
+            f"{path} is a symbolic link to {real}; not written through",
+            hint="links are followed only to a file of the same name: replace the link, or rename what it leads to",
+        )
+    return real

@@ -1,0 +1,34 @@
+"""The journal: one line for every file that leaves its place, so that "what removed it, and when" has an answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from synapse_sync.store.durable import storage_error
+from synapse_sync.store.receipt import state_directory
+
+NAME = "journal.jsonl"
+
+
+def append(root: Path, *, verb: str, path: str, sha256: str, why: str, command: str) -> None:
+    """Add a line to `<root>/.synapse/journal.jsonl`, in one write; raises `StorageError`.
+
+    Written before the act: a line without its act is harmless, an act without its line is not.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    line = {"time": now, "verb": verb, "path": path, "sha256": sha256, "why": why, "command": command}
+    data = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    where = state_directory(root) / NAME
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        handle = os.open(where, flags, 0o644)
+        try:
+            if os.write(handle, data) != len(data):
+                raise OSError(None, "the line was cut off; is the disk full?")
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise storage_error(error, f"writing the journal {where}") from error

@@ -1,0 +1,252 @@
+"""Links: how a blob gets its name in a tree. Atomic, and never over a file that nobody agreed to replace."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import re
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.names import SafePath
+from synapse_sync.errors import Conflict, IntegrityError, StorageError
+from synapse_sync.store.durable import fsync_dir, fsync_file, random_name, rename_new, storage_error
+
+MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
+#: Temporary names in a target begin with this; what a crash leaves there is swept.
+PREFIX = ".synapse-tmp-"
+_TEMPORARY = re.compile(re.escape(PREFIX) + r"\d+-[0-9a-f]{12}\Z")
+#: A temporary file that was not touched for so long (seconds) belongs to a process that was killed.
+_STALE = 3600.0
+_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+_CHUNK = 1 << 20
+_WRITABLE, _READ_ONLY = 0o644, 0o444
+_HINTS = {
+    "clone": "needs a file system that shares blocks (Btrfs, XFS, bcachefs) and holds both store and target; "
+    "`auto` takes what works",
+    "hardlink": "the store and the target must be on one file system with hard links; "
+    "`symlink` and `copy` work across",
+    "symlink": "this file system or account has no symbolic links; `copy` always works",
+}
+
+
+def safe_parent(root: Path, path: SafePath, *, create: bool = True) -> Path:
+    """The full path of `path` below `root`, its directories made one by one.
+
+    A directory below the root that is a symbolic link or a file is never followed: raises `Conflict`. The root
+    itself may be a link. Without `create` nothing is made, and missing directories are accepted.
+    """
+    place = root
+    try:
+        if create:
+            root.mkdir(parents=True, exist_ok=True)
+        for part in path.parts[:-1]:
+            place = place / part
+            mode = _mode_of_directory(place, create=create)
+            if mode is None:
+                break
+            if not stat.S_ISDIR(mode):
+                what = "a symbolic link" if stat.S_ISLNK(mode) else "a file"
+                raise Conflict(
+                    f"{place} is {what} where a directory is needed; not followed",
+                    hint="make the target's `root` the directory that it leads to, or replace it by a directory",
+                )
+    except FileExistsError:
+        raise Conflict(f"{root} is a file where the target's directory is needed") from None
+    except OSError as error:
+        raise storage_error(error, f"making the directory of `{path}`") from error
+    return path.under(root)
+
+
+def _mode_of_directory(place: Path, *, create: bool) -> int | None:
+    try:
+        return place.lstat().st_mode
+    except FileNotFoundError:
+        if not create:
+            return None
+    with contextlib.suppress(FileExistsError):
+        place.mkdir()
+        fsync_dir(place.parent)
+    return place.lstat().st_mode
+
+
+def place(blob: Path, destination: Path, mode: str, *, replace: bool = False) -> str:
+    """Give a blob a name in a tree, in one atomic step; returns the way that was really used.
+
+    `auto` takes the first of clone, hard link, symbolic link and copy that works. Without `replace`, a file that is
+    there already is kept and `Conflict` raised. Copies are verified while they are made (`IntegrityError`). Raises
+    `StorageError` where a mode is not possible. `move` takes the blob out of the store.
+    """
+    doing = f"placing `{destination.name}`"
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        blob.stat()  # a symbolic link to nothing would be made without complaint
+    except OSError as error:
+        raise storage_error(error, doing) from error
+    _sweep_once(str(destination.parent))
+    failure: OSError | None = None
+    for way in ("clone", "hardlink", "symlink", "copy") if mode == "auto" else (mode,):
+        try:
+            _place(blob, destination, way, replace=replace)
+            break
+        except (FileExistsError, IsADirectoryError):
+            raise _in_the_way(destination) from None
+        except OSError as error:
+            failure = error
+    else:
+        assert failure is not None
+        raise _impossible(failure, doing, mode) from failure
+    try:
+        fsync_dir(destination.parent)
+        if way == "move":
+            blob.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, doing) from error
+    return way
+
+
+def _impossible(failure: OSError, doing: str, mode: str) -> StorageError:
+    problem = storage_error(failure, doing if mode == "auto" else f"{doing} by {mode}")
+    if failure.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        problem.hint = _HINTS.get(mode, problem.hint)
+    return problem
+
+
+def _in_the_way(destination: Path) -> Conflict:
+    what = "is a directory" if destination.is_dir() else "appeared while it was about to be placed"
+    return Conflict(f"{destination} {what}; left as it is", hint="move it away and sync again")
+
+
+def _place(blob: Path, destination: Path, way: str, *, replace: bool) -> None:
+    """Place in one way: made under a temporary name beside the destination, then renamed."""
+    temporary = destination.with_name(f"{PREFIX}{random_name()}")
+    try:
+        _WAYS[way](blob, temporary)
+        if replace:
+            # rename() does nothing at all if both names are one file already; the temporary is unlinked below.
+            temporary.replace(destination)
+        elif temporary.is_symlink():
+            destination.symlink_to(temporary.readlink())
+        else:
+            rename_new(temporary, destination)
+    except BaseException:
+        if way == "move":
+            with contextlib.suppress(OSError):
+                blob.chmod(_READ_ONLY)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def clone_file(source: Path, copy: Path) -> bool:
+    """Make `copy`, a new file that shares its blocks with `source`; False where that is not possible."""
+    try:
+        _clone(source, copy)
+    except FileExistsError:
+        raise
+    except OSError:
+        with contextlib.suppress(OSError):
+            copy.unlink()
+        return False
+    return True
+
+
+def _clone(blob: Path, temporary: Path) -> None:
+    """Share the blocks of the blob (Btrfs, XFS …): a file of its own that costs no space."""
+    if sys.platform != "linux":
+        raise OSError(errno.ENOTSUP, "cloning is not supported here")
+    import fcntl
+
+    with blob.open("rb") as source, _new(temporary) as copy:
+        fcntl.ioctl(copy, _FICLONE, source.fileno())
+    fsync_file(temporary)
+
+
+def _hardlink(blob: Path, temporary: Path) -> None:
+    os.link(blob, temporary)
+
+
+def _symlink(blob: Path, temporary: Path) -> None:
+    temporary.symlink_to(os.path.abspath(blob))  # noqa: PTH100 - resolve() would follow links in the store's path
+
+
+def _copy(blob: Path, temporary: Path) -> None:
+    """A copy, hashed on the way: a bad disk must not put bad bytes into a tree under a good name."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK))
+    with blob.open("rb", buffering=0) as source, _new(temporary) as handle:
+        while count := source.readinto(buffer):
+            digest.update(buffer[:count])
+            rest = buffer[:count]
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+        os.fsync(handle)
+    if is_sha256(blob.name) and digest.hexdigest() != blob.name:
+        raise IntegrityError(
+            f"the blob {blob.name[:12]}… no longer has the content of its name; not placed",
+            hint="`synapse store verify` sets it aside, then sync again",
+        )
+
+
+def _move(blob: Path, temporary: Path) -> None:
+    """A second name first, so that no moment is without the file; across file systems a copy.
+
+    A blob that has other names is copied too: they must stay read-only, and apart from the user's own file.
+    """
+    if blob.stat().st_nlink == 1:
+        with contextlib.suppress(OSError):
+            blob.chmod(_WRITABLE)
+            os.link(blob, temporary)
+            return
+    if not clone_file(blob, temporary):
+        _copy(blob, temporary)
+
+
+@contextlib.contextmanager
+def _new(path: Path) -> Iterator[int]:
+    """A new file, open for writing."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags, _WRITABLE)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+_WAYS: dict[str, Callable[[Path, Path], None]] = {
+    "clone": _clone,
+    "hardlink": _hardlink,
+    "symlink": _symlink,
+    "copy": _copy,
+    "move": _move,
+}
+
+
+@functools.lru_cache(maxsize=4096)
+def _sweep_once(directory: str) -> None:
+    sweep(Path(directory))
+
+
+def sweep(directory: Path, now: float | None = None) -> int:
+    """Remove what killed processes left in a directory of a target: our names only, and none written to lately."""
+    limit = (time.time() if now is None else now) - _STALE
+    count = 0
+    with contextlib.suppress(OSError), os.scandir(directory) as found:
+        for item in found:
+            if _TEMPORARY.match(item.name) is None:
+                continue
+            with contextlib.suppress(OSError):
+                info = item.stat(follow_symlinks=False)
+                # ctime: a hard link or clone has the blob's mtime, which says nothing.
+                if info.st_ctime < limit and not stat.S_ISDIR(info.st_mode):
+                    Path(item.path).unlink()
+                    count += 1
+    return count

@@ -1,0 +1,106 @@
+"""Locks between processes: one at a time, and whoever waits is told for whom."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synapse_sync.errors import StorageError
+from synapse_sync.store.durable import storage_error
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+#: Words of the command line that may be told to others; no other word is, since it might be anything.
+_VERBS = frozenset({
+    "add", "demo", "export", "images", "import", "info", "init", "list", "lock", "outdated", "remove", "search", "show",
+    "status", "store", "sync", "upgrade", "verify", "watch",
+})  # fmt: skip
+#: How long one attempt takes, in seconds; between two of them Ctrl-C gets its turn on every system.
+_ATTEMPT = 0.2
+
+
+@contextlib.contextmanager
+def hold(
+    path: Path, what: str, on_wait: Callable[[str], None] | None = None, timeout: float | None = None
+) -> Iterator[bool]:
+    """Hold the lock at `path` while the block runs; yields whether we had to wait for it.
+
+    `what` says what is locked or done, in words for others. The operating system drops the lock of a killed
+    process. `on_wait` is told once whom we wait for. After `timeout` seconds (None: never) raises `StorageError`.
+    """
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(path), thread_local=False)
+        waited = _acquire(lock, path, what, on_wait, timeout)
+    except OSError as error:
+        raise storage_error(error, f"locking {what}") from error
+    except NotImplementedError:
+        raise StorageError(
+            f"locking {what}: the file system of {path.parent} has no locks",
+            hint="put the store on a local disk with SYNAPSE_STORE",
+        ) from None
+    owner = _owner_path(path)
+    try:
+        _sign(owner)
+        yield waited
+    finally:
+        with contextlib.suppress(OSError):
+            owner.unlink()
+        lock.release()
+
+
+def _acquire(
+    lock: BaseFileLock, path: Path, what: str, on_wait: Callable[[str], None] | None, timeout: float | None
+) -> bool:
+    """Take the lock; returns whether that meant to wait. `filelock.Timeout` never leaves here."""
+    from filelock import Timeout
+
+    until = None if timeout is None else time.monotonic() + timeout
+    waited = False
+    while True:
+        left = _ATTEMPT if until is None else min(_ATTEMPT, until - time.monotonic())
+        try:
+            lock.acquire(timeout=max(0.0, left) if waited else 0)
+        except Timeout:
+            if until is not None and time.monotonic() >= until:
+                raise StorageError(
+                    f"{what}: in use by {_owner(path)}", hint="try again when that is done"
+                ) from None
+            if not waited and on_wait is not None:
+                on_wait(f"waiting for {_owner(path)}: {what}")
+            waited = True
+        else:
+            return waited
+
+
+def _owner_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.owner")
+
+
+def _sign(owner: Path) -> None:
+    """Say who we are: program and verb only, since arguments might hold anything."""
+    name = Path(sys.argv[0]).name if sys.argv else ""
+    program = name if name and name[0] not in "-_" else "synapse"
+    verb = next((word for word in sys.argv[1:] if word in _VERBS), "")
+    value = {"pid": os.getpid(), "command": f"{program} {verb}".strip(), "since": int(time.time())}
+    with contextlib.suppress(OSError):
+        owner.write_text(json.dumps(value))
+
+
+def _owner(path: Path) -> str:
+    """Whoever holds the lock, in words; the note may be missing, or cut off at this very moment."""
+    try:
+        value = json.loads(_owner_path(path).read_bytes())
+        since = time.strftime("%H:%M", time.localtime(value["since"]))
+        return f"`{value['command']!s}` (pid {int(value['pid'])}, since {since})"
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return "another synapse process"

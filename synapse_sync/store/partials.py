@@ -1,0 +1,286 @@
+"""Partial downloads: files that wait for the rest of their bytes, with what is needed to go on.
+
+`partials/<key>` holds the bytes at their final places, `partials/<key>.json` the size, the validators and the
+ranges that are on disk for certain. The key is the SHA-256, or a hash of the reference where no digest is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from synapse_sync.store.durable import storage_error, write_atomic
+
+Range = tuple[int, int]  # (start, end), end exclusive
+
+_DAY = 86_400.0
+
+
+def partial_key(sha256: str | None, reference: str) -> str:
+    """The name of a partial download: its digest, or one made from where it comes from."""
+    return sha256 or "url-" + hashlib.sha256(reference.encode()).hexdigest()[:40]
+
+
+def place_id(reference: str) -> str:
+    """A short name for a place; the place itself is nobody's business who reads the store."""
+    return hashlib.sha256(reference.encode()).hexdigest()[:16]
+
+
+def add_range(ranges: list[Range], start: int, end: int) -> None:
+    """Add a range to sorted, disjoint ranges, in place, merging what touches."""
+    if start >= end:
+        return
+    low = next((i for i, known in enumerate(ranges) if known[1] >= start), len(ranges))
+    high = low
+    while high < len(ranges) and ranges[high][0] <= end:
+        start, end = min(start, ranges[high][0]), max(end, ranges[high][1])
+        high += 1
+    ranges[low:high] = [(start, end)]
+
+
+def missing_ranges(done: Iterable[Range], total: int) -> list[Range]:
+    """What sorted, disjoint ranges leave open of `total` bytes."""
+    out: list[Range] = []
+    at = 0
+    for start, end in done:
+        if at < start:
+            out.append((at, start))
+        at = end
+    return [*out, (at, total)] if at < total else out
+
+
+class Partial:
+    """One partial download, open for writing; `write` may be called from several threads.
+
+    Every method that touches the disk raises `StorageError`.
+    """
+
+    def __init__(self, root: Path, key: str) -> None:
+        self.path = root / "partials" / key
+        self.state_path = root / "partials" / f"{key}.json"
+        self.total: int | None = None
+        self.etag: str | None = None
+        self.last_modified: str | None = None
+        self.place: str | None = None
+        self._done: list[Range] = []
+        self._lock = threading.Lock()
+        self._saved: dict[str, Any] | None = None
+        self._fd = -1
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+            self._fd = os.open(self.path, flags, 0o600)
+        except OSError as error:
+            raise storage_error(error, f"opening {self.path}") from error
+        self._load()
+
+    @property
+    def done(self) -> tuple[Range, ...]:
+        """The ranges that were written, merged and in order."""
+        with self._lock:
+            return tuple(self._done)
+
+    @property
+    def done_bytes(self) -> int:
+        """How many bytes were written."""
+        return sum(end - start for start, end in self.done)
+
+    @property
+    def frontier(self) -> int:
+        """How many bytes there are from the beginning without a hole."""
+        done = self.done
+        return done[0][1] if done and done[0][0] == 0 else 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte is here."""
+        return self.total is not None and self.frontier == self.total
+
+    def missing(self) -> list[Range]:
+        """The ranges that are still to be had; the size must be known."""
+        assert self.total is not None
+        return missing_ranges(self.done, self.total)
+
+    def begin(self, total: int | None, *, etag: str | None, last_modified: str | None, place: str) -> None:
+        """Start from nothing, with a file of this size."""
+        self.reset()
+        self.total, self.etag, self.last_modified, self.place = total, etag, last_modified, place
+        if total is not None:
+            self._truncate(total)
+
+    def reset(self) -> None:
+        """Forget every byte."""
+        with self._lock:
+            self._done = []
+        self.total = self.etag = self.last_modified = self.place = None
+        self._drop_state()
+        self._truncate(0)
+
+    def end_at(self, total: int) -> None:
+        """The size of a file whose size nobody told, known at its end."""
+        self.total = total
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Put bytes at their place."""
+        start = offset
+        try:
+            while len(data):
+                count = _pwrite(self._fd, data, offset, self._lock)
+                data, offset = data[count:], offset + count
+        except OSError as error:
+            raise storage_error(error, f"writing {self.path}") from error
+        with self._lock:
+            add_range(self._done, start, offset)
+
+    def save(self) -> None:
+        """Make what was written so far survive a crash, then write down that it does."""
+        done = self.done
+        state = {
+            "size": self.total,
+            "etag": self.etag,
+            "last_modified": self.last_modified,
+            "place": self.place,
+            "done": [list(pair) for pair in done],
+        }
+        if self.total is None or not done or state == self._saved:
+            return
+        try:
+            getattr(os, "fdatasync", os.fsync)(self._fd)
+            write_atomic(self.state_path, json.dumps(state).encode(), mode=0o600)
+        except OSError as error:
+            raise storage_error(error, f"writing {self.state_path}") from error
+        self._saved = state
+
+    def close(self) -> None:
+        """Close the file; what is on disk stays there."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+
+    def published(self) -> None:
+        """The file has moved into the store: nothing is left to be remembered."""
+        self.close()
+        self._drop_state()
+
+    def discard(self) -> None:
+        """Remove file and state."""
+        self.close()
+        self._drop_state()
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, f"removing {self.path}") from error
+
+    def set_aside(self, folder: Path) -> Path:
+        """Move the file out of the way, for whoever wants to look at it; gives its new path."""
+        self.close()
+        self._drop_state()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            number = 1
+            while (aside := folder / f"{self.path.name}-{number}").exists():
+                number += 1
+            self.path.replace(aside)
+        except OSError as error:
+            raise storage_error(error, f"moving {self.path}") from error
+        return aside
+
+    def _truncate(self, size: int) -> None:
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError as error:
+            raise storage_error(error, f"writing {self.path}") from error
+
+    def _drop_state(self) -> None:
+        self._saved = None
+        try:
+            self.state_path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, f"removing {self.state_path}") from error
+
+    def _load(self) -> None:
+        """Take over what an earlier run wrote down, if it can be believed."""
+        state = _read_state(self.state_path)
+        if state is None or os.fstat(self._fd).st_size != state["size"]:
+            return
+        self.total = state["size"]
+        self.etag, self.last_modified, self.place = state["etag"], state["last_modified"], state["place"]
+        for start, end in state["done"]:
+            add_range(self._done, start, end)
+        self._saved = state
+
+
+def bytes_begun(root: Path, sha256: str) -> int:
+    """How many bytes of this blob an earlier run has left in the store at `root`."""
+    state = _read_state(root / "partials" / f"{sha256}.json")
+    if state is None:
+        return 0
+    done: list[Range] = []
+    for start, end in state["done"]:
+        add_range(done, start, end)
+    return sum(end - start for start, end in done)
+
+
+def old(root: Path, days: float, now: float | None = None) -> list[Path]:
+    """The files under `partials/` that nobody has touched for this many days."""
+    limit = (time.time() if now is None else now) - days * _DAY
+    try:
+        return sorted(p for p in (root / "partials").iterdir() if p.is_file() and p.lstat().st_mtime < limit)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise storage_error(error, f"reading {root / 'partials'}") from error
+
+
+def sweep(root: Path, days: float, now: float | None = None) -> int:
+    """Remove partial downloads that nobody has touched for this many days; gives the bytes freed."""
+    freed = 0
+    for path in old(root, days, now):
+        with contextlib.suppress(FileNotFoundError):
+            freed += path.lstat().st_blocks * 512 if hasattr(path.lstat(), "st_blocks") else path.lstat().st_size
+            path.unlink()
+    return freed
+
+
+def _read_state(path: Path) -> dict[str, Any] | None:
+    """The state as it was written; None for anything else."""
+    try:
+        state = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(state, dict) or not _is_count(size := state.get("size")):
+        return None
+    texts = all(isinstance(state.get(key), str | None) for key in ("etag", "last_modified", "place"))
+    done = state.get("done")
+    if not texts or not isinstance(done, list) or not all(_is_range(pair, size) for pair in done):
+        return None
+    return {key: state.get(key) for key in ("size", "etag", "last_modified", "place", "done")}
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_range(pair: object, size: int) -> bool:
+    return (
+        isinstance(pair, list)
+        and len(pair) == 2
+        and all(_is_count(number) for number in pair)
+        and pair[0] < pair[1] <= size
+    )
+
+
+def _pwrite(fd: int, data: memoryview, offset: int, lock: threading.Lock) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(fd, data, offset)
+    with lock:  # one file position for all threads
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.write(fd, data)

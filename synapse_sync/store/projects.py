@@ -1,0 +1,54 @@
+"""Which projects use this store: where each has its lockfile and its targets, and what it last completed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_sync.store.durable import write_atomic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectRecord:
+    """One project; `roots` maps target names to absolute directories, `complete` is a fingerprint or None."""
+
+    project: str
+    roots: Mapping[str, str]
+    complete: str | None = None
+
+
+def project_key(project: Path) -> str:
+    """The short name under which a project's receipts and records are kept; its directory is its identity."""
+    return hashlib.sha256(str(project.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def read_record(store: Path, key: str) -> ProjectRecord | None:
+    """What the store remembers of a project, or None; an unreadable record counts as none."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        data = json.loads((store / "projects" / f"{key}.json").read_bytes())
+        roots = {str(name): str(root) for name, root in data["roots"].items()}
+        return ProjectRecord(project=str(data["project"]), roots=roots, complete=data.get("complete"))
+    return None
+
+
+def write_record(store: Path, key: str, record: ProjectRecord) -> None:
+    """Remember a project; raises `StorageError`."""
+    data = {"project": record.project, "roots": dict(record.roots), "complete": record.complete}
+    path = store / "projects" / f"{key}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(data, indent=1, sort_keys=True).encode())
+
+
+def records(store: Path) -> Iterator[tuple[str, ProjectRecord]]:
+    """Every project that the store remembers."""
+    directory = store / "projects"
+    if not directory.is_dir():
+        return
+    for path in sorted(directory.glob("*.json")):
+        record = read_record(store, path.stem)
+        if record is not None:
+            yield path.stem, record

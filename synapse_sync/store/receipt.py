@@ -1,0 +1,258 @@
+"""The receipt: what we placed in a target. The licence to replace and remove, and nothing else is.
+
+`<root>/.synapse/receipt-<key>.json`, one for each project and target that uses the root. Paths in it are checked
+like any name from outside: a receipt may have been copied or edited.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.names import SafePath
+from synapse_sync.errors import Conflict, InputError, UnsafeName
+from synapse_sync.store.durable import storage_error, write_atomic
+
+VERSION = 1
+DIRECTORY = ".synapse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptEntry:
+    """One placed file: what it is and how it looked right after we placed it.
+
+    `size` is in bytes and `mtime_ns`, `inode` are those of the file itself, or of the blob behind a symbolic link;
+    `link` is the target of a symbolic link; `how` is a link mode or "adopted".
+    """
+
+    path: str
+    sha256: str
+    size: int
+    how: str
+    mtime_ns: int
+    inode: int
+    model: str
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """All that one project placed in one target; `complete` is the fingerprint of the state it was synced to."""
+
+    project: str
+    target: str
+    entries: Mapping[str, ReceiptEntry] = field(default_factory=dict)
+    complete: str | None = None
+
+
+def receipt_path(root: Path, key: str) -> Path:
+    """Where the receipt of a project's target lies."""
+    return root / DIRECTORY / f"receipt-{key}.json"
+
+
+def state_directory(root: Path) -> Path:
+    """Our own directory in a target, made if need be and kept out of version control.
+
+    Raises `Conflict` if it is a link: what we write must not land outside the target.
+    """
+    directory = root / DIRECTORY
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if directory.is_symlink():
+            raise Conflict(f"{directory} is a symbolic link; not followed", hint="remove the link and sync again")
+        with contextlib.suppress(FileExistsError), (directory / ".gitignore").open("x") as file:
+            file.write("*\n")
+    except OSError as error:
+        raise storage_error(error, f"making {directory}") from error
+    return directory
+
+
+# -- reading and writing -----------------------------------------------------------------------------
+
+
+def read(root: Path, key: str) -> Receipt | None:
+    """The receipt of one project's target, or None; raises `InputError` for a damaged one."""
+    path = receipt_path(root, key)
+    data = _load(path)
+    if data is None:
+        return None
+    entries = {entry.path: entry for entry in (_entry(value, path) for value in data["entries"])}
+    complete = data.get("complete")
+    if len(entries) != len(data["entries"]) or not (complete is None or isinstance(complete, str)):
+        raise _bad(path, "it was damaged or edited")
+    return Receipt(project=key, target=str(data.get("target", "")), entries=entries, complete=complete)
+
+
+def write(root: Path, receipt: Receipt) -> None:
+    """Write a receipt whole or not at all; raises `StorageError`."""
+    path = state_directory(root) / receipt_path(root, receipt.project).name
+    data = {
+        "version": VERSION,
+        "target": receipt.target,
+        "complete": receipt.complete,
+        "entries": [asdict(receipt.entries[path]) for path in sorted(receipt.entries)],
+    }
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # A name that is not UTF-8 reached us as lone surrogates, which JSON can write as escapes.
+    write_atomic(path, text.encode("utf-8", "backslashreplace"))
+
+
+def others(root: Path, key: str) -> set[str]:
+    """The paths that other projects (or other targets with the same root) placed below this root."""
+    return {value["path"] for path in _others(root, key) for value in _values(path)}
+
+
+def all_digests(root: Path) -> set[str]:
+    """The SHA-256 of everything that any receipt below this root lists."""
+    return {value["sha256"] for path in _others(root, None) for value in _values(path)}
+
+
+def _others(root: Path, key: str | None) -> Iterator[Path]:
+    for path in sorted((root / DIRECTORY).glob("receipt-*.json")):
+        if path.name != f"receipt-{key}.json":
+            yield path
+
+
+def _values(path: Path) -> list[dict[str, Any]]:
+    data = _load(path)
+    values = data["entries"] if data is not None else []
+    for value in values:
+        _entry(value, path)
+    return values
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    """The JSON of a receipt, or None if there is none; raises `InputError` if it cannot be trusted."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise storage_error(error, f"reading the receipt {path}") from error
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, "it is not valid JSON") from error
+    if not isinstance(data, dict):
+        raise _bad(path, "it is not a receipt")
+    version = data.get("version")
+    if type(version) is int and version > VERSION:
+        raise InputError(
+            f"{path}: written by a newer synapse (format {version}); nothing was removed",
+            hint="use the newer synapse here",
+        )
+    if version != VERSION or not isinstance(data.get("entries"), list):
+        raise _bad(path, "it is not a receipt")
+    return data
+
+
+def _bad(path: Path, why: str) -> InputError:
+    return InputError(
+        f"{path}: {why}; nothing was removed",
+        hint="move this file away and sync again: files with the right content are adopted, none is removed",
+    )
+
+
+def _entry(value: Any, path: Path) -> ReceiptEntry:
+    try:
+        entry = ReceiptEntry(**value)
+        SafePath(entry.path)
+    except (TypeError, AttributeError, UnsafeName) as error:
+        raise _bad(path, f"a damaged or edited entry ({error})") from error
+    numbers = (entry.size, entry.mtime_ns, entry.inode)
+    words = (entry.path, entry.how, entry.model)
+    right = all(type(number) is int for number in numbers) and all(isinstance(word, str) for word in words)
+    if not right or not is_sha256(entry.sha256) or not (entry.link is None or isinstance(entry.link, str)):
+        raise _bad(path, f"a damaged or edited entry for {entry.path!r}")
+    return entry
+
+
+# -- comparing with the disk -------------------------------------------------------------------------
+
+
+def note(place: Path, *, path: str, sha256: str, how: str, model: str) -> ReceiptEntry:
+    """The entry for a file that was just placed, as it looks now."""
+    link = os.readlink(place) if place.is_symlink() else None
+    found = place.stat()
+    return ReceiptEntry(
+        path=path, sha256=sha256, size=found.st_size, how=how, mtime_ns=found.st_mtime_ns,
+        inode=found.st_ino, model=model, link=link,
+    )  # fmt: skip
+
+
+def matches(path: str, entry: ReceiptEntry) -> str:
+    """Whether a path looks as we left it, by stat alone: "same", "missing" or "changed".
+
+    A symbolic link that leads to nothing any more is "changed": the name is still taken.
+    """
+    try:
+        found = _look(path, entry.link)
+    except (FileNotFoundError, NotADirectoryError):
+        return "changed" if os.path.lexists(path) else "missing"
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return "changed"
+    if found is None or (found.st_size, found.st_mtime_ns, found.st_ino) != (
+        entry.size,
+        entry.mtime_ns,
+        entry.inode,
+    ):
+        return "changed"
+    return "same"
+
+
+def _look(path: str, link: str | None) -> os.stat_result | None:
+    """The stat of a regular file, or of the one behind the link that we made; None if it is anything else.
+
+    One `lstat`, and for a link its reading and one `stat`: this runs for every placed file in every sync.
+    """
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        if link is None or os.readlink(path) != link:
+            return None
+        found = os.stat(path)
+    elif link is not None:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def count_unchanged(root: Path, project: str, complete: str) -> int | None:
+    """How many files all look as we left them, if the receipts are of this complete state; else None.
+
+    The quick way: `project` is the beginning of the receipts' keys. Entries are not rebuilt as values, and a
+    receipt that is damaged in any way says None: the careful way will find out.
+    """
+    total = 0
+    base = str(root)
+    state = os.path.join(base, DIRECTORY)
+    try:
+        names = [name for name in os.listdir(state) if _belongs(name, project)]
+        for name in names:
+            with open(os.path.join(state, name), "rb") as file:
+                data = json.load(file)
+            if data["version"] != VERSION or data["complete"] != complete:
+                return None
+            if not all(_unchanged(f"{base}/{value['path']}", value) for value in data["entries"]):
+                return None
+            total += len(data["entries"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return total if names else None
+
+
+def _belongs(name: str, project: str) -> bool:
+    return name.startswith(f"receipt-{project}-") and name.endswith(".json")
+
+
+def _unchanged(path: str, value: Mapping[str, Any]) -> bool:
+    found = _look(path, value["link"])
+    return found is not None and (
+        found.st_size == value["size"] and found.st_mtime_ns == value["mtime_ns"] and found.st_ino == value["inode"]
+    )

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+import pytest
+
+from synapse_sync.errors import StorageError
+from synapse_sync.store.partials import (
+    Partial,
+    add_range,
+    bytes_begun,
+    missing_ranges,
+    old,
+    partial_key,
+    place_id,
+    sweep,
+)
+
+
+def begun(root, key="k", total=100, **over):
+    partial = Partial(root, key)
+    values = {"etag": '"e"', "last_modified": None, "place": "p"} | over
+    partial.begin(total, **values)
+    return partial
+
+
+@pytest.mark.parametrize(
+    ("add", "expected"),
+    [
+        ((0, 5), [(0, 5), (10, 20), (30, 40)]),
+        ((5, 10), [(5, 20), (30, 40)]),
+        ((20, 30), [(10, 40)]),
+        ((12, 15), [(10, 20), (30, 40)]),
+        ((0, 50), [(0, 50)]),
+        ((25, 35), [(10, 20), (25, 40)]),
+        ((41, 42), [(10, 20), (30, 40), (41, 42)]),
+        ((7, 7), [(10, 20), (30, 40)]),
+    ],
+)
+def test_ranges_are_merged(add, expected):
+    ranges = [(10, 20), (30, 40)]
+    add_range(ranges, *add)
+    assert ranges == expected
+
+
+def test_missing_is_the_rest():
+    assert missing_ranges([], 10) == [(0, 10)]
+    assert missing_ranges([(0, 3), (5, 7)], 10) == [(3, 5), (7, 10)]
+    assert missing_ranges([(0, 10)], 10) == []
+    assert missing_ranges([], 0) == []
+
+
+def test_write_out_of_order_and_take_over_in_another_run(tmp_path):
+    partial = begun(tmp_path, total=10)
+    partial.write(5, memoryview(b"fghij"))
+    assert (partial.frontier, partial.done_bytes, partial.complete) == (0, 5, False)
+    partial.write(0, memoryview(b"ab"))
+    partial.save()
+    partial.close()
+
+    again = Partial(tmp_path, "k")
+    assert (again.total, again.etag, again.last_modified, again.place) == (10, '"e"', None, "p")
+    assert again.done == ((0, 2), (5, 10))
+    assert again.missing() == [(2, 5)]
+    again.write(2, memoryview(b"cde"))
+    assert again.complete
+    again.close()
+    assert again.path.read_bytes() == b"abcdefghij"
+
+
+def test_bytes_that_were_not_saved_do_not_count(tmp_path):
+    partial = begun(tmp_path)
+    partial.write(0, memoryview(b"x" * 10))
+    partial.save()
+    partial.write(10, memoryview(b"x" * 10))
+    partial.close()
+    again = Partial(tmp_path, "k")
+    assert again.done == ((0, 10),)
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "",
+        "[]",
+        "nonsense",
+        '{"size": 100}',
+        '{"size": -1, "done": []}',
+        '{"size": 99, "done": [[0, 10]]}',
+        '{"size": 100, "done": [[0, 101]]}',
+        '{"size": 100, "done": [[5, 5]]}',
+        '{"size": 100, "done": [[0, 5, 7]]}',
+        '{"size": 100, "done": [[true, 5]]}',
+        '{"size": 100, "done": {"0": 5}}',
+        '{"size": 100, "done": [[0, 10]], "etag": 5}',
+    ],
+)
+def test_state_that_cannot_be_believed_is_no_state(tmp_path, state):
+    partial = begun(tmp_path)
+    partial.write(0, memoryview(b"x" * 10))
+    partial.save()
+    partial.close()
+    partial.state_path.write_text(state)
+    again = Partial(tmp_path, "k")
+    assert (again.total, again.done) == (None, ())
+    again.close()
+
+
+def test_state_without_its_file_is_no_state(tmp_path):
+    partial = begun(tmp_path)
+    partial.write(0, memoryview(b"x" * 10))
+    partial.save()
+    partial.close()
+    partial.path.unlink()
+    again = Partial(tmp_path, "k")
+    assert again.done == ()
+    again.close()
+
+
+def test_begin_forgets_what_was_there(tmp_path):
+    partial = begun(tmp_path)
+    partial.write(0, memoryview(b"x" * 100))
+    partial.save()
+    partial.begin(50, etag=None, last_modified="d", place="q")
+    assert partial.done == () and not partial.state_path.exists()
+    assert partial.path.stat().st_size == 50
+    partial.close()
+
+
+def test_state_holds_nothing_but_what_is_needed(tmp_path):
+    partial = begun(tmp_path, place=place_id("https://x.example/f?sig=hush"))
+    partial.write(0, memoryview(b"x"))
+    partial.save()
+    partial.close()
+    state = json.loads(partial.state_path.read_text())
+    assert set(state) == {"size", "etag", "last_modified", "place", "done"}
+    assert "hush" not in str(state) and "example" not in str(state)
+    assert partial.path.stat().st_mode & 0o077 == 0
+
+
+def test_unknown_size_is_not_gone_on_with(tmp_path):
+    partial = begun(tmp_path, total=None)
+    partial.write(0, memoryview(b"abc"))
+    partial.save()
+    assert not partial.state_path.exists()
+    partial.end_at(3)
+    assert partial.complete
+    partial.close()
+
+
+def test_discard_and_set_aside_leave_nothing_behind(tmp_path):
+    for number in (1, 2):
+        partial = begun(tmp_path, total=3)
+        partial.write(0, memoryview(b"abc"))
+        partial.save()
+        aside = partial.set_aside(tmp_path / "quarantine")
+        assert aside == tmp_path / "quarantine" / f"k-{number}"
+        assert aside.read_bytes() == b"abc"
+    partial = begun(tmp_path)
+    partial.save()
+    partial.discard()
+    assert list((tmp_path / "partials").iterdir()) == []
+
+
+def test_threads_write_side_by_side(tmp_path):
+    partial = begun(tmp_path, total=8 * 1000)
+    threads = [
+        threading.Thread(
+            target=lambda n=n: [partial.write(n * 1000 + i * 100, memoryview(bytes([n]) * 100)) for i in range(10)]
+        )
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert partial.complete
+    partial.close()
+    assert partial.path.read_bytes() == b"".join(bytes([n]) * 1000 for n in range(8))
+
+
+def test_link_in_the_place_of_a_partial_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / "partials").mkdir()
+    (tmp_path / "partials" / "k").symlink_to(victim)
+    with pytest.raises(StorageError):
+        Partial(tmp_path, "k")
+    assert victim.read_bytes() == b"precious"
+
+
+def test_full_disk_is_a_storage_error(tmp_path, monkeypatch):
+    partial = begun(tmp_path)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StorageError):
+        partial.write(0, memoryview(b"abc"))
+    assert partial.done == ()
+    partial.close()
+
+
+def test_keys_and_bytes_begun(tmp_path):
+    sha = "ab" * 32
+    assert partial_key(sha, "url") == sha
+    assert partial_key(None, "a") != partial_key(None, "b")
+    assert partial_key(None, "a").startswith("url-") and len(partial_key(None, "a")) == 44
+    assert bytes_begun(tmp_path, sha) == 0
+    partial = begun(tmp_path, sha)
+    partial.write(10, memoryview(b"x" * 7))
+    partial.save()
+    partial.close()
+    assert bytes_begun(tmp_path, sha) == 7
+
+
+def test_only_old_partials_are_swept(tmp_path):
+    assert old(tmp_path, 7) == []
+    for key in ("young", "aged"):
+        partial = begun(tmp_path, key, total=5)
+        partial.write(0, memoryview(b"abc"))
+        partial.save()
+        partial.close()
+    now = 1e9
+    for path in (tmp_path / "partials").iterdir():
+        days = 10 if path.name.startswith("aged") else 1
+        os.utime(path, (now - days * 86400, now - days * 86400))
+    assert [p.name for p in old(tmp_path, 7, now)] == ["aged", "aged.json"]
+    assert sweep(tmp_path, 7, now) > 0
+    assert sorted(p.name for p in (tmp_path / "partials").iterdir()) == ["young", "young.json"]
