@@ -1,1 +1,95 @@
-"""How each UI lays out its folders: one module or table row a UI, all pure."""
+"""Layouts: how each UI lays out its folders. A new UI is one table and one line in the register here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from synapse_sync.layouts import tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """One UI's folders by model type, relative to the UI's directory; `markers` are paths that give it away.
+
+    With `catch_all`, types without a row go there ("" is the root itself).
+    """
+
+    name: str
+    title: str
+    folders: Mapping[str, tuple[str, ...]]
+    markers: tuple[str, ...] = ()
+    catch_all: str | None = None
+
+    def folder(self, kind: str) -> str | None:
+        """The folder that models of this type are written to, or None if the UI has none for them."""
+        names = self.folders.get(kind)
+        return names[0] if names else self.catch_all
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        Layout(
+            name="a1111",
+            title="A1111",
+            folders=tables.A1111,
+            markers=("webui.py", "embeddings", "models/Stable-diffusion"),
+        ),
+        Layout(
+            name="comfyui",
+            title="ComfyUI",
+            folders=tables.COMFYUI,
+            markers=("comfy", "folder_paths.py", "models/checkpoints"),
+        ),
+        Layout(
+            name="flat",
+            title="flat",
+            folders={},
+            catch_all="",
+        ),
+        Layout(
+            name="fooocus",
+            title="Fooocus",
+            folders=tables.FOOOCUS,
+            markers=("fooocus_version.py", "models/checkpoints", "models/prompt_expansion"),
+        ),
+        Layout(
+            name="forge",
+            title="Forge",
+            folders=tables.FORGE,
+            markers=("webui.py", "modules_forge", "embeddings", "models/Stable-diffusion"),
+        ),
+        Layout(
+            name="forge-neo",
+            title="Forge Neo",
+            folders=tables.FORGE_NEO,
+            markers=("webui.py", "modules_forge", "models/embeddings", "models/Stable-diffusion"),
+        ),
+        Layout(
+            name="sdnext",
+            title="SD.Next",
+            folders=tables.SDNEXT,
+            markers=("webui.py", "models/Diffusers", "models/UNET", "models/Stable-diffusion"),
+        ),
+        Layout(
+            name="swarmui",
+            title="SwarmUI",
+            folders=tables.SWARMUI,
+            markers=("SwarmUI.sln", "Models/Stable-Diffusion", "src/BuiltinExtensions"),
+        ),
+    )
+}
+
+
+def guess(names: Collection[str]) -> Layout | None:
+    """The layout that paths found in a directory (`webui.py`, `models/Lora`, …) speak for, or None.
+
+    At least half of a layout's markers must be there; of several the one with most, then the largest share.
+    """
+    scores = []
+    for layout in LAYOUTS.values():
+        hits = sum(marker in names for marker in layout.markers)
+        if layout.markers and hits * 2 >= len(layout.markers):
+            scores.append((hits, hits / len(layout.markers), layout.name))
+    return LAYOUTS[max(scores)[2]] if scores else None

@@ -1,0 +1,153 @@
+"""Arrange: every locked artifact gets a path in every target that wants it. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.manifest import Requirement, Target
+from synapse_sync.core.names import SafePath, clash_key
+from synapse_sync.core.plan import Placement
+from synapse_sync.errors import InputError, InvalidManifest, NameClash, SynapseError, raise_all
+from synapse_sync.layouts import LAYOUTS, Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrangement:
+    """Every wanted path, and notes about models that a target has no folder for."""
+
+    placements: tuple[Placement, ...]
+    notes: tuple[str, ...] = ()
+
+
+def layout_of(target: Target) -> Layout:
+    """The layout of a target; raises `InvalidManifest` with the nearest known name."""
+    if target.layout in LAYOUTS:
+        return LAYOUTS[target.layout]
+    near = difflib.get_close_matches(target.layout, LAYOUTS, n=1)
+    known = ", ".join(LAYOUTS)
+    raise InvalidManifest(
+        f"synapse.toml: targets.{target.name}.layout: unknown layout `{target.layout}`",
+        hint=f"did you mean `{near[0]}`?" if near else f"known layouts: {known}",
+    )
+
+
+def arrange(
+    entries: Sequence[Requirement], locked: Mapping[str, LockedModel], targets: Sequence[Target]
+) -> Arrangement:
+    """Give every artifact of every locked entry its path in each target that wants it.
+
+    Entries that are not locked are passed over. Raises `InputError` (or `Several`) for a model without a type, a
+    target without a folder for it, and `NameClash` for two models that want one path.
+    """
+    placements: list[Placement] = []
+    notes: list[str] = []
+    errors: list[SynapseError] = []
+    layouts = {target.name: layout_of(target) for target in targets}
+    for entry in entries:
+        model = locked.get(entry.name)
+        if model is None:
+            continue
+        try:
+            found, missing = _arrange_one(entry, model, targets, layouts)
+        except SynapseError as error:
+            errors.append(error.about(entry.name))
+            continue
+        placements += found
+        notes += missing
+    merged = _merge(placements, errors)
+    raise_all(errors)
+    return Arrangement(placements=merged, notes=tuple(notes))
+
+
+def _wants(target: Target, entry: Requirement) -> bool:
+    if entry.targets is not None and target.name not in entry.targets:
+        return False
+    return target.groups is None or bool(set(target.groups) & set(entry.groups))
+
+
+def _arrange_one(
+    entry: Requirement, model: LockedModel, targets: Sequence[Target], layouts: Mapping[str, Layout]
+) -> tuple[list[Placement], list[str]]:
+    kind = entry.type or model.card.type
+    wanting = [target for target in targets if _wants(target, entry)]
+    if kind is None and any(layouts[target.name].folder("other") is None for target in wanting):
+        raise InputError(
+            f"`{entry.name}`: neither the site nor the file tells what kind of model this is",
+            hint='add for example `type = "lora"` to its entry in synapse.toml',
+        )
+    placements: list[Placement] = []
+    missing: list[str] = []
+    for target in wanting:
+        folder = layouts[target.name].folder(kind or "other")
+        if folder is None:
+            missing.append(f"`{entry.name}`: {layouts[target.name].title} has no folder for type `{kind}`; "
+                           f"not placed in target `{target.name}`")  # fmt: skip
+            continue
+        placements += [
+            Placement(
+                target=target.name,
+                path=_path(folder, entry, artifact, alone=len(model.artifacts) == 1),
+                model=entry.name,
+                artifact=artifact,
+                link_mode=target.link_mode,
+            )
+            for artifact in model.artifacts
+        ]
+    if missing and (not placements or entry.targets is not None):
+        hint = 'give it another `type`, or name the targets that can take it: `targets = ["…"]`'
+        raise InputError(missing[0], hint=hint)
+    return placements, missing
+
+
+def _path(folder: str, entry: Requirement, artifact: Artifact, *, alone: bool) -> SafePath:
+    """Folder of the type, subfolder, name; a model of many files keeps its tree below a directory of its own."""
+    if entry.filename is not None and not alone:
+        raise InputError(f"`{entry.name}`: `filename` is given, but this model has several files",
+                         hint="use `subfolder`, or `include` to choose one file")  # fmt: skip
+    name = SafePath(artifact.filename)
+    if entry.filename is not None:
+        name = entry.filename
+    elif alone:
+        name = SafePath(name.name)
+    else:
+        name = SafePath(entry.name) / name
+    if entry.subfolder is not None:
+        name = entry.subfolder / name
+    return SafePath(folder) / name if folder else name
+
+
+def _merge(placements: Sequence[Placement], errors: list[SynapseError]) -> tuple[Placement, ...]:
+    """One placement a path; two models for one path are an error, also where only case or Unicode form differs."""
+    by_path: dict[tuple[str, str], Placement] = {}
+    for placement in placements:
+        key = (placement.target, clash_key(placement.path.text))
+        other = by_path.setdefault(key, placement)
+        same = other.artifact.sha256 == placement.artifact.sha256 and other.path == placement.path
+        if other is not placement and not same:
+            errors.append(
+                NameClash(
+                    f"`{other.model}` and `{placement.model}` both want `{placement.path}` "
+                    f"in target `{placement.target}`",
+                    hint='give one of them another `filename = "…"` or `subfolder = "…"`',
+                    subject=placement.model,
+                )
+            )
+    for (target, path), placement in by_path.items():
+        for parent in _parents(path):
+            if (blocking := by_path.get((target, parent))) is not None:
+                errors.append(
+                    NameClash(
+                        f"`{blocking.model}` wants the file `{blocking.path}` "
+                        f"where `{placement.model}` needs a directory"
+                    )
+                )
+    return tuple(by_path.values())
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]

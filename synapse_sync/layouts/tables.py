@@ -1,0 +1,134 @@
+"""Where each UI looks for each type of model, relative to its own directory.
+
+Read from the projects' sources in 2025 and 2026: ComfyUI `folder_paths.py`, A1111 `modules/cmd_args.py`, Forge and
+Forge Neo, SD.Next `modules/ui_definitions.py`, SwarmUI `Settings.cs`, Fooocus `modules/config.py`. The first folder
+is the one that is written, the others are read by the UI as well. Case matters.
+"""
+
+from __future__ import annotations
+
+Folders = dict[str, tuple[str, ...]]
+
+
+def _below(root: str, folders: Folders) -> Folders:
+    return {kind: tuple(f"{root}/{name}" for name in names) for kind, names in folders.items()}
+
+
+COMFYUI: Folders = _below(
+    "models",
+    {
+        "audio_encoder": ("audio_encoders",),
+        "checkpoint": ("checkpoints",),
+        "clip_vision": ("clip_vision",),
+        "config": ("configs",),
+        "controlnet": ("controlnet", "t2i_adapter"),
+        "detection": ("ultralytics/bbox", "ultralytics/segm"),
+        "diffusers": ("diffusers",),
+        "diffusion_model": ("diffusion_models", "unet"),
+        "embedding": ("embeddings",),
+        "face_restore": ("facerestore_models",),
+        "hypernetwork": ("hypernetworks",),
+        "ip_adapter": ("ipadapter",),
+        "latent_upscaler": ("latent_upscale_models",),
+        "lora": ("loras",),
+        "model_patch": ("model_patches",),
+        "motion_module": ("animatediff_models",),
+        "sam": ("sams",),
+        "style_model": ("style_models",),
+        "text_encoder": ("text_encoders", "clip"),
+        "upscaler": ("upscale_models",),
+        "vae": ("vae",),
+        "vae_approx": ("vae_approx",),
+    },
+)
+
+A1111: Folders = {
+    "checkpoint": ("models/Stable-diffusion",),
+    "config": ("models/Stable-diffusion",),  # a checkpoint's yaml lies beside it
+    "controlnet": ("models/ControlNet",),
+    "detection": ("models/adetailer",),
+    "embedding": ("embeddings",),  # beside models/, not in it
+    "face_restore": ("models/GFPGAN", "models/Codeformer"),
+    "hypernetwork": ("models/hypernetworks",),
+    "ip_adapter": ("models/ControlNet",),
+    "lora": ("models/Lora", "models/LyCORIS"),
+    "upscaler": ("models/ESRGAN", "models/RealESRGAN", "models/SwinIR", "models/DAT", "models/ScuNET"),
+    "vae": ("models/VAE",),
+    "vae_approx": ("models/VAE-approx", "models/VAE-taesd"),
+}
+
+FORGE: Folders = {
+    **A1111,
+    "clip_vision": ("models/ControlNetPreprocessor/clip_vision",),
+    "diffusers": ("models/diffusers",),
+    "diffusion_model": ("models/Stable-diffusion",),  # UNet-only files and GGUF are checkpoints to Forge
+    "text_encoder": ("models/text_encoder",),
+}
+
+FORGE_NEO: Folders = {
+    **{kind: names for kind, names in FORGE.items() if kind != "hypernetwork"},
+    "embedding": ("models/embeddings",),
+    "upscaler": ("models/ESRGAN",),
+}
+
+SDNEXT: Folders = _below(
+    "models",
+    {
+        "checkpoint": ("Stable-diffusion",),
+        "config": ("Stable-diffusion",),
+        "controlnet": ("control/controlnet",),
+        "detection": ("yolo",),
+        "diffusers": ("Diffusers",),
+        "diffusion_model": ("UNET",),
+        "embedding": ("embeddings",),
+        "lora": ("Lora",),
+        "text_encoder": ("Text-encoder",),
+        "upscaler": ("ESRGAN", "RealESRGAN", "SwinIR", "BSRGAN", "SCUNet"),
+        "vae": ("VAE",),
+        "vae_approx": ("VAE-approx",),
+        "wildcards": ("wildcards",),
+    },
+)
+
+SWARMUI: Folders = {
+    **_below(
+        "Models",
+        {
+            "checkpoint": ("Stable-Diffusion",),
+            "clip_vision": ("clip_vision",),
+            "controlnet": ("controlnet",),
+            "detection": ("yolov8",),
+            "diffusion_model": ("diffusion_models", "unet"),
+            "embedding": ("Embeddings",),
+            "hypernetwork": ("hypernetworks",),
+            "ip_adapter": ("ipadapter",),
+            "latent_upscaler": ("latent_upscale_models",),
+            "lora": ("Lora", "LyCORIS"),
+            "model_patch": ("model_patches",),
+            "style_model": ("style_models",),
+            "text_encoder": ("text_encoders", "clip"),
+            "upscaler": ("upscale_models",),
+            "vae": ("VAE",),
+        },
+    ),
+    "wildcards": ("Data/Wildcards",),
+}
+
+FOOOCUS: Folders = {
+    **_below(
+        "models",
+        {
+            "checkpoint": ("checkpoints",),
+            "clip_vision": ("clip_vision",),
+            "controlnet": ("controlnet",),
+            "embedding": ("embeddings",),
+            "ip_adapter": ("controlnet",),
+            "lora": ("loras",),
+            "sam": ("sam",),
+            "upscaler": ("upscale_models",),
+            "vae": ("vae",),
+            "vae_approx": ("vae_approx",),
+        },
+    ),
+    "wildcards": ("wildcards",),
+}
