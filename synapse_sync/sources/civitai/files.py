@@ -1,0 +1,146 @@
+"""From Civitai's version to what can be chosen from: its files as candidates, its words as a card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from synapse_sync.core.artifact import Candidate, ModelCard, Preview
+from synapse_sync.core.digest import Digest, is_sha256
+from synapse_sync.core.names import safe_filename
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import NotFound
+from synapse_sync.sources.civitai.client import ENDPOINT
+from synapse_sync.sources.civitai.schema import Model, ModelFile, ModelVersion, as_utc_text
+from synapse_sync.sources.civitai.vocabulary import file_format, model_type
+
+_ROLES = {"vae": "vae", "config": "config", "text encoder": "text_encoder"}
+#: What each selector of a download URL says about a file; `type` and `format` are in the site's words.
+_SELECTORS = ("type", "format", "size", "fp", "quantType")
+_BLAKE3_DIGITS = 64
+
+
+def offered(version: ModelVersion) -> tuple[tuple[ModelFile, Candidate], ...]:
+    """The files of a version, each with the candidate that it makes."""
+    # Where the site pins its URLs by file id, one without belongs to another version: there its id is unknown.
+    pinned = any("fileId=" in (file.download_url or "") for file in version.files)
+    return tuple((file, _candidate(version, file, pinned)) for file in version.files)
+
+
+def _candidate(version: ModelVersion, file: ModelFile, pinned: bool) -> Candidate:
+    foreign = pinned and "fileId=" not in (file.download_url or "") and bool(file.selectors)
+    kind = file.type.casefold()
+    name = safe_filename(file.name)
+    quant = (file.quant_type or "").casefold()
+    return Candidate(
+        filename=name,
+        url=_download_url(version.id, file, by_id=not foreign),
+        size=file.bytes,
+        sha256=file.hashes.sha256 if is_sha256(file.hashes.sha256) else None,
+        blake3=file.hashes.blake3 if len(file.hashes.blake3 or "") == _BLAKE3_DIGITS else None,
+        format=file_format(name, file.format),
+        precision=file.fp.casefold() if file.fp else None,
+        size_class=file.size.casefold() if file.size else None,
+        quant=quant if quant not in ("", "none") else None,
+        kind=kind,
+        role=_ROLES.get(kind, "model"),
+        primary=file.primary,
+        file_id=None if foreign or file.id is None else str(file.id),
+        scan=_scan(file),
+    )
+
+
+def _download_url(version_id: int, file: ModelFile, *, by_id: bool) -> str:
+    """The URL to lock: always on the site itself, whatever host or mirror has answered."""
+    query: Sequence[tuple[str, str]] = ()
+    if by_id and file.id is not None:
+        query = [("fileId", str(file.id))]
+    else:
+        query = sorted((key, value) for key, value in file.selectors if key in _SELECTORS)
+    url = f"{ENDPOINT}/api/download/models/{version_id}"
+    return f"{url}?{urlencode(query)}" if query else url
+
+
+def _scan(file: ModelFile) -> str | None:
+    """The worst of the site's two scans."""
+    results = {word.casefold() for word in (file.pickle_scan, file.virus_scan) if word}
+    return next((word for word in ("danger", "error", "pending", "success") if word in results), None)
+
+
+def narrow(
+    files: Sequence[tuple[ModelFile, Candidate]], reference: Reference, digest: Digest | None, where: str
+) -> tuple[Candidate, ...]:
+    """The candidates that the reference itself leaves: one file id, one hash, or what a URL's selectors fit.
+
+    Raises `NotFound` with what there is instead.
+    """
+    candidates = tuple(candidate for _, candidate in files)
+    if digest is not None:
+        left = tuple(candidate for file, candidate in files if _has_digest(file, digest))
+        # A short hash may be one that the answer does not repeat; where a long one is absent, the answer is wrong.
+        if left or digest.algorithm in ("sha256", "blake3"):
+            return left or _nothing(f"`{where}`: none of its files has {digest}", candidates)
+        return candidates
+    if reference.file is not None:
+        left = tuple(candidate for candidate in candidates if candidate.file_id == reference.file)
+        return left or _nothing(f"`{where}` has no file {reference.file}", candidates)
+    if reference.query:
+        left = tuple(candidate for file, candidate in files if _fits(file, reference.query))
+        words = ", ".join(f"{key}={value}" for key, value in reference.query)
+        return left or _nothing(f"`{where}` has no file with {words}", candidates)
+    return candidates
+
+
+def _has_digest(file: ModelFile, digest: Digest) -> bool:
+    known = file.hashes.get(digest.algorithm)
+    if known is None and digest.algorithm == "autov2" and file.hashes.sha256:
+        known = file.hashes.sha256[: len(digest.value)]
+    return known is not None and known[: len(digest.value)] == digest.value
+
+
+def _fits(file: ModelFile, query: Sequence[tuple[str, str]]) -> bool:
+    has = {"type": file.type, "format": file.format, "size": file.size, "fp": file.fp, "quantType": file.quant_type}
+    return all((has.get(key) or "").casefold() == value.casefold() for key, value in query if key in has)
+
+
+def _nothing(message: str, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    lines = [
+        f"{candidate.file_id or '-'}  {candidate.filename} ({candidate.kind}, {candidate.format})"
+        for candidate in candidates
+    ]
+    hint = "its files are:\n" + "\n".join(lines) if lines else "it lists no files"
+    raise NotFound(message, hint=hint)
+
+
+def card_of(version: ModelVersion, model: Model | None) -> ModelCard:
+    """The words about a version, as the lockfile keeps them."""
+    level = version.nsfw_level
+    if level is None and model is not None:
+        level = model.nsfw_level
+    return ModelCard(
+        title=model.name if model else version.model.name,
+        version_name=version.name,
+        type=model_type(model.type if model else version.model.type),
+        base_model=version.base_model,
+        published=as_utc_text(version.published_at),
+        trained_words=version.trained_words,
+        license=_license(model) if model else (),
+        nsfw=level,
+        previews=tuple(
+            Preview(url=image.url, type=image.type, nsfw=image.nsfw_level, width=image.width, height=image.height)
+            for image in version.images
+        ),
+    )
+
+
+def _license(model: Model) -> tuple[tuple[str, object], ...]:
+    """What the author allows, by name; what the site does not say is left out."""
+    commercial = model.allow_commercial_use
+    facts: dict[str, object] = {
+        "allow-commercial-use": None if commercial is None else ",".join(commercial) or "None",
+        "allow-derivatives": model.allow_derivatives,
+        "allow-different-license": model.allow_different_license,
+        "allow-no-credit": model.allow_no_credit,
+        "creator": model.creator.username if model.creator else None,
+    }
+    return tuple((name, value) for name, value in sorted(facts.items()) if value is not None)
