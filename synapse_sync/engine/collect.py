@@ -1,0 +1,88 @@
+"""Collect: which blobs of the store nobody uses any more, and dropping them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_sync.core.lockfile import parse_lockfile
+from synapse_sync.errors import SynapseError
+from synapse_sync.store import receipt
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.projects import ProjectRecord, records
+
+#: A blob younger than this (seconds) may belong to a lock or sync that is under way.
+GRACE = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unused:
+    """A blob that no project uses; `origin` is where it came from, None if nobody knows."""
+
+    sha256: str
+    size: int
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What would be dropped and what is kept although nobody uses it."""
+
+    drop: tuple[Unused, ...] = ()
+    irreplaceable: tuple[Unused, ...] = ()
+    in_use: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """How much space dropping frees, in bytes."""
+        return sum(blob.size for blob in self.drop)
+
+
+def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | None = None) -> Collection:
+    """Decide what to drop: blobs that no known project's lockfile or receipt names, and that can be had again.
+
+    If a project cannot be read, its blobs cannot be told from the others, so nothing is dropped.
+    """
+    store = BlobStore(root)
+    used: set[str] = set()
+    warnings: list[str] = []
+    blind = False
+    for _, record in records(root):
+        try:
+            used |= set(_used_by(record))
+        except (SynapseError, OSError) as error:
+            warnings.append(f"{record.project} cannot be read, so nothing is dropped: {error}")
+            blind = True
+    now = time.time() if now is None else now
+    drop: list[Unused] = []
+    kept: list[Unused] = []
+    in_use = 0
+    for entry in store.entries():
+        if entry.sha256 in used or now - entry.path.stat().st_ctime < GRACE:
+            in_use += 1
+            continue
+        blob = Unused(sha256=entry.sha256, size=entry.size, origin=store.origin(entry.sha256))
+        (drop if blob.origin is not None or irreplaceable else kept).append(blob)
+    if blind:
+        return Collection(in_use=in_use, warnings=tuple(warnings))
+    return Collection(drop=tuple(drop), irreplaceable=tuple(kept), in_use=in_use, warnings=tuple(warnings))
+
+
+def _used_by(record: ProjectRecord) -> Iterator[str]:
+    """Every digest that a project's lockfile or receipts name; one that is gone uses nothing but its trees."""
+    lockfile = Path(record.project) / "synapse.lock"
+    if lockfile.is_file():
+        for model in parse_lockfile(lockfile.read_text("utf-8")).models:
+            yield from (artifact.sha256 for artifact in model.artifacts)
+    for root in {Path(root) for root in record.roots.values()}:
+        yield from receipt.all_digests(root)
+
+
+def collect(root: Path, plan: Collection) -> int:
+    """Drop the blobs of a plan; returns the freed bytes. Each is looked at once more before it goes."""
+    store = BlobStore(root)
+    still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
+    return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)

@@ -1,0 +1,316 @@
+"""Execute: carry out a plan. The only verb that changes a target; every change goes into the receipt."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.names import SafePath
+from synapse_sync.core.plan import Action, Key, Observed, Plan, State, Verb
+from synapse_sync.core.report import Outcome, Report, conflict_error
+from synapse_sync.engine.observe import Tree, obstruction
+from synapse_sync.engine.preflight import places_of
+from synapse_sync.engine.reporter import Reporter
+from synapse_sync.engine.transfer import Got, Want
+from synapse_sync.errors import Conflict, StorageError, SynapseError
+from synapse_sync.layouts.arrange import layout_of
+from synapse_sync.store import journal, links, receipt
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.durable import storage_error
+
+#: Brings wanted bytes into the store; one answer for each want, in their order.
+Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
+#: The receipt is written after so many changes, so that a crash loses little memory (never bytes).
+_EVERY = 200
+
+
+def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = True) -> Want:
+    """The wish for a locked artifact's bytes. Policy was asked before; here the digest decides."""
+    return Want(
+        key=artifact.sha256,
+        places=places_of(artifact),
+        sha256=artifact.sha256,
+        size=artifact.size,
+        blake3=artifact.blake3,
+        git_sha1=None,
+        subject=subject,
+        text_ok=artifact.format in ("config", "text", "other"),
+        format=artifact.format,
+        allow_pickle=allow_pickle,
+    )
+
+
+def execute(
+    plan: Plan,
+    trees: Mapping[str, Tree],
+    observed: Mapping[Key, Observed],
+    *,
+    store: BlobStore,
+    fetch: Fetcher,
+    reporter: Reporter,
+    command: str = "sync",
+) -> Report:
+    """Do what the plan says: bring the blobs, place them, prune. A failure stops its own path, never the others.
+
+    Nothing is pruned in a run that had an error. The receipts are written whatever happens, also on Ctrl-C.
+    """
+    run = _Run(trees=trees, observed=observed, store=store, reporter=reporter, command=command)
+    supply = plan.of(Verb.FETCH, Verb.SALVAGE)
+    run.supply(supply, fetch)
+    run.uses = Counter(action.sha256 for action in plan.of(Verb.PLACE, Verb.REPLACE))
+    try:
+        for action in plan.actions:
+            if action.verb in (Verb.PLACE, Verb.REPLACE, Verb.ADOPT, Verb.CONFLICT):
+                run.attempt(action)
+        failed = any(outcome.error is not None for outcome in run.outcomes)
+        for action in plan.of(Verb.PRUNE, Verb.FORGET, Verb.KEEP):
+            if failed:
+                run.outcomes.append(Outcome(action=action, detail="not now: something else failed"))
+                continue
+            run.attempt(action)
+    finally:
+        run.write_receipts()
+    return Report(plan=plan, outcomes=tuple(run.outcomes), warnings=tuple(run.warnings), fetched_bytes=run.fetched)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One execution: what was done so far. The only mutable thing here."""
+
+    trees: Mapping[str, Tree]
+    observed: Mapping[Key, Observed]
+    store: BlobStore
+    reporter: Reporter
+    command: str
+    outcomes: list[Outcome] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    failed: dict[str, SynapseError] = field(default_factory=dict)
+    uses: Counter[str] = field(default_factory=Counter)
+    entries: dict[str, dict[str, receipt.ReceiptEntry]] = field(default_factory=dict)
+    changes: int = 0
+    fetched: int = 0
+
+    def supply(self, actions: Sequence[Action], fetch: Fetcher) -> None:
+        """Bring every needed blob into the store; what cannot be had is remembered for those who wanted it."""
+        missing = [action for action in actions if not (action.verb is Verb.SALVAGE and self._salvage(action))]
+        wants = [
+            want_of(a.artifact, f"{a.model} ({a.artifact.filename})") for a in missing if a.artifact is not None
+        ]
+        for action, got in zip(missing, fetch(wants) if wants else (), strict=True):
+            error = got.about(action.model) if isinstance(got, SynapseError) else None
+            if error is not None:
+                self.failed[action.sha256] = error
+            else:
+                self.fetched += got.fetched_bytes if isinstance(got, Got) else 0
+            self._note(Outcome(action=action, error=error))
+
+    def _salvage(self, action: Action) -> bool:
+        """Copy a blob back from a path of ours that has the same bytes; False if none has."""
+        for (target, path), found in self.observed.items():
+            if found.sha256 != action.sha256 or found.state not in (State.PLACED, State.FOREIGN, State.ALTERED):
+                continue
+            try:
+                self.store.import_file(SafePath(path).under(self.trees[target].root), sha256=action.sha256)
+            except (SynapseError, OSError):
+                continue
+            self._note(Outcome(action=action, detail=f"from {path}"))
+            return True
+        return False
+
+    def attempt(self, action: Action) -> None:
+        """Carry out one action on a path, and note what became of it."""
+        try:
+            detail = self._do(action)
+            outcome = Outcome(action=action, detail=detail)
+        except SynapseError as error:
+            outcome = Outcome(action=action, error=error.about(action.model))
+        except OSError as error:
+            outcome = Outcome(
+                action=action, error=storage_error(error, f"placing `{action.path}`").about(action.model)
+            )
+        self._note(outcome)
+        self.changes += 1
+        if self.changes % _EVERY == 0:
+            self.write_receipts()
+
+    def _note(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.reporter.action_done(outcome)
+
+    def _do(self, action: Action) -> str | None:
+        match action.verb:
+            case Verb.PLACE:
+                return self._place(action, replace_it=False)
+            case Verb.REPLACE:
+                return self._replace(action)
+            case Verb.ADOPT:
+                return self._adopt(action)
+            case Verb.PRUNE:
+                return self._prune(action)
+            case Verb.FORGET | Verb.KEEP:
+                self._entries(action.target).pop(action.path, None)
+                return action.reason
+            case _:
+                raise conflict_error(action)
+
+    # -- the single steps --------------------------------------------------------------------------
+
+    def _place(self, action: Action, *, replace_it: bool) -> str:
+        if (error := self.failed.get(action.sha256)) is not None:
+            raise error
+        tree = self.trees[action.target]
+        destination = links.safe_parent(tree.root, SafePath(action.path), create=True)
+        mode = action.link_mode
+        self.uses[action.sha256] -= 1
+        if mode == "move" and self.uses[action.sha256] > 0:
+            mode = "copy"  # others still need the blob: the last one moves it
+        blob = self.store.path(action.sha256)
+        if not self.store.has(action.sha256, action.size):
+            raise StorageError(f"the store lost {action.sha256[:12]}… while it was needed", hint="sync again")
+        how = links.place(blob, destination, mode, replace=replace_it)
+        self._own(action, destination, how)
+        return how
+
+    def _replace(self, action: Action) -> str:
+        """Put the wanted bytes in the place of ours; with `--force`, of somebody's, which moves aside."""
+        found = self.observed[(action.target, action.path)]
+        if (error := self.failed.get(action.sha256)) is not None:
+            raise error
+        place = self._reach(action)
+        if found.state is State.PLACED:
+            self._still_ours(action, place)
+            self._rescue(action, place)
+            return self._place(action, replace_it=True)
+        aside = set_aside(place)
+        self._journal(action, f"moved aside to {aside.name}: {action.reason}")
+        how = self._place(action, replace_it=False)
+        return f"{how}; the file that was there is now `{aside.name}`"
+
+    def _adopt(self, action: Action) -> str:
+        place = self._reach(action)
+        how = self._how(place, action)
+        self._own(action, place, how)
+        return how
+
+    def _how(self, place: Path, action: Action) -> str:
+        """In which way a file that is right already is placed: perhaps by us, before a crash."""
+        blob = self.store.path(action.sha256)
+        if place.is_symlink():
+            return "symlink" if str(place.readlink()) == str(blob) else "adopted"
+        if blob.exists() and place.samefile(blob):
+            return "hardlink"
+        return "adopted"
+
+    def _prune(self, action: Action) -> str | None:
+        """Take away what we placed and nobody wants; where the store lacks the bytes, they move there first."""
+        place = self._reach(action)
+        entry = self._entries(action.target)[action.path]
+        if entry.how == "adopted" and place.is_symlink():
+            self._entries(action.target).pop(action.path)
+            return "left: a link that you made"
+        self._still_ours(action, place)
+        self._rescue(action, place)
+        self._journal(action, action.reason or "")
+        place.unlink(missing_ok=True)
+        self._entries(action.target).pop(action.path)
+        self._tidy(action)
+        return None
+
+    def _rescue(self, action: Action, place: Path) -> None:
+        """Keep in the store what is about to leave the tree, if this is its only copy."""
+        entry = self._entries(action.target)[action.path]
+        if place.is_symlink() or self.store.has(entry.sha256, entry.size):
+            return
+        self.store.import_file(place, sha256=entry.sha256, move=True)
+
+    def _still_ours(self, action: Action, place: Path) -> None:
+        """Look once more, right before the file goes: minutes may have passed since it was observed."""
+        entry = self._entries(action.target).get(action.path)
+        if entry is None:
+            raise Conflict(f"`{action.path}` in target `{action.target}` is not in our receipt; left as it is")
+        state = receipt.matches(str(place), entry)
+        known = self.observed[(action.target, action.path)]
+        refreshed = known.state is State.PLACED and known.sha256 in (entry.sha256, None)
+        if state == "changed" and not (refreshed and self._same_content(place, entry)):
+            raise Conflict(f"`{action.path}` in target `{action.target}` has just been changed; left as it is")
+
+    def _same_content(self, place: Path, entry: receipt.ReceiptEntry) -> bool:
+        from synapse_sync.engine.observe import hash_file
+
+        if place.is_symlink() and not place.exists():
+            return entry.link is not None and str(place.readlink()) == entry.link
+        return hash_file(place) == entry.sha256
+
+    def _reach(self, action: Action) -> Path:
+        """The path on disk, if no link or file bars the way to it."""
+        root = self.trees[action.target].root
+        path = SafePath(action.path)
+        if (obstacle := obstruction(root, path)) is not None:
+            raise Conflict(f"`{action.path}` in target `{action.target}`: {obstacle}; left as it is")
+        return path.under(root)
+
+    def _tidy(self, action: Action) -> None:
+        """Remove the directories that this left empty, but none that belongs to the UI."""
+        tree = self.trees[action.target]
+        folders = {folder for names in layout_of(tree.target).folders.values() for folder in names}
+        keep = {"/".join(parts[: n + 1]) for parts in (f.split("/") for f in folders) for n in range(len(parts))}
+        parts = SafePath(action.path).parts[:-1]
+        while parts and "/".join(parts) not in keep:
+            try:
+                tree.root.joinpath(*parts).rmdir()
+            except OSError:
+                return
+            parts = parts[:-1]
+
+    # -- memory ------------------------------------------------------------------------------------
+
+    def _entries(self, target: str) -> dict[str, receipt.ReceiptEntry]:
+        return self.entries.setdefault(target, dict(self.trees[target].receipt.entries))
+
+    def _own(self, action: Action, place: Path, how: str) -> None:
+        entry = receipt.note(place, path=action.path, sha256=action.sha256, how=how, model=action.model)
+        self._entries(action.target)[action.path] = entry
+
+    def _journal(self, action: Action, why: str) -> None:
+        root = self.trees[action.target].root
+        journal.append(
+            root, verb=action.verb.value, path=action.path, sha256=action.sha256, why=why, command=self.command
+        )
+
+    def write_receipts(self) -> None:
+        """Write the receipt of every target that changed."""
+        for target, entries in self.entries.items():
+            tree = self.trees[target]
+            receipt.write(tree.root, replace(tree.receipt, entries=entries, complete=None))
+
+
+def set_aside(place: Path) -> Path:
+    """Rename a file to a name that says what happened, never over another one; returns the new path."""
+    for number in range(1, 10_000):
+        aside = place.with_name(f"{place.name}.set-aside-{number}")
+        if not aside.exists() and not aside.is_symlink():
+            place.rename(aside)
+            return aside
+    raise Conflict(f"{place} cannot be moved aside: too many files were already")
+
+
+def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) -> None:
+    """Write a receipt whose stats are those of now, and that says which state it completes."""
+    current = receipt.read(tree.root, tree.receipt.project) or tree.receipt
+    entries = dict(current.entries)
+    for path, entry in current.entries.items():
+        found = observed.get((tree.target.name, path))
+        place = SafePath(path).under(tree.root)
+        if found is not None and found.state is State.PLACED and receipt.matches(str(place), entry) == "changed":
+            mode = os.lstat(place).st_mode
+            if stat.S_ISREG(mode) or place.exists():
+                entries[path] = receipt.note(
+                    place, path=path, sha256=entry.sha256, how=entry.how, model=entry.model
+                )
+    if entries != current.entries or current.complete != complete:
+        receipt.write(tree.root, replace(current, entries=entries, complete=complete))

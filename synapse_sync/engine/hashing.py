@@ -1,0 +1,161 @@
+"""Hashing beside the download: a thread that follows the bytes that are on disk without a hole."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synapse_sync.errors import SynapseError
+from synapse_sync.store.durable import storage_error
+
+if TYPE_CHECKING:
+    from blake3 import blake3
+
+_BLOCK = 1 << 20
+#: Below this the thread is not worth starting; the bytes are hashed at the end.
+_WORTH_A_THREAD = 4 << 20
+_TICK = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """What a file turned out to be; `git_sha1` only where it was asked for."""
+
+    size: int
+    sha256: str
+    blake3: str
+    git_sha1: str | None = None
+
+
+class _Hashes:
+    """The hashes of a growing prefix."""
+
+    def __init__(self, git_size: int | None) -> None:
+        from blake3 import blake3
+
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self.blake3: blake3 = blake3()
+        self.git = None if git_size is None else hashlib.sha1(b"blob %d\0" % git_size, usedforsecurity=False)
+
+    def update(self, block: memoryview) -> None:
+        self.sha256.update(block)
+        self.blake3.update(block)
+        if self.git is not None:
+            self.git.update(block)
+        self.size += len(block)
+
+    def digests(self) -> Digests:
+        return Digests(
+            size=self.size,
+            sha256=self.sha256.hexdigest(),
+            blake3=self.blake3.hexdigest(),
+            git_sha1=None if self.git is None else self.git.hexdigest(),
+        )
+
+
+def hash_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lambda: False) -> Digests:
+    """Hash a file at rest; `stop` is asked between blocks and ends it early. Raises `StorageError`."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            hashes = _Hashes(path.stat().st_size if git else None)
+            buffer = memoryview(bytearray(_BLOCK))
+            while (count := file.readinto(buffer)) and not stop():
+                hashes.update(buffer[:count])
+    except OSError as error:
+        raise storage_error(error, f"reading {path}") from error
+    return hashes.digests()
+
+
+class Chaser:
+    """Hashes a file while it is written: `advance` says how far it may read, `finish` gives the digests.
+
+    Bytes come back from the page cache, so memory stays one block whatever the file size. `tick` is called about
+    once a second on the thread (where it may take its time); what it raises comes out of `check` and `finish`.
+    """
+
+    def __init__(self, path: Path, *, git_size: int | None = None, tick: Callable[[], None] | None = None) -> None:
+        self._path = path
+        self._tick = tick
+        self._hashes = _Hashes(git_size)
+        self._limit = 0
+        self._over = False
+        self._cancelled = False
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def hashed(self) -> int:
+        """How many bytes have been hashed."""
+        return self._hashes.size
+
+    @property
+    def idle(self) -> bool:
+        """Whether the thread was not worth starting yet."""
+        return self._thread is None
+
+    def advance(self, frontier: int) -> None:
+        """Everything before `frontier` is written and will not change."""
+        with self._changed:
+            if frontier <= self._limit:
+                return
+            self._limit = frontier
+            if self._thread is None and frontier >= _WORTH_A_THREAD and not self._over:
+                self._thread = threading.Thread(target=self._chase, name="synapse-hash", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def check(self) -> None:
+        """Raise what went wrong on the thread."""
+        if self._error is not None:
+            raise self._error
+
+    def finish(self) -> Digests:
+        """Hash what is left, and give the digests. Raises `StorageError`."""
+        with self._changed:
+            self._over = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+        else:
+            self._chase()
+        self.check()
+        return self._hashes.digests()
+
+    def cancel(self) -> None:
+        """Stop and forget; harmless after `finish`."""
+        with self._changed:
+            self._over = self._cancelled = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _chase(self) -> None:
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                buffer = memoryview(bytearray(min(_BLOCK, max(1, self._limit))))
+                while (limit := self._wait()) > self._hashes.size and not self._cancelled:
+                    count = file.readinto(buffer[: limit - self._hashes.size])
+                    if not count:
+                        raise OSError(None, "the file became shorter while it was read")
+                    self._hashes.update(buffer[:count])
+        except OSError as error:
+            self._error = storage_error(error, f"reading {self._path}")
+            self._error.__cause__ = error
+        except SynapseError as error:
+            self._error = error
+
+    def _wait(self) -> int:
+        """How far may be read; waits for more unless it is over."""
+        while True:
+            if self._tick is not None:
+                self._tick()
+            with self._changed:
+                if self._limit > self._hashes.size or self._over:
+                    return self._limit
+                self._changed.wait(_TICK)

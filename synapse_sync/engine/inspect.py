@@ -1,0 +1,43 @@
+"""Inspect: is this file what its name promises? Looked at before it is published, never loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synapse_sync.core.safetensors import check_header, header_length, sniff
+from synapse_sync.errors import IntegrityError, RefusedFormat, WrongContent
+
+_SNIFF_BYTES = 512
+_WHAT = {"html": "a web page", "json": "a JSON document", "pickle": "a pickle", "zip": "a zip archive"}
+
+
+def inspect_file(path: Path, *, format: str, name: str, allow_pickle: bool) -> None:
+    """Check a downloaded file against its format by content.
+
+    Raises `WrongContent` for a web page or an error document, `IntegrityError` for a damaged safetensors or GGUF
+    file, `RefusedFormat` for a pickle in disguise.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        first = file.read(_SNIFF_BYTES)
+        found = sniff(first)
+        if format not in ("config", "text", "other") and found in ("html", "json"):
+            raise WrongContent(
+                f"`{name}` is {_WHAT[found]}, not a model",
+                hint="the site probably wants a token, or the link is no direct download link",
+            )
+        if format in ("safetensors", "gguf") and found != format:
+            if found in ("pickle", "zip") and not allow_pickle:
+                raise RefusedFormat(f"`{name}` calls itself {format} and is {_WHAT[found]}; refused", subject=name)
+            if found != "safetensors" and format == "gguf":
+                raise IntegrityError(f"`{name}` is not a GGUF file")
+        if format == "safetensors":
+            try:
+                length = header_length(first[:8], size)
+                file.seek(0)
+                check_header(file.read(8 + length), size)
+            except ValueError as error:
+                raise IntegrityError(f"`{name}` is not a valid safetensors file: {error}") from error
+        if found == "pickle" and format not in ("pickle",) and not allow_pickle:
+            raise RefusedFormat(f"`{name}` is a pickle, which can run code when it is loaded; refused",
+                                hint="prefer a safetensors file, or say `allow-pickle = true`")  # fmt: skip

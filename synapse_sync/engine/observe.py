@@ -1,0 +1,131 @@
+"""Observe: what is at each wanted path, and at each path that the receipts list. Changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_sync.core.manifest import Target
+from synapse_sync.core.names import SafePath
+from synapse_sync.core.plan import Key, Observed, Placement, State
+from synapse_sync.errors import StorageError
+from synapse_sync.store.durable import storage_error
+from synapse_sync.store.receipt import Receipt, ReceiptEntry, matches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """A target on this machine: its directory, our receipt there, and what other projects placed in it."""
+
+    target: Target
+    root: Path
+    receipt: Receipt
+    others: frozenset[str] = frozenset()
+
+    def entry(self, path: str) -> ReceiptEntry | None:
+        """What our receipt says about a path."""
+        return self.receipt.entries.get(path)
+
+
+def observe(placements: Sequence[Placement], trees: Mapping[str, Tree]) -> dict[Key, Observed]:
+    """Look at every path that matters: one `lstat` each; content is hashed only where that does not settle it."""
+    wanted = {placement.key: placement for placement in placements}
+    listed = {(name, path) for name, tree in trees.items() for path in tree.receipt.entries}
+    return {key: _observe_one(key, wanted.get(key), trees[key[0]]) for key in wanted.keys() | listed}
+
+
+def _observe_one(key: Key, wanted: Placement | None, tree: Tree) -> Observed:
+    entry = tree.entry(key[1])
+    shared = key[1] in tree.others
+    model = entry.model if entry is not None else None
+    path = SafePath(key[1])
+    obstacle = obstruction(tree.root, path)
+    if obstacle is not None:
+        return Observed(state=State.OBSTRUCTED, detail=obstacle, model=model, shared=shared)
+    try:
+        if entry is None:
+            return _foreign(path.under(tree.root), wanted, shared)
+        return _ours(path.under(tree.root), entry, shared)
+    except OSError as error:
+        raise storage_error(error, f"looking at `{path}` in target `{tree.target.name}`") from error
+
+
+def obstruction(root: Path, path: SafePath) -> str | None:
+    """Why a path cannot be reached without leaving the root: a parent that is a link or a file; None if it can."""
+    place = str(root)
+    for part in path.parts[:-1]:
+        place = os.path.join(place, part)
+        try:
+            mode = os.lstat(place).st_mode
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"cannot look at {place}: {error.strerror}") from error
+        if stat.S_ISLNK(mode):
+            return f"`{os.path.relpath(place, root)}` is a symbolic link; not followed out of the target"
+        if not stat.S_ISDIR(mode):
+            return f"`{os.path.relpath(place, root)}` is not a directory"
+    return None
+
+
+def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:
+    """A path that our receipt does not list. It is hashed only if its size could be right."""
+    try:
+        found = place.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            found = place.stat()
+    except FileNotFoundError:
+        if place.is_symlink():
+            return Observed(state=State.OBSTRUCTED, detail="a symbolic link to nothing, not placed by synapse")
+        return Observed(state=State.ABSENT)
+    except NotADirectoryError:
+        return Observed(state=State.ABSENT)
+    if not stat.S_ISREG(found.st_mode):
+        what = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        return Observed(state=State.OBSTRUCTED, detail=f"{what} is in the way")
+    detail = "placed by another project" if shared else None
+    fits = wanted is not None and wanted.artifact.size == found.st_size
+    sha256 = hash_file(place) if fits else None
+    return Observed(state=State.FOREIGN, sha256=sha256, size=found.st_size, shared=shared, detail=detail)
+
+
+def _ours(place: Path, entry: ReceiptEntry, shared: bool) -> Observed:
+    """A path that our receipt lists: as we left it, gone, or changed."""
+
+    def seen(state: State, sha256: str | None, size: int, detail: str | None = None) -> Observed:
+        return Observed(state=state, sha256=sha256, size=size, how=entry.how, model=entry.model,
+                        shared=shared, detail=detail)  # fmt: skip
+
+    match matches(str(place), entry):
+        case "same":
+            return seen(State.PLACED, entry.sha256, entry.size)
+        case "missing":
+            return seen(State.MISSING, entry.sha256, entry.size)
+    found = place.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        ours = entry.link is not None and os.readlink(place) == entry.link
+        if not place.exists():
+            detail = "the store no longer has what it points to" if ours else "a symbolic link to nothing"
+            return seen(State.PLACED if ours else State.ALTERED, None, 0, detail)
+        found = place.stat()
+    if not stat.S_ISREG(found.st_mode):
+        return seen(State.OBSTRUCTED, None, 0, "a directory or device took its place")
+    sha256 = hash_file(place)
+    if sha256 == entry.sha256 and (entry.link is not None) == place.is_symlink():
+        return seen(State.PLACED, sha256, found.st_size)
+    return seen(State.ALTERED, sha256, found.st_size)
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in lower-case hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def roots_of(trees: Iterable[Tree]) -> dict[str, str]:
+    """Target names to directories, as the store remembers them."""
+    return {tree.target.name: str(tree.root) for tree in trees}

@@ -1,0 +1,144 @@
+"""Preflight: everything that would fail, found before the first byte and told all at once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact
+from synapse_sync.core.manifest import Manifest
+from synapse_sync.core.plan import Action, Plan, Verb
+from synapse_sync.core.reference import Reference
+from synapse_sync.engine.observe import Tree
+from synapse_sync.errors import AccessDenied, InputError, Offline, RefusedFormat, StorageError, SynapseError
+from synapse_sync.sources.base import Source
+
+#: Left free on every file system, in bytes: room for receipts, and for others.
+RESERVE = 64 * 1024 * 1024
+
+
+def places_of(artifact: Artifact) -> tuple[Reference, ...]:
+    """Where an artifact can be had: its stable place first, then the mirrors."""
+    return tuple(Reference.parse(text) for text in (artifact.url, *artifact.mirrors))
+
+
+def preflight(
+    plan: Plan,
+    manifest: Manifest,
+    trees: Mapping[str, Tree],
+    *,
+    sources: Mapping[str, Source],
+    has_token: Callable[[str], bool],
+    store: Path,
+    project: Path,
+    offline: bool,
+    begun: Callable[[str], int] = lambda sha256: 0,
+) -> list[SynapseError]:
+    """Every reason why this plan cannot be carried out.
+
+    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already.
+    """
+    fetches = plan.of(Verb.FETCH)
+    problems = [*_policy(plan.actions, manifest), *_roots(plan, trees, project)]
+    if offline and (remote := [action for action in fetches if not _is_local(action)]):
+        names = ", ".join(f"`{name}`" for name in sorted({action.model for action in remote}))
+        problems.append(
+            Offline(
+                f"not in the store, and --offline forbids to download: {names}", hint="sync once with a network"
+            )
+        )
+        return problems
+    for action in fetches:
+        if (problem := _token(action, sources, has_token)) is not None:
+            problems.append(problem)
+    problems += _space(plan, trees, store, begun)
+    return problems
+
+
+def _is_local(action: Action) -> bool:
+    return action.artifact is not None and any(place.source == "path" for place in places_of(action.artifact))
+
+
+def _policy(actions: Iterable[Action], manifest: Manifest) -> Iterable[SynapseError]:
+    """What the lockfile asks for and the manifest's policy does not allow (any more)."""
+    allowed = {entry.name: entry.allow_pickle for entry in manifest.entries()}
+    for action in {action.sha256: action for action in actions if action.verb is Verb.FETCH}.values():
+        artifact = action.artifact
+        if artifact is None:
+            continue
+        if artifact.scan == "danger" and artifact.sha256 not in manifest.workspace.allow_dangerous:
+            yield RefusedFormat(f"`{action.model}`: the site's scan calls `{artifact.filename}` dangerous; refused")
+        if artifact.format in PICKLE_FORMATS and not allowed.get(action.model, False):
+            yield RefusedFormat(
+                f"`{action.model}`: `{artifact.filename}` is a pickle, which can run code when loaded; refused",
+                hint="say `allow-pickle = true` for it in synapse.toml if you trust its author",
+            )
+
+
+def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path) -> Iterable[SynapseError]:
+    """A target whose surroundings are missing is more likely a drive that is not mounted than a wish."""
+    for name in sorted({action.target for action in plan.of(Verb.PLACE, Verb.REPLACE)}):
+        root = trees[name].root
+        if root.is_dir() or root.parent.is_dir() or root.is_relative_to(project):
+            continue
+        yield InputError(
+            f"target `{name}`: neither {root} nor the directory above it exists",
+            hint="is the drive mounted? Otherwise create the directory, or correct `root` in synapse.toml",
+        )
+
+
+def _token(action: Action, sources: Mapping[str, Source], has_token: Callable[[str], bool]) -> SynapseError | None:
+    """A token that every place would want and that we do not have."""
+    if action.artifact is None:
+        return None
+    sentence: str | None = None
+    for place in places_of(action.artifact):
+        source = sources[place.source]
+        wanted = source.needs_token(place)
+        if wanted is None or has_token(source.locate(place).url):
+            return None
+        sentence = sentence or wanted
+    return AccessDenied(
+        f"`{action.model}`: a token is needed for the download", hint=sentence, subject=action.model
+    )
+
+
+def _space(
+    plan: Plan, trees: Mapping[str, Tree], store: Path, begun: Callable[[str], int]
+) -> Iterable[SynapseError]:
+    """Bytes needed and free on each file system, the store's and the targets'."""
+    needed: dict[int, int] = {}
+    where: dict[int, Path] = {}
+
+    def need(path: Path, size: int) -> None:
+        existing = _nearest(path)
+        device = existing.stat().st_dev
+        needed[device] = needed.get(device, 0) + size
+        where.setdefault(device, existing)
+
+    for action in plan.of(Verb.FETCH, Verb.SALVAGE):
+        need(store, max(0, action.size - begun(action.sha256)))
+    store_device = _nearest(store).stat().st_dev
+    for action in plan.of(Verb.PLACE, Verb.REPLACE):
+        root = _nearest(trees[action.target].root)
+        across = root.stat().st_dev != store_device
+        # Across devices `auto` ends in a symbolic link, which needs no room worth counting.
+        if action.link_mode == "copy" or (across and action.link_mode == "move"):
+            need(root, action.size)
+    for device, size in needed.items():
+        free = shutil.disk_usage(where[device]).free
+        if size and size + RESERVE > free:
+            yield StorageError(
+                f"not enough space on the file system of {where[device]}: "
+                f"{size / 1e9:,.2f} GB needed, {free / 1e9:,.2f} GB free",
+                hint="free some space (`synapse store gc` shows what the store could give back), "
+                "or put the store elsewhere with SYNAPSE_STORE",
+            )
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself or the first existing directory above it."""
+    while not path.exists():
+        path = path.parent
+    return path

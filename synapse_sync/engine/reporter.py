@@ -1,0 +1,41 @@
+"""Who draws progress: documented no-ops; the console subclasses what it wants to show."""
+
+from __future__ import annotations
+
+from synapse_sync.core.report import Outcome
+from synapse_sync.errors import SynapseError
+
+
+class Reporter:
+    """Hears what is going on and says nothing.
+
+    Methods are called from several threads at once and must be quick; one that draws needs a lock of its own.
+    `key` is `Want.key`: one transfer from `transfer_started` to `transfer_finished`.
+    """
+
+    def phase(self, text: str) -> None:
+        """A new part of the work begins ("resolving 12 models")."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line, and no reason to worry."""
+
+    def warn(self, text: str) -> None:
+        """Something the user should know, although the work goes on."""
+
+    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+        """A file is being fetched: `total` bytes if known, `done` of them here already.
+
+        Called again for the same key when the size becomes known or the file has to begin anew.
+        """
+
+    def transfer_advanced(self, key: str, count: int) -> None:
+        """`count` more bytes have arrived."""
+
+    def transfer_phase(self, key: str, word: str) -> None:
+        """What the transfer does now: `waiting`, `downloading`, `hashing` or `verifying`."""
+
+    def transfer_finished(self, key: str, error: SynapseError | None) -> None:
+        """The file is in the store, or `error` says why not. A key that was never started may finish, too."""
+
+    def action_done(self, outcome: Outcome) -> None:
+        """One action of the plan was carried out, or failed."""

@@ -1,0 +1,313 @@
+"""Resolve: requirements in, a lockfile out. Only what changed since the last lock is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, Candidate, ModelCard
+from synapse_sync.core.lockfile import LockedModel, Lockfile
+from synapse_sync.core.manifest import Requirement, Workspace
+from synapse_sync.core.reference import Reference
+from synapse_sync.core.selection import select
+from synapse_sync.engine.transfer import Got, Want
+from synapse_sync.errors import IntegrityError, NotFound, RefusedFormat, SynapseError, raise_all
+from synapse_sync.sources.base import Ask, Resolved, Source
+
+#: Downloads files whose digest nobody tells, and puts them into the store.
+Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
+#: Asks how long a file is, in bytes, without downloading it; None when the server does not say.
+Measurer = Callable[[Reference], int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One line of the lock's diff: `kind` is added, removed or changed."""
+
+    kind: str
+    name: str
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """What locking gave."""
+
+    lockfile: Lockfile
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A resolved entry with the files chosen for it, before unknown digests are filled in."""
+
+    entry: Requirement
+    resolved: Resolved
+    candidates: tuple[Candidate, ...]
+
+
+def stale_entries(
+    entries: Sequence[Requirement], lockfile: Lockfile, upgrade: Collection[str] = ()
+) -> list[Requirement]:
+    """The entries whose requirement the lockfile does not answer, or that are to be upgraded."""
+    known = {model.name: model.requirement for model in lockfile.models}
+    return [e for e in entries if known.get(e.name) != e.text or e.name in upgrade]
+
+
+def lock(
+    entries: Sequence[Requirement],
+    old: Lockfile,
+    workspace: Workspace,
+    *,
+    sources: Mapping[str, Source],
+    fetch: Fetcher,
+    measure: Measurer,
+    upgrade: Collection[str] = (),
+    exclude_newer: str | None = None,
+) -> Locked:
+    """Resolve what is stale, keep the rest, and drop what nobody declares any more.
+
+    All failures are gathered and raised together; then nothing is locked. Sources are asked once each, with all
+    their questions.
+    """
+    before = {model.name: model for model in old.models}
+    upgrade = {e.name for e in entries if e.name in upgrade and e.policy != "pinned"}
+    stale = stale_entries(entries, old, upgrade)
+    answers = _ask(stale, before, upgrade, sources, exclude_newer)
+    errors: list[SynapseError] = []
+    chosen: list[_Chosen] = []
+    for entry in stale:
+        try:
+            chosen.append(_choose(entry, answers[entry.name], workspace))
+        except SynapseError as error:
+            errors.append(error.about(entry.name))
+    raise_all(errors)
+    fresh, warnings = _pin(chosen, before, upgrade, fetch, measure)
+    models = {e.name: fresh.get(e.name) or before[e.name] for e in entries}
+    after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
+    return Locked(lockfile=after, changes=_changes(before, models), warnings=tuple(warnings))
+
+
+def _ask(
+    stale: Sequence[Requirement],
+    before: Mapping[str, LockedModel],
+    upgrade: Collection[str],
+    sources: Mapping[str, Source],
+    exclude_newer: str | None,
+) -> dict[str, Resolved | SynapseError]:
+    """Ask every source all its questions at once."""
+    asks: dict[str, list[Ask]] = {}
+    for entry in stale:
+        asks.setdefault(entry.reference.source, []).append(
+            Ask(
+                key=entry.name,
+                reference=_reference(entry, before.get(entry.name), upgrade),
+                include=entry.include,
+                exclude=entry.exclude,
+                exclude_newer=exclude_newer or entry.exclude_newer,
+            )
+        )
+    answers: dict[str, Resolved | SynapseError] = {}
+    for name, questions in asks.items():
+        answers.update(sources[name].resolve(questions))
+    return answers
+
+
+def _reference(entry: Requirement, old: LockedModel | None, upgrade: Collection[str]) -> Reference:
+    """What to ask for: a changed wish about the file alone must not move the version that was locked."""
+    wanted = entry.reference
+    if (
+        old is None
+        or entry.name in upgrade
+        or wanted.revision is not None
+        or wanted.source in ("url", "path", "hash")
+    ):
+        return wanted
+    if old.requirement.split("; ")[0] != str(wanted):
+        return wanted
+    return replace(wanted, revision=Reference.parse(old.reference).revision)
+
+
+def _choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Workspace) -> _Chosen:
+    """Select the file or files, and refuse what policy refuses; raises what the source reported."""
+    if isinstance(answer, SynapseError):
+        raise answer
+    if answer.take_all:
+        candidates = answer.candidates
+        if not candidates:
+            raise NotFound(f"`{entry.name}`: no file of `{answer.reference}` matches include and exclude")
+    elif entry.reference.file is not None and len(answer.candidates) == 1:
+        candidates = answer.candidates
+    else:
+        candidates = (select(answer.candidates, entry.wish, entry.prefer, subject=entry.name),)
+    for candidate in candidates:
+        _check_policy(entry, candidate, workspace)
+        _check_promise(entry, candidate, alone=len(candidates) == 1)
+    return _Chosen(entry, answer, candidates)
+
+
+def _check_policy(entry: Requirement, candidate: Candidate, workspace: Workspace) -> None:
+    if candidate.scan == "danger" and candidate.sha256 not in workspace.allow_dangerous:
+        hint = f'if you know better, name it: `allow-dangerous = ["{candidate.sha256}"]` in [workspace]'
+        raise RefusedFormat(
+            f"`{entry.name}`: the site's scan calls `{candidate.filename}` dangerous; refused", hint=hint
+        )
+    if candidate.format in PICKLE_FORMATS and not entry.allow_pickle:
+        raise RefusedFormat(
+            f"`{entry.name}`: `{candidate.filename}` is a pickle, which can run code when it is loaded; refused",
+            hint='choose another file (`file = { format = "safetensors" }`, `exclude = ["*.bin"]`), '
+            "or say `allow-pickle = true`",
+        )
+
+
+def _check_promise(entry: Requirement, candidate: Candidate, *, alone: bool) -> None:
+    """Hold the site to the `sha256` of the manifest."""
+    if entry.sha256 is None or candidate.sha256 is None:
+        return
+    if not alone or candidate.sha256 != entry.sha256:
+        raise IntegrityError(
+            f"`{entry.name}`: the manifest promises sha256 {entry.sha256[:12]}…, "
+            f"the site has {candidate.sha256[:12]}… for `{candidate.filename}`",
+            hint="correct `sha256` in synapse.toml, or choose the right version",
+        )
+
+
+def _pin(
+    chosen: Sequence[_Chosen],
+    before: Mapping[str, LockedModel],
+    upgrade: Collection[str],
+    fetch: Fetcher,
+    measure: Measurer,
+) -> tuple[dict[str, LockedModel], list[str]]:
+    """Give every artifact its sha256 and size: from the site, the manifest, or by downloading once."""
+    artifacts: dict[tuple[str, int], Artifact] = {}
+    wants: list[tuple[tuple[str, int], Want]] = []
+    for item in chosen:
+        for index, candidate in enumerate(item.candidates):
+            key = (item.entry.name, index)
+            known = _known(item.entry, candidate, before.get(item.entry.name), measure)
+            if known is not None:
+                artifacts[key] = known
+            else:
+                wants.append((key, _want(item.entry, candidate)))
+    errors: list[SynapseError] = []
+    by_key = {(item.entry.name, i): (item, c) for item in chosen for i, c in enumerate(item.candidates)}
+    for (key, _), got in zip(wants, fetch([want for _, want in wants]) if wants else (), strict=True):
+        item, candidate = by_key[key]
+        if isinstance(got, SynapseError):
+            errors.append(got.about(item.entry.name))
+            continue
+        artifacts[key] = _artifact(item.entry, candidate, got.sha256, got.size, got.blake3, trust="first-use")
+    raise_all(errors)
+    warnings: list[str] = []
+    fresh: dict[str, LockedModel] = {}
+    for item in chosen:
+        files = tuple(artifacts[(item.entry.name, index)] for index in range(len(item.candidates)))
+        warnings += [f"`{item.entry.name}`: {text}" for text in item.resolved.warnings]
+        model = _model(item, files)
+        old = before.get(item.entry.name)
+        if old is not None and item.entry.name in upgrade and (note := _held_back(item.entry, old, model)):
+            warnings.append(note)
+            model = old
+        fresh[item.entry.name] = model
+    return fresh, warnings
+
+
+def _known(entry: Requirement, candidate: Candidate, old: LockedModel | None, measure: Measurer) -> Artifact | None:
+    """The artifact, if its digest and size can be had without downloading it; else None."""
+    sha256 = candidate.sha256 or entry.sha256
+    if sha256 is None and old is not None:
+        # The same place in the same pinned version was hashed by an earlier lock; nobody needs to do it again.
+        for artifact in old.artifacts:
+            if artifact.url == candidate.url and Reference.parse(candidate.url).pinned and candidate.git_sha1:
+                return replace(artifact, filename=candidate.filename)
+    if sha256 is None:
+        return None
+    size = candidate.size
+    if size is None:
+        size = measure(Reference.parse(candidate.url))
+    return None if size is None else _artifact(entry, candidate, sha256, size, candidate.blake3)
+
+
+def _want(entry: Requirement, candidate: Candidate) -> Want:
+    return Want(
+        key=candidate.url,
+        places=(Reference.parse(candidate.url), *entry.mirrors),
+        sha256=candidate.sha256 or entry.sha256,
+        size=candidate.size,
+        blake3=candidate.blake3,
+        git_sha1=candidate.git_sha1,
+        subject=f"{entry.name} ({candidate.filename})",
+        text_ok=candidate.format in ("config", "text", "other"),
+        format=candidate.format,
+        allow_pickle=entry.allow_pickle,
+    )
+
+
+def _artifact(
+    entry: Requirement, candidate: Candidate, sha256: str, size: int, blake3: str | None, trust: str | None = None
+) -> Artifact:
+    promised = entry.sha256 is not None or candidate.sha256 is not None or candidate.git_sha1 is not None
+    return Artifact(
+        filename=candidate.filename,
+        size=size,
+        sha256=sha256,
+        url=candidate.url,
+        blake3=blake3,
+        format=candidate.format,
+        precision=candidate.precision,
+        role=candidate.role,
+        mirrors=tuple(str(mirror) for mirror in entry.mirrors),
+        scan=candidate.scan,
+        trust=None if promised else trust,
+    )
+
+
+def _model(item: _Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
+    reference = item.resolved.reference
+    if not item.resolved.take_all and reference.file is None and item.candidates[0].file_id is not None:
+        reference = replace(reference, file=item.candidates[0].file_id, query=())
+    card: ModelCard = item.resolved.card
+    if item.entry.type is not None:
+        card = replace(card, type=item.entry.type)
+    return LockedModel(
+        name=item.entry.name,
+        requirement=item.entry.text,
+        reference=str(reference),
+        card=card,
+        artifacts=artifacts,
+    )
+
+
+def _held_back(entry: Requirement, old: LockedModel, new: LockedModel) -> str | None:
+    """Why an upgrade is not taken, by the entry's policy; None when it is."""
+    if entry.policy == "same-base" and old.card.base_model != new.card.base_model:
+        return (
+            f"`{entry.name}`: {new.reference} is for {new.card.base_model}, not {old.card.base_model}; "
+            'kept (`policy = "latest"` would take it)'
+        )
+    version = Reference.parse(new.reference).revision
+    if version is not None and version in {str(number) for number in entry.ignore}:
+        return f"`{entry.name}`: {new.reference} is on the `ignore` list; kept"
+    return None
+
+
+def _changes(before: Mapping[str, LockedModel], after: Mapping[str, LockedModel]) -> tuple[Change, ...]:
+    changes = [
+        Change(kind="added", name=name, after=model.reference)
+        for name, model in after.items()
+        if name not in before
+    ]
+    changes += [
+        Change(kind="removed", name=name, before=model.reference)
+        for name, model in before.items()
+        if name not in after
+    ]
+    changes += [
+        Change(kind="changed", name=name, before=before[name].reference, after=model.reference)
+        for name, model in after.items()
+        if name in before and model != before[name]
+    ]
+    return tuple(sorted(changes, key=lambda change: change.name))

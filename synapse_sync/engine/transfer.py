@@ -1,0 +1,331 @@
+"""Transfer: many files into the store at once, the largest first, each verified before it is published."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from synapse_sync.core.reference import Reference
+from synapse_sync.engine.reporter import Reporter
+from synapse_sync.errors import SynapseError
+from synapse_sync.net.retries import Retry
+from synapse_sync.net.wire import Stream, Wire
+from synapse_sync.sources.base import Source
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.partials import partial_key
+
+#: Files below this are bound by latency, not by bandwidth: some more of them may come at once.
+SMALL = 8 << 20
+_EXTRA_LANES = 8
+#: How long an interrupt waits for the threads to write down how far they came.
+_FAREWELL = 3.0
+_WATCH = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """One file to have, and where it can be got; places are tried in order. What is None is not known.
+
+    `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer.
+    """
+
+    key: str
+    places: tuple[Reference, ...]
+    sha256: str | None
+    size: int | None
+    blake3: str | None
+    git_sha1: str | None
+    subject: str
+    text_ok: bool = False
+    format: str = "other"
+    allow_pickle: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Got:
+    """A file that is in the store: `path` is the blob, `place` where it came from (None: it was there already)."""
+
+    want: Want
+    sha256: str
+    blake3: str | None
+    size: int
+    path: Path
+    fetched_bytes: int = 0
+    place: Reference | None = None
+
+
+#: Looks at a complete and verified file before it is published; raises `SynapseError` to prevent that.
+Inspect = Callable[[Path, Want], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much at once. `limit_rate` is in bytes per second over all; None is unlimited.
+
+    A file from `split_from` bytes on may come in ranges of `piece` bytes over several connections, as long as one
+    connection alone is slower than `fast_enough` bytes per second. A stream that stays below `slowest` bytes per
+    second for `patience` seconds is given up and asked for again.
+    """
+
+    downloads: int = 4
+    connections: int = 16
+    limit_rate: int | None = None
+    split_from: int = 32 << 20
+    piece: int = 8 << 20
+    streams_per_file: int = 4
+    fast_enough: float = 300e6
+    slowest: float = 1024.0
+    patience: float = 60.0
+
+
+class Bucket:
+    """Shares a rate among all threads: who has received bytes sleeps until they were due."""
+
+    def __init__(self, rate: int | None, stop: threading.Event) -> None:
+        self.rate = rate
+        self._stop = stop
+        self._due = time.monotonic()
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> None:
+        """Account for bytes, and wait for them; returns early when all is stopped."""
+        if self.rate is None:
+            return
+        with self._lock:
+            now = time.monotonic()
+            self._due = max(self._due, now) + count / self.rate
+            wait = self._due - now
+        self._stop.wait(wait)
+
+
+class Crew:
+    """What the downloads of one transfer share."""
+
+    def __init__(
+        self,
+        *,
+        store: BlobStore,
+        sources: Mapping[str, Source],
+        wire: Wire,
+        reporter: Reporter,
+        limits: Limits,
+        inspect: Inspect,
+        retry: Retry,
+    ) -> None:
+        self.store = store
+        self.sources = sources
+        self.wire = wire
+        self.reporter = reporter
+        self.limits = limits
+        self.inspect = inspect
+        self.retry = retry
+        self.stop = threading.Event()
+        self.bucket = Bucket(limits.limit_rate, self.stop)
+        self.active = 0
+        self._slots = threading.Semaphore(max(1, limits.connections))
+        self._streams: dict[Stream, tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    def slot(self, *, wait: bool) -> bool:
+        """Take one of the connections; False if there is none (or all is stopped)."""
+        if not wait:
+            return self._slots.acquire(blocking=False)
+        while not self.stop.is_set():
+            if self._slots.acquire(timeout=_WATCH):
+                return True
+        return False
+
+    def give_back(self) -> None:
+        """Let others have the connection."""
+        self._slots.release()
+
+    def share(self) -> int:
+        """How many connections one of the active files may use."""
+        return min(self.limits.streams_per_file, self.limits.connections // max(1, self.active))
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count as an active file."""
+        with self._lock:
+            self.active += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.active -= 1
+
+    def watch(self, stream: Stream) -> None:
+        """Have the stream given up when it is too slow, and when all is stopped."""
+        with self._lock:
+            self._streams[stream] = (time.monotonic(), stream.received)
+        if self.stop.is_set():
+            stream.abort("stopped")
+
+    def unwatch(self, stream: Stream) -> None:
+        """The stream is done with."""
+        with self._lock:
+            self._streams.pop(stream, None)
+
+    def drop_slow(self, now: float) -> None:
+        """Give up streams that hardly move."""
+        floor = self.limits.slowest
+        if self.limits.limit_rate is not None:  # we are the ones who are slow
+            floor = min(floor, self.limits.limit_rate / (4 * self.limits.connections))
+        with self._lock:
+            for stream, (since, received) in list(self._streams.items()):
+                if now - since < self.limits.patience:
+                    continue
+                if stream.received - received < floor * (now - since):
+                    stream.abort(f"fewer than {floor:.0f} bytes a second for {self.limits.patience:.0f} s")
+                self._streams[stream] = (now, stream.received)
+
+    def halt(self) -> None:
+        """Stop everything now; streams that wait for bytes are woken."""
+        self.stop.set()
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.abort("stopped")
+
+
+def transfer(
+    wants: Sequence[Want],
+    *,
+    store: BlobStore,
+    sources: Mapping[str, Source],
+    wire: Wire,
+    reporter: Reporter,
+    limits: Limits | None = None,
+    inspect: Inspect,
+    retry: Retry | None = None,
+) -> tuple[Got | SynapseError, ...]:
+    """Bring files into the store; one answer for each want, in their order. Failures are values.
+
+    An interrupt (Ctrl-C) stops all threads, writes down how far they came, and is raised again.
+    """
+    crew = Crew(
+        store=store,
+        sources=sources,
+        wire=wire,
+        reporter=reporter,
+        limits=limits or Limits(),
+        inspect=inspect,
+        retry=retry or Retry(),
+    )
+    groups: dict[str, list[Want]] = {}
+    for want in wants:
+        groups.setdefault(_identity(want), []).append(want)
+    results = _run(crew, groups)
+    return tuple(
+        replace(result, want=want) if isinstance(result := results[_identity(want)], Got) else result
+        for want in wants
+    )
+
+
+def _identity(want: Want) -> str:
+    """Wants of the same bytes are one download."""
+    return partial_key(want.sha256, str(want.places[0]) if want.places else want.key)
+
+
+def _merge(group: Sequence[Want]) -> Want:
+    """One want for several of the same bytes: all their places, and the strictest view of what may come."""
+    first = group[0]
+    return replace(
+        first,
+        places=tuple(dict.fromkeys(place for want in group for place in want.places)),
+        size=next((want.size for want in group if want.size is not None), None),
+        blake3=next((want.blake3 for want in group if want.blake3 is not None), None),
+        git_sha1=next((want.git_sha1 for want in group if want.git_sha1 is not None), None),
+        text_ok=all(want.text_ok for want in group),
+        allow_pickle=all(want.allow_pickle for want in group),
+    )
+
+
+class _Work:
+    """The files still to be begun: large ones, and small ones that may slip in between."""
+
+    def __init__(self, jobs: Mapping[str, Want]) -> None:
+        order = sorted(jobs.items(), key=lambda item: -(item[1].size or 0))
+        self._large = deque(job for job in order if not _is_small(job[1]))
+        self._small = deque(job for job in order if _is_small(job[1]))
+        self._lock = threading.Lock()
+
+    def take(self, *, small_only: bool) -> tuple[str, Want] | None:
+        """The next file; large before small unless only small ones are asked for."""
+        with self._lock:
+            if self._large and not small_only:
+                return self._large.popleft()
+            return self._small.popleft() if self._small else None
+
+    def lanes(self, limits: Limits) -> tuple[int, int]:
+        """How many threads for all files, and how many besides for small ones."""
+        count = len(self._large) + len(self._small)
+        main = min(max(1, limits.downloads), count)
+        extra = min(_EXTRA_LANES, limits.connections - main, len(self._small), count - main)
+        return main, max(0, extra) if limits.downloads > 1 else 0
+
+
+def _is_small(want: Want) -> bool:
+    return want.size is not None and want.size < SMALL
+
+
+def _run(crew: Crew, groups: Mapping[str, Sequence[Want]]) -> dict[str, Got | SynapseError]:
+    """Work through all files with a few threads, and watch over them."""
+    work = _Work({key: _merge(group) for key, group in groups.items()})
+    results: dict[str, Got | SynapseError] = {}
+    crashes: list[BaseException] = []
+    main, extra = work.lanes(crew.limits)
+    threads = [
+        threading.Thread(
+            target=_lane, args=(crew, work, results, crashes, number >= main), name="synapse-transfer", daemon=True
+        )
+        for number in range(main + extra)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_WATCH)
+                crew.drop_slow(time.monotonic())
+    except BaseException:
+        crew.halt()
+        deadline = time.monotonic() + _FAREWELL
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        raise
+    if crashes:
+        raise crashes[0]
+    return results
+
+
+def _lane(
+    crew: Crew,
+    work: _Work,
+    results: dict[str, Got | SynapseError],
+    crashes: list[BaseException],
+    small_only: bool,
+) -> None:
+    """One thread: file after file until there is none."""
+    from synapse_sync.engine.download import Download, Stopped
+
+    try:
+        while not crew.stop.is_set() and (job := work.take(small_only=small_only)) is not None:
+            key, want = job
+            error: SynapseError | None = None
+            try:
+                with crew.busy():
+                    results[key] = Download(crew, want).run()
+            except SynapseError as failure:
+                results[key] = error = failure.about(want.subject)
+            crew.reporter.transfer_finished(want.key, error)
+    except Stopped:
+        pass
+    except BaseException as crash:  # a mistake of ours: nobody may wait for this thread's files for ever
+        crashes.append(crash)
+        crew.halt()

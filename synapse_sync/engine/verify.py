@@ -1,0 +1,158 @@
+"""Verify: hash content again and compare; bad blobs and files are set aside, never deleted, never used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from synapse_sync.core.names import SafePath
+from synapse_sync.core.plan import Key, Observed, Placement, State
+from synapse_sync.core.report import Report
+from synapse_sync.engine.execute import set_aside
+from synapse_sync.engine.observe import Tree
+from synapse_sync.engine.reporter import Reporter
+from synapse_sync.errors import IntegrityError, SynapseError
+from synapse_sync.store import journal
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.durable import storage_error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was hashed (`bytes` read), what was wrong, and what was set aside."""
+
+    files: int
+    bytes: int
+    bad: tuple[SynapseError, ...] = ()
+    set_aside: tuple[str, ...] = ()
+    report: Report | None = None
+
+
+def verify_tree(
+    placements: Sequence[Placement],
+    observed: Mapping[Key, Observed],
+    trees: Mapping[str, Tree],
+    *,
+    store: BlobStore,
+    reporter: Reporter,
+    repair: bool = False,
+) -> Verification:
+    """Hash the content of every wanted file and of every blob behind one.
+
+    A blob with wrong content goes to quarantine in any case. With `repair` a wrong file in a tree moves aside, so
+    that a sync can place the right one; without it, the tree is left as it is.
+    """
+    run = _Run(store=store, reporter=reporter, trees=trees, repair=repair)
+    for placement in placements:
+        found = observed[placement.key]
+        if found.state in (State.ABSENT, State.MISSING, State.OBSTRUCTED):
+            run.bad.append(
+                IntegrityError(
+                    f"`{placement.path}` in target `{placement.target}`: {found.detail or 'missing'}",
+                    hint="`synapse sync` or `synapse verify --repair` places it",
+                    subject=placement.model,
+                )
+            )
+            continue
+        try:
+            run.check(placement)
+        except OSError as error:
+            run.bad.append(storage_error(error, f"reading `{placement.path}`").about(placement.model))
+    return run.result()
+
+
+def verify_store(root: Path, *, repair: bool = True) -> Verification:
+    """Hash every blob of a store; with `repair` bad ones go to quarantine."""
+    store = BlobStore(root)
+    files = size = 0
+    bad: list[SynapseError] = []
+    aside: list[str] = []
+    for entry in store.entries():
+        files, size = files + 1, size + entry.size
+        if store.verify(entry.sha256):
+            continue
+        bad.append(IntegrityError(f"blob {entry.sha256[:16]}… does not have the content of its name"))
+        if repair and (where := store.quarantine(entry.sha256, "content does not match its digest")) is not None:
+            aside.append(f"blob {entry.sha256[:16]}… → {where}")
+    return Verification(files=files, bytes=size, bad=tuple(bad), set_aside=tuple(aside))
+
+
+@dataclass(slots=True)
+class _Run:
+    """One verification: each blob and each file is hashed once."""
+
+    store: BlobStore
+    reporter: Reporter
+    trees: Mapping[str, Tree]
+    repair: bool
+    blobs: dict[str, bool] = field(default_factory=dict)
+    inodes: dict[tuple[int, int], bool] = field(default_factory=dict)
+    bad: list[SynapseError] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+
+    def result(self) -> Verification:
+        """What came out."""
+        return Verification(files=self.files, bytes=self.bytes, bad=tuple(self.bad), set_aside=tuple(self.aside))
+
+    def check(self, placement: Placement) -> None:
+        """Hash one file, unless it is a blob that was hashed already."""
+        sha256 = placement.artifact.sha256
+        root = self.trees[placement.target].root
+        place = SafePath(placement.path.text).under(root)
+        self.reporter.phase(f"verifying {placement.path}")
+        blob = self.store.path(sha256)
+        self.files += 1
+        linked = blob.exists() and place.exists() and place.samefile(blob)
+        good = self._inode(place, sha256) if place.exists() else False
+        if blob.exists() and not linked and sha256 not in self.blobs:
+            self.blobs[sha256] = self._inode(blob, sha256)
+            if not self.blobs[sha256]:
+                self._quarantine(sha256)
+        if good:
+            return
+        self.bad.append(
+            IntegrityError(
+                f"`{placement.path}` in target `{placement.target}`: the content is not what the lockfile says",
+                hint=None if self.repair else "`synapse verify --repair` sets it aside and gets it again",
+                subject=placement.model,
+            )
+        )
+        link = place.readlink() if place.is_symlink() else None
+        if linked:
+            self._quarantine(sha256)
+        if self.repair:
+            self._clear(placement, place, keep=not linked and link is None)
+
+    def _inode(self, path: Path, sha256: str) -> bool:
+        """Whether a file has this content; several names of one file are read once."""
+        found = path.stat()
+        key = (found.st_dev, found.st_ino)
+        if key not in self.inodes:
+            self.bytes += found.st_size
+            self.inodes[key] = self.store.matches(path, sha256)
+        return self.inodes[key]
+
+    def _quarantine(self, sha256: str) -> None:
+        if (where := self.store.quarantine(sha256, "found bad by verify")) is not None:
+            self.aside.append(f"blob {sha256[:16]}… → {where}")
+
+    def _clear(self, placement: Placement, place: Path, *, keep: bool) -> None:
+        """Free the path: a name whose bytes are in quarantine goes, any other content moves aside."""
+        root = self.trees[placement.target].root
+        if keep:
+            aside = set_aside(place)
+            self.aside.append(f"{placement.path} → {aside.name}")
+        else:
+            place.unlink(missing_ok=True)
+        why = "bad content, moved aside" if keep else "bad content, kept in the store's quarantine"
+        journal.append(
+            root,
+            verb="repair",
+            path=placement.path.text,
+            sha256=placement.artifact.sha256,
+            why=why,
+            command="verify",
+        )
