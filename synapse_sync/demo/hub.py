@@ -1,0 +1,83 @@
+"""The hub: a small Civitai, a small Hugging Face and a plain file host on the loopback address.
+
+Each site has an origin of its own, and all send downloads on to a fourth one, "storage", by signed URLs that
+expire. `log` holds every request that was answered; `faults` makes things go wrong.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+
+from synapse_sync.demo.civitai import Civitai
+from synapse_sync.demo.exchange import Faults, Seen
+from synapse_sync.demo.files import Files
+from synapse_sync.demo.huggingface import HuggingFace
+from synapse_sync.demo.server import Door
+from synapse_sync.demo.storage import Storage
+
+
+class Hub:
+    """Three sites and their storage; a context manager that leaves no socket behind."""
+
+    def __init__(self) -> None:
+        self.civitai_token = f"civitai-{secrets.token_hex(16)}"
+        self.huggingface_token = f"hf_{secrets.token_hex(16)}"
+        self.storage = Storage()
+        self.civitai = Civitai(storage=self.storage, token=self.civitai_token)
+        self.huggingface = HuggingFace(storage=self.storage, token=self.huggingface_token)
+        self.files = Files(storage=self.storage)
+        self.faults = Faults()
+        self.log: list[Seen] = []
+        self._lock = threading.Lock()
+        self._doors = (
+            Door("civitai", self.civitai.answer, self.faults, self._saw),
+            Door("huggingface", self.huggingface.answer, self.faults, self._saw),
+            Door("files", self.files.answer, self.faults, self._saw),
+            Door("storage", self.storage.answer, self.faults, self._saw),
+        )
+        civitai, huggingface, files, storage = (door.url for door in self._doors)
+        self.civitai_url = civitai
+        self.huggingface.url = huggingface
+        self.files.url = files
+        self.storage.url = storage
+
+    def __enter__(self) -> Hub:
+        for door in self._doors:
+            door.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for door in self._doors:
+            door.stop()
+
+    @property
+    def crashes(self) -> list[str]:
+        """Bugs of the hub itself that requests ran into."""
+        return [crash for door in self._doors for crash in door.crashes]
+
+    def _saw(self, seen: Seen) -> None:
+        with self._lock:
+            self.log.append(seen)
+
+    def clear_log(self) -> None:
+        """Forget the requests so far."""
+        with self._lock:
+            self.log.clear()
+
+    def requests(self, origin: str | None = None) -> list[Seen]:
+        """The requests so far, of one origin or of all."""
+        with self._lock:
+            return [seen for seen in self.log if origin in (None, seen.origin)]
+
+    def environment(self, *, tokens: bool = True) -> dict[str, str]:
+        """The variables that point synapse at this hub, with the tokens it accepts."""
+        variables = {
+            "CIVITAI_ENDPOINT": self.civitai_url,
+            "HF_ENDPOINT": self.huggingface.url,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        if tokens:
+            variables |= {"CIVITAI_API_KEY": self.civitai_token, "HF_TOKEN": self.huggingface_token}
+        return variables
