@@ -1,0 +1,103 @@
+"""`synapse add`: new models for the manifest."""
+
+from __future__ import annotations
+
+import click
+
+from synapse_sync.cli.console import Console, size_text
+from synapse_sync.cli.options import common
+
+_FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
+
+
+@click.command("add", short_help="Add models to synapse.toml and lock them")
+@click.argument("references", nargs=-1, required=True, metavar="REF...")
+@click.option("--name", metavar="NAME", help="Its name in synapse.toml (default: from its title).")
+@click.option("--type", "kind", metavar="TYPE", help="checkpoint, lora, vae, embedding, controlnet, upscaler …")
+@click.option("--group", "groups", multiple=True, metavar="G", help="Put it into this group (repeatable).")
+@click.option("--target", "targets", multiple=True, metavar="T", help="Only for this target (repeatable).")
+@click.option("--version-id", "versions", multiple=True, type=int, metavar="N", help="This version (repeatable).")
+@click.option("--file", "file", multiple=True, metavar="WISH", help="A file id, a name pattern, or key=value.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only these files of a repository (repeatable).")
+@click.option("--previews/--no-previews", default=None, help="Whether to keep previews beside it.")
+@click.option("--cover", metavar="URL", help="The picture to use as its preview.")
+@click.option("--allow-pickle", is_flag=True, help="Accept a format that can run code when it is loaded.")
+@common
+@click.pass_obj
+def command(
+    console: Console,
+    references: tuple[str, ...],
+    name: str | None,
+    kind: str | None,
+    groups: tuple[str, ...],
+    targets: tuple[str, ...],
+    versions: tuple[int, ...],
+    file: tuple[str, ...],
+    include: tuple[str, ...],
+    previews: bool | None,
+    cover: str | None,
+    allow_pickle: bool,
+) -> int:
+    """Resolve references, write them into synapse.toml, and lock them.
+
+    REF is `civitai:4384`, a page of civitai.com or huggingface.co, an AIR, `hf://owner/repo/file`, a hash, an https
+    URL or a local path.
+    """
+    from synapse_sync.core.reference import Reference
+    from synapse_sync.engine.declare import Wishes
+    from synapse_sync.workspace import Workspace
+
+    wishes = Wishes(
+        name=name, type=kind, groups=groups, targets=targets, versions=versions, file=_file(file), include=include,
+        previews=previews, cover=cover, allow_pickle=allow_pickle,
+    )  # fmt: skip
+    parsed = [Reference.parse(text) for text in dict.fromkeys(references)]
+    with Workspace.find(console.directory, reporter=console.reporter()) as workspace:
+        names, locked = workspace.add(parsed, wishes)
+    for warning in locked.warnings:
+        console.warn(warning)
+    added = [m for m in locked.lockfile.models if m.name.partition("@")[0] in names]
+    if console.as_json:
+        console.document(
+            {
+                "added": [
+                    {
+                        "name": model.name,
+                        "reference": model.reference,
+                        "title": model.card.title,
+                        "version": model.card.version_name,
+                        "type": model.card.type,
+                        "files": [
+                            {"filename": a.filename, "size": a.size, "sha256": a.sha256} for a in model.artifacts
+                        ],
+                    }
+                    for model in added
+                ],
+                "warnings": list(locked.warnings),
+            }
+        )
+    for model in added:
+        words = [model.card.title, model.card.version_name, model.card.type, model.card.base_model]
+        console.answer(
+            f"  {click.style('+', fg='green')} {model.name}  " + ", ".join(word for word in words if word)
+        )
+        for artifact in model.artifacts:
+            console.answer(f"      {artifact.filename}  {size_text(artifact.size)}  sha256 {artifact.sha256[:16]}…")
+    console.say("`synapse sync` downloads and places it")
+    return 0
+
+
+def _file(wishes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """`--file 94081`, `--file "*.safetensors"`, `--file precision=fp16`."""
+    found: list[tuple[str, str]] = []
+    for wish in wishes:
+        key, equals, value = wish.partition("=")
+        if equals and key in _FILE_KEYS and value:
+            found.append((key, value))
+        elif wish.isdigit():
+            found.append(("id", wish))
+        elif equals:
+            raise click.BadParameter(f"`{key}` is none of {', '.join(_FILE_KEYS)}", param_hint="--file")
+        else:
+            found.append(("name", wish))
+    return tuple(found)

@@ -1,0 +1,448 @@
+"""The console: all that is printed. Answers go to stdout, talk and progress to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synapse_sync.engine.reporter import Reporter
+from synapse_sync.errors import Several, SynapseError
+
+if TYPE_CHECKING:
+    from synapse_sync.core.plan import Action, Plan
+    from synapse_sync.core.report import Outcome, Report
+    from synapse_sync.engine.resolve import Change
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+_SIGNS = {
+    "fetch": ("↓", "cyan"), "salvage": ("↑", "cyan"), "place": ("+", "green"), "replace": ("~", "yellow"),
+    "adopt": ("=", "green"), "prune": ("-", "red"), "forget": ("·", None), "keep": ("·", None),
+    "conflict": ("!", "red"),
+}  # fmt: skip
+#: Seconds between progress lines where there is no terminal.
+PLAIN_EVERY = 5.0
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people, in decimal units."""
+    unit = 0
+    while abs(size) >= 999.5 and unit < len(_UNITS) - 1:
+        size /= 1000
+        unit += 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 or abs(size) >= 99.95 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def count_text(number: int, noun: str) -> str:
+    """A number with its noun: `1 file`, `2 files`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+class Console:
+    """Where one run of the command speaks."""
+
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        debug: bool = False,
+        progress: bool = True,
+    ) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+        self.debug = debug
+        self.progress = progress
+        self.directory = Path()
+        self._reporter: Reporter | None = None
+
+    @classmethod
+    def for_arguments(cls, arguments: Sequence[str]) -> Console:
+        """The console that these arguments ask for; click checks their spelling later."""
+        words = list(arguments)
+        given = set(words[: words.index("--")] if "--" in words else words)
+        return cls(
+            as_json="--json" in given,
+            quiet=bool(given & {"-q", "--quiet"}),
+            verbose=bool(given & {"-v", "--verbose"}),
+            debug="--debug" in given,
+            progress="--no-progress" not in given,
+        )
+
+    # -- the two streams ---------------------------------------------------------------------------
+
+    def answer(self, text: str = "") -> None:
+        """A line of the answer, on stdout; nothing else may be there under `--json`."""
+        if not self.as_json:
+            click.echo(text, color=_color(sys.stdout))
+
+    def document(self, value: object) -> None:
+        """The one JSON document of `--json`."""
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+    def say(self, text: str) -> None:
+        """A line of talk, on stderr; silent under `--quiet`."""
+        if not self.quiet:
+            self._err(text)
+
+    def warn(self, text: str) -> None:
+        """A warning, on stderr, also under `--quiet`."""
+        self._err(click.style("warning: ", fg="yellow", bold=True) + _plain(text))
+
+    def _err(self, text: str) -> None:
+        if self._reporter is not None and isinstance(self._reporter, _Bars):
+            self._reporter.above(text)
+        else:
+            click.echo(text, err=True, color=_color(sys.stderr))
+
+    def confirm(self, question: str) -> bool:
+        """Ask on a terminal; elsewhere the answer is no."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        return click.confirm(question, default=False, err=True)
+
+    # -- failures ----------------------------------------------------------------------------------
+
+    def failure(self, error: SynapseError) -> None:
+        """An error as the user sees it: what, where, what to do next."""
+        self.close()
+        errors = error.errors if isinstance(error, Several) else (error,)
+        if self.as_json:
+            self.document({"errors": [error_value(item) for item in errors], "exit_code": error.exit_code})
+        for item in errors:
+            self._err(click.style("error: ", fg="red", bold=True) + _plain(item.message))
+            if item.hint:
+                self._err(click.style("  hint: ", fg="cyan") + _plain(item.hint).replace("\n", "\n        "))
+
+    def usage_error(self, error: click.ClickException) -> None:
+        """An error of the command line itself."""
+        if self.as_json:
+            value = {"kind": "UsageError", "message": error.format_message(), "hint": None, "exit_code": 2}
+            self.document({"errors": [value], "exit_code": error.exit_code})
+        error.show(file=sys.stderr)
+
+    def interrupted(self) -> None:
+        """Ctrl-C: what is on disk is fine, and the next run goes on from there."""
+        self.close()
+        self._err("interrupted; finished files are kept, and the next sync goes on from here")
+
+    def unexpected(self, error: Exception) -> None:
+        """A bug of ours. Only its type is told: its words might hold anything."""
+        self.close()
+        if self.debug:
+            import traceback
+
+            self._err("".join(traceback.format_exception(error)))
+        if self.as_json:
+            value = {"kind": type(error).__name__, "message": "unexpected error", "hint": None, "exit_code": 70}
+            self.document({"errors": [value], "exit_code": 70})
+        self._err(click.style("error: ", fg="red", bold=True) + f"unexpected {type(error).__name__}; this is a bug")
+        if not self.debug:
+            self._err(click.style("  hint: ", fg="cyan") + "run it again with --debug and report what it prints")
+
+    # -- plans and reports -------------------------------------------------------------------------
+
+    def plan(self, plan: Plan) -> None:
+        """What is to be done, by target."""
+        fetches = plan.of(*_verbs("fetch"))
+        if fetches:
+            total = size_text(plan.fetch_bytes)
+            self.answer(click.style("to download", bold=True) + f"  {count_text(len(fetches), 'file')}, {total}")
+            for action in fetches:
+                name = action.artifact.filename if action.artifact is not None else action.sha256[:12]
+                self.answer(_line("fetch", f"{action.model}", f"{_plain(name)}  {size_text(action.size)}"))
+        for target in dict.fromkeys(action.target for action in plan.actions if action.target):
+            self.answer(click.style(f"target {target}", bold=True))
+            for action in plan.actions:
+                if action.target == target:
+                    self.answer(_line(action.verb.value, action.path, _why(action)))
+
+    def outcomes(self, report: Report) -> None:
+        """What became of each action on a path."""
+        for target in dict.fromkeys(o.action.target for o in report.outcomes if o.action.target):
+            self.answer(click.style(f"target {target}", bold=True))
+            for outcome in report.outcomes:
+                if outcome.action.target == target:
+                    self.answer(_outcome_line(outcome))
+
+    def errors(self, errors: Iterable[SynapseError]) -> None:
+        """Failures of single files."""
+        for error in errors:
+            self.failure_line(error)
+
+    def failure_line(self, error: SynapseError) -> None:
+        """One failure with its hint, on stderr."""
+        self._err(click.style("error: ", fg="red", bold=True) + _plain(error.message))
+        if error.hint:
+            self._err(click.style("  hint: ", fg="cyan") + _plain(error.hint).replace("\n", "\n        "))
+
+    def changes(self, changes: Sequence[Change]) -> None:
+        """The diff of a lock."""
+        signs = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
+        for change in changes:
+            sign, color = signs[change.kind]
+            after = change.after or change.before or ""
+            if change.before and change.after and change.before != change.after:
+                after = f"{change.before} → {change.after}"
+            self.answer(f"  {click.style(sign, fg=color)} {change.name}  {click.style(_plain(after), dim=True)}")
+
+    def rows(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
+        """A table with aligned columns; the last column is as long as it is."""
+        widths = [max(len(row[n]) for row in (header, *rows)) for n in range(len(header))]
+        for number, row in enumerate((header, *rows)):
+            text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            self.answer(click.style(text, bold=True) if number == 0 else text)
+
+    # -- progress ----------------------------------------------------------------------------------
+
+    def reporter(self) -> Reporter:
+        """Who draws progress: bars on a terminal, plain lines elsewhere, nothing under `--quiet`."""
+        if self._reporter is None:
+            if self.quiet:
+                self._reporter = Reporter()
+            elif self.progress and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+                self._reporter = _Bars(self)
+            else:
+                self._reporter = _Lines(self)
+        return self._reporter
+
+    def close(self) -> None:
+        """Take the bars off the screen."""
+        if isinstance(self._reporter, _Bars):
+            self._reporter.stop()
+        self._reporter = None
+
+
+def error_value(error: SynapseError) -> dict[str, Any]:
+    """An error for machines."""
+    return {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "model": error.subject,
+        "exit_code": error.exit_code,
+    }
+
+
+def action_value(action: Action) -> dict[str, Any]:
+    """An action for machines."""
+    return {
+        "verb": action.verb.value,
+        "model": action.model,
+        "target": action.target or None,
+        "path": action.path or None,
+        "sha256": action.sha256 or None,
+        "size": action.size,
+        "reason": action.reason,
+    }
+
+
+def plan_value(plan: Plan, stale: Sequence[str] = (), warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """A plan for machines."""
+    return {
+        "in_sync": plan.in_sync and not stale,
+        "unchanged": plan.unchanged,
+        "fetch_bytes": plan.fetch_bytes,
+        "not_locked": list(stale),
+        "actions": [action_value(action) for action in plan.actions],
+        "warnings": list(warnings),
+    }
+
+
+def report_value(report: Report) -> dict[str, Any]:
+    """A report for machines."""
+    return {
+        **plan_value(report.plan, warnings=report.warnings),
+        "in_sync": not report.errors,
+        "fetched_bytes": report.fetched_bytes,
+        "outcomes": [
+            {
+                **action_value(outcome.action),
+                "done": outcome.error is None,
+                "detail": outcome.detail,
+                "error": None if outcome.error is None else error_value(outcome.error),
+            }
+            for outcome in report.outcomes
+        ],
+        "exit_code": report.exit_code,
+    }
+
+
+def _verbs(*names: str) -> tuple[Any, ...]:
+    from synapse_sync.core.plan import Verb
+
+    return tuple(Verb(name) for name in names)
+
+
+def _line(verb: str, text: str, remark: str) -> str:
+    sign, color = _SIGNS[verb]
+    tail = f"  {click.style(remark, dim=True)}" if remark else ""
+    return f"  {click.style(sign, fg=color)} {_plain(text)}{tail}"
+
+
+def _why(action: Action) -> str:
+    return _plain(action.reason or ("" if action.verb.value != "place" else size_text(action.size)))
+
+
+def _outcome_line(outcome: Outcome) -> str:
+    action = outcome.action
+    if outcome.error is not None:
+        return _line("conflict", action.path, "not done")
+    remark = outcome.detail or action.reason or ""
+    if action.verb.value in ("place", "replace"):
+        remark = f"{size_text(action.size)}  {remark}"
+    return _line(action.verb.value, action.path, _plain(remark))
+
+
+def _plain(text: str) -> str:
+    """Text from outside as it may reach a terminal: no control characters but line ends."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+
+
+def _color(stream: Any) -> bool | None:
+    """None lets click decide by the terminal; `NO_COLOR` (no-color.org) says no."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+class _Lines(Reporter):
+    """Progress as plain lines, for logs: when a download begins and ends, and every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._names: dict[str, tuple[str, int | None]] = {}
+        self._done: dict[str, int] = {}
+        self._last = time.monotonic()
+
+    def phase(self, text: str) -> None:
+        if self._console.verbose:
+            self._console.say(text)
+
+    def note(self, text: str) -> None:
+        self._console.say(text)
+
+    def warn(self, text: str) -> None:
+        self._console.warn(text)
+
+    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+        with self._lock:
+            self._names[key], self._done[key] = (name, total), done
+        resumed = f", going on at {size_text(done)}" if done else ""
+        self._console.say(f"downloading {name}" + (f"  {size_text(total)}" if total else "") + resumed)
+
+    def transfer_advanced(self, key: str, count: int) -> None:
+        with self._lock:
+            self._done[key] = self._done.get(key, 0) + count
+            if time.monotonic() - self._last < PLAIN_EVERY:
+                return
+            self._last = time.monotonic()
+            lines = [_progress(name, self._done[k], total) for k, (name, total) in self._names.items()]
+        for line in lines:
+            self._console.say(line)
+
+    def transfer_finished(self, key: str, error: SynapseError | None) -> None:
+        with self._lock:
+            name, _ = self._names.pop(key, (key, None))
+            done = self._done.pop(key, 0)
+        if error is None:
+            self._console.say(f"verified {name}  {size_text(done)}")
+
+
+def _progress(name: str, done: int, total: int | None) -> str:
+    share = f" of {size_text(total)} ({100 * done / total:.0f} %)" if total else ""
+    return f"  {name}: {size_text(done)}{share}"
+
+
+class _Bars(Reporter):
+    """Progress bars by rich: a line a file, and one for all of them."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.console import Console as Screen
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self._console = console
+        self._screen = Screen(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[word]}", markup=False),
+            console=self._screen,
+            transient=True,
+            expand=True,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def phase(self, text: str) -> None:
+        if self._console.verbose:
+            self.above(text)
+
+    def note(self, text: str) -> None:
+        self.above(text)
+
+    def warn(self, text: str) -> None:
+        self._console.warn(text)
+
+    def above(self, text: str) -> None:
+        """A line above the bars."""
+        if self._tasks:
+            from rich.text import Text
+
+            self._progress.print(Text.from_ansi(text))
+        else:
+            click.echo(text, err=True, color=_color(sys.stderr))
+
+    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+        with self._lock:
+            if not self._tasks:
+                self._progress.start()
+            short = name if len(name) <= 38 else name[:37] + "…"
+            self._tasks[key] = self._progress.add_task(_plain(short), total=total, completed=done, word="")
+
+    def transfer_advanced(self, key: str, count: int) -> None:
+        task = self._tasks.get(key)
+        if task is not None:
+            self._progress.advance(task, count)
+
+    def transfer_phase(self, key: str, word: str) -> None:
+        task = self._tasks.get(key)
+        if task is not None:
+            self._progress.update(task, word="" if word == "downloading" else word)
+
+    def transfer_finished(self, key: str, error: SynapseError | None) -> None:
+        with self._lock:
+            task = self._tasks.pop(key, None)
+            if task is not None:
+                self._progress.remove_task(task)
+            if not self._tasks:
+                self._progress.stop()
+
+    def stop(self) -> None:
+        """Take everything off the screen."""
+        self._tasks.clear()
+        self._progress.stop()
+
+
+def card_lines(fields: Mapping[str, str]) -> list[str]:
+    """Aligned `name  value` lines."""
+    width = max((len(name) for name in fields), default=0)
+    return [f"{click.style(name.ljust(width), dim=True)}  {_plain(value)}" for name, value in fields.items()]

@@ -1,0 +1,30 @@
+"""`synapse demo`: the whole job on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from synapse_sync.cli.console import Console
+from synapse_sync.cli.options import common
+
+
+@click.command("demo", short_help="The whole job against a small hub on this machine")
+@click.option("--keep", metavar="DIR", type=click.Path(file_okay=False), help="Work in DIR and leave it there.")
+@common
+@click.pass_obj
+def command(console: Console, keep: str | None) -> int:
+    """Start a small hub on the loopback address and do the whole job against it.
+
+    Lock, sync, status, an upgrade, a prune, a corruption and its repair, by the real commands. No account, no
+    internet, a few seconds.
+    """
+    from synapse_sync.demo.tour import tour
+
+    return tour(_run, keep=keep)
+
+
+def _run(arguments: list[str]) -> int:
+    """One command, in this process, by the code that the installed command runs."""
+    from synapse_sync.cli.main import main
+
+    return main(arguments)

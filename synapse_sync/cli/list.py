@@ -1,0 +1,65 @@
+"""`synapse list`: the locked models and where they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from synapse_sync.cli.console import Console, size_text
+from synapse_sync.cli.options import common, scope
+
+
+@click.command("list", short_help="List the locked models and where they are")
+@scope
+@common
+@click.pass_obj
+def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]) -> int:
+    """List what is locked: name, version, type, size, and how many of its places are filled."""
+    from synapse_sync.core.plan import State
+    from synapse_sync.workspace import Scope, Workspace
+
+    part = Scope(only=only, groups=groups, targets=targets)
+    with Workspace.find(console.directory, offline=True) as workspace:
+        names = {entry.name for entry in workspace.entries(part)}
+        survey = workspace.survey(part)
+        models = [model for model in workspace.lockfile.models if model.name in names]
+    values: list[dict[str, Any]] = []
+    for model in models:
+        places = [p for p in survey.arrangement.placements if p.model == model.name]
+        filled = [
+            p for p in places
+            if (o := survey.observed[p.key]).state is State.PLACED and o.sha256 == p.artifact.sha256
+        ]  # fmt: skip
+        values.append(
+            {
+                "name": model.name,
+                "reference": model.reference,
+                "title": model.card.title,
+                "version": model.card.version_name,
+                "type": model.card.type,
+                "base_model": model.card.base_model,
+                "size": sum(artifact.size for artifact in model.artifacts),
+                "places": [{"target": p.target, "path": p.path.text, "placed": p in filled} for p in places],
+            }
+        )
+    if console.as_json:
+        console.document({"models": values, "not_locked": list(survey.stale)})
+        return 0
+    rows = [
+        (
+            str(value["name"]),
+            str(value["version"] or value["reference"])[:24],
+            str(value["type"] or "?"),
+            size_text(sum(artifact.size for artifact in model.artifacts)),
+            f"{sum(p['placed'] for p in value['places'])}/{len(value['places'])}",
+        )
+        for model, value in zip(models, values, strict=True)
+    ]
+    if rows:
+        console.rows(rows, ("name", "version", "type", "size", "placed"))
+    for name in survey.stale:
+        console.answer(f"{name}  not locked yet")
+    if not rows and not survey.stale:
+        console.say("no models; `synapse add REFERENCE` adds one")
+    return 0

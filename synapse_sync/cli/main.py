@@ -1,0 +1,120 @@
+"""The command line: the group, the error boundary, the exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from synapse_sync import __version__
+from synapse_sync.cli.console import Console
+from synapse_sync.errors import StorageError, SynapseError
+
+#: Every verb: the section of the help it stands in, and its sentence. The module of the same name is loaded only
+#: when the verb is used.
+VERBS = {
+    "init": ("Describe", "Write a first synapse.toml for this directory"),
+    "add": ("Describe", "Add models to synapse.toml and lock them"),
+    "remove": ("Describe", "Remove models from synapse.toml and the lockfile"),
+    "lock": ("Make it so", "Pin versions and hashes in synapse.lock"),
+    "sync": ("Make it so", "Make the local trees match: download, verify, link, prune"),
+    "status": ("Look", "Show what sync would do"),
+    "verify": ("Look", "Hash every placed file again; --repair mends"),
+    "list": ("Look", "List the locked models and where they are"),
+    "show": ("Look", "Tell everything about one model"),
+    "store": ("Keep house", "The store: path, size, gc, verify"),
+    "demo": ("Try it", "The whole job against a small hub on this machine"),
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are modules of this package, loaded when needed and listed by section."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order of the help."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Load the module of one verb."""
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(f"synapse_sync.cli.{name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a verb; an unknown one gets the nearest known as a hint."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"Did you mean `{near[0]}`?" if near else "`synapse --help` lists the commands."
+            raise click.UsageError(f"No such command `{args[0]}`. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs by section, without loading a single one."""
+        width = max(len(name) for name in VERBS)
+        for section in dict.fromkeys(section for section, _ in VERBS.values()):
+            rows = [(name.ljust(width), text) for name, (where, text) in VERBS.items() if where == section]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Two files, two commands: write synapse.toml, then `synapse lock` and `synapse sync`.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="synapse", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Model files, declared and locked: the same bytes everywhere."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code and lets no traceback out (unless `--debug` asks for it)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    console = Console.for_arguments(arguments)
+    try:
+        result = cli.main(args=arguments, prog_name="synapse", standalone_mode=False, obj=console)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        console.usage_error(error)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.interrupted()
+        return 130
+    except SynapseError as error:
+        console.failure(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; that is their business. Python must not complain at exit either.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        console.failure(StorageError(f"{error.strerror or error}: {error.filename or 'a local file'}"))
+        return StorageError.exit_code
+    except Exception as error:
+        console.unexpected(error)
+        return 70
+    finally:
+        console.close()
+
+
+def entry() -> None:
+    """What the installed commands call."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,26 @@
+"""`synapse remove`: take models out of the manifest."""
+
+from __future__ import annotations
+
+import click
+
+from synapse_sync.cli.console import Console
+from synapse_sync.cli.options import common
+
+
+@click.command("remove", short_help="Remove models from synapse.toml and the lockfile")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@common
+@click.pass_obj
+def command(console: Console, names: tuple[str, ...]) -> int:
+    """Remove models from synapse.toml and synapse.lock; the files themselves go at the next sync."""
+    from synapse_sync.workspace import Workspace
+
+    with Workspace.find(console.directory, offline=True) as workspace:
+        gone = workspace.remove(names)
+    if console.as_json:
+        console.document({"removed": list(gone)})
+    for name in gone:
+        console.answer(f"  {click.style('-', fg='red')} {name}")
+    console.say("`synapse sync` removes the files that nobody wants any more")
+    return 0

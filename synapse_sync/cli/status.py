@@ -1,0 +1,52 @@
+"""`synapse status`: what sync would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from synapse_sync.cli.console import Console, count_text, plan_value
+from synapse_sync.cli.options import common, scope
+
+if TYPE_CHECKING:
+    from synapse_sync.workspace import Survey
+
+
+@click.command("status", short_help="Show what sync would do")
+@scope
+@common
+@click.pass_obj
+def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]) -> int:
+    """Show what sync would do: what is missing, changed, in the way or no longer wanted. Changes nothing."""
+    from synapse_sync.workspace import Scope, Workspace
+
+    part = Scope(only=only, groups=groups, targets=targets)
+    with Workspace.find(console.directory, offline=True) as workspace:
+        if part.is_whole and (count := workspace.unchanged()) is not None:
+            if console.as_json:
+                console.document({"in_sync": True, "unchanged": count, "fetch_bytes": 0, "not_locked": [],
+                                  "actions": [], "warnings": []})  # fmt: skip
+            console.answer(f"in sync: {count_text(count, 'file')}")
+            return 0
+        survey = workspace.survey(part)
+    if console.as_json:
+        console.document(plan_value(survey.plan, survey.stale, survey.warnings))
+        return 0
+    show_survey(console, survey)
+    return 0
+
+
+def show_survey(console: Console, survey: Survey) -> None:
+    """The plan of a survey, with what is not locked yet."""
+    for warning in survey.warnings:
+        console.warn(warning)
+    if survey.stale:
+        console.answer("not locked yet (sync locks it first, or run `synapse lock`)")
+        for name in survey.stale:
+            console.answer(f"  ? {name}")
+    console.plan(survey.plan)
+    if survey.plan.in_sync and not survey.stale:
+        console.answer(f"in sync: {count_text(survey.plan.unchanged, 'file')}")
+    elif survey.plan.unchanged:
+        console.answer(f"{count_text(survey.plan.unchanged, 'file')} in place")

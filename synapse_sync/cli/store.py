@@ -1,0 +1,112 @@
+"""`synapse store`: the store itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from synapse_sync.cli.console import Console, count_text, size_text
+from synapse_sync.cli.options import common
+
+
+@click.group("store", short_help="The store: path, size, gc, verify")
+def command() -> None:
+    """The store, where every file lies once by its hash, whatever number of trees use it."""
+
+
+def _store() -> Path:
+    from synapse_sync.settings import load_settings
+
+    return load_settings(os.environ, Path.home()).store
+
+
+@command.command("path")
+@common
+@click.pass_obj
+def path(console: Console) -> int:
+    """Print where the store is."""
+    store = _store()
+    if console.as_json:
+        console.document({"path": str(store)})
+    console.answer(str(store))
+    return 0
+
+
+@command.command("size")
+@common
+@click.pass_obj
+def size(console: Console) -> int:
+    """Print how much the store holds."""
+    from synapse_sync.store.blobs import BlobStore
+
+    entries = list(BlobStore(_store()).entries())
+    total = sum(entry.size for entry in entries)
+    if console.as_json:
+        console.document({"blobs": len(entries), "bytes": total})
+    console.answer(f"{size_text(total)} in {count_text(len(entries), 'blob')}")
+    return 0
+
+
+@command.command("gc")
+@click.option("--dry-run", is_flag=True, help="Show what would go and do nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--irreplaceable", is_flag=True, help="Also drop bytes that no known place can give again.")
+@common
+@click.pass_obj
+def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
+    """Drop blobs that no project's lockfile or tree uses, after showing which.
+
+    Bytes that came from nowhere we know (adopted files, local paths) are kept, but for --irreplaceable.
+    """
+    from synapse_sync.engine.collect import collect, plan_collection
+    from synapse_sync.errors import InputError
+
+    store = _store()
+    plan = plan_collection(store, irreplaceable=irreplaceable)
+    value = {
+        "drop": [{"sha256": blob.sha256, "size": blob.size} for blob in plan.drop],
+        "kept_irreplaceable": [{"sha256": blob.sha256, "size": blob.size} for blob in plan.irreplaceable],
+        "bytes": plan.bytes,
+        "in_use": plan.in_use,
+        "warnings": list(plan.warnings),
+    }
+    for warning in plan.warnings:
+        console.warn(warning)
+    for blob in plan.drop:
+        console.answer(
+            f"  {click.style('-', fg='red')} {blob.sha256[:16]}…  {size_text(blob.size)}  {blob.origin or ''}"
+        )
+    for blob in plan.irreplaceable:
+        console.answer(f"  · {blob.sha256[:16]}…  {size_text(blob.size)}  kept: no known place has it")
+    freed = 0
+    if plan.drop and not dry_run:
+        if not yes and not console.confirm(f"Drop {count_text(len(plan.drop), 'blob')}, {size_text(plan.bytes)}?"):
+            raise InputError("nothing was dropped", hint="say `--yes`, or `--dry-run` to only look")
+        freed = collect(store, plan)
+    if console.as_json:
+        console.document({**value, "freed_bytes": freed})
+    console.say(
+        f"{count_text(len(plan.drop), 'blob')} to drop, {size_text(plan.bytes)}; {plan.in_use:,} in use"
+        if dry_run or not plan.drop
+        else f"freed {size_text(freed)}; {plan.in_use:,} in use"
+    )
+    return 0
+
+
+@command.command("verify")
+@common
+@click.pass_obj
+def verify(console: Console) -> int:
+    """Hash every blob again; bad ones are set aside and never used."""
+    from synapse_sync.engine.verify import verify_store
+    from synapse_sync.errors import IntegrityError
+
+    result = verify_store(_store(), repair=True)
+    if console.as_json:
+        console.document({"blobs": result.files, "bytes": result.bytes, "set_aside": list(result.set_aside)})
+    for error in result.bad:
+        console.failure_line(error)
+    console.say(f"verified {count_text(result.files, 'blob')}, {size_text(result.bytes)}")
+    return IntegrityError.exit_code if result.bad else 0

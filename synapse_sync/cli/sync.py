@@ -1,0 +1,117 @@
+"""`synapse sync`: make the trees match."""
+
+from __future__ import annotations
+
+import click
+
+from synapse_sync.cli.console import Console, count_text, plan_value, report_value, size_text
+from synapse_sync.cli.options import common, scope
+
+_MODES = ["auto", "clone", "hardlink", "symlink", "copy", "move"]
+
+
+@click.command("sync", short_help="Make the local trees match: download, verify, link, prune")
+@click.option("--locked", is_flag=True, help="Refuse (exit 8) if the lockfile does not answer the manifest.")
+@click.option("--frozen", is_flag=True, help="Take the lockfile as it is.")
+@click.option("--offline", is_flag=True, help="Never open a connection.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and do nothing.")
+@click.option("--check", is_flag=True, help="Show the plan, do nothing; exit 8 if there is anything to do.")
+@click.option("--no-prune", is_flag=True, help="Remove nothing.")
+@scope
+@click.option("--link-mode", type=click.Choice(_MODES), help="How to place files in this run.")
+@click.option("--force", is_flag=True, help="Move files that are in the way aside; nothing is deleted.")
+@click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
+@common
+@click.pass_obj
+def command(
+    console: Console,
+    locked: bool,
+    frozen: bool,
+    offline: bool,
+    dry_run: bool,
+    check: bool,
+    no_prune: bool,
+    only: tuple[str, ...],
+    groups: tuple[str, ...],
+    targets: tuple[str, ...],
+    link_mode: str | None,
+    force: bool,
+    yes: bool,
+) -> int:
+    """Download what is missing, verify it, link it into place, and remove what is no longer wanted.
+
+    Only files that synapse placed, and that nobody changed since, are ever replaced or removed.
+    """
+    from synapse_sync.workspace import Scope, Workspace
+
+    if locked and frozen:
+        raise click.UsageError("--locked and --frozen exclude each other")
+    part = Scope(only=only, groups=groups, targets=targets, link_mode=link_mode, prune=not no_prune, force=force)
+    with Workspace.find(console.directory, offline=offline) as workspace:
+        if part.is_whole and (count := workspace.unchanged()) is not None:
+            return _nothing_to_do(console, count)
+        if dry_run or check:
+            return _show_plan(console, workspace, part, check=check)
+        workspace.reporter = console.reporter()
+        report = workspace.sync(
+            part, locked=locked, frozen=frozen, confirm=lambda question: yes or console.confirm(question)
+        )
+    console.close()
+    for warning in report.warnings:
+        console.warn(warning)
+    if console.as_json:
+        console.document(report_value(report))
+    elif not console.quiet:
+        console.outcomes(report)
+    console.errors(report.errors)
+    if report.plan.in_sync:
+        console.say(_in_sync(report.plan.unchanged))
+        return 0
+    console.say(_summary(report))
+    return report.exit_code
+
+
+def _nothing_to_do(console: Console, count: int) -> int:
+    if console.as_json:
+        console.document(
+            {"in_sync": True, "unchanged": count, "fetch_bytes": 0, "not_locked": [], "actions": [], "warnings": []}
+        )
+    console.say(_in_sync(count))
+    return 0
+
+
+def _in_sync(count: int) -> str:
+    return f"in sync: {count_text(count, 'file')}, nothing to do"
+
+
+def _show_plan(console: Console, workspace: object, part: object, *, check: bool) -> int:
+    from synapse_sync.cli.status import show_survey
+    from synapse_sync.errors import OutOfDate
+    from synapse_sync.workspace import Scope, Workspace
+
+    assert isinstance(workspace, Workspace)
+    assert isinstance(part, Scope)
+    survey = workspace.survey(part)
+    if console.as_json:
+        console.document(plan_value(survey.plan, survey.stale, survey.warnings))
+    else:
+        show_survey(console, survey)
+    return OutOfDate.exit_code if check and (survey.stale or not survey.plan.in_sync) else 0
+
+
+def _summary(report: object) -> str:
+    from synapse_sync.core.plan import Verb
+    from synapse_sync.core.report import Report
+
+    assert isinstance(report, Report)
+    parts = [
+        (report.done(Verb.FETCH), f"downloaded ({size_text(report.fetched_bytes)})"),
+        (report.done(Verb.PLACE), "placed"),
+        (report.done(Verb.REPLACE), "replaced"),
+        (report.done(Verb.ADOPT), "adopted"),
+        (report.done(Verb.PRUNE) if not report.errors else 0, "pruned"),
+        (report.plan.unchanged, "unchanged"),
+        (len(report.errors), "failed" if len(report.errors) != 1 else "failure"),
+    ]
+    words = [f"{count:,} {word}" for count, word in parts if count]
+    return ", ".join(words) or "nothing to do"

@@ -1,0 +1,53 @@
+"""`synapse verify`: hash everything again."""
+
+from __future__ import annotations
+
+import click
+
+from synapse_sync.cli.console import Console, count_text, error_value, report_value, size_text
+from synapse_sync.cli.options import common
+
+
+@click.command("verify", short_help="Hash every placed file again; --repair mends")
+@click.option("--repair", is_flag=True, help="Set bad files aside and sync again.")
+@click.option(
+    "--store", "whole_store", is_flag=True, help="Check every blob of the store, not only this project's."
+)
+@click.option("--offline", is_flag=True, help="Never open a connection.")
+@common
+@click.pass_obj
+def command(console: Console, repair: bool, whole_store: bool, offline: bool) -> int:
+    """Hash the content of every placed file and its blob, and compare it with the lockfile.
+
+    Bad blobs are set aside in the store's quarantine and never used again.
+    """
+    from synapse_sync.errors import IntegrityError
+    from synapse_sync.workspace import Workspace
+
+    with Workspace.find(console.directory, offline=offline, reporter=console.reporter()) as workspace:
+        result = workspace.verify(repair=repair, whole_store=whole_store)
+    console.close()
+    report = result.report
+    if console.as_json:
+        console.document(
+            {
+                "files": result.files,
+                "bytes": result.bytes,
+                "bad": [error_value(error) for error in result.bad],
+                "set_aside": list(result.set_aside),
+                "repair": None if report is None else report_value(report),
+            }
+        )
+    for error in result.bad:
+        console.failure_line(error)
+    for text in result.set_aside:
+        console.say(f"set aside: {text}")
+    if report is not None:
+        if not console.as_json and not console.quiet:
+            console.outcomes(report)
+        console.errors(report.errors)
+        console.say("repaired" if not report.errors else "not everything could be repaired")
+        return report.exit_code
+    console.say(f"verified {count_text(result.files, 'file')}, {size_text(result.bytes)}: "
+                + ("all good" if not result.bad else count_text(len(result.bad), "problem")))  # fmt: skip
+    return IntegrityError.exit_code if result.bad else 0

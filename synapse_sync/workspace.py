@@ -1,0 +1,640 @@
+"""The workspace: one project wired to its store, its sources and its targets. Also the public Python API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synapse_sync.engine.fresh import fingerprint, unchanged_files
+from synapse_sync.engine.reporter import Reporter
+from synapse_sync.errors import InputError, NotFound, OutOfDate, StorageError, SynapseError, raise_all
+from synapse_sync.settings import Settings, load_settings
+from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
+
+if TYPE_CHECKING:
+    from synapse_sync.core.lockfile import Lockfile
+    from synapse_sync.core.manifest import Manifest, Requirement
+    from synapse_sync.core.plan import Key, Observed, Plan
+    from synapse_sync.core.reference import Reference
+    from synapse_sync.core.report import Report
+    from synapse_sync.engine.declare import Wishes
+    from synapse_sync.engine.observe import Tree
+    from synapse_sync.engine.resolve import Locked
+    from synapse_sync.engine.transfer import Got, Want
+    from synapse_sync.engine.verify import Verification
+    from synapse_sync.layouts.arrange import Arrangement
+    from synapse_sync.net.api import Api
+    from synapse_sync.net.credentials import Credentials
+    from synapse_sync.net.wire import Wire
+    from synapse_sync.sources.base import Source
+    from synapse_sync.store.blobs import BlobStore
+
+MANIFEST = "synapse.toml"
+LOCKFILE = "synapse.lock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which part of the project, and how. The default is all of it, as the files say."""
+
+    only: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    link_mode: str | None = None
+    prune: bool = True
+    force: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is the whole project with nothing overridden."""
+        return self == Scope()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What is wanted, what is there and what follows; nothing was changed to learn it.
+
+    `stale` names the entries that the lockfile does not answer (yet).
+    """
+
+    plan: Plan
+    arrangement: Arrangement
+    trees: Mapping[str, Tree]
+    observed: Mapping[Key, Observed]
+    stale: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def listed(self) -> int:
+        """How many files our receipts list in the trees in scope."""
+        return sum(len(tree.receipt.entries) for tree in self.trees.values())
+
+
+class _Sources(Mapping[str, "Source"]):
+    """The register of sources: one line a site; a module is loaded when its site is first asked."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._made: dict[str, Source] = {}
+        self._makers: dict[str, Callable[[], Source]] = {
+            "civitai": self._civitai,
+            "hash": lambda: self["civitai"],
+            "huggingface": self._huggingface,
+            "url": self._url,
+            "path": self._path,
+        }
+
+    def __getitem__(self, name: str) -> Source:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    def _civitai(self) -> Source:
+        from synapse_sync.sources.civitai.source import CivitaiSource
+
+        return CivitaiSource(self._workspace.api, self._workspace.settings.civitai_endpoint)
+
+    def _huggingface(self) -> Source:
+        from synapse_sync.sources.huggingface import HuggingFaceSource
+
+        settings = self._workspace.settings
+        return HuggingFaceSource(
+            settings.huggingface_endpoint,
+            settings.huggingface_token,
+            self._workspace.offline,
+            credentials=self._workspace.credentials,
+        )
+
+    def _url(self) -> Source:
+        from synapse_sync.sources.url import UrlSource
+
+        return UrlSource()
+
+    def _path(self) -> Source:
+        from synapse_sync.sources.path import PathSource
+
+        return PathSource(self._workspace.project)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What the workspace built so far; each part is made when it is first needed."""
+
+    manifest: Manifest | None = None
+    lockfile: Lockfile | None = None
+    api: Api | None = None
+    wire: Wire | None = None
+    credentials: Credentials | None = None
+    cleanup: ExitStack = field(default_factory=ExitStack)
+
+
+class Workspace:
+    """One project directory. Use it as a context manager; it closes its connections at the end."""
+
+    def __init__(
+        self, project: Path, settings: Settings, *, reporter: Reporter | None = None, offline: bool = False
+    ) -> None:
+        self.project = project.resolve()
+        self.settings = settings
+        self.reporter = reporter or Reporter()
+        self.offline = offline or settings.offline
+        self.key = project_key(self.project)
+        self.sources: Mapping[str, Source] = _Sources(self)
+        self._parts = _Parts()
+
+    @classmethod
+    def find(
+        cls,
+        start: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        reporter: Reporter | None = None,
+        offline: bool = False,
+    ) -> Workspace:
+        """The project of a directory: the nearest one upwards with a `synapse.toml`; raises `InputError`."""
+        environ = os.environ if environ is None else environ
+        settings = load_settings(environ, Path.home())
+        here = start.resolve()
+        for directory in (here, *here.parents):
+            if (directory / MANIFEST).is_file():
+                return cls(directory, settings, reporter=reporter, offline=offline)
+        raise InputError(f"no {MANIFEST} in {here} or above it", hint="`synapse init` makes one")
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close connections."""
+        self._parts.cleanup.close()
+        self._parts.api = self._parts.wire = None
+
+    # -- the two files -----------------------------------------------------------------------------
+
+    def read(self, name: str) -> bytes:
+        """A file of the project, empty if it is not there; raises `StorageError`."""
+        try:
+            return (self.project / name).read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise StorageError(f"cannot read {self.project / name}: {error.strerror}") from error
+
+    def text(self, name: str) -> str:
+        """A file of the project as text; raises `InputError` if it is not UTF-8."""
+        try:
+            return self.read(name).decode("utf-8-sig" if name == LOCKFILE else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{name}: not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest as values; raises `InvalidManifest`."""
+        if self._parts.manifest is None:
+            from synapse_sync.core.manifest import parse_manifest
+
+            self._parts.manifest = parse_manifest(self.text(MANIFEST), MANIFEST)
+        return self._parts.manifest
+
+    @property
+    def lockfile(self) -> Lockfile:
+        """The lockfile as values, an empty one if there is none; raises `InvalidLockfile`."""
+        if self._parts.lockfile is None:
+            from synapse_sync.core.lockfile import Lockfile, parse_lockfile
+
+            text = self.text(LOCKFILE)
+            self._parts.lockfile = parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
+        return self._parts.lockfile
+
+    def write(self, name: str, text: str) -> bool:
+        """Write a file of the project whole or not at all; False if it said the same already."""
+        from synapse_sync.store.durable import write_atomic
+
+        data = text.encode()
+        if self.read(name) == data and (self.project / name).exists():
+            return False
+        write_atomic(self.project / name, data)
+        self._parts.manifest = self._parts.lockfile = None
+        return True
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> BlobStore:
+        """The content-addressed store."""
+        from synapse_sync.store.blobs import BlobStore
+
+        return BlobStore(self.settings.store)
+
+    @property
+    def credentials(self) -> Credentials:
+        """All tokens, and where each may go."""
+        if self._parts.credentials is None:
+            from synapse_sync.net.credentials import Credentials
+
+            self._parts.credentials = Credentials(self.settings.grants, allow_http=self.settings.allow_http)
+        return self._parts.credentials
+
+    @property
+    def api(self) -> Api:
+        """The client for the sites' JSON APIs."""
+        if self._parts.api is None:
+            from synapse_sync.net.api import Api
+
+            self._parts.api = self._parts.cleanup.enter_context(Api(self.credentials, offline=self.offline))
+        return self._parts.api
+
+    @property
+    def wire(self) -> Wire:
+        """The client for the files themselves."""
+        if self._parts.wire is None:
+            from synapse_sync.net.wire import Wire
+
+            self._parts.wire = Wire(self.credentials, offline=self.offline, connections=self.settings.connections)
+            self._parts.cleanup.callback(self._parts.wire.close)
+        return self._parts.wire
+
+    def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
+        """Bring bytes into the store; one answer for each want."""
+        from synapse_sync.engine.inspect import inspect_file
+        from synapse_sync.engine.transfer import Limits, transfer
+
+        def check(path: Path, want: Want) -> None:
+            inspect_file(path, format=want.format, name=want.subject, allow_pickle=want.allow_pickle)
+
+        settings = self.settings
+        return transfer(
+            wants,
+            store=self.store,
+            sources=self.sources,
+            wire=self.wire,
+            reporter=self.reporter,
+            limits=Limits(
+                downloads=settings.downloads, connections=settings.connections, limit_rate=settings.limit_rate
+            ),
+            inspect=check,
+        )
+
+    def measure(self, reference: Reference) -> int | None:
+        """How long a file is, in bytes, without reading it; None if its server does not say."""
+        location = self.sources[reference.source].locate(reference)
+        if location.path is not None:
+            return Path(location.path).stat().st_size
+        stream = self.wire.open(location.url)
+        try:
+            return stream.total
+        finally:
+            stream.close()
+
+    @contextmanager
+    def hold(self, name: str, what: str) -> Iterator[None]:
+        """Be the only one to do `what`; the reporter tells whom we wait for."""
+        from synapse_sync.store.locks import hold
+
+        with hold(self.settings.store / "locks" / f"{name}.lock", what, on_wait=self.reporter.note):
+            yield
+
+    # -- lock --------------------------------------------------------------------------------------
+
+    def resolve(
+        self,
+        manifest: Manifest | None = None,
+        *,
+        upgrade: frozenset[str] | None = frozenset(),
+        exclude_newer: str | None = None,
+    ) -> Locked:
+        """What the lockfile would be; nothing is written. `upgrade` names entries or models; None means all."""
+        from synapse_sync.engine.resolve import lock
+
+        manifest = manifest or self.manifest
+        entries = manifest.entries()
+        if upgrade is None:
+            names = {entry.name for entry in entries}
+        else:
+            names = {e.name for e in entries if e.name in upgrade or e.name.partition("@")[0] in upgrade}
+            known = names | {name.partition("@")[0] for name in names}
+            raise_all([NotFound(f"no model `{name}` in {MANIFEST}") for name in sorted(upgrade - known)])
+        return lock(
+            entries,
+            self.lockfile,
+            manifest.workspace,
+            sources=self.sources,
+            fetch=self.fetch,
+            measure=self.measure,
+            upgrade=names,
+            exclude_newer=exclude_newer or manifest.workspace.exclude_newer,
+        )
+
+    def lock(
+        self, *, upgrade: frozenset[str] | None = frozenset(), exclude_newer: str | None = None, check: bool = False
+    ) -> Locked:
+        """Bring the lockfile up to date with the manifest; with `check` only say what would change."""
+        if check:
+            return self._check_lock()
+        with self.hold(f"project-{self.key}", f"the lockfile of {self.project}"):
+            self._parts.lockfile = None  # somebody else may have written it while we waited
+            locked = self.resolve(upgrade=upgrade, exclude_newer=exclude_newer)
+            self.write_lock(locked)
+        return locked
+
+    def write_lock(self, locked: Locked) -> bool:
+        """Write the lockfile if it changed."""
+        from synapse_sync.core.lockfile import format_lockfile
+
+        return self.write(LOCKFILE, format_lockfile(locked.lockfile))
+
+    def _check_lock(self) -> Locked:
+        from synapse_sync.engine.resolve import Change, Locked, stale_entries
+
+        entries = self.manifest.entries()
+        stale = [Change(kind="changed", name=e.name) for e in stale_entries(entries, self.lockfile)]
+        names = {entry.name for entry in entries}
+        gone = [Change(kind="removed", name=m.name) for m in self.lockfile.models if m.name not in names]
+        return Locked(lockfile=self.lockfile, changes=(*stale, *gone))
+
+    def stale(self) -> tuple[str, ...]:
+        """Names of entries that the lockfile does not answer, and of locked ones that nobody declares any more."""
+        return tuple(change.name for change in self._check_lock().changes)
+
+    def add(self, references: Sequence[Reference], wishes: Wishes) -> tuple[list[str], Locked]:
+        """Write entries for these references into the manifest, and lock them.
+
+        Nothing is written unless all of it can be resolved and has a place in every target that wants it.
+        """
+        from synapse_sync.core.manifest import parse_manifest
+        from synapse_sync.core.manifest_edit import add_model
+        from synapse_sync.engine.declare import propose
+        from synapse_sync.layouts.arrange import arrange
+
+        with self.hold(f"project-{self.key}", f"the project {self.project}"):
+            taken = [model.name for model in self.manifest.models]
+            text = self.text(MANIFEST)
+            entries = propose(references, wishes, taken, self.sources)
+            for name, value in entries:
+                text = add_model(text, name, value)
+            manifest = parse_manifest(text, MANIFEST)
+            locked = self.resolve(manifest)
+            arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
+            self.write(MANIFEST, text)
+            self.write_lock(locked)
+        return [name for name, _ in entries], locked
+
+    def remove(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Take models out of the manifest and the lockfile; raises `NotFound` for names that are not there."""
+        from synapse_sync.core.lockfile import format_lockfile
+        from synapse_sync.core.manifest_edit import remove_model
+
+        with self.hold(f"project-{self.key}", f"the project {self.project}"):
+            known = {model.name for model in self.manifest.models}
+            raise_all([NotFound(f"no model `{name}` in {MANIFEST}") for name in names if name not in known])
+            text = self.text(MANIFEST)
+            lockfile = self.lockfile
+            for name in dict.fromkeys(names):
+                text = remove_model(text, name)
+            kept = tuple(m for m in lockfile.models if m.name.partition("@")[0] not in names)
+            self.write(MANIFEST, text)
+            if kept != lockfile.models:
+                self.write(LOCKFILE, format_lockfile(replace(lockfile, models=kept)))
+        return tuple(dict.fromkeys(names))
+
+    # -- survey and sync ---------------------------------------------------------------------------
+
+    def entries(self, scope: Scope) -> tuple[Requirement, ...]:
+        """The entries in scope; raises `NotFound` for names and groups that do not exist."""
+        entries = self.manifest.entries()
+        if scope.only:
+            names = {entry.name for entry in entries} | {entry.name.partition("@")[0] for entry in entries}
+            raise_all([NotFound(f"no model `{name}` in {MANIFEST}") for name in scope.only if name not in names])
+            entries = tuple(e for e in entries if e.name in scope.only or e.name.partition("@")[0] in scope.only)
+        if scope.groups:
+            groups = {group for entry in entries for group in entry.groups}
+            raise_all([NotFound(f"no model is in group `{g}`") for g in scope.groups if g not in groups])
+            entries = tuple(entry for entry in entries if set(entry.groups) & set(scope.groups))
+        return entries
+
+    def trees(self, scope: Scope = Scope()) -> dict[str, Tree]:
+        """The targets in scope on this machine, each with our receipt."""
+        from synapse_sync.engine.observe import Tree
+        from synapse_sync.store import receipt
+
+        targets = self.manifest.targets
+        known = {target.name for target in targets}
+        raise_all([NotFound(f"no target `{name}` in {MANIFEST}") for name in scope.targets if name not in known])
+        trees: dict[str, Tree] = {}
+        for target in targets:
+            if scope.targets and target.name not in scope.targets:
+                continue
+            mode = scope.link_mode or target.link_mode
+            root = self.root_of(target.root)
+            key = f"{self.key}-{target.name}"
+            trees[target.name] = Tree(
+                target=replace(target, link_mode=self.settings.link_mode if mode == "auto" else mode),
+                root=root,
+                receipt=receipt.read(root, key) or receipt.Receipt(project=key, target=target.name),
+                others=frozenset(receipt.others(root, key)),
+            )
+        return trees
+
+    def root_of(self, text: str) -> Path:
+        """A target's directory: relative to the project, `~` is the user's home."""
+        path = Path(text).expanduser()
+        return Path(os.path.normpath(path if path.is_absolute() else self.project / path))
+
+    def survey(self, scope: Scope = Scope()) -> Survey:
+        """Compare what is wanted with what is there."""
+        from synapse_sync.core.plan import make_plan
+        from synapse_sync.engine.observe import observe
+        from synapse_sync.layouts.arrange import arrange
+
+        entries = self.entries(scope)
+        trees = self.trees(scope)
+        locked = {model.name: model for model in self.lockfile.models}
+        arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
+        observed = observe(arrangement.placements, trees)
+        warnings = list(arrangement.notes)
+        prune = scope.prune and not scope.only and not scope.groups
+        if prune and not self.manifest.models and any(tree.receipt.entries for tree in trees.values()):
+            prune = False
+            warnings.append(f"{MANIFEST} declares no model: nothing is pruned because of that")
+        plan = make_plan(
+            arrangement.placements, observed, _Stored(self.store, arrangement), prune=prune, force=scope.force
+        )
+        names = {entry.name for entry in entries}
+        stale = tuple(name for name in self.stale() if name in names or name in locked)
+        return Survey(
+            plan=plan,
+            arrangement=arrangement,
+            trees=trees,
+            observed=observed,
+            stale=stale,
+            warnings=tuple(warnings),
+        )
+
+    def state(self) -> str:
+        """The fingerprint of everything that a complete sync depends on."""
+        return fingerprint(self.read(MANIFEST), self.read(LOCKFILE), self.settings.fingerprint, str(Path.home()))
+
+    def unchanged(self) -> int | None:
+        """How many files are in place if there is surely nothing to do; None if it takes a survey to tell."""
+        return unchanged_files(self.settings.store, self.key, self.state())
+
+    def sync(
+        self,
+        scope: Scope = Scope(),
+        *,
+        locked: bool = False,
+        frozen: bool = False,
+        confirm: Callable[[str], bool] = lambda question: False,
+        command: str = "sync",
+    ) -> Report:
+        """Make the trees match the manifest: lock what is stale, survey, preflight, execute.
+
+        `locked` refuses a stale lockfile (`OutOfDate`), `frozen` takes it as it is. `confirm` is asked before an
+        unusually large prune. Raises everything that preflight finds; failures of single files are in the report.
+        """
+        from synapse_sync.core.plan import Verb
+        from synapse_sync.engine.execute import execute
+
+        with ExitStack() as held:
+            held.enter_context(self.hold(f"project-{self.key}", f"the project {self.project}"))
+            self._parts.manifest = self._parts.lockfile = None
+            warnings = self._refresh_lock(locked=locked, frozen=frozen)
+            for root in sorted({tree.root for tree in self.trees(scope).values()}):
+                held.enter_context(self.hold(f"target-{project_key(root)}", f"the target {root}"))
+            survey = self.survey(scope)
+            if frozen and survey.stale:
+                warnings += [
+                    f"`{name}` is not answered by {LOCKFILE}; --frozen takes it as it is" for name in survey.stale
+                ]
+            self._check_prune(survey, confirm)
+            self._preflight(survey)
+            self._remember(survey, complete=None)
+            report = execute(
+                survey.plan,
+                survey.trees,
+                survey.observed,
+                store=self.store,
+                fetch=self.fetch,
+                reporter=self.reporter,
+                command=command,
+            )
+            in_sync = not report.errors and not report.plan.of(Verb.CONFLICT)
+            if scope.is_whole:
+                self._complete(survey, self.state() if in_sync and not survey.stale else None)
+        return replace(report, warnings=(*warnings, *survey.warnings, *report.warnings))
+
+    def _refresh_lock(self, *, locked: bool, frozen: bool) -> list[str]:
+        stale = self.stale()
+        if not stale or frozen:
+            return []
+        if locked:
+            names = ", ".join(f"`{name}`" for name in stale)
+            raise OutOfDate(f"{LOCKFILE} does not answer {MANIFEST} for {names}", hint="run `synapse lock`")
+        answer = self.resolve()
+        self.write_lock(answer)
+        return list(answer.warnings)
+
+    def _check_prune(self, survey: Survey, confirm: Callable[[str], bool]) -> None:
+        """A prune of more than ten files and more than half of what we placed is asked about first."""
+        from synapse_sync.core.plan import Verb
+
+        count = len(survey.plan.of(Verb.PRUNE))
+        if count <= max(10, survey.listed // 2):
+            return
+        if not confirm(f"{count} of the {survey.listed} files that synapse placed would be removed. Go on?"):
+            raise InputError(
+                f"{count} of the {survey.listed} files that synapse placed would be removed; nothing was done",
+                hint="if that is meant, say `--yes`; to keep them, `--no-prune`",
+            )
+
+    def _preflight(self, survey: Survey) -> None:
+        from synapse_sync.engine.preflight import preflight
+        from synapse_sync.store.partials import bytes_begun
+
+        store = self.settings.store
+        raise_all(
+            preflight(
+                survey.plan,
+                self.manifest,
+                survey.trees,
+                sources=self.sources,
+                has_token=self.credentials.has_token,
+                store=store,
+                project=self.project,
+                offline=self.offline,
+                begun=lambda sha256: bytes_begun(store, sha256),
+            )
+        )
+
+    def _remember(self, survey: Survey, complete: str | None) -> None:
+        """Tell the store that this project uses it, before anything is placed."""
+        from synapse_sync.engine.observe import roots_of
+
+        known = read_record(self.settings.store, self.key)
+        roots = {**(known.roots if known is not None else {}), **roots_of(survey.trees.values())}
+        if complete is not None:
+            roots = roots_of(survey.trees.values())
+        record = ProjectRecord(project=str(self.project), roots=roots, complete=complete)
+        if record != known:
+            write_record(self.settings.store, self.key, record)
+
+    def _complete(self, survey: Survey, state: str | None) -> None:
+        """Write down that this state is complete, so that the next sync need only look."""
+        from synapse_sync.engine.execute import refresh
+
+        for tree in survey.trees.values():
+            if tree.root.is_dir():
+                refresh(tree, survey.observed, state)
+        self._remember(survey, state)
+
+    def verify(self, *, repair: bool = False, whole_store: bool = False) -> Verification:
+        """Hash every wanted file and the blobs behind them; with `repair`, set bad ones aside and sync again."""
+        from synapse_sync.engine.verify import verify_store, verify_tree
+
+        with ExitStack() as held:
+            for root in sorted({tree.root for tree in self.trees().values()}):
+                held.enter_context(self.hold(f"target-{project_key(root)}", f"the target {root}"))
+            survey = self.survey(Scope(prune=False))
+            result = verify_tree(
+                survey.arrangement.placements,
+                survey.observed,
+                survey.trees,
+                store=self.store,
+                reporter=self.reporter,
+                repair=repair,
+            )
+        if whole_store:
+            rest = verify_store(self.settings.store, repair=True)
+            result = replace(
+                result,
+                files=result.files + rest.files,
+                bytes=result.bytes + rest.bytes,
+                bad=(*result.bad, *rest.bad),
+                set_aside=(*result.set_aside, *rest.set_aside),
+            )
+        if repair and result.bad:
+            result = replace(result, report=self.sync(Scope(prune=False), locked=True, command="verify"))
+        return result
+
+
+class _Stored:
+    """Which of the arranged blobs the store has, asked when it matters."""
+
+    def __init__(self, store: BlobStore, arrangement: Arrangement) -> None:
+        self._store = store
+        self._sizes = {p.artifact.sha256: p.artifact.size for p in arrangement.placements}
+
+    def __contains__(self, sha256: object) -> bool:
+        return isinstance(sha256, str) and self._store.has(sha256, self._sizes.get(sha256))
