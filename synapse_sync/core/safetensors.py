@@ -86,14 +86,15 @@ def _span(name: str, value: Any) -> tuple[int, int]:
     if not isinstance(value, dict):
         raise ValueError(f"tensor {name!r} is not a table")
     dtype, shape, offsets = value.get("dtype"), value.get("shape"), value.get("data_offsets")
-    right_shape = isinstance(shape, list) and len(shape) <= _MAX_DIMENSIONS and all(map(_is_size, shape))
-    if not isinstance(dtype, str) or not right_shape:
+    if not isinstance(dtype, str) or not isinstance(shape, list) or not all(map(_is_size, shape)):
         raise ValueError(f"tensor {name!r} has no valid dtype and shape")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_size, offsets)):
         raise ValueError(f"tensor {name!r} has no valid data_offsets")
     start, stop = offsets
     if stop < start:
         raise ValueError(f"tensor {name!r} ends before it begins")
+    if len(shape) > _MAX_DIMENSIONS:
+        raise ValueError(f"tensor {name!r} has {len(shape)} dimensions")
     bits = _BITS.get(dtype)  # an unknown dtype is a newer one: its size cannot be checked
     if bits is not None and (stop - start) * 8 != bits * math.prod(shape):
         raise ValueError(f"tensor {name!r}: {stop - start} bytes do not fit its shape")

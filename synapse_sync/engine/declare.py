@@ -76,10 +76,10 @@ def _name_for(reference: Reference, answer: Resolved | SynapseError) -> str:
     """A short name from the title or, for files of a repository and of plain hosts, from the file."""
     assert isinstance(answer, Resolved)
     title = answer.card.title
-    if reference.source != "civitai" and reference.source != "hash" and len(answer.candidates) == 1:
-        title = answer.candidates[0].filename.rpartition("/")[2].rpartition(".")[0] or title
-    elif reference.source == "huggingface":
-        title = reference.id.rpartition("/")[2]
+    if title is None or "/" in title:  # no title, or a repository's path: nothing that a person would say
+        alone = len(answer.candidates) == 1 and not answer.take_all
+        file = answer.candidates[0].filename.rpartition("/")[2].rpartition(".")[0] if alone else ""
+        title = file or (title or "").rpartition("/")[2]
     return slug(title or reference.id)
 
 

@@ -196,8 +196,8 @@ class BlobStore:
     def import_file(self, source: Path, *, sha256: str, move: bool = False) -> Path:
         """Bring a file from elsewhere into the store: cloned or copied (with `move`, renamed), and hashed.
 
-        Without `move`, the source is not even read if the store has the blob already. Raises `IntegrityError` if its
-        content is another one, `Conflict` if it is no regular file or changes meanwhile; then it stays where it is.
+        Without `move`, the source is not even read if the store has the blob already. Raises `IntegrityError` if
+        its content is another one, `Conflict` if it is no regular file or changes meanwhile; then it stays.
         """
         with _doing(f"taking {source.name} into the store"):
             found = source.lstat() if move else source.stat()

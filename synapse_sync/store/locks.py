@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: Words of the command line that may be told to others; no other word is, since it might be anything.
 _VERBS = frozenset({
-    "add", "demo", "export", "images", "import", "info", "init", "list", "lock", "outdated", "remove", "search", "show",
-    "status", "store", "sync", "upgrade", "verify", "watch",
+    "add", "demo", "export", "images", "import", "info", "init", "list", "lock", "outdated", "remove", "search",
+    "show", "status", "store", "sync", "upgrade", "verify", "watch",
 })  # fmt: skip
 #: How long one attempt takes, in seconds; between two of them Ctrl-C gets its turn on every system.
 _ATTEMPT = 0.2

@@ -1,0 +1,172 @@
+"""Durable writes: whole or not at all, with the right permissions, and never through a stranger's link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from synapse_sync.errors import Conflict, StorageError
+from synapse_sync.store import durable
+from synapse_sync.store.durable import fsync_dir, make_dirs, rename_new, storage_error, write_atomic
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_writes_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "synapse.lock"
+    write_atomic(path, b"one")
+    before = path.stat().st_ino
+    write_atomic(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_ino != before  # a reader of the old file keeps the old file
+    assert names(tmp_path) == ["synapse.lock"]
+
+
+def test_mode_of_new_and_existing(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "new", b"x")
+        write_atomic(tmp_path / "secret", b"x", mode=0o600)
+        (tmp_path / "shared").touch()
+        (tmp_path / "shared").chmod(0o664)
+        write_atomic(tmp_path / "shared", b"x")
+    finally:
+        os.umask(old)
+    assert [mode_of(tmp_path / name) for name in ("new", "secret", "shared")] == [0o640, 0o600, 0o664]
+
+
+@pytest.mark.parametrize("call", ["fsync", "write", "replace"])
+def test_old_content_survives_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    path = tmp_path / "receipt.json"
+    write_atomic(path, b"old")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if call == "fsync":
+        monkeypatch.setattr(durable.os, "fsync", full)
+    elif call == "replace":
+        monkeypatch.setattr(Path, "replace", full)
+    else:
+        monkeypatch.setattr(durable.os, "fdopen", full)
+    with pytest.raises(StorageError, match=r"writing receipt\.json: the disk .* is full") as caught:
+        write_atomic(path, b"new")
+    assert caught.value.exit_code == 9
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["receipt.json"]
+
+
+def test_missing_directory_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="writing x: No such file"):
+        write_atomic(tmp_path / "absent" / "x", b"")
+
+
+def test_link_to_same_name_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "dotfiles").mkdir()
+    real = tmp_path / "dotfiles" / "synapse.toml"
+    real.write_text("old")
+    link = tmp_path / "synapse.toml"
+    link.symlink_to(real)
+    write_atomic(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_link_to_another_name_is_refused(tmp_path: Path, there: bool) -> None:
+    victim = tmp_path / ".bashrc"
+    if there:
+        victim.write_text("precious")
+    link = tmp_path / "synapse.lock"
+    link.symlink_to(victim)
+    with pytest.raises(Conflict, match="not written through"):
+        write_atomic(link, b"version = 1")
+    assert link.is_symlink()
+    assert (victim.read_text() if there else victim.exists()) == ("precious" if there else False)
+
+
+def test_link_loop_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises((Conflict, StorageError)):
+        write_atomic(tmp_path / "a", b"")
+    assert (tmp_path / "a").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "full"),
+        (errno.EDQUOT, "quota"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "no permission"),
+        (errno.EPERM, "no permission"),
+        (errno.EFBIG, "as large as this"),
+        (errno.EIO, "the disk reports an error"),
+        (errno.ENAMETOOLONG, "too long"),
+    ],
+)
+def test_storage_error(number: int, words: str) -> None:
+    error = storage_error(OSError(number, os.strerror(number), "models/a.bin"), "placing `a.bin`")
+    assert error.message.startswith("placing `a.bin`: ")
+    assert words in error.message
+    assert error.message.endswith("(models/a.bin)")
+    assert (error.hint is None) == (number == errno.ENAMETOOLONG)
+
+
+def test_storage_error_without_a_number() -> None:
+    assert storage_error(OSError("what"), "x").message == "x: what"
+    assert storage_error(OSError(), "x").message == "x: OSError"
+
+
+def test_rename_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for refuse in (False, True):
+        if refuse:  # a file system without hard links
+
+            def link(*_: object, **__: object) -> None:
+                raise OSError(errno.EPERM, "Operation not permitted")
+
+            monkeypatch.setattr(durable.os, "link", link)
+        source, taken = tmp_path / "source", tmp_path / "taken"
+        source.write_text("mine")
+        taken.write_text("yours")
+        with pytest.raises(FileExistsError):
+            rename_new(source, taken)
+        assert (source.read_text(), taken.read_text()) == ("mine", "yours")
+        rename_new(source, tmp_path / "free")
+        assert not source.exists()
+        assert (tmp_path / "free").read_text() == "mine"
+        (tmp_path / "free").unlink()
+
+
+def test_make_dirs_syncs_each_new_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(durable, "fsync_dir", synced.append)
+    make_dirs(tmp_path / "a" / "b")
+    make_dirs(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+
+
+def test_fsync_dir_takes_file_systems_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(number: int) -> None:
+        def fsync(_: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(durable.os, "fsync", fsync)
+
+    refuse(errno.EINVAL)
+    fsync_dir(tmp_path)
+    refuse(errno.EIO)
+    with pytest.raises(OSError, match="Input/output"):
+        fsync_dir(tmp_path)
