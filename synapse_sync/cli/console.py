@@ -187,6 +187,8 @@ class Console:
 
     def changes(self, changes: Sequence[Change]) -> None:
         """The diff of a lock."""
+        if self.quiet:
+            return
         signs = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
         for change in changes:
             sign, color = signs[change.kind]

@@ -184,8 +184,8 @@ class Requirement:
         words = [str(self.reference)]
         words += [f"file.{key}={value}" for key, value in _said(self.wish)]
         words += [f"prefer.{key}={value}" for key, value in _said(self.prefer)]
-        words += [f"include={','.join(self.include)}"] if self.include else []
-        words += [f"exclude={','.join(self.exclude)}"] if self.exclude else []
+        words += [f"include={pattern}" for pattern in self.include]
+        words += [f"exclude={pattern}" for pattern in self.exclude]
         words += [f"type={self.type}"] if self.type else []
         words += [f"mirror={mirror}" for mirror in self.mirrors]
         words += [f"sha256={self.sha256}"] if self.sha256 else []
@@ -217,19 +217,23 @@ class Manifest:
 
 def parse_manifest(text: str, filename: str = "synapse.toml") -> Manifest:
     """Read a manifest; raises `InvalidManifest`, or `Several` of them, that name file, line and key."""
-    if (conflict := _CONFLICT.search(text)) is not None:
-        line = text.count("\n", 0, conflict.start()) + 1
-        raise InvalidManifest(f"{filename}:{line}: merge conflict markers", hint="resolve the merge first")
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        match = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
-        where = f"{filename}:{match[1]}:{match[2]}" if match else filename
-        what = re.sub(r" \(at .*\)$", "", str(error))
-        raise InvalidManifest(f"{where}: not valid TOML: {what}", hint=_toml_hint(what)) from error
     except RecursionError as error:
         raise InvalidManifest(f"{filename}: nested too deeply") from error
+    except ValueError as error:  # TOMLDecodeError, and what Python says of numbers with thousands of digits
+        raise _not_toml(text, filename, str(error)) from error
     return _Reader(text, filename).manifest(data)
+
+
+def _not_toml(text: str, filename: str, words: str) -> InvalidManifest:
+    if (conflict := _CONFLICT.search(text)) is not None:
+        line = text.count("\n", 0, conflict.start()) + 1
+        return InvalidManifest(f"{filename}:{line}: merge conflict markers", hint="resolve the merge first")
+    match = re.search(r"\(at line (\d+), column (\d+)\)", words)
+    where = f"{filename}:{match[1]}:{match[2]}" if match else filename
+    what = re.sub(r" \(at .*\)$", "", words)
+    return InvalidManifest(f"{where}: not valid TOML: {what}", hint=_toml_hint(what))
 
 
 def _toml_hint(what: str) -> str | None:
@@ -238,11 +242,35 @@ def _toml_hint(what: str) -> str | None:
     return "strings need quotes, and every line is `key = value` or `[table]`"
 
 
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\\]*"|'[^']*')"""
+_DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
+_HEADER_LINE = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]")
+_KEY_LINE = re.compile(rf"\s*({_DOTTED})\s*=")
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    """`models."a b".file` as its parts."""
+    return tuple(part.strip("\"'") for part in re.findall(_PART, dotted))
+
+
+def _key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """On which line each table and each key begins. Good enough for messages: texts over many lines may mislead."""
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if (header := _HEADER_LINE.match(line)) is not None:
+            table = _keys(header[1])
+            found.setdefault(table, number)
+        elif (key := _KEY_LINE.match(line)) is not None:
+            found.setdefault((*table, *_keys(key[1])), number)
+    return found
+
+
 class _Reader:
     """Reads one manifest, gathering every mistake."""
 
     def __init__(self, text: str, filename: str) -> None:
-        self._lines = text.splitlines()
+        self._text = text
         self._filename = filename
         self._errors: list[SynapseError] = []
 
@@ -263,27 +291,9 @@ class _Reader:
         self._errors.append(InvalidManifest(f"{where}: {'.'.join(path)}: {what}", hint=hint))
 
     def _line(self, path: tuple[str, ...]) -> int | None:
-        """The line a key stands on: its table's header is looked for, then the key below it."""
-        found: int | None = None
-        start = 0
-        for depth in range(1, len(path) + 1):
-            header = re.compile(r"\s*\[\s*" + r"\s*\.\s*".join(_either(part) for part in path[:depth]) + r"\s*\]")
-            key = re.compile(r"\s*(?:.*[{,]\s*)?" + _either(path[depth - 1]) + r"\s*[=.]")
-            for number in range(start, len(self._lines)):
-                line = self._lines[number]
-                if (
-                    number > start
-                    and found is not None
-                    and line.lstrip().startswith("[")
-                    and not header.match(line)
-                ):
-                    break
-                if header.match(line) or (depth > 1 and key.match(line)) or (depth == 1 and key.match(line)):
-                    found, start = number + 1, number
-                    break
-            else:
-                continue
-        return found
+        """The line a key stands on, or else the nearest table around it."""
+        lines = _key_lines(self._text)
+        return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
 
     def _known_keys(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[_Table]) -> bool:
         """Complain about unknown keys, with the nearest known one; True if there are none."""
@@ -308,17 +318,24 @@ class _Reader:
         for name in ("file", "prefer"):
             if isinstance(table.get(name), dict) and name in shape.__struct_fields__:
                 fine = self._known_keys((*path, name), table[name], FileTable) and fine
-        if not fine:
-            return None
-        try:
+        values: dict[str, Any] = {}
+        for field in msgspec.structs.fields(shape):
+            key = field.encode_name
+            if key not in table:
+                if field.required:
+                    self._bad(path, f"`{key}` is missing")
+                    fine = False
+                continue
             # TOML has dates of its own; both spellings mean the same.
-            plain = {key: v.isoformat() if isinstance(v, datetime.date) else v for key, v in table.items()}
-            return msgspec.convert(plain, shape)
-        except msgspec.ValidationError as error:
-            what, _, where = str(error).partition(" - at `$")
-            keys = tuple(re.findall(r"[^.\[\]`]+", re.sub(r"\[\d*\]", "", where)))
-            self._bad((*path, *keys), what.replace("Object", "The entry"))
-            return None
+            value = table[key].isoformat() if isinstance(table[key], datetime.date) else table[key]
+            try:
+                values[field.name] = msgspec.convert(value, field.type)
+            except msgspec.ValidationError as error:
+                what, _, where = str(error).partition(" - at `$")
+                inner = re.findall(r"[^.\[\]`]+", re.sub(r"\[\d*\]", "", where))
+                self._bad((*path, key, *inner), _plain_words(what))
+                fine = False
+        return shape(**values) if fine else None
 
     # -- tables ------------------------------------------------------------------------------------
 
@@ -433,14 +450,20 @@ class _Reader:
             self._bad(
                 (*path, "versions"), f"`source` names the version {reference.revision} already", "drop one of them"
             )
-        if any(version <= 0 for version in raw.versions):
+        if any(not 0 < version < 1 << 53 for version in raw.versions):
             self._bad((*path, "versions"), "expected version ids, numbers above zero")
+        if len(raw.versions) > 1 and (
+            given := [key for key in ("sha256", "filename", "mirrors") if getattr(raw, key)]
+        ):
+            self._bad(
+                (*path, given[0]), "one value cannot hold for several versions", "write an entry for each version"
+            )
 
     # -- values ------------------------------------------------------------------------------------
 
     def _name(self, path: tuple[str, ...], name: str) -> None:
-        if "@" in name or "/" in name or any(char.isspace() for char in name):
-            self._bad(path, "a name must not contain `@`, `/` or spaces")
+        if "@" in name or "/" in name or any(char.isspace() for char in name) or name.startswith("-"):
+            self._bad(path, "a name must not contain `@`, `/` or spaces, nor begin with `-`")
             return
         self._safe(path, name, single=True)
 
@@ -478,15 +501,35 @@ class _Reader:
         except ValueError:
             self._bad((*path, "exclude-newer"), f"`{value}` is not a date like 2026-01-31")
             return None
-        if len(value) <= 10:
-            moment += datetime.timedelta(days=1)
-        moment = moment.replace(tzinfo=datetime.UTC) if moment.tzinfo is None else moment.astimezone(datetime.UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            if len(value) <= 10:
+                moment += datetime.timedelta(days=1)
+            utc = moment.replace(tzinfo=datetime.UTC) if moment.tzinfo is None else moment.astimezone(datetime.UTC)
+        except OverflowError:
+            return None  # the end of all time excludes nothing
+        return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _either(part: str) -> str:
-    """A key as it may be written: bare or in quotes."""
-    return rf"[\"']?{re.escape(part)}[\"']?"
+_WORDS = {
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+
+
+def _plain_words(what: str) -> str:
+    """What msgspec says of a wrong value, in TOML's words."""
+
+    def plain(match: re.Match[str]) -> str:
+        kinds = [kind for kind in match[1].split(" | ") if kind != "null"]
+        if not all(kind in _WORDS for kind in kinds):
+            return match[0]
+        return " or ".join(_WORDS[kind] for kind in kinds) or "nothing"
+
+    return re.sub(r"`([^`]*)`", plain, what).replace("Expected", "expected")
 
 
 def _kind(value: object) -> str:

@@ -10,6 +10,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import InlineTable
 
+from synapse_sync.core.names import clash_key
 from synapse_sync.errors import InvalidManifest, NotFound
 
 
@@ -20,14 +21,15 @@ def add_model(text: str, name: str, value: str | Mapping[str, object]) -> str:
     """
     document = _parse(text)
     models = document.get("models")
-    if isinstance(models, Mapping) and name in models:
+    if isinstance(models, Mapping) and clash_key(name) in {clash_key(str(known)) for known in models}:
         raise InvalidManifest(f"synapse.toml has a model `{name}` already", hint="choose another --name")
     newline = "\r\n" if "\r\n" in text else "\n"
     if isinstance(value, str):
         return _insert_line(text, f"{_key(name)} = {_string(value)}", newline)
     block = [f"[models.{_key(name)}]", *(f"{_key(key)} = {_literal(item)}" for key, item in value.items())]
     gap = "" if not text else newline if text.endswith(("\n", "\r\n")) else newline * 2
-    return text + gap + newline.join(block) + newline
+    changed = text + gap + newline.join(block) + newline
+    return changed if _adds_one(text, changed) else _add_by_parser(text, name, _inline(value))
 
 
 def set_model_value(text: str, name: str, key: str, value: Any) -> str:
@@ -44,7 +46,10 @@ def set_model_value(text: str, name: str, key: str, value: Any) -> str:
         models[name] = table  # type: ignore[index]
     else:
         entry[key] = _item(value)
-    return _checked(tomlkit.dumps(document))
+    changed = tomlkit.dumps(document)
+    if "\r\n" in text:
+        changed = re.sub(r"(?<!\r)\n", "\r\n", changed)
+    return _checked(changed)
 
 
 def remove_model(text: str, name: str) -> str:
@@ -75,15 +80,25 @@ def _checked(text: str) -> str:
 def _insert_line(text: str, line: str, newline: str) -> str:
     """Put a line after the last entry directly below `[models]`, or open that table at the end."""
     lines = text.splitlines(keepends=True)
-    header = next(
-        (n for n, row in enumerate(lines) if re.match(r"\s*\[\s*models\s*\]\s*(#.*)?$", row.rstrip())), None
-    )
-    if header is None:
-        gap = "" if not text else newline if text.endswith("\n") else newline * 2
-        return _checked(f"{text}{gap}[models]{newline}{line}{newline}")
+    for header, row in enumerate(lines):
+        # Texts over many lines may hold what looks like a header: the parser has the last word on each try.
+        if re.match(r"\s*\[\s*models\s*\]\s*(#.*)?$", row.rstrip()) and (
+            changed := _insert_below(text, lines, header, line, newline)
+        ):
+            return changed
+    gap = "" if not text else newline if text.endswith("\n") else newline * 2
+    changed = f"{text}{gap}[models]{newline}{line}{newline}"
+    if _adds_one(text, changed):
+        return changed
+    key, _, value = line.partition(" = ")
+    pair = tomlkit.parse(f"{key} = {value}")
+    name = next(iter(pair))
+    return _add_by_parser(text, str(name), pair[name])
+
+
+def _insert_below(text: str, lines: list[str], header: int, line: str, newline: str) -> str | None:
     end = next((n for n in range(header + 1, len(lines)) if re.match(r"\s*\[", lines[n])), len(lines))
     for place in range(end, header, -1):
-        # Entries can run over several lines, and brackets begin lines of arrays: the parser has the last word.
         before = lines[place - 1]
         if place > header + 1 and not before.strip():
             continue
@@ -91,9 +106,13 @@ def _insert_line(text: str, line: str, newline: str) -> str:
         changed = "".join([*lines[:place], tail, line, newline, *lines[place:]])
         if _adds_one(text, changed):
             return changed
+    return None
+
+
+def _add_by_parser(text: str, name: str, value: Any) -> str:
+    """The last resort, for models that are written in an unusual way."""
     document = _parse(text)
-    key, _, value = line.partition(" = ")
-    document["models"][key.strip('"')] = tomlkit.parse(f"v = {value}")["v"]
+    document["models"][name] = value
     return _checked(tomlkit.dumps(document))
 
 
@@ -114,12 +133,7 @@ def _same_but(before: str, after: str, name: str) -> bool:
     except (TOMLKitError, RecursionError):
         return False
     models = {key: value for key, value in old.pop("models", {}).items() if key != name}
-    return old == new and bool(new.pop("models", {}) == models) if "models" not in new else _equal(old, new, models)
-
-
-def _equal(old: dict[str, Any], new: dict[str, Any], models: dict[str, Any]) -> bool:
-    left = new.pop("models", {})
-    return old == new and bool(left == models)
+    return bool(new.pop("models", {}) == models and old == new)
 
 
 def _without_lines(text: str, name: str) -> str | None:

@@ -66,10 +66,6 @@ class Verb(StrEnum):
     CONFLICT = "conflict"  # wanted, but a file that is not ours is in the way: left alone, reported
 
 
-#: Verbs that change nothing and still have to be told.
-_TOLD = frozenset({Verb.CONFLICT})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One thing to do. FETCH and SALVAGE speak of a blob; the others of a path in a target."""

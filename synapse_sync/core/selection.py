@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
@@ -11,8 +12,9 @@ from synapse_sync.errors import AmbiguousFile, NotFound
 
 #: Civitai's file types that are the model itself; everything else comes along only when it is asked for.
 _WEIGHTS = frozenset({"model", "pruned model", "unet", "diffusion model"})
-#: Never taken unless named: data for training, pictures, notes.
-_NEVER = frozenset({"training data", "archive", "config", "workflow", "other"})
+_TRAINING = "training data"
+#: Taken only when named, or when there is nothing else; training data not even then.
+_NEVER = frozenset({_TRAINING, "archive", "config", "workflow", "other"})
 
 
 def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *, subject: str) -> Candidate:
@@ -27,6 +29,12 @@ def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *,
         raise NotFound(
             f"`{subject}`: no file fits {_describe(wish)}",
             hint="on offer:\n" + _listing(candidates),
+            subject=subject,
+        )
+    if wish.type is None and wish.id is None and wish.name is None and all(c.kind == _TRAINING for c in fitting):
+        raise NotFound(
+            f"`{subject}`: there is only training data, no weights",
+            hint="if that is what you want:\n" + _listing(fitting),
             subject=subject,
         )
     if wish.type is None and wish.id is None:
@@ -67,8 +75,13 @@ def _meets(candidate: Candidate, wish: FileWish) -> bool:
         and _same(wish.quant, candidate.quant)
         and _same(wish.type, candidate.kind)
         and _same(wish.id, candidate.file_id)
-        and (wish.name is None or fnmatchcase(candidate.filename.casefold(), wish.name.casefold()))
+        and (wish.name is None or _named(candidate.filename.casefold(), wish.name.casefold()))
     )
+
+
+def _named(filename: str, wanted: str) -> bool:
+    """Whether a name is the wanted one or fits it as a pattern; names with brackets are no patterns of themselves."""
+    return filename == wanted or fnmatchcase(filename, wanted)
 
 
 def _describe(wish: FileWish) -> str:
@@ -86,7 +99,10 @@ def _listing(candidates: Sequence[Candidate]) -> str:
 
 def _line(candidate: Candidate) -> str:
     """One candidate as the manifest line that would choose it, with a comment that says what it is."""
-    key = f"id = {candidate.file_id}" if candidate.file_id else f'name = "{candidate.filename}"'
+    if candidate.file_id:
+        key = f"id = {candidate.file_id if candidate.file_id.isdecimal() else json.dumps(candidate.file_id)}"
+    else:
+        key = f"name = {json.dumps(candidate.filename, ensure_ascii=False)}"
     words = [candidate.filename, candidate.kind, candidate.format, candidate.precision, candidate.size_class]
     if candidate.size is not None:
         words.append(f"{candidate.size / 1e6:,.1f} MB")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from synapse_sync.core.report import Outcome
-from synapse_sync.errors import SynapseError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synapse_sync.core.report import Outcome
+    from synapse_sync.errors import SynapseError
 
 
 class Reporter:

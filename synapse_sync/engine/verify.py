@@ -124,7 +124,8 @@ class _Run:
         if linked:
             self._quarantine(sha256)
         if self.repair:
-            self._clear(placement, place, keep=not linked and link is None)
+            kept = linked or link is not None or self.store.has_aside(sha256, place)
+            self._clear(placement, place, keep=not kept)
 
     def _inode(self, path: Path, sha256: str) -> bool:
         """Whether a file has this content; several names of one file are read once."""

@@ -142,7 +142,9 @@ def _merge(placements: Sequence[Placement], errors: list[SynapseError]) -> tuple
                 errors.append(
                     NameClash(
                         f"`{blocking.model}` wants the file `{blocking.path}` "
-                        f"where `{placement.model}` needs a directory"
+                        f"where `{placement.model}` needs a directory",
+                        hint='give one of them another `filename = "…"` or `subfolder = "…"`',
+                        subject=placement.model,
                     )
                 )
     return tuple(by_path.values())

@@ -281,6 +281,12 @@ class BlobStore:
             write_atomic(aside.with_name(f"{aside.name}.why"), f"{why}\n".encode())
         return aside
 
+    def has_aside(self, sha256: str, place: Path) -> bool:
+        """Whether a file is another name of a blob in quarantine: its bytes are kept there."""
+        with _doing("looking into the quarantine"):
+            aside = (self.root / "quarantine").glob(f"{sha256}-*")
+            return any(path.suffix != ".why" and path.samefile(place) for path in aside)
+
     def remove(self, sha256: str) -> int:
         """Drop a blob; returns the bytes that this frees (none while a tree has a hard link to it)."""
         path = self.path(sha256)

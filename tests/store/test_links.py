@@ -1,0 +1,395 @@
+"""Placing: each way, atomically, never over a stranger's file and never through a link."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from synapse_sync.core.names import SafePath
+from synapse_sync.errors import Conflict, IntegrityError, StorageError
+from synapse_sync.store import links
+from synapse_sync.store.links import MODES, PREFIX, clone_file, place, safe_parent, sweep
+
+DATA = b"weights" * 1000
+SHA = hashlib.sha256(DATA).hexdigest()
+NAME = "models/loras/detail.safetensors"
+
+
+@pytest.fixture
+def blob(tmp_path: Path) -> Path:
+    return make_blob(tmp_path / "store")
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Path:
+    return safe_parent(tmp_path / "tree", SafePath(NAME))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A directory on another file system."""
+    shm = Path("/dev/shm")
+    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system here")
+    with tempfile.TemporaryDirectory(dir=shm) as directory:
+        yield Path(directory)
+
+
+def make_blob(root: Path, data: bytes = DATA) -> Path:
+    sha256 = hashlib.sha256(data).hexdigest()
+    path = root / "blobs" / "sha256" / sha256[:2] / sha256
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    path.chmod(0o444)
+    return path
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def refuse(number: int) -> Callable[..., None]:
+    def way(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return way
+
+
+def can_clone(blob: Path, directory: Path) -> bool:
+    probe = directory / "probe"
+    can = clone_file(blob, probe)
+    probe.unlink(missing_ok=True)
+    return can
+
+
+# -- the ways ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
+def test_each_mode(blob: Path, destination: Path, mode: str, replace: bool) -> None:
+    inode = blob.stat().st_ino
+    if replace:
+        destination.write_text("the version before")
+    assert place(blob, destination, mode, replace=replace) == mode
+    assert destination.read_bytes() == DATA
+    assert names(destination.parent) == [destination.name]
+    assert blob.exists() == (mode != "move")
+    assert destination.is_symlink() == (mode == "symlink")
+    assert (destination.stat().st_ino == inode) == (mode != "copy")
+    if mode == "symlink":
+        assert destination.readlink() == blob
+    else:
+        assert mode_of(destination) == (0o444 if mode == "hardlink" else 0o644)
+
+
+def test_auto_takes_the_cheapest_that_works(blob: Path, destination: Path) -> None:
+    best = "clone" if can_clone(blob, destination.parent) else "hardlink"
+    assert place(blob, destination, "auto") == best
+    assert destination.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP])
+@pytest.mark.parametrize(("without", "expected"), [(1, "hardlink"), (2, "symlink"), (3, "copy")])
+def test_auto_falls_back(
+    blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, number: int, without: int, expected: str
+) -> None:
+    for way in ("clone", "hardlink", "symlink")[:without]:
+        monkeypatch.setitem(links._WAYS, way, refuse(number))
+    assert place(blob, destination, "auto") == expected
+    assert destination.read_bytes() == DATA
+
+
+def test_auto_when_nothing_works(blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for way in ("clone", "hardlink", "symlink", "copy"):
+        monkeypatch.setitem(links._WAYS, way, refuse(errno.ENOSPC))
+    with pytest.raises(StorageError, match=r"placing `detail\.safetensors`: the disk .* is full"):
+        place(blob, destination, "auto")
+    assert names(destination.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "hint"), [("clone", "shares blocks"), ("hardlink", "one file system"), ("symlink", "`copy`")]
+)
+def test_explicit_mode_that_is_not_possible(
+    blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, mode: str, hint: str
+) -> None:
+    monkeypatch.setitem(links._WAYS, mode, refuse(errno.EPERM))
+    with pytest.raises(StorageError, match=f"by {mode}") as caught:
+        place(blob, destination, mode)
+    assert hint in (caught.value.hint or "")
+    assert names(destination.parent) == []
+
+
+def test_modes_are_all_known() -> None:
+    assert set(MODES) == {"auto", *links._WAYS}
+
+
+def test_modes_are_those_of_the_settings() -> None:
+    from synapse_sync.settings import LINK_MODES
+
+    assert LINK_MODES == MODES
+
+
+def test_clone_where_the_file_system_can(blob: Path, destination: Path) -> None:
+    if can_clone(blob, destination.parent):
+        assert place(blob, destination, "clone") == "clone"
+        assert destination.stat().st_ino != blob.stat().st_ino
+        assert mode_of(destination) == 0o644
+    else:
+        with pytest.raises(StorageError, match="by clone"):
+            place(blob, destination, "clone")
+        assert names(destination.parent) == []
+
+
+def test_clone_file_never_touches_an_existing_file(blob: Path, destination: Path) -> None:
+    destination.write_text("mine")
+    with pytest.raises(FileExistsError):
+        clone_file(blob, destination)
+    assert destination.read_text() == "mine"
+
+
+def test_copies_obey_the_umask(blob: Path, destination: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        place(blob, destination, "copy")
+    finally:
+        os.umask(old)
+    assert mode_of(destination) == 0o600
+
+
+def test_copy_of_a_damaged_blob(blob: Path, destination: Path) -> None:
+    blob.chmod(0o644)
+    blob.write_bytes(DATA[:-1] + b"X")
+    with pytest.raises(IntegrityError, match="no longer has the content of its name"):
+        place(blob, destination, "copy")
+    assert names(destination.parent) == []
+
+
+@pytest.mark.parametrize("mode", ["auto", "symlink", "move"])
+def test_missing_blob(blob: Path, destination: Path, mode: str) -> None:
+    blob.unlink()
+    with pytest.raises(StorageError, match="No such file"):
+        place(blob, destination, mode)
+    assert names(destination.parent) == []
+
+
+def test_missing_directory_is_made(blob: Path, tmp_path: Path) -> None:
+    assert place(blob, tmp_path / "a" / "b" / "model", "hardlink") == "hardlink"
+
+
+def test_relative_blob_gives_an_absolute_link(
+    blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(blob.parent)
+    place(Path(blob.name), destination, "symlink")
+    assert destination.readlink() == blob
+
+
+# -- nothing is overwritten ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["auto", "hardlink", "symlink", "copy", "move"])
+@pytest.mark.parametrize("kind", ["file", "link", "directory"])
+def test_what_is_there_is_kept(blob: Path, destination: Path, tmp_path: Path, mode: str, kind: str) -> None:
+    if kind == "file":
+        destination.write_text("mine")
+    elif kind == "link":
+        destination.symlink_to(tmp_path / "nowhere")
+    else:
+        destination.mkdir()
+    before = destination.lstat()
+    with pytest.raises(Conflict, match="left as it is"):
+        place(blob, destination, mode)
+    after = destination.lstat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert names(destination.parent) == [destination.name]
+    assert blob.read_bytes() == DATA
+    assert mode_of(blob) == 0o444  # also after a `move` that did not happen
+
+
+@pytest.mark.parametrize("mode", ["auto", "hardlink", "symlink", "copy", "move"])
+def test_directory_is_not_replaced(blob: Path, destination: Path, mode: str) -> None:
+    destination.mkdir()
+    (destination / "precious").touch()
+    with pytest.raises(Conflict, match="is a directory"):
+        place(blob, destination, mode, replace=True)
+    assert names(destination) == ["precious"]
+    assert names(destination.parent) == [destination.name]
+
+
+@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
+def test_replacing_a_link_leaves_its_target(blob: Path, destination: Path, tmp_path: Path, mode: str) -> None:
+    other = tmp_path / "other"
+    other.write_text("mine")
+    destination.symlink_to(other)
+    place(blob, destination, mode, replace=True)
+    assert other.read_text() == "mine"
+    assert destination.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("mode", ["hardlink", "move"])
+def test_replacing_a_name_of_the_same_file(blob: Path, destination: Path, mode: str) -> None:
+    place(blob, destination, "hardlink")
+    assert place(blob, destination, mode, replace=True) == mode
+    assert destination.read_bytes() == DATA
+    assert names(destination.parent) == [destination.name]
+
+
+def test_replaced_file_stays_for_its_readers(blob: Path, destination: Path) -> None:
+    destination.write_text("the version before")
+    with destination.open() as reader:
+        place(blob, destination, "copy", replace=True)
+        assert reader.read() == "the version before"
+
+
+def test_no_hard_links_in_the_target(blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    assert place(blob, destination, "copy") == "copy"
+    with pytest.raises(Conflict):
+        place(blob, destination, "copy")
+    assert names(destination.parent) == [destination.name]
+
+
+@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
+def test_interrupt_leaves_nothing(
+    blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    real = links._WAYS[mode]
+
+    def way(blob: Path, temporary: Path) -> None:
+        real(blob, temporary)
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(links._WAYS, mode, way)
+    with pytest.raises(KeyboardInterrupt):
+        place(blob, destination, mode)
+    assert names(destination.parent) == []
+    assert blob.read_bytes() == DATA
+    assert mode_of(blob) == 0o444
+
+
+# -- move --------------------------------------------------------------------------------------------
+
+
+def test_move_of_a_blob_that_another_tree_uses(blob: Path, destination: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other-tree"
+    os.link(blob, other)
+    place(blob, destination, "move")
+    assert not blob.exists()
+    assert mode_of(other) == 0o444
+    assert other.stat().st_ino != destination.stat().st_ino  # editing one must not edit the other
+    assert mode_of(destination) == 0o644
+
+
+def test_across_file_systems(tmp_path: Path, elsewhere: Path) -> None:
+    blob = make_blob(tmp_path / "store")
+    assert place(blob, elsewhere / "a", "auto") == "symlink"
+    assert place(blob, elsewhere / "b", "copy") == "copy"
+    with pytest.raises(StorageError, match="by hardlink") as caught:
+        place(blob, elsewhere / "c", "hardlink")
+    assert "one file system" in (caught.value.hint or "")
+    assert place(blob, elsewhere / "d", "move") == "move"
+    assert not blob.exists()
+    assert (elsewhere / "b").read_bytes() == (elsewhere / "d").read_bytes() == DATA
+    assert mode_of(elsewhere / "d") == 0o644
+    assert names(elsewhere) == ["a", "b", "d"]
+
+
+def test_damaged_blob_is_not_moved_across(tmp_path: Path, elsewhere: Path) -> None:
+    blob = make_blob(tmp_path / "store")
+    blob.chmod(0o644)
+    blob.write_bytes(b"rot")
+    with pytest.raises(IntegrityError):
+        place(blob, elsewhere / "d", "move")
+    assert blob.exists()
+    assert names(elsewhere) == []
+
+
+# -- safe_parent ---------------------------------------------------------------------------------------
+
+
+def test_safe_parent_makes_directories(tmp_path: Path) -> None:
+    root = tmp_path / "new" / "root"
+    assert safe_parent(root, SafePath("a/b/c.bin")) == root / "a" / "b" / "c.bin"
+    assert (root / "a" / "b").is_dir()
+    assert not (root / "a" / "b" / "c.bin").exists()
+
+
+def test_safe_parent_without_making(tmp_path: Path) -> None:
+    assert safe_parent(tmp_path / "root", SafePath("a/b.bin"), create=False) == tmp_path / "root" / "a" / "b.bin"
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("kind", ["link", "dangling", "file", "fifo"])
+@pytest.mark.parametrize("at", ["models", "models/loras"])
+def test_safe_parent_refuses_what_is_no_directory(tmp_path: Path, create: bool, kind: str, at: str) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    obstacle = root / at
+    obstacle.parent.mkdir(parents=True)
+    if kind == "file":
+        obstacle.touch()
+    elif kind == "fifo":
+        os.mkfifo(obstacle)
+    else:
+        obstacle.symlink_to(outside if kind == "link" else tmp_path / "nowhere")
+    with pytest.raises(Conflict, match="not followed") as caught:
+        safe_parent(root, SafePath("models/loras/sub/x.bin"), create=create)
+    assert str(obstacle) in caught.value.message
+    assert names(outside) == []
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_root_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "root").symlink_to(tmp_path / "real")
+    safe_parent(tmp_path / "root", SafePath("models/x.bin"))
+    assert (tmp_path / "real" / "models").is_dir()
+
+
+def test_root_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "root").touch()
+    with pytest.raises(Conflict, match="is a file where the target's directory is needed"):
+        safe_parent(tmp_path / "root", SafePath("x.bin"))
+
+
+# -- sweep ---------------------------------------------------------------------------------------------
+
+
+def test_sweep_takes_only_our_old_names(tmp_path: Path) -> None:
+    mine = tmp_path / f"{PREFIX}123-0123456789ab"
+    strangers = [tmp_path / f"{PREFIX}notes.txt", tmp_path / "model.part"]
+    for path in (mine, *strangers):
+        path.touch()
+    link = tmp_path / f"{PREFIX}124-0123456789ab"
+    link.symlink_to(strangers[0])
+    directory = tmp_path / f"{PREFIX}125-0123456789ab"
+    directory.mkdir()
+    now = mine.stat().st_ctime
+    assert sweep(tmp_path, now=now + 60) == 0
+    assert sweep(tmp_path, now=now + 7200) == 2
+    assert names(tmp_path) == sorted(path.name for path in (*strangers, directory))
+
+
+def test_sweep_of_nothing(tmp_path: Path) -> None:
+    assert sweep(tmp_path / "absent") == 0
+
+
+def test_placing_sweeps_its_directory(blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (destination.parent / f"{PREFIX}123-0123456789ab").touch()
+    monkeypatch.setattr(links, "_STALE", -60.0)
+    place(blob, destination, "hardlink")
+    assert names(destination.parent) == [destination.name]
