@@ -6,10 +6,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import _REAL, Trespass
+from world import REAL, Trespass
 
 
-@pytest.mark.parametrize("directory", _REAL)
+@pytest.mark.parametrize("directory", REAL)
 def test_the_real_store_settings_and_cache_cannot_be_touched(directory: str) -> None:
     with pytest.raises(Trespass):
         Path(directory, "canary").write_bytes(b"")

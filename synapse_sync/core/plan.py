@@ -56,7 +56,7 @@ class Verb(StrEnum):
     """What to do about one path or one blob."""
 
     FETCH = "fetch"  # download into the store
-    SALVAGE = "salvage"  # copy into the store from a path where we placed the same bytes
+    SALVAGE = "salvage"  # copy into the store from a path that has the same bytes
     PLACE = "place"
     REPLACE = "replace"
     ADOPT = "adopt"  # the right bytes are there already: only note them in the receipt
@@ -132,7 +132,8 @@ def make_plan(
     ]
     if not prune:
         removals = []
-    placed = {found.sha256 for found in observed.values() if found.state is State.PLACED}
+    here = (State.PLACED, State.ALTERED, State.FOREIGN)  # what `sha256` says is on the disk now
+    placed = {found.sha256 for found in observed.values() if found.state in here}
     supply = _supply(todo, stored, placed)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
     return Plan(actions=(*supply, *order, *removals), unchanged=unchanged)
@@ -150,7 +151,7 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
         case State.PLACED if right:
             return _action(Verb.REPLACE, placement, f"link mode {placement.link_mode} instead of {found.how}")
         case State.PLACED:
-            return _action(Verb.REPLACE, placement, "another version")
+            return _action(Verb.REPLACE, placement, found.detail or "another version")
         case State.ALTERED | State.FOREIGN if right:
             return _action(Verb.ADOPT, placement, "the same bytes are there already")
     reasons = {

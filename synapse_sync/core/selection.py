@@ -40,6 +40,7 @@ def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *,
     if wish.type is None and wish.id is None:
         fitting = _narrow(fitting, lambda c: c.kind in _WEIGHTS)
         fitting = _narrow(fitting, lambda c: c.kind not in _NEVER)
+        fitting = _narrow(fitting, lambda c: c.kind != _TRAINING)
     for name in ("format", "precision", "size", "quant", "name", "type"):
         if getattr(wish, name) is None and getattr(prefer, name) is not None:
             only = FileWish(**{name: getattr(prefer, name)})
@@ -80,7 +81,7 @@ def _meets(candidate: Candidate, wish: FileWish) -> bool:
 
 
 def _named(filename: str, wanted: str) -> bool:
-    """Whether a name is the wanted one or fits it as a pattern; names with brackets are no patterns of themselves."""
+    """Whether a name is the wanted one or fits it as a pattern; brackets in a name are no pattern of it."""
     return filename == wanted or fnmatchcase(filename, wanted)
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.errors import SynapseError
-from synapse_sync.store import receipt
+from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.projects import ProjectRecord, records
 
 #: A blob younger than this (seconds) may belong to a lock or sync that is under way.
 GRACE = 3600.0
+#: A partial download that lay untouched for so many days is given up.
+_FORGOTTEN = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,10 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
         except (SynapseError, OSError) as error:
             warnings.append(f"{record.project} cannot be read, so nothing is dropped: {error}")
             blind = True
+    unreadable = {path.stem for path in (root / "projects").glob("*.json")} - {key for key, _ in records(root)}
+    if unreadable:
+        warnings.append(f"{root / 'projects'} has unreadable notes of a project, so nothing is dropped")
+        blind = True
     now = time.time() if now is None else now
     drop: list[Unused] = []
     kept: list[Unused] = []
@@ -82,7 +88,12 @@ def _used_by(record: ProjectRecord) -> Iterator[str]:
 
 
 def collect(root: Path, plan: Collection) -> int:
-    """Drop the blobs of a plan; returns the freed bytes. Each is looked at once more before it goes."""
+    """Drop the blobs of a plan; returns the freed bytes. Each is looked at once more before it goes.
+
+    What crashes left behind goes too: temporary files, and partial downloads that nobody took up for two weeks.
+    """
     store = BlobStore(root)
+    store.sweep()
+    partials.sweep(root, _FORGOTTEN)
     still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
     return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)

@@ -33,6 +33,7 @@ def propose(
     references: Sequence[Reference], wishes: Wishes, taken: Collection[str], sources: Mapping[str, Source]
 ) -> list[tuple[str, str | dict[str, object]]]:
     """A name and a manifest value for each reference; the sites are asked for titles, all at once."""
+    references = tuple(dict.fromkeys(references))
     names = dict(zip(references, _names(references, wishes, sources), strict=True))
     used = {name.casefold() for name in taken}
     entries: list[tuple[str, str | dict[str, object]]] = []

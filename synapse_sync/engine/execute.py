@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections import Counter
@@ -17,11 +18,12 @@ from synapse_sync.engine.observe import Tree, obstruction
 from synapse_sync.engine.preflight import places_of
 from synapse_sync.engine.reporter import Reporter
 from synapse_sync.engine.transfer import Got, Want
-from synapse_sync.errors import Conflict, StorageError, SynapseError
+from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.layouts.arrange import layout_of
 from synapse_sync.store import journal, links, receipt
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import storage_error
+from synapse_sync.store.durable import rename_new, storage_error
+from synapse_sync.store.projects import records
 
 #: Brings wanted bytes into the store; one answer for each want, in their order.
 Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
@@ -167,14 +169,43 @@ class _Run:
         destination = links.safe_parent(tree.root, SafePath(action.path), create=True)
         mode = action.link_mode
         self.uses[action.sha256] -= 1
-        if mode == "move" and self.uses[action.sha256] > 0:
+        if not replace_it and (how := self._twin(action, destination)) is not None:
+            self._own(action, destination, how)
+            return how
+        if mode == "move" and (self.uses[action.sha256] > 0 or self._is_linked(action)):
             mode = "copy"  # others still need the blob: the last one moves it
         blob = self.store.path(action.sha256)
         if not self.store.has(action.sha256, action.size):
             raise StorageError(f"the store lost {action.sha256[:12]}… while it was needed", hint="sync again")
         how = links.place(blob, destination, mode, replace=replace_it)
-        self._own(action, destination, how)
+        # A file of its own is what `move` promises, whoever else kept the blob in the store.
+        self._own(action, destination, "move" if action.link_mode == "move" else how)
         return how
+
+    def _twin(self, action: Action, destination: Path) -> str | None:
+        """How another target with the same root has just placed this very file; None if none has."""
+        root = self.trees[action.target].root
+        for target, tree in self.trees.items():
+            entry = self._entries(target).get(action.path) if tree.root == root else None
+            if entry is not None and entry.sha256 == action.sha256:
+                return entry.how if receipt.matches(str(destination), entry) == "same" else None
+        return None
+
+    def _is_linked(self, action: Action) -> bool:
+        """Whether a symbolic link may lead to the blob: one of ours that stays, or any of another project."""
+        for target, tree in self.trees.items():
+            for path, entry in self._entries(target).items():
+                here = tree.root == self.trees[action.target].root and path == action.path
+                if not here and entry.how == "symlink" and entry.sha256 == action.sha256:
+                    return True
+        own = {tree.receipt.project for tree in self.trees.values()}
+        roots = {
+            Path(root)
+            for key, record in records(self.store.root)
+            if not any(name.startswith(f"{key}-") for name in own)
+            for root in record.roots.values()
+        }
+        return any(action.sha256 in receipt.all_digests(root) for root in roots)
 
     def _replace(self, action: Action) -> str:
         """Put the wanted bytes in the place of ours; with `--force`, of somebody's, which moves aside."""
@@ -184,11 +215,22 @@ class _Run:
         place = self._reach(action)
         if found.state is State.PLACED:
             self._still_ours(action, place)
-            self._rescue(action, place)
-            return self._place(action, replace_it=True)
+            entry = self._entries(action.target)[action.path]
+            rescued = self._rescue(action, place)
+            try:
+                return self._place(action, replace_it=True)
+            except BaseException:
+                if rescued and not os.path.lexists(place):
+                    links.place(self.store.path(entry.sha256), place, "move")
+                raise
         aside = set_aside(place)
         self._journal(action, f"moved aside to {aside.name}: {action.reason}")
-        how = self._place(action, replace_it=False)
+        try:
+            how = self._place(action, replace_it=False)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                rename_new(aside, place)
+            raise
         return f"{how}; the file that was there is now `{aside.name}`"
 
     def _adopt(self, action: Action) -> str:
@@ -213,6 +255,9 @@ class _Run:
         if entry.how == "adopted" and place.is_symlink():
             self._entries(action.target).pop(action.path)
             return "left: a link that you made"
+        if not os.path.lexists(place):
+            self._entries(action.target).pop(action.path)
+            return "already gone"
         self._still_ours(action, place)
         self._rescue(action, place)
         self._journal(action, action.reason or "")
@@ -221,12 +266,13 @@ class _Run:
         self._tidy(action)
         return None
 
-    def _rescue(self, action: Action, place: Path) -> None:
-        """Keep in the store what is about to leave the tree, if this is its only copy."""
+    def _rescue(self, action: Action, place: Path) -> bool:
+        """Move into the store what is about to leave the tree, if this is its only copy; tells whether it was."""
         entry = self._entries(action.target)[action.path]
         if place.is_symlink() or self.store.has(entry.sha256, entry.size):
-            return
+            return False
         self.store.import_file(place, sha256=entry.sha256, move=True)
+        return True
 
     def _still_ours(self, action: Action, place: Path) -> None:
         """Look once more, right before the file goes: minutes may have passed since it was observed."""
@@ -284,9 +330,15 @@ class _Run:
 
     def write_receipts(self) -> None:
         """Write the receipt of every target that changed."""
+        errors: list[SynapseError] = []
         for target, entries in self.entries.items():
             tree = self.trees[target]
-            receipt.write(tree.root, replace(tree.receipt, entries=entries, complete=None))
+            try:
+                if entries != tree.receipt.entries:
+                    receipt.write(tree.root, replace(tree.receipt, entries=entries, complete=None))
+            except SynapseError as error:
+                errors.append(error)
+        raise_all(errors)
 
 
 def set_aside(place: Path) -> Path:

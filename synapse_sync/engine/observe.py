@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -15,6 +16,9 @@ from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.errors import StorageError
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.receipt import Receipt, ReceiptEntry, matches
+
+#: What the system answers where there is nothing, or a link to nothing or to itself.
+_NOTHING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,8 @@ def obstruction(root: Path, path: SafePath) -> str | None:
             mode = os.lstat(place).st_mode
         except FileNotFoundError:
             return None
+        except NotADirectoryError:
+            return f"{root} is a file where the target's directory is needed"
         except OSError as error:
             raise StorageError(f"cannot look at {place}: {error.strerror}") from error
         if stat.S_ISLNK(mode):
@@ -78,11 +84,11 @@ def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:
         found = place.lstat()
         if stat.S_ISLNK(found.st_mode):
             found = place.stat()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in _NOTHING:
+            raise
         if place.is_symlink():
             return Observed(state=State.OBSTRUCTED, detail="a symbolic link to nothing, not placed by synapse")
-        return Observed(state=State.ABSENT)
-    except NotADirectoryError:
         return Observed(state=State.ABSENT)
     if not stat.S_ISREG(found.st_mode):
         what = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
@@ -106,8 +112,9 @@ def _ours(place: Path, entry: ReceiptEntry, shared: bool) -> Observed:
         case "missing":
             return seen(State.MISSING, entry.sha256, entry.size)
     found = place.lstat()
-    if stat.S_ISLNK(found.st_mode):
-        ours = entry.link is not None and os.readlink(place) == entry.link
+    link = os.readlink(place) if stat.S_ISLNK(found.st_mode) else None
+    if link is not None:
+        ours = link == entry.link
         if not place.exists():
             detail = "the store no longer has what it points to" if ours else "a symbolic link to nothing"
             return seen(State.PLACED if ours else State.ALTERED, None, 0, detail)
@@ -115,7 +122,7 @@ def _ours(place: Path, entry: ReceiptEntry, shared: bool) -> Observed:
     if not stat.S_ISREG(found.st_mode):
         return seen(State.OBSTRUCTED, None, 0, "a directory or device took its place")
     sha256 = hash_file(place)
-    if sha256 == entry.sha256 and (entry.link is not None) == place.is_symlink():
+    if sha256 == entry.sha256 and link == entry.link:
         return seen(State.PLACED, sha256, found.st_size)
     return seen(State.ALTERED, sha256, found.st_size)
 

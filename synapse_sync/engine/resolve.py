@@ -11,7 +11,15 @@ from synapse_sync.core.manifest import Requirement, Workspace
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
 from synapse_sync.engine.transfer import Got, Want
-from synapse_sync.errors import IntegrityError, NotFound, RefusedFormat, SynapseError, raise_all
+from synapse_sync.errors import (
+    InputError,
+    IntegrityError,
+    NotFound,
+    RefusedFormat,
+    StatusError,
+    SynapseError,
+    raise_all,
+)
 from synapse_sync.sources.base import Ask, Resolved, Source
 
 #: Downloads files whose digest nobody tells, and puts them into the store.
@@ -84,10 +92,22 @@ def lock(
         except SynapseError as error:
             errors.append(error.about(entry.name))
     raise_all(errors)
-    fresh, warnings = _pin(chosen, before, upgrade, fetch, measure)
+    fresh, warnings = _pin(chosen, before, upgrade, fetch, _explained(measure, sources))
     models = {e.name: fresh.get(e.name) or before[e.name] for e in entries}
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
     return Locked(lockfile=after, changes=_changes(before, models), warnings=tuple(warnings))
+
+
+def _explained(measure: Measurer, sources: Mapping[str, Source]) -> Measurer:
+    """Measure, with a status told in the words of the source."""
+
+    def asked(reference: Reference) -> int | None:
+        try:
+            return measure(reference)
+        except StatusError as error:
+            raise sources[reference.source].explain(reference, error) from error
+
+    return asked
 
 
 def _ask(
@@ -164,12 +184,17 @@ def _check_policy(entry: Requirement, candidate: Candidate, workspace: Workspace
 
 def _check_promise(entry: Requirement, candidate: Candidate, *, alone: bool) -> None:
     """Hold the site to the `sha256` of the manifest."""
-    if entry.sha256 is None or candidate.sha256 is None:
+    if entry.sha256 is None:
         return
-    if not alone or candidate.sha256 != entry.sha256:
+    if not alone:
+        raise InputError(
+            f"`{entry.name}`: `sha256` promises the bytes of one file, and `{entry.reference}` has several",
+            hint="choose one with `include`, or take `sha256` away",
+        )
+    if candidate.sha256 not in (None, entry.sha256):
         raise IntegrityError(
             f"`{entry.name}`: the manifest promises sha256 {entry.sha256[:12]}…, "
-            f"the site has {candidate.sha256[:12]}… for `{candidate.filename}`",
+            f"the site has {str(candidate.sha256)[:12]}… for `{candidate.filename}`",
             hint="correct `sha256` in synapse.toml, or choose the right version",
         )
 
@@ -184,15 +209,20 @@ def _pin(
     """Give every artifact its sha256 and size: from the site, the manifest, or by downloading once."""
     artifacts: dict[tuple[str, int], Artifact] = {}
     wants: list[tuple[tuple[str, int], Want]] = []
-    for item in chosen:
-        for index, candidate in enumerate(item.candidates):
-            key = (item.entry.name, index)
-            known = _known(item.entry, candidate, before.get(item.entry.name), measure)
-            if known is not None:
-                artifacts[key] = known
-            else:
-                wants.append((key, _want(item.entry, candidate)))
     errors: list[SynapseError] = []
+    for item in chosen:
+        name = item.entry.name
+        for index, candidate in enumerate(item.candidates):
+            try:
+                known = _known(item.entry, candidate, before.get(name), measure, anew=name in upgrade)
+            except SynapseError as error:
+                errors.append(error.about(name))
+                continue
+            if known is not None:
+                artifacts[(name, index)] = known
+            else:
+                wants.append(((name, index), _want(item.entry, candidate)))
+    raise_all(errors)
     by_key = {(item.entry.name, i): (item, c) for item in chosen for i, c in enumerate(item.candidates)}
     for (key, _), got in zip(wants, fetch([want for _, want in wants]) if wants else (), strict=True):
         item, candidate = by_key[key]
@@ -215,14 +245,18 @@ def _pin(
     return fresh, warnings
 
 
-def _known(entry: Requirement, candidate: Candidate, old: LockedModel | None, measure: Measurer) -> Artifact | None:
+def _known(
+    entry: Requirement, candidate: Candidate, old: LockedModel | None, measure: Measurer, *, anew: bool
+) -> Artifact | None:
     """The artifact, if its digest and size can be had without downloading it; else None."""
     sha256 = candidate.sha256 or entry.sha256
     if sha256 is None and old is not None:
-        # The same place in the same pinned version was hashed by an earlier lock; nobody needs to do it again.
-        for artifact in old.artifacts:
-            if artifact.url == candidate.url and Reference.parse(candidate.url).pinned and candidate.git_sha1:
-                return replace(artifact, filename=candidate.filename)
+        # The same place was hashed by an earlier lock, and what we saw first is what we trust. Only an upgrade
+        # looks again, unless the place is in a pinned version, whose files cannot change.
+        fixed = candidate.git_sha1 is not None and Reference.parse(candidate.url).pinned
+        for seen in old.artifacts:
+            if seen.url == candidate.url and candidate.size in (None, seen.size) and (fixed or not anew):
+                return _artifact(entry, candidate, seen.sha256, seen.size, seen.blake3, trust=seen.trust)
     if sha256 is None:
         return None
     size = candidate.size

@@ -40,8 +40,8 @@ def verify_tree(
 ) -> Verification:
     """Hash the content of every wanted file and of every blob behind one.
 
-    A blob with wrong content goes to quarantine in any case. With `repair` a wrong file in a tree moves aside, so
-    that a sync can place the right one; without it, the tree is left as it is.
+    A blob with wrong content goes to quarantine in any case. With `repair` a wrong file of ours moves aside, so
+    that a sync can place the right one; without it, and for files of others, the tree is left as it is.
     """
     run = _Run(store=store, reporter=reporter, trees=trees, repair=repair)
     for placement in placements:
@@ -56,7 +56,7 @@ def verify_tree(
             )
             continue
         try:
-            run.check(placement)
+            run.check(placement, found)
         except OSError as error:
             run.bad.append(storage_error(error, f"reading `{placement.path}`").about(placement.model))
     return run.result()
@@ -87,7 +87,7 @@ class _Run:
     trees: Mapping[str, Tree]
     repair: bool
     blobs: dict[str, bool] = field(default_factory=dict)
-    inodes: dict[tuple[int, int], bool] = field(default_factory=dict)
+    inodes: dict[tuple[int, int, str], bool] = field(default_factory=dict)
     bad: list[SynapseError] = field(default_factory=list)
     aside: list[str] = field(default_factory=list)
     files: int = 0
@@ -97,7 +97,7 @@ class _Run:
         """What came out."""
         return Verification(files=self.files, bytes=self.bytes, bad=tuple(self.bad), set_aside=tuple(self.aside))
 
-    def check(self, placement: Placement) -> None:
+    def check(self, placement: Placement, found: Observed) -> None:
         """Hash one file, unless it is a blob that was hashed already."""
         sha256 = placement.artifact.sha256
         root = self.trees[placement.target].root
@@ -111,6 +111,13 @@ class _Run:
             self.blobs[sha256] = self._inode(blob, sha256)
             if not self.blobs[sha256]:
                 self._quarantine(sha256)
+                self.bad.append(
+                    IntegrityError(
+                        f"the store's copy of `{placement.artifact.filename}` does not have the right content",
+                        hint="it was set aside; `synapse sync` gets it again when it is needed",
+                        subject=placement.model,
+                    )
+                )
         if good:
             return
         self.bad.append(
@@ -120,17 +127,18 @@ class _Run:
                 subject=placement.model,
             )
         )
-        link = place.readlink() if place.is_symlink() else None
+        entry = self.trees[placement.target].entry(placement.path.text)
+        ours = place.is_symlink() and entry is not None and entry.link == str(place.readlink())
         if linked:
             self._quarantine(sha256)
-        if self.repair:
-            kept = linked or link is not None or self.store.has_aside(sha256, place)
+        if self.repair and found.state is not State.FOREIGN:  # what we never placed is not ours to move
+            kept = linked or ours or (place.exists() and self.store.has_aside(sha256, place))
             self._clear(placement, place, keep=not kept)
 
     def _inode(self, path: Path, sha256: str) -> bool:
         """Whether a file has this content; several names of one file are read once."""
         found = path.stat()
-        key = (found.st_dev, found.st_ino)
+        key = (found.st_dev, found.st_ino, sha256)
         if key not in self.inodes:
             self.bytes += found.st_size
             self.inodes[key] = self.store.matches(path, sha256)

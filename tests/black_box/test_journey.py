@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from world import Project
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes

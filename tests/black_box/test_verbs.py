@@ -1,0 +1,263 @@
+"""Every verb against the hub, as a user would use it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from world import Project
+
+from synapse_sync.demo import catalogue
+from synapse_sync.demo.weights import safetensors_bytes
+
+PORTRAIT = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n'
+
+
+@pytest.mark.parametrize(
+    "found, layout, root",
+    [
+        ((), "comfyui", "."),
+        (("comfy", "folder_paths.py", "models/checkpoints"), "comfyui", "."),
+        (("ComfyUI/comfy", "ComfyUI/models/checkpoints"), "comfyui", "ComfyUI"),
+        (("embeddings", "models/Stable-diffusion", "webui.py"), "a1111", "."),
+        (("embeddings", "models/Stable-diffusion", "webui.py", "modules_forge"), "forge", "."),
+        (("Models/Stable-Diffusion", "SwarmUI.sln"), "swarmui", "."),
+    ],
+)
+def test_init_guesses_the_layout(project: Project, found: tuple[str, ...], layout: str, root: str) -> None:
+    for name in found:
+        (project.path / name).mkdir(parents=True)
+    value = project("init", "--json").json
+    assert (value["layout"], value["root"]) == (layout, root)
+    assert project("sync").code == 0
+    assert (project.path / ".gitattributes").read_text() == "synapse.lock merge=union\n"
+
+
+def test_init_never_overwrites(project: Project) -> None:
+    project.manifest("# mine\n")
+    project("init", code=2)
+    assert (project.path / "synapse.toml").read_text() == "# mine\n"
+
+
+def test_init_keeps_other_git_attributes(project: Project) -> None:
+    (project.path / ".gitattributes").write_text("*.png binary")
+    project("init")
+    assert (project.path / ".gitattributes").read_text() == "*.png binary\nsynapse.lock merge=union\n"
+
+
+def test_add_names_writes_and_locks(project: Project) -> None:
+    project("init")
+    before = (project.path / "synapse.toml").read_text()
+    project("add", f"civitai:{catalogue.PORTRAIT}", f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors")
+    after = (project.path / "synapse.toml").read_text()
+    assert after.startswith(before.rstrip("\n")[:200])
+    assert f'portrait-studio = "civitai:{catalogue.PORTRAIT}"' in after
+    assert f'portrait-vae = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"' in after
+    project("sync")
+    assert len(project.tree()) == 2
+
+
+def test_add_with_every_wish(project: Project) -> None:
+    project.manifest("")
+    project(
+        "add", f"civitai:{catalogue.DETAIL}", "--name", "detail", "--group", "portrait", "--group", "test",
+        "--version-id", str(catalogue.DETAIL_V1), "--version-id", str(catalogue.DETAIL_V2), "--no-previews",
+        "--file", "format=safetensors", "--type", "lora",
+    )  # fmt: skip
+    text = (project.path / "synapse.toml").read_text()
+    assert 'groups = ["portrait", "test"]' in text
+    assert "previews = false" in text
+    assert project.lock_text.count("[[model]]") == 2
+
+
+def test_add_writes_nothing_if_it_cannot_be_resolved(project: Project) -> None:
+    project.manifest(PORTRAIT)
+    project("lock")
+    before = project.lock_text
+    project("add", "civitai:1", code=4)
+    project("add", f"civitai:{catalogue.AMBIGUOUS}", code=2)
+    project("add", f"civitai:{catalogue.PICKLE}", code=2)
+    assert (project.path / "synapse.toml").read_text() == PORTRAIT
+    assert project.lock_text == before
+
+
+def test_add_asks_for_a_type_that_nobody_tells(project: Project) -> None:
+    url = project.hub.files.put("x.safetensors", safetensors_bytes("x"))
+    project.manifest("")
+    said = project("add", url, code=2)
+    assert "type" in said.err
+    project("add", url, "--type", "lora")
+    project("sync")
+    assert list(project.tree()) == ["models/loras/x.safetensors"]
+
+
+def test_add_accepts_a_pickle_only_when_told(project: Project) -> None:
+    project.manifest("")
+    project("add", f"civitai:{catalogue.PICKLE}", "--allow-pickle")
+    project("sync")
+    assert list(project.tree()) == ["models/checkpoints/old.ckpt"]
+
+
+def test_a_dangerous_file_is_refused_even_with_pickles_allowed(project: Project) -> None:
+    project.manifest(f'[models.d]\nsource = "civitai:{catalogue.DANGER}"\nallow-pickle = true\n')
+    assert "dangerous" in project("lock", code=2).err
+    assert not (project.path / "synapse.lock").exists()
+
+
+def test_early_access_is_told_with_its_date(project: Project) -> None:
+    project.manifest(f'[models]\nd = "civitai:{catalogue.EARLY}@{catalogue.EARLY_PAID}"\n')
+    assert "2099" in project("lock", code=3).err
+
+
+def test_all_that_cannot_be_locked_is_told_at_once(project: Project) -> None:
+    project.manifest(
+        f'[models]\na = "civitai:1"\nb = "civitai:{catalogue.EARLY}@{catalogue.EARLY_PAID}"\n'
+        'c = "hf://nobody/nothing"\n'
+    )
+    said = project("lock", code=1).err
+    assert said.count("error:") == 3
+
+
+def test_remove_takes_one_entry_and_its_lock(project: Project) -> None:
+    project.manifest(PORTRAIT + f'# kept\neyes = "civitai:{catalogue.EYES}"\n')
+    project("lock")
+    project("remove", "portrait")
+    assert (project.path / "synapse.toml").read_text() == f'[models]\n# kept\neyes = "civitai:{catalogue.EYES}"\n'
+    assert "portrait" not in project.lock_text
+    project("remove", "portrait", code=4)
+
+
+def test_lock_check(project: Project) -> None:
+    project.manifest(PORTRAIT)
+    project("lock", "--check", code=8)
+    project("lock")
+    project("lock", "--check")
+    project.manifest("[models]\n")
+    project("lock", "--check", code=8)
+
+
+def test_locked_frozen_and_offline(project: Project) -> None:
+    project.manifest(PORTRAIT)
+    project("sync", "--locked", code=8)
+    project("lock")
+    project("sync", "--offline", code=5)
+    assert project.tree() == {}
+    project.hub.clear_log()
+    project.manifest(PORTRAIT + f'eyes = "civitai:{catalogue.EYES}"\n')
+    project("sync", "--locked", code=8)
+    project("sync", "--frozen")
+    assert list(project.tree()) == ["models/checkpoints/portrait_v1.safetensors"]
+    project("sync")
+    assert len(project.tree()) == 2
+    project("sync", "--offline")
+
+
+def test_dry_run_and_check_change_nothing(project: Project) -> None:
+    project.manifest(PORTRAIT)
+    project("lock")
+    shown = project("sync", "--dry-run").out
+    assert "portrait_v1.safetensors" in shown
+    project("sync", "--check", code=8)
+    assert project.tree() == {} and project.blobs() == []
+    project("sync")
+    project("sync", "--check")
+
+
+def test_status_sync_and_dry_run_show_the_same_plan(project: Project) -> None:
+    project.manifest(PORTRAIT)
+    project("lock")
+    assert project("status", "--json").json == project("sync", "--dry-run", "--json").json
+    planned = project("status", "--json").json["actions"]
+    done = project("sync", "--json").json
+    assert done["actions"] == planned
+    assert [outcome["verb"] for outcome in done["outcomes"]] == [action["verb"] for action in planned]
+
+
+def test_only_group_and_target_narrow_the_work(project: Project) -> None:
+    project.manifest(
+        '[targets.a]\nroot = "a"\n[targets.b]\nroot = "b"\n'
+        + PORTRAIT
+        + f'[models.eyes]\nsource = "civitai:{catalogue.EYES}"\ngroups = ["face"]\n'
+    )
+    project("lock")
+    project("sync", "--only", "portrait", "--target", "a")
+    assert list(project.tree()) == ["a/models/checkpoints/portrait_v1.safetensors"]
+    project("sync", "--group", "face")
+    assert len(project.tree()) == 3
+    project("sync")
+    assert len(project.tree()) == 4
+    project("sync", "--only", "nothing", code=4)
+    project("sync", "--target", "nothing", code=4)
+    project("sync", "--group", "nothing", code=4)
+
+
+def test_list_and_show(project: Project) -> None:
+    project.manifest(PORTRAIT)
+    project("lock")
+    assert "0/1" in project("list").out
+    project("sync")
+    assert "1/1" in project("list").out
+    shown = project("show", "portrait").out
+    assert "Portrait Studio" in shown and "sha256" in shown and "models/checkpoints" in shown
+    project("show", "nothing", code=4)
+
+
+def test_verify_finds_and_repairs(project: Project) -> None:
+    project.manifest('[targets.t]\nlink-mode = "copy"\n' + PORTRAIT)
+    project("sync")
+    place = project.path / "models/checkpoints/portrait_v1.safetensors"
+    good = place.read_bytes()
+    project("verify")
+    before = place.stat()
+    place.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+    project("sync")
+    project("verify", code=6)
+    project("verify", "--repair", "--offline")
+    assert place.read_bytes() == good
+    aside = place.with_name(place.name + ".set-aside-1")
+    assert aside.read_bytes() != good, "what was there is kept"
+    project("verify")
+
+
+@pytest.mark.parametrize("mode", ["hardlink", "symlink"])
+def test_verify_repairs_a_blob_that_went_bad(project: Project, mode: str) -> None:
+    project.manifest(f'[targets.t]\nlink-mode = "{mode}"\n' + PORTRAIT)
+    project("sync")
+    place = project.path / "models/checkpoints/portrait_v1.safetensors"
+    good = place.read_bytes()
+    blob = place.resolve()
+    before = blob.stat()
+    blob.chmod(0o644)
+    blob.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
+    project("verify", "--repair")
+    assert place.read_bytes() == good
+    assert list((project.store / "quarantine").iterdir())
+    project("verify", "--store")
+
+
+def test_store_path_size_and_gc(project: Project) -> None:
+    project.manifest(PORTRAIT)
+    project("sync")
+    assert project("store", "path").out.strip() == str(project.store)
+    assert project("store", "size", "--json").json["blobs"] == 1
+    value = project("store", "gc", "--yes", "--json").json
+    assert value["drop"] == [] and value["in_use"] == 1
+    project("store", "verify")
+
+
+def test_no_project_is_told(project: Project, tmp_path: Path) -> None:
+    for verb in (["status"], ["sync"], ["lock"], ["list"], ["verify"], ["remove", "x"], ["show", "x"]):
+        assert "synapse init" in project(*verb, code=2).err
+
+
+def test_the_project_is_found_from_below(project: Project) -> None:
+    project.manifest(PORTRAIT)
+    below = project.path / "deep" / "down"
+    below.mkdir(parents=True)
+    from synapse_sync.cli.main import main
+
+    assert main(["lock", "-C", str(below)]) == 0
+    assert "portrait" in project.lock_text

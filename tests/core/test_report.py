@@ -1,0 +1,57 @@
+"""The report: failures gathered, one exit code."""
+
+from __future__ import annotations
+
+import pytest
+
+from synapse_sync.core.plan import Action, Plan, Verb
+from synapse_sync.core.report import Outcome, Report, conflict_error
+from synapse_sync.errors import Conflict, IntegrityError, NetworkError, SynapseError
+
+
+def action(verb: Verb = Verb.PLACE, path: str = "a") -> Action:
+    return Action(
+        verb=verb, model="m", sha256="0" * 64, size=1, target="t", path=path, reason="not placed by synapse"
+    )
+
+
+def report(*errors: SynapseError | None) -> Report:
+    return Report(plan=Plan(), outcomes=tuple(Outcome(action=action(), error=error) for error in errors))
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ((), 0),
+        ((None, None), 0),
+        ((None, NetworkError("x")), 5),
+        ((NetworkError("x"), NetworkError("y")), 5),
+        ((NetworkError("x"), IntegrityError("y")), 1),
+        ((Conflict("x"), None), 7),
+    ],
+)
+def test_the_exit_code_says_it_in_one_number(errors: tuple[SynapseError | None, ...], code: int) -> None:
+    assert report(*errors).exit_code == code
+
+
+def test_one_failure_that_hits_many_actions_is_told_once_and_in_order() -> None:
+    later, same = NetworkError("b"), NetworkError("b")
+    first = NetworkError("z")
+    assert report(first, later, None, same).errors == (first, later)
+
+
+def test_done_counts_what_succeeded() -> None:
+    outcomes = (
+        Outcome(action=action(Verb.PLACE)),
+        Outcome(action=action(Verb.REPLACE)),
+        Outcome(action=action(Verb.PRUNE)),
+        Outcome(action=action(Verb.PLACE), error=NetworkError("x")),
+    )
+    assert Report(plan=Plan(), outcomes=outcomes).done(Verb.PLACE, Verb.REPLACE) == 2
+
+
+def test_a_conflict_names_path_target_reason_and_a_way_out() -> None:
+    error = conflict_error(action(Verb.CONFLICT, "models/x"))
+    assert error.message == "`models/x` in target `t`: not placed by synapse; left as it is"
+    assert "--force" in (error.hint or "")
+    assert (error.subject, error.exit_code) == ("m", 7)

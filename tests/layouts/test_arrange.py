@@ -1,0 +1,201 @@
+"""Arrange: a path for every file in every target that wants it, and clashes told before anything is downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+
+import pytest
+
+from synapse_sync.core.artifact import Artifact, ModelCard
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.manifest import Requirement, Target
+from synapse_sync.core.names import SafePath
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import InputError, InvalidManifest, NameClash, Several
+from synapse_sync.layouts.arrange import Arrangement, arrange, layout_of
+
+COMFY = Target(name="comfy", layout="comfyui")
+FORGE = Target(name="forge", layout="forge", link_mode="symlink")
+FLAT = Target(name="flat", layout="flat")
+
+
+def entry(name: str, **words: object) -> Requirement:
+    return Requirement(name=name, reference=Reference.parse("civitai:1"), **words)  # type: ignore[arg-type]
+
+
+def locked(name: str, *filenames: str, kind: str | None = "lora", content: str | None = None) -> LockedModel:
+    files = tuple(
+        Artifact(
+            filename=filename,
+            size=1,
+            sha256=hashlib.sha256((content or name + filename).encode()).hexdigest(),
+            url="civitai:@2",
+        )
+        for filename in filenames or (f"{name}.safetensors",)
+    )
+    card = ModelCard(type=kind)
+    return LockedModel(name=name, requirement="civitai:1", reference="civitai:1@2", card=card, artifacts=files)
+
+
+def arranged(entries: list[Requirement], models: list[LockedModel], *targets: Target) -> Arrangement:
+    return arrange(entries, {model.name: model for model in models}, targets or (COMFY,))
+
+
+def paths(found: Arrangement) -> list[tuple[str, str]]:
+    return [placement.key for placement in found.placements]
+
+
+def test_every_target_gets_the_file_in_its_own_folder() -> None:
+    found = arranged([entry("a")], [locked("a")], COMFY, FORGE, FLAT)
+    assert paths(found) == [
+        ("comfy", "models/loras/a.safetensors"),
+        ("forge", "models/Lora/a.safetensors"),
+        ("flat", "a.safetensors"),
+    ]
+    assert [placement.link_mode for placement in found.placements] == ["auto", "symlink", "auto"]
+    assert {placement.model for placement in found.placements} == {"a"}
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("groups", "targets", "expected"),
+    [
+        ((), None, ["comfy"]),
+        (("portrait",), None, ["comfy", "some"]),
+        (("other", "portrait"), None, ["comfy", "some"]),
+        (("other",), None, ["comfy"]),
+        (("portrait",), ("some",), ["some"]),
+        ((), ("some",), []),  # its groups keep it out
+        (("portrait",), (), []),
+    ],
+)
+def test_groups_and_targets_choose(
+    groups: tuple[str, ...], targets: tuple[str, ...] | None, expected: list[str]
+) -> None:
+    some = Target(name="some", groups=("portrait",))
+    found = arranged([entry("a", groups=groups, targets=targets)], [locked("a")], COMFY, some)
+    assert [placement.target for placement in found.placements] == expected
+
+
+def test_an_entry_that_is_not_locked_is_passed_over() -> None:
+    assert paths(arranged([entry("a"), entry("b")], [locked("b")])) == [("comfy", "models/loras/b.safetensors")]
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        ({}, "models/loras/a.safetensors"),
+        ({"filename": SafePath("mine.safetensors")}, "models/loras/mine.safetensors"),
+        ({"subfolder": SafePath("x/y")}, "models/loras/x/y/a.safetensors"),
+        ({"subfolder": SafePath("x"), "filename": SafePath("m.bin")}, "models/loras/x/m.bin"),
+        ({"type": "vae"}, "models/vae/a.safetensors"),
+    ],
+)
+def test_filename_subfolder_and_type(words: dict[str, object], path: str) -> None:
+    assert paths(arranged([entry("a", **words)], [locked("a")])) == [("comfy", path)]
+
+
+def test_a_single_file_leaves_the_folders_of_its_repository_behind() -> None:
+    assert paths(arranged([entry("a")], [locked("a", "sub/dir/f.bin")])) == [("comfy", "models/loras/f.bin")]
+
+
+def test_a_repository_keeps_its_tree_below_a_directory_of_its_own() -> None:
+    model = locked("repo", "model_index.json", "vae/m.safetensors", "unet/m.safetensors", kind="diffusers")
+    assert paths(arranged([entry("repo", subfolder=SafePath("s"))], [model])) == [
+        ("comfy", "models/diffusers/s/repo/model_index.json"),
+        ("comfy", "models/diffusers/s/repo/vae/m.safetensors"),
+        ("comfy", "models/diffusers/s/repo/unet/m.safetensors"),
+    ]
+
+
+def test_a_filename_for_several_files_is_refused() -> None:
+    with pytest.raises(InputError, match="`filename` is given, but this model has several files") as caught:
+        arranged([entry("a", filename=SafePath("x"))], [locked("a", "1.bin", "2.bin")])
+    assert caught.value.subject == "a"
+
+
+def test_a_model_without_a_type_needs_one_except_where_everything_goes() -> None:
+    with pytest.raises(InputError, match="what kind of model") as caught:
+        arranged([entry("a")], [locked("a", kind=None)])
+    assert 'type = "lora"' in (caught.value.hint or "")
+    assert paths(arranged([entry("a")], [locked("a", kind=None)], FLAT)) == [("flat", "a.safetensors")]
+    assert paths(arranged([entry("a", type="vae")], [locked("a", kind=None)])) == [
+        ("comfy", "models/vae/a.safetensors")
+    ]
+
+
+def test_a_target_without_a_folder_is_a_note_while_another_takes_it() -> None:
+    found = arranged([entry("a")], [locked("a", kind="style_model")], COMFY, FORGE)
+    assert [placement.target for placement in found.placements] == ["comfy"]
+    (note,) = found.notes
+    assert "Forge has no folder for type `style_model`" in note
+    assert "`a`" in note
+
+
+@pytest.mark.parametrize("targets", [None, ("comfy", "forge")])
+def test_no_folder_anywhere_or_in_a_target_that_was_named_is_an_error(targets: tuple[str, ...] | None) -> None:
+    kind = "something_new" if targets is None else "style_model"
+    with pytest.raises(InputError, match="has no folder for type"):
+        arranged([entry("a", targets=targets)], [locked("a", kind=kind)], COMFY, FORGE)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("x.safetensors", "x.safetensors"),
+        ("x.safetensors", "X.SafeTensors"),
+        ("é.safetensors", unicodedata.normalize("NFC", "É.safetensors")),
+        ("file.bin", "ﬁle.bin"),
+        ("Ｘ.bin", "x.bin"),
+        ("straße.bin", "STRASSE.bin"),
+    ],
+)
+def test_two_models_for_one_path_clash_also_by_case_and_unicode_form(one: str, two: str) -> None:
+    with pytest.raises(NameClash, match="`a` and `b` both want") as caught:
+        arranged([entry("a"), entry("b")], [locked("a", one), locked("b", two)])
+    assert caught.value.subject == "b"
+    assert "filename" in (caught.value.hint or "")
+
+
+def test_the_same_name_in_two_targets_or_of_two_types_is_no_clash() -> None:
+    one, two = entry("a", targets=("comfy",)), entry("b", targets=("forge",))
+    models = [locked("a", "x.bin"), locked("b", "x.bin")]
+    assert len(paths(arranged([one, two], models, COMFY, FORGE))) == 2
+    assert len(paths(arranged([entry("a", type="vae"), entry("b")], models))) == 2
+
+
+def test_two_models_with_the_same_bytes_at_one_path_are_one_placement() -> None:
+    models = [locked(name, "x.bin", content="same") for name in "ab"]
+    assert paths(arranged([entry("a"), entry("b")], models)) == [("comfy", "models/loras/x.bin")]
+
+
+def test_the_same_bytes_under_names_that_differ_by_case_still_clash() -> None:
+    models = [locked("a", "x.bin", content="same"), locked("b", "X.bin", content="same")]
+    with pytest.raises(NameClash):
+        arranged([entry("a"), entry("b")], models)
+
+
+@pytest.mark.parametrize("folder", ["x.bin", "X.BIN"])
+def test_a_file_where_another_model_needs_a_directory_clashes(folder: str) -> None:
+    entries = [entry("a"), entry("b", subfolder=SafePath(folder))]
+    with pytest.raises(NameClash, match=r"`a` wants the file `models/loras/x\.bin` where `b` needs a directory"):
+        arranged(entries, [locked("a", "x.bin"), locked("b")])
+
+
+def test_all_errors_are_told_together() -> None:
+    entries = [entry(name) for name in "abcd"]
+    models = [locked("a", "x.bin"), locked("b", "x.bin"), locked("c", kind=None), locked("d", kind="something_new")]
+    with pytest.raises(Several) as caught:
+        arranged(entries, models)
+    assert [type(error) for error in caught.value.errors] == [InputError, InputError, NameClash]
+    assert [error.subject for error in caught.value.errors] == ["c", "d", "b"]
+
+
+def test_an_unknown_layout_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(InvalidManifest, match=r"targets\.t\.layout: unknown layout `comfy-ui`") as caught:
+        layout_of(Target(name="t", layout="comfy-ui"))
+    assert caught.value.hint == "did you mean `comfyui`?"
+    with pytest.raises(InvalidManifest) as caught:
+        layout_of(Target(name="t", layout="zzz"))
+    assert "swarmui" in (caught.value.hint or "")

@@ -1,0 +1,96 @@
+"""What the tests share: the guard's rules, and a project with the command at work in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from synapse_sync.demo.hub import Hub
+
+# -- the guard: nothing of the user's, and nothing of the internet ----------------------------------
+
+REAL = tuple(
+    os.path.realpath(path)
+    for path in (
+        platformdirs.user_data_dir("synapse", appauthor=False),
+        platformdirs.user_config_dir("synapse", appauthor=False),
+        Path.home() / ".cache" / "huggingface",
+    )
+)
+_TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.link", "os.symlink", "os.listdir", "os.scandir"}
+_LOOPBACK = {"127.0.0.1", "::1", "localhost", "", None}
+
+
+class Trespass(BaseException):
+    """A test touched the real machine; no `except Exception` of the code under test may hide it."""
+
+
+def guard(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in _TOUCHES:
+        for value in arguments[:2]:
+            if isinstance(value, str) and value.startswith(REAL):
+                raise Trespass(f"{event} {value}")
+    elif event == "socket.getaddrinfo" and arguments[0] not in _LOOPBACK:
+        raise Trespass(f"a look-up of {arguments[0]}")
+    elif event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in _LOOPBACK:
+        raise Trespass(f"a connection to {arguments[1]}")
+
+
+# -- a project ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one command said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project directory, and the command at work in it."""
+
+    path: Path
+    store: Path
+    hub: Hub
+    _run: Callable[[list[str]], Result]
+
+    def __call__(self, *words: str, code: int | None = 0) -> Result:
+        """Run one command; it must end with this code (None: with any)."""
+        result = self._run([*words, "-C", str(self.path)])
+        if code is not None:
+            assert result.code == code, f"{words}: {result.code}\n{result.out}\n{result.err}"
+        return result
+
+    def manifest(self, text: str) -> None:
+        (self.path / "synapse.toml").write_text(text, encoding="utf-8")
+
+    @property
+    def lock_text(self) -> str:
+        return (self.path / "synapse.lock").read_text("utf-8")
+
+    def tree(self, *, root: str = ".") -> dict[str, bytes]:
+        """Every file of the project but its own two and what is hidden, with its content."""
+        base = self.path / root
+        return {
+            str(path.relative_to(base)): path.read_bytes()
+            for path in sorted(base.rglob("*"))
+            if path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(base).parts)
+            and path.name not in ("synapse.toml", "synapse.lock")
+        }
+
+    def blobs(self) -> list[str]:
+        return sorted(path.name for path in (self.store / "blobs").rglob("*") if path.is_file())
