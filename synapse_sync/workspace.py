@@ -544,6 +544,11 @@ class Workspace:
             raise OutOfDate(f"{LOCKFILE} does not answer {MANIFEST} for {names}", hint="run `synapse lock`")
         answer = self.resolve()
         self.write_lock(answer)
+        for change in answer.changes:
+            words = (
+                f"{change.kind}: {change.name}" if change.after is None else f"locked {change.name}  {change.after}"
+            )
+            self.reporter.note(words)
         return list(answer.warnings)
 
     def _check_prune(self, survey: Survey, confirm: Callable[[str], bool]) -> None:

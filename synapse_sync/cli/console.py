@@ -440,8 +440,11 @@ class _Bars(Reporter):
 
     def stop(self) -> None:
         """Take everything off the screen."""
-        self._tasks.clear()
-        self._progress.stop()
+        with self._lock:
+            self._tasks.clear()
+            for task in self._progress.task_ids:
+                self._progress.remove_task(task)
+            self._progress.stop()
 
 
 def card_lines(fields: Mapping[str, str]) -> list[str]:

@@ -176,6 +176,11 @@ class Requirement:
     exclude_newer: str | None = None
 
     @property
+    def preview_count(self) -> int:
+        """How many previews are wanted; `true` is the cover alone."""
+        return int(self.previews)
+
+    @property
     def text(self) -> str:
         """What was asked, in one canonical line: the lockfile is fresh for this entry while the line is the same.
 
@@ -191,6 +196,8 @@ class Requirement:
         words += [f"sha256={self.sha256}"] if self.sha256 else []
         words += ["allow-pickle"] if self.allow_pickle else []
         words += [f"exclude-newer={self.exclude_newer}"] if self.exclude_newer else []
+        words += [f"previews={int(self.previews)}"] if self.preview_count != 1 else []
+        words += [f"cover={self.cover}"] if self.cover else []
         return "; ".join(words)
 
 

@@ -258,6 +258,10 @@ class _Run:
         if not os.path.lexists(place):
             self._entries(action.target).pop(action.path)
             return "already gone"
+        if place.name not in os.listdir(place.parent):
+            # A file system that ignores case shows us another file by this name: perhaps the one that took its place.
+            self._entries(action.target).pop(action.path)
+            return "left: its name differs by case only"
         self._still_ours(action, place)
         self._rescue(action, place)
         self._journal(action, action.reason or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, Candidate, ModelCard
+from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, Candidate, ModelCard, Preview
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Requirement, Workspace
 from synapse_sync.core.reference import Reference
@@ -306,6 +306,8 @@ def _model(item: _Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
     card: ModelCard = item.resolved.card
     if item.entry.type is not None:
         card = replace(card, type=item.entry.type)
+    cover = (Preview(url=item.entry.cover),) if item.entry.cover else ()
+    card = replace(card, previews=(cover + card.previews)[: item.entry.preview_count])
     return LockedModel(
         name=item.entry.name,
         requirement=item.entry.text,

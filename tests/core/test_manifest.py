@@ -83,7 +83,7 @@ def test_versions_become_entries_of_their_own() -> None:
     "line",
     ['file = { format = "gguf" }', 'prefer = { size = "full" }', 'include = ["*.gguf"]', 'exclude = ["*.bin"]',
      'type = "lora"', 'mirrors = ["https://e.com/x"]', f'sha256 = "{SHA}"', "allow-pickle = true",
-     'exclude-newer = "2026-01-01"'],
+     'exclude-newer = "2026-01-01"', "previews = 3", 'cover = "https://e.com/x.png"'],
 )  # fmt: skip
 def test_the_requirement_text_changes_with_what_locking_depends_on(line: str) -> None:
     plain, changed = model('source = "hf://o/r"').text, model(f'source = "hf://o/r"\n{line}').text
@@ -93,7 +93,7 @@ def test_the_requirement_text_changes_with_what_locking_depends_on(line: str) ->
 
 @pytest.mark.parametrize(
     "line",
-    ["previews = 3", 'cover = "https://e.com/x.png"', 'groups = ["g"]', 'subfolder = "s"', 'filename = "f"',
+    ["previews = true", 'groups = ["g"]', 'subfolder = "s"', 'filename = "f"',
      'policy = "latest"', "ignore = [1]"],
 )  # fmt: skip
 def test_the_requirement_text_does_not_change_with_anything_else(line: str) -> None:
