@@ -447,6 +447,27 @@ class Workspace:
             )
         return trees
 
+    def _former_trees(self, trees: Mapping[str, Tree], arrangement: Arrangement) -> dict[str, Tree]:
+        """Targets that the manifest had at an earlier sync: nothing is wanted there any more.
+
+        A path that a target of today wants below the same root is not theirs to take away.
+        """
+        from synapse_sync.core.manifest import Target
+        from synapse_sync.engine.observe import Tree
+        from synapse_sync.store import receipt
+
+        record = read_record(self.settings.store, self.key)
+        former: dict[str, Tree] = {}
+        for name, text in (record.roots if record is not None else {}).items():
+            root = Path(text)
+            key = f"{self.key}-{name}"
+            if name in trees or not root.is_dir() or (known := receipt.read(root, key)) is None:
+                continue
+            wanted = {p.path.text for p in arrangement.placements if trees[p.target].root == root}
+            others = frozenset(receipt.others(root, key) | wanted)
+            former[name] = Tree(target=Target(name=name, root=text), root=root, receipt=known, others=others)
+        return former
+
     def root_of(self, text: str) -> Path:
         """A target's directory: relative to the project, `~` is the user's home."""
         path = Path(text).expanduser()
@@ -462,6 +483,8 @@ class Workspace:
         trees = self.trees(scope)
         locked = {model.name: model for model in self.lockfile.models}
         arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
+        if not scope.targets:
+            trees |= self._former_trees(trees, arrangement)
         observed = observe(arrangement.placements, trees)
         warnings = list(arrangement.notes)
         prune = scope.prune and not scope.only and not scope.groups
@@ -529,6 +552,7 @@ class Workspace:
                 fetch=self.fetch,
                 reporter=self.reporter,
                 command=command,
+                pickles={entry.name for entry in self.manifest.entries() if entry.allow_pickle},
             )
             in_sync = not report.errors and not report.plan.of(Verb.CONFLICT)
             if scope.is_whole:
@@ -598,11 +622,18 @@ class Workspace:
     def _complete(self, survey: Survey, state: str | None) -> None:
         """Write down that this state is complete, so that the next sync need only look."""
         from synapse_sync.engine.execute import refresh
+        from synapse_sync.store import receipt
 
-        for tree in survey.trees.values():
-            if tree.root.is_dir():
-                refresh(tree, survey.observed, state)
-        self._remember(survey, state)
+        declared = {target.name for target in self.manifest.targets}
+        kept: dict[str, Tree] = {}
+        for name, tree in survey.trees.items():
+            if not tree.root.is_dir():
+                continue
+            if refresh(tree, survey.observed, state) or name in declared:
+                kept[name] = tree
+            else:
+                receipt.discard(tree.root, tree.receipt.project)
+        self._remember(replace(survey, trees=kept), state)
 
     def verify(self, *, repair: bool = False, whole_store: bool = False) -> Verification:
         """Hash every wanted file and the blobs behind them; with `repair`, set bad ones aside and sync again."""

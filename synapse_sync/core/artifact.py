@@ -85,6 +85,7 @@ class Preview:
     nsfw: int = 0
     width: int | None = None
     height: int | None = None
+    extra: tuple[tuple[str, object], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

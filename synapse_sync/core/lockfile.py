@@ -124,6 +124,7 @@ def _preview_lines(model: LockedModel, number: int, preview: Preview) -> list[st
         "nsfw": preview.nsfw,
         "width": preview.width,
         "height": preview.height,
+        **dict(preview.extra),
         "url": preview.url,
     }
     return [f"[[model.preview]] # {_comment(model.name, str(number))}\n", *_pairs(fields)]
@@ -350,6 +351,7 @@ class _Table:
             nsfw=self._number("nsfw") or 0,
             width=self._number("width"),
             height=self._number("height"),
+            extra=self._rest(),
         )
 
     def _rest(self) -> Pairs:

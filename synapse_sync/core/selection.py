@@ -20,9 +20,9 @@ _NEVER = frozenset({_TRAINING, "archive", "config", "workflow", "other"})
 def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *, subject: str) -> Candidate:
     """Choose the one file that the manifest means.
 
-    `wish` must be met; `prefer` narrows the choice where it leaves one. Then safetensors before other formats,
-    then the file that the site calls primary. Raises `NotFound` when nothing fits the wish and `AmbiguousFile`,
-    with the line to put into the manifest, when several files are left.
+    `wish` must be met. Safetensors goes before other formats unless one was named; then `prefer` narrows the
+    choice where it leaves one, then the file that the site calls primary. Raises `NotFound` when nothing fits the
+    wish and `AmbiguousFile`, with the line to put into the manifest, when several files are left.
     """
     fitting = [candidate for candidate in candidates if _meets(candidate, wish)]
     if not fitting:
@@ -41,12 +41,12 @@ def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *,
         fitting = _narrow(fitting, lambda c: c.kind in _WEIGHTS)
         fitting = _narrow(fitting, lambda c: c.kind not in _NEVER)
         fitting = _narrow(fitting, lambda c: c.kind != _TRAINING)
+    if wish.format is None and prefer.format is None:
+        fitting = _narrow(fitting, lambda c: c.format == "safetensors")
     for name in ("format", "precision", "size", "quant", "name", "type"):
         if getattr(wish, name) is None and getattr(prefer, name) is not None:
             only = FileWish(**{name: getattr(prefer, name)})
             fitting = _narrow(fitting, lambda c, only=only: _meets(c, only))  # type: ignore[misc]
-    if wish.format is None:
-        fitting = _narrow(fitting, lambda c: c.format == "safetensors")
     if len(fitting) > 1:
         fitting = _narrow(fitting, lambda c: c.primary)
     digests = {candidate.sha256 for candidate in fitting}

@@ -5,9 +5,9 @@ The public ones have the names, types and file names of the real models, but sma
 
 from __future__ import annotations
 
-from synapse_sync.demo.civitai import File, Model, Version
+from synapse_sync.demo.civitai import File, Image, Model, Version
 from synapse_sync.demo.hub import Hub
-from synapse_sync.demo.weights import gguf_bytes, pickle_bytes, safetensors_bytes
+from synapse_sync.demo.weights import gguf_bytes, pickle_bytes, png_bytes, safetensors_bytes
 
 PORTRAIT, PORTRAIT_V1, PORTRAIT_V2 = 900_001, 910_001, 910_002
 DETAIL, DETAIL_V1, DETAIL_V2 = 900_002, 910_011, 910_012
@@ -18,11 +18,13 @@ MATURE = 900_006
 AMBIGUOUS, AMBIGUOUS_V1 = 900_007, 910_061
 PICKLE = 900_008
 DANGER = 900_009
-ARCHIVED = 900_010
+ARCHIVED, ARCHIVED_V1 = 900_010, 910_091
 VAE_REPO = "studio/portrait-vae"
 TREE_REPO = "studio/portrait-diffusers"
 GATED_REPO = "studio/gated"
 PLAIN_LORA = "loras/film-grain.safetensors"
+#: The commit of the real madebyollin/sdxl-vae-fp16-fix that the examples pin.
+SDXL_VAE_COMMIT = "207b116dae70ace3637169f1ddd2434b91b3a8cd"
 
 
 def populate(hub: Hub) -> None:
@@ -48,7 +50,7 @@ def _file(
     return File(
         id=number,
         name=name,
-        content=safetensors_bytes(f"{number} {name}", size=size),
+        content=safetensors_bytes(f"{number} {name}", size=size, dtype="F32" if fp == "fp32" else "F16"),
         primary=primary,
         type=type,
         fp=fp,
@@ -57,12 +59,26 @@ def _file(
     )
 
 
+def _pictures(version: int) -> tuple[Image, ...]:
+    """Two previews: the cover, and one that is not for everybody."""
+    return (
+        Image(id=version * 10 + 1, content=png_bytes(f"cover of {version}")),
+        Image(id=version * 10 + 2, content=png_bytes(f"other of {version}"), nsfw_level=8),
+    )
+
+
 def publish_upgrade(hub: Hub) -> None:
     """Publish a newer version of the portrait checkpoint, for the demo's upgrade."""
     file = _file(920_002, "portrait_v2.safetensors", size=400_000, size_class="pruned")
     hub.civitai.add_version(
         PORTRAIT,
-        Version(id=PORTRAIT_V2, name="v2", files=(file,), published="2026-05-01T10:00:00.000Z"),
+        Version(
+            id=PORTRAIT_V2,
+            name="v2",
+            files=(file,),
+            published="2026-05-01T10:00:00.000Z",
+            images=_pictures(PORTRAIT_V2),
+        ),
     )
 
 
@@ -74,7 +90,10 @@ def _invented(hub: Hub) -> None:
             tags=("portrait", "photo"),
             versions=(
                 Version(
-                    id=PORTRAIT_V1, name="v1", files=(_file(920_001, "portrait_v1.safetensors", size=400_000),)
+                    id=PORTRAIT_V1,
+                    name="v1",
+                    files=(_file(920_001, "portrait_v1.safetensors", size=400_000),),
+                    images=_pictures(PORTRAIT_V1),
                 ),
             ),
         ),
@@ -88,6 +107,7 @@ def _invented(hub: Hub) -> None:
                     name="v2",
                     files=(_file(920_012, "detail_v2.safetensors"),),
                     trained_words=("detailed",),
+                    images=_pictures(DETAIL_V2),
                 ),
                 Version(id=DETAIL_V1, name="v1", files=(_file(920_011, "detail_v1.safetensors"),)),
             ),
@@ -109,7 +129,7 @@ def _invented(hub: Hub) -> None:
         Model(
             id=MATURE,
             name="Mature Model",
-            nsfw_level=31,
+            nsfw_level=28,  # no PG bit
             versions=(Version(id=910_051, name="1.0", files=(_file(920_051, "mature.safetensors"),)),),
         ),
         Model(
@@ -155,7 +175,7 @@ def _refused(hub: Hub) -> None:
             id=ARCHIVED,
             name="Archived",
             mode="Archived",
-            versions=(Version(id=910_091, name="1.0", files=()),),
+            versions=(Version(id=ARCHIVED_V1, name="1.0", files=(_file(920_091, "archived.safetensors"),)),),
         ),
     )
 
@@ -185,7 +205,19 @@ def _repositories(hub: Hub) -> None:
 
 
 def _public(hub: Hub) -> None:
-    """Ids, names, types and file names as the sites have them; see the examples."""
+    """Ids, names, types and file names as the sites have them; see the examples.
+
+    The file ids below 4384 and 58390 are stand-ins: no recorded answer of the site has them.
+    """
+    old_counterfeit = File(
+        id=5_077,
+        name="counterfeitV30_20.ckpt",
+        content=pickle_bytes("counterfeit 2.0"),
+        format="PickleTensor",
+        size="full",
+        fp="fp16",
+        primary=True,
+    )
     counterfeit = (
         _file(41_074, "counterfeitV30_v30.safetensors", primary=False, size_class="pruned", fp="fp32", size=60_000),
         _file(41_079, "counterfeitV30_v30.safetensors", size_class="pruned", fp="fp16"),
@@ -207,8 +239,17 @@ def _public(hub: Hub) -> None:
         Model(
             id=4468,
             name="Counterfeit-V3.0",
+            nsfw_level=7,
             versions=(
-                Version(id=57_618, name="v3.0", files=counterfeit, published="2023-04-28T19:32:30.819Z"),
+                Version(
+                    id=57_618,
+                    name="v3.0",
+                    files=counterfeit,
+                    published="2023-04-28T19:32:30.819Z",
+                    trained_words=("girl",),
+                ),
+                # The order is the site's: neither that of the ids nor that of the dates.
+                Version(id=5_057, name="2.0", files=(old_counterfeit,), published="2023-01-13T12:20:13.947Z"),
                 Version(
                     id=7_425,
                     name="2.5",
@@ -253,6 +294,7 @@ def _public(hub: Hub) -> None:
         },
         license="mit",
     )
+    _name_commit(hub, "madebyollin/sdxl-vae-fp16-fix", SDXL_VAE_COMMIT)
     hub.huggingface.add_repo(
         "comfyanonymous/flux_text_encoders",
         {
@@ -262,3 +304,11 @@ def _public(hub: Hub) -> None:
             "t5xxl_fp8_e4m3fn.safetensors": safetensors_bytes("t5xxl8", size=45_000, dtype="F8_E4M3"),
         },
     )
+
+
+def _name_commit(hub: Hub, name: str, commit: str) -> None:
+    """Give the only commit of a repository the name that it has in the real one."""
+    repo = hub.huggingface.repos[name]
+    ((_, files),) = repo.commits.items()
+    ((_, date),) = repo.dates.items()
+    repo.commits, repo.dates, repo.refs = {commit: files}, {commit: date}, {"main": commit}

@@ -1,4 +1,7 @@
-"""The parts of Civitai's API that synapse uses, with the site's habits: shapes as in answers of 2025 and 2026."""
+"""The parts of Civitai's API that synapse uses, with the site's habits: shapes as in answers of 2025 and 2026.
+
+The same version looks different in the three places where it is found: in the list, below its model, and alone.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,47 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from blake3 import blake3
 
-from synapse_sync.demo.exchange import Reply, Request, json_reply, redirect
+from synapse_sync.demo.exchange import Reply, Request, html_reply, json_reply, redirect
 from synapse_sync.demo.storage import Storage, Stored
 from synapse_sync.demo.weights import safetensors_bytes
 
 SITE = "https://civitai.com"
+_LIMIT = 100
+_HASHES_AT_ONCE = 10_000
+_BROWSERS = ("mozilla", "chrome", "safari", "firefox", "opera", "edge")
+_LOG_IN = "The creator of this asset requires you to be logged in to download it"
+_DISABLED = "The creator of this asset has disabled downloads on this file"
+_EARLY = "This asset is in Early Access. You can use Buzz access it now!"  # the site's own words
+_NO_ARRAY = "Request must include an array of SHA256 Hashes."
+_NO_PAGES = "Cannot use page param with query search. Use cursor-based pagination."
+_TOO_MANY_PAGES = "You've requested too many pages, please use cursors instead"
+_AIR_TYPES = {
+    "TextualInversion": "embedding",
+    "LoCon": "lycoris",
+    "Hypernetwork": "hypernet",
+    "MotionModule": "motion",
+}
+#: Beginnings of base models, and the ecosystem that an AIR calls them by.
+_ECOSYSTEMS = (("SD 1.", "sd1"), ("SD 2.", "sd2"), ("SDXL", "sdxl"), ("Pony", "sdxl"), ("Illustrious", "sdxl"),
+               ("NoobAI", "sdxl"), ("Flux.1", "flux1"))  # fmt: skip
+_Shape = Literal["list", "model", "alone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One picture of a version; `nsfw_level` is the bitmask (1 PG, 2 PG13, 4 R, 8 X, 16 XXX)."""
+
+    id: int
+    content: bytes
+    width: int = 64
+    height: int = 96
+    type: str = "image"
+    nsfw_level: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +77,13 @@ class File:
             return {}
         sha256 = hashlib.sha256(self.content).hexdigest().upper()
         found = {
-            "AutoV1": hashlib.sha256(self.content[0x100000:0x110000]).hexdigest()[:8].upper(),
             "AutoV2": sha256[:10],
             "SHA256": sha256,
             "CRC32": f"{zlib.crc32(self.content):08X}",
             "BLAKE3": blake3(self.content).hexdigest().upper(),
         }
+        if len(self.content) >= 0x200000:  # it reads 64 KiB at 1 MiB; the site has none for files below 2 MiB
+            found["AutoV1"] = hashlib.sha256(self.content[0x100000:0x110000]).hexdigest()[:8].upper()
         if self.format == "SafeTensor":
             start = 8 + int.from_bytes(self.content[:8], "little")
             found["AutoV3"] = hashlib.sha256(self.content[start:]).hexdigest()[:12].upper()
@@ -57,7 +92,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One version; `early_access` is the instant at which it becomes free."""
+    """One version; `early_access` is the instant at which it becomes free (`permanent_access`: never)."""
 
     id: int
     name: str
@@ -66,13 +101,16 @@ class Version:
     published: str = "2026-01-15T10:00:00.000Z"
     trained_words: tuple[str, ...] = ()
     early_access: str | None = None
+    permanent_access: bool = False
+    private: bool = False
+    images: tuple[Image, ...] = ()
     status: str = "Published"
     usage_control: str = "Download"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model; the first version is its default version."""
+    """One model; the first version is its default version, and without the PG bit lists pass it over."""
 
     id: int
     name: str
@@ -128,63 +166,130 @@ class Civitai:
     def answer(self, request: Request) -> Reply:
         """Answer one request."""
         match request.segments:
+            case ("api", "v1", "model-versions", "by-hash", "ids"):
+                return self._by_hashes_ids(request)
+            case ("api", "v1", "model-versions", "by-hash"):
+                return self._by_hashes(request)
+            case ("api", "v1", "model-versions", "by-hash", value):
+                return self._by_hash(value)
+            case ("api", "download", "models", number) if number.isdigit():
+                return self._download(request, int(number))
+            case ("login",):
+                return html_reply()
+            case _ if request.method != "GET":
+                return json_reply({"error": "Method not allowed"}, 405)
             case ("api", "v1", "models"):
                 return self._list(request)
             case ("api", "v1", "models", number) if number.isdigit():
                 model = self.models.get(int(number))
                 return json_reply(self._model_json(model)) if model else _not_found(f"No model with id {number}")
-            case ("api", "v1", "model-versions", "by-hash", "ids"):
-                return self._by_hashes(request)
-            case ("api", "v1", "model-versions", "by-hash", value):
-                return self._by_hash(value)
             case ("api", "v1", "model-versions", number) if number.isdigit():
-                found = self._version(int(number))
-                return (
-                    json_reply(self._version_json(*found, alone=True)) if found else _not_found("Model not found")
-                )
+                return self._one_version(int(number))
+            case ("api", "v1", "me") if self._knows(request):
+                return json_reply({"id": 7, "username": "newcomer", "tier": "free", "status": "active"})
             case ("api", "v1", "me"):
-                if request.bearer != self.token:
-                    return json_reply({"error": "Unauthorized"}, 401)
-                return json_reply({"id": 7, "username": "newcomer"})
-            case ("api", "download", "models", number) if number.isdigit():
-                return self._download(request, int(number))
+                return json_reply({"error": "Unauthorized"}, 401)
             case _:
                 return _not_found("Not found")
 
+    def _knows(self, request: Request) -> bool:
+        """Whether the token is ours; one in the query counts only where there is no header, as on the site."""
+        given = request.bearer if "authorization" in request.headers else request.first("token")
+        return given == self.token
+
     def _version(self, version_id: int) -> tuple[Model, Version] | None:
-        for model in self.models.values():
+        for model in list(self.models.values()):  # a copy: tests publish while others are asking
             for version in model.versions:
                 if version.id == version_id:
                     return model, version
         return None
 
+    def _one_version(self, version_id: int) -> Reply:
+        found = self._version(version_id)
+        if found is None or found[1].status != "Published":
+            return _not_found("Model not found")
+        if not found[1].files:
+            return _not_found("Missing model file")
+        return json_reply(self._version_json(*found, "alone"))
+
+    # -- the list ----------------------------------------------------------------------------------
+
     def _list(self, request: Request) -> Reply:
-        limit = int(request.first("limit") or "100")
-        if not 0 < limit <= 100:
-            return json_reply({"error": "limit must be at most 100"}, 400)
-        models: Iterable[Model] = self.models.values()
-        if ids := request.ids("ids"):
-            models = [self.models[number] for number in ids if number in self.models]
-        if versions := set(request.ids("modelVersionIds")):
+        limit, page, start = _number(request, "limit", _LIMIT), _number(request, "page", 1), 0
+        if limit is None or page is None or not 0 < limit <= _LIMIT or page < 1:
+            return json_reply({"error": {"name": "ZodError", "message": "limit, page"}}, 400)
+        if request.first("page") is not None and request.first("query") is not None:
+            return json_reply({"error": _NO_PAGES}, 400)
+        if page * limit > 1000:
+            return json_reply({"error": _TOO_MANY_PAGES}, 429)
+        if {"favorites", "hidden"} & {key for key, _ in request.pairs} and not self._knows(request):
+            return json_reply({"error": "Unauthorized"}, 401)
+        if (cursor := request.first("cursor")) is not None:
+            offset = cursor.partition("|")[0]
+            if not offset.isdigit():
+                return json_reply({"message": f"Invalid cursor: {cursor}"}, 400)
+            start = int(offset)
+        elif request.first("page") is not None:
+            start = (page - 1) * limit
+        found = self._search(request)
+        items = [self._model_json(model, listed=True) for model in found[start : start + limit]]
+        more = found[start + limit :]
+        return json_reply({"items": items, "metadata": _paging(request, page, limit, start + limit, more)})
+
+    def _search(self, request: Request) -> list[Model]:
+        """The models that the query asks for, without those that it forgot to ask for."""
+        models: Iterable[Model] = list(self.models.values())
+        if request.all("ids"):
+            models = [self.models[number] for number in request.ids("ids") if number in self.models]
+        if request.all("modelVersionIds"):
+            versions = set(request.ids("modelVersionIds"))
             models = [model for model in models if versions & {version.id for version in model.versions}]
-        if query := request.first("query"):
-            models = [model for model in models if query.lower() in model.name.lower()]
+        wishes = (
+            ("query", lambda model, value: value.lower() in model.name.lower()),
+            ("username", lambda model, value: value == model.creator),
+            ("tag", lambda model, value: value in model.tags),
+        )
+        for name, fits in wishes:
+            if (value := request.first(name)) is not None:
+                models = [model for model in models if fits(model, value)]
+        if types := request.all("types"):
+            models = [model for model in models if model.type in types]
+        if bases := set(request.all("baseModels")):
+            models = [model for model in models if bases & {version.base_model for version in model.versions}]
         if request.first("nsfw") != "true":
-            models = [model for model in models if model.nsfw_level <= 1]  # the silent omission
-        items = [self._model_json(model) for model in models][:limit]
-        return json_reply({"items": items, "metadata": {"pageSize": limit}})
+            models = [model for model in models if model.nsfw_level & 1]  # the silent omission
+        return list(models)
+
+    # -- hashes ------------------------------------------------------------------------------------
 
     def _by_hash(self, value: str) -> Reply:
-        for model, version in self._all():
-            if any(value.upper() in file.hashes.values() for file in version.files):
-                return json_reply(self._version_json(model, version, alone=True))
-        return _not_found("Model not found")
+        """The version that has held these bytes the longest."""
+        holders = [
+            (version.published, version.id, model, version)
+            for model, version in self._all()
+            if any(value.upper() in file.hashes.values() for file in version.files)
+        ]
+        if not holders:
+            return _not_found("Model not found")
+        _, _, model, version = min(holders, key=lambda holder: holder[:2])
+        return json_reply(self._version_json(model, version, "alone"))
 
     def _by_hashes(self, request: Request) -> Reply:
-        try:
-            asked = {str(value).upper() for value in json.loads(request.body)}
-        except ValueError:
-            return json_reply({"error": "Invalid input"}, 400)
+        """Whole versions, with the site's own bug: their URLs lead nowhere."""
+        asked = _hashes(request, _LIMIT)
+        if asked is None:
+            return json_reply({"error": _NO_ARRAY}, 400)
+        found = [
+            self._version_json(model, version, "alone", site="https://undefined")
+            for model, version in self._all()
+            if any(file.hashes.get("SHA256") in asked for file in version.files)
+        ]
+        return json_reply(found)
+
+    def _by_hashes_ids(self, request: Request) -> Reply:
+        asked = _hashes(request, _HASHES_AT_ONCE)
+        if asked is None:
+            return json_reply({"error": _NO_ARRAY}, 400)
         rows = [
             {"modelVersionId": version.id, "modelId": model.id, "hash": file.hashes["SHA256"]}
             for model, version in self._all()
@@ -194,32 +299,57 @@ class Civitai:
         return json_reply(rows)
 
     def _all(self) -> list[tuple[Model, Version]]:
-        return [(model, version) for model in self.models.values() for version in model.versions]
+        models = list(self.models.values())
+        return [(model, v) for model in models for v in model.versions if v.status == "Published"]
+
+    # -- downloads ---------------------------------------------------------------------------------
 
     def _download(self, request: Request, version_id: int) -> Reply:
         if request.method == "HEAD":
             return json_reply({}, 405)
+        wanted = request.first("fileId")
+        if wanted is not None and not wanted.isdigit():
+            return json_reply({"error": "Invalid input: expected number, received NaN at fileId"}, 400)
         found = self._version(version_id)
         if found is None:
-            return json_reply({"error": "File not found"}, 404)
-        if request.bearer != self.token:
-            message = "The creator of this asset requires you to be logged in to download it"
-            return json_reply({"error": "Unauthorized", "message": message}, 401)
-        _, version = found
-        if _is_early(version):
-            message = "The creator of this asset has set this version to be in Early Access."
-            return json_reply({"error": "Early Access", "deadline": version.early_access, "message": message}, 403)
+            return _not_found("File not found")
+        model, version = found
+        if (refused := self._refusal(request, model, version)) is not None:
+            return refused
         file = _choose(version.files, request)
         if file is None:
-            return json_reply({"error": "File not found"}, 404)
+            return _not_found("File not found")
         stored = Stored(content=file.content, filename=file.name, head=False)
-        return redirect(307, self.storage.sign(f"model/{version.id}/{file.id}/{file.name}", stored))
+        where = self.storage.sign(f"model/{version.id}/{file.id}/{file.name}", stored)
+        return redirect(307, where, Cache_Control="no-store")
+
+    def _refusal(self, request: Request, model: Model, version: Version) -> Reply | None:
+        """Why a version is not given out, in the order in which the site asks."""
+        if model.mode == "Archived":
+            return json_reply({"error": "Model archived, not available for download"}, 410)
+        if version.status != "Published":
+            return _not_found("File not found")
+        if version.usage_control != "Download":
+            return json_reply({"error": "Unauthorized", "message": _DISABLED}, 401)
+        if not self._knows(request):
+            if any(name in request.headers.get("user-agent", "").lower() for name in _BROWSERS):
+                query = urlencode({"returnUrl": f"/model-versions/{version.id}", "reason": "download-auth"})
+                return redirect(307, f"/login?{query}")
+            return json_reply({"error": "Unauthorized", "message": _LOG_IN}, 401)
+        if _is_early(version):
+            when = {"deadline": version.early_access} if version.early_access else {}
+            return json_reply({"error": "Early Access", **when, "message": _EARLY}, 403)
+        if version.private:
+            return json_reply({"error": "You do not have access to download this file"}, 403)
+        return None
 
     # -- shapes ------------------------------------------------------------------------------------
 
-    def _model_json(self, model: Model) -> dict[str, Any]:
-        versions = [self._version_json(model, v, index=n) for n, v in enumerate(model.versions)]
-        return {
+    def _model_json(self, model: Model, *, listed: bool = False) -> dict[str, Any]:
+        shape: _Shape = "list" if listed else "model"
+        shown = (v for v in model.versions if v.status == "Published" and v.files)
+        versions = [self._version_json(model, v, shape) | {"index": n} for n, v in enumerate(shown)]
+        about: dict[str, Any] = {
             "id": model.id,
             "name": model.name,
             "description": f"<p>{model.name}</p>",
@@ -229,57 +359,112 @@ class Civitai:
             "allowDifferentLicense": True,
             "type": model.type,
             "minor": False,
+            "sfwOnly": False,
             "poi": False,
-            "nsfw": model.nsfw_level > 1,
+            "nsfw": _is_nsfw(model),
             "nsfwLevel": model.nsfw_level,
             "availability": "Public",
-            "mode": model.mode,
+            "cosmetic": None,
+            "supportsGeneration": True,
+            "stats": {"downloadCount": 0, "thumbsUpCount": 0, "thumbsDownCount": 0, "commentCount": 0},
             "creator": {"username": model.creator, "image": None},
             "tags": list(model.tags),
             "modelVersions": versions,
         }
+        return about | ({"mode": model.mode} if model.mode else {})
 
-    def _version_json(
-        self, model: Model, version: Version, *, alone: bool = False, index: int | None = None
-    ) -> dict[str, Any]:
-        primary = next(
-            (file for file in version.files if file.primary), version.files[0] if version.files else None
-        )
-        shape: dict[str, Any] = {
+    def _version_json(self, model: Model, version: Version, shape: _Shape, *, site: str = SITE) -> dict[str, Any]:
+        archived = model.mode == "Archived"
+        url = f"{site}/api/download/models/{version.id}"
+        files = [] if archived else version.files
+        bare = next((file for file in files if file.primary), next(iter(files), None))
+        images = [] if model.mode == "TakenDown" else version.images
+        said: dict[str, Any] = {
             "id": version.id,
             "name": version.name,
             "baseModel": version.base_model,
             "baseModelType": "Standard",
-            "createdAt": version.published,
             "publishedAt": version.published,
-            "status": version.status,
-            "availability": "EarlyAccess" if _is_early(version) else "Public",
             "nsfwLevel": model.nsfw_level,
             "description": None,
             "trainedWords": list(version.trained_words),
-            "earlyAccessEndsAt": version.early_access,
-            "files": [_file_json(version, file, primary) for file in version.files],
-            "images": [
-                {
-                    "id": version.id + 1,
-                    "url": f"https://image.civitai.com/x/{version.id}/original=true/{version.id}.jpeg",
-                    "nsfwLevel": model.nsfw_level,
-                    "width": 512,
-                    "height": 768,
-                    "type": "image",
-                }
-            ],
-            "downloadUrl": f"{SITE}/api/download/models/{version.id}",
+            "stats": {"downloadCount": 0, "thumbsUpCount": 0},
+            "paidAccess": _paid_access(version),
+            "files": [_file_json(version, file, url, file is bare, shape) for file in files],
+            "images": [self._image_json(image, shape) for image in images],
         }
-        if index is not None:
-            shape["index"] = index
-        if alone:
-            air = f"urn:air:sd1:{model.type.lower()}:civitai:{model.id}@{version.id}"
-            about = {"name": model.name, "type": model.type, "nsfw": model.nsfw_level > 1, "poi": False}
-            shape |= {"modelId": model.id, "air": air, "usageControl": version.usage_control, "model": about}
-            if model.mode:
-                shape["model"]["mode"] = model.mode
-        return shape
+        said |= {} if archived else {"downloadUrl": url}
+        if shape == "list":
+            return said | {"modelId": model.id, "availability": "Public", "supportsGeneration": True}
+        said |= {"createdAt": version.published, "status": version.status}
+        if shape == "model":
+            said |= {"availability": "Public", "covered": bool(images)}
+            # Here alone the site drops what is null, and empty lists with it.
+            return {key: value for key, value in said.items() if value is not None and value != []}
+        about = {"name": model.name, "type": model.type, "nsfw": _is_nsfw(model), "poi": False}
+        return said | {
+            "modelId": model.id,
+            "updatedAt": version.published,
+            "uploadType": "Created",
+            "usageControl": version.usage_control,
+            "air": _air(model, version),
+            "model": about | ({"mode": model.mode} if model.mode else {}),
+        }
+
+    def _image_json(self, image: Image, shape: _Shape) -> dict[str, Any]:
+        """A picture: it lies on the storage origin, open to everybody, as on the site's image host."""
+        stored = Stored(content=image.content, content_type="image/png")
+        shown: dict[str, Any] = {
+            "url": self.storage.publish(f"/images/{image.id}/original=true/{image.id}.jpeg", stored),
+            "nsfwLevel": image.nsfw_level,
+            "width": image.width,
+            "height": image.height,
+            "hash": None,
+            "type": image.type,
+        }
+        return {"id": image.id, **shown} if shape == "list" else shown
+
+
+def _is_nsfw(model: Model) -> bool:
+    return not model.nsfw_level & 1
+
+
+def _air(model: Model, version: Version) -> str:
+    base = version.base_model
+    ecosystem = next((word for start, word in _ECOSYSTEMS if base.startswith(start)), base.lower())
+    kind = _AIR_TYPES.get(model.type, model.type.lower())
+    return f"urn:air:{ecosystem}:{kind}:civitai:{model.id}@{version.id}"
+
+
+def _number(request: Request, name: str, default: int) -> int | None:
+    text = request.first(name)
+    if text is None:
+        return default
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _paging(request: Request, page: int, limit: int, start: int, more: Sequence[Model]) -> dict[str, Any]:
+    """How to go on; where nothing is left, there is no cursor."""
+    metadata: dict[str, Any] = {"pageSize": limit}
+    if request.first("page") is not None:
+        metadata["currentPage"] = page
+    if more:
+        metadata["nextCursor"] = f"{start}|{more[0].id}"
+        kept = [(key, value) for key, value in request.pairs if key != "cursor"]
+        query = urlencode([*kept, ("cursor", metadata["nextCursor"])])
+        metadata["nextPage"] = f"http://{request.headers.get('host', '')}/api/v1/models?{query}"
+    return metadata
+
+
+def _hashes(request: Request, most: int) -> set[str] | None:
+    """The SHA-256s of a body, or None where it is not a list of them."""
+    try:
+        values = json.loads(request.body)
+    except ValueError:
+        return None
+    if not isinstance(values, list) or len(values) > most or not all(isinstance(v, str) for v in values):
+        return None
+    return {value.upper() for value in values}
 
 
 def _missing(version_id: int) -> tuple[Model, Version]:
@@ -287,33 +472,37 @@ def _missing(version_id: int) -> tuple[Model, Version]:
 
 
 def _is_early(version: Version) -> bool:
+    if version.permanent_access:
+        return True
     return version.early_access is not None and datetime.fromisoformat(version.early_access) > datetime.now(UTC)
 
 
-def _file_json(version: Version, file: File, primary: File | None) -> dict[str, Any]:
-    selectors = {"type": file.type, "format": file.format, "size": file.size, "fp": file.fp}
-    query = urlencode({key: value for key, value in selectors.items() if value})
-    metadata = {
-        key: value for key, value in (("format", file.format), ("size", file.size), ("fp", file.fp)) if value
-    }
-    url = f"{SITE}/api/download/models/{version.id}"
-    shape: dict[str, Any] = {
+def _paid_access(version: Version) -> dict[str, Any] | None:
+    if not _is_early(version):
+        return None
+    return {"permanent": version.permanent_access, "endsAt": version.early_access}
+
+
+def _file_json(version: Version, file: File, url: str, bare: bool, shape: _Shape) -> dict[str, Any]:
+    metadata = {"format": file.format, "size": file.size, "fp": file.fp}
+    known = {key: value for key, value in metadata.items() if value is not None}
+    said: dict[str, Any] = {
         "id": file.id,
         "sizeKB": len(file.content) / 1024,
         "name": file.name,
         "type": file.type,
         "pickleScanResult": file.pickle_scan,
-        "pickleScanMessage": None,
+        "pickleScanMessage": "No Pickle imports" if file.format == "SafeTensor" else None,
         "virusScanResult": file.virus_scan,
         "virusScanMessage": None,
         "scannedAt": version.published,
-        "metadata": metadata,
+        "metadata": metadata if shape == "alone" else known,
         "hashes": file.hashes,
-        "downloadUrl": url if file is primary else f"{url}?{query}",
+        "downloadUrl": url if bare else f"{url}?{urlencode({'type': file.type, **known})}",
     }
-    if file.primary:
-        shape["primary"] = True  # the site leaves the key out of all others
-    return shape
+    if shape == "alone":
+        return said | {"primary": file.primary}
+    return said | ({"primary": True} if file.primary else {})  # elsewhere the site leaves it out of all others
 
 
 def _choose(files: Sequence[File], request: Request) -> File | None:

@@ -6,18 +6,21 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlencode
 
 from synapse_sync.demo.exchange import Reply, Request, content_reply, json_reply, redirect
 from synapse_sync.demo.storage import Storage, Stored
 
 _LFS = (".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt", ".onnx")
 _KINDS = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
+_VERBS = ("revision", "tree", "commits", "refs", "paths-info")
+_PAGE, _EXPANDED_PAGE = 1000, 50
+_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
 
 
 @dataclass(slots=True)
 class Repo:
-    """One repository: the files of each commit, and where the branches stand."""
+    """One repository: the files of each commit, where branches and tags stand, and who may come in."""
 
     name: str
     gated: str | bool = False
@@ -26,6 +29,9 @@ class Repo:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     dates: dict[str, str] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    granted: bool = False
 
 
 @dataclass(slots=True)
@@ -47,20 +53,47 @@ class HuggingFace:
         gated: str | bool = False,
         private: bool = False,
         license: str | None = "apache-2.0",
+        card: Mapping[str, Any] | None = None,
+        commit: str | None = None,
     ) -> str:
-        """Create a repository with a first commit on `main`; returns the commit."""
-        self.repos[name] = Repo(name=name, gated=gated, private=private, license=license)
-        return self.commit(name, files, date="2026-01-10T09:00:00.000Z")
+        """Create a repository with a first commit on `main`; returns the commit.
 
-    def commit(self, name: str, files: Mapping[str, bytes], *, date: str = "2026-06-01T09:00:00.000Z") -> str:
-        """Commit a new tree to `main`, in place of what was there; returns the commit."""
+        `gated` is False, "auto" or "manual"; `card` holds what else the front matter of its README says.
+        """
+        repo = Repo(name=name, gated=gated, private=private, license=license, card=dict(card or {}))
+        self.repos[name] = repo
+        return self.commit(name, files, date="2026-01-10T09:00:00.000Z", commit=commit)
+
+    def commit(
+        self,
+        name: str,
+        files: Mapping[str, bytes],
+        *,
+        date: str = "2026-06-01T09:00:00.000Z",
+        commit: str | None = None,
+    ) -> str:
+        """Commit a new tree to `main`, in place of what was there; returns the commit.
+
+        Its name follows from the content, the same in every run, unless `commit` gives one.
+        """
         repo = self.repos[name]
-        seed = f"{name} {len(repo.commits)} " + " ".join(sorted(files))
-        commit = hashlib.sha1(seed.encode(), usedforsecurity=False).hexdigest()
+        if commit is None:
+            tree = "\n".join(f"{path} {_blob_id(path, files[path])}" for path in sorted(files))
+            seed = f"{name} {len(repo.commits)}\n{tree}"
+            commit = hashlib.sha1(seed.encode(), usedforsecurity=False).hexdigest()
         repo.commits[commit] = dict(files)
         repo.dates[commit] = date
         repo.refs["main"] = commit
         return commit
+
+    def tag(self, name: str, tag: str, commit: str | None = None) -> None:
+        """Give a commit (the one on `main`) a name that stays where it is."""
+        repo = self.repos[name]
+        repo.tags[tag] = commit or repo.refs["main"]
+
+    def grant(self, name: str) -> None:
+        """Let the token's owner into a gated repository, as after a click on its page."""
+        self.repos[name].granted = True
 
     # -- answering ---------------------------------------------------------------------------------
 
@@ -73,11 +106,13 @@ class HuggingFace:
             return json_reply({"type": "user", "name": "newcomer", "auth": {"type": "access_token"}})
         if len(parts) >= 3 and parts[0] == "api" and parts[1] in _KINDS:
             return self._api(request, _KINDS[parts[1]], parts[2:])
+        if request.method not in ("GET", "HEAD"):
+            return _error(405, None, "Method not allowed")
         kind = ""
         if parts and f"{parts[0]}/" in _KINDS.values():
             kind, parts = f"{parts[0]}/", parts[1:]
-        if "resolve" in parts[1:3]:
-            at = parts.index("resolve", 1)
+        at = parts.index("resolve", 1) if "resolve" in parts[1:3] else len(parts)
+        if len(parts) > at + 2:
             return self._resolve(request, kind + "/".join(parts[:at]), parts[at + 1], "/".join(parts[at + 2 :]))
         return _error(404, None, "Not found")
 
@@ -92,26 +127,32 @@ class HuggingFace:
         return repo
 
     def _commit_of(self, repo: Repo, revision: str) -> str | Reply:
-        commit = repo.refs.get(revision, revision)
+        commit = repo.refs.get(revision) or repo.tags.get(revision) or revision
         if commit not in repo.commits:
             return _error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return commit
 
     def _api(self, request: Request, kind: str, parts: tuple[str, ...]) -> Reply:
-        words = ("revision", "tree", "commits", "refs")
-        at = next((n for n, part in enumerate(parts) if n and part in words), len(parts))
+        at = next((n for n, part in enumerate(parts) if n and part in _VERBS), len(parts))
         repo = self._find(request, kind + "/".join(parts[:at]))
         if isinstance(repo, Reply):
             return repo
         verb = parts[at] if at < len(parts) else "revision"
+        if request.method != ("POST" if verb == "paths-info" else "GET"):
+            return _error(405, None, "Method not allowed")
         if verb == "refs":
-            branches = [{"name": n, "ref": f"refs/heads/{n}", "targetCommit": c} for n, c in repo.refs.items()]
-            return json_reply({"branches": branches, "tags": [], "converts": []})
+            return json_reply(
+                {"branches": _refs("heads", repo.refs), "tags": _refs("tags", repo.tags), "converts": []}
+            )
         commit = self._commit_of(repo, parts[at + 1] if at + 1 < len(parts) else "main")
         if isinstance(commit, Reply):
             return commit
         if verb == "tree":
-            return self._tree(repo, commit, "/".join(parts[at + 2 :]))
+            return self._tree(request, repo, commit, "/".join(parts[at + 2 :]))
+        if verb == "paths-info":
+            asked = parse_qs(request.body.decode("utf-8", "replace")).get("paths", [])
+            tree = repo.commits[commit]
+            return json_reply([_row(path, tree[path]) for path in asked if path in tree])
         if verb == "commits":
             rows = [
                 {"id": c, "title": "commit", "message": "", "authors": [{"user": "ada"}], "date": repo.dates[c]}
@@ -127,7 +168,8 @@ class HuggingFace:
             if blobs:
                 sibling |= {"size": len(content), "blobId": _blob_id(path, content)}
                 if _is_lfs(path):
-                    sibling["lfs"] = {"sha256": _sha256(content), "size": len(content), "pointerSize": 134}
+                    size = {"size": len(content), "pointerSize": len(_pointer(content))}
+                    sibling["lfs"] = {"sha256": _sha256(content), **size}
             siblings.append(sibling)
         name = repo.name.removeprefix("datasets/").removeprefix("spaces/")
         return {
@@ -141,27 +183,37 @@ class HuggingFace:
             "lastModified": repo.dates[commit],
             "createdAt": "2026-01-01T00:00:00.000Z",
             "tags": [f"license:{repo.license}"] if repo.license else [],
-            "cardData": {"license": repo.license} if repo.license else {},
+            "cardData": {**({"license": repo.license} if repo.license else {}), **repo.card},
             "siblings": siblings,
             "downloads": 0,
             "likes": 0,
         }
 
-    def _tree(self, repo: Repo, commit: str, below: str) -> Reply:
-        rows: list[dict[str, Any]] = []
-        for path, content in sorted(repo.commits[commit].items()):
-            if below and not path.startswith(below.rstrip("/") + "/"):
-                continue
-            row: dict[str, Any] = {
-                "type": "file",
-                "path": path,
-                "size": len(content),
-                "oid": _blob_id(path, content),
-            }
-            if _is_lfs(path):
-                row["lfs"] = {"oid": _sha256(content), "size": len(content), "pointerSize": 134}
-            rows.append(row)
-        return json_reply(rows)
+    def _tree(self, request: Request, repo: Repo, commit: str, folder: str) -> Reply:
+        """The files below a folder, page by page; the folders themselves only where one level is asked for."""
+        below = f"{folder.rstrip('/')}/" if folder else ""
+        tree = {path: content for path, content in repo.commits[commit].items() if path.startswith(below)}
+        if not tree and folder:
+            return _error(404, "EntryNotFound", f"{folder} does not exist on {commit}", X_Repo_Commit=commit)
+        rows = {path: _row(path, content) for path, content in tree.items()}
+        if request.first("recursive") not in ("true", "True", "1"):
+            rows = {path: row for path, row in rows.items() if "/" not in path.removeprefix(below)}
+            for path in tree.keys() - rows.keys():
+                inner = below + path.removeprefix(below).partition("/")[0]
+                oid = hashlib.sha1(f"tree {inner}".encode(), usedforsecurity=False).hexdigest()
+                rows[inner] = {"type": "directory", "path": inner, "size": 0, "oid": oid}
+        size = _EXPANDED_PAGE if request.first("expand") in ("true", "True", "1") else _PAGE
+        return self._page(request, [rows[path] for path in sorted(rows)], size)
+
+    def _page(self, request: Request, rows: list[dict[str, Any]], size: int) -> Reply:
+        """One page of rows, and a link to the next one where there is more."""
+        cursor = request.first("cursor") or "0"
+        start = int(cursor) if cursor.isascii() and cursor.isdigit() else 0
+        if len(rows) <= start + size:
+            return json_reply(rows[start:])
+        kept = [(key, value) for key, value in request.pairs if key != "cursor"]
+        query = urlencode([*kept, ("cursor", str(start + size))])
+        return json_reply(rows[start : start + size], Link=f'<{self.url}{request.raw_path}?{query}>; rel="next"')
 
     def _resolve(self, request: Request, name: str, revision: str, path: str) -> Reply:
         repo = self._find(request, name)
@@ -170,7 +222,7 @@ class HuggingFace:
         if repo.gated and request.bearer != self.token:
             message = f"Access to model {name} is restricted. You must have access to it and be authenticated."
             return _error(401, "GatedRepo", message)
-        if repo.gated:
+        if repo.gated and not repo.granted:
             message = f"Access to model {name} is restricted and you are not in the authorized list."
             return _error(403, "GatedRepo", message)
         commit = self._commit_of(repo, revision)
@@ -188,8 +240,25 @@ class HuggingFace:
         return redirect(302, where, X_Repo_Commit=commit, **linked)
 
 
+def _refs(kind: str, named: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit} for name, commit in named.items()]
+
+
+def _row(path: str, content: bytes) -> dict[str, Any]:
+    """A file as the tree shows it."""
+    row: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": _blob_id(path, content)}
+    if _is_lfs(path):
+        row["lfs"] = {"oid": _sha256(content), "size": len(content), "pointerSize": len(_pointer(content))}
+    return row
+
+
 def _is_lfs(path: str) -> bool:
     return path.endswith(_LFS)
+
+
+def _pointer(content: bytes) -> bytes:
+    """What git itself keeps of an LFS file."""
+    return _POINTER.format(_sha256(content), len(content)).encode()
 
 
 def _sha256(content: bytes) -> str:
@@ -199,8 +268,7 @@ def _sha256(content: bytes) -> str:
 def _blob_id(path: str, content: bytes) -> str:
     """Git's own name for the blob: of an LFS file, that of its pointer."""
     if _is_lfs(path):
-        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
-        content = pointer.format(_sha256(content), len(content)).encode()
+        content = _pointer(content)
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from synapse_sync.engine.preflight import places_of
 from synapse_sync.engine.reporter import Reporter
 from synapse_sync.engine.transfer import Got, Want
 from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
-from synapse_sync.layouts.arrange import layout_of
+from synapse_sync.layouts import LAYOUTS
 from synapse_sync.store import journal, links, receipt
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import rename_new, storage_error
@@ -31,8 +31,8 @@ Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
 _EVERY = 200
 
 
-def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = True) -> Want:
-    """The wish for a locked artifact's bytes. Policy was asked before; here the digest decides."""
+def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False) -> Want:
+    """The wish for a locked artifact's bytes."""
     return Want(
         key=artifact.sha256,
         places=places_of(artifact),
@@ -56,12 +56,14 @@ def execute(
     fetch: Fetcher,
     reporter: Reporter,
     command: str = "sync",
+    pickles: Collection[str] = (),
 ) -> Report:
     """Do what the plan says: bring the blobs, place them, prune. A failure stops its own path, never the others.
 
-    Nothing is pruned in a run that had an error. The receipts are written whatever happens, also on Ctrl-C.
+    `pickles` names the models whose files may be pickles, whatever they are called. Nothing is pruned in a run
+    that had an error. The receipts are written whatever happens, also on Ctrl-C.
     """
-    run = _Run(trees=trees, observed=observed, store=store, reporter=reporter, command=command)
+    run = _Run(trees=trees, observed=observed, store=store, reporter=reporter, command=command, pickles=pickles)
     supply = plan.of(Verb.FETCH, Verb.SALVAGE)
     run.supply(supply, fetch)
     run.uses = Counter(action.sha256 for action in plan.of(Verb.PLACE, Verb.REPLACE))
@@ -89,6 +91,7 @@ class _Run:
     store: BlobStore
     reporter: Reporter
     command: str
+    pickles: Collection[str] = ()
     outcomes: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failed: dict[str, SynapseError] = field(default_factory=dict)
@@ -101,7 +104,9 @@ class _Run:
         """Bring every needed blob into the store; what cannot be had is remembered for those who wanted it."""
         missing = [action for action in actions if not (action.verb is Verb.SALVAGE and self._salvage(action))]
         wants = [
-            want_of(a.artifact, f"{a.model} ({a.artifact.filename})") for a in missing if a.artifact is not None
+            want_of(a.artifact, f"{a.model} ({a.artifact.filename})", allow_pickle=a.model in self.pickles)
+            for a in missing
+            if a.artifact is not None
         ]
         for action, got in zip(missing, fetch(wants) if wants else (), strict=True):
             error = got.about(action.model) if isinstance(got, SynapseError) else None
@@ -259,7 +264,7 @@ class _Run:
             self._entries(action.target).pop(action.path)
             return "already gone"
         if place.name not in os.listdir(place.parent):
-            # A file system that ignores case shows us another file by this name: perhaps the one that took its place.
+            # A file system that ignores case shows another file by this name: perhaps the one that replaced it.
             self._entries(action.target).pop(action.path)
             return "left: its name differs by case only"
         self._still_ours(action, place)
@@ -305,9 +310,9 @@ class _Run:
         return path.under(root)
 
     def _tidy(self, action: Action) -> None:
-        """Remove the directories that this left empty, but none that belongs to the UI."""
+        """Remove the directories that this left empty, but none that belongs to any UI."""
         tree = self.trees[action.target]
-        folders = {folder for names in layout_of(tree.target).folders.values() for folder in names}
+        folders = {f for layout in LAYOUTS.values() for names in layout.folders.values() for f in names}
         keep = {"/".join(parts[: n + 1]) for parts in (f.split("/") for f in folders) for n in range(len(parts))}
         parts = SafePath(action.path).parts[:-1]
         while parts and "/".join(parts) not in keep:
@@ -355,8 +360,11 @@ def set_aside(place: Path) -> Path:
     raise Conflict(f"{place} cannot be moved aside: too many files were already")
 
 
-def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) -> None:
-    """Write a receipt whose stats are those of now, and that says which state it completes."""
+def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) -> int:
+    """Write a receipt whose stats are those of now, and that says which state it completes.
+
+    Returns how many files it lists.
+    """
     current = receipt.read(tree.root, tree.receipt.project) or tree.receipt
     entries = dict(current.entries)
     for path, entry in current.entries.items():
@@ -370,3 +378,4 @@ def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) 
                 )
     if entries != current.entries or current.complete != complete:
         receipt.write(tree.root, replace(current, entries=entries, complete=complete))
+    return len(entries)

@@ -105,6 +105,14 @@ def write(root: Path, receipt: Receipt) -> None:
     write_atomic(path, text.encode("utf-8", "backslashreplace"))
 
 
+def discard(root: Path, key: str) -> None:
+    """Remove the receipt of a target that has nothing placed any more; raises `StorageError`."""
+    try:
+        receipt_path(root, key).unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, f"removing a receipt in {root}") from error
+
+
 def others(root: Path, key: str) -> set[str]:
     """The paths that other projects (or other targets with the same root) placed below this root."""
     return {value["path"] for path in _others(root, key) for value in _values(path)}

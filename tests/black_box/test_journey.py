@@ -352,3 +352,32 @@ def test_one_copy_on_disk_serves_two_uis(project: Project) -> None:
     comfy = project.path / "ComfyUI/models/checkpoints/portrait_v1.safetensors"
     forge = project.path / "forge/models/Stable-diffusion/portrait_v1.safetensors"
     assert comfy.samefile(forge)
+
+
+def test_a_target_that_is_no_longer_declared_is_emptied(project: Project) -> None:
+    project.manifest('[targets.a]\nroot = "a"\n[targets.b]\nroot = "b"\n' + one(f"civitai:{catalogue.PORTRAIT}"))
+    project("sync")
+    (project.path / "b/models/checkpoints/mine.safetensors").write_bytes(b"mine")
+    project.manifest('[targets.a]\nroot = "a"\n' + one(f"civitai:{catalogue.PORTRAIT}"))
+    assert "no longer wanted" in project("status").out
+    project("sync")
+    assert set(project.tree()) == {
+        "a/models/checkpoints/portrait_v1.safetensors",
+        "b/models/checkpoints/mine.safetensors",
+    }
+    assert "nothing to do" in project("sync").err
+
+
+def test_a_target_that_got_another_name_keeps_its_files(project: Project) -> None:
+    project.manifest('[targets.old]\nroot = "ui"\n' + one(f"civitai:{catalogue.PORTRAIT}"))
+    project("sync")
+    before = (project.path / "ui/models/checkpoints/portrait_v1.safetensors").stat()
+    project.manifest('[targets.new]\nroot = "ui"\n' + one(f"civitai:{catalogue.PORTRAIT}"))
+    project("sync")
+    after = (project.path / "ui/models/checkpoints/portrait_v1.safetensors").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert "nothing to do" in project("sync").err
+    catalogue.publish_upgrade(project.hub)
+    project("lock", "--upgrade")
+    project("sync")
+    assert list(project.tree(root="ui")) == ["models/checkpoints/portrait_v2.safetensors"]

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from bench import CHECKPOINT, blob, content_of, declare, sha256, target
+from world import Project
+
+from synapse_sync.demo import catalogue
+from synapse_sync.engine import collect as collecting
+from synapse_sync.engine.collect import collect, plan_collection
+from synapse_sync.store.blobs import BlobStore
+
+
+@pytest.fixture
+def portrait(project: Project) -> bytes:
+    """A project that once wanted the portrait, and now wants something else."""
+    project.manifest(declare("portrait", "eyes"))
+    project("sync")
+    project.manifest(declare("eyes"))
+    project("sync")
+    return content_of(project.hub, catalogue.PORTRAIT_V1)
+
+
+@pytest.fixture
+def without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collecting, "GRACE", -1.0)
+
+
+def later() -> float:
+    return time.time() + 2 * collecting.GRACE
+
+
+def test_what_nobody_uses_goes_and_the_rest_stays(project: Project, portrait: bytes, without_grace: None) -> None:
+    project("store", "gc", "--dry-run")
+    assert blob(project, portrait).exists()
+    assert "nothing was dropped" in project("store", "gc", code=2).err
+    assert blob(project, portrait).exists()
+    assert project("store", "gc", "--yes", "--json").json["freed_bytes"] == len(portrait)
+    assert len(project.blobs()) == 1 and not blob(project, portrait).exists()
+    assert "nothing to do" in project("sync").err
+
+
+def test_a_young_blob_may_belong_to_a_sync_under_way(project: Project, portrait: bytes) -> None:
+    assert plan_collection(project.store).drop == ()
+    assert [found.sha256 for found in plan_collection(project.store, now=later()).drop] == [sha256(portrait)]
+
+
+def test_what_a_lockfile_names_is_in_use_though_nothing_is_placed(project: Project, without_grace: None) -> None:
+    project.manifest(declare("portrait"))
+    project("sync")
+    shutil.rmtree(project.path / "models")
+    shutil.rmtree(project.path / ".synapse")
+    assert plan_collection(project.store).in_use == 1
+
+
+def test_what_a_tree_holds_is_in_use_though_the_lockfile_is_gone(project: Project, without_grace: None) -> None:
+    project.manifest(declare("portrait"))
+    project("sync")
+    (project.path / "synapse.lock").unlink()
+    assert plan_collection(project.store).in_use == 1
+
+
+def test_bytes_that_nobody_can_give_again_are_kept(project: Project, portrait: bytes, without_grace: None) -> None:
+    precious = project.path / "precious"
+    precious.write_bytes(b"precious")
+    BlobStore(project.store).import_file(precious, sha256=sha256(b"precious"))
+    assert "kept" in project("store", "gc", "--yes").out
+    assert project.blobs().count(sha256(b"precious")) == 1
+    project("store", "gc", "--yes", "--irreplaceable")
+    assert sha256(b"precious") not in project.blobs()
+
+
+def test_an_adopted_and_pruned_file_is_irreplaceable(project: Project, without_grace: None) -> None:
+    project.manifest(declare("portrait", "eyes"))
+    project("lock")
+    content = content_of(project.hub, catalogue.PORTRAIT_V1)
+    (project.path / CHECKPOINT).parent.mkdir(parents=True)
+    (project.path / CHECKPOINT).write_bytes(content)
+    project("sync")
+    project.manifest(declare("eyes"))
+    project("sync")
+    plan = plan_collection(project.store)
+    assert [found.sha256 for found in plan.irreplaceable] == [sha256(content)]
+    assert plan.drop == ()
+
+
+@pytest.mark.parametrize("damage", ["lockfile", "receipt", "record"])
+def test_a_project_that_cannot_be_read_keeps_everything(
+    project: Project, portrait: bytes, without_grace: None, damage: str
+) -> None:
+    (receipt,) = (project.path / ".synapse").glob("receipt-*.json")
+    (record,) = (project.store / "projects").glob("*.json")
+    {"lockfile": project.path / "synapse.lock", "receipt": receipt, "record": record}[damage].write_text("damaged")
+    plan = plan_collection(project.store)
+    assert plan.drop == () and len(plan.warnings) == 1
+    assert "nothing is dropped" in project("store", "gc", "--yes").err
+    assert blob(project, portrait).exists()
+
+
+def test_each_blob_is_looked_at_once_more_before_it_goes(
+    project: Project, portrait: bytes, without_grace: None
+) -> None:
+    plan = plan_collection(project.store)
+    assert len(plan.drop) == 1
+    project.manifest(declare("portrait", "eyes"))
+    project("sync")
+    assert collect(project.store, plan) == 0
+    assert blob(project, portrait).exists()
+
+
+def test_every_target_of_every_project_counts(
+    project: Project, portrait: bytes, without_grace: None, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "synapse.toml").write_text(declare("portrait", head=target("t", str(tmp_path / "ui"))))
+    from synapse_sync.cli.main import main
+
+    assert main(["sync", "-C", str(other)]) == 0
+    assert plan_collection(project.store).drop == ()
+    shutil.rmtree(other)
+    assert plan_collection(project.store).drop == (), "its tree still uses the blob"
+    shutil.rmtree(tmp_path / "ui")
+    assert [found.sha256 for found in plan_collection(project.store).drop] == [sha256(portrait)]
+
+
+def test_an_empty_store_has_nothing_to_drop(tmp_path: Path) -> None:
+    assert plan_collection(tmp_path / "none") == collecting.Collection()
+
+
+def test_what_would_be_dropped_says_where_it_came_from(project: Project, portrait: bytes) -> None:
+    (found,) = plan_collection(project.store, now=later()).drop
+    assert found.origin is not None and str(catalogue.PORTRAIT_V1) in found.origin
+    assert json.dumps(found.origin).find("token") == -1

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import pytest
+from bench import content_of, declare, downloads, sha256, workspace
+from world import Project
+
+from synapse_sync.demo import catalogue
+from synapse_sync.demo.exchange import Fault
+from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.errors import AccessDenied, NotFound, Several
+
+pytestmark = pytest.mark.usefixtures("impatient")
+GRAIN = "loras/film-grain.safetensors"
+
+
+def grain(project: Project, **more: str) -> str:
+    words = "".join(f"{key} = {value}\n" for key, value in more.items())
+    return f'[models.grain]\nsource = "{project.hub.files.url}/files/{GRAIN}"\ntype = "lora"\n{words}'
+
+
+def test_one_failure_locks_nothing_and_keeps_the_old_file_byte_for_byte(project: Project) -> None:
+    project.manifest(declare("portrait"))
+    project("lock")
+    before = project.lock_text
+    catalogue.publish_upgrade(project.hub)
+    project.manifest(declare("portrait", "eyes") + 'gone = "civitai:123456789"\n')
+    project("lock", code=4)
+    assert project.lock_text == before
+    project("sync", code=4)
+    assert project.lock_text == before and project.tree() == {}
+
+
+def test_a_failed_download_at_lock_locks_nothing(project: Project) -> None:
+    project.manifest(declare("portrait") + grain(project))
+    project.hub.files.put(GRAIN, b"", html_instead=True)
+    assert "not a model" in project("lock", code=6).err.replace("a web page", "not a model")
+    assert not (project.path / "synapse.lock").exists() and project.blobs() == []
+
+
+def test_all_that_fails_is_told_at_once(project: Project) -> None:
+    early = f'early = "civitai:{catalogue.EARLY}@{catalogue.EARLY_PAID}"\n'
+    project.manifest(declare("portrait") + early + 'gone = "civitai:123456789"\n')
+    with workspace(project.path) as open_workspace, pytest.raises(Several) as caught:
+        open_workspace.lock()
+    assert {type(error) for error in caught.value.errors} == {AccessDenied, NotFound}
+    assert {error.subject for error in caught.value.errors} == {"early", "gone"}
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault(status=404), 4),
+        (Fault(status=401), 3),
+        (Fault(status=410), 4),
+        (Fault(status=500), 5),
+        (Fault(drop=True), 5),
+        (Fault(html=True), 6),
+    ],
+)
+def test_a_plain_url_that_fails_at_lock_says_why(project: Project, fault: Fault, code: int) -> None:
+    project.hub.faults.add(f"/files/{GRAIN}", fault)
+    project.manifest(grain(project))
+    said = project("lock", code=code)
+    assert "Traceback" not in said.err and not (project.path / "synapse.lock").exists()
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, 4), (403, 3), (410, 4)])
+def test_a_promised_file_that_cannot_be_measured_says_why(project: Project, status: int, code: int) -> None:
+    project.hub.faults.add("/files/", Fault(status=status))
+    project.manifest(grain(project, sha256=f'"{"0" * 64}"'))
+    assert "grain" in project("lock", code=code).err
+
+
+def test_a_first_use_is_locked_once_and_a_change_upstream_is_detected(project: Project, tmp_path: object) -> None:
+    project.manifest(grain(project))
+    project("lock")
+    assert 'trust = "first-use"' in project.lock_text
+    before = project.lock_text
+    seen = len(project.hub.requests("files"))
+    project("lock")
+    assert (project.lock_text, len(project.hub.requests("files"))) == (before, seen)
+    project.hub.files.put(GRAIN, safetensors_bytes("another", size=20_000))
+    project("sync")
+    assert len(project.tree()) == 1, "the store has what was locked"
+    for path in (project.store, project.path / "models"):
+        path.rename(path.with_name("old"))
+    said = project("sync", code=6).err
+    assert "upstream" in said
+    assert project.tree(root="models") == {}
+    assert project.lock_text == before
+
+
+def test_first_use_is_not_repeated_for_words_about_the_model(project: Project) -> None:
+    project.manifest(grain(project))
+    project("lock")
+    (line,) = [line for line in project.lock_text.splitlines() if line.startswith("sha256")]
+    project.hub.files.put(GRAIN, safetensors_bytes("another", size=20_000))
+    project.hub.clear_log()
+    project.manifest(grain(project, mirrors='["https://mirror.example/film-grain.safetensors"]'))
+    project("lock")
+    assert line in project.lock_text and "mirror.example" in project.lock_text
+    assert 'trust = "first-use"' in project.lock_text
+    assert project.hub.requests() == []
+    project("lock", "--upgrade-model", "grain")
+    assert line not in project.lock_text
+    assert "mirror.example" in project.lock_text
+
+
+def test_a_promise_for_several_files_is_refused(project: Project) -> None:
+    config = '{"layers": 2}\n'
+    project.manifest(
+        f'[models.tree]\nsource = "hf://{catalogue.TREE_REPO}"\ntype = "diffusers"\n'
+        f'include = ["*.json"]\nsha256 = "{sha256(config.encode())}"\n'
+    )
+    assert "several" in project("lock", code=2).err
+    assert not (project.path / "synapse.lock").exists()
+
+
+def test_a_promise_for_a_small_file_of_a_repository_is_kept(project: Project) -> None:
+    text = f'[models.tree]\nsource = "hf://{catalogue.TREE_REPO}"\ntype = "diffusers"\ninclude = ["unet/config.json"]\n'
+    project.manifest(text + f'sha256 = "{sha256(b"no such bytes")}"\n')
+    project("sync", code=6)
+    assert project.tree() == {}
+    digest = sha256(b'{"layers": 2}\n')
+    project.manifest(text + f'sha256 = "{digest}"\n')
+    project("sync")
+    assert [sha256(content) for content in project.tree().values()] == [digest]
+
+
+def test_small_files_of_a_repository_are_hashed_once(project: Project) -> None:
+    text = f'[models.tree]\nsource = "hf://{catalogue.TREE_REPO}"\ntype = "diffusers"\ninclude = ["*.json"]\n'
+    project.manifest(text)
+    project("lock")
+    before = project.lock_text
+    project.hub.clear_log()
+    project("lock", "--upgrade")
+    assert project.lock_text == before
+    assert not [seen for seen in project.hub.requests("huggingface") if "/resolve/" in seen.path]
+
+
+def test_a_site_that_hashes_nothing_has_its_file_hashed_at_lock(project: Project) -> None:
+    from dataclasses import replace
+
+    model = project.hub.civitai.models[catalogue.PORTRAIT]
+    (version,) = model.versions
+    unhashed = replace(version, files=(replace(version.files[0], hashed=False),))
+    project.hub.civitai.add(replace(model, versions=(unhashed,)))
+    project.manifest(declare("portrait"))
+    project("lock")
+    digest = sha256(content_of(project.hub, catalogue.PORTRAIT_V1))
+    assert project.blobs() == [digest] and digest in project.lock_text
+    project.hub.clear_log()
+    project("sync")
+    assert project.hub.requests() == []
+
+
+def test_removed_models_leave_the_lockfile_and_the_others_stay(project: Project) -> None:
+    project.manifest(declare("portrait", "eyes"))
+    project("lock")
+    with workspace(project.path) as open_workspace:
+        project.manifest(declare("eyes", "sharpen"))
+        changes = open_workspace.lock().changes
+    assert [(change.kind, change.name) for change in changes] == [("removed", "portrait"), ("added", "sharpen")]
+
+
+def test_an_upgrade_of_an_unknown_name_is_refused(project: Project) -> None:
+    project.manifest(declare("portrait"))
+    project("lock", "--upgrade-model", "nothing", code=4)
+
+
+def test_an_early_access_version_is_refused_with_its_date(project: Project) -> None:
+    project.manifest(f'[models]\nearly = "civitai:{catalogue.EARLY}@{catalogue.EARLY_PAID}"\n')
+    assert "2099" in project("lock", code=3).err
+    assert downloads(project.hub) == []
+
+
+def test_what_is_dangerous_is_taken_only_by_its_digest(project: Project) -> None:
+    project.manifest(f'[models]\ndanger = "civitai:{catalogue.DANGER}"\n')
+    assert "allow-dangerous" in project("lock", code=2).err
+    content = content_of(project.hub, 910_081)
+    head = f'[workspace]\nallow-dangerous = ["{sha256(content)}"]\n'
+    project.manifest(head + f'[models]\ndanger = "civitai:{catalogue.DANGER}"\n')
+    project("sync")
+    assert list(project.tree().values()) == [content]

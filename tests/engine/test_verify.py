@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from bench import CHECKPOINT, EYES, blob, content_of, declare, downloads, target, workspace, write_over
+from world import Project
+
+from synapse_sync.demo import catalogue
+from synapse_sync.engine.verify import verify_store
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+def placed(project: Project, mode: str, *names: str) -> bytes:
+    project.manifest(declare(*(names or ("portrait",)), head=target("t", ".", mode)))
+    project("sync")
+    return content_of(project.hub, catalogue.PORTRAIT_V1)
+
+
+def rot(path: Path, content: bytes) -> None:
+    """Change bytes so that no stat tells."""
+    before = path.stat()
+    write_over(path, bytes([content[0] ^ 1]) + content[1:])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    path.chmod(before.st_mode & 0o777)
+
+
+@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
+def test_what_is_right_is_found_right_and_read_once(project: Project, mode: str) -> None:
+    good = placed(project, mode)
+    with workspace(project.path) as open_workspace:
+        result = open_workspace.verify()
+    assert (result.files, result.bad, result.set_aside) == (1, (), ())
+    assert result.bytes == len(good) * (2 if mode == "copy" else 1)
+
+
+@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
+def test_rot_is_found_and_repaired(project: Project, mode: str) -> None:
+    good = placed(project, mode)
+    rot(project.path / CHECKPOINT, good)
+    assert "nothing to do" in project("sync").err, "a stat cannot see it"
+    project("verify", code=6)
+    project.hub.clear_log()
+    project("verify", "--repair")
+    assert (project.path / CHECKPOINT).read_bytes() == good
+    assert len(downloads(project.hub)) == (0 if mode == "copy" else 1)
+    assert "all good" in project("verify").err
+
+
+def test_two_trees_on_one_bad_blob_are_both_repaired(project: Project) -> None:
+    project.manifest(declare("portrait", head=target("a", "a", "hardlink") + target("b", "b", "symlink")))
+    project("sync")
+    good = content_of(project.hub, catalogue.PORTRAIT_V1)
+    rot(project.path / "a" / CHECKPOINT, good)
+    project("verify", "--repair")
+    assert project.tree() == {f"a/{CHECKPOINT}": good, f"b/{CHECKPOINT}": good}
+
+
+def test_a_bad_blob_behind_a_good_copy_is_told_and_set_aside(project: Project) -> None:
+    good = placed(project, "copy")
+    rot(blob(project, good), good)
+    assert "store's copy" in project("verify", code=6).err
+    assert not blob(project, good).exists()
+    assert (project.path / CHECKPOINT).read_bytes() == good
+    assert "all good" in project("verify").err
+
+
+def test_a_missing_file_is_told_and_placed_again(project: Project) -> None:
+    good = placed(project, "copy")
+    (project.path / CHECKPOINT).unlink()
+    project("verify", code=6)
+    project("verify", "--repair", "--offline")
+    assert (project.path / CHECKPOINT).read_bytes() == good
+
+
+def test_a_changed_file_is_told_and_only_repair_moves_it_aside(project: Project) -> None:
+    good = placed(project, "copy")
+    place = project.path / CHECKPOINT
+    place.write_bytes(b"my own work")
+    project("verify", code=6)
+    assert place.read_bytes() == b"my own work"
+    project("verify", "--repair")
+    assert place.read_bytes() == good
+    assert place.with_name(place.name + ".set-aside-1").read_bytes() == b"my own work"
+
+
+def test_a_file_we_never_placed_is_not_moved(project: Project) -> None:
+    project.manifest(declare("portrait"))
+    project("lock")
+    place = project.path / CHECKPOINT
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"mine")
+    project("verify", "--repair", code=7)
+    assert place.read_bytes() == b"mine"
+
+
+def test_a_link_that_the_user_made_is_set_aside_not_deleted(project: Project, tmp_path: Path) -> None:
+    good = placed(project, "symlink")
+    place = project.path / CHECKPOINT
+    (tmp_path / "mine").write_bytes(b"mine")
+    place.unlink()
+    place.symlink_to(tmp_path / "mine")
+    project("verify", "--repair")
+    assert place.read_bytes() == good
+    assert place.with_name(place.name + ".set-aside-1").readlink() == tmp_path / "mine"
+
+
+def test_right_bytes_under_the_wrong_name_are_not_right(project: Project) -> None:
+    placed(project, "hardlink", "portrait", "eyes")
+    (project.path / EYES).unlink()
+    os.link(project.path / CHECKPOINT, project.path / EYES)
+    result = project("verify", "--json", code=6).json
+    assert [bad["message"].split("`")[1] for bad in result["bad"]] == [EYES]
+
+
+def test_the_whole_store_is_verified_also_without_a_project(project: Project) -> None:
+    good = placed(project, "copy", "portrait", "eyes")
+    rot(blob(project, good), good)
+    looked = verify_store(project.store, repair=False)
+    assert (looked.files, len(looked.bad), looked.set_aside) == (2, 1, ())
+    assert blob(project, good).exists()
+    repaired = verify_store(project.store)
+    assert len(repaired.set_aside) == 1 and not blob(project, good).exists()
+    project("store", "verify")
+    project("verify", "--store")

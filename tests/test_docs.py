@@ -1,0 +1,162 @@
+"""What README, the examples and the decisions say is checked against what the code does."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from synapse_sync import errors
+from synapse_sync.cli.main import VERBS, cli
+from synapse_sync.core.manifest import LINK_MODES, manifest_schema, parse_manifest
+from synapse_sync.layouts import LAYOUTS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+DECISIONS = (ROOT / "docs" / "decisions.md").read_text("utf-8")
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
+#: Everything a reader may copy a command from.
+TEXTS = {
+    str(path.relative_to(ROOT)): path.read_text("utf-8")
+    for path in (
+        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "docs/decisions.md")),
+        *sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file()),
+    )
+}
+#: `synapse VERB …` in backticks, at a prompt, in a comment, or in a RUN or run: line. `synapse.lock` is a file.
+_COMMAND = re.compile(r"(?:^|[`\s:$])synapse ([a-z]+)((?: [^\n`#(]+)?)", re.MULTILINE)
+_ALSO_WORDS = {"placed", "did"}  # "files that synapse placed" is English
+
+
+def commands(text: str) -> list[tuple[str, str]]:
+    """The verbs of `synapse VERB …`, and what follows each."""
+    return [(verb, rest) for verb, rest in _COMMAND.findall(text) if verb not in _ALSO_WORDS]
+
+
+def command(verb: str) -> click.Command:
+    found = cli.get_command(click.Context(cli), verb)
+    assert found is not None, f"`synapse {verb}` does not exist"
+    return found
+
+
+def options(verb: str) -> set[str]:
+    """Every option of a verb and of its own verbs."""
+    top = command(verb)
+    parts = [top, *(top.commands.values() if isinstance(top, click.Group) else ())]
+    return {
+        name for part in parts for parameter in part.params for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_command_exists_with_its_options(name: str) -> None:
+    for verb, rest in commands(TEXTS[name]):
+        assert verb in VERBS, f"{name} names `synapse {verb}`"
+        for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
+            assert option in options(verb), f"{name}: `synapse {verb}` has no {option}"
+
+
+def test_readme_table_of_commands_is_whole_and_right() -> None:
+    rows = [line for line in README.splitlines() if line.startswith("| `synapse ")]
+    named = {verb for row in rows for verb, _ in commands(row)}
+    assert named == set(VERBS)
+    for row in rows:
+        first, _, says = row.strip("| ").partition(" | ")
+        verbs = [verb for verb, _ in commands(f"{first} ")]
+        for option in re.findall(r"`(--[a-z-]+)", says):
+            assert any(option in options(verb) for verb in verbs), f"{verbs}: {option}"
+    store = command("store")
+    assert isinstance(store, click.Group)
+    (says,) = (row for row in rows if "`synapse store`" in row)
+    assert set(re.findall(r"`([a-z]+)`", says)) == set(store.commands)
+    common = re.search(r"^All take (.+)$", README, re.MULTILINE)
+    assert common is not None
+    for option in re.findall(r"`(-[-\w]+)", common[1]):
+        assert all(option in options(verb) for verb in VERBS), option
+
+
+def test_readme_manifest_is_one() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        manifest = parse_manifest(block, "README.md")
+        assert manifest.models
+        assert {target.layout for target in manifest.targets} <= set(LAYOUTS)
+
+
+def test_readme_exit_codes_are_those_of_the_errors() -> None:
+    table = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)}
+    kinds = [
+        kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.SynapseError)
+    ]
+    assert set(table) == {kind.exit_code for kind in kinds} | {0, 1, 130}
+    assert errors.Several([errors.NotFound("a"), errors.Offline("b")]).exit_code == 1
+    words = {
+        errors.InputError: "bad input",
+        errors.AccessDenied: "access denied",
+        errors.NotFound: "not found",
+        errors.NetworkError: "network",
+        errors.IntegrityError: "integrity",
+        errors.Conflict: "conflict",
+        errors.OutOfDate: "out of date",
+        errors.StorageError: "local storage",
+    }
+    for kind, word in words.items():
+        assert table[kind.exit_code].startswith(word)
+
+
+def test_readme_lists_are_whole() -> None:
+    layouts = re.search(r"^Layouts: (.+)\.$", README, re.MULTILINE)
+    assert layouts is not None
+    assert re.findall(r"`([\w-]+)`", layouts[1]) == sorted(LAYOUTS)
+    modes = re.search(r"^Link modes: (.+)$", README, re.MULTILINE)
+    assert modes is not None
+    assert set(re.findall(r"`([\w-]+)`", modes[1])) == set(LINK_MODES)
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = {target for text in TEXTS.values() for target in re.findall(r"`make ([a-z]+)`", text)}
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_names_and_versions_agree_with_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for line in ("pip install", "uv tool install", "pipx install"):
+        assert f"    {line} {project['name']}\n" in README
+    assert project["requires-python"] == ">=3.11"
+    assert "Python 3.11 or later" in README
+    assert {"synapse", "synapse-sync"} == set(project["scripts"])
+    assert project["license"] in README
+
+
+def test_environment_variables_are_read() -> None:
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "synapse_sync").rglob("*.py"))
+    named = {n for text in TEXTS.values() for n in re.findall(r"\b(?:SYNAPSE|CIVITAI|HF)_[A-Z_]+\b", text)}
+    assert {"CIVITAI_API_KEY", "HF_TOKEN", "SYNAPSE_STORE"} <= named
+    for name in named:
+        assert f'"{name}"' in code, name
+
+
+@pytest.mark.parametrize("text", [README, DECISIONS, CHANGELOG], ids=["README", "decisions", "CHANGELOG"])
+def test_links_and_paths_lead_somewhere(text: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+    for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|json|toml))`", text):
+        assert (ROOT / path).exists() or (ROOT / "synapse_sync" / path).exists(), path
+
+
+def test_the_schema_that_readme_names_is_the_generated_one() -> None:
+    (path,) = re.findall(r"`(synapse_sync/[\w.]+\.json)`", README)
+    assert json.loads((ROOT / path).read_text("utf-8")) == manifest_schema()
+
+
+def test_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) <= 130
+    assert "shared/" not in "".join(TEXTS.values())

@@ -1,0 +1,262 @@
+"""The examples, run as their readers would run them, against the hub that offers the same ids."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import shutil
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from synapse_sync.cli.main import main
+from synapse_sync.core.lockfile import parse_lockfile
+from synapse_sync.core.manifest import parse_manifest
+from synapse_sync.demo.catalogue import SDXL_VAE_COMMIT, populate
+from synapse_sync.demo.hub import Hub
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+MANIFESTS = sorted(EXAMPLES.rglob("synapse.toml"))
+NAMES = [path.parent.name for path in MANIFESTS]
+
+#: Every file that a sync must leave in the project, and nothing else.
+TREES = {
+    "ci": {
+        "ComfyUI/models/loras/add_detail.safetensors",
+        "ComfyUI/models/vae/sdxl_vae.safetensors",
+    },
+    "comfy-portrait": {
+        "ComfyUI/models/checkpoints/counterfeit-v3-fp16.safetensors",
+        "ComfyUI/models/checkpoints/dreamshaper_8.safetensors",
+        "ComfyUI/models/loras/details/add_detail.safetensors",
+        "ComfyUI/models/loras/details/add_detail_slider.safetensors",
+        "ComfyUI/models/loras/pp-storybook_rank2_bf16.safetensors",
+        "ComfyUI/models/text_encoders/flux-text-encoders/clip_l.safetensors",
+        "ComfyUI/models/text_encoders/flux-text-encoders/t5xxl_fp8_e4m3fn.safetensors",
+    },
+    "docker": {
+        "image/ComfyUI/models/checkpoints/dreamshaper_8.safetensors",
+        "image/ComfyUI/models/loras/pp-storybook_rank2_bf16.safetensors",
+        "image/ComfyUI/models/vae/sdxl_vae.safetensors",
+    },
+    "several-uis": {
+        "ComfyUI/models/checkpoints/counterfeitV30_v30.safetensors",
+        "ComfyUI/models/checkpoints/dreamshaper_8.safetensors",
+        "ComfyUI/models/loras/details/add_detail.safetensors",
+        "ComfyUI/models/loras/details/add_detail_slider.safetensors",
+        "ComfyUI/models/loras/pp-storybook_rank2_bf16.safetensors",
+        "ComfyUI/models/text_encoders/t5xxl_fp8_e4m3fn.safetensors",
+        "ComfyUI/models/vae/sdxl_vae.safetensors",
+        "forge/models/Lora/details/add_detail.safetensors",
+        "forge/models/Lora/details/add_detail_slider.safetensors",
+        "forge/models/Lora/pp-storybook_rank2_bf16.safetensors",
+        "forge/models/Stable-diffusion/counterfeitV30_v30.safetensors",
+        "forge/models/Stable-diffusion/dreamshaper_8.safetensors",
+        "forge/models/text_encoder/t5xxl_fp8_e4m3fn.safetensors",
+        "sdnext/models/Lora/details/add_detail.safetensors",
+        "sdnext/models/Lora/details/add_detail_slider.safetensors",
+        "sdnext/models/Stable-diffusion/counterfeitV30_v30.safetensors",
+        "stable-diffusion-webui/models/Lora/details/add_detail.safetensors",
+        "stable-diffusion-webui/models/Lora/details/add_detail_slider.safetensors",
+        "stable-diffusion-webui/models/Stable-diffusion/counterfeitV30_v30.safetensors",
+        "stable-diffusion-webui/models/Stable-diffusion/dreamshaper_8.safetensors",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An example, copied to where the tests may write."""
+
+    path: Path
+    hub: Hub
+
+    def run(self, *words: str) -> int:
+        return main([*words, "-C", str(self.path)])
+
+    def files(self) -> dict[str, Path]:
+        """What a sync placed: everything but the example's own files and our hidden ones."""
+        own = {"synapse.toml", "synapse.lock", "README.md", "Dockerfile"}
+        return {
+            str(path.relative_to(self.path)): path
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file()
+            and path.name not in own
+            and not any(part.startswith(".") for part in path.relative_to(self.path).parts)
+        }
+
+
+@pytest.fixture
+def example_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    home = tmp_path / "home"
+    home.mkdir()
+    with Hub() as hub:
+        populate(hub)
+        own = {
+            "HOME": str(home),
+            "HF_HOME": str(home / "huggingface"),
+            "SYNAPSE_STORE": str(home / "store"),
+            "SYNAPSE_CONFIG": str(home / "config.toml"),
+        }
+        for name, value in {**hub.environment(), **own}.items():
+            monkeypatch.setenv(name, value)
+        yield hub
+    assert hub.crashes == []
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path, example_hub: Hub) -> Callable[[str], Copy]:
+    """Copies an example, with what only a container or the real site has put right."""
+
+    def make(name: str, *, promises: bool = False) -> Copy:
+        project = tmp_path / name
+        shutil.copytree(EXAMPLES / name, project)
+        manifest = project / "synapse.toml"
+        text = manifest.read_text("utf-8").replace('"/opt/ComfyUI"', '"image/ComfyUI"')
+        if not promises:  # the hub's files have the real names, but not the real bytes
+            storybook = example_hub.civitai.models[1_231_067].versions[0].files[0].content
+            text = re.sub(r'sha256 = "\w+"', f'sha256 = "{hashlib.sha256(storybook).hexdigest()}"', text)
+        manifest.write_text(text, "utf-8")
+        return Copy(project, example_hub)
+
+    return make
+
+
+def test_every_example_is_known_here() -> None:
+    assert sorted(TREES) == NAMES
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == set(NAMES)
+    table = (EXAMPLES / "README.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `([\w-]+)/`", table, re.MULTILINE)) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_locks_syncs_and_then_rests(
+    name: str, copy_of: Callable[[str], Copy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = copy_of(name)
+    assert example.run("lock") == 0
+    assert example.run("lock", "--check") == 0
+    assert example.run("sync", "--locked") == 0
+    assert set(example.files()) == TREES[name]
+
+    locked = parse_lockfile((example.path / "synapse.lock").read_text("utf-8"))
+    digests = {artifact.sha256 for model in locked.models for artifact in model.artifacts}
+    assert {hashlib.sha256(path.read_bytes()).hexdigest() for path in example.files().values()} == digests
+
+    example.hub.clear_log()
+    capsys.readouterr()
+    assert example.run("sync") == 0
+    shown = capsys.readouterr()
+    assert "nothing to do" in shown.out + shown.err
+    assert example.run("status") == 0
+    assert f"in sync: {len(TREES[name])} files" in capsys.readouterr().out
+    assert example.run("verify") == 0
+    assert example.hub.requests() == []
+
+
+def test_portrait_takes_the_half_precision_file(copy_of: Callable[[str], Copy]) -> None:
+    example = copy_of("comfy-portrait")
+    assert example.run("sync") == 0
+    fp32, fp16 = example.hub.civitai.models[4468].versions[0].files
+    placed = example.files()["ComfyUI/models/checkpoints/counterfeit-v3-fp16.safetensors"].read_bytes()
+    assert placed == fp16.content != fp32.content
+    lock = (example.path / "synapse.lock").read_text("utf-8")
+    assert 'reference = "civitai:4468@57618+41079"' in lock
+    assert {"detail-tweaker@62833", "detail-tweaker@62834"} <= {m.name for m in parse_lockfile(lock).models}
+
+
+def test_several_uis_place_as_they_are_told(copy_of: Callable[[str], Copy], tmp_path: Path) -> None:
+    example = copy_of("several-uis")
+    assert example.run("sync") == 0
+    files = example.files()
+    store = tmp_path / "home" / "store" / "blobs"
+    for path in (file for name, file in files.items() if name.startswith("stable-diffusion-webui/")):
+        assert path.is_symlink()
+        assert path.readlink().is_relative_to(store)
+    blobs = {blob.stat().st_ino for blob in store.rglob("*") if blob.is_file()}
+    assert len(blobs) == 7, "each file is there once, whatever number of trees has it"
+    for path in (file for name, file in files.items() if name.startswith("sdnext/")):
+        assert not path.is_symlink()
+        assert path.stat().st_ino not in blobs
+
+
+def test_docker_builds_with_secrets_and_keeps_none(
+    copy_of: Callable[[str], Copy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = copy_of("docker")
+    assert example.run("lock") == 0
+
+    text = (example.path / "Dockerfile").read_text("utf-8")
+    code = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    step = next(part for part in re.split(r"\n(?=[A-Z]+ )", code) if "synapse sync" in part)
+    words = shlex.split(step.replace("\\\n", " "))
+    secrets = {"civitai": example.hub.civitai_token, "huggingface": example.hub.huggingface_token}
+    for name, token in secrets.items():
+        assert f"--mount=type=secret,id={name}" in words
+        (tmp_path / name).write_text(token + "\n", "utf-8")
+    for name in ("CIVITAI_API_KEY", "HF_TOKEN"):
+        monkeypatch.delenv(name)
+    for name, value in (word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word)):
+        if name != "SYNAPSE_STORE":
+            monkeypatch.setenv(name, value.replace("/run/secrets", str(tmp_path)))
+    assert not re.search(r"^(ARG|ENV)\b.*(TOKEN|KEY)", text, re.MULTILINE)
+
+    assert example.run(*words[words.index("synapse") + 1 :]) == 0
+    assert set(example.files()) == TREES["docker"]
+    assert all(path.stat().st_nlink == 1 and not path.is_symlink() for path in example.files().values())
+    for path in (path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tmp_path):
+        content = path.read_bytes()
+        assert not any(token.encode() in content for token in secrets.values()), path
+
+
+def test_docker_pins_the_commit_and_promises_the_bytes(
+    copy_of: Callable[..., Copy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = copy_of("docker", promises=True)
+    assert example.run("lock") == 6, "the hub's bytes are not the real ones, and the manifest promises those"
+    assert "promises sha256 9753338ab693" in capsys.readouterr().err
+    assert not (example.path / "synapse.lock").exists()
+
+    text = (example.path / "synapse.toml").read_text("utf-8")
+    (example.path / "synapse.toml").write_text(re.sub(r'sha256 = "\w+"', "", text), "utf-8")
+    assert example.run("lock") == 0
+    assert f"@{SDXL_VAE_COMMIT}/sdxl_vae.safetensors" in (example.path / "synapse.lock").read_text("utf-8")
+
+
+def test_ci_workflow_runs_and_notices_a_stale_lockfile(copy_of: Callable[[str], Copy]) -> None:
+    example = copy_of("ci")
+    workflow = (EXAMPLES / "ci" / ".github" / "workflows" / "models.yml").read_text("utf-8")
+    commands = [shlex.split(line) for line in re.findall(r"- run: synapse (.+)", workflow)]
+    assert [words[0] for words in commands] == ["lock", "sync", "sync", "verify"]
+
+    assert example.run(*commands[0]) == 8, "nothing is locked yet"
+    assert example.run("lock") == 0
+    example.hub.clear_log()
+    assert example.run(*commands[0]) == 0
+    assert example.run(*commands[1]) == 0
+    assert example.hub.requests() == [], "the guard's job needs neither network nor token"
+    assert example.files() == {}
+    for words in commands[2:]:
+        assert example.run(*words) == 0
+    assert set(example.files()) == TREES["ci"]
+
+    manifest = example.path / "synapse.toml"
+    manifest.write_text(manifest.read_text("utf-8").replace("@62833", "@62834"), "utf-8")
+    assert example.run(*commands[0]) == 8
+    assert example.run(*commands[2]) == 8
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=NAMES)
+def test_says_what_it_is_for_and_names_known_ids(path: Path) -> None:
+    text = path.read_text("utf-8")
+    manifest = parse_manifest(text)
+    assert text.startswith("# "), "the first lines say what the example is for"
+    assert "../shared" not in text
+    known = {4384, 4468, 58_390, 1_231_067}
+    for entry in manifest.entries():
+        assert entry.reference.source != "civitai" or int(entry.reference.id) in known
+    assert tomllib.loads(text)["workspace"]["name"] == path.parent.name
