@@ -15,7 +15,6 @@ _TEMPLATE = """\
 
 [workspace]
 name = {name}
-# previews = true
 # prefer = {{ format = "safetensors", precision = "fp16" }}
 
 [targets.{target}]

@@ -51,7 +51,7 @@ def command(
         if part.is_whole and (count := workspace.unchanged()) is not None:
             return _nothing_to_do(console, count)
         if dry_run or check:
-            return _show_plan(console, workspace, part, check=check)
+            return _show_plan(console, workspace, part, check=check, locked=locked)
         workspace.reporter = console.reporter()
         report = workspace.sync(
             part, locked=locked, frozen=frozen, confirm=lambda question: yes or console.confirm(question)
@@ -84,7 +84,7 @@ def _in_sync(count: int) -> str:
     return f"in sync: {count_text(count, 'file')}, nothing to do"
 
 
-def _show_plan(console: Console, workspace: object, part: object, *, check: bool) -> int:
+def _show_plan(console: Console, workspace: object, part: object, *, check: bool, locked: bool) -> int:
     from synapse_sync.cli.status import show_survey
     from synapse_sync.errors import OutOfDate
     from synapse_sync.workspace import Scope, Workspace
@@ -96,7 +96,8 @@ def _show_plan(console: Console, workspace: object, part: object, *, check: bool
         console.document(plan_value(survey.plan, survey.stale, survey.warnings))
     else:
         show_survey(console, survey)
-    return OutOfDate.exit_code if check and (survey.stale or not survey.plan.in_sync) else 0
+    stale = bool(survey.stale) and (check or locked)
+    return OutOfDate.exit_code if stale or (check and not survey.plan.in_sync) else 0
 
 
 def _summary(report: object) -> str:

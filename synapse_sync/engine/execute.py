@@ -222,6 +222,7 @@ class _Run:
             self._still_ours(action, place)
             entry = self._entries(action.target)[action.path]
             rescued = self._rescue(action, place)
+            self._journal(action, f"replaced: {action.reason}")
             try:
                 return self._place(action, replace_it=True)
             except BaseException:

@@ -78,7 +78,7 @@ def _size(path: Path, what: str) -> int:
         raise StorageError(f"`{what}`: cannot look at {path}: {getattr(error, 'strerror', error)}") from None
     if not stat.S_ISREG(found.st_mode):
         kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-        raise InputError(f"`{what}` is {kind}", hint="name one file; `synapse import` takes in directories")
+        raise InputError(f"`{what}` is {kind}", hint="name one file")
     if not readable:
         raise StorageError(f"`{what}`: no permission to read {path}", hint="change its permissions")
     return found.st_size

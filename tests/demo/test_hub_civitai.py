@@ -425,9 +425,6 @@ def test_each_site_has_an_origin_and_a_token_of_its_own(hub: Hub) -> None:
 
 
 def test_a_bug_of_the_hub_is_told_as_one() -> None:
-    def broken(request: object) -> None:
-        raise ValueError("a bug")
-
     with Hub() as hub:
         hub.civitai.models = {1: None}  # type: ignore[dict-item]
         assert call(f"{hub.civitai_url}/api/v1/models?nsfw=true")[0] == 500

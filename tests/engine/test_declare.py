@@ -47,7 +47,10 @@ ONE, TWO, THREE = (Reference.parse(f"civitai:{number}") for number in (1, 2, 3))
 SITE = {"1": "DreamShaper XL", "2": "DreamShaper XL", "3": None}
 
 
-def names(references: list[Reference], wishes: Wishes = Wishes(), taken: tuple[str, ...] = ()) -> list[str]:
+NO_WISHES = Wishes()
+
+
+def names(references: list[Reference], wishes: Wishes = NO_WISHES, taken: tuple[str, ...] = ()) -> list[str]:
     return [name for name, _ in propose(references, wishes, taken, {"civitai": Titles(SITE)})]
 
 

@@ -52,9 +52,8 @@ def test_a_mirror_that_wants_no_token_is_enough(
     project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror = project.hub.files.put("portrait.safetensors", portrait)
-    project.manifest(
-        f'[models.portrait]\nsource = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\nmirrors = ["{mirror}"]\n'
-    )
+    reference = f"civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"
+    project.manifest(f'[models.portrait]\nsource = "{reference}"\nmirrors = ["{mirror}"]\n')
     project("lock")
     monkeypatch.delenv("CIVITAI_API_KEY")
     project("sync")

@@ -14,7 +14,7 @@ from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelVersion
 TOKEN_HINT = (
     "set CIVITAI_API_KEY (or CIVITAI_API_KEY_FILE) to an API key, which is made at https://civitai.com/user/account"
 )
-_ELSEWHERE = "if you have the file, `synapse import` takes it in; another place can be named in `mirrors`"
+_ELSEWHERE = "if you have the file, name its path as `source`; another place can be named in `mirrors`"
 
 
 def no_version(number: int) -> NotFound:

@@ -1,0 +1,48 @@
+"""A command that has nothing to do starts at once: nothing of weight is imported for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from world import Project
+
+from synapse_sync.demo import catalogue
+
+HEAVY = {
+    "httpx",
+    "httpx2",
+    "urllib3",
+    "huggingface_hub",
+    "tomlkit",
+    "rich",
+    "filelock",
+    "msgspec",
+    "blake3",
+    "asyncio",
+}
+SHOW = "import sys, runpy; sys.argv[0] = 'synapse'\ntry: runpy.run_module('synapse_sync.cli.main', run_name='__main__')\n"
+SHOW += "finally: print('MODULES', *sorted({name.partition('.')[0] for name in sys.modules}))"
+
+
+def imported(project: Project, *words: str) -> set[str]:
+    command = [sys.executable, "-c", SHOW, *words]
+    done = subprocess.run(
+        command, cwd=project.path, env=dict(os.environ), capture_output=True, text=True, check=False
+    )
+    line = next(line for line in done.stdout.splitlines() if line.startswith("MODULES"))
+    return set(line.split())
+
+
+@pytest.mark.parametrize("words", [("sync",), ("status",), ("status", "--json"), ("--help",), ("--version",)])
+def test_nothing_heavy_is_imported_for_nothing(project: Project, words: tuple[str, ...]) -> None:
+    project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
+    project("sync")
+    assert not imported(project, *words) & HEAVY
+
+
+def test_the_heavy_ones_are_seen_by_this_test(project: Project) -> None:
+    project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
+    assert {"httpx", "urllib3"} <= imported(project, "sync")
