@@ -13,20 +13,21 @@ from synapse_sync.engine.fresh import fingerprint, unchanged_files
 from synapse_sync.engine.reporter import Reporter
 from synapse_sync.errors import InputError, NotFound, OutOfDate, StorageError, SynapseError, raise_all
 from synapse_sync.settings import Settings, load_settings
+from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
 
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest import Manifest, Requirement
-    from synapse_sync.core.plan import Key, Observed, Plan
     from synapse_sync.core.reference import Reference
     from synapse_sync.core.report import Report
     from synapse_sync.engine.declare import Wishes
-    from synapse_sync.engine.observe import Tree
     from synapse_sync.engine.resolve import Locked
+    from synapse_sync.engine.scope import Scope
+    from synapse_sync.engine.survey import Survey
     from synapse_sync.engine.transfer import Got, Want
+    from synapse_sync.engine.trees import Tree
     from synapse_sync.engine.verify import Verification
-    from synapse_sync.layouts.arrange import Arrangement
     from synapse_sync.net.api import Api
     from synapse_sync.net.credentials import Credentials
     from synapse_sync.net.wire import Wire
@@ -35,95 +36,6 @@ if TYPE_CHECKING:
 
 MANIFEST = "synapse.toml"
 LOCKFILE = "synapse.lock"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """Which part of the project, and how. The default is all of it, as the files say."""
-
-    only: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    targets: tuple[str, ...] = ()
-    link_mode: str | None = None
-    prune: bool = True
-    force: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether this is the whole project with nothing overridden."""
-        return self == Scope()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
-    """What is wanted, what is there and what follows; nothing was changed to learn it.
-
-    `stale` names the entries that the lockfile does not answer (yet).
-    """
-
-    plan: Plan
-    arrangement: Arrangement
-    trees: Mapping[str, Tree]
-    observed: Mapping[Key, Observed]
-    stale: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def listed(self) -> int:
-        """How many files our receipts list in the trees in scope."""
-        return sum(len(tree.receipt.entries) for tree in self.trees.values())
-
-
-class _Sources(Mapping[str, "Source"]):
-    """The register of sources: one line a site; a module is loaded when its site is first asked."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self._made: dict[str, Source] = {}
-        self._makers: dict[str, Callable[[], Source]] = {
-            "civitai": self._civitai,
-            "hash": lambda: self["civitai"],
-            "huggingface": self._huggingface,
-            "url": self._url,
-            "path": self._path,
-        }
-
-    def __getitem__(self, name: str) -> Source:
-        if name not in self._made:
-            self._made[name] = self._makers[name]()
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
-
-    def _civitai(self) -> Source:
-        from synapse_sync.sources.civitai.source import CivitaiSource
-
-        return CivitaiSource(self._workspace.api, self._workspace.settings.civitai_endpoint)
-
-    def _huggingface(self) -> Source:
-        from synapse_sync.sources.huggingface import HuggingFaceSource
-
-        settings = self._workspace.settings
-        return HuggingFaceSource(
-            settings.huggingface_endpoint,
-            settings.huggingface_token,
-            self._workspace.offline,
-            credentials=self._workspace.credentials,
-        )
-
-    def _url(self) -> Source:
-        from synapse_sync.sources.url import UrlSource
-
-        return UrlSource()
-
-    def _path(self) -> Source:
-        from synapse_sync.sources.path import PathSource
-
-        return PathSource(self._workspace.project)
 
 
 @dataclass(slots=True)
@@ -149,7 +61,15 @@ class Workspace:
         self.reporter = reporter or Reporter()
         self.offline = offline or settings.offline
         self.key = project_key(self.project)
-        self.sources: Mapping[str, Source] = _Sources(self)
+        self.sources: Mapping[str, Source] = Register(
+            project=self.project,
+            api=lambda: self.api,
+            credentials=lambda: self.credentials,
+            civitai_endpoint=settings.civitai_endpoint,
+            huggingface_endpoint=settings.huggingface_endpoint,
+            huggingface_token=settings.huggingface_token,
+            offline=self.offline,
+        )
         self._parts = _Parts()
 
     @classmethod
@@ -411,98 +331,42 @@ class Workspace:
 
     # -- survey and sync ---------------------------------------------------------------------------
 
-    def entries(self, scope: Scope) -> tuple[Requirement, ...]:
+    def entries(self, scope: Scope | None = None) -> tuple[Requirement, ...]:
         """The entries in scope; raises `NotFound` for names and groups that do not exist."""
-        entries = self.manifest.entries()
-        if scope.only:
-            names = {entry.name for entry in entries} | {entry.name.partition("@")[0] for entry in entries}
-            raise_all([NotFound(f"no model `{name}` in {MANIFEST}") for name in scope.only if name not in names])
-            entries = tuple(e for e in entries if e.name in scope.only or e.name.partition("@")[0] in scope.only)
-        if scope.groups:
-            groups = {group for entry in entries for group in entry.groups}
-            raise_all([NotFound(f"no model is in group `{g}`") for g in scope.groups if g not in groups])
-            entries = tuple(entry for entry in entries if set(entry.groups) & set(scope.groups))
-        return entries
+        from synapse_sync.engine.scope import Scope
+        from synapse_sync.engine.survey import entries_in
 
-    def trees(self, scope: Scope = Scope()) -> dict[str, Tree]:
-        """The targets in scope on this machine, each with our receipt."""
-        from synapse_sync.engine.observe import Tree
-        from synapse_sync.store import receipt
+        return entries_in(self.manifest, scope or Scope())
 
-        targets = self.manifest.targets
-        known = {target.name for target in targets}
-        raise_all([NotFound(f"no target `{name}` in {MANIFEST}") for name in scope.targets if name not in known])
-        trees: dict[str, Tree] = {}
-        for target in targets:
-            if scope.targets and target.name not in scope.targets:
-                continue
-            mode = scope.link_mode or target.link_mode
-            root = self.root_of(target.root)
-            key = f"{self.key}-{target.name}"
-            trees[target.name] = Tree(
-                target=replace(target, link_mode=self.settings.link_mode if mode == "auto" else mode),
-                root=root,
-                receipt=receipt.read(root, key) or receipt.Receipt(project=key, target=target.name),
-                others=frozenset(receipt.others(root, key)),
-            )
-        return trees
+    def trees(self, scope: Scope | None = None) -> dict[str, Tree]:
+        """The targets in scope on this machine, each with our receipt; raises `NotFound` for unknown ones."""
+        from synapse_sync.engine.scope import Scope
+        from synapse_sync.engine.trees import open_trees
 
-    def _former_trees(self, trees: Mapping[str, Tree], arrangement: Arrangement) -> dict[str, Tree]:
-        """Targets that the manifest had at an earlier sync: nothing is wanted there any more.
-
-        A path that a target of today wants below the same root is not theirs to take away.
-        """
-        from synapse_sync.core.manifest import Target
-        from synapse_sync.engine.observe import Tree
-        from synapse_sync.store import receipt
-
-        record = read_record(self.settings.store, self.key)
-        former: dict[str, Tree] = {}
-        for name, text in (record.roots if record is not None else {}).items():
-            root = Path(text)
-            key = f"{self.key}-{name}"
-            if name in trees or not root.is_dir() or (known := receipt.read(root, key)) is None:
-                continue
-            wanted = {p.path.text for p in arrangement.placements if trees[p.target].root == root}
-            others = frozenset(receipt.others(root, key) | wanted)
-            former[name] = Tree(target=Target(name=name, root=text), root=root, receipt=known, others=others)
-        return former
-
-    def root_of(self, text: str) -> Path:
-        """A target's directory: relative to the project, `~` is the user's home."""
-        path = Path(text).expanduser()
-        return Path(os.path.normpath(path if path.is_absolute() else self.project / path))
-
-    def survey(self, scope: Scope = Scope()) -> Survey:
-        """Compare what is wanted with what is there."""
-        from synapse_sync.core.plan import make_plan
-        from synapse_sync.engine.observe import observe
-        from synapse_sync.layouts.arrange import arrange
-
-        entries = self.entries(scope)
-        trees = self.trees(scope)
-        locked = {model.name: model for model in self.lockfile.models}
-        arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
-        if not scope.targets:
-            trees |= self._former_trees(trees, arrangement)
-        observed = observe(arrangement.placements, trees)
-        warnings = list(arrangement.notes)
-        prune = scope.prune and not scope.only and not scope.groups
-        if prune and not self.manifest.models and any(tree.receipt.entries for tree in trees.values()):
-            prune = False
-            warnings.append(f"{MANIFEST} declares no model: nothing is pruned because of that")
-        plan = make_plan(
-            arrangement.placements, observed, _Stored(self.store, arrangement), prune=prune, force=scope.force
+        scope = scope or Scope()
+        targets = {target.name: target for target in self.manifest.targets}
+        raise_all([NotFound(f"no target `{name}` in {MANIFEST}") for name in scope.targets if name not in targets])
+        chosen = [target for name, target in targets.items() if not scope.targets or name in scope.targets]
+        return open_trees(
+            chosen, self.project, self.key, link_mode=scope.link_mode, default_mode=self.settings.link_mode
         )
-        names = {entry.name for entry in entries}
-        stale = tuple(name for name in self.stale() if name in names or name in locked)
-        return Survey(
-            plan=plan,
-            arrangement=arrangement,
-            trees=trees,
-            observed=observed,
-            stale=stale,
-            warnings=tuple(warnings),
+
+    def survey(self, scope: Scope | None = None) -> Survey:
+        """Compare what is wanted with what is there; changes nothing."""
+        from synapse_sync.engine.scope import Scope
+        from synapse_sync.engine.survey import survey
+
+        scope = scope or Scope()
+        record = read_record(self.settings.store, self.key)
+        return survey(
+            self.manifest,
+            self.lockfile,
+            scope,
+            self.trees(scope),
+            key=self.key,
+            former=record.roots if record is not None else {},
+            stale=self.stale(),
+            store=self.store,
         )
 
     def state(self) -> str:
@@ -515,7 +379,7 @@ class Workspace:
 
     def sync(
         self,
-        scope: Scope = Scope(),
+        scope: Scope | None = None,
         *,
         locked: bool = False,
         frozen: bool = False,
@@ -529,7 +393,9 @@ class Workspace:
         """
         from synapse_sync.core.plan import Verb
         from synapse_sync.engine.execute import execute
+        from synapse_sync.engine.scope import Scope
 
+        scope = scope or Scope()
         with ExitStack() as held:
             held.enter_context(self.hold(f"project-{self.key}", f"the project {self.project}"))
             self._parts.manifest = self._parts.lockfile = None
@@ -609,7 +475,7 @@ class Workspace:
 
     def _remember(self, survey: Survey, complete: str | None) -> None:
         """Tell the store that this project uses it, before anything is placed."""
-        from synapse_sync.engine.observe import roots_of
+        from synapse_sync.engine.trees import roots_of
 
         known = read_record(self.settings.store, self.key)
         roots = {**(known.roots if known is not None else {}), **roots_of(survey.trees.values())}
@@ -637,6 +503,7 @@ class Workspace:
 
     def verify(self, *, repair: bool = False, whole_store: bool = False) -> Verification:
         """Hash every wanted file and the blobs behind them; with `repair`, set bad ones aside and sync again."""
+        from synapse_sync.engine.scope import Scope
         from synapse_sync.engine.verify import verify_store, verify_tree
 
         with ExitStack() as held:
@@ -663,14 +530,3 @@ class Workspace:
         if repair and result.bad:
             result = replace(result, report=self.sync(Scope(prune=False), locked=True, command="verify"))
         return result
-
-
-class _Stored:
-    """Which of the arranged blobs the store has, asked when it matters."""
-
-    def __init__(self, store: BlobStore, arrangement: Arrangement) -> None:
-        self._store = store
-        self._sizes = {p.artifact.sha256: p.artifact.size for p in arrangement.placements}
-
-    def __contains__(self, sha256: object) -> bool:
-        return isinstance(sha256, str) and self._store.has(sha256, self._sizes.get(sha256))

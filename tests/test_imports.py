@@ -23,8 +23,14 @@ HEAVY = {
     "blake3",
     "asyncio",
 }
-SHOW = "import sys, runpy; sys.argv[0] = 'synapse'\ntry: runpy.run_module('synapse_sync.cli.main', run_name='__main__')\n"
-SHOW += "finally: print('MODULES', *sorted({name.partition('.')[0] for name in sys.modules}))"
+SHOW = """
+import runpy, sys
+sys.argv[0] = "synapse"
+try:
+    runpy.run_module("synapse_sync.cli.main", run_name="__main__")
+finally:
+    print("MODULES", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
 
 
 def imported(project: Project, *words: str) -> set[str]:

@@ -17,7 +17,8 @@ from synapse_sync.cli.options import common, scope
 def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]) -> int:
     """List what is locked: name, version, type, size, and how many of its places are filled."""
     from synapse_sync.core.plan import State
-    from synapse_sync.workspace import Scope, Workspace
+    from synapse_sync.engine.scope import Scope
+    from synapse_sync.workspace import Workspace
 
     part = Scope(only=only, groups=groups, targets=targets)
     with Workspace.find(console.directory, offline=True) as workspace:

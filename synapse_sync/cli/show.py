@@ -16,8 +16,9 @@ from synapse_sync.cli.options import common
 @click.pass_obj
 def command(console: Console, name: str) -> int:
     """Tell what is locked of one model, where it comes from, and where it is."""
+    from synapse_sync.engine.scope import Scope
     from synapse_sync.errors import NotFound
-    from synapse_sync.workspace import Scope, Workspace
+    from synapse_sync.workspace import Workspace
 
     with Workspace.find(console.directory, offline=True) as workspace:
         found = [m for m in workspace.lockfile.models if m.name == name or m.name.partition("@")[0] == name]

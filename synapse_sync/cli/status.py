@@ -10,7 +10,7 @@ from synapse_sync.cli.console import Console, count_text, plan_value
 from synapse_sync.cli.options import common, scope
 
 if TYPE_CHECKING:
-    from synapse_sync.workspace import Survey
+    from synapse_sync.engine.survey import Survey
 
 
 @click.command("status", short_help="Show what sync would do")
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]) -> int:
     """Show what sync would do: what is missing, changed, in the way or no longer wanted. Changes nothing."""
-    from synapse_sync.workspace import Scope, Workspace
+    from synapse_sync.engine.scope import Scope
+    from synapse_sync.workspace import Workspace
 
     part = Scope(only=only, groups=groups, targets=targets)
     with Workspace.find(console.directory, offline=True) as workspace:

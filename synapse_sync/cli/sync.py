@@ -42,7 +42,8 @@ def command(
 
     Only files that synapse placed, and that nobody changed since, are ever replaced or removed.
     """
-    from synapse_sync.workspace import Scope, Workspace
+    from synapse_sync.engine.scope import Scope
+    from synapse_sync.workspace import Workspace
 
     if locked and frozen:
         raise click.UsageError("--locked and --frozen exclude each other")
@@ -86,8 +87,9 @@ def _in_sync(count: int) -> str:
 
 def _show_plan(console: Console, workspace: object, part: object, *, check: bool, locked: bool) -> int:
     from synapse_sync.cli.status import show_survey
+    from synapse_sync.engine.scope import Scope
     from synapse_sync.errors import OutOfDate
-    from synapse_sync.workspace import Scope, Workspace
+    from synapse_sync.workspace import Workspace
 
     assert isinstance(workspace, Workspace)
     assert isinstance(part, Scope)

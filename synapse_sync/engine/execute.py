@@ -14,10 +14,11 @@ from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import Outcome, Report, conflict_error
-from synapse_sync.engine.observe import Tree, obstruction
+from synapse_sync.engine.observe import obstruction
 from synapse_sync.engine.preflight import places_of
 from synapse_sync.engine.reporter import Reporter
 from synapse_sync.engine.transfer import Got, Want
+from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS
 from synapse_sync.store import journal, links, receipt

@@ -6,33 +6,18 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from synapse_sync.core.manifest import Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
+from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import StorageError
 from synapse_sync.store.durable import storage_error
-from synapse_sync.store.receipt import Receipt, ReceiptEntry, matches
+from synapse_sync.store.receipt import ReceiptEntry, matches
 
 #: What the system answers where there is nothing, or a link to nothing or to itself.
 _NOTHING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tree:
-    """A target on this machine: its directory, our receipt there, and what other projects placed in it."""
-
-    target: Target
-    root: Path
-    receipt: Receipt
-    others: frozenset[str] = frozenset()
-
-    def entry(self, path: str) -> ReceiptEntry | None:
-        """What our receipt says about a path."""
-        return self.receipt.entries.get(path)
 
 
 def observe(placements: Sequence[Placement], trees: Mapping[str, Tree]) -> dict[Key, Observed]:
@@ -131,8 +116,3 @@ def hash_file(path: Path) -> str:
     """The SHA-256 of a file, in lower-case hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def roots_of(trees: Iterable[Tree]) -> dict[str, str]:
-    """Target names to directories, as the store remembers them."""
-    return {tree.target.name: str(tree.root) for tree in trees}

@@ -10,7 +10,7 @@ from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact
 from synapse_sync.core.manifest import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.observe import Tree
+from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import AccessDenied, InputError, Offline, RefusedFormat, StorageError, SynapseError
 from synapse_sync.sources.base import Source
 

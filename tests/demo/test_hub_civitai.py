@@ -219,6 +219,8 @@ def test_pages_and_their_end(hub: Hub) -> None:
     hub.civitai.add_many(12, 5_000_000)
     ids = ",".join(str(number) for number in range(5_000_000, 5_000_012))
     assert listed(hub, ids=ids, limit=5, page=3) == [5_000_010, 5_000_011]
+    ends = ["nextCursor" in site(hub, f"models?ids={ids}&limit={limit}")[1]["metadata"] for limit in (11, 12)]
+    assert ends == [True, False]
     _, answer = site(hub, f"models?ids={ids}&limit=5&page=2")
     assert answer["metadata"]["currentPage"] == 2
     assert parse_qs(urlsplit(answer["metadata"]["nextPage"]).query)["cursor"] == [answer["metadata"]["nextCursor"]]
@@ -331,6 +333,7 @@ def test_a_token_in_the_query_counts_only_without_a_header(hub: Hub) -> None:
     query = f"token={hub.civitai_token}"
     assert download(hub, 57_618, query, token=None)[0] == 307
     assert download(hub, 57_618, query, token="wrong")[0] == 401
+    assert download(hub, 57_618, query, token="")[0] == 401, "an empty header is one, too"
 
 
 def test_who_is_refused_and_why(hub: Hub) -> None:

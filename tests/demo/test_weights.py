@@ -21,6 +21,7 @@ def test_a_safetensors_file_passes_our_own_check(dtype: str, tensors: int) -> No
     data = weights.safetensors_bytes("s", tensors=tensors, size=10_000, dtype=dtype, metadata={"format": "pt"})
     length = int.from_bytes(data[:8], "little")
     check_header(data[: 8 + length], len(data))
+    assert length % 8 == 0, "the data is aligned, as the reference writer has it"
     header = json.loads(data[8 : 8 + length])
     assert header.pop("__metadata__") == {"format": "pt"}
     assert len(header) == tensors

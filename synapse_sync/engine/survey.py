@@ -1,0 +1,102 @@
+"""Survey: arrange, observe and plan in one go; changes nothing. What `status`, `--dry-run` and `sync` all show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from synapse_sync.core.lockfile import Lockfile
+from synapse_sync.core.manifest import Manifest, Requirement
+from synapse_sync.core.plan import Key, Observed, Plan, make_plan
+from synapse_sync.engine.observe import observe
+from synapse_sync.engine.scope import Scope
+from synapse_sync.engine.trees import Tree, former_trees
+from synapse_sync.errors import NotFound, raise_all
+from synapse_sync.layouts.arrange import Arrangement, arrange
+from synapse_sync.store.blobs import BlobStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What is wanted, what is there and what follows.
+
+    `stale` names the entries that the lockfile does not answer (yet).
+    """
+
+    plan: Plan
+    arrangement: Arrangement
+    trees: Mapping[str, Tree]
+    observed: Mapping[Key, Observed]
+    stale: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def listed(self) -> int:
+        """How many files our receipts list in the trees in scope."""
+        return sum(len(tree.receipt.entries) for tree in self.trees.values())
+
+
+def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
+    """The entries in scope; raises `NotFound` for names and groups that do not exist."""
+    entries = manifest.entries()
+    if scope.only:
+        names = {entry.name for entry in entries} | {entry.name.partition("@")[0] for entry in entries}
+        raise_all([NotFound(f"no model `{name}` in synapse.toml") for name in scope.only if name not in names])
+        entries = tuple(e for e in entries if e.name in scope.only or e.name.partition("@")[0] in scope.only)
+    if scope.groups:
+        groups = {group for entry in entries for group in entry.groups}
+        raise_all([NotFound(f"no model is in group `{g}`") for g in scope.groups if g not in groups])
+        entries = tuple(entry for entry in entries if set(entry.groups) & set(scope.groups))
+    return entries
+
+
+def survey(
+    manifest: Manifest,
+    lockfile: Lockfile,
+    scope: Scope,
+    trees: Mapping[str, Tree],
+    *,
+    key: str,
+    former: Mapping[str, str],
+    stale: Sequence[str],
+    store: BlobStore,
+) -> Survey:
+    """Compare what is wanted with what is there.
+
+    `trees` are the targets in scope, `former` the roots of targets at earlier syncs, `stale` the entries that the
+    lockfile does not answer.
+    """
+    entries = entries_in(manifest, scope)
+    locked = {model.name: model for model in lockfile.models}
+    arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
+    if not scope.targets:
+        trees = {**trees, **former_trees(former, key, trees, arrangement.placements)}
+    observed = observe(arrangement.placements, trees)
+    warnings = list(arrangement.notes)
+    if manifest.workspace.sidecars:
+        warnings.append("`sidecars` is not done by this version of synapse: no sidecar is written")
+    prune = scope.prune and not scope.only and not scope.groups
+    if prune and not manifest.models and any(tree.receipt.entries for tree in trees.values()):
+        prune = False
+        warnings.append("synapse.toml declares no model: nothing is pruned because of that")
+    stored = _Stored(store, arrangement)
+    names = {entry.name for entry in entries}
+    return Survey(
+        plan=make_plan(arrangement.placements, observed, stored, prune=prune, force=scope.force),
+        arrangement=arrangement,
+        trees=trees,
+        observed=observed,
+        stale=tuple(name for name in stale if name in names or name in locked),
+        warnings=tuple(warnings),
+    )
+
+
+class _Stored:
+    """Which of the arranged blobs the store has, asked when it matters."""
+
+    def __init__(self, store: BlobStore, arrangement: Arrangement) -> None:
+        self._store = store
+        self._sizes = {p.artifact.sha256: p.artifact.size for p in arrangement.placements}
+
+    def __contains__(self, sha256: object) -> bool:
+        return isinstance(sha256, str) and self._store.has(sha256, self._sizes.get(sha256))

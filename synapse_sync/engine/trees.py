@@ -1,0 +1,75 @@
+"""Trees: the targets as they are on this machine, each with its directory and our receipt there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from synapse_sync.core.manifest import Target
+from synapse_sync.core.plan import Placement
+from synapse_sync.store import receipt
+from synapse_sync.store.receipt import Receipt, ReceiptEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """A target on this machine: its directory, our receipt there, and what other receipts there list."""
+
+    target: Target
+    root: Path
+    receipt: Receipt
+    others: frozenset[str] = frozenset()
+
+    def entry(self, path: str) -> ReceiptEntry | None:
+        """What our receipt says about a path."""
+        return self.receipt.entries.get(path)
+
+
+def open_trees(
+    targets: Iterable[Target], project: Path, key: str, *, link_mode: str | None, default_mode: str
+) -> dict[str, Tree]:
+    """The trees of these targets by name. `link_mode` overrides theirs, `default_mode` stands in for `auto`."""
+    trees: dict[str, Tree] = {}
+    for target in targets:
+        mode = link_mode or target.link_mode
+        root = root_of(target.root, project)
+        own = f"{key}-{target.name}"
+        trees[target.name] = Tree(
+            target=replace(target, link_mode=default_mode if mode == "auto" else mode),
+            root=root,
+            receipt=receipt.read(root, own) or Receipt(project=own, target=target.name),
+            others=frozenset(receipt.others(root, own)),
+        )
+    return trees
+
+
+def former_trees(
+    roots: Mapping[str, str], key: str, trees: Mapping[str, Tree], placements: Sequence[Placement]
+) -> dict[str, Tree]:
+    """Targets that the manifest had at an earlier sync (`roots`): nothing is wanted there any more.
+
+    A path that a target of today wants below the same root is not theirs to take away.
+    """
+    former: dict[str, Tree] = {}
+    for name, text in roots.items():
+        root = Path(text)
+        own = f"{key}-{name}"
+        if name in trees or not root.is_dir() or (known := receipt.read(root, own)) is None:
+            continue
+        wanted = {placement.path.text for placement in placements if trees[placement.target].root == root}
+        others = frozenset(receipt.others(root, own) | wanted)
+        former[name] = Tree(target=Target(name=name, root=text), root=root, receipt=known, others=others)
+    return former
+
+
+def root_of(text: str, project: Path) -> Path:
+    """A target's directory: relative to the project, `~` is the user's home. Links in it are left as they are."""
+    path = Path(text).expanduser()
+    return Path(os.path.normpath(path if path.is_absolute() else project / path))
+
+
+def roots_of(trees: Iterable[Tree]) -> dict[str, str]:
+    """Target names to directories, as the store remembers them."""
+    return {tree.target.name: str(tree.root) for tree in trees}
