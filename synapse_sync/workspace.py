@@ -123,7 +123,7 @@ class Workspace:
     def manifest(self) -> Manifest:
         """The manifest as values; raises `InvalidManifest`."""
         if self._parts.manifest is None:
-            from synapse_sync.core.manifest import parse_manifest
+            from synapse_sync.core.manifest_read import parse_manifest
 
             self._parts.manifest = parse_manifest(self.text(MANIFEST), MANIFEST)
         return self._parts.manifest
@@ -293,8 +293,8 @@ class Workspace:
 
         Nothing is written unless all of it can be resolved and has a place in every target that wants it.
         """
-        from synapse_sync.core.manifest import parse_manifest
         from synapse_sync.core.manifest_edit import add_model
+        from synapse_sync.core.manifest_read import parse_manifest
         from synapse_sync.engine.declare import propose
         from synapse_sync.layouts.arrange import arrange
 

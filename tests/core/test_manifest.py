@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import synapse_sync
-from synapse_sync.core.manifest import Manifest, Requirement, Target, manifest_schema, parse_manifest
+from synapse_sync.core.manifest import Manifest, Requirement, Target
+from synapse_sync.core.manifest_read import parse_manifest
+from synapse_sync.core.manifest_shape import manifest_schema
 from synapse_sync.errors import InvalidManifest, Several, SynapseError
 
 SHA = "ab" * 32

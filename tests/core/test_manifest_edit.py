@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.manifest import parse_manifest
 from synapse_sync.core.manifest_edit import add_model, remove_model, set_model_value
+from synapse_sync.core.manifest_read import parse_manifest
 from synapse_sync.errors import InvalidManifest, NotFound
 
 PLAIN = '# mine\n[workspace]\nname = "x"   # odd   spacing\n\n[models]\n# about b\nb = "civitai:2"  # why\n'

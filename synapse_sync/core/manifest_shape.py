@@ -1,0 +1,82 @@
+"""The shape of `synapse.toml`: which tables and keys there are, once for reading and for the JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A table of the manifest; keys are written with hyphens."""
+
+
+class FileTable(Table):
+    """Which file of a version is meant."""
+
+    format: str | None = None
+    precision: str | None = None
+    size: str | None = None
+    quant: str | None = None
+    name: str | None = None
+    type: str | None = None
+    id: int | str | None = None
+
+
+class WorkspaceTable(Table):
+    """Defaults for all models."""
+
+    name: str | None = None
+    previews: bool | int = True
+    prefer: FileTable = msgspec.field(default_factory=FileTable)
+    allow_pickle: bool = False
+    exclude_newer: str | None = None
+    sidecars: bool | list[str] = False
+    allow_dangerous: list[str] = []
+
+
+class TargetTable(Table):
+    """A directory tree to keep in step."""
+
+    layout: str = "comfyui"
+    root: str = "."
+    groups: list[str] | None = None
+    link_mode: Literal["auto", "clone", "hardlink", "symlink", "copy", "move"] = "auto"
+
+
+class ModelTable(Table):
+    """One model, in the long form."""
+
+    source: str
+    versions: list[int] = []
+    type: str | None = None
+    file: FileTable = msgspec.field(default_factory=FileTable)
+    prefer: FileTable = msgspec.field(default_factory=FileTable)
+    include: str | list[str] = []
+    exclude: str | list[str] = []
+    groups: list[str] = []
+    targets: list[str] | None = None
+    policy: Literal["pinned", "same-base", "latest"] = "same-base"
+    ignore: list[int] = []
+    subfolder: str | None = None
+    filename: str | None = None
+    previews: bool | int | None = None
+    cover: str | None = None
+    mirrors: list[str] = []
+    sha256: str | None = None
+    allow_pickle: bool | None = None
+    exclude_newer: str | None = None
+
+
+class ManifestTable(Table):
+    """`synapse.toml`."""
+
+    workspace: WorkspaceTable = msgspec.field(default_factory=WorkspaceTable)
+    targets: dict[str, TargetTable] = {}
+    models: dict[str, str | ModelTable] = {}
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of `synapse.toml`, for editors; shipped as `synapse.schema.json`."""
+    schema = msgspec.json.schema(ManifestTable)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "synapse.toml", **schema}
