@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from world import Project, Result, guard
 
 from synapse_sync.cli.main import main
@@ -15,6 +16,10 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.hub import Hub
 
 sys.addaudithook(guard)
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

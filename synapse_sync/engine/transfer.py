@@ -280,24 +280,28 @@ def _run(crew: Crew, groups: Mapping[str, Sequence[Want]]) -> dict[str, Got | Sy
     results: dict[str, Got | SynapseError] = {}
     crashes: list[BaseException] = []
     main, extra = work.lanes(crew.limits)
+    # Events, not `Thread.join`: one that Ctrl-C interrupts takes the thread for ended (Python 3.11, bpo-45274).
+    ends = [threading.Event() for _ in range(main + extra)]
     threads = [
         threading.Thread(
-            target=_lane, args=(crew, work, results, crashes, number >= main), name="synapse-transfer", daemon=True
+            target=_lane,
+            args=(crew, work, results, crashes, number >= main, end),
+            name="synapse-transfer",
+            daemon=True,
         )
-        for number in range(main + extra)
+        for number, end in enumerate(ends)
     ]
     for thread in threads:
         thread.start()
     try:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(_WATCH)
+        for end in ends:
+            while not end.wait(_WATCH):
                 crew.drop_slow(time.monotonic())
     except BaseException:
         crew.halt()
         deadline = time.monotonic() + _FAREWELL
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for end in ends:
+            end.wait(max(0.0, deadline - time.monotonic()))
         raise
     if crashes:
         raise crashes[0]
@@ -310,6 +314,7 @@ def _lane(
     results: dict[str, Got | SynapseError],
     crashes: list[BaseException],
     small_only: bool,
+    end: threading.Event,
 ) -> None:
     """One thread: file after file until there is none."""
     from synapse_sync.engine.download import Download, Stopped
@@ -329,3 +334,5 @@ def _lane(
     except BaseException as crash:  # a mistake of ours: nobody may wait for this thread's files for ever
         crashes.append(crash)
         crew.halt()
+    finally:
+        end.set()

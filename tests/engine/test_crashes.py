@@ -20,7 +20,7 @@ from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 
 pytestmark = pytest.mark.usefixtures("impatient")
-BIG = safetensors_bytes("big", size=2_000_000)
+BIG = safetensors_bytes("big", size=3_000_000)
 DOWNLOAD, SIGNED = "/api/download/", "/signed/"
 RUN = [sys.executable, "-m", "synapse_sync.cli.main", "sync", "--no-progress", "-C"]
 
@@ -40,7 +40,7 @@ def slow(project: Project) -> bytes:
     project.manifest(declare("portrait", "eyes"))
     project("lock")
     project.hub.clear_log()
-    project.hub.faults.add(f"/signed/model/{catalogue.PORTRAIT_V1}", Fault(drip=2_000_000))
+    project.hub.faults.add(f"/signed/model/{catalogue.PORTRAIT_V1}", Fault(drip=3_000_000))
     return BIG
 
 
@@ -103,8 +103,8 @@ sys.exit(main(["sync", "--yes", "-C", sys.argv[2]]))
 """
 
 
-@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
-def test_killed_at_any_step(project: Project, mode: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["hardlink", "copy", "move"])
+def test_killed_at_any_step(project: Project, mode: str) -> None:
     """One process after another is killed a few writes further on, until one reaches the end."""
     project.manifest(declare("portrait", head=target("t", ".", mode)))
     project("sync")
@@ -115,7 +115,7 @@ def test_killed_at_any_step(project: Project, mode: str, tmp_path: Path) -> None
     common = os.path.commonpath([project.path, project.store])
     allowed = {CHECKPOINT: old, EYES: eyes, SHARPEN: sharpen}
     killed = 0
-    for step in range(2 + len(mode), 400, 7):
+    for step in range(2 + len(mode), 400, 9):
         ran = subprocess.run(
             [sys.executable, "-c", _KILL_AT, str(step), common, str(project.path)], capture_output=True, check=False
         )
@@ -133,8 +133,10 @@ def test_killed_at_any_step(project: Project, mode: str, tmp_path: Path) -> None
 
 def test_interrupted(project: Project, slow: bytes) -> None:
     with start(project.path) as process:
-        wait_for(lambda: any("portrait" in path for path in downloads(project.hub)))
-        time.sleep(0.5)
+        partial = project.store / "partials" / sha256(slow)
+        wait_for(
+            lambda: partial.exists() and partial.stat().st_blocks > 0
+        )  # its size is set at once, full of holes
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
     assert process.returncode == 130
