@@ -50,6 +50,6 @@ def conflict_error(action: Action) -> Conflict:
     """The sentence for a path where a file that is not ours is in the way."""
     return Conflict(
         f"`{action.path}` in target `{action.target}`: {action.reason}; left as it is",
-        hint="move or rename that file, give the model another `filename`, or use `--force` to have it moved aside",
+        hint="move or rename what is there, or give the model another `filename`; `--force` moves a file aside",
         subject=action.model,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from synapse_sync.core.lockfile import Lockfile
@@ -10,7 +11,7 @@ from synapse_sync.core.manifest import Manifest, Requirement
 from synapse_sync.core.plan import Key, Observed, Plan, make_plan
 from synapse_sync.engine.observe import observe
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.trees import Tree, former_trees
+from synapse_sync.engine.trees import Tree, former_trees, with_neighbours
 from synapse_sync.errors import NotFound, raise_all
 from synapse_sync.layouts.arrange import Arrangement, arrange
 from synapse_sync.store.blobs import BlobStore
@@ -36,16 +37,24 @@ class Survey:
         return sum(len(tree.receipt.entries) for tree in self.trees.values())
 
 
+def unknown_model(name: str, known: Collection[str]) -> NotFound:
+    """The error for a name that is not declared, with the nearest that is."""
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"did you mean `{near[0]}`?" if near else "`synapse list` lists all"
+    return NotFound(f"no model `{name}` in synapse.toml", hint=hint)
+
+
 def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
     """The entries in scope; raises `NotFound` for names and groups that do not exist."""
     entries = manifest.entries()
     if scope.only:
         names = {entry.name for entry in entries} | {entry.name.partition("@")[0] for entry in entries}
-        raise_all([NotFound(f"no model `{name}` in synapse.toml") for name in scope.only if name not in names])
+        raise_all([unknown_model(name, names) for name in scope.only if name not in names])
         entries = tuple(e for e in entries if e.name in scope.only or e.name.partition("@")[0] in scope.only)
     if scope.groups:
         groups = {group for entry in entries for group in entry.groups}
-        raise_all([NotFound(f"no model is in group `{g}`") for g in scope.groups if g not in groups])
+        hint = f"there is: {', '.join(sorted(groups))}" if groups else "no model has `groups`"
+        raise_all([NotFound(f"no model is in group `{g}`", hint=hint) for g in scope.groups if g not in groups])
         entries = tuple(entry for entry in entries if set(entry.groups) & set(scope.groups))
     return entries
 
@@ -70,7 +79,8 @@ def survey(
     locked = {model.name: model for model in lockfile.models}
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
-        trees = {**trees, **former_trees(former, key, trees, arrangement.placements)}
+        trees = {**trees, **former_trees(former, key, trees)}
+    trees = with_neighbours(trees, arrangement.placements)
     observed = observe(arrangement.placements, trees)
     warnings = list(arrangement.notes)
     if manifest.workspace.sidecars:

@@ -32,6 +32,8 @@ def open_trees(
 ) -> dict[str, Tree]:
     """The trees of these targets by name. `link_mode` overrides theirs, `default_mode` stands in for `auto`."""
     trees: dict[str, Tree] = {}
+    targets = tuple(targets)
+    together = [f"{key}-{target.name}" for target in targets]
     for target in targets:
         mode = link_mode or target.link_mode
         root = root_of(target.root, project)
@@ -40,28 +42,35 @@ def open_trees(
             target=replace(target, link_mode=default_mode if mode == "auto" else mode),
             root=root,
             receipt=receipt.read(root, own) or Receipt(project=own, target=target.name),
-            others=frozenset(receipt.others(root, own)),
+            others=frozenset(receipt.others(root, *together)),
         )
     return trees
 
 
-def former_trees(
-    roots: Mapping[str, str], key: str, trees: Mapping[str, Tree], placements: Sequence[Placement]
-) -> dict[str, Tree]:
-    """Targets that the manifest had at an earlier sync (`roots`): nothing is wanted there any more.
-
-    A path that a target of today wants below the same root is not theirs to take away.
-    """
+def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree]) -> dict[str, Tree]:
+    """Targets that the manifest had at an earlier sync (`roots`): nothing is wanted there any more."""
     former: dict[str, Tree] = {}
     for name, text in roots.items():
         root = Path(text)
         own = f"{key}-{name}"
         if name in trees or not root.is_dir() or (known := receipt.read(root, own)) is None:
             continue
-        wanted = {placement.path.text for placement in placements if trees[placement.target].root == root}
-        others = frozenset(receipt.others(root, own) | wanted)
+        together = [own, *(tree.receipt.project for tree in trees.values())]
+        others = frozenset(receipt.others(root, *together))
         former[name] = Tree(target=Target(name=name, root=text), root=root, receipt=known, others=others)
     return former
+
+
+def with_neighbours(trees: Mapping[str, Tree], placements: Sequence[Placement]) -> dict[str, Tree]:
+    """Trees that know what the others with the same root want: it is not theirs to take away.
+
+    What the others only *have* does not count, or of two targets that drop a file neither would remove it.
+    """
+    found: dict[str, Tree] = {}
+    for name, tree in trees.items():
+        wanted = {p.path.text for p in placements if p.target != name and trees[p.target].root == tree.root}
+        found[name] = replace(tree, others=tree.others | wanted) if wanted else tree
+    return found
 
 
 def root_of(text: str, project: Path) -> Path:

@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,19 +113,19 @@ def discard(root: Path, key: str) -> None:
         raise storage_error(error, f"removing a receipt in {root}") from error
 
 
-def others(root: Path, key: str) -> set[str]:
-    """The paths that other projects (or other targets with the same root) placed below this root."""
-    return {value["path"] for path in _others(root, key) for value in _values(path)}
+def others(root: Path, *keys: str) -> set[str]:
+    """The paths that receipts below this root list, but for the receipts with these keys."""
+    return {value["path"] for path in _others(root, keys) for value in _values(path)}
 
 
 def all_digests(root: Path) -> set[str]:
     """The SHA-256 of everything that any receipt below this root lists."""
-    return {value["sha256"] for path in _others(root, None) for value in _values(path)}
+    return {value["sha256"] for path in _others(root, ()) for value in _values(path)}
 
 
-def _others(root: Path, key: str | None) -> Iterator[Path]:
+def _others(root: Path, keys: Collection[str]) -> Iterator[Path]:
     for path in sorted((root / DIRECTORY).glob("receipt-*.json")):
-        if path.name != f"receipt-{key}.json":
+        if path.name.removeprefix("receipt-").removesuffix(".json") not in keys:
             yield path
 
 

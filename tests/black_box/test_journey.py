@@ -381,3 +381,18 @@ def test_a_target_that_got_another_name_keeps_its_files(project: Project) -> Non
     project("lock", "--upgrade")
     project("sync")
     assert list(project.tree(root="ui")) == ["models/checkpoints/portrait_v2.safetensors"]
+
+
+def test_two_targets_with_one_root_drop_a_file_together(project: Project) -> None:
+    targets = '[targets.a]\nroot = "ui"\n[targets.b]\nroot = "ui"\n'
+    eyes = f'[models]\neyes = "civitai:{catalogue.EYES}"\n'
+    project.manifest(targets + eyes + one(f"civitai:{catalogue.PORTRAIT}"))
+    project("sync")
+    assert len(project.tree()) == 2
+    project.manifest(targets + eyes + one(f"civitai:{catalogue.PORTRAIT}", targets=["b"]))
+    project("sync")
+    assert len(project.tree()) == 2, "the other target still wants it"
+    project.manifest(targets + eyes)
+    project("sync")
+    assert list(project.tree()) == ["ui/models/embeddings/clear-eyes.safetensors"]
+    assert "nothing to do" in project("sync").err
