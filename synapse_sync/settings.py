@@ -78,9 +78,9 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         limit_rate=_rate(table.get("limit-rate"), config),
         allow_http=tuple(table.get("allow-http", ())),
         offline=table.get("offline", False),
-        civitai_endpoint=_endpoint(environ.get("CIVITAI_ENDPOINT"), CIVITAI),
+        civitai_endpoint=_endpoint(environ, "CIVITAI_ENDPOINT", CIVITAI),
         civitai_token=civitai or _secret(tokens.pop("civitai.com", None)),
-        huggingface_endpoint=_endpoint(environ.get("HF_ENDPOINT"), HUGGINGFACE),
+        huggingface_endpoint=_endpoint(environ, "HF_ENDPOINT", HUGGINGFACE),
         huggingface_token=hub or _secret(tokens.pop("huggingface.co", None)),
         host_tokens=tuple((host, Secret(value)) for host, value in sorted(tokens.items())),
         fingerprint=hashlib.sha256(raw + b"\0" + str(store or "").encode()).hexdigest(),
@@ -174,9 +174,11 @@ def _token(
         return None
 
 
-def _endpoint(given: str | None, default: str) -> str:
-    url = (given or default).strip().rstrip("/")
+def _endpoint(environ: Mapping[str, str], name: str, default: str) -> str:
+    url = (environ.get(name) or default).strip().rstrip("/")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise InputError("an endpoint (CIVITAI_ENDPOINT, HF_ENDPOINT) must be an http(s) URL without a user name")
+        raise InputError(
+            f"{name} must be an http(s) URL without a user name", hint=f"correct it, or unset it for {default}"
+        )
     return url

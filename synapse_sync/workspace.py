@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 from synapse_sync.engine.fresh import fingerprint, unchanged_files
 from synapse_sync.engine.reporter import Reporter
-from synapse_sync.errors import InputError, NotFound, OutOfDate, StorageError, SynapseError, raise_all
+from synapse_sync.errors import (
+    InputError,
+    InvalidReference,
+    NotFound,
+    OutOfDate,
+    StorageError,
+    SynapseError,
+    raise_all,
+)
 from synapse_sync.settings import Settings, load_settings
 from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.reference import Reference
     from synapse_sync.core.report import Report
     from synapse_sync.engine.declare import Wishes
+    from synapse_sync.engine.outdated import Standing
     from synapse_sync.engine.resolve import Locked
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
@@ -31,7 +40,8 @@ if TYPE_CHECKING:
     from synapse_sync.net.api import Api
     from synapse_sync.net.credentials import Credentials
     from synapse_sync.net.wire import Wire
-    from synapse_sync.sources.base import Source
+    from synapse_sync.sources.base import Description, Source
+    from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
 
 MANIFEST = "synapse.toml"
@@ -88,7 +98,20 @@ class Workspace:
         for directory in (here, *here.parents):
             if (directory / MANIFEST).is_file():
                 return cls(directory, settings, reporter=reporter, offline=offline)
+            if (directory / MANIFEST).is_dir():
+                raise InputError(
+                    f"{directory / MANIFEST} is a directory", hint="it should be a file; move the directory away"
+                )
         raise InputError(f"no {MANIFEST} in {here} or above it", hint="`synapse init` makes one")
+
+    @classmethod
+    def anywhere(cls, start: Path, *, environ: Mapping[str, str] | None = None) -> Workspace:
+        """The project of a directory or, where there is none, the directory itself: enough to ask the sites."""
+        environ = os.environ if environ is None else environ
+        try:
+            return cls.find(start, environ=environ)
+        except InputError:
+            return cls(start, load_settings(environ, Path.home()))
 
     def __enter__(self) -> Workspace:
         return self
@@ -115,9 +138,12 @@ class Workspace:
     def text(self, name: str) -> str:
         """A file of the project as text; raises `InputError` if it is not UTF-8."""
         try:
-            return self.read(name).decode("utf-8-sig" if name == LOCKFILE else "utf-8")
+            return self.read(name).decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise InputError(f"{name}: not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error
+            hint = "save it as UTF-8"
+            if name == LOCKFILE:
+                hint = "take it from git again, or delete it and run `synapse lock`"
+            raise InputError(f"{name}: not UTF-8 text (byte {error.start})", hint=hint) from error
 
     @property
     def manifest(self) -> Manifest:
@@ -175,6 +201,13 @@ class Workspace:
 
             self._parts.api = self._parts.cleanup.enter_context(Api(self.credentials, offline=self.offline))
         return self._parts.api
+
+    @property
+    def client(self) -> Client:
+        """Civitai's API, for looking around; it needs no project."""
+        from synapse_sync.sources.civitai.client import Client
+
+        return Client(self.api, self.settings.civitai_endpoint)
 
     @property
     def wire(self) -> Wire:
@@ -269,6 +302,37 @@ class Workspace:
             self.write_lock(locked)
         return locked
 
+    def outdated(self, *, exclude_newer: str | None = None) -> tuple[Standing, ...]:
+        """How every entry stands against its site: what is locked, what an upgrade would take, what there is."""
+        from synapse_sync.engine.outdated import standings
+
+        manifest = self.manifest
+        return standings(
+            manifest.entries(),
+            self.lockfile,
+            manifest.workspace,
+            sources=self.sources,
+            exclude_newer=exclude_newer or manifest.workspace.exclude_newer,
+        )
+
+    def describe(self, text: str) -> tuple[Description, frozenset[str]]:
+        """What a site tells about a reference or a declared name, and which versions are locked for that name."""
+        from synapse_sync.core.reference import Reference
+
+        try:
+            reference, locked = Reference.parse(text), []
+        except InvalidReference as error:
+            if not (self.project / MANIFEST).is_file():
+                raise
+            entries = [e for e in self.manifest.entries() if text in (e.name, e.name.partition("@")[0])]
+            if not entries:
+                raise InvalidReference(f"{error.message}, nor a model of {MANIFEST}", hint=error.hint) from error
+            names = {entry.name for entry in entries}
+            locked = [Reference.parse(m.reference) for m in self.lockfile.models if m.name in names]
+            reference = locked[0] if locked else entries[0].reference
+        found = self.sources[reference.source].describe(reference)
+        return found, frozenset(str(replace(pin, file=None, query=())) for pin in locked)
+
     def write_lock(self, locked: Locked) -> bool:
         """Write the lockfile if it changed."""
         from synapse_sync.core.lockfile import format_lockfile
@@ -295,11 +359,14 @@ class Workspace:
         """
         from synapse_sync.core.manifest_edit import add_model
         from synapse_sync.core.manifest_read import parse_manifest
-        from synapse_sync.engine.declare import propose
+        from synapse_sync.engine.declare import Wishes, propose
         from synapse_sync.layouts.arrange import arrange
 
         with self.hold(f"project-{self.key}", f"the project {self.project}"):
+            self._parts.manifest = self._parts.lockfile = None  # somebody else may have written while we waited
             taken = [model.name for model in self.manifest.models]
+            if wishes == Wishes():
+                self._refuse_twice(references)
             text = self.text(MANIFEST)
             entries = propose(references, wishes, taken, self.sources)
             for name, value in entries:
@@ -311,14 +378,29 @@ class Workspace:
             self.write_lock(locked)
         return [name for name, _ in entries], locked
 
+    def _refuse_twice(self, references: Sequence[Reference]) -> None:
+        """A reference that is declared already is not declared once more unless something about it is new."""
+        known = {model.reference: model.name for model in self.manifest.models if not model.versions}
+        raise_all(
+            [
+                InputError(
+                    f"`{reference}` is in {MANIFEST} already, as `{known[reference]}`",
+                    hint="to have it twice, give it another `--name`; to change its entry, edit the file",
+                )
+                for reference in references
+                if reference in known
+            ]
+        )
+
     def remove(self, names: Sequence[str]) -> tuple[str, ...]:
         """Take models out of the manifest and the lockfile; raises `NotFound` for names that are not there."""
         from synapse_sync.core.lockfile import format_lockfile
         from synapse_sync.core.manifest_edit import remove_model
+        from synapse_sync.engine.survey import unknown_model
 
         with self.hold(f"project-{self.key}", f"the project {self.project}"):
             known = {model.name for model in self.manifest.models}
-            raise_all([NotFound(f"no model `{name}` in {MANIFEST}") for name in names if name not in known])
+            raise_all([unknown_model(name, known) for name in names if name not in known])
             text = self.text(MANIFEST)
             lockfile = self.lockfile
             for name in dict.fromkeys(names):
@@ -345,7 +427,13 @@ class Workspace:
 
         scope = scope or Scope()
         targets = {target.name: target for target in self.manifest.targets}
-        raise_all([NotFound(f"no target `{name}` in {MANIFEST}") for name in scope.targets if name not in targets])
+        raise_all(
+            [
+                NotFound(f"no target `{name}` in {MANIFEST}", hint=f"there is: {', '.join(targets)}")
+                for name in scope.targets
+                if name not in targets
+            ]
+        )
         chosen = [target for name, target in targets.items() if not scope.targets or name in scope.targets]
         return open_trees(
             chosen, self.project, self.key, link_mode=scope.link_mode, default_mode=self.settings.link_mode

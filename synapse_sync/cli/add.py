@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from synapse_sync.cli.console import Console, size_text
+from synapse_sync.cli.console import Console, cell_text, size_text
 from synapse_sync.cli.options import common
+
+if TYPE_CHECKING:
+    from synapse_sync.core.lockfile import LockedModel
+    from synapse_sync.engine.resolve import Locked
+    from synapse_sync.errors import SynapseError
 
 _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 
@@ -45,6 +53,7 @@ def command(
     """
     from synapse_sync.core.reference import Reference
     from synapse_sync.engine.declare import Wishes
+    from synapse_sync.errors import SynapseError
     from synapse_sync.workspace import Workspace
 
     wishes = Wishes(
@@ -53,38 +62,61 @@ def command(
     )  # fmt: skip
     parsed = [Reference.parse(text) for text in dict.fromkeys(references)]
     with Workspace.find(console.directory, reporter=console.reporter()) as workspace:
-        names, locked = workspace.add(parsed, wishes)
+        try:
+            names, locked = workspace.add(parsed, wishes)
+        except SynapseError as error:
+            raise _in_options(error) from None
+    if console.as_json:
+        console.document({"added": added_value(names, locked), "warnings": list(locked.warnings)})
+    tell_added(console, names, locked)
+    return 0
+
+
+def _in_options(error: SynapseError) -> SynapseError:
+    """The same error, with a next step for this command line instead of for an entry that was not written."""
+    from synapse_sync.errors import AmbiguousFile, RefusedFormat, Several
+
+    for each in error.errors if isinstance(error, Several) else (error,):
+        first, _, listing = (each.hint or "").partition("\n")
+        if isinstance(each, AmbiguousFile):
+            each.hint = f"choose one with `--file ID`; in synapse.toml it is one of these:\n{listing}"
+        elif isinstance(each, RefusedFormat) and "`allow-pickle" in first:
+            each.hint = "choose another (`--file format=safetensors`, `--include`), or say `--allow-pickle`"
+        elif '`type = "' in first:
+            each.hint = "say which: `--type lora`, checkpoint, vae, controlnet, upscaler …"
+    return error
+
+
+def added_value(names: Sequence[str], locked: Locked) -> list[dict[str, Any]]:
+    """What was added, for machines."""
+    return [
+        {
+            "name": model.name,
+            "reference": model.reference,
+            "title": model.card.title,
+            "version": model.card.version_name,
+            "type": model.card.type,
+            "files": [{"filename": a.filename, "size": a.size, "sha256": a.sha256} for a in model.artifacts],
+        }
+        for model in _added(names, locked)
+    ]
+
+
+def tell_added(console: Console, names: Sequence[str], locked: Locked) -> None:
+    """What was added, and what to do next."""
     for warning in locked.warnings:
         console.warn(warning)
-    added = [m for m in locked.lockfile.models if m.name.partition("@")[0] in names]
-    if console.as_json:
-        console.document(
-            {
-                "added": [
-                    {
-                        "name": model.name,
-                        "reference": model.reference,
-                        "title": model.card.title,
-                        "version": model.card.version_name,
-                        "type": model.card.type,
-                        "files": [
-                            {"filename": a.filename, "size": a.size, "sha256": a.sha256} for a in model.artifacts
-                        ],
-                    }
-                    for model in added
-                ],
-                "warnings": list(locked.warnings),
-            }
-        )
-    for model in added:
+    for model in _added(names, locked):
         words = [model.card.title, model.card.version_name, model.card.type, model.card.base_model]
-        console.answer(
-            f"  {click.style('+', fg='green')} {model.name}  " + ", ".join(word for word in words if word)
-        )
+        said = cell_text(", ".join(word for word in words if word))
+        console.answer(f"  {click.style('+', fg='green')} {model.name}  {said}")
         for artifact in model.artifacts:
             console.answer(f"      {artifact.filename}  {size_text(artifact.size)}  sha256 {artifact.sha256[:16]}…")
     console.say("`synapse sync` downloads and places it")
-    return 0
+
+
+def _added(names: Sequence[str], locked: Locked) -> list[LockedModel]:
+    return [model for model in locked.lockfile.models if model.name.partition("@")[0] in names]
 
 
 def _file(wishes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -7,9 +7,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -96,7 +96,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """A warning, on stderr, also under `--quiet`."""
-        self._err(click.style("warning: ", fg="yellow", bold=True) + _plain(text))
+        self._err(click.style("warning: ", fg="yellow", bold=True) + _fold(text, 9))
 
     def _err(self, text: str) -> None:
         if self._reporter is not None and isinstance(self._reporter, _Bars):
@@ -119,20 +119,24 @@ class Console:
         if self.as_json:
             self.document({"errors": [error_value(item) for item in errors], "exit_code": error.exit_code})
         for item in errors:
-            self._err(click.style("error: ", fg="red", bold=True) + _plain(item.message))
-            if item.hint:
-                self._err(click.style("  hint: ", fg="cyan") + _plain(item.hint).replace("\n", "\n        "))
+            self.failure_line(item)
 
     def usage_error(self, error: click.ClickException) -> None:
-        """An error of the command line itself."""
+        """An error of the command line itself; a command that lacks everything gets its help instead."""
+        bare = isinstance(error, click.exceptions.NoArgsIsHelpError)
+        message, hint = ("a command is missing", None) if bare else _usage_words(error)
         if self.as_json:
-            value = {"kind": "UsageError", "message": error.format_message(), "hint": None, "exit_code": 2}
-            self.document({"errors": [value], "exit_code": error.exit_code})
-        error.show(file=sys.stderr)
+            self._only_error("UsageError", message, hint, error.exit_code)
+        if bare:
+            error.show(file=sys.stderr)
+        else:
+            self._tell(message, hint)
 
     def interrupted(self) -> None:
         """Ctrl-C: what is on disk is fine, and the next run goes on from there."""
         self.close()
+        if self.as_json:
+            self._only_error("Interrupted", "interrupted", None, 130)
         self._err("interrupted; finished files are kept, and the next sync goes on from here")
 
     def unexpected(self, error: Exception) -> None:
@@ -143,11 +147,14 @@ class Console:
 
             self._err("".join(traceback.format_exception(error)))
         if self.as_json:
-            value = {"kind": type(error).__name__, "message": "unexpected error", "hint": None, "exit_code": 70}
-            self.document({"errors": [value], "exit_code": 70})
-        self._err(click.style("error: ", fg="red", bold=True) + f"unexpected {type(error).__name__}; this is a bug")
-        if not self.debug:
-            self._err(click.style("  hint: ", fg="cyan") + "run it again with --debug and report what it prints")
+            self._only_error(type(error).__name__, "unexpected error", None, 70)
+        hint = None if self.debug else "run it again with --debug and report what it prints"
+        self._tell(f"unexpected {type(error).__name__}; this is a bug", hint)
+
+    def _only_error(self, kind: str, message: str, hint: str | None, code: int) -> None:
+        """The document of an error that is none of ours, in the shape of the others."""
+        value = {"kind": kind, "message": message, "hint": hint, "model": None, "exit_code": code}
+        self.document({"errors": [value], "exit_code": code})
 
     # -- plans and reports -------------------------------------------------------------------------
 
@@ -180,10 +187,14 @@ class Console:
             self.failure_line(error)
 
     def failure_line(self, error: SynapseError) -> None:
-        """One failure with its hint, on stderr."""
-        self._err(click.style("error: ", fg="red", bold=True) + _plain(error.message))
-        if error.hint:
-            self._err(click.style("  hint: ", fg="cyan") + _plain(error.hint).replace("\n", "\n        "))
+        """One failure with its hint, on stderr; whom it is about comes first where its words do not say it."""
+        about = error.subject is not None and error.subject not in error.message
+        self._tell(f"`{error.subject}`: {error.message}" if about else error.message, error.hint)
+
+    def _tell(self, message: str, hint: str | None) -> None:
+        self._err(click.style("error: ", fg="red", bold=True) + _fold(message, 7))
+        if hint:
+            self._err(click.style("  hint: ", fg="cyan") + _fold(hint, 8))
 
     def changes(self, changes: Sequence[Change]) -> None:
         """The diff of a lock."""
@@ -199,9 +210,21 @@ class Console:
 
     def rows(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
         """A table with aligned columns; the last column is as long as it is."""
-        widths = [max(len(row[n]) for row in (header, *rows)) for n in range(len(header))]
-        for number, row in enumerate((header, *rows)):
-            text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
+        widths = [max(text_width(row[n]) for row in cells) for n in range(len(header))]
+        for number, row in enumerate(cells):
+            text = "  ".join(fit_text(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            self.answer(click.style(text, bold=True) if number == 0 else text)
+
+    def table(self, rows: Sequence[Sequence[str]], header: Sequence[str], *, shrink: int) -> None:
+        """A table of words from outside that fits the terminal; the column `shrink` gives way where it must."""
+        cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
+        widths = [max(text_width(row[n]) for row in cells) for n in range(len(header))]
+        over = sum(widths) + 2 * (len(widths) - 1) - terminal_width()
+        widths[shrink] = max(text_width(header[shrink]), 8, widths[shrink] - max(0, over))
+        for number, row in enumerate(cells):
+            fitted = [fit_text(cell, width) for cell, width in zip(row, widths, strict=True)]
+            text = "  ".join(fitted).rstrip()
             self.answer(click.style(text, bold=True) if number == 0 else text)
 
     # -- progress ----------------------------------------------------------------------------------
@@ -222,6 +245,52 @@ class Console:
         if isinstance(self._reporter, _Bars):
             self._reporter.stop()
         self._reporter = None
+
+
+def terminal_width() -> int:
+    """How many columns there are; 80 where nobody says."""
+    import shutil
+
+    return max(40, shutil.get_terminal_size().columns)
+
+
+def cell_text(text: str) -> str:
+    """Words from outside on one line, without anything that moves a cursor or turns the writing round."""
+    return _plain(" ".join(text.split()))
+
+
+def text_width(text: str) -> int:
+    """How many columns a text takes on a terminal."""
+    return sum(_char_width(char) for char in text)
+
+
+def _char_width(char: str) -> int:
+    if char.isascii():
+        return 1
+    import unicodedata
+
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
+
+
+def fit_text(text: str, width: int) -> str:
+    """A text cut or filled to a number of columns."""
+    if (spare := width - text_width(text)) >= 0:
+        return text + " " * spare
+    kept, used = "", 0
+    for char in text:
+        used += _char_width(char)
+        if used > width - 1:
+            break
+        kept += char
+    return kept + "…" + " " * (width - 1 - text_width(kept))
+
+
+def cut_text(text: str, width: int) -> str:
+    """Words from outside on one line of so many columns at most."""
+    text = cell_text(text)
+    return text if text_width(text) <= width else fit_text(text, width).rstrip()
 
 
 def error_value(error: SynapseError) -> dict[str, Any]:
@@ -310,6 +379,35 @@ def _plain(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
 
 
+def _fold(text: str, indent: int, stream: TextIO | None = None) -> str:
+    """Words for stderr, on a terminal broken between words; only the first line is, the others are to be copied."""
+    first, *rest = _plain(text).split("\n")
+    if (stream or sys.stderr).isatty():
+        import textwrap
+
+        width = terminal_width() - indent
+        folded = textwrap.wrap(first, width, break_long_words=False, break_on_hyphens=False)
+        first, rest = (folded or [""])[0], [*folded[1:], *rest]
+    return ("\n" + " " * indent).join((first, *rest))
+
+
+def _usage_words(error: click.ClickException) -> tuple[str, str]:
+    """What click says of a command line, in our tone, and a next step."""
+    near = getattr(error, "possibilities", None)
+    message = error.message if near else error.format_message()
+    context = getattr(error, "ctx", None)
+    name = context.command_path if context is not None else "synapse"
+    hint = getattr(error, "hint", None) or (f"did you mean `{_nearest(error, near)}`?" if near else None)
+    return message[:1].lower() + message[1:].rstrip("."), hint or f"`{name} --help` tells how it is used"
+
+
+def _nearest(error: click.ClickException, near: Sequence[str]) -> str:
+    import difflib
+
+    word = getattr(error, "option_name", None) or getattr(error, "command_name", None) or ""
+    return (difflib.get_close_matches(str(word), near, n=1) or list(near))[0]
+
+
 def _color(stream: Any) -> bool | None:
     """None lets click decide by the terminal; `NO_COLOR` (no-color.org) says no."""
     return False if os.environ.get("NO_COLOR") else None
@@ -365,10 +463,12 @@ def _progress(name: str, done: int, total: int | None) -> str:
 
 
 class _Bars(Reporter):
-    """Progress bars by rich: a line a file, and one for all of them."""
+    """Progress bars by rich: a line a file."""
 
     def __init__(self, console: Console) -> None:
         from rich.console import Console as Screen
+        from rich.console import RenderableType
+        from rich.constrain import Constrain
         from rich.progress import (
             BarColumn,
             DownloadColumn,
@@ -378,16 +478,24 @@ class _Bars(Reporter):
             TransferSpeedColumn,
         )
 
+        screen = Screen(stderr=True)
+
+        class Narrow(Progress):
+            """Leaves room for the `^C` of the terminal, which would begin a line of its own at a full one."""
+
+            def get_renderables(self) -> Iterator[RenderableType]:
+                for renderable in super().get_renderables():
+                    yield Constrain(renderable, max(20, screen.width - 4))
+
         self._console = console
-        self._screen = Screen(stderr=True)
-        self._progress = Progress(
+        self._progress = Narrow(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[word]}", markup=False),
-            console=self._screen,
+            console=screen,
             transient=True,
             expand=True,
         )
@@ -448,6 +556,9 @@ class _Bars(Reporter):
 
 
 def card_lines(fields: Mapping[str, str]) -> list[str]:
-    """Aligned `name  value` lines."""
+    """Aligned `name  value` lines, on a terminal broken between words."""
     width = max((len(name) for name in fields), default=0)
-    return [f"{click.style(name.ljust(width), dim=True)}  {_plain(value)}" for name, value in fields.items()]
+    return [
+        f"{click.style(name.ljust(width), dim=True)}  {_fold(value, width + 4, sys.stdout)}"
+        for name, value in fields.items()
+    ]

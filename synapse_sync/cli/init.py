@@ -19,7 +19,7 @@ name = {name}
 
 [targets.{target}]
 layout = "{layout}"
-root = {root}                    # the directory of the UI itself
+root = {root}  # the directory of the UI itself
 
 [models]
 # dreamshaper = "civitai:4384"                                # its default version is pinned at lock
@@ -30,8 +30,8 @@ _ATTRIBUTES = "synapse.lock merge=union\n"
 
 
 @click.command("init", short_help="Write a first synapse.toml for this directory")
-@click.option("--layout", metavar="NAME", help="The UI: comfyui, a1111, forge, sdnext, swarmui, fooocus, flat …")
-@click.option("--root", metavar="DIR", help="The UI's directory; guessed if it is this one or just below it.")
+@click.option("--layout", metavar="NAME", help="The UI: comfyui, a1111, forge, sdnext, swarmui, flat …")
+@click.option("--root", metavar="DIR", help="The UI's directory; guessed from what lies here.")
 @common
 @click.pass_obj
 def command(console: Console, layout: str | None, root: str | None) -> int:
@@ -39,6 +39,7 @@ def command(console: Console, layout: str | None, root: str | None) -> int:
 
     Also tells git how to merge synapse.lock (a line in .gitattributes): blocks of two branches are put together.
     """
+    import difflib
     import json
 
     from synapse_sync.errors import InputError
@@ -51,7 +52,9 @@ def command(console: Console, layout: str | None, root: str | None) -> int:
     if path.exists() or path.is_symlink():
         raise InputError(f"{path} is already there", hint="edit it, or use `synapse add`")
     if layout is not None and layout not in LAYOUTS:
-        raise InputError(f"unknown layout `{layout}`", hint=f"one of: {', '.join(LAYOUTS)}")
+        near = difflib.get_close_matches(layout, LAYOUTS, n=1)
+        known = f"one of: {', '.join(LAYOUTS)}"
+        raise InputError(f"unknown layout `{layout}`", hint=f"did you mean `{near[0]}`? {known}" if near else known)
     found_layout, found_root = _guess(directory, layout, root)
     text = _TEMPLATE.format(
         name=json.dumps(directory.name or "models", ensure_ascii=False),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synapse_sync.cli.console import Console, size_text
+from synapse_sync.cli.console import Console, cell_text, fit_text, size_text
 from synapse_sync.cli.options import common, scope
 
 
@@ -50,7 +50,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
     rows = [
         (
             str(value["name"]),
-            str(value["version"] or value["reference"])[:24],
+            fit_text(cell_text(str(value["version"] or "")), 24).rstrip(),
             str(value["type"] or "?"),
             size_text(sum(artifact.size for artifact in model.artifacts)),
             f"{sum(p['placed'] for p in value['places'])}/{len(value['places'])}",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from synapse_sync.cli.console import Console, count_text
-from synapse_sync.cli.options import common
+from synapse_sync.cli.options import common, instant
+
+if TYPE_CHECKING:
+    from synapse_sync.engine.resolve import Locked
+    from synapse_sync.workspace import Workspace
 
 
 @click.command("lock", short_help="Pin versions and hashes in synapse.lock")
 @click.option("--upgrade", is_flag=True, help="Ask for newer versions of all models (as their policies allow).")
 @click.option("--upgrade-model", "names", multiple=True, metavar="NAME", help="Only of these (repeatable).")
-@click.option("--check", is_flag=True, help="Change nothing; exit 8 if the lockfile does not answer the manifest.")
+@click.option("--check", is_flag=True, help="Change nothing; exit 8 if the lockfile is out of date.")
 @click.option("--exclude-newer", metavar="DATE", help="Resolve as of this day (YYYY-MM-DD) or instant.")
 @click.option("--offline", is_flag=True, help="Never open a connection.")
 @common
@@ -26,11 +32,12 @@ def command(
     from synapse_sync.errors import OutOfDate
     from synapse_sync.workspace import Workspace
 
-    newer = _instant(exclude_newer)
+    newer = instant(exclude_newer)
     if check and (upgrade or names):
         raise click.UsageError("--check goes with neither --upgrade nor --upgrade-model")
     with Workspace.find(console.directory, reporter=console.reporter(), offline=offline) as workspace:
         locked = workspace.lock(upgrade=None if upgrade else frozenset(names), exclude_newer=newer, check=check)
+        troubles = _troubles(workspace, locked)
     if console.as_json:
         console.document(
             {
@@ -38,10 +45,10 @@ def command(
                     {"kind": c.kind, "name": c.name, "before": c.before, "after": c.after} for c in locked.changes
                 ],
                 "models": len(locked.lockfile.models),
-                "warnings": list(locked.warnings),
+                "warnings": [*locked.warnings, *troubles],
             }
         )
-    for warning in locked.warnings:
+    for warning in (*locked.warnings, *troubles):
         console.warn(warning)
     if check and locked.changes:
         stale = ", ".join(f"`{change.name}`" for change in locked.changes)
@@ -56,17 +63,15 @@ def command(
     return 0
 
 
-def _instant(text: str | None) -> str | None:
-    """A day or an instant as an ISO 8601 instant in UTC; a day is meant with all its hours."""
-    from datetime import UTC, datetime, timedelta
+def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:
+    """Why a sync of this would be refused; a lock is not, as the targets of this machine may not be all."""
+    from synapse_sync.errors import Several, SynapseError
+    from synapse_sync.layouts.arrange import arrange
 
-    if text is None:
-        return None
+    manifest = workspace.manifest
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"`{text}` is not a date like 2026-01-31", param_hint="--exclude-newer") from None
-    if len(text) <= 10:
-        moment += timedelta(days=1)  # what was published on that very day counts
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        models = {model.name: model for model in locked.lockfile.models}
+        return arrange(manifest.entries(), models, manifest.targets).notes
+    except SynapseError as error:
+        errors = error.errors if isinstance(error, Several) else (error,)
+        return tuple(f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)

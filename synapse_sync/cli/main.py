@@ -12,6 +12,7 @@ import click
 
 from synapse_sync import __version__
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.options import common
 from synapse_sync.errors import StorageError, SynapseError
 
 #: Every verb: the section of the help it stands in, and its sentence. The module of the same name is loaded only
@@ -26,9 +27,23 @@ VERBS = {
     "verify": ("Look", "Hash every placed file again; --repair mends"),
     "list": ("Look", "List the locked models and where they are"),
     "show": ("Look", "Tell everything about one model"),
+    "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
+    "search": ("Discover", "Search Civitai; --add puts a result into synapse.toml"),
+    "info": ("Discover", "Tell what a site has: versions, files, hashes, permissions"),
+    "images": ("Discover", "List Civitai's images of a model, a version or a creator"),
+    "creators": ("Discover", "List Civitai's creators"),
+    "tags": ("Discover", "List Civitai's tags"),
     "store": ("Keep house", "The store: path, size, gc, verify"),
     "demo": ("Try it", "The whole job against a small hub on this machine"),
 }
+
+
+class Misspelt(click.UsageError):
+    """A word of the command line that is not known, with a next step."""
+
+    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
 
 
 class Verbs(click.Group):
@@ -55,8 +70,8 @@ class Verbs(click.Group):
             import difflib
 
             near = difflib.get_close_matches(args[0], VERBS, n=1)
-            hint = f"Did you mean `{near[0]}`?" if near else "`synapse --help` lists the commands."
-            raise click.UsageError(f"No such command `{args[0]}`. {hint}", ctx)
+            hint = f"did you mean `{near[0]}`?" if near else "`synapse --help` lists the commands"
+            raise Misspelt(f"no such command `{args[0]}`", hint, ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -74,6 +89,7 @@ class Verbs(click.Group):
     epilog="Two files, two commands: write synapse.toml, then `synapse lock` and `synapse sync`.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="synapse", message="%(prog)s %(version)s")
+@common
 def cli() -> None:
     """Model files, declared and locked: the same bytes everywhere."""
 

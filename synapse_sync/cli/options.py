@@ -18,8 +18,16 @@ def _directory(ctx: click.Context, param: click.Parameter, value: Path | None) -
         ctx.find_root().ensure_object(Console).directory = value
 
 
+def _switch(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Tell the console; it has seen most of it already, but not flags that were written together as in `-qy`."""
+    if value:
+        console = ctx.find_root().ensure_object(Console)
+        negative = param.name == "no_progress"
+        setattr(console, "progress" if negative else str(param.name), not negative)
+
+
 def common(command: F) -> F:
-    """The options that every verb takes: -C, -q, -v, --debug, --no-progress, --json.
+    """The options that every verb takes, before or after its name: -C, -q, -v, --debug, --no-progress, --json.
 
     `Console.for_arguments` has read them before click did, so that errors of click itself are shown in the right
     way; here they are declared for the help and for the check of spelling.
@@ -35,29 +43,45 @@ def common(command: F) -> F:
                 callback=_directory,
                 help="Work in DIR instead of the current directory.",
             ),
-            click.option(
-                "--json", "as_json", is_flag=True, expose_value=False, help="One JSON document on stdout."
-            ),
-            click.option("-q", "--quiet", is_flag=True, expose_value=False, help="Say only what went wrong."),
-            click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Say more."),
-            click.option("--no-progress", is_flag=True, expose_value=False, help="No progress bars."),
-            click.option(
-                "--debug", is_flag=True, expose_value=False, help="Show the trace of an unexpected error."
-            ),
+            _flag("--json", "as_json", help="One JSON document on stdout."),
+            _flag("-q", "--quiet", help="Say only what went wrong."),
+            _flag("-v", "--verbose", help="Say more."),
+            _flag("--no-progress", help="No progress bars."),
+            _flag("--debug", help="Show the trace of an unexpected error."),
         )
     ):
         command = option(command)
     return command
+
+
+def _flag(*names: str, help: str) -> Callable[[F], F]:
+    return click.option(*names, is_flag=True, expose_value=False, callback=_switch, help=help)
 
 
 def scope(command: F) -> F:
     """The options that choose a part of the project."""
     for option in reversed(
         (
-            click.option("--only", multiple=True, metavar="NAME", help="Only these models (repeatable)."),
-            click.option("--group", "groups", multiple=True, metavar="G", help="Only models of these groups."),
-            click.option("--target", "targets", multiple=True, metavar="T", help="Only these targets."),
+            click.option("--only", multiple=True, metavar="NAME", help="Only this model (repeatable)."),
+            click.option("--group", "groups", multiple=True, metavar="G", help="Only this group (repeatable)."),
+            click.option("--target", "targets", multiple=True, metavar="T", help="Only this target (repeatable)."),
         )
     ):
         command = option(command)
     return command
+
+
+def instant(text: str | None) -> str | None:
+    """`--exclude-newer`: a day or an instant as an ISO 8601 instant in UTC; a day is meant with all its hours."""
+    from datetime import UTC, datetime, timedelta
+
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"`{text}` is not a date like 2026-01-31", param_hint="--exclude-newer") from None
+    if len(text) <= 10:
+        moment += timedelta(days=1)  # what was published on that very day counts
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

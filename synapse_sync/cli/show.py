@@ -75,7 +75,7 @@ def _tell(console: Console, value: dict[str, object]) -> None:
     if value["trained_words"]:
         shown["trained words"] = ", ".join(str(word) for word in _list(value["trained_words"]))
     if isinstance(value["license"], dict) and value["license"]:
-        shown["license"] = ", ".join(f"{key}: {text}" for key, text in value["license"].items())
+        shown["license"] = ", ".join(f"{key}: {_yes(text)}" for key, text in value["license"].items())
     for line in card_lines(shown):
         console.answer(f"  {line}")
     for file in _list(value["files"]):
@@ -92,6 +92,10 @@ def _tell(console: Console, value: dict[str, object]) -> None:
         console.answer(
             f"  {click.style('place', bold=True)}  {place['target']}: {place['path']}  {place['state']}{how}"
         )
+
+
+def _yes(value: object) -> object:
+    return ("yes" if value else "no") if isinstance(value, bool) else value
 
 
 def _list(value: object) -> list[object]:

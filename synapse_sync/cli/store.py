@@ -12,6 +12,7 @@ from synapse_sync.cli.options import common
 
 
 @click.group("store", short_help="The store: path, size, gc, verify")
+@common
 def command() -> None:
     """The store, where every file lies once by its hash, whatever number of trees use it."""
 
@@ -49,7 +50,7 @@ def size(console: Console) -> int:
     return 0
 
 
-@command.command("gc")
+@command.command("gc", short_help="Drop blobs that nobody uses any more.")
 @click.option("--dry-run", is_flag=True, help="Show what would go and do nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--irreplaceable", is_flag=True, help="Also drop bytes that no known place can give again.")
@@ -87,15 +88,16 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
         freed = collect(store, plan)
     if console.as_json:
         console.document({**value, "freed_bytes": freed})
+    kept = f"{plan.in_use:,} in use, or younger than an hour"
     console.say(
-        f"{count_text(len(plan.drop), 'blob')} to drop, {size_text(plan.bytes)}; {plan.in_use:,} in use"
+        f"{count_text(len(plan.drop), 'blob')} to drop, {size_text(plan.bytes)}; {kept}"
         if dry_run or not plan.drop
-        else f"freed {size_text(freed)}; {plan.in_use:,} in use"
+        else f"freed {size_text(freed)}; {kept}"
     )
     return 0
 
 
-@command.command("verify")
+@command.command("verify", short_help="Hash every blob again; bad ones are set aside.")
 @common
 @click.pass_obj
 def verify(console: Console) -> int:

@@ -11,14 +11,16 @@ _MODES = ["auto", "clone", "hardlink", "symlink", "copy", "move"]
 
 
 @click.command("sync", short_help="Make the local trees match: download, verify, link, prune")
-@click.option("--locked", is_flag=True, help="Refuse (exit 8) if the lockfile does not answer the manifest.")
+@click.option("--locked", is_flag=True, help="Refuse (exit 8) if the lockfile is out of date.")
 @click.option("--frozen", is_flag=True, help="Take the lockfile as it is.")
 @click.option("--offline", is_flag=True, help="Never open a connection.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and do nothing.")
-@click.option("--check", is_flag=True, help="Show the plan, do nothing; exit 8 if there is anything to do.")
+@click.option("--check", is_flag=True, help="Like --dry-run, and exit 8 if there is anything to do.")
 @click.option("--no-prune", is_flag=True, help="Remove nothing.")
 @scope
-@click.option("--link-mode", type=click.Choice(_MODES), help="How to place files in this run.")
+@click.option(
+    "--link-mode", metavar="M", type=click.Choice(_MODES), help="auto, clone, hardlink, symlink, copy or move."
+)
 @click.option("--force", is_flag=True, help="Move files that are in the way aside; nothing is deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
 @common
@@ -114,7 +116,7 @@ def _summary(report: object) -> str:
         (report.done(Verb.ADOPT), "adopted"),
         (report.done(Verb.PRUNE) if not report.errors else 0, "pruned"),
         (report.plan.unchanged, "unchanged"),
-        (len(report.errors), "failed" if len(report.errors) != 1 else "failure"),
+        (len(report.errors), "failed"),
     ]
     words = [f"{count:,} {word}" for count, word in parts if count]
     return ", ".join(words) or "nothing to do"

@@ -191,7 +191,10 @@ def parse_lockfile(text: str, filename: str = "synapse.lock") -> Lockfile:
         raise InvalidLockfile(f"{filename}: not valid TOML: {error}", hint=_ANEW) from error
     version = data.pop("version", None)
     if type(version) is not int:
-        raise InvalidLockfile(f"{filename}: the line `version = {VERSION}` is missing", hint=_ANEW)
+        raise InvalidLockfile(
+            f"{filename}: the line `version = {VERSION}` is missing",
+            hint="make it the first line again, take the file from git, or delete it and run `synapse lock`",
+        )
     if version > VERSION:
         raise InvalidLockfile(
             f"{filename}: format {version}, written by a newer synapse; this one reads format {VERSION}",

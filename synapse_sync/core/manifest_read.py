@@ -7,7 +7,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -21,7 +21,7 @@ from synapse_sync.core.manifest_shape import (
     TargetTable,
     WorkspaceTable,
 )
-from synapse_sync.core.names import SafePath, clash_key
+from synapse_sync.core.names import SafePath, clash_key, safe_path
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
 
@@ -144,11 +144,21 @@ class _Reader:
             try:
                 values[field.name] = msgspec.convert(value, field.type)
             except msgspec.ValidationError as error:
+                if get_origin(field.type) is Literal and isinstance(value, str):
+                    self._choice((*path, key), value, get_args(field.type))
+                    fine = False
+                    continue
                 what, _, where = str(error).partition(" - at `$")
                 inner = re.findall(r"[^.\[\]`]+", re.sub(r"\[\d*\]", "", where))
                 self._bad((*path, key, *inner), _plain_words(what))
                 fine = False
         return shape(**values) if fine else None
+
+    def _choice(self, path: tuple[str, ...], value: str, known: tuple[str, ...]) -> None:
+        """Complain about a word that is none of those that are known."""
+        near = difflib.get_close_matches(value, known, n=1)
+        words = f"{', '.join(known[:-1])} or {known[-1]}"
+        self._bad(path, f"expected {words}, got `{value}`", f"did you mean `{near[0]}`?" if near else None)
 
     # -- tables ------------------------------------------------------------------------------------
 
@@ -247,7 +257,7 @@ class _Reader:
             subfolder=self._safe((*path, "subfolder"), raw.subfolder, single=False),
             filename=self._safe((*path, "filename"), raw.filename, single=True),
             previews=self._previews(path, workspace.previews if raw.previews is None else raw.previews),
-            cover=raw.cover,
+            cover=self._cover((*path, "cover"), raw.cover),
             mirrors=tuple(mirror for mirror in mirrors if mirror is not None),
             sha256=sha256,
             allow_pickle=workspace.allow_pickle if raw.allow_pickle is None else raw.allow_pickle,
@@ -284,7 +294,7 @@ class _Reader:
         if text is None:
             return None
         try:
-            safe = SafePath(text.strip("/") if not single else text)
+            safe = safe_path(text if single else text.rstrip("/"))
         except UnsafeName as error:
             self._bad(path, error.message)
             return None
@@ -298,6 +308,13 @@ class _Reader:
         except InvalidReference as error:
             self._bad(path, error.message, error.hint)
             return None
+
+    def _cover(self, path: tuple[str, ...], text: str | None) -> str | None:
+        """The address of a picture: it goes into the lockfile as it is."""
+        reference = None if text is None else self._reference(path, text)
+        if reference is not None and reference.source in ("civitai", "hash"):
+            self._bad(path, "expected the address of a picture", 'like `"https://image.civitai.com/…"`')
+        return text
 
     def _previews(self, path: tuple[str, ...], value: bool | int) -> bool | int:
         if not isinstance(value, bool) and not 0 <= value <= 100:
@@ -342,7 +359,8 @@ def _plain_words(what: str) -> str:
             return match[0]
         return " or ".join(_WORDS[kind] for kind in kinds) or "nothing"
 
-    return re.sub(r"`([^`]*)`", plain, what).replace("Expected", "expected")
+    words = re.sub(r"`([^`]*)`", plain, what).replace("Expected", "expected")
+    return words.replace("expected true or false or ", "expected true, false or ")
 
 
 def _kind(value: object) -> str:

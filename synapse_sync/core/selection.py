@@ -106,5 +106,6 @@ def _line(candidate: Candidate) -> str:
         key = f"name = {json.dumps(candidate.filename, ensure_ascii=False)}"
     words = [candidate.filename, candidate.kind, candidate.format, candidate.precision, candidate.size_class]
     if candidate.size is not None:
-        words.append(f"{candidate.size / 1e6:,.1f} MB")
+        size = candidate.size
+        words.append(f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB")
     return f"file = {{ {key} }}  # " + ", ".join(word for word in words if word)

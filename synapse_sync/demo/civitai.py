@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from blake3 import blake3
 
+from synapse_sync.demo import civitai_lists
 from synapse_sync.demo.exchange import Reply, Request, html_reply, json_reply, redirect
 from synapse_sync.demo.storage import Storage, Stored
 from synapse_sync.demo.weights import safetensors_bytes
@@ -27,6 +28,11 @@ _BROWSERS = ("mozilla", "chrome", "safari", "firefox", "opera", "edge")
 _LOG_IN = "The creator of this asset requires you to be logged in to download it"
 _DISABLED = "The creator of this asset has disabled downloads on this file"
 _EARLY = "This asset is in Early Access. You can use Buzz access it now!"  # the site's own words
+_TOO_MUCH = (
+    "We've noticed an unusual amount of downloading from your account. "
+    "Contact support@civitai.com or come back later."
+)
+_REGION = "Access to this service is not available in your region due to legal restrictions."
 _NO_ARRAY = "Request must include an array of SHA256 Hashes."
 _NO_PAGES = "Cannot use page param with query search. Use cursor-based pagination."
 _TOO_MANY_PAGES = "You've requested too many pages, please use cursors instead"
@@ -56,7 +62,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One file of a version."""
+    """One file of a version; a `linked` one belongs to another version, and only its type finds it here."""
 
     id: int
     name: str
@@ -65,10 +71,12 @@ class File:
     format: str | None = "SafeTensor"
     size: str | None = None
     fp: str | None = None
+    quant: str | None = None
     primary: bool = False
     pickle_scan: str = "Success"
     virus_scan: str = "Success"
     hashed: bool = True
+    linked: bool = False
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -92,7 +100,10 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One version; `early_access` is the instant at which it becomes free (`permanent_access`: never)."""
+    """One version; `early_access` is the instant at which it becomes free (`permanent_access`: never).
+
+    An `unlisted` one is missing where its model lists the others, as long as the site has not caught up.
+    """
 
     id: int
     name: str
@@ -106,11 +117,15 @@ class Version:
     images: tuple[Image, ...] = ()
     status: str = "Published"
     usage_control: str = "Download"
+    unlisted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model; the first version is its default version, and without the PG bit lists pass it over."""
+    """One model; the first version is its default version, and without the PG bit lists pass it over.
+
+    A `hidden` one cannot be found by its own id, while its versions can by theirs.
+    """
 
     id: int
     name: str
@@ -120,15 +135,24 @@ class Model:
     mode: str | None = None
     creator: str = "ada"
     tags: tuple[str, ...] = ()
+    hidden: bool = False
 
 
 @dataclass(slots=True)
 class Civitai:
-    """The site: its models, and what it answers."""
+    """The site: its models, and what it answers.
+
+    With `pinned_urls` it writes download URLs as it has since August 2026. After `quota` redirects to the storage
+    it gives out no more of them; from a blocked region it answers nothing.
+    """
 
     storage: Storage
     token: str
     models: dict[int, Model] = field(default_factory=dict)
+    pinned_urls: bool = False
+    quota: int | None = None
+    redirects: int = 0
+    region_blocked: bool = False
 
     # -- filling it --------------------------------------------------------------------------------
 
@@ -165,6 +189,8 @@ class Civitai:
 
     def answer(self, request: Request) -> Reply:
         """Answer one request."""
+        if self.region_blocked and request.path.startswith("/api/"):
+            return json_reply({"error": _REGION, "code": "REGION_BLOCKED"}, 451)
         match request.segments:
             case ("api", "v1", "model-versions", "by-hash", "ids"):
                 return self._by_hashes_ids(request)
@@ -182,9 +208,21 @@ class Civitai:
                 return self._list(request)
             case ("api", "v1", "models", number) if number.isdigit():
                 model = self.models.get(int(number))
-                return json_reply(self._model_json(model)) if model else _not_found(f"No model with id {number}")
+                if model is None or model.hidden:
+                    return _not_found(f"No model with id {number}")
+                return json_reply(self._model_json(model))
+            case ("api", "v1", "model-versions", "mini", number) if number.isdigit():
+                return self._mini(int(number))
             case ("api", "v1", "model-versions", number) if number.isdigit():
                 return self._one_version(int(number))
+            case ("api", "v1", "images"):
+                return civitai_lists.images(request, self._pictures())
+            case ("api", "v1", "creators"):
+                return civitai_lists.creators(request, list(self.models.values()))
+            case ("api", "v1", "tags"):
+                return civitai_lists.tags(request, list(self.models.values()))
+            case ("api", "v1", "enums"):
+                return civitai_lists.enums()
             case ("api", "v1", "me") if self._knows(request):
                 return json_reply({"id": 7, "username": "newcomer", "tier": "free", "status": "active"})
             case ("api", "v1", "me"):
@@ -212,6 +250,42 @@ class Civitai:
             return _not_found("Missing model file")
         return json_reply(self._version_json(*found, "alone"))
 
+    def _mini(self, version_id: int) -> Reply:
+        """One version with one file: the only place with the name of the upload, and whether to log in."""
+        found = self._version(version_id)
+        if found is None or found[1].status != "Published":
+            return _not_found("Model not found")
+        model, version = found
+        file = _choose(version.files, None)
+        if file is None:
+            return _not_found("Missing model file")
+        return json_reply(
+            {
+                "air": _air(model, version),
+                "versionName": version.name,
+                "modelName": model.name,
+                "baseModel": version.base_model,
+                "availability": "Public",
+                "publishedAt": version.published,
+                "size": len(file.content) / 1024,
+                "fileType": file.type,
+                "fileName": file.name,
+                "hashes": file.hashes,
+                "downloadUrls": [f"{SITE}/api/download/models/{version.id}"],
+                "format": file.format,
+                "canGenerate": True,
+                "requireAuth": True,
+                "checkPermission": _is_early(version),
+                "earlyAccessEndsAt": version.early_access,
+                "minor": False,
+                "sfwOnly": False,
+            }
+        )
+
+    def _pictures(self) -> list[tuple[Model, Version, Image, str]]:
+        rows = [(model, version, image) for model, version in self._all() for image in version.images]
+        return [(*row, self._image_json(row[2], "alone")["url"]) for row in rows]
+
     # -- the list ----------------------------------------------------------------------------------
 
     def _list(self, request: Request) -> Reply:
@@ -238,9 +312,10 @@ class Civitai:
 
     def _search(self, request: Request) -> list[Model]:
         """The models that the query asks for, without those that it forgot to ask for."""
-        models: Iterable[Model] = list(self.models.values())
+        models: Iterable[Model] = [model for model in list(self.models.values()) if not model.hidden]
         if request.all("ids"):
-            models = [self.models[number] for number in request.ids("ids") if number in self.models]
+            known = {model.id: model for model in models}
+            models = [known[number] for number in request.ids("ids") if number in known]
         if request.all("modelVersionIds"):
             versions = set(request.ids("modelVersionIds"))
             models = [model for model in models if versions & {version.id for version in model.versions}]
@@ -256,6 +331,9 @@ class Civitai:
             models = [model for model in models if model.type in types]
         if bases := set(request.all("baseModels")):
             models = [model for model in models if bases & {version.base_model for version in model.versions}]
+        if (order := request.first("sort")) in ("Newest", "Oldest"):
+            newest = order == "Newest"
+            models = sorted(models, key=lambda model: max(v.published for v in model.versions), reverse=newest)
         if request.first("nsfw") != "true":
             models = [model for model in models if model.nsfw_level & 1]  # the silent omission
         return list(models)
@@ -284,7 +362,8 @@ class Civitai:
             for model, version in self._all()
             if any(file.hashes.get("SHA256") in asked for file in version.files)
         ]
-        return json_reply(found)
+        # Its other bugs: nulls among the versions, and some that come twice.
+        return json_reply([*found, None, *found[:1]] if found else [])
 
     def _by_hashes_ids(self, request: Request) -> Reply:
         asked = _hashes(request, _HASHES_AT_ONCE)
@@ -319,6 +398,9 @@ class Civitai:
         file = _choose(version.files, request)
         if file is None:
             return _not_found("File not found")
+        if self.quota is not None and self.redirects >= self.quota:
+            return json_reply({"error": _TOO_MUCH}, 429)
+        self.redirects += 1
         stored = Stored(content=file.content, filename=file.name, head=False)
         where = self.storage.sign(f"model/{version.id}/{file.id}/{file.name}", stored)
         return redirect(307, where, Cache_Control="no-store")
@@ -347,7 +429,7 @@ class Civitai:
 
     def _model_json(self, model: Model, *, listed: bool = False) -> dict[str, Any]:
         shape: _Shape = "list" if listed else "model"
-        shown = (v for v in model.versions if v.status == "Published" and v.files)
+        shown = (v for v in model.versions if v.status == "Published" and v.files and not v.unlisted)
         versions = [self._version_json(model, v, shape) | {"index": n} for n, v in enumerate(shown)]
         about: dict[str, Any] = {
             "id": model.id,
@@ -390,7 +472,10 @@ class Civitai:
             "trainedWords": list(version.trained_words),
             "stats": {"downloadCount": 0, "thumbsUpCount": 0},
             "paidAccess": _paid_access(version),
-            "files": [_file_json(version, file, url, file is bare, shape) for file in files],
+            "files": [
+                _file_json(version, file, self._file_url(url, file, bare=file is bare, shape=shape), shape)
+                for file in files
+            ],
             "images": [self._image_json(image, shape) for image in images],
         }
         said |= {} if archived else {"downloadUrl": url}
@@ -410,6 +495,16 @@ class Civitai:
             "air": _air(model, version),
             "model": about | ({"mode": model.mode} if model.mode else {}),
         }
+
+    def _file_url(self, url: str, file: File, *, bare: bool, shape: _Shape) -> str:
+        """The address that the site gives for a file: by its id of late, by its properties before and in lists."""
+        if self.pinned_urls and shape != "list" and not file.linked:
+            return f"{url}?{urlencode({'fileId': file.id})}"
+        if file.linked:
+            return f"{url}?{urlencode({'type': file.type})}"
+        known = {"format": file.format, "size": file.size, "fp": file.fp, "quantType": file.quant}
+        chosen = {"type": file.type} | {key: value for key, value in known.items() if value is not None}
+        return url if bare else f"{url}?{urlencode(chosen)}"
 
     def _image_json(self, image: Image, shape: _Shape) -> dict[str, Any]:
         """A picture: it lies on the storage origin, open to everybody, as on the site's image host."""
@@ -483,9 +578,9 @@ def _paid_access(version: Version) -> dict[str, Any] | None:
     return {"permanent": version.permanent_access, "endsAt": version.early_access}
 
 
-def _file_json(version: Version, file: File, url: str, bare: bool, shape: _Shape) -> dict[str, Any]:
+def _file_json(version: Version, file: File, url: str, shape: _Shape) -> dict[str, Any]:
     metadata = {"format": file.format, "size": file.size, "fp": file.fp}
-    known = {key: value for key, value in metadata.items() if value is not None}
+    known = {key: value for key, value in (metadata | {"quantType": file.quant}).items() if value is not None}
     said: dict[str, Any] = {
         "id": file.id,
         "sizeKB": len(file.content) / 1024,
@@ -498,20 +593,20 @@ def _file_json(version: Version, file: File, url: str, bare: bool, shape: _Shape
         "scannedAt": version.published,
         "metadata": metadata if shape == "alone" else known,
         "hashes": file.hashes,
-        "downloadUrl": url if bare else f"{url}?{urlencode({'type': file.type, **known})}",
+        "downloadUrl": url,
     }
     if shape == "alone":
         return said | {"primary": file.primary}
     return said | ({"primary": True} if file.primary else {})  # elsewhere the site leaves it out of all others
 
 
-def _choose(files: Sequence[File], request: Request) -> File | None:
+def _choose(files: Sequence[File], request: Request | None) -> File | None:
     """The file that a download URL means: by id, else the first that fits the selectors, the primary one first."""
-    wanted = request.first("fileId")
+    wanted = request.first("fileId") if request else None
     if wanted is not None:
-        return next((file for file in files if str(file.id) == wanted), None)
-    names = (("type", "type"), ("format", "format"), ("size", "size"), ("fp", "fp"))
-    asked = {name: value for key, name in names if (value := request.first(key))}
+        return next((file for file in files if str(file.id) == wanted and not file.linked), None)
+    names = (("type", "type"), ("format", "format"), ("size", "size"), ("fp", "fp"), ("quantType", "quant"))
+    asked = {name: value for key, name in names if request and (value := request.first(key))}
     fitting = [file for file in files if all(getattr(file, name) == value for name, value in asked.items())]
     return next((file for file in fitting if file.primary), fitting[0] if fitting else None)
 

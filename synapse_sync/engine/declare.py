@@ -77,7 +77,8 @@ def _name_for(reference: Reference, answer: Resolved | SynapseError) -> str:
     """A short name from the title or, for files of a repository and of plain hosts, from the file."""
     assert isinstance(answer, Resolved)
     title = answer.card.title
-    if title is None or "/" in title:  # no title, or a repository's path: nothing that a person would say
+    # No title, a repository's path or a file's name: nothing that a person would say.
+    if title is None or "/" in title or title in [candidate.filename for candidate in answer.candidates]:
         alone = len(answer.candidates) == 1 and not answer.take_all
         file = answer.candidates[0].filename.rpartition("/")[2].rpartition(".")[0] if alone else ""
         title = file or (title or "").rpartition("/")[2]

@@ -10,6 +10,7 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.engine.flow import EXPIRED, Changed, Flow, Opener, Stopped
 from synapse_sync.engine.hashing import Digests, hash_file
 from synapse_sync.errors import (
+    AccessDenied,
     InputError,
     IntegrityError,
     NetworkError,
@@ -20,8 +21,9 @@ from synapse_sync.errors import (
     SynapseError,
 )
 from synapse_sync.net.credentials import display_url
-from synapse_sync.net.retries import RETRYABLE
+from synapse_sync.net.retries import may_pass
 from synapse_sync.net.wire import BadRange, Stream, Transient, strong_validator
+from synapse_sync.sources.base import Relocating
 from synapse_sync.store.locks import hold
 from synapse_sync.store.partials import Partial, partial_key, place_id
 
@@ -102,6 +104,36 @@ class Download:
         raise errors[0]
 
     def _from(self, place: Reference) -> Got:
+        """The file from this place, or from where its source finds it again if the place is gone."""
+        try:
+            return self._from_exactly(place)
+        except NotFound as error:
+            if isinstance(error.__cause__, StatusError) and error.__cause__.status == 404:
+                return self._found_again(place, error)
+            raise
+
+    def _found_again(self, place: Reference, gone: NotFound) -> Got:
+        """Try where the source says that these bytes are now; when that fails, too, `gone` is the reason."""
+        source: object = self._crew.sources.get(place.source)
+        if not isinstance(source, Relocating):
+            raise gone
+        try:
+            for other in source.relocate(place, self._want.sha256):
+                pause = self._crew.retry.delay(1, None, random.random()) if other == place else None
+                if pause is not None and self._crew.stop.wait(pause):
+                    raise Stopped
+                try:
+                    got = self._from_exactly(other)
+                except (AccessDenied, IntegrityError, NetworkError, NotFound):
+                    continue
+                if other != place:
+                    self._crew.reporter.note(f"`{self._want.subject}`: {place} is gone; the file was at {other}")
+                return got
+        except (NetworkError, NotFound):
+            raise gone from gone.__cause__
+        raise gone
+
+    def _from_exactly(self, place: Reference) -> Got:
         source = self._crew.sources.get(place.source)
         if source is None:
             raise InputError(f"`{place}`: nothing is known about `{place.source}`")
@@ -211,7 +243,7 @@ class Download:
             retry_after = error.retry_after
             # A redirect's target that refuses may have got a signature that was about to expire.
             stale = error.status in EXPIRED and error.url != display_url(opener.url) and tries == 1
-            if error.status not in RETRYABLE and not stale:
+            if not may_pass(error.status, error.body, retry_after) and not stale:
                 return None
         elif not isinstance(error, Transient):
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, Candidate, ModelCard, Preview
@@ -83,12 +83,21 @@ def lock(
     before = {model.name: model for model in old.models}
     upgrade = {e.name for e in entries if e.name in upgrade and e.policy != "pinned"}
     stale = stale_entries(entries, old, upgrade)
-    answers = _ask(stale, before, upgrade, sources, exclude_newer)
+    answers = ask_all(
+        (
+            (
+                e.reference.source,
+                question(e, before.get(e.name), anew=e.name in upgrade, exclude_newer=exclude_newer),
+            )
+            for e in stale
+        ),
+        sources,
+    )
     errors: list[SynapseError] = []
     chosen: list[_Chosen] = []
     for entry in stale:
         try:
-            chosen.append(_choose(entry, answers[entry.name], workspace))
+            chosen.append(choose(entry, answers[entry.name], workspace))
         except SynapseError as error:
             errors.append(error.about(entry.name))
     raise_all(errors)
@@ -110,47 +119,51 @@ def _explained(measure: Measurer, sources: Mapping[str, Source]) -> Measurer:
     return asked
 
 
-def _ask(
-    stale: Sequence[Requirement],
-    before: Mapping[str, LockedModel],
-    upgrade: Collection[str],
-    sources: Mapping[str, Source],
-    exclude_newer: str | None,
+def question(
+    entry: Requirement, old: LockedModel | None, *, anew: bool, exclude_newer: str | None, key: str | None = None
+) -> Ask:
+    """What to ask about an entry; `anew` asks for what its policy lets it move to from what was locked."""
+    keeps_base = anew and entry.policy == "same-base" and old is not None and asked_before(entry, old)
+    return Ask(
+        key=key or entry.name,
+        reference=_reference(entry, old, anew=anew),
+        include=entry.include,
+        exclude=entry.exclude,
+        exclude_newer=exclude_newer or entry.exclude_newer,
+        base_model=old.card.base_model if keeps_base and old is not None else None,
+        ignore=tuple(str(number) for number in entry.ignore) if anew else (),
+    )
+
+
+def ask_all(
+    questions: Iterable[tuple[str, Ask]], sources: Mapping[str, Source]
 ) -> dict[str, Resolved | SynapseError]:
-    """Ask every source all its questions at once."""
+    """Ask every source, by its name, all its questions at once."""
     asks: dict[str, list[Ask]] = {}
-    for entry in stale:
-        asks.setdefault(entry.reference.source, []).append(
-            Ask(
-                key=entry.name,
-                reference=_reference(entry, before.get(entry.name), upgrade),
-                include=entry.include,
-                exclude=entry.exclude,
-                exclude_newer=exclude_newer or entry.exclude_newer,
-            )
-        )
+    for name, ask in questions:
+        asks.setdefault(name, []).append(ask)
     answers: dict[str, Resolved | SynapseError] = {}
-    for name, questions in asks.items():
-        answers.update(sources[name].resolve(questions))
+    for name, several in asks.items():
+        answers.update(sources[name].resolve(several))
     return answers
 
 
-def _reference(entry: Requirement, old: LockedModel | None, upgrade: Collection[str]) -> Reference:
+def _reference(entry: Requirement, old: LockedModel | None, *, anew: bool) -> Reference:
     """What to ask for: a changed wish about the file alone must not move the version that was locked."""
     wanted = entry.reference
-    if (
-        old is None
-        or entry.name in upgrade
-        or wanted.revision is not None
-        or wanted.source in ("url", "path", "hash")
-    ):
+    if old is None or anew or wanted.revision is not None or wanted.source in ("url", "path", "hash"):
         return wanted
-    if old.requirement.split("; ")[0] != str(wanted):
+    if not asked_before(entry, old):
         return wanted
     return replace(wanted, revision=Reference.parse(old.reference).revision)
 
 
-def _choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Workspace) -> _Chosen:
+def asked_before(entry: Requirement, old: LockedModel) -> bool:
+    """Whether what was locked answers the same reference: the entry may be about another model by now."""
+    return old.requirement.split("; ")[0] == str(entry.reference)
+
+
+def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Workspace) -> _Chosen:
     """Select the file or files, and refuse what policy refuses; raises what the source reported."""
     if isinstance(answer, SynapseError):
         raise answer
@@ -238,7 +251,7 @@ def _pin(
         warnings += [f"`{item.entry.name}`: {text}" for text in item.resolved.warnings]
         model = _model(item, files)
         old = before.get(item.entry.name)
-        if old is not None and item.entry.name in upgrade and (note := _held_back(item.entry, old, model)):
+        if old is not None and item.entry.name in upgrade and (note := held_back(item.entry, old, item.resolved)):
             warnings.append(note)
             model = old
         fresh[item.entry.name] = model
@@ -317,15 +330,16 @@ def _model(item: _Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
     )
 
 
-def _held_back(entry: Requirement, old: LockedModel, new: LockedModel) -> str | None:
+def held_back(entry: Requirement, old: LockedModel, new: Resolved) -> str | None:
     """Why an upgrade is not taken, by the entry's policy; None when it is."""
-    if entry.policy == "same-base" and old.card.base_model != new.card.base_model:
+    if not asked_before(entry, old):
+        return None
+    if entry.policy == "same-base" and old.card.base_model not in (None, new.card.base_model):
         return (
             f"`{entry.name}`: {new.reference} is for {new.card.base_model}, not {old.card.base_model}; "
             'kept (`policy = "latest"` would take it)'
         )
-    version = Reference.parse(new.reference).revision
-    if version is not None and version in {str(number) for number in entry.ignore}:
+    if new.reference.revision in {str(number) for number in entry.ignore}:
         return f"`{entry.name}`: {new.reference} is on the `ignore` list; kept"
     return None
 

@@ -98,9 +98,17 @@ def _arrange_one(
             for artifact in model.artifacts
         ]
     if missing and (not placements or entry.targets is not None):
-        hint = 'give it another `type`, or name the targets that can take it: `targets = ["…"]`'
-        raise InputError(missing[0], hint=hint)
+        raise InputError(missing[0], hint=_type_hint(kind or "", [layouts[target.name] for target in wanting]))
+    if not wanting:
+        missing.append(f"`{entry.name}` is placed nowhere: no target takes its groups")
     return placements, missing
+
+
+def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
+    known = sorted({name for layout in layouts for name in layout.folders})
+    if near := difflib.get_close_matches(kind, known, n=1):
+        return f"did you mean `{near[0]}`?"
+    return 'give it another `type`, or name the targets that can take it: `targets = ["…"]`'
 
 
 def _path(folder: str, entry: Requirement, artifact: Artifact, *, alone: bool) -> SafePath:

@@ -16,7 +16,7 @@ from synapse_sync import __version__
 from synapse_sync.errors import NetworkError, Offline, StatusError
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
-from synapse_sync.net.retries import RETRYABLE, Retry, parse_retry_after
+from synapse_sync.net.retries import Retry, may_pass, parse_retry_after
 
 if TYPE_CHECKING:
     import httpx  # takes a tenth of a second: imported when the first request is made
@@ -144,10 +144,8 @@ class Api:
             self._sleep(wait)
 
     def _pause(self, attempt: int, error: StatusError) -> float | None:
-        if error.status not in RETRYABLE:
+        if not may_pass(error.status, error.body, error.retry_after):
             return None
-        if error.status == 429 and error.retry_after is None and "too many pages" in error.body:
-            return None  # not a limit on speed: waiting changes nothing
         return self._retry.delay(attempt, error.retry_after, self._jitter())
 
     def _status_error(self, answer: _Answer) -> StatusError:

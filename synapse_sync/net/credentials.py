@@ -75,6 +75,8 @@ def display_url(url: str) -> str:
         return "(an unreadable URL)"
     host = parts.netloc.rpartition("@")[2]
     shown = f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else parts.path
+    if parts.scheme and not host and parts.scheme not in ("http", "https", "file"):
+        shown = f"{parts.scheme}:{parts.path}"
     return "".join(char if char.isprintable() else "?" for char in shown)
 
 
@@ -124,7 +126,7 @@ class Credentials:
         if parts.scheme.lower() == "http" and not self._http_is_fine(parts):
             raise NetworkError(
                 f"refusing plain http: {display_url(url)}",
-                hint="use https, or allow this host for http in the settings",
+                hint="use https; or, if you must, name the host under `allow-http` in your config.toml",
             )
 
     def scrub(self, text: str) -> str:

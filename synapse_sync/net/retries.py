@@ -8,6 +8,16 @@ from email.utils import parsedate_to_datetime
 #: Statuses that may pass by themselves; everything else is an answer.
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
+#: What sites say with a 429 that no waiting of ours will end: a page that does not exist, and a limit for the day.
+_FINAL = ("too many pages", "unusual amount of downloading")
+
+
+def may_pass(status: int, body: str, retry_after: float | None) -> bool:
+    """Whether this answer may be another one in a while."""
+    if status == 429 and retry_after is None and any(words in body for words in _FINAL):
+        return False
+    return status in RETRYABLE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest
@@ -17,7 +17,8 @@ class Ask:
     """One question to a source: what the manifest says about one model, as far as a source needs it.
 
     `key` is ours, opaque to the source, and comes back with the answer. `include`/`exclude` are glob patterns
-    over repository paths. `exclude_newer` is an ISO 8601 instant: resolve as of then.
+    over repository paths. `exclude_newer` is an ISO 8601 instant: resolve as of then. Where the site chooses the
+    version, one for `base_model` and none of `ignore` (revisions) is taken, if it has such a one.
     """
 
     key: str
@@ -25,6 +26,8 @@ class Ask:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     exclude_newer: str | None = None
+    base_model: str | None = None
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,47 @@ class Resolved:
     candidates: tuple[Candidate, ...]
     take_all: bool = False
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edition:
+    """One version as its site tells about it. `hashes` has all digests of each file, by algorithm, as `files` go.
+
+    `refusal` is why it cannot be had now, or None.
+    """
+
+    reference: Reference
+    card: ModelCard
+    files: tuple[Candidate, ...] = ()
+    hashes: tuple[tuple[tuple[str, str], ...], ...] = ()
+    refusal: SynapseError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """All that a site tells about a model; `chosen` is the place of the version that the reference means."""
+
+    title: str | None
+    editions: tuple[Edition, ...]
+    chosen: int = 0
+    page: str | None = None
+    creator: str | None = None
+    tags: tuple[str, ...] = ()
+    air: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def description_of(resolved: Resolved, *, creator: str | None = None, page: str | None = None) -> Description:
+    """What an answer alone tells: a single version, with the digests of its candidates."""
+    named = (
+        (("sha256", file.sha256), ("blake3", file.blake3), ("git-sha1", file.git_sha1))
+        for file in resolved.candidates
+    )
+    hashes = tuple(tuple((name, value) for name, value in pairs if value is not None) for pairs in named)
+    edition = Edition(reference=resolved.reference, card=resolved.card, files=resolved.candidates, hashes=hashes)
+    return Description(
+        title=resolved.card.title, editions=(edition,), creator=creator, page=page, notes=resolved.warnings
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +104,10 @@ class Source(Protocol):
         """Answer many asks at once, by `Ask.key`; a failure of one is a value, so that all are reported."""
         ...
 
+    def describe(self, reference: Reference) -> Description:
+        """Tell all about the model that this names, also where it cannot be downloaded; raises `SynapseError`."""
+        ...
+
     def locate(self, reference: Reference) -> Location:
         """Turn the reference of one file (an artifact's `url` or mirror) into a location; no request is made."""
         ...
@@ -77,4 +125,13 @@ class Source(Protocol):
 
         None also where nobody can know before trying. No request is made.
         """
+        ...
+
+
+@runtime_checkable
+class Relocating(Protocol):
+    """A source whose files may move: it finds them again where the address that was locked answers 404."""
+
+    def relocate(self, reference: Reference, sha256: str | None) -> Iterator[Reference]:
+        """Places to try instead, best first, and the same one again where a 404 may pass by itself."""
         ...

@@ -29,7 +29,7 @@ from synapse_sync.errors import (
 )
 from synapse_sync.net.credentials import Credentials, Secret, is_loopback
 from synapse_sync.net.retries import RETRYABLE, Retry
-from synapse_sync.sources.base import Ask, Location, Resolved
+from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi  # its HTTP client takes a tenth of a second to import
@@ -118,6 +118,23 @@ class HuggingFaceSource:
                 except SynapseError as error:
                     answers[ask.key] = error
         return answers
+
+    def describe(self, reference: Reference) -> Description:
+        """The repository at one commit with all its files, or the one file that is named."""
+        repository = self._read(reference.id, reference.revision, None)
+        ask = Ask(key="", reference=reference, include=("*",))
+        found = description_of(
+            self._answer(ask, repository),
+            creator=repository.id.removeprefix("datasets/").removeprefix("spaces/").partition("/")[0],
+            page=_page(repository.id),
+        )
+        if not repository.gated:
+            return found
+        hint = f"accept its conditions at {_page(repository.id)}"
+        if self._token:
+            return replace(found, notes=(*found.notes, f"it is gated: {hint}"))
+        refusal = AccessDenied(f"`hf://{repository.id}` is gated", hint=f"{hint}, then {TOKEN_HINT}")
+        return replace(found, editions=(replace(found.editions[0], refusal=refusal),), notes=())
 
     def locate(self, reference: Reference) -> Location:
         """The URL of one file; the hub redirects it to where the bytes are."""

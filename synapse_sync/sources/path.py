@@ -12,7 +12,7 @@ from synapse_sync.core.digest import Digest
 from synapse_sync.core.names import safe_filename
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, NetworkError, NotFound, StatusError, StorageError, SynapseError
-from synapse_sync.sources.base import Ask, Location, Resolved
+from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
 
 
 class PathSource:
@@ -30,6 +30,10 @@ class PathSource:
             except SynapseError as error:
                 answers[ask.key] = error
         return answers
+
+    def describe(self, reference: Reference) -> Description:
+        """Its name and size."""
+        return description_of(self._answer(Ask(key="", reference=reference)))
 
     def locate(self, reference: Reference) -> Location:
         """The file itself."""

@@ -10,7 +10,7 @@ from synapse_sync.core.digest import Digest
 from synapse_sync.core.names import safe_filename
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError
-from synapse_sync.sources.base import Ask, Location, Resolved
+from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
 
 
 class UrlSource:
@@ -19,6 +19,10 @@ class UrlSource:
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
         """One candidate for each question; no request is made."""
         return {ask.key: _answer(ask) for ask in asks}
+
+    def describe(self, reference: Reference) -> Description:
+        """Its name; no request is made."""
+        return description_of(_answer(Ask(key="", reference=reference)))
 
     def locate(self, reference: Reference) -> Location:
         """The URL itself."""

@@ -270,7 +270,7 @@ def test_many_hashes_at_once(hub: Hub) -> None:
     status, rows = site(hub, "model-versions/by-hash/ids", method="POST", body=[sha256.lower(), "0" * 64])
     assert (status, rows) == (200, [{"modelVersionId": 62_833, "modelId": 58_390, "hash": sha256}])
     status, versions = site(hub, "model-versions/by-hash", method="POST", body=[sha256])
-    assert (status, [version["id"] for version in versions]) == (200, [62_833])
+    assert (status, [version and version["id"] for version in versions]) == (200, [62_833, None, 62_833])
     assert versions[0]["downloadUrl"].startswith("https://undefined/"), "the site's own bug"
 
 

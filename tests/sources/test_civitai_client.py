@@ -12,7 +12,8 @@ from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.sources.civitai.client import Client
-from synapse_sync.sources.civitai.schema import EarlyAccess, Fields, Model, ModelFile, ModelVersion, as_utc_text
+from synapse_sync.sources.civitai.fields import Fields, as_utc_text
+from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelFile, ModelVersion
 
 
 @pytest.fixture
@@ -26,7 +27,11 @@ def listed(seen) -> dict[str, object]:
     """The list as the site gives it, without the models whose ids are too high."""
     ids = [int(text) for text in seen.query["ids"][0].split(",")]
     return {
-        "items": [{"id": number, "name": f"m{number}"} for number in reversed(ids) if number < 1000],
+        "items": [
+            {"id": number, "name": f"m{number}", "modelVersions": [{"id": number}]}
+            for number in reversed(ids)
+            if number < 1000
+        ],
         "metadata": {},
     }
 

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from synapse_sync.errors import NetworkError, NotFound, StatusError, SynapseError
 from synapse_sync.net.api import Api
-from synapse_sync.sources.civitai.schema import Fields, HashMatch, Me, Model, ModelVersion, decode_matches
+from synapse_sync.sources.civitai.fields import Fields, parse_time
+from synapse_sync.sources.civitai.schema import (
+    Creator,
+    CursorMetadata,
+    HashMatch,
+    Image,
+    Me,
+    Model,
+    ModelVersion,
+    PageMetadata,
+    Tag,
+    decode_matches,
+)
 
 ENDPOINT = "https://civitai.com"
 BATCH = 100
 HASH_BATCH = 10_000
+#: What one request gives at most.
+_MODELS, _IMAGES, _NAMES = 100, 200, 200
+#: A list cannot be paged beyond this item; a cursor goes on from there.
+_PAGED = 1000
+#: So many pages in a row without anything new are taken for the end, whatever they promise.
+_BARREN = 5
 _T = TypeVar("_T")
+_Params = list[tuple[str, str]]
 
 
 class Client:
@@ -23,6 +45,8 @@ class Client:
         self.api = api
         self.endpoint = endpoint.rstrip("/")
 
+    # -- one thing ---------------------------------------------------------------------------------
+
     def model(self, model_id: int) -> Model:
         """One model with all its published versions."""
         return Model.decode(self.api.get_json(self._url(f"models/{model_id}")))
@@ -30,6 +54,28 @@ class Client:
     def model_version(self, version_id: int) -> ModelVersion:
         """One version: the only answer that knows `air` and `usage_control`."""
         return ModelVersion.decode(self.api.get_json(self._url(f"model-versions/{version_id}")))
+
+    def version_mini(self, version_id: int) -> ModelVersion:
+        """One version with its primary file only: the only answer that knows `require_auth`."""
+        return ModelVersion.decode_mini(
+            self.api.get_json(self._url(f"model-versions/mini/{version_id}")), version_id
+        )
+
+    def by_hash(self, value: str) -> ModelVersion:
+        """The version that holds a file with this hash, of any algorithm the site knows."""
+        return ModelVersion.decode(self.api.get_json(self._url(f"model-versions/by-hash/{quote(value, safe='')}")))
+
+    def me(self) -> Me:
+        """Whose token is sent; a missing or wrong one is a `StatusError` 401 here, and nowhere else."""
+        fields = Fields(self.api.get_json(self._url("me")), "me")
+        return Me(id=fields.integer("id"), username=fields.text("username"))
+
+    def enums(self) -> Mapping[str, tuple[str, ...]]:
+        """The words that the site uses today, by the name of their set; more may come at any time."""
+        fields = Fields(self.api.get_json(self._url("enums")), "enums")
+        return {name: fields.words(name) for name in fields.raw}
+
+    # -- many things -------------------------------------------------------------------------------
 
     def models_by_ids(self, ids: Iterable[int]) -> dict[int, Model | SynapseError]:
         """Many models by id, 100 a request; what the list leaves out is asked for singly. Failures are values."""
@@ -42,7 +88,9 @@ class Client:
                 continue
             for model_id in batch:
                 model = answered.get(model_id)
-                found[model_id] = self._single(model_id) if model is None else model
+                # A list that is behind may leave out a model, or all of its versions; alone it may know better.
+                alone = self._single(model_id) if model is None or not (model.versions or model.mode) else model
+                found[model_id] = model if model is not None and isinstance(alone, SynapseError) else alone
         return found
 
     def models_by_version_ids(self, ids: Iterable[int]) -> dict[int, Model]:
@@ -53,9 +101,25 @@ class Client:
                 found.update((version.id, model) for version in model.versions if version.id in batch)
         return found
 
-    def by_hash(self, value: str) -> ModelVersion:
-        """The version that holds a file with this hash, of any algorithm the site knows."""
-        return ModelVersion.decode(self.api.get_json(self._url(f"model-versions/by-hash/{quote(value, safe='')}")))
+    def by_hashes(self, sha256s: Iterable[str]) -> dict[str, ModelVersion]:
+        """Whole versions by the SHA-256 of one of their files, 100 a request; unknown ones are left out.
+
+        Where several versions share a file the oldest is taken, as `by_hash` does.
+        """
+        found: dict[str, ModelVersion] = {}
+        for batch in _batches(sorted({value.lower() for value in sha256s}), BATCH):
+            body = [value.upper() for value in batch]
+            wanted = set(batch)
+            answer = self.api.post_json(self._url("model-versions/by-hash"), body)
+            # Nulls and repetitions are among the rows, in no order: only their files tell what they answer.
+            for row in answer if isinstance(answer, list) else []:
+                if not isinstance(row, Mapping):
+                    continue
+                version = self._repaired(ModelVersion.decode(row))
+                for value in {file.hashes.sha256 for file in version.files} & wanted:
+                    if value is not None and (value not in found or _age(version) < _age(found[value])):
+                        found[value] = version
+        return found
 
     def by_hashes_ids(self, sha256s: Iterable[str]) -> dict[str, HashMatch]:
         """Which versions hold these SHA-256s, 10,000 a request; unknown ones are left out.
@@ -71,19 +135,126 @@ class Client:
                     found[match.sha256] = match
         return found
 
-    def me(self) -> Me:
-        """Whose token is sent; a missing or wrong one is a `StatusError` 401 here, and nowhere else."""
-        fields = Fields(self.api.get_json(self._url("me")), "me")
-        return Me(id=fields.integer("id"), username=fields.text("username"))
+    # -- lists: iterators that ask for the next page when it is needed -------------------------------
+
+    def models(
+        self,
+        *,
+        query: str | None = None,
+        types: Sequence[str] = (),
+        sort: str | None = None,
+        period: str | None = None,
+        base_models: Sequence[str] = (),
+        username: str | None = None,
+        tag: str | None = None,
+        nsfw: bool | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Model]:
+        """Models that fit, `limit` of them at most. Without `nsfw` the site leaves out what is not for all ages."""
+        params = _params(query=query, sort=sort, period=period, username=username, tag=tag, nsfw=nsfw)
+        params += [("types", word) for word in types]
+        params += [("baseModels", word) for word in base_models]
+        found = self._cursor("models", params, _size(limit, _MODELS), paged=query is None)
+        return _first(limit, map(Model.decode, found))
+
+    def images(
+        self,
+        *,
+        model_id: int | None = None,
+        version_id: int | None = None,
+        post_id: int | None = None,
+        username: str | None = None,
+        nsfw: str | bool | None = None,
+        sort: str | None = None,
+        period: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Image]:
+        """Images that fit, `limit` of them at most. `nsfw` is the highest level (None, Soft, …) or a bool."""
+        params = _params(
+            modelId=model_id,
+            modelVersionId=version_id,
+            postId=post_id,
+            username=username,
+            nsfw=nsfw,
+            sort=sort,
+            period=period,
+        )
+        found = self._cursor("images", params, _size(limit, _IMAGES), paged=True)
+        return _first(limit, map(Image.decode, found))
+
+    def creators(self, *, query: str | None = None, limit: int | None = None) -> Iterator[Creator]:
+        """Creators whose names fit."""
+        found = self._pages("creators", "username", _params(query=query), _size(limit, _NAMES))
+        return _first(limit, map(Creator.decode, found))
+
+    def tags(self, *, query: str | None = None, limit: int | None = None) -> Iterator[Tag]:
+        """Tags whose names fit."""
+        found = self._pages("tags", "name", _params(query=query), _size(limit, _NAMES))
+        return _first(limit, map(Tag.decode, found))
+
+    # -- how it is asked ---------------------------------------------------------------------------
 
     def _url(self, path: str) -> str:
         return f"{self.endpoint}/api/v1/{path}"
 
+    def _page(self, path: str, params: _Params, size: int) -> Fields:
+        return Fields(self.api.get_json(self._url(path), [*params, ("limit", str(size))]), path)
+
+    def _cursor(self, path: str, params: _Params, size: int, *, paged: bool) -> Iterator[Fields]:
+        """A list that goes on with cursors: by page as far as pages go, where it may be paged at all."""
+        page, cursor = 1, None
+        cursors: set[str] = set()
+        fresh = _Fresh("id")
+        while not fresh.is_barren:
+            by_page = paged and page * size <= _PAGED
+            where = [("page", str(page))] if by_page else [] if cursor is None else [("cursor", cursor)]
+            answer = self._page(path, params + where, size)
+            yield from fresh.among(answer.need_objects("items"))
+            metadata = CursorMetadata.decode(answer.object("metadata"))
+            cursor = metadata.next_cursor or self._cursor_in(metadata.next_page)
+            page += 1
+            if cursor is None:
+                # Answers of 2023 had pages to go on with, and no cursor.
+                if not (by_page and page * size <= _PAGED and self._is_ours(metadata.next_page)):
+                    return
+            elif cursor in cursors:
+                return
+            else:
+                cursors.add(cursor)
+
+    def _pages(self, path: str, key: str, params: _Params, size: int) -> Iterator[Fields]:
+        """A list that knows pages only."""
+        page, more = 0, True
+        fresh = _Fresh(key)
+        while more and not fresh.is_barren:
+            page += 1
+            answer = self._page(path, [*params, ("page", str(page))], size)
+            items = answer.need_objects("items")
+            yield from fresh.among(items)
+            metadata = PageMetadata.decode(answer.object("metadata"))
+            total = metadata.total_pages
+            more = bool(items) and (self._is_ours(metadata.next_page) if total is None else page < total)
+
+    def _is_ours(self, url: str | None) -> bool:
+        """Whether a next page is on the host that was asked; any other is not gone to."""
+        try:
+            return url is not None and urlsplit(url).netloc.lower() == urlsplit(self.endpoint).netloc.lower()
+        except ValueError:
+            return False
+
+    def _cursor_in(self, url: str | None) -> str | None:
+        if url is None or not self._is_ours(url):
+            return None
+        return dict(parse_qsl(urlsplit(url).query)).get("cursor")
+
     def _list(self, key: str, ids: Sequence[int]) -> Iterator[Model]:
         # Without nsfw=true the site leaves out, silently, every model that has no all-ages picture.
-        params = [(key, ",".join(map(str, ids))), ("nsfw", "true"), ("limit", str(BATCH))]
-        answer = Fields(self.api.get_json(self._url("models"), params), "models")
-        yield from (Model.decode(item) for item in answer.objects("items"))
+        params = [(key, ",".join(map(str, ids))), ("nsfw", "true")]
+        for item in self._page("models", params, BATCH).need_objects("items"):
+            try:
+                yield Model.decode(item)
+            except NetworkError:
+                continue  # one that cannot be read must not spoil the others; alone it will say why
 
     def _single(self, model_id: int) -> Model | SynapseError:
         try:
@@ -98,6 +269,61 @@ class Client:
         except NetworkError as error:
             return error
 
+    def _repaired(self, version: ModelVersion) -> ModelVersion:
+        """A version whose URLs lead to a host called `undefined`, with the site's own host instead."""
+
+        def repair(url: str | None) -> str | None:
+            return None if url is None else url.replace("https://undefined/", f"{self.endpoint}/", 1)
+
+        files = tuple(replace(file, download_url=repair(file.download_url)) for file in version.files)
+        return replace(version, files=files, download_url=repair(version.download_url))
+
+
+class _Fresh:
+    """Lets each thing of a list pass once: what is published while we turn the page moves others onto the next."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._seen: set[str] = set()
+        self._barren = 0
+
+    @property
+    def is_barren(self) -> bool:
+        """Whether the last pages had nothing new, so that there may be no end to them."""
+        return self._barren >= _BARREN
+
+    def among(self, items: Iterable[Fields]) -> Iterator[Fields]:
+        """Those of a page that were on none before; one without an identity passes, to be told about."""
+        known = len(self._seen)
+        for item in items:
+            identity = item.text(self._key)
+            if identity is None or identity not in self._seen:
+                self._seen.add(identity or "")
+                yield item
+        self._barren = 0 if len(self._seen) > known else self._barren + 1
+
 
 def _batches(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _params(**values: str | int | bool | None) -> _Params:
+    """The parameters that were given. What is only coerced to a boolean by the site is not to be sent at all."""
+    texts = {True: "true", False: "false"}
+    return [
+        (name, texts[value] if isinstance(value, bool) else str(value))
+        for name, value in values.items()
+        if value is not None
+    ]
+
+
+def _size(limit: int | None, most: int) -> int:
+    return most if limit is None else max(1, min(limit, most))
+
+
+def _first(limit: int | None, items: Iterator[_T]) -> Iterator[_T]:
+    return islice(items, None if limit is None else max(0, limit))
+
+
+def _age(version: ModelVersion) -> tuple[datetime, int]:
+    return parse_time(version.published_at) or datetime.max.replace(tzinfo=UTC), version.id

@@ -11,7 +11,8 @@ from synapse_sync.core.names import safe_filename
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import NotFound
 from synapse_sync.sources.civitai.client import ENDPOINT
-from synapse_sync.sources.civitai.schema import Model, ModelFile, ModelVersion, as_utc_text
+from synapse_sync.sources.civitai.fields import as_utc_text
+from synapse_sync.sources.civitai.schema import Model, ModelFile, ModelVersion
 from synapse_sync.sources.civitai.vocabulary import file_format, model_type
 
 _ROLES = {"vae": "vae", "config": "config", "text encoder": "text_encoder"}

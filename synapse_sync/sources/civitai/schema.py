@@ -8,117 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from synapse_sync.errors import NetworkError
+from synapse_sync.sources.civitai.fields import Fields, parse_time
 
+__all__ = [
+    "Creator", "CursorMetadata", "EarlyAccess", "FileHashes", "HashMatch", "Image", "Me", "Model", "ModelBrief",
+    "ModelFile", "ModelImage", "ModelVersion", "PageMetadata", "Stats", "Tag", "decode_matches",
+]  # fmt: skip
+
+_AIR_IDS = re.compile(r"civitai:(\d+)@(\d+)")
 _FILE_ID = re.compile(r"[?&]fileId=(\d+)")
 #: How images said before 2024 what the bitmask says today (1 PG, 2 PG13, 4 R, 8 X, 16 XXX, 32 blocked).
 _NSFW_WORDS = {"none": 1, "soft": 2, "mature": 4, "x": 8}
-
-
-class Fields:
-    """A JSON object that is asked for fields by all the names they ever had; `where` is for error messages."""
-
-    __slots__ = ("raw", "where")
-
-    def __init__(self, raw: object, where: str) -> None:
-        if not isinstance(raw, Mapping):
-            raise NetworkError(f"Civitai answered something unexpected: `{where}` is not an object")
-        self.raw: Mapping[str, Any] = raw
-        self.where = where
-
-    def value(self, *names: str) -> Any:
-        """The first of these fields that is there and not null."""
-        return next((self.raw[name] for name in names if self.raw.get(name) is not None), None)
-
-    def text(self, *names: str) -> str | None:
-        """A string; numbers are accepted as strings, since some names consist of digits."""
-        value = self.value(*names)
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            return None
-        return str(value)
-
-    def integer(self, *names: str) -> int | None:
-        """A whole number, also one in a string."""
-        return _integer(self.value(*names))
-
-    def number(self, *names: str) -> float | None:
-        """A number, also one in a string."""
-        value = self.value(*names)
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            return None
-        try:
-            return float(value)
-        except (ValueError, OverflowError):
-            return None
-
-    def flag(self, *names: str) -> bool | None:
-        """A boolean, also one in words."""
-        value = self.value(*names)
-        if isinstance(value, str):
-            return {"true": True, "false": False}.get(value.lower())
-        return bool(value) if isinstance(value, bool | int) else None
-
-    def objects(self, *names: str) -> list[Fields]:
-        """A list of objects; nulls and other things in it are skipped."""
-        value = self.value(*names)
-        if not isinstance(value, list):
-            return []
-        where = f"{self.where}.{names[0]}"
-        return [Fields(item, f"{where}[{place}]") for place, item in enumerate(value) if isinstance(item, Mapping)]
-
-    def object(self, *names: str) -> Fields:
-        """An object; an empty one where there is none."""
-        value = self.value(*names)
-        return Fields(value if isinstance(value, Mapping) else {}, f"{self.where}.{names[0]}")
-
-    def words(self, *names: str) -> tuple[str, ...]:
-        """A list of strings; objects in it (tags, in 2023) stand for their names."""
-        value = self.value(*names)
-        if isinstance(value, str):
-            return (value,)
-        items = value if isinstance(value, list) else []
-        named = [item.get("name") if isinstance(item, Mapping) else item for item in items]
-        return tuple(str(item) for item in named if isinstance(item, str | int) and not isinstance(item, bool))
-
-    def need_integer(self, *names: str) -> int:
-        """A whole number without which nothing can be done."""
-        value = self.integer(*names)
-        if value is None:
-            raise NetworkError(f"Civitai's answer lacks the number `{self.where}.{names[0]}`")
-        return value
-
-
-def _integer(value: object) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    if isinstance(value, str):
-        return int(value) if re.fullmatch(r"\d{1,18}", value) else None
-    return value if isinstance(value, int) else None
-
-
-def parse_time(text: str | None) -> datetime | None:
-    """An instant of the API (also without a zone, which means UTC), or None."""
-    try:
-        moment = datetime.fromisoformat((text or "").strip())
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def as_utc_text(text: str | None) -> str | None:
-    """A timestamp as it was given, but always ending in `Z`; None if it cannot be read."""
-    moment = parse_time(text)
-    if moment is None or text is None:
-        return None
-    bare = re.fullmatch(r"\s*(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)(?:Z|[+-]00:?00)?\s*", text)
-    return f"{bare[1]}T{bare[2]}Z" if bare else moment.isoformat().replace("+00:00", "Z")
 
 
 def _nsfw_level(fields: Fields) -> int:
@@ -129,6 +34,32 @@ def _nsfw_level(fields: Fields) -> int:
     if isinstance(word, str):
         return _NSFW_WORDS.get(word.lower(), 0)
     return 8 if word is True else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What people did with something; the site has dropped and renamed most of these, so any may be None."""
+
+    download_count: int | None = None
+    thumbs_up_count: int | None = None
+    thumbs_down_count: int | None = None
+    comment_count: int | None = None
+    tipped_amount_count: int | None = None
+    rating_count: int | None = None
+    rating: float | None = None
+
+    @classmethod
+    def decode(cls, fields: Fields) -> Stats:
+        """Read `stats`."""
+        return cls(
+            download_count=fields.integer("downloadCount", "downloadCountAllTime"),
+            thumbs_up_count=fields.integer("thumbsUpCount", "favoriteCount"),
+            thumbs_down_count=fields.integer("thumbsDownCount"),
+            comment_count=fields.integer("commentCount"),
+            tipped_amount_count=fields.integer("tippedAmountCount"),
+            rating_count=fields.integer("ratingCount"),
+            rating=fields.number("rating"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +97,10 @@ class ModelFile:
     fp: str | None = None
     quant_type: str | None = None
     pickle_scan: str | None = None
+    pickle_message: str | None = None
     virus_scan: str | None = None
+    virus_message: str | None = None
+    scanned_at: str | None = None
     hashes: FileHashes = FileHashes()
     primary: bool = False
     download_url: str | None = None
@@ -178,17 +112,22 @@ class ModelFile:
         url = fields.text("downloadUrl")
         pinned = _FILE_ID.search(url or "")
         file_id = fields.integer("id")
+        # A version alone does not say `quantType`, but the URL that it gives for the file does.
+        chosen = dict(_selectors(url))
         return cls(
             id=int(pinned[1]) if file_id is None and pinned else file_id,
             name=fields.text("name") or "",
             type=fields.text("type") or "Model",
             size_kb=fields.number("sizeKB", "sizeKb"),
-            format=metadata.text("format") or fields.text("format"),
-            size=metadata.text("size"),
-            fp=metadata.text("fp"),
-            quant_type=metadata.text("quantType"),
+            format=metadata.text("format") or fields.text("format") or chosen.get("format"),
+            size=metadata.text("size") or chosen.get("size"),
+            fp=metadata.text("fp") or chosen.get("fp"),
+            quant_type=metadata.text("quantType") or chosen.get("quantType"),
             pickle_scan=fields.text("pickleScanResult"),
+            pickle_message=fields.text("pickleScanMessage"),
             virus_scan=fields.text("virusScanResult"),
+            virus_message=fields.text("virusScanMessage"),
+            scanned_at=fields.text("scannedAt"),
             hashes=FileHashes.decode(fields.object("hashes")),
             primary=fields.flag("primary") or False,
             download_url=url,
@@ -209,15 +148,19 @@ class ModelFile:
     @property
     def selectors(self) -> tuple[tuple[str, str], ...]:
         """The query of the site's own download URL."""
-        try:
-            return tuple(parse_qsl(urlsplit(self.download_url or "").query))
-        except ValueError:
-            return ()
+        return _selectors(self.download_url)
+
+
+def _selectors(url: str | None) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(parse_qsl(urlsplit(url or "").query))
+    except ValueError:
+        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelImage:
-    """A preview: trust `type`, not the ending of `url`."""
+    """A preview of a version: trust `type`, not the ending of `url`. `nsfw_level` is the bitmask."""
 
     url: str
     id: int | None = None
@@ -225,6 +168,7 @@ class ModelImage:
     nsfw_level: int = 0
     width: int | None = None
     height: int | None = None
+    hash: str | None = None
 
     @classmethod
     def decode(cls, fields: Fields) -> ModelImage:
@@ -236,6 +180,55 @@ class ModelImage:
             nsfw_level=_nsfw_level(fields),
             width=fields.integer("width"),
             height=fields.integer("height"),
+            hash=fields.text("hash"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One of `/images`: `nsfw_level` is a word here (None, Soft, Mature, X), `browsing_level` the bitmask.
+
+    `meta` is what it was made with, as the site gives it: flat, or below another `meta`.
+    """
+
+    id: int
+    url: str
+    type: str = "image"
+    nsfw_level: str | None = None
+    browsing_level: int = 0
+    width: int | None = None
+    height: int | None = None
+    hash: str | None = None
+    created_at: str | None = None
+    post_id: int | None = None
+    username: str | None = None
+    base_model: str | None = None
+    version_ids: tuple[int, ...] = ()
+    stats: Mapping[str, int] = field(default_factory=dict, hash=False)
+    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @classmethod
+    def decode(cls, raw: object, where: str = "image") -> Image:
+        """Read one of the `items` of `/images`."""
+        fields = raw if isinstance(raw, Fields) else Fields(raw, where)
+        stats = fields.object("stats")
+        ids = fields.value("modelVersionIds")
+        return cls(
+            id=fields.need_integer("id"),
+            url=fields.need_text("url"),
+            type=fields.text("type") or "image",
+            nsfw_level=fields.text("nsfwLevel"),
+            browsing_level=fields.integer("browsingLevel") or _nsfw_level(fields),
+            width=fields.integer("width"),
+            height=fields.integer("height"),
+            hash=fields.text("hash"),
+            created_at=fields.text("createdAt"),
+            post_id=fields.integer("postId"),
+            username=fields.text("username"),
+            base_model=fields.text("baseModel"),
+            version_ids=tuple(n for n in ids if isinstance(n, int)) if isinstance(ids, list) else (),
+            stats={name: count for name in stats.raw if (count := stats.integer(name)) is not None},
+            meta=fields.table("meta"),
         )
 
 
@@ -289,7 +282,10 @@ class ModelBrief:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersion:
-    """One version. `model_id`, `air` and `usage_control` are known only where it was asked for by itself."""
+    """One version. `model_id`, `air` and `usage_control` are known only where it was asked for by itself.
+
+    `require_auth` is known only from `mini`, which gives one file, under the name that it was uploaded with.
+    """
 
     id: int
     model_id: int | None = None
@@ -298,6 +294,7 @@ class ModelVersion:
     base_model_type: str | None = None
     published_at: str | None = None
     created_at: str | None = None
+    updated_at: str | None = None
     status: str | None = None
     availability: str | None = None
     nsfw_level: int | None = None
@@ -305,7 +302,9 @@ class ModelVersion:
     trained_words: tuple[str, ...] = ()
     air: str | None = None
     usage_control: str | None = None
+    require_auth: bool | None = None
     early_access: EarlyAccess | None = None
+    stats: Stats = Stats()
     files: tuple[ModelFile, ...] = ()
     images: tuple[ModelImage, ...] = ()
     download_url: str | None = None
@@ -325,6 +324,7 @@ class ModelVersion:
             base_model_type=fields.text("baseModelType"),
             published_at=fields.text("publishedAt"),
             created_at=fields.text("createdAt"),
+            updated_at=fields.text("updatedAt"),
             status=fields.text("status"),
             availability=fields.text("availability"),
             nsfw_level=fields.integer("nsfwLevel"),
@@ -332,20 +332,74 @@ class ModelVersion:
             trained_words=fields.words("trainedWords"),
             air=fields.text("air"),
             usage_control=fields.text("usageControl"),
+            require_auth=fields.flag("requireAuth"),
             early_access=_early_access(fields),
+            stats=Stats.decode(fields.object("stats")),
             files=tuple(ModelFile.decode(item) for item in fields.objects("files")),
             images=tuple(image for image in images if image.url),
             download_url=fields.text("downloadUrl"),
             model=ModelBrief.decode(fields.object("model")),
         )
 
+    @classmethod
+    def decode_mini(cls, raw: object, version_id: int) -> ModelVersion:
+        """Read an answer of `/model-versions/mini/…`, which says neither id; the model's is in the AIR."""
+        fields = Fields(raw, "mini")
+        air = fields.text("air")
+        ids = _AIR_IDS.search(air or "")
+        url = next(iter(fields.words("downloadUrls")), None)
+        file = dict(fields.raw) | {"name": fields.text("fileName"), "type": fields.text("fileType")}
+        file |= {"id": None, "sizeKB": fields.value("size"), "downloadUrl": url, "metadata": None}
+        return cls(
+            id=int(ids[2]) if ids else version_id,
+            model_id=int(ids[1]) if ids else None,
+            name=fields.text("versionName"),
+            base_model=fields.text("baseModel"),
+            published_at=fields.text("publishedAt"),
+            availability=fields.text("availability"),
+            air=air,
+            require_auth=fields.flag("requireAuth"),
+            early_access=_early_access(fields),
+            files=(ModelFile.decode(Fields(file, "mini")),),
+            download_url=url,
+            model=ModelBrief(name=fields.text("modelName")),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creator:
-    """Who published a model."""
+    """Who publishes models; how many and where they are listed is said in `/creators` only."""
 
     username: str
     image: str | None = None
+    model_count: int | None = None
+    link: str | None = None
+
+    @classmethod
+    def decode(cls, fields: Fields) -> Creator:
+        """Read one of the `items` of `/creators`, or a model's `creator`; names may consist of digits."""
+        return cls(
+            username=fields.need_text("username"),
+            image=fields.text("image"),
+            model_count=fields.integer("modelCount"),
+            link=fields.text("link"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A tag; `model_count` has not been said since 2024."""
+
+    name: str
+    model_count: int | None = None
+    link: str | None = None
+
+    @classmethod
+    def decode(cls, fields: Fields) -> Tag:
+        """Read one of the `items` of `/tags`."""
+        return cls(
+            name=fields.need_text("name"), model_count=fields.integer("modelCount"), link=fields.text("link")
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,12 +413,17 @@ class Model:
     mode: str | None = None
     nsfw: bool | None = None
     nsfw_level: int | None = None
+    poi: bool | None = None
+    minor: bool | None = None
+    sfw_only: bool | None = None
     availability: str | None = None
+    supports_generation: bool | None = None
     allow_no_credit: bool | None = None
     allow_commercial_use: tuple[str, ...] | None = None
     allow_derivatives: bool | None = None
     allow_different_license: bool | None = None
     creator: Creator | None = None
+    stats: Stats = Stats()
     tags: tuple[str, ...] = ()
     versions: tuple[ModelVersion, ...] = ()
 
@@ -374,7 +433,6 @@ class Model:
         fields = raw if isinstance(raw, Fields) else Fields(raw, where)
         model_id = fields.need_integer("id")
         creator = fields.object("creator")
-        username = creator.text("username")
         versions = fields.objects("modelVersions")
         return cls(
             id=model_id,
@@ -384,12 +442,17 @@ class Model:
             mode=fields.text("mode"),
             nsfw=fields.flag("nsfw"),
             nsfw_level=fields.integer("nsfwLevel"),
+            poi=fields.flag("poi"),
+            minor=fields.flag("minor"),
+            sfw_only=fields.flag("sfwOnly"),
             availability=fields.text("availability"),
+            supports_generation=fields.flag("supportsGeneration"),
             allow_no_credit=fields.flag("allowNoCredit"),
             allow_commercial_use=_commercial_use(fields.value("allowCommercialUse")),
             allow_derivatives=fields.flag("allowDerivatives"),
             allow_different_license=fields.flag("allowDifferentLicense", "allowDifferentLicenses"),
-            creator=Creator(username=username, image=creator.text("image")) if username else None,
+            creator=Creator.decode(creator) if creator.text("username") else None,
+            stats=Stats.decode(fields.object("stats")),
             tags=fields.words("tags"),
             versions=tuple(ModelVersion.decode(item, model_id=model_id) for item in versions),
         )
@@ -402,6 +465,53 @@ def _commercial_use(value: object) -> tuple[str, ...] | None:
     if not isinstance(value, list):
         return None
     return tuple(sorted({item.strip().strip('"') for item in value if isinstance(item, str) and item.strip()}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageMetadata:
+    """How a list that is counted in pages goes on (creators and tags)."""
+
+    total_items: int | None = None
+    current_page: int | None = None
+    page_size: int | None = None
+    total_pages: int | None = None
+    next_page: str | None = None
+    prev_page: str | None = None
+
+    @classmethod
+    def decode(cls, fields: Fields) -> PageMetadata:
+        """Read `metadata`."""
+        return cls(
+            total_items=fields.integer("totalItems"),
+            current_page=fields.integer("currentPage"),
+            page_size=fields.integer("pageSize"),
+            total_pages=fields.integer("totalPages"),
+            next_page=fields.text("nextPage"),
+            prev_page=fields.text("prevPage"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CursorMetadata:
+    """How a list without a total goes on (models and images); at its end there is no `next_cursor`.
+
+    The cursor is opaque: a number in early answers, several ones in a string today.
+    """
+
+    next_cursor: str | None = None
+    next_page: str | None = None
+    current_page: int | None = None
+    page_size: int | None = None
+
+    @classmethod
+    def decode(cls, fields: Fields) -> CursorMetadata:
+        """Read `metadata`."""
+        return cls(
+            next_cursor=fields.text("nextCursor"),
+            next_page=fields.text("nextPage"),
+            current_page=fields.integer("currentPage"),
+            page_size=fields.integer("pageSize"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -17,11 +18,14 @@ from synapse_sync.errors import (
     SynapseError,
 )
 from synapse_sync.net.api import Api
-from synapse_sync.sources.base import Ask, Location, Resolved
+from synapse_sync.sources.base import Ask, Description, Location, Resolved
 from synapse_sync.sources.civitai import statuses
 from synapse_sync.sources.civitai.client import ENDPOINT, Client
+from synapse_sync.sources.civitai.describe import describe
+from synapse_sync.sources.civitai.fields import parse_time
 from synapse_sync.sources.civitai.files import card_of, narrow, offered
-from synapse_sync.sources.civitai.schema import Model, ModelVersion, parse_time
+from synapse_sync.sources.civitai.relocate import other_places
+from synapse_sync.sources.civitai.schema import Model, ModelVersion
 from synapse_sync.sources.civitai.vocabulary import air_warnings
 
 _LISTED = 12
@@ -89,6 +93,13 @@ class CivitaiSource:
                     answers[ask.key] = self._own(ask.reference, error)
         return answers
 
+    def describe(self, reference: Reference) -> Description:
+        """The model with all its versions, and what only the version itself tells about the one that is meant."""
+        try:
+            return describe(self._client, reference, self._clock())
+        except StatusError as error:
+            raise self.explain(reference, error) from error
+
     def locate(self, reference: Reference) -> Location:
         """The download URL of one file; a file id names it exactly, else the site's own selectors do."""
         if reference.source != "civitai" or reference.revision is None:
@@ -99,6 +110,10 @@ class CivitaiSource:
         if reference.file is not None:
             return Location(f"{url}?{urlencode({'fileId': reference.file})}")
         return Location(f"{url}?{urlencode(reference.query)}" if reference.query else url)
+
+    def relocate(self, reference: Reference, sha256: str | None) -> Iterator[Reference]:
+        """Where the bytes of a file may be now that its own address answers 404."""
+        return other_places(self._client, reference, sha256)
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
         """Which versions hold these bytes: SHA-256s by the ten thousand, other hashes one by one."""
@@ -212,7 +227,7 @@ class CivitaiSource:
         model = self._model(target, seen)
         if target.version_id is None:
             if isinstance(model, Model):
-                return self._default(ask, model)
+                return self._default(ask, model, seen)
             raise model or NotFound(f"Civitai has no model for `{ask.reference}`")
         version = self._version(ask.reference, target, model, seen)
         known = model if isinstance(model, Model) and version.model_id in (None, model.id) else None
@@ -275,19 +290,23 @@ class CivitaiSource:
             raise self._own(reference, answer)
         return answer
 
-    def _default(self, ask: Ask, model: Model) -> _Found:
+    def _default(self, ask: Ask, model: Model, seen: _Answers) -> _Found:
         """The first version, in the site's order, that can be had (and was there at the time that counts)."""
         if (reason := statuses.withdrawn(model.mode, f"civitai:{model.id}")) is not None:
             raise reason
         cutoff = _cutoff(ask)
         reasons: list[SynapseError] = []
-        for version in model.versions:
+        for version in _in_order(ask, model.versions):
             if cutoff is not None and _published(version) > cutoff:
                 continue
+            if not version.files:
+                # Lists are now and then behind, and leave out what is empty: the version itself knows better.
+                with contextlib.suppress(SynapseError):
+                    version = self._single(ask.reference, version.id, seen)
             reason = statuses.unusable(version, model, self._clock())
             if reason is None:
                 passed = tuple(f"{reason.message}; took {version.id} ({version.name})" for reason in reasons)
-                return _Found(version, model, passed)
+                return _Found(version, model, passed + _passed_over(ask, model, version))
             reasons.append(reason)
         if reasons:
             raise reasons[0]
@@ -300,6 +319,25 @@ class CivitaiSource:
             f"Civitai lists no published version of model {model.id} ({model.name})",
             hint="if you know a version, name it: `civitai:MODEL@VERSION`",
         )
+
+
+def _in_order(ask: Ask, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """The site's order, but what the question would rather not have comes last."""
+    return sorted(versions, key=lambda version: _unfit(ask, version))
+
+
+def _unfit(ask: Ask, version: ModelVersion) -> bool:
+    return str(version.id) in ask.ignore or ask.base_model not in (None, version.base_model)
+
+
+def _passed_over(ask: Ask, model: Model, taken: ModelVersion) -> tuple[str, ...]:
+    """Why the site's default version was not taken, where that is for the sake of the question."""
+    first = model.versions[0]
+    if _unfit(ask, taken) or not _unfit(ask, first):
+        return ()
+    ignored = str(first.id) in ask.ignore
+    reason = "is on the `ignore` list" if ignored else f"is for {first.base_model}, not {ask.base_model}"
+    return (f"civitai:{model.id}@{first.id} {reason}; took {taken.id} ({taken.name})",)
 
 
 def _number(text: str, reference: Reference) -> int:

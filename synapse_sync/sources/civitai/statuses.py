@@ -9,7 +9,8 @@ from datetime import datetime
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError
 from synapse_sync.sources.civitai.client import ENDPOINT
-from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelVersion, parse_time
+from synapse_sync.sources.civitai.fields import parse_time
+from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelVersion
 
 TOKEN_HINT = (
     "set CIVITAI_API_KEY (or CIVITAI_API_KEY_FILE) to an API key, which is made at https://civitai.com/user/account"
@@ -106,7 +107,7 @@ def explain(reference: Reference, error: StatusError, *, has_token: bool) -> Syn
         return withdrawn("archived", what) or NotFound(what)
     if status == 451:
         return AccessDenied(
-            f"Civitai does not give `{what}` to the region of this machine",
+            f"Civitai does not give `{what}` to the region of this machine" + (f": {words}" if words else ""),
             hint="name another place for it in `mirrors`",
         )
     return _busy(what, error, words)
@@ -132,6 +133,11 @@ def _refused(
 
 def _busy(what: str, error: StatusError, words: str) -> NetworkError:
     said = f": {words}" if words else ""
+    if error.status == 429 and "downloading" in words:
+        return NetworkError(
+            f"Civitai gives this account no more downloads for now, at `{what}`{said}",
+            hint="it counts those of the last 24 hours: go on tomorrow; what was downloaded so far is kept",
+        )
     if error.status == 429:
         wait = error.hint or "wait before you try again; what was downloaded so far is kept"
         return NetworkError(f"Civitai has had enough requests for now (429), at `{what}`{said}", hint=wait)

@@ -1,0 +1,212 @@
+"""`synapse info`: everything that a site tells about a model."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synapse_sync.cli.console import Console, cell_text, cut_text, size_text, terminal_width
+from synapse_sync.cli.options import common
+
+if TYPE_CHECKING:
+    from synapse_sync.core.artifact import Candidate
+    from synapse_sync.sources.base import Description, Edition
+
+#: Longer lists of files become a table.
+_FEW = 6
+
+
+@click.command("info", short_help="Tell what a site has: versions, files, hashes, permissions")
+@click.argument("ref")
+@common
+@click.pass_obj
+def command(console: Console, ref: str) -> int:
+    """Tell what the site has: versions, files, sizes, hashes, trained words, permissions, scans, access.
+
+    REF is any reference (`civitai:4384`, a page, an AIR, `hf://owner/repo`, a hash …) or a name of synapse.toml.
+    Nothing is downloaded; it needs no project.
+    """
+    from synapse_sync.workspace import Workspace
+
+    with Workspace.anywhere(console.directory) as workspace:
+        found, locked = workspace.describe(ref)
+        token = None
+        if found.editions and (chosen := found.editions[found.chosen]).refusal is None:
+            token = workspace.sources[chosen.reference.source].needs_token(chosen.reference)
+    if console.as_json:
+        console.document(_value(found, locked, token))
+        return 0
+    _tell_model(console, found)
+    if len(found.editions) > 1:
+        _tell_versions(console, found, locked)
+    if found.editions:
+        _tell_version(console, found.editions[found.chosen], found.air, token)
+    for note in found.notes:
+        console.warn(note)
+    return 0
+
+
+def _tell_model(console: Console, found: Description) -> None:
+    console.answer(click.style(cell_text(found.title or "without a name"), bold=True))
+    card = found.editions[found.chosen].card if found.editions else None
+    words = {
+        "type": card.type if card is not None else None,
+        "creator": found.creator,
+        "page": found.page,
+        "tags": ", ".join(found.tags),
+        "license": _license(card.license) if card is not None else None,
+    }
+    _lines(console, words, "  ")
+
+
+def _license(facts: tuple[tuple[str, object], ...]) -> str:
+    """What the author allows, in words; the creator is told elsewhere."""
+    said = {True: "yes", False: "no"}
+    words = []
+    for name, value in facts:
+        text = said[value] if isinstance(value, bool) else str(value).replace(",", " + ")
+        if name == "license":
+            words.append(text)
+        elif name != "creator":
+            words.append(f"{name.removeprefix('allow-').replace('-', ' ')}: {text}")
+    return ", ".join(words)
+
+
+def _tell_versions(console: Console, found: Description, locked: frozenset[str]) -> None:
+    console.answer()
+    rows = []
+    for place, edition in enumerate(found.editions):
+        marks = ("*" if place == found.chosen else "") + ("L" if str(edition.reference) in locked else "")
+        sizes = [file.size or 0 for file in edition.files if file.primary] or [
+            file.size or 0 for file in edition.files
+        ]
+        size = max(sizes, default=0)
+        rows.append(
+            (
+                marks,
+                edition.reference.revision or "",
+                cut_text(edition.card.version_name or "", 18),
+                cut_text(edition.card.base_model or "", 12),
+                (edition.card.published or "")[:10],
+                size_text(size) if size else "",
+                re.sub(r"^in (early access.*) \d\d:\d\d UTC$", r"\1", _access(edition)),
+            )
+        )
+    console.table(rows, ("", "version", "name", "base model", "published", "size", "access"), shrink=6)
+    if locked:
+        console.say("* is told about below, L is locked")
+
+
+def _access(edition: Edition) -> str:
+    """Why a version cannot be had, without the words that name it."""
+    if edition.refusal is None:
+        return ""
+    return re.sub(r"^`[^`]*` (is )?", "", edition.refusal.message)
+
+
+def _tell_version(console: Console, edition: Edition, air: str | None, token: str | None) -> None:
+    card = edition.card
+    console.answer()
+    number, name = edition.reference.revision or "", card.version_name or ""
+    title = f"{edition.reference}" if number.startswith(name) else f"{edition.reference}  {name}"
+    console.answer(click.style(cell_text(title), bold=True))
+    words = {
+        "base model": card.base_model,
+        "published": (card.published or "")[:10],
+        "trained words": ", ".join(card.trained_words),
+        "nsfw level": None if card.nsfw is None else str(card.nsfw),
+        "air": air,
+        "access": _access(edition) or "can be downloaded",
+        "hint": edition.refusal.hint if edition.refusal is not None else token,
+    }
+    _lines(console, words, "  ")
+    if len(edition.files) > _FEW:
+        rows = [
+            (file.filename, "?" if file.size is None else size_text(file.size), (file.sha256 or "")[:16])
+            for file in edition.files
+        ]
+        console.table(rows, ("file", "size", "sha256"), shrink=0)
+        return
+    for file, hashes in zip(edition.files, edition.hashes, strict=True):
+        size = "size unknown" if file.size is None else size_text(file.size)
+        primary = "  (primary)" if file.primary and len(edition.files) > 1 else ""
+        console.answer(f"  {click.style('file', bold=True)}  {cell_text(file.filename)}  {size}{primary}")
+        about = ", ".join(f"{name} {value}" for name, value in _about(file).items() if value)
+        _lines(console, {"about": about, **dict(hashes)}, "    ")
+
+
+def _about(file: Candidate) -> dict[str, str | None]:
+    return {
+        "kind": file.kind if file.kind != "model" else None,
+        "format": file.format,
+        "precision": file.precision,
+        "size": file.size_class,
+        "quant": file.quant,
+        "id": file.file_id,
+        "scan": file.scan,
+    }
+
+
+def _lines(console: Console, words: dict[str, str | None], indent: str) -> None:
+    """Aligned `name  value` lines; what is too long for one goes on below."""
+    said = {name: " ".join(text.split()) for name, text in words.items() if text}
+    room = terminal_width() - len(indent) - max((len(name) for name in said), default=0) - 2
+    for name, text in said.items():
+        for number, part in enumerate(
+            textwrap.wrap(text, max(room, 20), break_long_words=False, break_on_hyphens=False)
+        ):
+            label = (name if number == 0 else "").ljust(max(map(len, said)))
+            console.answer(f"{indent}{click.style(label, dim=True)}  {cell_text(part)}")
+
+
+def _value(found: Description, locked: frozenset[str], token: str | None) -> dict[str, Any]:
+    """All of it for machines."""
+    return {
+        "title": found.title,
+        "page": found.page,
+        "creator": found.creator,
+        "tags": list(found.tags),
+        "chosen": str(found.editions[found.chosen].reference) if found.editions else None,
+        "air": found.air,
+        "needs_token": token is not None,
+        "notes": list(found.notes),
+        "versions": [_edition_value(edition, locked) for edition in found.editions],
+    }
+
+
+def _edition_value(edition: Edition, locked: frozenset[str]) -> dict[str, Any]:
+    card = edition.card
+    return {
+        "reference": str(edition.reference),
+        "name": card.version_name,
+        "type": card.type,
+        "base_model": card.base_model,
+        "published": card.published,
+        "trained_words": list(card.trained_words),
+        "license": dict(card.license),
+        "nsfw": card.nsfw,
+        "locked": str(edition.reference) in locked,
+        "available": edition.refusal is None,
+        "refusal": edition.refusal.message if edition.refusal is not None else None,
+        "hint": edition.refusal.hint if edition.refusal is not None else None,
+        "files": [
+            {
+                "filename": file.filename,
+                "size": file.size,
+                "hashes": dict(hashes),
+                "kind": file.kind,
+                "format": file.format,
+                "precision": file.precision,
+                "size_class": file.size_class,
+                "quant": file.quant,
+                "primary": file.primary,
+                "id": file.file_id,
+                "scan": file.scan,
+                "url": file.url,
+            }
+            for file, hashes in zip(edition.files, edition.hashes, strict=True)
+        ],
+    }

@@ -1,0 +1,103 @@
+"""`synapse outdated`: which locked models have newer versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synapse_sync.cli.console import Console, count_text, cut_text, error_value
+from synapse_sync.cli.options import common, instant
+
+if TYPE_CHECKING:
+    from synapse_sync.engine.outdated import Pin, Standing
+
+_COLUMNS = 14
+
+
+@click.command("outdated", short_help="List newer versions, and which of them an upgrade would take")
+@click.option("--check", is_flag=True, help="Exit 8 if `synapse lock --upgrade` would take something newer.")
+@click.option("--exclude-newer", metavar="DATE", help="Look as of this day (YYYY-MM-DD) or instant.")
+@common
+@click.pass_obj
+def command(console: Console, check: bool, exclude_newer: str | None) -> int:
+    """Compare what is locked with what `synapse lock --upgrade` would take, and with what there is beyond that.
+
+    An upgrade follows `policy`, `ignore` and `exclude-newer` of each model. Nothing is written or downloaded.
+    """
+    from synapse_sync.errors import OutOfDate, Several
+    from synapse_sync.workspace import Workspace
+
+    newer = instant(exclude_newer)
+    with Workspace.find(console.directory, reporter=console.reporter()) as workspace:
+        standings = workspace.outdated(exclude_newer=newer)
+    errors = [standing.error for standing in standings if standing.error is not None]
+    outdated = [standing for standing in standings if standing.outdated]
+    if console.as_json:
+        console.document({"outdated": len(outdated), "models": [_value(standing) for standing in standings]})
+    else:
+        _tell(console, standings)
+    console.errors(errors)
+    if errors:
+        return Several(errors).exit_code
+    return OutOfDate.exit_code if check and outdated else 0
+
+
+def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
+    shown = [standing for standing in standings if standing.outdated or standing.held is not None]
+    rows = [(s.name, _label(s.current), _label(s.allowed) if s.outdated else "", _top(s), _note(s)) for s in shown]
+    if rows:
+        console.table(rows, ("name", "locked", "upgrade", "newest", "remark"), shrink=0)
+    for standing in standings:
+        if standing.current is None and standing.error is None:
+            console.answer(f"{standing.name}  not locked yet")
+    outdated = sum(standing.outdated for standing in standings)
+    if outdated:
+        console.say(f"`synapse lock --upgrade` takes what is newer for {count_text(outdated, 'model')}")
+    else:
+        console.say("nothing that `synapse lock --upgrade` would take")
+
+
+def _label(pin: Pin | None) -> str:
+    """A version by its name where it has one, else by its number."""
+    if pin is None:
+        return ""
+    return cut_text(pin.version or pin.reference.revision or str(pin.reference), _COLUMNS)
+
+
+def _top(standing: Standing) -> str:
+    """The newest version, where it is not the one that an upgrade takes."""
+    return _label(standing.newest) if standing.held is not None else ""
+
+
+def _note(standing: Standing) -> str:
+    if standing.held is not None:
+        return standing.held
+    current, allowed = standing.current, standing.allowed
+    if current is not None and allowed is not None and current.reference.revision == allowed.reference.revision:
+        return "other files than were locked"
+    return ""
+
+
+def _value(standing: Standing) -> dict[str, Any]:
+    return {
+        "name": standing.name,
+        "policy": standing.policy,
+        "locked": _pin_value(standing.current),
+        "allowed": _pin_value(standing.allowed),
+        "newest": _pin_value(standing.newest),
+        "outdated": standing.outdated,
+        "held": standing.held,
+        "error": None if standing.error is None else error_value(standing.error),
+    }
+
+
+def _pin_value(pin: Pin | None) -> dict[str, Any] | None:
+    if pin is None:
+        return None
+    return {
+        "reference": str(pin.reference),
+        "version": pin.version,
+        "base_model": pin.base_model,
+        "published": pin.published,
+    }

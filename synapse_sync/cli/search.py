@@ -1,0 +1,150 @@
+"""`synapse search`: models of Civitai."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synapse_sync.cli.console import Console, cut_text
+from synapse_sync.cli.discover import asked, limit, short_count, word
+from synapse_sync.cli.options import common
+from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, nearest, spelled
+
+if TYPE_CHECKING:
+    from synapse_sync.sources.civitai.schema import Model
+
+_COLUMNS = 16
+_TYPE = word(TYPES, also=OUR_TYPES, open=True)
+
+
+@click.command("search", short_help="Search Civitai; --add puts a result into synapse.toml")
+@click.argument("query", nargs=-1, metavar="[QUERY]...")
+@click.option("--type", "types", multiple=True, type=_TYPE, metavar="TYPE", help="checkpoint, lora … (repeatable)")
+@click.option("--base-model", "bases", multiple=True, metavar="NAME", help="As `SDXL 1.0` (repeatable).")
+@click.option("--sort", type=word(SORTS), metavar="ORDER", help=", ".join(SORTS) + ".")
+@click.option("--period", type=word(PERIODS), metavar="TIME", help=", ".join(PERIODS) + ".")
+@click.option("--creator", metavar="NAME", help="Only models of this creator.")
+@click.option("--tag", metavar="TAG", help="Only models with this tag.")
+@click.option("--nsfw", is_flag=True, help="Also models without a picture for all ages.")
+@limit
+@click.option(
+    "--add", "add", multiple=True, type=click.IntRange(1), metavar="N", help="Add the Nth result (repeatable)."
+)
+@common
+@click.pass_obj
+def command(
+    console: Console,
+    query: tuple[str, ...],
+    types: tuple[str, ...],
+    bases: tuple[str, ...],
+    sort: str | None,
+    period: str | None,
+    creator: str | None,
+    tag: str | None,
+    nsfw: bool,
+    limit: int,
+    add: tuple[int, ...],
+) -> int:
+    """Search Civitai's models; without QUERY, list them by the filters alone.
+
+    --add writes results of this search into synapse.toml and locks them, as `synapse add` does.
+    """
+    from synapse_sync.cli.add import added_value, tell_added
+    from synapse_sync.core.reference import Reference
+    from synapse_sync.engine.declare import Wishes
+    from synapse_sync.errors import AmbiguousFile, InputError, RefusedFormat
+    from synapse_sync.workspace import Workspace
+
+    text = " ".join(query).strip() or None
+    words = [spelled(base, BASE_MODELS) or base for base in bases]
+    if add:
+        workspace = Workspace.find(console.directory, reporter=console.reporter())
+    else:
+        workspace = Workspace.anywhere(console.directory)
+    with workspace:
+        models = asked(
+            workspace,
+            "search",
+            workspace.client.models(
+                query=text, types=types, sort=sort, period=period, base_models=words, username=creator, tag=tag,
+                nsfw=True if nsfw else None, limit=limit,
+            ),
+        )  # fmt: skip
+        if add and max(add) > len(models):
+            raise InputError(
+                f"--add {max(add)}: there are {len(models)} results", hint="look at them without --add"
+            )
+        _tell(console, models)
+        if not models:
+            _tell_nothing(console, words, nsfw)
+        value: dict[str, Any] = {"query": text, "results": [_value(n, m) for n, m in enumerate(models, start=1)]}
+        if add:
+            chosen = [Reference("civitai", str(models[number - 1].id)) for number in dict.fromkeys(add)]
+            try:
+                names, locked = workspace.add(chosen, Wishes())
+            except (AmbiguousFile, RefusedFormat) as error:
+                what = " ".join(map(str, chosen))
+                error.hint = f"`synapse add {what}` has options for that: `--file`, `--allow-pickle`"
+                raise
+            value |= {"added": added_value(names, locked), "warnings": list(locked.warnings)}
+    if console.as_json:
+        console.document(value)
+    if add:
+        tell_added(console, names, locked)
+    return 0
+
+
+def _tell(console: Console, models: list[Model]) -> None:
+    from synapse_sync.sources.civitai.vocabulary import model_type
+
+    rows = [
+        (
+            str(number),
+            model.name or "",
+            cut_text(model_type(model.type) or "", _COLUMNS),
+            cut_text(_base(model) or "", _COLUMNS),
+            short_count(model.stats.download_count),
+            f"civitai:{model.id}",
+        )
+        for number, model in enumerate(models, start=1)
+    ]
+    if rows:
+        console.table(rows, ("#", "name", "type", "base model", "downloads", "reference"), shrink=1)
+
+
+def _tell_nothing(console: Console, bases: list[str], nsfw: bool) -> None:
+    """Why there may be no results."""
+    console.say("nothing found")
+    for base in bases:
+        if spelled(base, BASE_MODELS) is None:
+            near = ", ".join(f"`{word}`" for word in nearest(base, BASE_MODELS, 3))
+            console.say(f"`{base}` is no base model that we know of" + (f"; there are {near}" if near else ""))
+    if not nsfw:
+        console.say("Civitai leaves out models that have no picture for all ages, unless --nsfw is given")
+
+
+def _base(model: Model) -> str | None:
+    return model.versions[0].base_model if model.versions else None
+
+
+def _value(number: int, model: Model) -> dict[str, Any]:
+    """A result for machines, in the site's words."""
+    return {
+        "number": number,
+        "reference": f"civitai:{model.id}",
+        "id": model.id,
+        "name": model.name,
+        "type": model.type,
+        "base_model": _base(model),
+        "creator": model.creator.username if model.creator is not None else None,
+        "tags": list(model.tags),
+        "nsfw": model.nsfw,
+        "mode": model.mode,
+        "downloads": model.stats.download_count,
+        "page": f"https://civitai.com/models/{model.id}",
+        "versions": [
+            {"id": v.id, "name": v.name, "base_model": v.base_model, "published": v.published_at}
+            for v in model.versions
+        ],
+    }

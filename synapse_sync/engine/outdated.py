@@ -1,0 +1,167 @@
+"""Outdated: what `lock --upgrade` would move to, and what there is beyond that. Nothing is written or fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
+from synapse_sync.core.lockfile import LockedModel, Lockfile
+from synapse_sync.core.manifest import Requirement, Workspace
+from synapse_sync.core.reference import Reference
+from synapse_sync.engine.resolve import ask_all, choose, held_back, question
+from synapse_sync.errors import NetworkError, SynapseError
+from synapse_sync.sources.base import Ask, Resolved, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """One version, with the words that tell it from others."""
+
+    reference: Reference
+    version: str | None = None
+    base_model: str | None = None
+    published: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one entry stands.
+
+    `allowed` is what `lock --upgrade` would take, `newest` what the site would give to somebody who wants nothing
+    in particular; None where it is not known. `held` says why these two differ, `error` why nobody can tell.
+    """
+
+    name: str
+    policy: str
+    current: Pin | None = None
+    allowed: Pin | None = None
+    newest: Pin | None = None
+    outdated: bool = False
+    held: str | None = None
+    error: SynapseError | None = None
+
+
+def standings(
+    entries: Sequence[Requirement],
+    lockfile: Lockfile,
+    workspace: Workspace,
+    *,
+    sources: Mapping[str, Source],
+    exclude_newer: str | None = None,
+) -> tuple[Standing, ...]:
+    """Compare every entry with its site; each source is asked once. What is not locked has no `current`."""
+    known = {model.name: model for model in lockfile.models}
+    locked = {e.name: known[e.name] for e in entries if e.name in known and known[e.name].requirement == e.text}
+    answers = ask_all(_questions(entries, locked, exclude_newer), sources)
+    return tuple(
+        _standing(
+            entry,
+            locked[entry.name],
+            answers.get(_allowed(entry)),
+            answers.get(_newest(entry)),
+            workspace,
+            exclude_newer or entry.exclude_newer,
+        )
+        if entry.name in locked
+        else Standing(name=entry.name, policy=entry.policy)
+        for entry in entries
+    )
+
+
+def _allowed(entry: Requirement) -> str:
+    return f"allowed {entry.name}"
+
+
+def _newest(entry: Requirement) -> str:
+    return f"newest {entry.name}"
+
+
+def _questions(
+    entries: Sequence[Requirement], locked: Mapping[str, LockedModel], exclude_newer: str | None
+) -> Iterator[tuple[str, Ask]]:
+    for entry in entries:
+        if (old := locked.get(entry.name)) is None:
+            continue
+        if entry.policy != "pinned":
+            ask = question(entry, old, anew=True, exclude_newer=exclude_newer, key=_allowed(entry))
+            yield entry.reference.source, ask
+        at = Reference.parse(old.reference)
+        if at.revision is not None and at.id:
+            # A branch is asked for by its name; a version is what there may be newer ones of.
+            branch = (
+                None if entry.reference.pinned or entry.reference.source != at.source else entry.reference.revision
+            )
+            yield at.source, Ask(key=_newest(entry), reference=Reference(at.source, at.id, branch))
+
+
+def _standing(
+    entry: Requirement,
+    old: LockedModel,
+    allowed: Resolved | SynapseError | None,
+    newest: Resolved | SynapseError | None,
+    workspace: Workspace,
+    exclude_newer: str | None,
+) -> Standing:
+    current = _pin(Reference.parse(old.reference), old.card)
+    taken, outdated = current, False
+    error: SynapseError | None = None
+    if allowed is not None:
+        try:
+            chosen = choose(entry, allowed, workspace)
+        except SynapseError as problem:
+            error = problem.about(entry.name)
+        else:
+            if held_back(entry, old, chosen.resolved) is None:
+                outdated = not _same_files(old.artifacts, chosen.candidates)
+                taken = _pin(chosen.resolved.reference, chosen.resolved.card)
+    top = _pin(newest.reference, newest.card) if isinstance(newest, Resolved) else None
+    if error is None and isinstance(newest, NetworkError):
+        error = newest.about(entry.name)
+    return Standing(
+        name=entry.name,
+        policy=entry.policy,
+        current=current,
+        allowed=None if error is not None else taken,
+        newest=top,
+        outdated=outdated,
+        held=_held(entry, current, taken, top, exclude_newer) if top is not None and error is None else None,
+        error=error,
+    )
+
+
+def _pin(reference: Reference, card: ModelCard) -> Pin:
+    return Pin(reference=reference, version=card.version_name, base_model=card.base_model, published=card.published)
+
+
+def _same_files(old: Sequence[Artifact], new: Sequence[Candidate]) -> bool:
+    """Whether an upgrade would give the same bytes, as far as that can be told without downloading them."""
+    before = {artifact.filename: artifact for artifact in old}
+    if before.keys() != {candidate.filename for candidate in new}:
+        return False
+    return all(_same(before[candidate.filename], candidate) for candidate in new)
+
+
+def _same(old: Artifact, new: Candidate) -> bool:
+    if new.sha256 is not None:
+        return new.sha256 == old.sha256
+    return new.url == old.url and new.size in (None, old.size)
+
+
+def _held(entry: Requirement, current: Pin, taken: Pin, top: Pin, exclude_newer: str | None) -> str | None:
+    """Why the newest version is not the one that an upgrade takes; None where it is, or is none newer."""
+    if top.reference.revision in (taken.reference.revision, current.reference.revision):
+        return None
+    if None not in (top.published, taken.published) and str(top.published) < str(taken.published):
+        return None
+    if entry.policy == "pinned":
+        return "policy is pinned"
+    if entry.reference.pinned:
+        return "pinned in synapse.toml"
+    if top.reference.revision in {str(number) for number in entry.ignore}:
+        return "on the ignore list"
+    if entry.policy == "same-base" and current.base_model not in (None, top.base_model):
+        return f"for {top.base_model or 'another base model'}, not {current.base_model}"
+    if exclude_newer is not None:
+        return f"newer than {exclude_newer}"
+    return None

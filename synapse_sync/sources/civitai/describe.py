@@ -1,0 +1,154 @@
+"""All that Civitai tells about one model: every version, and which of them can be had."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from synapse_sync.core.digest import Digest
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import InputError, NotFound, StatusError, SynapseError
+from synapse_sync.sources.base import Description, Edition
+from synapse_sync.sources.civitai import statuses
+from synapse_sync.sources.civitai.client import ENDPOINT, Client
+from synapse_sync.sources.civitai.files import card_of, offered
+from synapse_sync.sources.civitai.schema import Model, ModelVersion
+
+#: The digests of a file, by the names that `Digest` uses; those that identify it come first.
+_ALGORITHMS = ("sha256", "blake3", "autov1", "autov2", "autov3", "crc32")
+
+
+def describe(client: Client, reference: Reference, now: datetime) -> Description:
+    """Ask for the model and for the version that is meant: only alone it tells whether it may be downloaded."""
+    model_id = int(reference.id) if reference.source == "civitai" and reference.id else None
+    alone: ModelVersion | None = None
+    if reference.source == "hash":
+        alone = _by_hash(client, Digest.parse(reference.id))
+    elif model_id is None:
+        alone = _version(client, int(reference.revision or 0))
+    wanted = alone.id if alone is not None else int(reference.revision) if reference.revision else None
+    if alone is not None:
+        model_id = alone.model_id
+    model = _model(client, model_id, needed=wanted is None)
+    if wanted is None:
+        assert model is not None
+        wanted = _default(model, now)
+    versions = list(model.versions) if model is not None else []
+    place = next((place for place, version in enumerate(versions) if version.id == wanted), None)
+    if wanted is not None and alone is None:
+        alone = _alone(client, wanted, needed=place is None)
+    if alone is not None and model is not None and alone.model_id not in (None, model.id):
+        raise InputError(
+            f"`{reference}`: version {alone.id} belongs to model {alone.model_id}, not to {model.id}",
+            hint=f"write `civitai:{alone.model_id}@{alone.id}`",
+        )
+    if alone is not None and place is None:
+        versions.insert(0, alone)
+        place = 0
+    elif alone is not None and place is not None:
+        versions[place] = _both(versions[place], alone)
+    return _told(model, tuple(versions), place or 0, alone, now)
+
+
+def _told(
+    model: Model | None, versions: tuple[ModelVersion, ...], place: int, alone: ModelVersion | None, now: datetime
+) -> Description:
+    model_id = model.id if model is not None else alone.model_id if alone is not None else None
+    notes: list[str] = []
+    if model is None:
+        notes.append("Civitai does not show the model of this version (any more)")
+    elif not versions:
+        notes.append("Civitai lists no published version of this model")
+    return Description(
+        title=model.name if model is not None else alone.model.name if alone is not None else None,
+        editions=tuple(_edition(version, model, now) for version in versions),
+        chosen=place,
+        page=None if model_id is None else f"{ENDPOINT}/models/{model_id}",
+        creator=model.creator.username if model is not None and model.creator is not None else None,
+        tags=model.tags if model is not None else (),
+        air=alone.air if alone is not None else None,
+        notes=tuple(notes),
+    )
+
+
+def _edition(version: ModelVersion, model: Model | None, now: datetime) -> Edition:
+    files = offered(version)
+    model_id = version.model_id or (model.id if model is not None else None)
+    return Edition(
+        reference=Reference("civitai", "" if model_id is None else str(model_id), str(version.id)),
+        card=card_of(version, model),
+        files=tuple(candidate for _, candidate in files),
+        hashes=tuple(
+            tuple((name, value) for name in _ALGORITHMS if (value := file.hashes.get(name)) is not None)
+            for file, _ in files
+        ),
+        refusal=statuses.unusable(version, model, now),
+    )
+
+
+def _both(listed: ModelVersion, alone: ModelVersion) -> ModelVersion:
+    """A version as its model lists it, with what is told about it alone."""
+    return replace(
+        listed,
+        files=listed.files or alone.files,
+        usage_control=alone.usage_control,
+        status=alone.status or listed.status,
+        early_access=listed.early_access or alone.early_access,
+    )
+
+
+def _default(model: Model, now: datetime) -> int | None:
+    """The version that would be locked: the first that can be had, else the first."""
+    fine = (version for version in model.versions if statuses.unusable(version, model, now) is None)
+    first = next(fine, model.versions[0] if model.versions else None)
+    return None if first is None else first.id
+
+
+def _model(client: Client, model_id: int | None, *, needed: bool) -> Model | None:
+    if model_id is None:
+        return None
+    try:
+        return client.model(model_id)
+    except StatusError as error:
+        if error.status != 404:
+            raise
+        if needed:
+            raise _no_model(model_id) from None
+        return None
+
+
+def _no_model(model_id: int) -> SynapseError:
+    return NotFound(
+        f"Civitai has no model {model_id}",
+        hint="it was deleted, unpublished or never there; a version of it may still be found by its id",
+    )
+
+
+def _version(client: Client, number: int) -> ModelVersion:
+    try:
+        return client.model_version(number)
+    except StatusError as error:
+        if error.status == 404:
+            raise statuses.no_version(number) from None
+        raise
+
+
+def _alone(client: Client, number: int, *, needed: bool) -> ModelVersion | None:
+    """The version by itself; where its model lists it, the site's refusal to show it is no failure."""
+    try:
+        return _version(client, number)
+    except SynapseError:
+        if needed:
+            raise
+        return None
+
+
+def _by_hash(client: Client, digest: Digest) -> ModelVersion:
+    try:
+        return client.by_hash(digest.value)
+    except StatusError as error:
+        if error.status != 404:
+            raise
+        raise NotFound(
+            f"Civitai knows no file with {digest}", hint="it may have been deleted, or never been there"
+        ) from None
