@@ -63,6 +63,9 @@ class Console:
         self.debug = debug
         self.progress = progress
         self.directory = Path()
+        #: The exit code of what was done, should the answer find no reader any more.
+        self.verdict = 0
+        self.verb: str | None = None
         self._reporter: Reporter | None = None
 
     @classmethod
@@ -118,13 +121,14 @@ class Console:
         errors = error.errors if isinstance(error, Several) else (error,)
         if self.as_json:
             self.document({"errors": [error_value(item) for item in errors], "exit_code": error.exit_code})
-        for item in errors:
-            self.failure_line(item)
+        self.errors(errors)
 
     def usage_error(self, error: click.ClickException) -> None:
         """An error of the command line itself; a command that lacks everything gets its help instead."""
         bare = isinstance(error, click.exceptions.NoArgsIsHelpError)
-        message, hint = ("a command is missing", None) if bare else _usage_words(error)
+        message, hint = (
+            ("missing command", "`synapse --help` lists them") if bare else _usage_words(error, self.verb)
+        )
         if self.as_json:
             self._only_error("UsageError", message, hint, error.exit_code)
         if bare:
@@ -182,9 +186,17 @@ class Console:
                     self.answer(_outcome_line(outcome))
 
     def errors(self, errors: Iterable[SynapseError]) -> None:
-        """Failures of single files."""
+        """Several failures; what is the same for many models is said once."""
+        alike: dict[tuple[str, str | None], list[SynapseError]] = {}
         for error in errors:
-            self.failure_line(error)
+            alike.setdefault((error.message, error.hint), []).append(error)
+        for (message, hint), group in alike.items():
+            names = list(dict.fromkeys(error.subject for error in group if error.subject is not None))
+            if len(names) < 2:
+                self.failure_line(group[0])
+            else:
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                self._tell(f"{', '.join(f'`{name}`' for name in names[:5])}{more}: {message}", hint)
 
     def failure_line(self, error: SynapseError) -> None:
         """One failure with its hint, on stderr; whom it is about comes first where its words do not say it."""
@@ -391,12 +403,12 @@ def _fold(text: str, indent: int, stream: TextIO | None = None) -> str:
     return ("\n" + " " * indent).join((first, *rest))
 
 
-def _usage_words(error: click.ClickException) -> tuple[str, str]:
+def _usage_words(error: click.ClickException, verb: str | None) -> tuple[str, str]:
     """What click says of a command line, in our tone, and a next step."""
     near = getattr(error, "possibilities", None)
     message = error.message if near else error.format_message()
     context = getattr(error, "ctx", None)
-    name = context.command_path if context is not None else "synapse"
+    name = context.command_path if context is not None else f"synapse {verb or ''}".rstrip()
     hint = getattr(error, "hint", None) or (f"did you mean `{_nearest(error, near)}`?" if near else None)
     return message[:1].lower() + message[1:].rstrip("."), hint or f"`{name} --help` tells how it is used"
 
@@ -477,6 +489,7 @@ class _Bars(Reporter):
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
+        from rich.table import Column
 
         screen = Screen(stderr=True)
 
@@ -489,12 +502,12 @@ class _Bars(Reporter):
 
         self._console = console
         self._progress = Narrow(
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[word]}", markup=False),
+            DownloadColumn(table_column=Column(no_wrap=True)),
+            TransferSpeedColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[word]}", markup=False, table_column=Column(no_wrap=True)),
             console=screen,
             transient=True,
             expand=True,
@@ -525,8 +538,10 @@ class _Bars(Reporter):
         with self._lock:
             if not self._tasks:
                 self._progress.start()
-            short = name if len(name) <= 38 else name[:37] + "…"
-            self._tasks[key] = self._progress.add_task(_plain(short), total=total, completed=done, word="")
+            room = max(18, self._progress.console.width - 56)
+            short = cell_text(name)
+            short = short if text_width(short) <= room else fit_text(short, room).rstrip()
+            self._tasks[key] = self._progress.add_task(short, total=total, completed=done, word="")
 
     def transfer_advanced(self, key: str, count: int) -> None:
         task = self._tasks.get(key)

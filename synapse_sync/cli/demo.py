@@ -20,6 +20,8 @@ def command(console: Console, keep: str | None) -> int:
     """
     from synapse_sync.demo.tour import tour
 
+    if console.as_json:
+        raise click.UsageError("the demo is for people; it has no --json")
     return tour(_run, keep=keep)
 
 

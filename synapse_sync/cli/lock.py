@@ -71,7 +71,10 @@ def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:
     manifest = workspace.manifest
     try:
         models = {model.name: model for model in locked.lockfile.models}
-        return arrange(manifest.entries(), models, manifest.targets).notes
+        arrangement = arrange(manifest.entries(), models, manifest.targets)
     except SynapseError as error:
         errors = error.errors if isinstance(error, Several) else (error,)
         return tuple(f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)
+    placed = {placement.model for placement in arrangement.placements}
+    homeless = [name for name, model in models.items() if name not in placed and model.artifacts]
+    return (*arrangement.notes, *(f"`{name}` is placed nowhere: no target takes it" for name in homeless))

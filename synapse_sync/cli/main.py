@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
@@ -72,6 +70,8 @@ class Verbs(click.Group):
             near = difflib.get_close_matches(args[0], VERBS, n=1)
             hint = f"did you mean `{near[0]}`?" if near else "`synapse --help` lists the commands"
             raise Misspelt(f"no such command `{args[0]}`", hint, ctx)
+        if args:
+            ctx.ensure_object(Console).verb = args[0]
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -112,13 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SynapseError as error:
         console.failure(error)
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone; that is their business. Python must not complain at exit either.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:
+        # The only way in which click ends here by itself: whoever read our output has gone. That is their business.
+        return console.verdict
     except OSError as error:
-        console.failure(StorageError(f"{error.strerror or error}: {error.filename or 'a local file'}"))
+        where = f"{error.filename}: " if error.filename else ""
+        console.failure(StorageError(f"{where}{error.strerror or error}"))
         return StorageError.exit_code
     except Exception as error:
         console.unexpected(error)

@@ -99,8 +99,6 @@ def _arrange_one(
         ]
     if missing and (not placements or entry.targets is not None):
         raise InputError(missing[0], hint=_type_hint(kind or "", [layouts[target.name] for target in wanting]))
-    if not wanting:
-        missing.append(f"`{entry.name}` is placed nowhere: no target takes its groups")
     return placements, missing
 
 
