@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING
 
 from synapse_sync.engine.fresh import fingerprint, unchanged_files
 from synapse_sync.engine.reporter import Reporter
-from synapse_sync.errors import (
-    InputError,
-    InvalidReference,
-    NotFound,
-    OutOfDate,
-    StorageError,
-    SynapseError,
-    raise_all,
-)
+from synapse_sync.errors import InputError, InvalidReference, OutOfDate, StorageError, SynapseError, raise_all
 from synapse_sync.settings import Settings, load_settings
 from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
@@ -278,7 +270,7 @@ class Workspace:
         else:
             names = {e.name for e in entries if e.name in upgrade or e.name.partition("@")[0] in upgrade}
             known = names | {name.partition("@")[0] for name in names}
-            raise_all([NotFound(f"no model `{name}` in {MANIFEST}") for name in sorted(upgrade - known)])
+            raise_all([InputError(f"no model `{name}` in {MANIFEST}") for name in sorted(upgrade - known)])
         return lock(
             entries,
             self.lockfile,
@@ -295,7 +287,10 @@ class Workspace:
     ) -> Locked:
         """Bring the lockfile up to date with the manifest; with `check` only say what would change."""
         if check:
-            return self._check_lock()
+            from synapse_sync.core.freshness import missing_changes
+            from synapse_sync.engine.resolve import Locked
+
+            return Locked(lockfile=self.lockfile, changes=missing_changes(self.manifest.entries(), self.lockfile))
         with self.hold(f"project-{self.key}", f"the lockfile of {self.project}"):
             self._parts.lockfile = None  # somebody else may have written it while we waited
             locked = self.resolve(upgrade=upgrade, exclude_newer=exclude_newer)
@@ -339,18 +334,11 @@ class Workspace:
 
         return self.write(LOCKFILE, format_lockfile(locked.lockfile))
 
-    def _check_lock(self) -> Locked:
-        from synapse_sync.engine.resolve import Change, Locked, stale_entries
-
-        entries = self.manifest.entries()
-        stale = [Change(kind="changed", name=e.name) for e in stale_entries(entries, self.lockfile)]
-        names = {entry.name for entry in entries}
-        gone = [Change(kind="removed", name=m.name) for m in self.lockfile.models if m.name not in names]
-        return Locked(lockfile=self.lockfile, changes=(*stale, *gone))
-
     def stale(self) -> tuple[str, ...]:
         """Names of entries that the lockfile does not answer, and of locked ones that nobody declares any more."""
-        return tuple(change.name for change in self._check_lock().changes)
+        from synapse_sync.core.freshness import missing_changes
+
+        return tuple(change.name for change in missing_changes(self.manifest.entries(), self.lockfile))
 
     def add(self, references: Sequence[Reference], wishes: Wishes) -> tuple[list[str], Locked]:
         """Write entries for these references into the manifest, and lock them.
@@ -393,7 +381,7 @@ class Workspace:
         )
 
     def remove(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Take models out of the manifest and the lockfile; raises `NotFound` for names that are not there."""
+        """Take models out of the manifest and the lockfile; raises `InputError` for names that are not there."""
         from synapse_sync.core.lockfile import format_lockfile
         from synapse_sync.core.manifest_edit import remove_model
         from synapse_sync.engine.survey import unknown_model
@@ -414,14 +402,14 @@ class Workspace:
     # -- survey and sync ---------------------------------------------------------------------------
 
     def entries(self, scope: Scope | None = None) -> tuple[Requirement, ...]:
-        """The entries in scope; raises `NotFound` for names and groups that do not exist."""
+        """The entries in scope; raises `InputError` for names and groups that do not exist."""
         from synapse_sync.engine.scope import Scope
         from synapse_sync.engine.survey import entries_in
 
         return entries_in(self.manifest, scope or Scope())
 
     def trees(self, scope: Scope | None = None) -> dict[str, Tree]:
-        """The targets in scope on this machine, each with our receipt; raises `NotFound` for unknown ones."""
+        """The targets in scope on this machine, each with our receipt; raises `InputError` for unknown ones."""
         from synapse_sync.engine.scope import Scope
         from synapse_sync.engine.trees import open_trees
 
@@ -429,7 +417,7 @@ class Workspace:
         targets = {target.name: target for target in self.manifest.targets}
         raise_all(
             [
-                NotFound(f"no target `{name}` in {MANIFEST}", hint=f"there is: {', '.join(targets)}")
+                InputError(f"no target `{name}` in {MANIFEST}", hint=f"there is: {', '.join(targets)}")
                 for name in scope.targets
                 if name not in targets
             ]

@@ -17,9 +17,9 @@ from synapse_sync.engine.reporter import Reporter
 from synapse_sync.errors import Several, SynapseError
 
 if TYPE_CHECKING:
+    from synapse_sync.core.freshness import Change
     from synapse_sync.core.plan import Action, Plan
     from synapse_sync.core.report import Outcome, Report
-    from synapse_sync.engine.resolve import Change
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _SIGNS = {

@@ -17,7 +17,7 @@ from synapse_sync.cli.options import common
 def command(console: Console, name: str) -> int:
     """Tell what is locked of one model, where it comes from, and where it is."""
     from synapse_sync.engine.scope import Scope
-    from synapse_sync.errors import NotFound
+    from synapse_sync.errors import InputError
     from synapse_sync.workspace import Workspace
 
     with Workspace.find(console.directory, offline=True) as workspace:
@@ -25,7 +25,7 @@ def command(console: Console, name: str) -> int:
         if not found:
             declared = {entry.name for entry in workspace.manifest.entries()}
             hint = "it is declared; `synapse lock` locks it" if name in declared else "`synapse list` lists all"
-            raise NotFound(f"no model `{name}` in synapse.lock", hint=hint)
+            raise InputError(f"no model `{name}` in synapse.lock", hint=hint)
         survey = workspace.survey(Scope(only=tuple(model.name for model in found)))
     values: list[dict[str, Any]] = []
     for model in found:

@@ -11,7 +11,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import InlineTable
 
 from synapse_sync.core.names import clash_key
-from synapse_sync.errors import InvalidManifest, NotFound
+from synapse_sync.errors import InputError, InvalidManifest
 
 
 def add_model(text: str, name: str, value: str | Mapping[str, object]) -> str:
@@ -33,11 +33,11 @@ def add_model(text: str, name: str, value: str | Mapping[str, object]) -> str:
 
 
 def set_model_value(text: str, name: str, key: str, value: Any) -> str:
-    """The manifest with one value of one model set; a short form becomes a table. Raises `NotFound`."""
+    """The manifest with one value of one model set; a short form becomes a table. Raises `InputError`."""
     document = _parse(text)
     models = document.get("models")
     if not isinstance(models, Mapping) or name not in models:
-        raise NotFound(f"no model `{name}` in synapse.toml")
+        raise InputError(f"no model `{name}` in synapse.toml")
     entry = models[name]
     if isinstance(entry, str):
         table = tomlkit.inline_table()
@@ -53,11 +53,11 @@ def set_model_value(text: str, name: str, key: str, value: Any) -> str:
 
 
 def remove_model(text: str, name: str) -> str:
-    """The manifest without a model: its line or its tables, and nothing else. Raises `NotFound`."""
+    """The manifest without a model: its line or its tables, and nothing else. Raises `InputError`."""
     document = _parse(text)
     models = document.get("models")
     if not isinstance(models, Mapping) or name not in models:
-        raise NotFound(f"no model `{name}` in synapse.toml")
+        raise InputError(f"no model `{name}` in synapse.toml")
     removed = _without_lines(text, name)
     if removed is not None and _same_but(text, removed, name):
         return removed

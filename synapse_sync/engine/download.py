@@ -125,12 +125,14 @@ class Download:
                 try:
                     got = self._from_exactly(other)
                 except (AccessDenied, IntegrityError, NetworkError, NotFound):
+                    if self._hopeless:
+                        raise
                     continue
                 if other != place:
                     self._crew.reporter.note(f"`{self._want.subject}`: {place} is gone; the file was at {other}")
                 return got
         except (NetworkError, NotFound):
-            raise gone from gone.__cause__
+            pass
         raise gone
 
     def _from_exactly(self, place: Reference) -> Got:

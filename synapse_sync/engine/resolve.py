@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, Candidate, ModelCard, Preview
+from synapse_sync.core.freshness import Change, stale_entries
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Requirement, Workspace
 from synapse_sync.core.reference import Reference
@@ -29,16 +30,6 @@ Measurer = Callable[[Reference], int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One line of the lock's diff: `kind` is added, removed or changed."""
-
-    kind: str
-    name: str
-    before: str | None = None
-    after: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
     """What locking gave."""
 
@@ -54,14 +45,6 @@ class _Chosen:
     entry: Requirement
     resolved: Resolved
     candidates: tuple[Candidate, ...]
-
-
-def stale_entries(
-    entries: Sequence[Requirement], lockfile: Lockfile, upgrade: Collection[str] = ()
-) -> list[Requirement]:
-    """The entries whose requirement the lockfile does not answer, or that are to be upgraded."""
-    known = {model.name: model.requirement for model in lockfile.models}
-    return [e for e in entries if known.get(e.name) != e.text or e.name in upgrade]
 
 
 def lock(

@@ -12,7 +12,7 @@ from synapse_sync.core.plan import Key, Observed, Plan, make_plan
 from synapse_sync.engine.observe import observe
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.trees import Tree, former_trees, with_neighbours
-from synapse_sync.errors import NotFound, raise_all
+from synapse_sync.errors import InputError, raise_all
 from synapse_sync.layouts.arrange import Arrangement, arrange
 from synapse_sync.store.blobs import BlobStore
 
@@ -37,15 +37,15 @@ class Survey:
         return sum(len(tree.receipt.entries) for tree in self.trees.values())
 
 
-def unknown_model(name: str, known: Collection[str]) -> NotFound:
+def unknown_model(name: str, known: Collection[str]) -> InputError:
     """The error for a name that is not declared, with the nearest that is."""
     near = difflib.get_close_matches(name, sorted(known), n=1)
     hint = f"did you mean `{near[0]}`?" if near else "`synapse list` lists all"
-    return NotFound(f"no model `{name}` in synapse.toml", hint=hint)
+    return InputError(f"no model `{name}` in synapse.toml", hint=hint)
 
 
 def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
-    """The entries in scope; raises `NotFound` for names and groups that do not exist."""
+    """The entries in scope; raises `InputError` for names and groups that do not exist."""
     entries = manifest.entries()
     if scope.only:
         names = {entry.name for entry in entries} | {entry.name.partition("@")[0] for entry in entries}
@@ -54,7 +54,7 @@ def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
     if scope.groups:
         groups = {group for entry in entries for group in entry.groups}
         hint = f"there is: {', '.join(sorted(groups))}" if groups else "no model has `groups`"
-        raise_all([NotFound(f"no model is in group `{g}`", hint=hint) for g in scope.groups if g not in groups])
+        raise_all([InputError(f"no model is in group `{g}`", hint=hint) for g in scope.groups if g not in groups])
         entries = tuple(entry for entry in entries if set(entry.groups) & set(scope.groups))
     return entries
 

@@ -125,7 +125,7 @@ def test_remove_takes_one_entry_and_its_lock(project: Project) -> None:
     project("remove", "portrait")
     assert (project.path / "synapse.toml").read_text() == f'[models]\n# kept\neyes = "civitai:{catalogue.EYES}"\n'
     assert "portrait" not in project.lock_text
-    project("remove", "portrait", code=4)
+    project("remove", "portrait", code=2)
 
 
 def test_lock_check(project: Project) -> None:
@@ -187,9 +187,9 @@ def test_only_group_and_target_narrow_the_work(project: Project) -> None:
     assert len(project.tree()) == 3
     project("sync")
     assert len(project.tree()) == 4
-    project("sync", "--only", "nothing", code=4)
-    project("sync", "--target", "nothing", code=4)
-    project("sync", "--group", "nothing", code=4)
+    project("sync", "--only", "nothing", code=2)
+    project("sync", "--target", "nothing", code=2)
+    project("sync", "--group", "nothing", code=2)
 
 
 def test_list_and_show(project: Project) -> None:
@@ -200,7 +200,7 @@ def test_list_and_show(project: Project) -> None:
     assert "1/1" in project("list").out
     shown = project("show", "portrait").out
     assert "Portrait Studio" in shown and "sha256" in shown and "models/checkpoints" in shown
-    project("show", "nothing", code=4)
+    project("show", "nothing", code=2)
 
 
 def test_verify_finds_and_repairs(project: Project) -> None:

@@ -169,10 +169,10 @@ def test_what_no_sync_will_take_is_told_by_lock(project: Project) -> None:
 
 def test_names_that_are_not_there_come_with_those_that_are(project: Project) -> None:
     project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
-    assert "did you mean `portrait`?" in project("remove", "potrait", code=4).err
-    assert "did you mean `portrait`?" in project("sync", "--only", "potrait", code=4).err
-    assert "there is: default" in project("sync", "--target", "x", code=4).err
-    assert "no model has `groups`" in project("sync", "--group", "x", code=4).err
+    assert "did you mean `portrait`?" in project("remove", "potrait", code=2).err
+    assert "did you mean `portrait`?" in project("sync", "--only", "potrait", code=2).err
+    assert "there is: default" in project("sync", "--target", "x", code=2).err
+    assert "no model has `groups`" in project("sync", "--group", "x", code=2).err
 
 
 # -- the lockfile -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from synapse_sync.core.manifest_edit import add_model, remove_model, set_model_value
 from synapse_sync.core.manifest_read import parse_manifest
-from synapse_sync.errors import InvalidManifest, NotFound
+from synapse_sync.errors import InputError, InvalidManifest
 
 PLAIN = '# mine\n[workspace]\nname = "x"   # odd   spacing\n\n[models]\n# about b\nb = "civitai:2"  # why\n'
 MANIFESTS = {
@@ -86,9 +86,9 @@ def test_removing_takes_the_tables_of_a_model_and_leaves_the_comments_of_the_nex
     assert changed.endswith('# about b\n[models.b]\nsource = "./b"\n')
 
 
-def test_an_unknown_model_is_not_found() -> None:
+def test_an_unknown_model_is_told() -> None:
     for edit in (lambda: remove_model(PLAIN, "z"), lambda: set_model_value(PLAIN, "z", "policy", "latest")):
-        with pytest.raises(NotFound, match="`z`"):
+        with pytest.raises(InputError, match="`z`"):
             edit()
 
 

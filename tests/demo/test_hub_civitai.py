@@ -432,3 +432,67 @@ def test_a_bug_of_the_hub_is_told_as_one() -> None:
         hub.civitai.models = {1: None}  # type: ignore[dict-item]
         assert call(f"{hub.civitai_url}/api/v1/models?nsfw=true")[0] == 500
         assert len(hub.crashes) == 1
+
+
+# -- what it plays on demand ------------------------------------------------------------------------
+
+
+def test_a_quota_counts_redirects_and_nothing_else(hub: Hub) -> None:
+    publish(hub, 90)
+    hub.civitai.quota = 1
+    assert download(hub, 90, token="wrong")[0] == 401
+    assert [download(hub, 90)[0] for _ in range(2)] == [307, 429]
+    assert hub.civitai.redirects == 1
+
+
+def test_a_blocked_region_gets_nothing(hub: Hub) -> None:
+    hub.civitai.region_blocked = True
+    status, answer = site(hub, "models")
+    assert (status, answer["code"]) == (451, "REGION_BLOCKED")
+    assert download(hub, catalogue.PORTRAIT_V1)[0] == 451
+
+
+def test_pinned_urls_and_a_linked_file(hub: Hub) -> None:
+    linked = one_file(77, type="VAE", primary=False, linked=True)
+    publish(hub, 91, files=(one_file(91), linked))
+    hub.civitai.pinned_urls = True
+    base = "https://civitai.com/api/download/models/91"
+    for path in ("models/91", "model-versions/91"):
+        version = site(hub, path)[1]
+        version = version.get("modelVersions", [version])[0]
+        assert [file["downloadUrl"] for file in version["files"]] == [f"{base}?fileId=91", f"{base}?type=VAE"]
+    assert [download(hub, 91, query)[0] for query in ("fileId=91", "fileId=77", "type=VAE")] == [307, 404, 307]
+
+
+def test_lists_that_are_behind(hub: Hub) -> None:
+    publish(hub, 92, unlisted=True)
+    assert site(hub, "models/92")[1].get("modelVersions") == []
+    assert site(hub, "model-versions/92")[0] == 200
+    hub.civitai.add(
+        Model(id=93, name="H", versions=(Version(id=93, name="v", files=(one_file(93),)),), hidden=True)
+    )
+    assert (site(hub, "models/93")[0], listed(hub, ids="93"), site(hub, "model-versions/93")[0]) == (404, [], 200)
+
+
+def test_images_creators_tags_and_words(hub: Hub) -> None:
+    _, answer = site(hub, f"images?modelId={catalogue.PORTRAIT}&limit=1")
+    (image,) = answer["items"]
+    assert (image["nsfwLevel"], image["nsfw"], image["meta"]) == ("X", True, None)
+    _, rest = site(hub, f"images?modelId={catalogue.PORTRAIT}&limit=1&cursor={answer['metadata']['nextCursor']}")
+    assert [one["nsfwLevel"] for one in rest["items"]] == ["None"]
+    assert "nextCursor" not in rest["metadata"]
+    _, made = site(hub, f"images?modelId={catalogue.PORTRAIT}&nsfw=None&withMeta=true")
+    assert made["items"][0]["meta"]["prompt"] and len(made["items"]) == 1
+    _, tags = site(hub, "tags?limit=1&page=2")
+    assert (tags["items"][0]["name"], tags["metadata"]["totalPages"]) == ("portrait", 2)
+    assert "prevPage" in tags["metadata"] and "nextPage" not in tags["metadata"]
+    assert site(hub, "creators")[1]["items"][0]["username"] == "ada"
+    assert site(hub, "creators?limit=0")[0] == 400
+    assert "LORA" in site(hub, "enums")[1]["ModelType"]
+
+
+def test_mini_has_one_file(hub: Hub) -> None:
+    status, mini = site(hub, "model-versions/mini/57618")
+    assert (status, mini["fileName"], mini["requireAuth"]) == (200, "counterfeitV30_v30.safetensors", True)
+    assert "id" not in mini and mini["air"].endswith(":4468@57618")
+    assert site(hub, "model-versions/mini/1")[0] == 404

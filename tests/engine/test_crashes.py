@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from world import Project
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.store.locks import hold
+from synapse_sync.store.projects import project_key
 
 pytestmark = pytest.mark.usefixtures("impatient")
 BIG = safetensors_bytes("big", size=3_000_000)
@@ -153,12 +156,14 @@ def test_interrupted(project: Project, slow: bytes) -> None:
 
 
 def test_two_syncs_of_one_project(project: Project, slow: bytes) -> None:
-    with start(project.path) as one:
-        wait_for(lambda: downloads(project.hub))
-        with start(project.path) as two:
-            said = [process.communicate(timeout=20) for process in (one, two)]
-    assert (one.returncode, two.returncode) == (0, 0), said
-    assert "waiting for" in said[1][1]
+    lock = project.store / "locks" / f"project-{project_key(project.path)}.lock"
+    with ExitStack() as running:
+        with hold(lock, "the test"):
+            both = [running.enter_context(start(project.path)) for _ in range(2)]
+            first = [process.stderr.readline() for process in both if process.stderr is not None]
+        said = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert all("waiting for" in line for line in first), first
     assert len(downloads(project.hub)) == 2, "two files, each once"
     assert project.tree()[CHECKPOINT] == slow
 
@@ -169,7 +174,7 @@ def test_two_projects_with_one_store(project: Project, slow: bytes, tmp_path: Pa
     for name in ("synapse.toml", "synapse.lock"):
         (other / name).write_bytes((project.path / name).read_bytes())
     with start(project.path) as one, start(other) as two:
-        said = [process.communicate(timeout=20) for process in (one, two)]
+        said = [process.communicate(timeout=60) for process in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0), said
     assert len(downloads(project.hub)) == 2, "two files, each once"
     assert project.tree()[CHECKPOINT] == (other / CHECKPOINT).read_bytes() == slow

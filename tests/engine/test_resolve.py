@@ -166,7 +166,7 @@ def test_removed_models_leave_the_lockfile_and_the_others_stay(project: Project)
 
 def test_an_upgrade_of_an_unknown_name_is_refused(project: Project) -> None:
     project.manifest(declare("portrait"))
-    project("lock", "--upgrade-model", "nothing", code=4)
+    project("lock", "--upgrade-model", "nothing", code=2)
 
 
 def test_an_early_access_version_is_refused_with_its_date(project: Project) -> None:

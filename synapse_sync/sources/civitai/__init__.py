@@ -1,24 +1,50 @@
-"""Civitai: its API as typed values (`Client`), and the site as a source (`CivitaiSource`)."""
+"""Civitai: its API as typed values (`Client`), and the site as a source (`CivitaiSource`).
+
+with Client(token="…") as client:
+    for model in client.models(query="portrait", types=["LORA"], limit=10):
+        print(model.name, model.versions[0].base_model)
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from synapse_sync.sources.civitai.client import Client
+    from synapse_sync.sources.civitai.hashes import file_hashes
+    from synapse_sync.sources.civitai.schema import (
+        Creator,
+        CursorMetadata,
+        Image,
+        Model,
+        ModelFile,
+        ModelImage,
+        ModelVersion,
+        PageMetadata,
+        Tag,
+    )
     from synapse_sync.sources.civitai.source import CivitaiSource
 
-__all__ = ["CivitaiSource", "Client"]
+__all__ = [
+    "CivitaiSource",
+    "Client",
+    "Creator",
+    "CursorMetadata",
+    "Image",
+    "Model",
+    "ModelFile",
+    "ModelImage",
+    "ModelVersion",
+    "PageMetadata",
+    "Tag",
+    "file_hashes",
+]
+_MODULES = {"CivitaiSource": "source", "Client": "client", "file_hashes": "hashes"}
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: a sync with nothing to do imports the package and never needs the client.
-    if name == "Client":
-        from synapse_sync.sources.civitai.client import Client
-
-        return Client
-    if name == "CivitaiSource":
-        from synapse_sync.sources.civitai.source import CivitaiSource
-
-        return CivitaiSource
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'schema')}"), name)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from synapse_sync.errors import NetworkError, NotFound, StatusError, SynapseError
 from synapse_sync.net.api import Api
+from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.sources.civitai.fields import Fields, parse_time
 from synapse_sync.sources.civitai.schema import (
     Creator,
@@ -39,11 +40,25 @@ _Params = list[tuple[str, str]]
 
 
 class Client:
-    """The API below one endpoint. Statuses come up as `StatusError`; nothing is remembered between calls."""
+    """The API below one endpoint. Statuses come up as `StatusError`; nothing is remembered between calls.
 
-    def __init__(self, api: Api, endpoint: str = ENDPOINT) -> None:
-        self.api = api
+    Without an `api` of the caller's it makes its own, whose `token`, if there is one, goes to this endpoint only.
+    """
+
+    def __init__(self, api: Api | None = None, endpoint: str = ENDPOINT, *, token: str | None = None) -> None:
         self.endpoint = endpoint.rstrip("/")
+        grants = [Grant(self.endpoint, Secret(token), "/api/")] if token else []
+        self.api = Api(Credentials(grants)) if api is None else api
+
+    def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        self.api.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     # -- one thing ---------------------------------------------------------------------------------
 

@@ -82,8 +82,10 @@ def _words(body: str) -> tuple[str, dict[str, object]]:
         return ("" if body.lstrip().startswith(("<", "{")) else body), {}
     if not isinstance(table, dict):
         return "", {}
-    said = [table[key] for key in ("message", "error") if isinstance(table.get(key), str)]
-    return (said[0] if said else ""), table
+    inner = table.get("error")
+    told = inner if isinstance(inner, dict) else {}
+    said = (table.get("message"), inner, told.get("message"), told.get("name"))
+    return next((words for words in said if isinstance(words, str)), ""), table
 
 
 def explain(reference: Reference, error: StatusError, *, has_token: bool) -> SynapseError:
