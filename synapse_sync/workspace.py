@@ -191,7 +191,8 @@ class Workspace:
         if self._parts.api is None:
             from synapse_sync.net.api import Api
 
-            self._parts.api = self._parts.cleanup.enter_context(Api(self.credentials, offline=self.offline))
+            api = Api(self.credentials, offline=self.offline, on_wait=lambda text: self.reporter.note(text))
+            self._parts.api = self._parts.cleanup.enter_context(api)
         return self._parts.api
 
     @property

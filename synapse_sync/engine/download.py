@@ -21,7 +21,7 @@ from synapse_sync.errors import (
     SynapseError,
 )
 from synapse_sync.net.credentials import display_url
-from synapse_sync.net.retries import may_pass
+from synapse_sync.net.retries import WORTH_TELLING, may_pass
 from synapse_sync.net.wire import BadRange, Stream, Transient, strong_validator
 from synapse_sync.sources.base import Relocating
 from synapse_sync.store.locks import hold
@@ -235,6 +235,9 @@ class Download:
                 if pause is None:
                     raise
                 wait = pause
+                if wait >= WORTH_TELLING:
+                    subject = self._want.subject
+                    self._crew.reporter.note(f"{subject}: {error.message}; trying again in {wait:.0f} s")
             if self._crew.stop.wait(wait):
                 raise Stopped
 

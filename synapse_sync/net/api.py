@@ -16,7 +16,7 @@ from synapse_sync import __version__
 from synapse_sync.errors import NetworkError, Offline, StatusError
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
-from synapse_sync.net.retries import Retry, may_pass, parse_retry_after
+from synapse_sync.net.retries import WORTH_TELLING, Retry, may_pass, parse_retry_after
 
 if TYPE_CHECKING:
     import httpx  # takes a tenth of a second: imported when the first request is made
@@ -57,7 +57,8 @@ class _Transient(Exception):
 class Api:
     """Asks JSON APIs: redirects by hand, tokens by exact origin, patient retries; safe to use from threads.
 
-    `clock` (seconds since 1970), `sleep` and `jitter` (0 to 1) are there to be replaced in tests.
+    `on_wait` is told why and how long a request waits for its next attempt. `clock` (seconds since 1970), `sleep`
+    and `jitter` (0 to 1) are there to be replaced in tests.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Api:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
         self.credentials = credentials
         self.offline = offline
@@ -84,6 +86,7 @@ class Api:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
+        self._on_wait = on_wait
         self._client: httpx.Client | None = None
         self._lock = threading.Lock()
 
@@ -141,6 +144,8 @@ class Api:
                 error, wait = status_error, self._pause(attempt, status_error)
             if wait is None:
                 raise error
+            if self._on_wait is not None and wait >= WORTH_TELLING:
+                self._on_wait(f"{error.message}; trying again in {wait:.0f} s")
             self._sleep(wait)
 
     def _pause(self, attempt: int, error: StatusError) -> float | None:

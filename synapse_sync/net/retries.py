@@ -19,6 +19,10 @@ def may_pass(status: int, body: str, retry_after: float | None) -> bool:
     return status in RETRYABLE
 
 
+#: A shorter wait (seconds) is over before anybody has read about it.
+WORTH_TELLING = 0.5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """How often and how patiently; all times in seconds.

@@ -9,6 +9,7 @@ import pytest
 from world import Project
 
 from synapse_sync.demo import catalogue
+from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 
 PORTRAIT = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n'
@@ -261,3 +262,11 @@ def test_the_project_is_found_from_below(project: Project) -> None:
 
     assert main(["lock", "-C", str(below)]) == 0
     assert "portrait" in project.lock_text
+
+
+@pytest.mark.parametrize("where", ["/signed/", "/api/v1/models"])
+def test_a_site_that_is_down_for_a_moment_is_waited_for_and_told(project: Project, where: str) -> None:
+    project.manifest(PORTRAIT)
+    project.hub.faults.add(where, Fault(status=503, times=1))
+    assert "trying again in" in project("sync").err
+    assert len(project.tree()) == 1

@@ -152,3 +152,12 @@ def test_offline_sends_nothing(site):
 def test_clean_is_one_bounded_line():
     assert clean("a\n b\x00\x1b\u202ec") == "a bc"
     assert clean("x" * 50, 10) == "x" * 9 + "…"
+
+
+def test_a_wait_is_told(site, slept):
+    in_turn(site, "/m", (503, b"down", {}), (200, b"{}", {}))
+    told: list[str] = []
+    with Api(Credentials(), sleep=slept.append, jitter=lambda: 1.0, on_wait=told.append) as api:
+        assert api.get_json(f"{site.url}/m?secret=1") == {}
+    assert len(told) == 1 and "503" in told[0] and "trying again in 1 s" in told[0]
+    assert "secret" not in told[0]
