@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterable
@@ -56,6 +57,24 @@ def missing_ranges(done: Iterable[Range], total: int) -> list[Range]:
     return [*out, (at, total)] if at < total else out
 
 
+def _make_ours(path: Path) -> None:
+    """Make a partial download writable again that was being published when its process was killed.
+
+    One with a second name is never written to: the bytes might be somebody's model by now.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        return
+    if found.st_nlink > 1:
+        path.unlink()
+        path.with_name(f"{path.name}.json").unlink(missing_ok=True)
+    elif not found.st_mode & stat.S_IWUSR:
+        path.chmod(0o600)
+
+
 class Partial:
     """One partial download, open for writing; `write` may be called from several threads.
 
@@ -75,6 +94,7 @@ class Partial:
         self._fd = -1
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            _make_ours(self.path)
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
             self._fd = os.open(self.path, flags, 0o600)
         except OSError as error:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -232,3 +235,26 @@ def test_only_old_partials_are_swept(tmp_path):
     assert [p.name for p in old(tmp_path, 7, now)] == ["aged", "aged.json"]
     assert sweep(tmp_path, 7, now) > 0
     assert sorted(p.name for p in (tmp_path / "partials").iterdir()) == ["young", "young.json"]
+
+
+def test_a_kill_while_publishing_leaves_a_partial_that_opens(tmp_path: Path) -> None:
+    with closing(Partial(tmp_path, "ab" * 32)) as partial:
+        partial.begin(4, etag=None, last_modified=None, place="p")
+        partial.write(0, memoryview(b"abcd"))
+        partial.save()
+    partial.path.chmod(0o444)
+    with closing(Partial(tmp_path, "ab" * 32)) as again:
+        assert again.complete
+        assert stat.S_IMODE(again.path.stat().st_mode) == 0o600
+
+
+def test_a_partial_with_a_second_name_is_never_written_to(tmp_path: Path) -> None:
+    with closing(Partial(tmp_path, "ab" * 32)) as partial:
+        partial.begin(4, etag=None, last_modified=None, place="p")
+        partial.write(0, memoryview(b"abcd"))
+        partial.save()
+    (tmp_path / "model").hardlink_to(partial.path)
+    with closing(Partial(tmp_path, "ab" * 32)) as again:
+        again.begin(4, etag=None, last_modified=None, place="p")
+        again.write(0, memoryview(b"EVIL"))
+    assert (tmp_path / "model").read_bytes() == b"abcd"
