@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bench import CHECKPOINT, blob, content_of, declare, sha256, target
+from workbench import CHECKPOINT, blob, content_of, declare, sha256, target
 from world import Project
 
 from synapse_sync.demo import catalogue

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench import CHECKPOINT, EYES, SHARPEN, content_of, declare, downloads, leftovers, sha256, target
+from workbench import CHECKPOINT, EYES, SHARPEN, content_of, declare, downloads, leftovers, sha256, target
 from world import Project
 
 from synapse_sync.demo import catalogue

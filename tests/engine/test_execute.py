@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import (
+from workbench import (
     CHECKPOINT,
     EYES,
     MODELS,

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import CHECKPOINT, EYES, MODELS, declare, target, workspace
 from hypothesis import given
 from hypothesis import strategies as st
+from workbench import CHECKPOINT, EYES, MODELS, declare, target, workspace
 from world import Project
 
 from synapse_sync.engine.fresh import fingerprint, unchanged_files

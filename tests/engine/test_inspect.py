@@ -4,7 +4,7 @@ import pickle
 from pathlib import Path
 
 import pytest
-from bench import downloads
+from workbench import downloads
 from world import Project
 
 from synapse_sync.demo import catalogue

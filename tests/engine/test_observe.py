@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench import CHECKPOINT, content_of, declare, downloads, sha256, target, workspace, write_over
+from workbench import CHECKPOINT, content_of, declare, downloads, sha256, target, workspace, write_over
 from world import Project
 
 from synapse_sync.core.plan import State, Verb

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from bench import downloads
+from workbench import downloads
 from world import Project
 
 from synapse_sync.demo import catalogue

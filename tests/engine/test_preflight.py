@@ -5,7 +5,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from bench import CHECKPOINT, blob, content_of, declare, downloads, target, workspace
+from workbench import CHECKPOINT, blob, content_of, declare, downloads, target, workspace
 from world import Project
 
 from synapse_sync.demo import catalogue

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from bench import content_of, declare, downloads, sha256, workspace
+from workbench import content_of, declare, downloads, sha256, workspace
 from world import Project
 
 from synapse_sync.demo import catalogue

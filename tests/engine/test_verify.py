@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from bench import CHECKPOINT, EYES, blob, content_of, declare, downloads, target, workspace, write_over
+from workbench import CHECKPOINT, EYES, blob, content_of, declare, downloads, target, workspace, write_over
 from world import Project
 
 from synapse_sync.demo import catalogue
