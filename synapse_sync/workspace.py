@@ -441,7 +441,7 @@ class Workspace:
             scope,
             self.trees(scope),
             key=self.key,
-            former=record.roots if record is not None else {},
+            former=record.every_root if record is not None else {},
             stale=self.stale(),
             store=self.store,
         )
@@ -555,10 +555,13 @@ class Workspace:
         from synapse_sync.engine.trees import roots_of
 
         known = read_record(self.settings.store, self.key)
-        roots = {**(known.roots if known is not None else {}), **roots_of(survey.trees.values())}
+        before = known.every_root if known is not None else {}
+        roots = {**before, **roots_of(survey.trees.values())}
+        absent: dict[str, str] = {}
         if complete is not None:
             roots = roots_of(survey.trees.values())
-        record = ProjectRecord(project=str(self.project), roots=roots, complete=complete)
+            absent = {name: root for name, root in before.items() if name not in roots and not Path(root).is_dir()}
+        record = ProjectRecord(project=str(self.project), roots=roots, complete=complete, absent=absent)
         if record != known:
             write_record(self.settings.store, self.key, record)
 

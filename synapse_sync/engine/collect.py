@@ -83,7 +83,7 @@ def _used_by(record: ProjectRecord) -> Iterator[str]:
     if lockfile.is_file():
         for model in parse_lockfile(lockfile.read_text("utf-8")).models:
             yield from (artifact.sha256 for artifact in model.artifacts)
-    for root in {Path(root) for root in record.roots.values()}:
+    for root in {Path(root) for root in record.every_root.values()}:
         yield from receipt.all_digests(root)
 
 

@@ -209,7 +209,7 @@ class _Run:
             Path(root)
             for key, record in records(self.store.root)
             if not any(name.startswith(f"{key}-") for name in own)
-            for root in record.roots.values()
+            for root in record.every_root.values()
         }
         return any(action.sha256 in receipt.all_digests(root) for root in roots)
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from synapse_sync.store.durable import write_atomic
@@ -14,11 +14,20 @@ from synapse_sync.store.durable import write_atomic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectRecord:
-    """One project; `roots` maps target names to absolute directories, `complete` is a fingerprint or None."""
+    """One project; `roots` maps target names to absolute directories, `complete` is a fingerprint or None.
+
+    `absent` are the roots of former targets that could not be reached, on a drive that is not mounted perhaps.
+    """
 
     project: str
     roots: Mapping[str, str]
     complete: str | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def every_root(self) -> dict[str, str]:
+        """All roots that may hold files of this project, reachable now or not."""
+        return {**self.absent, **self.roots}
 
 
 def project_key(project: Path) -> str:
@@ -31,13 +40,21 @@ def read_record(store: Path, key: str) -> ProjectRecord | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         data = json.loads((store / "projects" / f"{key}.json").read_bytes())
         roots = {str(name): str(root) for name, root in data["roots"].items()}
-        return ProjectRecord(project=str(data["project"]), roots=roots, complete=data.get("complete"))
+        absent = {str(name): str(root) for name, root in data.get("absent", {}).items()}
+        return ProjectRecord(
+            project=str(data["project"]), roots=roots, complete=data.get("complete"), absent=absent
+        )
     return None
 
 
 def write_record(store: Path, key: str, record: ProjectRecord) -> None:
     """Remember a project; raises `StorageError`."""
-    data = {"project": record.project, "roots": dict(record.roots), "complete": record.complete}
+    data = {
+        "project": record.project,
+        "roots": dict(record.roots),
+        "complete": record.complete,
+        "absent": dict(record.absent),
+    }
     path = store / "projects" / f"{key}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(data, indent=1, sort_keys=True).encode())

@@ -396,3 +396,16 @@ def test_two_targets_with_one_root_drop_a_file_together(project: Project) -> Non
     project("sync")
     assert list(project.tree()) == ["ui/models/embeddings/clear-eyes.safetensors"]
     assert "nothing to do" in project("sync").err
+
+
+def test_a_former_target_on_a_drive_that_was_away_is_emptied_when_it_is_back(project: Project) -> None:
+    project.manifest('[targets.a]\nroot = "a"\n[targets.b]\nroot = "b"\n' + one(f"civitai:{catalogue.PORTRAIT}"))
+    project("sync")
+    (project.path / "b").rename(project.path / "away")
+    project.manifest('[targets.a]\nroot = "a"\n' + one(f"civitai:{catalogue.PORTRAIT}"))
+    project("sync")
+    assert "nothing to do" in project("sync").err
+    (project.path / "away").rename(project.path / "b")
+    (project.path / "synapse.toml").write_text((project.path / "synapse.toml").read_text() + "# touched\n")
+    project("sync")
+    assert list(project.tree()) == ["a/models/checkpoints/portrait_v1.safetensors"]
