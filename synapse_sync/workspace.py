@@ -17,12 +17,15 @@ from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
 
 if TYPE_CHECKING:
+    from synapse_sync.core.companion import Companion
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest import Manifest, Requirement
+    from synapse_sync.core.plan import Key
     from synapse_sync.core.reference import Reference
     from synapse_sync.core.report import Report
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.engine.outdated import Standing
+    from synapse_sync.engine.pictures import LeftOut
     from synapse_sync.engine.resolve import Locked
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
@@ -493,14 +496,30 @@ class Workspace:
                 survey.observed,
                 store=self.store,
                 fetch=self.fetch,
+                bring=lambda companions: self._bring(companions, survey.trees),
                 reporter=self.reporter,
                 command=command,
                 pickles={entry.name for entry in self.manifest.entries() if entry.allow_pickle},
             )
-            in_sync = not report.errors and not report.plan.of(Verb.CONFLICT)
+            in_sync = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
             if scope.is_whole:
                 self._complete(survey, self.state() if in_sync and not survey.stale else None)
         return replace(report, warnings=(*warnings, *survey.warnings, *report.warnings))
+
+    def _bring(self, companions: Sequence[Companion], trees: Mapping[str, Tree]) -> Mapping[Key, bytes | LeftOut]:
+        """The content of previews and sidecars."""
+        from synapse_sync.engine.accompany import Desk, bring
+        from synapse_sync.store.pictures import Pictures
+
+        if not companions:
+            return {}
+        desk = Desk(
+            sources=self.sources,
+            wire=lambda: self.wire,
+            pictures=Pictures(self.settings.store),
+            offline=self.offline,
+        )
+        return bring(companions, {name: tree.root for name, tree in trees.items()}, desk)
 
     def _refresh_lock(self, *, locked: bool, frozen: bool) -> list[str]:
         stale = self.stale()

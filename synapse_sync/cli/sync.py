@@ -115,6 +115,7 @@ def _summary(report: object) -> str:
         (report.done(Verb.PLACE), "placed"),
         (report.done(Verb.REPLACE), "replaced"),
         (report.done(Verb.ADOPT), "adopted"),
+        (report.written, "previews and sidecars"),
         (report.done(Verb.PRUNE) if not report.errors else 0, "pruned"),
         (report.plan.unchanged, "unchanged"),
         (len(report.errors), "failed"),

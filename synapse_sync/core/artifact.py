@@ -13,6 +13,10 @@ MODEL_TYPES = (
     "vae_approx", "wildcards", "workflow",
 )  # fmt: skip
 
+#: How explicit a preview may be: Civitai's ratings, each with its bit in `nsfwLevel`.
+RATINGS = {"pg": 1, "pg13": 2, "r": 4, "x": 8, "xxx": 16}
+DEFAULT_RATING = "pg13"
+
 #: Formats that are code as much as data: loading one may run it.
 PICKLE_FORMATS = frozenset({"pickle"})
 

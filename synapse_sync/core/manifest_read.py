@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from synapse_sync.core.digest import is_sha256
-from synapse_sync.core.manifest import FileWish, Manifest, Requirement, Target, Workspace
+from synapse_sync.core.manifest import SIDECARS, FileWish, Manifest, Requirement, Target, Workspace
 from synapse_sync.core.manifest_shape import (
     FileTable,
     ManifestTable,
@@ -167,7 +167,6 @@ class _Reader:
         raw: WorkspaceTable | None = self._convert(path, table, WorkspaceTable)
         if raw is None:
             return Workspace()
-        sidecars = (("all",) if raw.sidecars else ()) if isinstance(raw.sidecars, bool) else tuple(raw.sidecars)
         digests = [digest.lower() for digest in raw.allow_dangerous]
         for digest in digests:
             if not is_sha256(digest):
@@ -178,7 +177,8 @@ class _Reader:
             prefer=_wish(raw.prefer),
             allow_pickle=raw.allow_pickle,
             exclude_newer=self._instant(path, raw.exclude_newer),
-            sidecars=sidecars,
+            preview_rating=raw.preview_rating,
+            sidecars=self._sidecars(path, raw.sidecars) or False,
             allow_dangerous=frozenset(digests),
         )
 
@@ -200,7 +200,14 @@ class _Reader:
                 self._bad((*path, "root"), "expected a directory")
             groups = None if raw.groups is None else tuple(raw.groups)
             found.append(
-                Target(name=name, layout=raw.layout, root=raw.root, groups=groups, link_mode=raw.link_mode)
+                Target(
+                    name=name,
+                    layout=raw.layout,
+                    root=raw.root,
+                    groups=groups,
+                    link_mode=raw.link_mode,
+                    sidecars=self._sidecars(path, raw.sidecars),
+                )
             )
         return tuple(found) or (Target(name="default"),)
 
@@ -257,7 +264,9 @@ class _Reader:
             subfolder=self._safe((*path, "subfolder"), raw.subfolder, single=False),
             filename=self._safe((*path, "filename"), raw.filename, single=True),
             previews=self._previews(path, workspace.previews if raw.previews is None else raw.previews),
+            preview_rating=raw.preview_rating or workspace.preview_rating,
             cover=self._cover((*path, "cover"), raw.cover),
+            sidecars=self._sidecars(path, raw.sidecars),
             mirrors=tuple(mirror for mirror in mirrors if mirror is not None),
             sha256=sha256,
             allow_pickle=workspace.allow_pickle if raw.allow_pickle is None else raw.allow_pickle,
@@ -315,6 +324,15 @@ class _Reader:
         if reference is not None and reference.source in ("civitai", "hash"):
             self._bad(path, "expected the address of a picture", 'like `"https://image.civitai.com/…"`')
         return text
+
+    def _sidecars(self, path: tuple[str, ...], value: bool | list[str] | None) -> bool | tuple[str, ...] | None:
+        """Which sidecars are wanted: all that the layout's UI reads, none, or those named."""
+        if value is None or isinstance(value, bool):
+            return value
+        for name in value:
+            if name not in SIDECARS:
+                self._choice((*path, "sidecars"), name, SIDECARS)
+        return tuple(dict.fromkeys(value))
 
     def _previews(self, path: tuple[str, ...], value: bool | int) -> bool | int:
         if not isinstance(value, bool) and not 0 <= value <= 100:

@@ -11,6 +11,7 @@ from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.errors import SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.pictures import Pictures
 from synapse_sync.store.projects import ProjectRecord, records
 
 #: A blob younger than this (seconds) may belong to a lock or sync that is under way.
@@ -95,5 +96,6 @@ def collect(root: Path, plan: Collection) -> int:
     store = BlobStore(root)
     store.sweep()
     partials.sweep(root, _FORGOTTEN)
+    Pictures(root).sweep()
     still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
     return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)

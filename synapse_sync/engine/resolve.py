@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, Candidate, ModelCard, Preview
+from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, Candidate, ModelCard
+from synapse_sync.core.companion import chosen
 from synapse_sync.core.freshness import Change, stale_entries
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Requirement, Workspace
@@ -302,8 +303,9 @@ def _model(item: _Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
     card: ModelCard = item.resolved.card
     if item.entry.type is not None:
         card = replace(card, type=item.entry.type)
-    cover = (Preview(url=item.entry.cover),) if item.entry.cover else ()
-    card = replace(card, previews=(cover + card.previews)[: item.entry.preview_count])
+    entry = item.entry
+    previews = chosen(card.previews, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
+    card = replace(card, previews=previews)
     return LockedModel(
         name=item.entry.name,
         requirement=item.entry.text,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synapse_sync.core.companion import Companion
 from synapse_sync.core.manifest import Target
 from synapse_sync.core.plan import Placement
 from synapse_sync.store import receipt
@@ -61,15 +62,15 @@ def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree]) 
     return former
 
 
-def with_neighbours(trees: Mapping[str, Tree], placements: Sequence[Placement]) -> dict[str, Tree]:
+def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Companion]) -> dict[str, Tree]:
     """Trees that know what the others with the same root want: it is not theirs to take away.
 
     What the others only *have* does not count, or of two targets that drop a file neither would remove it.
     """
     found: dict[str, Tree] = {}
     for name, tree in trees.items():
-        wanted = {p.path.text for p in placements if p.target != name and trees[p.target].root == tree.root}
-        found[name] = replace(tree, others=tree.others | wanted) if wanted else tree
+        theirs = {w.path.text for w in wanted if w.target != name and trees[w.target].root == tree.root}
+        found[name] = replace(tree, others=tree.others | theirs) if theirs else tree
     return found
 
 

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from synapse_sync.sources.base import Source
 
 
+def picture(url: str, *, film: bool = False) -> str:
+    """The address of a small still, or film, of a preview, where its host is known to make such; no request."""
+    from synapse_sync.sources.civitai.pictures import address
+
+    return address(url, film=film)
+
+
 class Register(Mapping[str, "Source"]):
     """Sources by the name that a `Reference` carries. `api` and `credentials` are called when one is needed."""
 

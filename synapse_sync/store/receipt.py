@@ -30,7 +30,8 @@ class ReceiptEntry:
     """One placed file: what it is and how it looked right after we placed it.
 
     `size` is in bytes and `mtime_ns`, `inode` are those of the file itself, or of the blob behind a symbolic link;
-    `link` is the target of a symbolic link; `how` is a link mode or "adopted".
+    `link` is the target of a symbolic link; `how` is a link mode, "adopted", or for a companion "written" or
+    "merged". `made` says what a companion was made from; weights have none.
     """
 
     path: str
@@ -41,6 +42,7 @@ class ReceiptEntry:
     inode: int
     model: str
     link: str | None = None
+    made: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +178,9 @@ def _entry(value: Any, path: Path) -> ReceiptEntry:
     numbers = (entry.size, entry.mtime_ns, entry.inode)
     words = (entry.path, entry.how, entry.model)
     right = all(type(number) is int for number in numbers) and all(isinstance(word, str) for word in words)
-    if not right or not is_sha256(entry.sha256) or not (entry.link is None or isinstance(entry.link, str)):
+    perhaps = (entry.link, entry.made)
+    right = right and all(word is None or isinstance(word, str) for word in perhaps)
+    if not right or not is_sha256(entry.sha256):
         raise _bad(path, f"a damaged or edited entry for {entry.path!r}")
     return entry
 
@@ -184,13 +188,13 @@ def _entry(value: Any, path: Path) -> ReceiptEntry:
 # -- comparing with the disk -------------------------------------------------------------------------
 
 
-def note(place: Path, *, path: str, sha256: str, how: str, model: str) -> ReceiptEntry:
+def note(place: Path, *, path: str, sha256: str, how: str, model: str, made: str | None = None) -> ReceiptEntry:
     """The entry for a file that was just placed, as it looks now."""
     link = os.readlink(place) if place.is_symlink() else None
     found = place.stat()
     return ReceiptEntry(
         path=path, sha256=sha256, size=found.st_size, how=how, mtime_ns=found.st_mtime_ns,
-        inode=found.st_ino, model=model, link=link,
+        inode=found.st_ino, model=model, link=link, made=made,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from synapse_sync.sources.base import Ask, Description, Location, Resolved
 from synapse_sync.sources.civitai import statuses
 from synapse_sync.sources.civitai.client import ENDPOINT, Client
 from synapse_sync.sources.civitai.describe import describe
+from synapse_sync.sources.civitai.document import documents
 from synapse_sync.sources.civitai.fields import parse_time
 from synapse_sync.sources.civitai.files import card_of, narrow, offered
 from synapse_sync.sources.civitai.relocate import other_places
@@ -114,6 +115,10 @@ class CivitaiSource:
     def relocate(self, reference: Reference, sha256: str | None) -> Iterator[Reference]:
         """Where the bytes of a file may be now that its own address answers 404."""
         return other_places(self._client, reference, sha256)
+
+    def documents(self, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
+        """The `.civitai.info` of each pinned version."""
+        return documents(self._client, references)
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
         """Which versions hold these bytes: SHA-256s by the ten thousand, other hashes one by one."""
