@@ -82,9 +82,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A picture or film that shows what a model does; `type` is the site's word, not the file ending."""
+    """A picture or film that shows what a model does; `type` is the site's word, not the file ending.
+
+    `id` is the site's number for the image, where it tells; `nsfw` the bit of its rating.
+    """
 
     url: str
+    id: int | None = None
     type: str = "image"
     nsfw: int = 0
     width: int | None = None

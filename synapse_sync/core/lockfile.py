@@ -121,6 +121,7 @@ def _artifact_lines(model: LockedModel, artifact: Artifact) -> list[str]:
 def _preview_lines(model: LockedModel, number: int, preview: Preview) -> list[str]:
     fields: dict[str, object] = {
         "type": preview.type or "image",
+        "id": preview.id,
         "nsfw": preview.nsfw,
         "width": preview.width,
         "height": preview.height,
@@ -351,6 +352,7 @@ class _Table:
         return Preview(
             url=self._reference(self._text("url")),
             type=self._maybe("type") or "image",
+            id=self._number("id"),
             nsfw=self._number("nsfw") or 0,
             width=self._number("width"),
             height=self._number("height"),
