@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import threading
@@ -64,15 +65,21 @@ def run(command: Command) -> Sample:
     with (home / "output").open("w+b") as output:
         began = time.perf_counter()
         process = subprocess.Popen(
-            command.argv, cwd=command.folder, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command.argv,
+            cwd=command.folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
-        alarm = threading.Timer(_PATIENCE, process.kill)
+        alarm = threading.Timer(_PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
         alarm.start()
         try:
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - began
         except BaseException:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
         finally:

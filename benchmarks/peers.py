@@ -78,7 +78,7 @@ def _shell(job: Job, name: str, script: str) -> Contender:
     return Contender(name=name, command=command, check=job.check)
 
 
-_CURL = 'curl -q -sSf --cacert "$CA" -Z --parallel-max 16 -K curlrc'
+_CURL = 'curl -q -sSf --no-progress-meter --cacert "$CA" -Z --parallel-max 16 -K curlrc'
 _WGET = 'wget --no-config -q --ca-certificate="$CA" -i urls'
 _OPENSSL = "openssl dgst -sha256 -r *.safetensors | sed 's/ \\*/  /' | cmp - sums"
 
