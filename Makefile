@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint bench setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -15,6 +15,10 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Debian's nginx-light, aria2, rclone, b3sum, gcc and libssl-dev: what is missing is left out, but for nginx.
+bench: $(VENV)/.ready
+	$(BIN)/python -m benchmarks
 
 setup: $(VENV)/.ready-dev
 

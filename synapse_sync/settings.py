@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +122,9 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
         return {}, b""
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    import difflib  # only here: most users have no such file
+    import tomllib
+
     try:
         table = tomllib.loads(raw.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

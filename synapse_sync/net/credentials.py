@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -84,6 +83,8 @@ def is_loopback(host: str) -> bool:
     """Whether this host name can only mean the machine we run on."""
     if host == "localhost":
         return True
+    import ipaddress  # only here: with nothing to do, nothing asks
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
