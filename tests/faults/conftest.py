@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
+from authority import Authority
 from invariants import plant
 from liar import Liar
 from stage import Stage
@@ -47,3 +49,11 @@ def liar(stage: Stage) -> Liar:
     stage.healers.append(liar.repent)
     stage.counters.append(liar.count)
     return liar
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that nobody trusts unless told so by SSL_CERT_FILE."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command")
+    return Authority(tmp_path_factory.mktemp("authority"))

@@ -95,23 +95,33 @@ class Liar:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.files: dict[str, File] = {}
         self.asked: list[Asked] = []
+        self.tls = tls
+        self.port = 0
         self.closing = threading.Event()
         self._lies: dict[str, deque[Lie]] = {}
         self._always: dict[str, Lie] = {}
-        self._tls = tls
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port: int = self._socket.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._main = threading.Thread(target=self._accept, name="liar", daemon=True)
+        self.start()
 
-    def __enter__(self) -> Liar:
+    @property
+    def url(self) -> str:
+        """The origin, without a slash at the end."""
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Listen; after `stop` at the same port as before."""
+        self.closing.clear()
+        self._socket = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        self.port = self._socket.getsockname()[1]
+        self._main = threading.Thread(target=self._accept, args=(self._socket,), name="liar", daemon=True)
         self._main.start()
-        return self
 
-    def __exit__(self, *exc: object) -> None:
+    def stop(self) -> None:
+        """Hang up on everybody, and refuse connections."""
+        if self.closing.is_set():
+            return
         self.closing.set()
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port)).close()  # wakes `accept`
@@ -123,6 +133,13 @@ class Liar:
                     connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
+        self._threads.clear()
+
+    def __enter__(self) -> Liar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
 
     # -- what a case says --------------------------------------------------------------------------
 
@@ -141,7 +158,9 @@ class Liar:
         self._always[path] = lie
 
     def repent(self) -> None:
-        """Tell the truth from now on."""
+        """Be there, and tell the truth from now on."""
+        if self.closing.is_set():
+            self.start()
         with self._lock:
             self._lies.clear()
         self._always.clear()
@@ -152,9 +171,9 @@ class Liar:
 
     # -- connections -------------------------------------------------------------------------------
 
-    def _accept(self) -> None:
+    def _accept(self, door: socket.socket) -> None:
         while True:
-            connection, _ = self._socket.accept()
+            connection, _ = door.accept()
             if self.closing.is_set():
                 connection.close()
                 return
@@ -167,8 +186,8 @@ class Liar:
     def _talk(self, connection: socket.socket) -> None:
         raw = connection
         try:
-            if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_side=True)
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(connection, server_side=True)
             data = b""
             while b"\r\n\r\n" not in data:
                 if not (got := connection.recv(65536)):
