@@ -42,7 +42,7 @@ def find(directory: Path = HERE) -> Found:
         "NOT_APPLICABLE": found.not_applicable,
         "REMARKS": found.remarks,
     }
-    for path in sorted(directory.glob("test_*.py")):
+    for path in sorted(directory.rglob("test_*.py")):
         for node in ast.parse(path.read_text("utf-8")).body:
             for test in _functions(node):
                 for number in _marks(test):
