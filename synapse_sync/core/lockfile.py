@@ -164,7 +164,10 @@ def _value(value: object) -> str:
 
 
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-_TO_ESCAPE = re.compile(r'[\x00-\x1f"\\\x7f-\x9f\u2028\u2029\ufeff]')
+#: Quotes, control characters, and what cannot be seen but changes how the text around it is shown.
+_TO_ESCAPE = re.compile(
+    r'[\x00-\x1f"\\\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]'
+)
 
 
 def _string(text: str) -> str:
