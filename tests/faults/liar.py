@@ -46,7 +46,8 @@ class Talk:
         self._connection.sendall(data)
 
     def head(self, status: int, **headers: object) -> None:
-        """Send a status line and headers; `_` in a name stands for `-`."""
+        """Send a status line and headers; `_` in a name stands for `-`. We hang up afterwards, and say so."""
+        headers = {"Connection": "close", **headers}
         lines = [f"HTTP/1.1 {status} So It Is", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
         self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
 

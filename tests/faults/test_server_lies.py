@@ -345,7 +345,7 @@ def test_what_comes_after_the_body_answers_nothing(
     stage.locked(declared(url) + f'[models.other]\nsource = "{liar.url}/other.safetensors"\ntype = "vae"\n')
 
     def more(talk: Talk) -> None:
-        talk.serve(liar.files[PATH])
+        talk.serve(File(MODEL, headers={"Connection": "keep-alive"}))
         talk.send(extra)
         talk.wait(0.3)
 
