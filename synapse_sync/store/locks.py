@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -22,6 +23,8 @@ _VERBS = frozenset({
     "add", "demo", "export", "images", "import", "info", "init", "list", "lock", "outdated", "remove", "search",
     "show", "status", "store", "sync", "upgrade", "verify", "watch",
 })  # fmt: skip
+#: What a network file system answers that has no locks, or whose lock service is away.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
 #: How long one attempt takes, in seconds; between two of them Ctrl-C gets its turn on every system.
 _ATTEMPT = 0.2
 
@@ -42,12 +45,10 @@ def hold(
         lock = FileLock(str(path), thread_local=False)
         waited = _acquire(lock, path, what, on_wait, timeout)
     except OSError as error:
-        raise storage_error(error, f"locking {what}") from error
+        problem = storage_error(error, f"locking {what}")
+        raise _no_locks(what, path) if error.errno in _NO_LOCKS else problem from error
     except NotImplementedError:
-        raise StorageError(
-            f"locking {what}: the file system of {path.parent} has no locks",
-            hint="put the store on a local disk with SYNAPSE_STORE",
-        ) from None
+        raise _no_locks(what, path) from None
     owner = _owner_path(path)
     try:
         _sign(owner)
@@ -56,6 +57,13 @@ def hold(
         with contextlib.suppress(OSError):
             owner.unlink()
         lock.release()
+
+
+def _no_locks(what: str, path: Path) -> StorageError:
+    return StorageError(
+        f"locking {what}: the file system of {path.parent} has no locks",
+        hint="put the store on a local disk with SYNAPSE_STORE",
+    )
 
 
 def _acquire(
