@@ -31,12 +31,18 @@ _ATTEMPT = 0.2
 
 @contextlib.contextmanager
 def hold(
-    path: Path, what: str, on_wait: Callable[[str], None] | None = None, timeout: float | None = None
+    path: Path,
+    what: str,
+    on_wait: Callable[[str], None] | None = None,
+    timeout: float | None = None,
+    *,
+    reading: bool = False,
 ) -> Iterator[bool]:
     """Hold the lock at `path` while the block runs; yields whether we had to wait for it.
 
     `what` says what is locked or done, in words for others. The operating system drops the lock of a killed
     process. `on_wait` is told once whom we wait for. After `timeout` seconds (None: never) raises `StorageError`.
+    Who is only `reading` needs no lock on a read-only file system, where nobody else can take it to write either.
     """
     from filelock import FileLock
 
@@ -45,6 +51,9 @@ def hold(
         lock = FileLock(str(path), thread_local=False)
         waited = _acquire(lock, path, what, on_wait, timeout)
     except OSError as error:
+        if reading and error.errno == errno.EROFS:
+            yield False
+            return
         problem = storage_error(error, f"locking {what}")
         raise _no_locks(what, path) if error.errno in _NO_LOCKS else problem from error
     except NotImplementedError:
