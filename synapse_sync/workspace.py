@@ -248,11 +248,13 @@ class Workspace:
             stream.close()
 
     @contextmanager
-    def hold(self, name: str, what: str) -> Iterator[None]:
+    def hold(self, name: str, what: str, *, reading: bool = False) -> Iterator[None]:
         """Be the only one to do `what`; the reporter tells whom we wait for."""
         from synapse_sync.store.locks import hold
 
-        with hold(self.settings.store / "locks" / f"{name}.lock", what, on_wait=self.reporter.note):
+        with hold(
+            self.settings.store / "locks" / f"{name}.lock", what, on_wait=self.reporter.note, reading=reading
+        ):
             yield
 
     # -- lock --------------------------------------------------------------------------------------
@@ -555,6 +557,7 @@ class Workspace:
         from synapse_sync.store.partials import bytes_begun
 
         store = self.settings.store
+        record = read_record(store, self.key)
         raise_all(
             preflight(
                 survey.plan,
@@ -566,6 +569,7 @@ class Workspace:
                 project=self.project,
                 offline=self.offline,
                 begun=lambda sha256: bytes_begun(store, sha256),
+                synced=record.roots.values() if record is not None and record.complete is not None else (),
             )
         )
 
@@ -607,7 +611,9 @@ class Workspace:
 
         with ExitStack() as held:
             for root in sorted({tree.root for tree in self.trees().values()}):
-                held.enter_context(self.hold(f"target-{project_key(root)}", f"the target {root}"))
+                held.enter_context(
+                    self.hold(f"target-{project_key(root)}", f"the target {root}", reading=not repair)
+                )
             survey = self.survey(Scope(prune=False))
             result = verify_tree(
                 survey.arrangement.placements,

@@ -90,7 +90,10 @@ class Console:
 
     def document(self, value: object) -> None:
         """The one JSON document of `--json`."""
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        if not text.replace("\n", "").isprintable():  # what is invisible or moves a cursor is escaped
+            text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+        click.echo(text)
 
     def say(self, text: str) -> None:
         """A line of talk, on stderr; silent under `--quiet`."""

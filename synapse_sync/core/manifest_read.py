@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import functools
 import re
-import tomllib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
@@ -23,6 +23,7 @@ from synapse_sync.core.manifest_shape import (
 )
 from synapse_sync.core.names import SafePath, clash_key, safe_path
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.toml import read_toml
 from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
 
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
@@ -31,10 +32,8 @@ _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 def parse_manifest(text: str, filename: str = "synapse.toml") -> Manifest:
     """Read a manifest; raises `InvalidManifest`, or `Several` of them, that name file, line and key."""
     try:
-        data = tomllib.loads(text)
-    except RecursionError as error:
-        raise InvalidManifest(f"{filename}: nested too deeply") from error
-    except ValueError as error:  # TOMLDecodeError, and what Python says of numbers with thousands of digits
+        data = read_toml(text)
+    except ValueError as error:
         raise _not_toml(text, filename, str(error)) from error
     return _Reader(text, filename).manifest(data)
 
@@ -79,6 +78,12 @@ def _key_lines(text: str) -> dict[tuple[str, ...], int]:
     return found
 
 
+@functools.cache
+def _fields(shape: type[Table]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a table: msgspec compiles their types anew whenever it is asked."""
+    return msgspec.structs.fields(shape)
+
+
 class _Reader:
     """Reads one manifest, gathering every mistake."""
 
@@ -86,6 +91,7 @@ class _Reader:
         self._text = text
         self._filename = filename
         self._errors: list[SynapseError] = []
+        self._lines: dict[tuple[str, ...], int] | None = None
 
     def manifest(self, data: dict[str, Any]) -> Manifest:
         """The values; raises all mistakes together."""
@@ -105,12 +111,14 @@ class _Reader:
 
     def _line(self, path: tuple[str, ...]) -> int | None:
         """The line a key stands on, or else the nearest table around it."""
-        lines = _key_lines(self._text)
+        if self._lines is None:
+            self._lines = _key_lines(self._text)  # once, however many mistakes there are
+        lines = self._lines
         return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
 
     def _known_keys(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[Table]) -> bool:
         """Complain about unknown keys, with the nearest known one; True if there are none."""
-        known = [field.encode_name for field in msgspec.structs.fields(shape)]
+        known = [field.encode_name for field in _fields(shape)]
         unknown = [key for key in table if key not in known]
         for key in unknown:
             near = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
@@ -125,14 +133,14 @@ class _Reader:
         self._bad((*path, key), f"expected a table, got {_kind(value)}", f"write `[{'.'.join((*path, key))}]`")
         return {}
 
-    def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Any]) -> Any:
+    def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
         """A table as its shape, or None after complaining."""
         fine = self._known_keys(path, table, shape)
         for name in ("file", "prefer"):
             if isinstance(table.get(name), dict) and name in shape.__struct_fields__:
                 fine = self._known_keys((*path, name), table[name], FileTable) and fine
         values: dict[str, Any] = {}
-        for field in msgspec.structs.fields(shape):
+        for field in _fields(shape):
             key = field.encode_name
             if key not in table:
                 if field.required:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact
@@ -34,13 +34,15 @@ def preflight(
     project: Path,
     offline: bool,
     begun: Callable[[str], int] = lambda sha256: 0,
+    synced: Collection[str] = (),
 ) -> list[SynapseError]:
     """Every reason why this plan cannot be carried out.
 
-    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already.
+    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already;
+    `synced` are the roots that an earlier sync completed.
     """
     fetches = plan.of(Verb.FETCH)
-    problems = [*_policy(plan.actions, manifest), *_roots(plan, trees, project)]
+    problems = [*_policy(plan.actions, manifest), *_roots(plan, trees, project, synced)]
     if offline and (remote := [action for action in fetches if not _is_local(action)]):
         names = ", ".join(f"`{name}`" for name in sorted({action.model for action in remote}))
         problems.append(
@@ -76,10 +78,15 @@ def _policy(actions: Iterable[Action], manifest: Manifest) -> Iterable[SynapseEr
             )
 
 
-def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path) -> Iterable[SynapseError]:
+def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, synced: Collection[str]) -> Iterable[SynapseError]:
     """A target whose surroundings are missing is more likely a drive that is not mounted than a wish."""
     for name in sorted({action.target for action in plan.of(Verb.PLACE, Verb.REPLACE)}):
         root = trees[name].root
+        if str(root) in synced and root.is_dir() and not any(root.iterdir()):
+            yield InputError(
+                f"target `{name}`: {root} is empty, but an earlier sync placed files there",
+                hint="is the drive mounted? If it was emptied on purpose, remove the directory and sync again",
+            )
         if root.is_dir() or root.parent.is_dir() or root.is_relative_to(project):
             continue
         yield InputError(

@@ -238,6 +238,8 @@ def _pin(
         if old is not None and item.entry.name in upgrade and (note := held_back(item.entry, old, item.resolved)):
             warnings.append(note)
             model = old
+        elif old is not None and (note := _went_back(old, model)):
+            warnings.append(note)
         fresh[item.entry.name] = model
     return fresh, warnings
 
@@ -327,6 +329,17 @@ def held_back(entry: Requirement, old: LockedModel, new: Resolved) -> str | None
     if new.reference.revision in {str(number) for number in entry.ignore}:
         return f"`{entry.name}`: {new.reference} is on the `ignore` list; kept"
     return None
+
+
+def _went_back(old: LockedModel, new: LockedModel) -> str | None:
+    """A word on a site that gives an older version of a model than the one that was locked before."""
+    before, after = old.card.published, new.card.published
+    if old.requirement != new.requirement or before is None or after is None or after >= before:
+        return None
+    return (
+        f"`{new.name}`: {new.reference} ({after[:10]}) is older than {old.reference} ({before[:10]}), "
+        "which was locked before"
+    )
 
 
 def _changes(before: Mapping[str, LockedModel], after: Mapping[str, LockedModel]) -> tuple[Change, ...]:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 USER_AGENT = f"synapse-sync/{__version__} (+python)"
 MAX_BODY = 64 * 1024 * 1024
 MAX_EXCERPT = 600
+#: Seconds for a connection, and between two pieces of an answer.
+TIMEOUTS = (10.0, 30.0)
+#: Seconds for a whole answer: one that drips would keep us for ever.
+LONGEST = 300.0
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
@@ -33,6 +37,13 @@ def clean(text: str, limit: int = MAX_EXCERPT) -> str:
     shown = "".join(char if char.isprintable() else " " if char.isspace() else "" for char in text[: limit * 8])
     shown = " ".join(shown.split())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def certificate_hint(words: str) -> str:
+    """What to do about a certificate that is not trusted for this reason."""
+    if "expired" in words or "not yet valid" in words:
+        return "check the clock of this machine; if it is right, the server has to be mended"
+    return "behind a company proxy, set SSL_CERT_FILE to its certificate bundle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +212,16 @@ class Api:
 
     def _read(self, response: httpx.Response, url: str) -> _Answer:
         received = bytearray()
+        until = time.monotonic() + LONGEST
         if response.status_code not in STATUSES:
             for chunk in response.iter_bytes():
                 received += chunk
                 if len(received) > self._max_body:
                     raise NetworkError(f"{display_url(url)} answered with more than {self._max_body} bytes")
+                if time.monotonic() > until:
+                    raise NetworkError(
+                        f"{display_url(url)}: the answer did not end in time", hint="try again later"
+                    )
         return _Answer(
             url=url,
             status=response.status_code,
@@ -221,7 +237,7 @@ class Api:
         if "CERTIFICATE_VERIFY_FAILED" in words:
             return NetworkError(
                 f"{shown}: the server's certificate cannot be trusted ({words})",
-                hint="behind a company proxy, set SSL_CERT_FILE to its certificate bundle",
+                hint=certificate_hint(words),
             )
         if isinstance(error, httpx.TimeoutException):
             words = "no answer in time"
@@ -240,7 +256,7 @@ class Api:
                         # For proxies and certificates only: this httpx never reads a .netrc unless told to.
                         trust_env=True,
                         mounts=dict.fromkeys(_LOOPBACK),
-                        timeout=httpx.Timeout(30.0, connect=10.0),
+                        timeout=httpx.Timeout(TIMEOUTS[1], connect=TIMEOUTS[0]),
                         limits=httpx.Limits(max_connections=self._connections),
                     )
                 except (ImportError, ValueError, httpx.InvalidURL):

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
-from synapse_sync.net.api import USER_AGENT, clean
+from synapse_sync.net.api import USER_AGENT, certificate_hint, clean
 from synapse_sync.net.credentials import Credentials, display_url, is_loopback
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import parse_retry_after
@@ -210,7 +210,10 @@ class Wire:
                     return self._judge(response, current, asked, expect_text)
                 location = response.headers.get("Location")
                 _read_aside(response)
-                current = next_hop(current, location)
+                target = next_hop(current, location)
+                if urlsplit(target).path.rstrip("/").endswith("/login"):
+                    raise _wants_login(display_url(current))
+                current = target
             except BaseException:
                 response.close()
                 raise
@@ -258,16 +261,20 @@ class Wire:
 
     def _unreachable(self, error: Exception, shown: str) -> NetworkError:
         words = clean(self.credentials.scrub(_words(error)), 200)
+        if "Tunnel connection failed: 407" in str(error):
+            return _proxy_wants_login()
         if "CERTIFICATE_VERIFY_FAILED" in words:
             return NetworkError(
                 f"{shown}: the server's certificate cannot be trusted ({words})",
-                hint="behind a company proxy, set SSL_CERT_FILE to its certificate bundle",
+                hint=certificate_hint(words),
             )
         return Transient(f"{shown}: {words}", hint="check the connection and try again")
 
     def _judge(self, response: urllib3.BaseHTTPResponse, url: str, asked: _Asked, expect_text: bool) -> Stream:
         """Turn an answer that is no redirect into a stream, or refuse it."""
         shown = display_url(url)
+        if response.status == 407:
+            raise _proxy_wants_login()
         if response.status >= 400:
             raise self._status_error(response, shown)
         if response.status not in (200, 206):
@@ -335,6 +342,18 @@ def strong_validator(etag: str | None, last_modified: str | None) -> str | None:
     if etag and not etag.startswith("W/"):
         return etag
     return last_modified or None
+
+
+def _wants_login(shown: str) -> StatusError:
+    """A redirect to a login page is how sites that take us for a browser say 401."""
+    return StatusError(f"{shown} redirects to a login page", status=401, url=shown)
+
+
+def _proxy_wants_login() -> NetworkError:
+    return NetworkError(
+        "the proxy wants a user name and a password (407)",
+        hint="put them into HTTPS_PROXY or HTTP_PROXY: http://user:password@host:port",
+    )
 
 
 def _proxy_for(url: str) -> str | None:

@@ -320,7 +320,7 @@ class HuggingFaceSource:
                 hint="check the connection (and HF_ENDPOINT), and try again",
             )
             return ours, "Invalid" not in type(error).__name__ and "Unsupported" not in type(error).__name__
-        if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
+        if isinstance(error, KeyError | TypeError | ValueError | AttributeError | RecursionError):
             return NetworkError(
                 f"`{reference}`: {self._endpoint} answered with something that is not its API"
             ), False

@@ -172,11 +172,21 @@ class Partial:
         if self.total is None or not done or state == self._saved:
             return
         try:
-            getattr(os, "fdatasync", os.fsync)(self._fd)
+            self._settle()
             write_atomic(self.state_path, json.dumps(state).encode(), mode=0o600)
         except OSError as error:
             raise storage_error(error, f"writing {self.state_path}") from error
         self._saved = state
+
+    def _settle(self) -> None:
+        """fsync; when that fails the kernel may have dropped bytes, and would call the next one a success."""
+        try:
+            getattr(os, "fdatasync", os.fsync)(self._fd)
+        except OSError:
+            with self._lock:
+                self._done = []
+            self._drop_state()
+            raise
 
     def close(self) -> None:
         """Close the file; what is on disk stays there."""

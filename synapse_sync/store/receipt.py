@@ -71,8 +71,10 @@ def state_directory(root: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         if directory.is_symlink():
             raise Conflict(f"{directory} is a symbolic link; not followed", hint="remove the link and sync again")
-        with contextlib.suppress(FileExistsError), (directory / ".gitignore").open("x") as file:
-            file.write("*\n")
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(directory / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            with os.fdopen(handle, "wb") as file:
+                file.write(b"*\n")
     except OSError as error:
         raise storage_error(error, f"making {directory}") from error
     return directory
