@@ -255,7 +255,7 @@ class Download:
         return self._crew.retry.delay(tries, retry_after, random.random())
 
     def _attempt(self, partial: Partial, place: Reference, opener: Opener, *, whole_only: bool) -> Digests:
-        if not self._crew.slot(wait=True):
+        if not self._crew.slot(opener.host, wait=True):
             raise Stopped
         try:
             first = self._begin(partial, place, opener, whole_only=whole_only)
@@ -268,7 +268,7 @@ class Download:
             finally:
                 self._fetched += flow.fetched
         finally:
-            self._crew.give_back()
+            self._crew.give_back(opener.host)
 
     def _begin(self, partial: Partial, place: Reference, opener: Opener, *, whole_only: bool) -> Stream | None:
         """The first stream, which goes on where the partial ends, if it can; None if nothing is missing."""

@@ -67,17 +67,22 @@ Inspect = Callable[[Path, Want], None]
 class Limits:
     """How much at once. `limit_rate` is in bytes per second over all; None is unlimited.
 
+    `connections` is for all hosts together, `per_host` for each of those that were asked for the files.
+
     A file from `split_from` bytes on may come in ranges of `piece` bytes over several connections, as long as one
-    connection alone is slower than `fast_enough` bytes per second. A stream that stays below `slowest` bytes per
+    connection alone is slower than `fast_enough` bytes per second; whether more of them bring more is looked at
+    every `look_every` seconds. A stream that stays below `slowest` bytes per
     second for `patience` seconds is given up and asked for again.
     """
 
     downloads: int = 4
-    connections: int = 16
+    connections: int = 32
+    per_host: int = 16
     limit_rate: int | None = None
     split_from: int = 32 << 20
     piece: int = 8 << 20
-    streams_per_file: int = 4
+    streams_per_file: int = 16
+    look_every: float = 0.25
     fast_enough: float = 300e6
     slowest: float = 1024.0
     patience: float = 60.0
@@ -128,25 +133,40 @@ class Crew:
         self.bucket = Bucket(limits.limit_rate, self.stop)
         self.active = 0
         self._slots = threading.Semaphore(max(1, limits.connections))
+        self._by_host: dict[str, threading.Semaphore] = {}
         self._streams: dict[Stream, tuple[float, int]] = {}
         self._lock = threading.Lock()
 
-    def slot(self, *, wait: bool) -> bool:
-        """Take one of the connections; False if there is none (or all is stopped)."""
+    def slot(self, host: str, *, wait: bool) -> bool:
+        """Take one of the connections to a host; False if there is none (or all is stopped)."""
+        own = self._slots_of(host)
+        if not self._acquire(own, wait=wait):
+            return False
+        if self._acquire(self._slots, wait=wait):
+            return True
+        own.release()
+        return False
+
+    def give_back(self, host: str) -> None:
+        """Let others have the connection."""
+        self._slots.release()
+        self._slots_of(host).release()
+
+    def _slots_of(self, host: str) -> threading.Semaphore:
+        with self._lock:
+            return self._by_host.setdefault(host, threading.Semaphore(max(1, self.limits.per_host)))
+
+    def _acquire(self, slots: threading.Semaphore, *, wait: bool) -> bool:
         if not wait:
-            return self._slots.acquire(blocking=False)
+            return slots.acquire(blocking=False)
         while not self.stop.is_set():
-            if self._slots.acquire(timeout=_WATCH):
+            if slots.acquire(timeout=_WATCH):
                 return True
         return False
 
-    def give_back(self) -> None:
-        """Let others have the connection."""
-        self._slots.release()
-
     def share(self) -> int:
         """How many connections one of the active files may use."""
-        return min(self.limits.streams_per_file, self.limits.connections // max(1, self.active))
+        return min(self.limits.streams_per_file, self.limits.per_host // max(1, self.active))
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
