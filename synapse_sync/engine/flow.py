@@ -22,6 +22,8 @@ _SMALLEST, _LARGEST = 16 << 10, 1 << 20
 _PACE = 0.05
 _SAVE_EVERY = 2.0
 _LOOK_EVERY = 0.5
+#: So long further connections have until they are judged by what they brought.
+_JUDGE_AFTER = 0.25
 _LAG = 32 << 20
 
 
@@ -292,12 +294,12 @@ class Flow:
     # -- helpers ------------------------------------------------------------------------------------
 
     def _recruit(self) -> None:
-        """One more connection for this file, while each brings something and others do not need it more."""
+        """As many connections again for this file, while that brings something and others do not need them more."""
         if not self._recruits:
             return
         now = time.monotonic()
         elapsed = max(1e-6, now - self._looked)
-        if self._helpers and elapsed < _LOOK_EVERY:
+        if self._helpers and elapsed < _JUDGE_AFTER:
             return
         rate = (self.fetched - self._looked_bytes) / elapsed
         helped = not self._helpers or rate > 1.1 * self._rate
@@ -305,16 +307,23 @@ class Flow:
         if rate >= self._crew.limits.fast_enough or not helped:
             self._recruits = False
             return
+        for _ in range(self._helping + 1):
+            if not self._engage():
+                return
+
+    def _engage(self) -> bool:
+        """One more connection, if there is enough left to do for it, and one to be had."""
         with self._changed:
             left = sum(end - start for start, end in self._open)
             if left < 2 * self._crew.limits.piece or self._helping + 1 >= self._crew.share():
-                return
+                return False
             if not self._crew.slot(wait=False):
-                return
+                return False
             self._helping += 1
         helper = threading.Thread(target=self._help, name="synapse-range", daemon=True)
         self._helpers.append(helper)
         helper.start()
+        return True
 
     def _help(self) -> None:
         try:

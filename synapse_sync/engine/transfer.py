@@ -77,7 +77,7 @@ class Limits:
     limit_rate: int | None = None
     split_from: int = 32 << 20
     piece: int = 8 << 20
-    streams_per_file: int = 4
+    streams_per_file: int = 16
     fast_enough: float = 300e6
     slowest: float = 1024.0
     patience: float = 60.0
