@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ _NAMES = (*download.SUBJECTS, "noop", "verify")
 def main() -> None:
     """Parse the options, measure, print each table when it is there."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the contender end, too
     work: Path = options.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     tables = []

@@ -25,7 +25,7 @@ from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS
 from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import rename_new, storage_error
+from synapse_sync.store.durable import fsync_dir, rename_new, storage_error
 from synapse_sync.store.projects import records
 
 #: Brings wanted bytes into the store; one answer for each want, in their order.
@@ -113,6 +113,7 @@ class _Run:
     uses: Counter[str] = field(default_factory=Counter)
     entries: dict[str, dict[str, receipt.ReceiptEntry]] = field(default_factory=dict)
     contents: Mapping[Key, bytes | LeftOut] = field(default_factory=dict)
+    unsettled: set[Path] = field(default_factory=set)  # directories with new names in them
     changes: int = 0
     fetched: int = 0
     unfinished: bool = False
@@ -225,7 +226,8 @@ class _Run:
         blob = self.store.path(action.sha256)
         if not self.store.has(action.sha256, action.size):
             raise StorageError(f"the store lost {action.sha256[:12]}… while it was needed", hint="sync again")
-        how = links.place(blob, destination, mode, replace=replace_it)
+        how = links.place(blob, destination, mode, replace=replace_it, settle=False)
+        self.unsettled.add(destination.parent)
         # A file of its own is what `move` promises, whoever else kept the blob in the store.
         self._own(action, destination, "move" if action.link_mode == "move" else how)
         return how
@@ -410,8 +412,14 @@ class _Run:
         )
 
     def write_receipts(self) -> None:
-        """Write the receipt of every target that changed."""
+        """Make what was placed durable, then write the receipt of every target that changed."""
         errors: list[SynapseError] = []
+        while self.unsettled:
+            directory = self.unsettled.pop()
+            try:
+                fsync_dir(directory)
+            except OSError as error:
+                errors.append(storage_error(error, f"placing files in {directory}"))
         for target, entries in self.entries.items():
             tree = self.trees[target]
             try:
