@@ -17,6 +17,8 @@ from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
 
 if TYPE_CHECKING:
+    import ssl
+
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest import Manifest, Requirement
     from synapse_sync.core.reference import Reference
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.trees import Tree
     from synapse_sync.engine.verify import Verification
     from synapse_sync.net.api import Api
-    from synapse_sync.net.credentials import Credentials
+    from synapse_sync.net.credentials import Credentials, Grant
     from synapse_sync.net.wire import Wire
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.sources.civitai.client import Client
@@ -49,6 +51,7 @@ class _Parts:
     api: Api | None = None
     wire: Wire | None = None
     credentials: Credentials | None = None
+    tls: ssl.SSLContext | None = None
     cleanup: ExitStack = field(default_factory=ExitStack)
 
 
@@ -68,9 +71,10 @@ class Workspace:
             api=lambda: self.api,
             credentials=lambda: self.credentials,
             civitai_endpoint=settings.civitai_endpoint,
-            huggingface_endpoint=settings.huggingface_endpoint,
+            huggingface_endpoint=settings.asked_huggingface,
             huggingface_token=settings.huggingface_token,
             offline=self.offline,
+            tls=self.tls,
         )
         self._parts = _Parts()
 
@@ -180,20 +184,35 @@ class Workspace:
     def credentials(self) -> Credentials:
         """All tokens, and where each may go."""
         if self._parts.credentials is None:
-            from synapse_sync.net.credentials import Credentials
-
-            self._parts.credentials = Credentials(self.settings.grants, allow_http=self.settings.allow_http)
+            self._parts.credentials = self._credentials(self.settings.grants)
         return self._parts.credentials
+
+    def _credentials(self, grants: Sequence[Grant]) -> Credentials:
+        from synapse_sync.net.credentials import Credentials
+        from synapse_sync.net.rewrites import Rewrites
+
+        settings = self.settings
+        return Credentials(grants, allow_http=settings.allow_http, rewrites=Rewrites(settings.rewrites))
+
+    def tls(self) -> ssl.SSLContext:
+        """The certificates that all connections trust."""
+        if self._parts.tls is None:
+            from synapse_sync.net.trust import tls_context
+
+            self._parts.tls = tls_context(self.settings.ca_bundles)
+        return self._parts.tls
 
     @property
     def api(self) -> Api:
         """The client for the sites' JSON APIs."""
         if self._parts.api is None:
-            from synapse_sync.net.api import Api
-
-            api = Api(self.credentials, offline=self.offline, on_wait=lambda text: self.reporter.note(text))
-            self._parts.api = self._parts.cleanup.enter_context(api)
+            self._parts.api = self._parts.cleanup.enter_context(self._api(self.credentials))
         return self._parts.api
+
+    def _api(self, credentials: Credentials) -> Api:
+        from synapse_sync.net.api import Api
+
+        return Api(credentials, offline=self.offline, tls=self.tls, on_wait=lambda text: self.reporter.note(text))
 
     @property
     def client(self) -> Client:
@@ -208,7 +227,9 @@ class Workspace:
         if self._parts.wire is None:
             from synapse_sync.net.wire import Wire
 
-            self._parts.wire = Wire(self.credentials, offline=self.offline, connections=self.settings.connections)
+            self._parts.wire = Wire(
+                self.credentials, offline=self.offline, connections=self.settings.connections, tls=self.tls
+            )
             self._parts.cleanup.callback(self._parts.wire.close)
         return self._parts.wire
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,9 @@ from synapse_sync.errors import (
 )
 from synapse_sync.net.credentials import Credentials, Secret, is_loopback
 from synapse_sync.net.retries import RETRYABLE, Retry
+from synapse_sync.net.trust import hopeless, tls_context
 from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
+from synapse_sync.sources.hub_client import connect_as_we_do
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi  # its HTTP client takes a tenth of a second to import
@@ -92,6 +95,7 @@ class HuggingFaceSource:
         offline: bool = False,
         *,
         credentials: Credentials | None = None,
+        tls: Callable[[], ssl.SSLContext] = tls_context,
         retry: Retry | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -99,6 +103,7 @@ class HuggingFaceSource:
         self._token = token
         self._offline = offline
         self._credentials = credentials
+        self._tls = tls
         self._retry = retry or Retry()
         self._sleep = sleep
         self._gated: set[str] = set()
@@ -266,6 +271,7 @@ class HuggingFaceSource:
             self._credentials.check_url(self._endpoint)
         from huggingface_hub import HfApi, constants
 
+        connect_as_we_do(self._tls)
         # Its telemetry is a request of its own, sent before ours.
         constants.HF_HUB_DISABLE_TELEMETRY = True
         return HfApi(
@@ -314,6 +320,8 @@ class HuggingFaceSource:
             ours = _explain(reference, status, body, None, has_token=bool(self._token))
             return ours, status in RETRYABLE
         if type(error).__module__.partition(".")[0].startswith("httpx"):
+            if (final := hopeless(error, self._endpoint)) is not None:
+                return final, False
             words = self._hide(str(error)) or type(error).__name__
             ours = NetworkError(
                 f"cannot reach {self._endpoint}: {words}",

@@ -137,8 +137,9 @@ class CivitaiSource:
         return statuses.explain(reference, error, has_token=self._has_token())
 
     def needs_token(self, reference: Reference) -> str | None:
-        """Every download of Civitai wants an API key; None when one is set."""
-        return None if self._has_token() else statuses.TOKEN_HINT
+        """Every download of Civitai wants an API key; None when one is set. A user's own mirror may want none."""
+        mirrored = self._api.credentials.is_rewritten(self._client.endpoint)
+        return None if mirrored or self._has_token() else statuses.TOKEN_HINT
 
     def _has_token(self) -> bool:
         return self._api.credentials.has_token(f"{self._client.endpoint}/api/download/models/1")
