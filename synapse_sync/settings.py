@@ -40,7 +40,7 @@ _KEYS = {
 }  # fmt: skip
 #: Where other programs look for certificates; the first two are OpenSSL's own.
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,11 @@ class Settings:
     def asked_huggingface(self) -> str:
         """The endpoint of the hub after the rewrites."""
         return Rewrites(self.rewrites).apply(self.huggingface_endpoint).rstrip("/")
+
+    def endpoint_of(self, host: str) -> str:
+        """Where the site that keeps its tokens under this host is asked."""
+        endpoints = {CIVITAI_HOST: self.civitai_endpoint, HUGGINGFACE_HOST: self.huggingface_endpoint}
+        return endpoints.get(host, f"https://{host}")
 
     @property
     def tokens_file(self) -> Path:
@@ -197,7 +202,7 @@ def _tokens(
     kept = read_kept(path)
     written: dict[str, Token | None] = {}
     for host, value in table.items():
-        if not isinstance(value, str) or _HOST.fullmatch(host) is None:
+        if not isinstance(value, str) or HOST.fullmatch(host) is None:
             raise InputError(f'{config}: tokens: expected lines like `"example.org" = "…"`')
         where = f"[tokens] in {config}"
         token = clean_token(value, f"{where}: {host}")
@@ -232,7 +237,7 @@ def _rewrites(table: Mapping[str, object], config: Path) -> tuple[tuple[str, str
     for host, target in table.items():
         parts = urlsplit(target) if isinstance(target, str) else None
         if (
-            _HOST.fullmatch(host) is None
+            HOST.fullmatch(host) is None
             or parts is None
             or parts.scheme not in ("http", "https")
             or not parts.hostname

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from synapse_sync.engine.trees import Tree
     from synapse_sync.engine.verify import Verification
     from synapse_sync.net.api import Api
-    from synapse_sync.net.credentials import Credentials, Grant
+    from synapse_sync.net.credentials import Credentials, Grant, Secret
     from synapse_sync.net.wire import Wire
+    from synapse_sync.sources.accounts import Site
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
@@ -213,6 +214,20 @@ class Workspace:
         from synapse_sync.net.api import Api
 
         return Api(credentials, offline=self.offline, tls=self.tls, on_wait=lambda text: self.reporter.note(text))
+
+    def account(self, site: Site, token: Secret) -> str | None:
+        """Whose token this is, as its site says; None if the user's rewrites keep it from the site.
+
+        Raises `AccessDenied` if the site refuses it. No other token is sent, and this one nowhere else.
+        """
+        from synapse_sync.net.credentials import Grant, origin_of
+
+        endpoint = self.settings.endpoint_of(site.host)
+        credentials = self._credentials([Grant(origin_of(endpoint), token)])
+        if credentials.is_rewritten(endpoint):
+            return None
+        with self._api(credentials) as api:
+            return site.account(api, endpoint)
 
     @property
     def client(self) -> Client:

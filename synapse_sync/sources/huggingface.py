@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi  # its HTTP client takes a tenth of a second to import
 
 ENDPOINT = "https://huggingface.co"
-TOKEN_HINT = "set HF_TOKEN (or HF_TOKEN_PATH) to a token, which is made at https://huggingface.co/settings/tokens"
+TOKEN_HINT = (
+    "run `synapse login huggingface`, or set HF_TOKEN (or HF_TOKEN_PATH), with a token, which is made at "
+    "https://huggingface.co/settings/tokens"
+)
 _TIMEOUT = 30.0
 _REPOSITORIES_AT_ONCE = 4
 _HEX40 = re.compile(r"[0-9a-f]{40}\Z")
