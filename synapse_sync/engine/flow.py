@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from synapse_sync.engine.hashing import Chaser, Digests
 from synapse_sync.errors import IntegrityError, StatusError, StorageError, SynapseError, WrongContent
@@ -31,6 +32,11 @@ class Stopped(Exception):
 
 class Changed(Exception):
     """The file is no longer the one of which we have a part."""
+
+
+def host_of(url: str) -> str:
+    """The host (with its port) that a URL asks, for telling hosts apart."""
+    return urlsplit(url).netloc.lower()
 
 
 class Opener:
@@ -67,7 +73,9 @@ class Opener:
     def _ask(self, url: str, start: int, end: int | None, if_range: str | None) -> Stream:
         if self._crew.stop.is_set():
             raise Stopped
+        asked = time.monotonic()
         stream = self._crew.wire.open(url, start=start, end=end, if_range=if_range, expect_text=self._text_ok)
+        self._crew.health.answered(host_of(self.url), time.monotonic() - asked)
         self._crew.watch(stream)
         return stream
 

@@ -257,8 +257,19 @@ def _known(
         return None
     size = candidate.size
     if size is None:
-        size = measure(Reference.parse(candidate.url))
+        size = _measured((Reference.parse(candidate.url), *entry.mirrors), measure)
     return None if size is None else _artifact(entry, candidate, sha256, size, candidate.blake3)
+
+
+def _measured(places: Sequence[Reference], measure: Measurer) -> int | None:
+    """How long the file is, by the first of its places that tells; raises what the first one said if none does."""
+    errors: list[SynapseError] = []
+    for place in places:
+        try:
+            return measure(place)
+        except SynapseError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _want(entry: Requirement, candidate: Candidate) -> Want:
