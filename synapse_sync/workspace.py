@@ -320,9 +320,17 @@ class Workspace:
         )
 
     def lock(
-        self, *, upgrade: frozenset[str] | None = frozenset(), exclude_newer: str | None = None, check: bool = False
+        self,
+        *,
+        upgrade: frozenset[str] | None = frozenset(),
+        exclude_newer: str | None = None,
+        check: bool = False,
+        heal: bool = False,
     ) -> Locked:
-        """Bring the lockfile up to date with the manifest; with `check` only say what would change."""
+        """Bring the lockfile up to date with the manifest; with `check` only say what would change.
+
+        With `heal`, further places of all locked files are looked for, and written as mirrors.
+        """
         if check:
             from synapse_sync.core.freshness import missing_changes
             from synapse_sync.engine.resolve import Locked
@@ -331,8 +339,18 @@ class Workspace:
         with self.hold(f"project-{self.key}", f"the lockfile of {self.project}"):
             self._parts.lockfile = None  # somebody else may have written it while we waited
             locked = self.resolve(upgrade=upgrade, exclude_newer=exclude_newer)
+            if heal:
+                locked = self._heal(locked)
             self.write_lock(locked)
         return locked
+
+    def _heal(self, locked: Locked) -> Locked:
+        from synapse_sync.engine.heal import heal
+
+        templates = self.settings.mirrors
+        healed = heal(locked.lockfile, sources=self.sources, templates=templates, wire=self.wire)
+        warnings = (*locked.warnings, *healed.warnings)
+        return replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
 
     def outdated(self, *, exclude_newer: str | None = None) -> tuple[Standing, ...]:
         """How every entry stands against its site: what is locked, what an upgrade would take, what there is."""

@@ -11,6 +11,7 @@ from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Requirement, Workspace
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
+from synapse_sync.engine.heal import Place
 from synapse_sync.engine.transfer import Got, Want
 from synapse_sync.errors import (
     InputError,
@@ -36,6 +37,7 @@ class Locked:
     lockfile: Lockfile
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
+    healed: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +232,12 @@ def _pin(
     warnings: list[str] = []
     fresh: dict[str, LockedModel] = {}
     for item in chosen:
-        files = tuple(artifacts[(item.entry.name, index)] for index in range(len(item.candidates)))
+        old = before.get(item.entry.name)
+        files = tuple(
+            _with_healed(artifacts[(item.entry.name, index)], old) for index in range(len(item.candidates))
+        )
         warnings += [f"`{item.entry.name}`: {text}" for text in item.resolved.warnings]
         model = _model(item, files)
-        old = before.get(item.entry.name)
         if old is not None and item.entry.name in upgrade and (note := held_back(item.entry, old, item.resolved)):
             warnings.append(note)
             model = old
@@ -304,6 +308,16 @@ def _artifact(
         scan=candidate.scan,
         trust=None if promised else trust,
     )
+
+
+def _with_healed(artifact: Artifact, old: LockedModel | None) -> Artifact:
+    """The artifact with the places that `lock --heal` found for the same bytes, besides those declared now."""
+    if old is None:
+        return artifact
+    declared = {word.removeprefix("mirror=") for word in old.requirement.split("; ") if word.startswith("mirror=")}
+    places = (place for seen in old.artifacts if seen.sha256 == artifact.sha256 for place in seen.mirrors)
+    healed = (place for place in places if place not in declared and place != artifact.url)
+    return replace(artifact, mirrors=tuple(dict.fromkeys((*artifact.mirrors, *healed))))
 
 
 def _model(item: _Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:

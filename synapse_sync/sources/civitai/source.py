@@ -132,6 +132,16 @@ class CivitaiSource:
                     raise version
         return known
 
+    def places(self, sha256s: Collection[str]) -> dict[str, Reference]:
+        """The very files with these SHA-256s; only for those that the site knows it is asked for their versions."""
+        known = self._client.by_hashes_ids(sha256s) if sha256s else {}
+        found: dict[str, Reference] = {}
+        for sha256, version in (self._client.by_hashes(known) if known else {}).items():
+            urls = [candidate.url for _, candidate in offered(version) if candidate.sha256 == sha256]
+            if urls:
+                found[sha256] = Reference.parse(urls[0])
+        return found
+
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
         """The site's status in words."""
         return statuses.explain(reference, error, has_token=self._has_token())
