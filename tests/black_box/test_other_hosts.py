@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,16 @@ def test_plain_http_is_not_allowed_by_a_rewrite(project: Project, sandbox: Path,
     (sandbox / "config.toml").write_text('[rewrites]\n"files.example" = "http://mirror.example"\n')
     project.manifest(f"[models]\n{PLAIN}\n")
     assert "refusing plain http" in project("lock", code=5).err
+
+
+def test_a_token_is_not_checked_with_who_stands_in_for_its_site(
+    project: Project, rewritten: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    done = project("whoami", "huggingface")
+    assert "not checked" in done.out and "rewrites" in done.out
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CANARY.encode())))
+        done = project("login", "civitai", "--token-stdin")
+    assert "the first download will tell" in done.err
+    assert project.hub.log == []
