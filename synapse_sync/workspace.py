@@ -17,6 +17,8 @@ from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
 
 if TYPE_CHECKING:
+    import ssl
+
     from synapse_sync.core.companion import Companion
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest import Manifest, Requirement
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from synapse_sync.engine.trees import Tree
     from synapse_sync.engine.verify import Verification
     from synapse_sync.net.api import Api
-    from synapse_sync.net.credentials import Credentials
+    from synapse_sync.net.credentials import Credentials, Grant, Secret
     from synapse_sync.net.wire import Wire
+    from synapse_sync.sources.accounts import Site
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
@@ -52,6 +55,7 @@ class _Parts:
     api: Api | None = None
     wire: Wire | None = None
     credentials: Credentials | None = None
+    tls: ssl.SSLContext | None = None
     cleanup: ExitStack = field(default_factory=ExitStack)
 
 
@@ -71,9 +75,10 @@ class Workspace:
             api=lambda: self.api,
             credentials=lambda: self.credentials,
             civitai_endpoint=settings.civitai_endpoint,
-            huggingface_endpoint=settings.huggingface_endpoint,
+            huggingface_endpoint=settings.asked_huggingface,
             huggingface_token=settings.huggingface_token,
             offline=self.offline,
+            tls=self.tls,
         )
         self._parts = _Parts()
 
@@ -183,20 +188,49 @@ class Workspace:
     def credentials(self) -> Credentials:
         """All tokens, and where each may go."""
         if self._parts.credentials is None:
-            from synapse_sync.net.credentials import Credentials
-
-            self._parts.credentials = Credentials(self.settings.grants, allow_http=self.settings.allow_http)
+            self._parts.credentials = self._credentials(self.settings.grants)
         return self._parts.credentials
+
+    def _credentials(self, grants: Sequence[Grant]) -> Credentials:
+        from synapse_sync.net.credentials import Credentials
+        from synapse_sync.net.rewrites import Rewrites
+
+        settings = self.settings
+        return Credentials(grants, allow_http=settings.allow_http, rewrites=Rewrites(settings.rewrites))
+
+    def tls(self) -> ssl.SSLContext:
+        """The certificates that all connections trust."""
+        if self._parts.tls is None:
+            from synapse_sync.net.trust import tls_context
+
+            self._parts.tls = tls_context(self.settings.ca_bundles)
+        return self._parts.tls
 
     @property
     def api(self) -> Api:
         """The client for the sites' JSON APIs."""
         if self._parts.api is None:
-            from synapse_sync.net.api import Api
-
-            api = Api(self.credentials, offline=self.offline, on_wait=lambda text: self.reporter.note(text))
-            self._parts.api = self._parts.cleanup.enter_context(api)
+            self._parts.api = self._parts.cleanup.enter_context(self._api(self.credentials))
         return self._parts.api
+
+    def _api(self, credentials: Credentials) -> Api:
+        from synapse_sync.net.api import Api
+
+        return Api(credentials, offline=self.offline, tls=self.tls, on_wait=lambda text: self.reporter.note(text))
+
+    def account(self, site: Site, token: Secret) -> str | None:
+        """Whose token this is, as its site says; None if the user's rewrites keep it from the site.
+
+        Raises `AccessDenied` if the site refuses it. No other token is sent, and this one nowhere else.
+        """
+        from synapse_sync.net.credentials import Grant, origin_of
+
+        endpoint = self.settings.endpoint_of(site.host)
+        credentials = self._credentials([Grant(origin_of(endpoint), token)])
+        if credentials.is_rewritten(endpoint):
+            return None
+        with self._api(credentials) as api:
+            return site.account(api, endpoint)
 
     @property
     def client(self) -> Client:
@@ -211,7 +245,9 @@ class Workspace:
         if self._parts.wire is None:
             from synapse_sync.net.wire import Wire
 
-            self._parts.wire = Wire(self.credentials, offline=self.offline, connections=self.settings.connections)
+            self._parts.wire = Wire(
+                self.credentials, offline=self.offline, connections=self.settings.connections, tls=self.tls
+            )
             self._parts.cleanup.callback(self._parts.wire.close)
         return self._parts.wire
 
@@ -289,9 +325,17 @@ class Workspace:
         )
 
     def lock(
-        self, *, upgrade: frozenset[str] | None = frozenset(), exclude_newer: str | None = None, check: bool = False
+        self,
+        *,
+        upgrade: frozenset[str] | None = frozenset(),
+        exclude_newer: str | None = None,
+        check: bool = False,
+        heal: bool = False,
     ) -> Locked:
-        """Bring the lockfile up to date with the manifest; with `check` only say what would change."""
+        """Bring the lockfile up to date with the manifest; with `check` only say what would change.
+
+        With `heal`, further places of all locked files are looked for, and written as mirrors.
+        """
         if check:
             from synapse_sync.core.freshness import missing_changes
             from synapse_sync.engine.resolve import Locked
@@ -300,8 +344,18 @@ class Workspace:
         with self.hold(f"project-{self.key}", f"the lockfile of {self.project}"):
             self._parts.lockfile = None  # somebody else may have written it while we waited
             locked = self.resolve(upgrade=upgrade, exclude_newer=exclude_newer)
+            if heal:
+                locked = self._heal(locked)
             self.write_lock(locked)
         return locked
+
+    def _heal(self, locked: Locked) -> Locked:
+        from synapse_sync.engine.heal import heal
+
+        templates = self.settings.mirrors
+        healed = heal(locked.lockfile, sources=self.sources, templates=templates, wire=self.wire)
+        warnings = (*locked.warnings, *healed.warnings)
+        return replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
 
     def outdated(self, *, exclude_newer: str | None = None) -> tuple[Standing, ...]:
         """How every entry stands against its site: what is locked, what an upgrade would take, what there is."""

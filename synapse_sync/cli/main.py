@@ -31,6 +31,9 @@ VERBS = {
     "images": ("Discover", "List Civitai's images of a model, a version or a creator"),
     "creators": ("Discover", "List Civitai's creators"),
     "tags": ("Discover", "List Civitai's tags"),
+    "login": ("Keep house", "Keep a token for a site or a host"),
+    "logout": ("Keep house", "Forget a token that login kept"),
+    "whoami": ("Keep house", "Tell whose tokens there are, and whether they are taken"),
     "store": ("Keep house", "The store: path, size, gc, verify"),
     "demo": ("Try it", "The whole job against a small hub on this machine"),
 }

@@ -27,6 +27,9 @@ from synapse_sync.core.toml import read_toml
 from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
 
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+#: Keys by which somebody might hope to hand over a token.
+_SECRETS = {"token", "tokens", "api-key", "apikey", "key", "password", "auth", "authorization", "headers", "secret"}
+_SECRETS_HINT = "`synapse login HOST` keeps one for you, or put it under [tokens] in your own config.toml"
 
 
 def parse_manifest(text: str, filename: str = "synapse.toml") -> Manifest:
@@ -121,6 +124,9 @@ class _Reader:
         known = [field.encode_name for field in _fields(shape)]
         unknown = [key for key in table if key not in known]
         for key in unknown:
+            if key.replace("_", "-").casefold() in _SECRETS:
+                self._bad((*path, key), "tokens do not belong into the manifest, which is shared", _SECRETS_HINT)
+                continue
             near = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
             self._bad((*path, key), "unknown key", hint)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.flow import EXPIRED, Changed, Flow, Opener, Stopped
+from synapse_sync.engine.flow import EXPIRED, Changed, Flow, Opener, Stopped, host_of
 from synapse_sync.engine.hashing import Digests, hash_file
 from synapse_sync.errors import (
     AccessDenied,
@@ -49,6 +50,8 @@ class Download:
         self._resumed = False
         #: Set when no other place could do better.
         self._hopeless = False
+        #: Set while a host is tried that failed before, and another place is left: one attempt is enough.
+        self._impatient = False
 
     def run(self) -> Got:
         """The file in the store, wherever it came from; raises `SynapseError` or `Stopped`."""
@@ -84,24 +87,49 @@ class Download:
         )
 
     def _from_places(self) -> Got:
-        """Try the places in order; when all fail, the first failure is the one to tell."""
-        places = self._want.places
-        errors: list[SynapseError] = []
-        for number, place in enumerate(places, 1):
+        """Try the places, healthy hosts first; when all fail, the failure of the first place is the one to tell."""
+        health = self._crew.health
+        left = list(self._want.places)
+        errors: dict[Reference, SynapseError] = {}
+        while left:
+            place = self._next(left)
+            host = self._host(place)
+            left.remove(place)
+            self._impatient = bool(left) and health.has_failed(host)
             try:
-                return self._from(place)
+                got = self._from(place)
             except StorageError:
                 raise
             except SynapseError as error:
-                errors.append(error)
+                errors[place] = error
                 if self._hopeless:
-                    break
-                if number < len(places):
-                    shown = display_url(str(places[number]))
+                    raise
+                if host and not isinstance(error, NotFound):  # which is about the file, not about its host
+                    health.failed(host)
+                if left:
+                    shown = display_url(str(self._next(left)))
                     self._crew.reporter.warn(f"`{self._want.subject}`: {error.message}; trying {shown}")
+            else:
+                health.delivered(host)
+                return got
         if not errors:
             raise NotFound(f"`{self._want.subject}`: no place is known where it could be got")
-        raise errors[0]
+        raise next(errors[place] for place in self._want.places if place in errors)
+
+    def _next(self, left: Sequence[Reference]) -> Reference:
+        """The place to try next. Without a digest the order is the user's alone: the first bytes are believed."""
+        if self._want.sha256 is None:
+            return left[0]
+        return min(left, key=lambda place: self._crew.health.rank(self._host(place)))
+
+    def _host(self, place: Reference) -> str:
+        """The host that is asked for a place; none for a local file, nor for what cannot be located."""
+        source = self._crew.sources.get(place.source)
+        try:
+            location = source.locate(place) if source is not None else None
+        except SynapseError:
+            return ""
+        return "" if location is None or location.path is not None else host_of(location.url)
 
     def _from(self, place: Reference) -> Got:
         """The file from this place, or from where its source finds it again if the place is gone."""
@@ -243,6 +271,8 @@ class Download:
 
     def _pause(self, error: NetworkError, tries: int, opener: Opener) -> float | None:
         """How long to wait before the next attempt; None when it would be the same again."""
+        if self._impatient:
+            return None
         retry_after = None
         if isinstance(error, StatusError):
             retry_after = error.retry_after

@@ -40,6 +40,11 @@ class Changed(Exception):
     """The file is no longer the one of which we have a part."""
 
 
+def host_of(url: str) -> str:
+    """The host (with its port) that a URL asks, for telling hosts apart."""
+    return urlsplit(url).netloc.lower()
+
+
 class Opener:
     """Asks one place for parts of one file, and remembers where its redirects led.
 
@@ -75,7 +80,9 @@ class Opener:
     def _ask(self, url: str, start: int, end: int | None, if_range: str | None) -> Stream:
         if self._crew.stop.is_set():
             raise Stopped
+        asked = time.monotonic()
         stream = self._crew.wire.open(url, start=start, end=end, if_range=if_range, expect_text=self._text_ok)
+        self._crew.health.answered(host_of(self.url), time.monotonic() - asked)
         self._crew.watch(stream)
         return stream
 

@@ -12,6 +12,7 @@ from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Requirement, Workspace
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
+from synapse_sync.engine.heal import Place
 from synapse_sync.engine.transfer import Got, Want
 from synapse_sync.errors import (
     InputError,
@@ -37,6 +38,7 @@ class Locked:
     lockfile: Lockfile
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
+    healed: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +233,12 @@ def _pin(
     warnings: list[str] = []
     fresh: dict[str, LockedModel] = {}
     for item in chosen:
-        files = tuple(artifacts[(item.entry.name, index)] for index in range(len(item.candidates)))
+        old = before.get(item.entry.name)
+        files = tuple(
+            _with_healed(artifacts[(item.entry.name, index)], old) for index in range(len(item.candidates))
+        )
         warnings += [f"`{item.entry.name}`: {text}" for text in item.resolved.warnings]
         model = _model(item, files)
-        old = before.get(item.entry.name)
         if old is not None and item.entry.name in upgrade and (note := held_back(item.entry, old, item.resolved)):
             warnings.append(note)
             model = old
@@ -260,8 +264,19 @@ def _known(
         return None
     size = candidate.size
     if size is None:
-        size = measure(Reference.parse(candidate.url))
+        size = _measured((Reference.parse(candidate.url), *entry.mirrors), measure)
     return None if size is None else _artifact(entry, candidate, sha256, size, candidate.blake3)
+
+
+def _measured(places: Sequence[Reference], measure: Measurer) -> int | None:
+    """How long the file is, by the first of its places that tells; raises what the first one said if none does."""
+    errors: list[SynapseError] = []
+    for place in places:
+        try:
+            return measure(place)
+        except SynapseError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _want(entry: Requirement, candidate: Candidate) -> Want:
@@ -296,6 +311,16 @@ def _artifact(
         scan=candidate.scan,
         trust=None if promised else trust,
     )
+
+
+def _with_healed(artifact: Artifact, old: LockedModel | None) -> Artifact:
+    """The artifact with the places that `lock --heal` found for the same bytes, besides those declared now."""
+    if old is None:
+        return artifact
+    declared = {word.removeprefix("mirror=") for word in old.requirement.split("; ") if word.startswith("mirror=")}
+    places = (place for seen in old.artifacts if seen.sha256 == artifact.sha256 for place in seen.mirrors)
+    healed = (place for place in places if place not in declared and place != artifact.url)
+    return replace(artifact, mirrors=tuple(dict.fromkeys((*artifact.mirrors, *healed))))
 
 
 def _model(item: _Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synapse_sync.core.reference import Reference
+from synapse_sync.engine.health import Health
 from synapse_sync.engine.reporter import Reporter
 from synapse_sync.errors import SynapseError
 from synapse_sync.net.retries import Retry
@@ -29,7 +30,9 @@ _WATCH = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """One file to have, and where it can be got; places are tried in order. What is None is not known.
+    """One file to have, and where it can be got. What is None is not known.
+
+    Places are tried in order; where a digest decides, those of hosts that failed in this run come last.
 
     `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer.
     """
@@ -131,6 +134,7 @@ class Crew:
         self.retry = retry
         self.stop = threading.Event()
         self.bucket = Bucket(limits.limit_rate, self.stop)
+        self.health = Health()
         self.active = 0
         self._slots = threading.Semaphore(max(1, limits.connections))
         self._by_host: dict[str, threading.Semaphore] = {}

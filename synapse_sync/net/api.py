@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from synapse_sync.errors import NetworkError, Offline, StatusError
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import WORTH_TELLING, Retry, may_pass, parse_retry_after
+from synapse_sync.net.trust import hopeless, proxy_refused, tls_context
 
 if TYPE_CHECKING:
     import httpx  # takes a tenth of a second: imported when the first request is made
@@ -37,13 +39,6 @@ def clean(text: str, limit: int = MAX_EXCERPT) -> str:
     shown = "".join(char if char.isprintable() else " " if char.isspace() else "" for char in text[: limit * 8])
     shown = " ".join(shown.split())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
-
-
-def certificate_hint(words: str) -> str:
-    """What to do about a certificate that is not trusted for this reason."""
-    if "expired" in words or "not yet valid" in words:
-        return "check the clock of this machine; if it is right, the server has to be mended"
-    return "behind a company proxy, set SSL_CERT_FILE to its certificate bundle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +76,7 @@ class Api:
         user_agent: str = USER_AGENT,
         connections: int = 4,
         max_body: int = MAX_BODY,
+        tls: Callable[[], ssl.SSLContext] = tls_context,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -94,6 +90,7 @@ class Api:
         self._user_agent = user_agent
         self._connections = connections
         self._max_body = max_body
+        self._tls = tls
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -151,6 +148,8 @@ class Api:
             else:
                 if 200 <= answer.status < 300:
                     return answer
+                if answer.status == 407:
+                    raise proxy_refused(407, display_url(answer.url))
                 status_error = self._status_error(answer)
                 error, wait = status_error, self._pause(attempt, status_error)
             if wait is None:
@@ -183,7 +182,7 @@ class Api:
         """One attempt: ask, and take each redirect as a new request with the token of its own origin or none."""
         current = url
         for _ in range(MAX_HOPS + 1):
-            self.credentials.check_url(current)
+            current = self.credentials.destination(current)
             answer, location = self._send(method, current, body)
             if answer.status not in STATUSES:
                 return answer
@@ -233,12 +232,9 @@ class Api:
     def _transport_error(self, error: httpx.TransportError, shown: str) -> Exception:
         import httpx
 
+        if (final := hopeless(error, shown)) is not None:
+            return final
         words = clean(self.credentials.scrub(str(error)), 200) or type(error).__name__
-        if "CERTIFICATE_VERIFY_FAILED" in words:
-            return NetworkError(
-                f"{shown}: the server's certificate cannot be trusted ({words})",
-                hint=certificate_hint(words),
-            )
         if isinstance(error, httpx.TimeoutException):
             words = "no answer in time"
         return _Transient(NetworkError(f"{shown}: {words}", hint="check the connection and try again"))
@@ -255,6 +251,7 @@ class Api:
                         follow_redirects=False,
                         # For proxies and certificates only: this httpx never reads a .netrc unless told to.
                         trust_env=True,
+                        verify=self._tls(),
                         mounts=dict.fromkeys(_LOOPBACK),
                         timeout=httpx.Timeout(TIMEOUTS[1], connect=TIMEOUTS[0]),
                         limits=httpx.Limits(max_connections=self._connections),

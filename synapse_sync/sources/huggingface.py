@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,13 +30,18 @@ from synapse_sync.errors import (
 )
 from synapse_sync.net.credentials import Credentials, Secret, is_loopback
 from synapse_sync.net.retries import RETRYABLE, Retry
+from synapse_sync.net.trust import hopeless, tls_context
 from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
+from synapse_sync.sources.hub_client import connect_as_we_do
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi  # its HTTP client takes a tenth of a second to import
 
 ENDPOINT = "https://huggingface.co"
-TOKEN_HINT = "set HF_TOKEN (or HF_TOKEN_PATH) to a token, which is made at https://huggingface.co/settings/tokens"
+TOKEN_HINT = (
+    "run `synapse login huggingface`, or set HF_TOKEN (or HF_TOKEN_PATH), with a token, which is made at "
+    "https://huggingface.co/settings/tokens"
+)
 _TIMEOUT = 30.0
 _REPOSITORIES_AT_ONCE = 4
 _HEX40 = re.compile(r"[0-9a-f]{40}\Z")
@@ -92,6 +98,7 @@ class HuggingFaceSource:
         offline: bool = False,
         *,
         credentials: Credentials | None = None,
+        tls: Callable[[], ssl.SSLContext] = tls_context,
         retry: Retry | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -99,6 +106,7 @@ class HuggingFaceSource:
         self._token = token
         self._offline = offline
         self._credentials = credentials
+        self._tls = tls
         self._retry = retry or Retry()
         self._sleep = sleep
         self._gated: set[str] = set()
@@ -266,6 +274,7 @@ class HuggingFaceSource:
             self._credentials.check_url(self._endpoint)
         from huggingface_hub import HfApi, constants
 
+        connect_as_we_do(self._tls)
         # Its telemetry is a request of its own, sent before ours.
         constants.HF_HUB_DISABLE_TELEMETRY = True
         return HfApi(
@@ -314,6 +323,8 @@ class HuggingFaceSource:
             ours = _explain(reference, status, body, None, has_token=bool(self._token))
             return ours, status in RETRYABLE
         if type(error).__module__.partition(".")[0].startswith("httpx"):
+            if (final := hopeless(error, self._endpoint)) is not None:
+                return final, False
             words = self._hide(str(error)) or type(error).__name__
             ours = NetworkError(
                 f"cannot reach {self._endpoint}: {words}",

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
+
     from synapse_sync.net.api import Api
     from synapse_sync.net.credentials import Credentials, Secret
     from synapse_sync.sources.base import Source
@@ -32,6 +34,7 @@ class Register(Mapping[str, "Source"]):
         huggingface_endpoint: str,
         huggingface_token: Secret | None,
         offline: bool,
+        tls: Callable[[], ssl.SSLContext],
     ) -> None:
         self._project = project
         self._api = api
@@ -40,6 +43,7 @@ class Register(Mapping[str, "Source"]):
         self._huggingface_endpoint = huggingface_endpoint
         self._huggingface_token = huggingface_token
         self._offline = offline
+        self._tls = tls
         self._made: dict[str, Source] = {}
         self._makers: dict[str, Callable[[], Source]] = {
             "civitai": self._civitai,
@@ -69,7 +73,11 @@ class Register(Mapping[str, "Source"]):
         from synapse_sync.sources.huggingface import HuggingFaceSource
 
         return HuggingFaceSource(
-            self._huggingface_endpoint, self._huggingface_token, self._offline, credentials=self._credentials()
+            self._huggingface_endpoint,
+            self._huggingface_token,
+            self._offline,
+            credentials=self._credentials(),
+            tls=self._tls,
         )
 
     def _url(self) -> Source:

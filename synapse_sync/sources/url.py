@@ -39,7 +39,7 @@ class UrlSource:
         if status in (401, 403, 451):
             return AccessDenied(
                 f"{where} refuses to give the file ({status})",
-                hint=f'if it wants a token, put `"{host}" = "…"` under [tokens] in the settings (config.toml)',
+                hint=f"if it wants a token: `synapse login {host}`",
             )
         if status in (404, 410):
             return NotFound(

@@ -137,13 +137,24 @@ class CivitaiSource:
                     raise version
         return known
 
+    def places(self, sha256s: Collection[str]) -> dict[str, Reference]:
+        """The very files with these SHA-256s; only for those that the site knows it is asked for their versions."""
+        known = self._client.by_hashes_ids(sha256s) if sha256s else {}
+        found: dict[str, Reference] = {}
+        for sha256, version in (self._client.by_hashes(known) if known else {}).items():
+            urls = [candidate.url for _, candidate in offered(version) if candidate.sha256 == sha256]
+            if urls:
+                found[sha256] = Reference.parse(urls[0])
+        return found
+
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
         """The site's status in words."""
         return statuses.explain(reference, error, has_token=self._has_token())
 
     def needs_token(self, reference: Reference) -> str | None:
-        """Every download of Civitai wants an API key; None when one is set."""
-        return None if self._has_token() else statuses.TOKEN_HINT
+        """Every download of Civitai wants an API key; None when one is set. A user's own mirror may want none."""
+        mirrored = self._api.credentials.is_rewritten(self._client.endpoint)
+        return None if mirrored or self._has_token() else statuses.TOKEN_HINT
 
     def _has_token(self) -> bool:
         return self._api.credentials.has_token(f"{self._client.endpoint}/api/download/models/1")
