@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+import socket
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -12,6 +14,10 @@ from synapse_sync.errors import NetworkError
 
 _PORTS = {"http": 80, "https": 443}
 _MASK = "***"
+_NAT64 = ipaddress.IPv6Address("64:ff9b::").packed[:12]
+_ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
+#: Endings of names that mean something in a network of one's own only.
+_INSIDE = ("localhost", "local", "internal", "intranet", "lan", "home.arpa")
 
 
 class Secret:
@@ -90,6 +96,32 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_inside(host: str) -> bool:
+    """Whether this host, as it is written, can only be this machine or one of its own network.
+
+    All spellings count that some resolver takes for an address. What a name leads to is not asked: behind many
+    proxies and VPNs every name leads to an address inside.
+    """
+    host = unicodedata.normalize("NFKC", unquote(host)).lower().rstrip(".").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.IPv4Address(socket.inet_aton(host))  # 127.1, 0x7f.1, 017700000001 …
+        except (OSError, ValueError):
+            return "." not in host or any(host.endswith(f".{ending}") for ending in _INSIDE)
+    inner = _within(address) if isinstance(address, ipaddress.IPv6Address) else ()
+    return any(not one.is_global or one.is_multicast for one in inner or (address,))
+
+
+def _within(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
+    """The IPv4 addresses that an IPv6 address stands for: mapped, 6to4, Teredo, NAT64 or ISATAP."""
+    found = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
+    if address.packed[:12] == _NAT64 or address.packed[8:12] in _ISATAP:
+        found = (*found, ipaddress.IPv4Address(address.packed[-4:]))
+    return tuple(inner for inner in found if inner is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Permission to send one secret to one exact origin, below one path."""
@@ -106,10 +138,15 @@ class Credentials:
         self._grants = tuple((origin_of(grant.origin), grant) for grant in grants if grant.secret)
         self._allow_http = frozenset(host.lower() for host in allow_http)
 
-    def headers_for(self, url: str) -> dict[str, str]:
-        """The headers that carry the token for this very URL; none if none belongs to its origin and path."""
+    def headers_for(self, url: str, via: Sequence[str] = ()) -> dict[str, str]:
+        """The headers that carry the token for this very URL; none if none belongs to its origin and path.
+
+        `via` are the URLs that redirected here: one that may not see that token has no say in where it is sent.
+        """
         grant = self._grant_for(url)
-        return {} if grant is None else {"Authorization": f"Bearer {grant.secret.reveal()}"}
+        if grant is None or any(self._secret_for(before) is not grant.secret for before in via):
+            return {}
+        return {"Authorization": f"Bearer {grant.secret.reveal()}"}
 
     def has_token(self, url: str) -> bool:
         """Whether a request for this URL would carry a token."""
@@ -129,6 +166,19 @@ class Credentials:
                 hint="use https; or, if you must, name the host under `allow-http` in your config.toml",
             )
 
+    def check_hop(self, current: str, target: str) -> None:
+        """Raise `NetworkError` if a redirect leads from outside into our own network."""
+        before, after = _split(current), _split(target)
+        host = (after.hostname or "").lower()
+        if not is_inside(host) or is_inside(before.hostname or "") or host in self._allow_http:
+            return
+        if any(_origin(after) == origin for origin, _ in self._grants):
+            return
+        raise NetworkError(
+            f"{display_url(current)} redirects to {host}, which is inside your own network; refused",
+            hint="if that is meant, name the host under `allow-http` in your config.toml",
+        )
+
     def scrub(self, text: str) -> str:
         """The text with every secret that we know replaced."""
         for _, grant in self._grants:
@@ -140,6 +190,10 @@ class Credentials:
     def _http_is_fine(self, parts: SplitResult) -> bool:
         host = (parts.hostname or "").lower()
         return is_loopback(host) or host in self._allow_http
+
+    def _secret_for(self, url: str) -> Secret | None:
+        grant = self._grant_for(url)
+        return None if grant is None else grant.secret
 
     def _grant_for(self, url: str) -> Grant | None:
         try:

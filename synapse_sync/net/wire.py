@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -202,17 +203,20 @@ class Wire:
             raise Offline(f"{display_url(url)} is needed, but the network is not to be used", hint="drop --offline")
         asked = _Asked(start, end)
         current = url
+        via: list[str] = []
         for _ in range(MAX_HOPS + 1):
             self.credentials.check_url(current)
-            response = self._send(current, asked, if_range)
+            response = self._send(current, asked, if_range, via)
             try:
                 if response.status not in STATUSES:
                     return self._judge(response, current, asked, expect_text)
                 location = response.headers.get("Location")
                 _read_aside(response)
                 target = next_hop(current, location)
+                self.credentials.check_hop(current, target)
                 if urlsplit(target).path.rstrip("/").endswith("/login"):
                     raise _wants_login(display_url(current))
+                via.append(current)
                 current = target
             except BaseException:
                 response.close()
@@ -232,7 +236,7 @@ class Wire:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _send(self, url: str, asked: _Asked, if_range: str | None) -> urllib3.BaseHTTPResponse:
+    def _send(self, url: str, asked: _Asked, if_range: str | None, via: Sequence[str]) -> urllib3.BaseHTTPResponse:
         import urllib3
 
         headers = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -247,7 +251,7 @@ class Wire:
             return manager.request(
                 "GET",
                 url,
-                headers=headers | self.credentials.headers_for(url),
+                headers=headers | self.credentials.headers_for(url, via),
                 preload_content=False,
                 decode_content=False,
                 redirect=False,
