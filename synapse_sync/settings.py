@@ -65,7 +65,7 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
     table, raw = _read_config(config)
     hub_home = Path(environ.get("HF_HOME") or home / ".cache" / "huggingface").expanduser()
     store = environ.get("SYNAPSE_STORE") or table.get("store")
-    tokens = _strings(table.get("tokens", {}), config)
+    tokens = _tokens(table.get("tokens", {}), config)
     civitai = _token(environ, ("CIVITAI_API_KEY", "CIVITAI_TOKEN", "CIVITAI_API_TOKEN"), "CIVITAI_API_KEY_FILE")
     hub_file = None if environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN") else hub_home / "token"
     hub = _token(environ, ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), "HF_TOKEN_PATH", hub_file)
@@ -79,10 +79,10 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         allow_http=tuple(table.get("allow-http", ())),
         offline=table.get("offline", False),
         civitai_endpoint=_endpoint(environ, "CIVITAI_ENDPOINT", CIVITAI),
-        civitai_token=civitai or _secret(tokens.pop("civitai.com", None)),
+        civitai_token=civitai or tokens.pop("civitai.com", None),
         huggingface_endpoint=_endpoint(environ, "HF_ENDPOINT", HUGGINGFACE),
-        huggingface_token=hub or _secret(tokens.pop("huggingface.co", None)),
-        host_tokens=tuple((host, Secret(value)) for host, value in sorted(tokens.items())),
+        huggingface_token=hub or tokens.pop("huggingface.co", None),
+        host_tokens=tuple(sorted(tokens.items(), key=lambda item: item[0])),
         fingerprint=hashlib.sha256(raw + b"\0" + str(store or "").encode()).hexdigest(),
     )
     if settings.link_mode not in LINK_MODES:
@@ -139,16 +139,26 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
     return table, raw
 
 
-def _strings(table: object, config: Path) -> dict[str, str]:
+def _tokens(table: object, config: Path) -> dict[str, Secret]:
     assert isinstance(table, dict)
+    found: dict[str, Secret] = {}
     for host, value in table.items():
         if not isinstance(value, str) or "/" in host:
             raise InputError(f'{config}: tokens: expected lines like `"example.org" = "…"`')
-    return dict(table)
+        if (secret := _secret(value, f"{config}: tokens: {host}")) is not None:
+            found[host] = secret
+    return found
 
 
-def _secret(text: str | None) -> Secret | None:
-    return Secret(text.strip()) if text and text.strip() else None
+def _secret(text: str | None, where: str) -> Secret | None:
+    """A token without the line break that copying adds; raises `InputError`, which never repeats it."""
+    token = (text or "").strip()
+    if not token.isascii() or not token.isprintable():
+        raise InputError(
+            f"{where}: the token has characters that no token has",
+            hint="copy it again: perhaps a quotation mark, a line break or an invisible character came along",
+        )
+    return Secret(token) if token else None
 
 
 def _token(
@@ -156,14 +166,14 @@ def _token(
 ) -> Secret | None:
     """A token from the environment, else from the file that a variable names, else from the default file."""
     for name in names:
-        if (secret := _secret(environ.get(name))) is not None:
+        if (secret := _secret(environ.get(name), name)) is not None:
             return secret
     given = environ.get(file_name)
     path = Path(given).expanduser() if given else default
     if path is None:
         return None
     try:
-        return _secret(path.read_text(encoding="utf-8", errors="replace"))
+        return _secret(path.read_text(encoding="utf-8", errors="replace"), str(path))
     except (FileNotFoundError, NotADirectoryError):
         if given:
             raise InputError(f"{file_name} names {path}, which does not exist") from None
