@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -123,6 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.failure(StorageError(f"{where}{error.strerror or error}"))
         return StorageError.exit_code
     except Exception as error:
+        if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+            console.failure(StorageError("no memory left", hint="what is done stays done: run it again with more"))
+            return StorageError.exit_code
         console.unexpected(error)
         return 70
     finally:
@@ -130,8 +134,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def entry() -> None:
-    """What the installed commands call."""
-    sys.exit(main())
+    """What the installed commands call. To be asked to end (SIGTERM, SIGHUP) is treated like Ctrl-C."""
+    asked: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
+            signal.signal(number, stop)
+    code = main()
+    sys.exit(128 + asked[0] if asked and code == 130 else code)
 
 
 if __name__ == "__main__":

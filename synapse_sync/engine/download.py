@@ -20,6 +20,7 @@ from synapse_sync.errors import (
     StatusError,
     StorageError,
     SynapseError,
+    WrongContent,
 )
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.retries import WORTH_TELLING, may_pass
@@ -47,7 +48,10 @@ class Download:
         self._want = want
         self._key = partial_key(want.sha256, str(want.places[0]) if want.places else want.key)
         self._fetched = 0
-        self._resumed = False
+        #: Whether the bytes were put together from several answers: of two runs or attempts, or of two connections.
+        self._resumed = self._pieced = False
+        #: Whether a part was ever given to us, since one that is refused may mean that all are.
+        self._served = False
         #: Set when no other place could do better.
         self._hopeless = False
         #: Set while a host is tried that failed before, and another place is left: one attempt is enough.
@@ -209,28 +213,28 @@ class Download:
 
     def _fetch(self, partial: Partial, place: Reference, source: Source, opener: Opener) -> Got:
         """Receive, verify and publish; bytes that were put together wrongly get a second chance from zero."""
-        second = False
+        second = whole_only = False
         while True:
-            self._resumed = False
+            self._resumed = self._pieced = False
             try:
-                digests = self._receive(partial, place, opener)
+                digests = self._receive(partial, place, opener, whole_only=whole_only)
             except StatusError as error:
                 raise source.explain(place, error) from error
             self._crew.reporter.transfer_phase(self._want.key, "verifying")
             problem = self._mismatch(digests, partial.path)
             if problem is None:
                 return self._publish(partial, digests, place)
-            if not self._resumed or second:
+            if not (self._resumed or self._pieced) or second:
                 raise self._set_aside(partial, problem, place)
-            second = True
+            second, whole_only = True, self._pieced
             partial.reset()
-            self._crew.reporter.warn(f"`{self._want.subject}`: {problem} after resuming; fetching it anew")
+            how = "in several parts" if self._pieced else "after resuming"
+            self._crew.reporter.warn(f"`{self._want.subject}`: {problem} {how}; fetching it anew")
 
-    def _receive(self, partial: Partial, place: Reference, opener: Opener) -> Digests:
+    def _receive(self, partial: Partial, place: Reference, opener: Opener, *, whole_only: bool) -> Digests:
         """Attempt after attempt, until the file is complete or waiting makes no sense."""
         tries = changes = 0
         best = partial.done_bytes
-        whole_only = False
         while True:
             wait = 0.0
             try:
@@ -238,17 +242,14 @@ class Download:
             except Changed:
                 changes += 1
                 partial.reset()
-                if changes > _MAX_CHANGES:
-                    raise NetworkError(
-                        f"`{self._want.subject}` keeps changing at {display_url(opener.url)} while it is read",
-                        hint="try again later",
-                    ) from None
+                # Each server behind one name may have validators of its own; one answer cannot contradict itself.
+                whole_only = whole_only or changes > _MAX_CHANGES
             except BadRange:
                 if whole_only:
                     raise
                 whole_only = True
                 partial.reset()
-            except NetworkError as error:
+            except (NetworkError, WrongContent) as error:
                 if self._crew.stop.is_set():
                     raise Stopped from None
                 if isinstance(error, StatusError) and error.status == 416 and partial.done_bytes:
@@ -260,16 +261,26 @@ class Download:
                     best, tries = partial.done_bytes, 0
                 tries += 1
                 pause = self._pause(error, tries, opener)
-                if pause is None:
+                if not whole_only and self._gives_no_parts(error, pause):
+                    whole_only = True
+                elif pause is None:
                     raise
-                wait = pause
+                wait = pause or 0.0
                 if wait >= WORTH_TELLING:
                     subject = self._want.subject
                     self._crew.reporter.note(f"{subject}: {error.message}; trying again in {wait:.0f} s")
             if self._crew.stop.wait(wait):
                 raise Stopped
 
-    def _pause(self, error: NetworkError, tries: int, opener: Opener) -> float | None:
+    def _gives_no_parts(self, error: SynapseError, pause: float | None) -> bool:
+        """Whether the server may dislike nothing but requests for parts: it never gave us one."""
+        if not self._pieced or self._served:
+            return False
+        if isinstance(error, Transient):  # may be the network: be patient first
+            return pause is None
+        return pause is not None or not (isinstance(error, StatusError) and error.retry_after is not None)
+
+    def _pause(self, error: SynapseError, tries: int, opener: Opener) -> float | None:
         """How long to wait before the next attempt; None when it would be the same again."""
         if self._impatient:
             return None
@@ -297,6 +308,8 @@ class Download:
                 return flow.run()
             finally:
                 self._fetched += flow.fetched
+                self._pieced = self._pieced or flow.pieced
+                self._served = self._served or flow.served
         finally:
             self._crew.give_back(opener.host)
 

@@ -233,10 +233,11 @@ class _Run:
         return how
 
     def _twin(self, action: Action, destination: Path) -> str | None:
-        """How another target with the same root has just placed this very file; None if none has."""
-        root = self.trees[action.target].root
+        """How another target below whose root this lies has just placed this very file; None if none has."""
         for target, tree in self.trees.items():
-            entry = self._entries(target).get(action.path) if tree.root == root else None
+            if not destination.is_relative_to(tree.root):
+                continue
+            entry = self._entries(target).get(destination.relative_to(tree.root).as_posix())
             if entry is not None and entry.sha256 == action.sha256:
                 return entry.how if receipt.matches(str(destination), entry) == "same" else None
         return None

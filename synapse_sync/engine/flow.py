@@ -113,6 +113,8 @@ class Flow:
         whole_only: bool = False,
     ) -> None:
         self.fetched = 0
+        #: Whether more than the first answer was asked for, and whether a part ever came.
+        self.pieced = self.served = False
         self._crew = crew
         self._want = want
         self._partial = partial
@@ -285,6 +287,7 @@ class Flow:
         with self._changed:
             if not self._helping and self._open and self._open[0][0] == end:
                 end = self._open[0][1]
+        self.pieced = True
         stream = self._opener.open(start, end, strong_validator(partial.etag, partial.last_modified))
         try:
             same = None in (stream.etag, partial.etag) or stream.etag == partial.etag
@@ -295,6 +298,7 @@ class Flow:
         except BaseException:
             self._opener.close(stream)
             raise
+        self.served = True
         with self._changed:
             self._streams.add(stream)
         return stream

@@ -6,13 +6,16 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact
+from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, format_of
 from synapse_sync.core.manifest import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.reference import Reference
+from synapse_sync.engine.inspect import inspect_file
 from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import AccessDenied, InputError, Offline, RefusedFormat, StorageError, SynapseError
 from synapse_sync.sources.base import Source
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.durable import storage_error
 
 #: Left free on every file system, in bytes: room for receipts, and for others.
 RESERVE = 64 * 1024 * 1024
@@ -42,7 +45,7 @@ def preflight(
     `synced` are the roots that an earlier sync completed.
     """
     fetches = plan.of(Verb.FETCH)
-    problems = [*_policy(plan.actions, manifest), *_roots(plan, trees, project, synced)]
+    problems = [*_policy(plan.actions, manifest, BlobStore(store)), *_roots(plan, trees, project, synced)]
     if offline and (remote := [action for action in fetches if not _is_local(action)]):
         names = ", ".join(f"`{name}`" for name in sorted({action.model for action in remote}))
         problems.append(
@@ -62,20 +65,51 @@ def _is_local(action: Action) -> bool:
     return action.artifact is not None and any(place.source == "path" for place in places_of(action.artifact))
 
 
-def _policy(actions: Iterable[Action], manifest: Manifest) -> Iterable[SynapseError]:
-    """What the lockfile asks for and the manifest's policy does not allow (any more)."""
+def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> Iterable[SynapseError]:
+    """What the lockfile asks for and the manifest's policy does not allow (any more).
+
+    Names count as well as the lockfile's word, the name in the tree above all: a UI goes by that.
+    """
     allowed = {entry.name: entry.allow_pickle for entry in manifest.entries()}
-    for action in {action.sha256: action for action in actions if action.verb is Verb.FETCH}.values():
+    told: set[tuple[str, str]] = set()
+    coming = {action.sha256 for action in actions if action.verb in (Verb.FETCH, Verb.SALVAGE)}
+    for action in actions:
         artifact = action.artifact
-        if artifact is None:
+        if artifact is None or action.verb not in (Verb.FETCH, Verb.PLACE, Verb.REPLACE):
             continue
-        if artifact.scan == "danger" and artifact.sha256 not in manifest.workspace.allow_dangerous:
-            yield RefusedFormat(f"`{action.model}`: the site's scan calls `{artifact.filename}` dangerous; refused")
-        if artifact.format in PICKLE_FORMATS and not allowed.get(action.model, False):
-            yield RefusedFormat(
-                f"`{action.model}`: `{artifact.filename}` is a pickle, which can run code when loaded; refused",
-                hint="say `allow-pickle = true` for it in synapse.toml if you trust its author",
-            )
+        if (action.model, action.sha256) in told:
+            continue
+        problem = _refusal(action, artifact, manifest, pickles=allowed.get(action.model, False))
+        if problem is None and action.sha256 not in coming:
+            problem = _content(blobs.path(action.sha256), action, pickles=allowed.get(action.model, False))
+        if problem is not None:
+            told.add((action.model, action.sha256))
+            yield problem
+
+
+def _refusal(action: Action, artifact: Artifact, manifest: Manifest, *, pickles: bool) -> SynapseError | None:
+    if artifact.scan == "danger" and artifact.sha256 not in manifest.workspace.allow_dangerous:
+        return RefusedFormat(f"`{action.model}`: the site's scan calls `{artifact.filename}` dangerous; refused")
+    formats = {artifact.format, format_of(artifact.filename), format_of(action.path)}
+    if formats & PICKLE_FORMATS and not pickles:
+        return RefusedFormat(
+            f"`{action.model}`: `{action.path or artifact.filename}` is a pickle, which can run code when loaded; "
+            "refused",
+            hint="say `allow-pickle = true` for it in synapse.toml if you trust its author",
+        )
+    return None
+
+
+def _content(blob: Path, action: Action, *, pickles: bool) -> SynapseError | None:
+    """What speaks against a blob that is in the store already: another project may have allowed more."""
+    assert action.artifact is not None
+    try:
+        inspect_file(blob, format=action.artifact.format, name=action.model, allow_pickle=pickles)
+    except SynapseError as error:
+        return error
+    except OSError as error:
+        return storage_error(error, f"looking at a blob of `{action.model}`")
+    return None
 
 
 def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, synced: Collection[str]) -> Iterable[SynapseError]:

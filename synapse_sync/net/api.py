@@ -181,21 +181,24 @@ class Api:
     def _follow(self, method: str, url: str, body: bytes | None) -> _Answer:
         """One attempt: ask, and take each redirect as a new request with the token of its own origin or none."""
         current = url
+        via: list[str] = []
         for _ in range(MAX_HOPS + 1):
             current = self.credentials.destination(current)
-            answer, location = self._send(method, current, body)
+            answer, location = self._send(method, current, body, via)
             if answer.status not in STATUSES:
                 return answer
+            via.append(current)
             current = next_hop(current, location)
+            self.credentials.check_hop(via[-1], current)
             if answer.status in {301, 302, 303}:
                 method, body = "GET", None
         raise NetworkError(f"{display_url(url)} redirects more than {MAX_HOPS} times")
 
-    def _send(self, method: str, url: str, body: bytes | None) -> tuple[_Answer, str | None]:
+    def _send(self, method: str, url: str, body: bytes | None, via: Sequence[str]) -> tuple[_Answer, str | None]:
         import httpx
 
         client = self._connect()
-        headers = self.credentials.headers_for(url)
+        headers = self.credentials.headers_for(url, via)
         if body is not None:
             headers["Content-Type"] = "application/json"
         shown = display_url(url)

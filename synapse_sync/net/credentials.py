@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -90,18 +90,6 @@ def display_url(url: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in shown)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether this host name can only mean the machine we run on."""
-    if host == "localhost":
-        return True
-    import ipaddress  # only here: with nothing to do, nothing asks
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Permission to send one secret to one exact origin, below one path."""
@@ -138,10 +126,15 @@ class Credentials:
         """Whether another host is asked in place of this one."""
         return self._rewrites.apply(url) != url
 
-    def headers_for(self, url: str) -> dict[str, str]:
-        """The headers that carry the token for this very URL; none if none belongs to its origin and path."""
+    def headers_for(self, url: str, via: Sequence[str] = ()) -> dict[str, str]:
+        """The headers that carry the token for this very URL; none if none belongs to its origin and path.
+
+        `via` are the URLs that redirected here: one that may not see that token has no say in where it is sent.
+        """
         grant = self._grant_for(url)
-        return {} if grant is None else {"Authorization": f"Bearer {grant.secret.reveal()}"}
+        if grant is None or any(self._secret_for(before) is not grant.secret for before in via):
+            return {}
+        return {"Authorization": f"Bearer {grant.secret.reveal()}"}
 
     def has_token(self, url: str) -> bool:
         """Whether a request for this URL would carry a token."""
@@ -161,6 +154,21 @@ class Credentials:
                 hint="use https; or, if you must, name the host under `allow-http` in your config.toml",
             )
 
+    def check_hop(self, current: str, target: str) -> None:
+        """Raise `NetworkError` if a redirect leads from outside into our own network."""
+        from synapse_sync.net.addresses import is_inside  # only here: with nothing to do, nothing asks
+
+        before, after = _split(current), _split(target)
+        host = (after.hostname or "").lower()
+        if not is_inside(host) or is_inside(before.hostname or "") or host in self._allow_http:
+            return
+        if any(_origin(after) == origin for origin, _ in self._grants):
+            return
+        raise NetworkError(
+            f"{display_url(current)} redirects to {host}, which is inside your own network; refused",
+            hint="if that is meant, name the host under `allow-http` in your config.toml",
+        )
+
     def scrub(self, text: str) -> str:
         """The text with every secret that we know replaced."""
         for _, grant in self._grants:
@@ -170,8 +178,14 @@ class Credentials:
         return text
 
     def _http_is_fine(self, parts: SplitResult) -> bool:
+        from synapse_sync.net.addresses import is_loopback
+
         host = (parts.hostname or "").lower()
         return is_loopback(host) or host in self._allow_http
+
+    def _secret_for(self, url: str) -> Secret | None:
+        grant = self._grant_for(url)
+        return None if grant is None else grant.secret
 
     def _grant_for(self, url: str) -> Grant | None:
         try:

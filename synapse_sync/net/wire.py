@@ -9,15 +9,16 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
+from synapse_sync.net.addresses import is_loopback
 from synapse_sync.net.api import USER_AGENT, clean
-from synapse_sync.net.credentials import Credentials, display_url, is_loopback
+from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import parse_retry_after
 from synapse_sync.net.trust import hopeless, proxy_refused, tls_context
@@ -206,17 +207,20 @@ class Wire:
             raise Offline(f"{display_url(url)} is needed, but the network is not to be used", hint="drop --offline")
         asked = _Asked(start, end)
         current = url
+        via: list[str] = []
         for _ in range(MAX_HOPS + 1):
             current = self.credentials.destination(current)
-            response = self._send(current, asked, if_range)
+            response = self._send(current, asked, if_range, via)
             try:
                 if response.status not in STATUSES:
                     return self._judge(response, current, asked, expect_text)
                 location = response.headers.get("Location")
                 _read_aside(response)
                 target = next_hop(current, location)
+                self.credentials.check_hop(current, target)
                 if urlsplit(target).path.rstrip("/").endswith("/login"):
                     raise _wants_login(display_url(current))
+                via.append(current)
                 current = target
             except BaseException:
                 response.close()
@@ -236,7 +240,7 @@ class Wire:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _send(self, url: str, asked: _Asked, if_range: str | None) -> urllib3.BaseHTTPResponse:
+    def _send(self, url: str, asked: _Asked, if_range: str | None, via: Sequence[str]) -> urllib3.BaseHTTPResponse:
         import urllib3
 
         headers = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -251,7 +255,7 @@ class Wire:
             return manager.request(
                 "GET",
                 url,
-                headers=headers | self.credentials.headers_for(url),
+                headers=headers | self.credentials.headers_for(url, via),
                 preload_content=False,
                 decode_content=False,
                 redirect=False,

@@ -28,7 +28,8 @@ from synapse_sync.errors import (
     StatusError,
     SynapseError,
 )
-from synapse_sync.net.credentials import Credentials, Secret, is_loopback
+from synapse_sync.net.addresses import is_loopback
+from synapse_sync.net.credentials import Credentials, Secret
 from synapse_sync.net.retries import RETRYABLE, Retry
 from synapse_sync.net.trust import hopeless, tls_context
 from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of

@@ -8,16 +8,18 @@ each point stands in `sweep/arena.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 from cases import case
-from sweep import deep, scenarios
+from sweep import deep, power, scenarios
 from sweep.arena import Verdict
 from sweep.scenarios import Stage
 
 REMARKS = {
-    74: "in the sweep every fsync is a call of its own; power is lost in `make torture`",
+    74: "some calls here, all of them in `make torture`; both need root",
+    75: "some calls here, all of them in `make torture`; both need root",
     84: "with locks that work, and with locks that lie",
 }
 
@@ -103,6 +105,44 @@ def test_the_sweep_notices_careless_writing(on: Stage, way: str) -> None:
     verdicts = sweep(on, SABOTAGE[way], "copy", "killed before", 30, sabotage=way)
     problems = {problem.partition(":")[0] for verdict in verdicts for problem in verdict.problems}
     assert problems & {"at once"}, problems
+
+
+@pytest.fixture(scope="session")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage on a file system of its own, whose power can be cut."""
+    base = tmp_path_factory.mktemp("power")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(power.disk(base))
+        except power.NotPossible as why:
+            pytest.skip(str(why))
+        yield stack.enter_context(scenarios.stage(base, "disk/stage"))
+
+
+@case(74, 75)
+@pytest.mark.parametrize(
+    ("name", "mode", "count"),
+    [("first", "copy", 6), ("upgrade", "move", 5), ("prune", "hardlink", 6), ("rescue", "copy", 6)],
+)
+def test_power_is_lost_at_a_call(on_disk: Stage, name: str, mode: str, count: int) -> None:
+    make = next(make for make in scenarios.ALL if make.__name__ == name)
+    scenario = make(on_disk, mode)
+    known = on_disk.zygote("golden", scenario)
+    scenario = replace(scenario, codes=known.codes)
+    calls = len(known.calls)
+    verdicts = [on_disk.zygote("power", scenario, known, 1 + number * calls // count) for number in range(count)]
+    verdicts.append(on_disk.zygote("power", scenario, known, 10 * calls))
+    bad = [verdict for verdict in verdicts if verdict.problems]
+    assert not bad, "\n\n".join(f"{v.point}: {v.problems}\n{v.said}" for v in bad[:3])
+    assert [verdict.signal for verdict in verdicts] == [9] * count + [None]
+
+
+@case(74)
+def test_without_fsync_the_loss_of_power_would_be_noticed(on_disk: Stage) -> None:
+    scenario = scenarios.first(on_disk, "copy")
+    known = on_disk.zygote("golden", scenario)
+    verdict = on_disk.zygote("power", replace(scenario, codes=known.codes), known, 10 * len(known.calls), True)
+    assert any(problem.startswith("after it was done") for problem in verdict.problems)
 
 
 def test_there_are_more_than_a_thousand_points() -> None:

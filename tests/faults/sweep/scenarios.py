@@ -32,11 +32,12 @@ class Stage:
     hub: Hub
     zygote: Zygote
     grain: str
+    inner: str = "stage"
 
     @property
     def path(self) -> Path:
         """Where the stage is."""
-        return self.base / "stage"
+        return self.base / self.inner
 
     def manifest(self, mode: str, *names: str) -> str:
         """Two targets, and some of the three models."""
@@ -77,15 +78,15 @@ def _keep(stage: Stage, template: Path) -> None:
 
 
 @contextmanager
-def stage(base: Path) -> Iterator[Stage]:
-    """A stage below `base`."""
+def stage(base: Path, inner: str = "stage") -> Iterator[Stage]:
+    """A stage at this place below `base`."""
     with Hub() as hub:
         catalogue.populate(hub)
         catalogue.publish_upgrade(hub)
         for version in (catalogue.PORTRAIT_V1, catalogue.PORTRAIT_V2, 910_021):
             hub.civitai.replace_content(version, safetensors_bytes(f"small {version}", size=_SIZE))
         grain = hub.files.put("grain.safetensors", safetensors_bytes("grain", size=_SIZE))
-        home = base / "stage" / "home"
+        home = base / inner / "home"
         variables = {
             **hub.environment(),
             "HOME": str(home),
@@ -95,7 +96,7 @@ def stage(base: Path) -> Iterator[Stage]:
         }
         zygote = Zygote(variables)
         try:
-            yield Stage(base, hub, zygote, grain)
+            yield Stage(base, hub, zygote, grain, inner)
         finally:
             zygote.close()
         assert hub.crashes == []

@@ -30,15 +30,22 @@ class Fault:
 
     `count` (nothing), `before` and `after` (SIGKILL), `short` (half of a write), `stop` (SIGSTOP; `told` is called
     first), the name of a signal (`SIGINT`) or of an error (`ENOSPC`). With `forever` an error comes at every
-    later call, too: a full disk stays full, but things can be removed from it.
+    later call, too: a full disk stays full, but things can be removed from it. With `power`, fsync is really done.
     """
 
     def __init__(
-        self, kind: str = "count", at: int = 0, *, forever: bool = False, told: Callable[[], None] = lambda: None
+        self,
+        kind: str = "count",
+        at: int = 0,
+        *,
+        forever: bool = False,
+        power: bool = False,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
         self.kind = kind
         self.at = at
         self.forever = forever
+        self.power = power
         self.told = told
 
 
@@ -77,7 +84,7 @@ class Shim:
             path = _path_of(handle)
             if not self._concerns(path):
                 return self._real[name](handle, *arguments)
-            if name in ("fsync", "fdatasync"):  # no power is lost here: counting it is enough
+            if name in ("fsync", "fdatasync") and not self._fault.power:  # counting it is enough
                 return self._pass(name, path, lambda: None)
             half: Callable[[], Any] | None = None
             if name in ("write", "pwrite") and len(arguments[0]) > 1:

@@ -201,7 +201,7 @@ def serve() -> None:
     inside, outside = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _import_all()
-    arena = importlib.import_module("sweep.arena")
+    modules = [importlib.import_module(name) for name in ("sweep.arena", "sweep.power")]
     gc.freeze()
     gc.disable()  # a collection in a child would touch, and so copy, every page
     while True:
@@ -210,7 +210,8 @@ def serve() -> None:
         except EOFError:
             return
         try:
-            answer: Sequence[Any] = (True, getattr(arena, name)(*arguments))
+            function = next(getattr(module, name) for module in modules if hasattr(module, name))
+            answer: Sequence[Any] = (True, function(*arguments))
         except Exception:
             answer = (False, traceback.format_exc())
         pickle.dump(answer, outside)
