@@ -31,7 +31,7 @@ BELOW = {
 ONLY = {
     "httpx": {"net/api.py"},
     "urllib3": {"net/wire.py"},
-    "huggingface_hub": {"sources/huggingface.py"},
+    "huggingface_hub": {"sources/huggingface/client.py"},
     "tomlkit": {"core/manifest_edit.py"},
     "rich": {"cli/console.py"},
     "filelock": {"store/locks.py"},

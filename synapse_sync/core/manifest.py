@@ -77,6 +77,7 @@ class Requirement:
     ignore: tuple[int, ...] = ()
     subfolder: SafePath | None = None
     filename: SafePath | None = None
+    flatten: bool = False
     previews: bool | int = True
     cover: str | None = None
     mirrors: tuple[Reference, ...] = ()

@@ -60,6 +60,7 @@ class ModelTable(Table):
     ignore: list[int] = []
     subfolder: str | None = None
     filename: str | None = None
+    flatten: bool = False
     previews: bool | int | None = None
     cover: str | None = None
     mirrors: list[str] = []

@@ -32,6 +32,8 @@ class Repo:
     tags: dict[str, str] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     granted: bool = False
+    pending: bool = False
+    disabled: bool = False
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class HuggingFace:
     token: str
     url: str = ""
     repos: dict[str, Repo] = field(default_factory=dict)
+    #: Old names of repositories, with the new ones.
+    moved: dict[str, str] = field(default_factory=dict)
 
     # -- filling it --------------------------------------------------------------------------------
 
@@ -71,8 +75,9 @@ class HuggingFace:
         *,
         date: str = "2026-06-01T09:00:00.000Z",
         commit: str | None = None,
+        ref: str = "main",
     ) -> str:
-        """Commit a new tree to `main`, in place of what was there; returns the commit.
+        """Commit a new tree to `main` or another branch, in place of what was there; returns the commit.
 
         Its name follows from the content, the same in every run, unless `commit` gives one.
         """
@@ -83,13 +88,33 @@ class HuggingFace:
             commit = hashlib.sha1(seed.encode(), usedforsecurity=False).hexdigest()
         repo.commits[commit] = dict(files)
         repo.dates[commit] = date
-        repo.refs["main"] = commit
+        repo.refs[ref] = commit
         return commit
 
     def tag(self, name: str, tag: str, commit: str | None = None) -> None:
         """Give a commit (the one on `main`) a name that stays where it is."""
         repo = self.repos[name]
         repo.tags[tag] = commit or repo.refs["main"]
+
+    def propose(self, name: str, files: Mapping[str, bytes]) -> str:
+        """Open a pull request with a new tree; returns its ref, like `refs/pr/1`."""
+        number = 1 + sum(ref.startswith("refs/pr/") for ref in self.repos[name].refs)
+        self.commit(name, files, ref=f"refs/pr/{number}")
+        return f"refs/pr/{number}"
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a repository another name; the old one redirects from now on."""
+        repo = self.repos[new] = self.repos.pop(old)
+        repo.name = new
+        self.moved[old] = new
+
+    def disable(self, name: str) -> None:
+        """Take a repository off the hub, as its staff may; it is still known that it was there."""
+        self.repos[name].disabled = True
+
+    def request_access(self, name: str) -> None:
+        """Click on a gated repository's page, and wait for its authors."""
+        self.repos[name].pending = True
 
     def grant(self, name: str) -> None:
         """Let the token's owner into a gated repository, as after a click on its page."""
@@ -117,6 +142,9 @@ class HuggingFace:
         return _error(404, None, "Not found")
 
     def _find(self, request: Request, name: str) -> Repo | Reply:
+        if name in self.moved:
+            where = request.raw_path.replace(f"/{name}", f"/{self.moved[name]}", 1)
+            return redirect(307, f"{where}?{request.query}" if request.query else where)
         repo = self.repos.get(name)
         allowed = request.bearer == self.token
         if repo is None or (repo.private and not allowed):
@@ -124,6 +152,8 @@ class HuggingFace:
             return _error(
                 status, "RepoNotFound", "Repository not found" if request.bearer else "Invalid credentials"
             )
+        if repo.disabled:
+            return _error(403, None, "Access to this resource is disabled.")
         return repo
 
     def _commit_of(self, repo: Repo, revision: str) -> str | Reply:
@@ -141,9 +171,14 @@ class HuggingFace:
         if request.method != ("POST" if verb == "paths-info" else "GET"):
             return _error(405, None, "Method not allowed")
         if verb == "refs":
-            return json_reply(
-                {"branches": _refs("heads", repo.refs), "tags": _refs("tags", repo.tags), "converts": []}
-            )
+            branches = {name: commit for name, commit in repo.refs.items() if not name.startswith("refs/")}
+            pulls = [
+                {"name": name, "ref": name, "targetCommit": commit}
+                for name, commit in repo.refs.items()
+                if name not in branches
+            ]
+            value = {"branches": _refs("heads", branches), "tags": _refs("tags", repo.tags), "converts": []}
+            return json_reply({**value, "pullRequests": pulls} if request.first("include_prs") else value)
         commit = self._commit_of(repo, parts[at + 1] if at + 1 < len(parts) else "main")
         if isinstance(commit, Reply):
             return commit
@@ -222,6 +257,9 @@ class HuggingFace:
         if repo.gated and request.bearer != self.token:
             message = f"Access to model {name} is restricted. You must have access to it and be authenticated."
             return _error(401, "GatedRepo", message)
+        if repo.gated and repo.pending and not repo.granted:
+            message = f"Your request to access model {name} is awaiting a review from the repo authors."
+            return _error(403, "GatedRepo", message)
         if repo.gated and not repo.granted:
             message = f"Access to model {name} is restricted and you are not in the authorized list."
             return _error(403, "GatedRepo", message)

@@ -110,14 +110,17 @@ def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
 
 
 def _path(folder: str, entry: Requirement, artifact: Artifact, *, alone: bool) -> SafePath:
-    """Folder of the type, subfolder, name; a model of many files keeps its tree below a directory of its own."""
+    """Folder of the type, subfolder, name.
+
+    A model of many files keeps its tree below a directory of its own, unless it is to be flattened.
+    """
     if entry.filename is not None and not alone:
         raise InputError(f"`{entry.name}`: `filename` is given, but this model has several files",
                          hint="use `subfolder`, or `include` to choose one file")  # fmt: skip
     name = SafePath(artifact.filename)
     if entry.filename is not None:
         name = entry.filename
-    elif alone:
+    elif alone or entry.flatten:
         name = SafePath(name.name)
     else:
         name = SafePath(entry.name) / name

@@ -22,7 +22,7 @@ from synapse_sync.errors import (
 from synapse_sync.net.credentials import Credentials, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.sources.base import Ask, Resolved
-from synapse_sync.sources.huggingface import HuggingFaceSource
+from synapse_sync.sources.huggingface.source import HuggingFaceSource
 
 COMMIT, OLDER = "1" * 40, "2" * 40
 SHA, BLOB = "ab" * 32, "cd" * 20
@@ -314,8 +314,8 @@ def test_a_token_that_cannot_be_sent_shows_nowhere(site) -> None:
 
 
 def test_plain_http_to_another_machine_gets_no_token() -> None:
-    assert HuggingFaceSource("http://hub.example", Secret(TOKEN))._connect("o/r").token is False
-    assert HuggingFaceSource("https://hub.example", Secret(TOKEN))._connect("o/r").token == TOKEN
+    assert HuggingFaceSource("http://hub.example", Secret(TOKEN))._client._connect("o/r").token is False
+    assert HuggingFaceSource("https://hub.example", Secret(TOKEN))._client._connect("o/r").token == TOKEN
 
 
 def test_no_token_is_taken_from_elsewhere(source, site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,5 +381,5 @@ def test_nothing_is_identified(source) -> None:
 
 
 def test_the_hubs_library_is_loaded_late() -> None:
-    code = "import sys, synapse_sync.sources.huggingface; sys.exit('huggingface_hub' in sys.modules)"
+    code = "import sys, synapse_sync.sources.huggingface.source; sys.exit('huggingface_hub' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
