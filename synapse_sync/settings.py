@@ -32,6 +32,7 @@ class Settings:
 
     store: Path
     config: Path
+    hub_cache: Path  # where the Hugging Face libraries keep what they downloaded
     link_mode: str = "auto"
     connections: int = 16
     downloads: int = 4
@@ -63,7 +64,9 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
     """Read the environment and the user's `config.toml`; raises `InputError` for what cannot be used."""
     config = _config_path(environ)
     table, raw = _read_config(config)
-    hub_home = Path(environ.get("HF_HOME") or home / ".cache" / "huggingface").expanduser()
+    caches = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    hub_home = Path(environ.get("HF_HOME") or caches / "huggingface").expanduser()
+    hub_cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
     store = environ.get("SYNAPSE_STORE") or table.get("store")
     tokens = _strings(table.get("tokens", {}), config)
     civitai = _token(environ, ("CIVITAI_API_KEY", "CIVITAI_TOKEN", "CIVITAI_API_TOKEN"), "CIVITAI_API_KEY_FILE")
@@ -82,6 +85,7 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         civitai_token=civitai or _secret(tokens.pop("civitai.com", None)),
         huggingface_endpoint=_endpoint(environ, "HF_ENDPOINT", HUGGINGFACE),
         huggingface_token=hub or _secret(tokens.pop("huggingface.co", None)),
+        hub_cache=Path(hub_cache).expanduser() if hub_cache else hub_home / "hub",
         host_tokens=tuple((host, Secret(value)) for host, value in sorted(tokens.items())),
         fingerprint=hashlib.sha256(raw + b"\0" + str(store or "").encode()).hexdigest(),
     )

@@ -17,6 +17,7 @@ from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
 
 if TYPE_CHECKING:
+    from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest import Manifest, Requirement
     from synapse_sync.core.reference import Reference
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
+    from synapse_sync.store.hubcache import HubCache
 
 MANIFEST = "synapse.toml"
 LOCKFILE = "synapse.lock"
@@ -49,6 +51,7 @@ class _Parts:
     api: Api | None = None
     wire: Wire | None = None
     credentials: Credentials | None = None
+    hub_cache: HubCache | None = None
     cleanup: ExitStack = field(default_factory=ExitStack)
 
 
@@ -177,6 +180,15 @@ class Workspace:
         return BlobStore(self.settings.store)
 
     @property
+    def hub_cache(self) -> HubCache:
+        """What the Hugging Face libraries downloaded on this machine."""
+        if self._parts.hub_cache is None:
+            from synapse_sync.store.hubcache import HubCache
+
+            self._parts.hub_cache = HubCache(self.settings.hub_cache)
+        return self._parts.hub_cache
+
+    @property
     def credentials(self) -> Credentials:
         """All tokens, and where each may go."""
         if self._parts.credentials is None:
@@ -220,6 +232,9 @@ class Workspace:
         def check(path: Path, want: Want) -> None:
             inspect_file(path, format=want.format, name=want.subject, allow_pickle=want.allow_pickle)
 
+        def nearby(want: Want) -> Iterator[Path]:
+            return self.hub_cache.files(want.sha256 or "", want.size, want.places)
+
         settings = self.settings
         return transfer(
             wants,
@@ -231,6 +246,7 @@ class Workspace:
                 downloads=settings.downloads, connections=settings.connections, limit_rate=settings.limit_rate
             ),
             inspect=check,
+            nearby=nearby,
         )
 
     def measure(self, reference: Reference) -> int | None:
@@ -430,8 +446,12 @@ class Workspace:
 
     def survey(self, scope: Scope | None = None) -> Survey:
         """Compare what is wanted with what is there; changes nothing."""
+        from synapse_sync.engine.preflight import places_of
         from synapse_sync.engine.scope import Scope
         from synapse_sync.engine.survey import survey
+
+        def nearby(artifact: Artifact) -> bool:
+            return any(self.hub_cache.files(artifact.sha256, artifact.size, places_of(artifact)))
 
         scope = scope or Scope()
         record = read_record(self.settings.store, self.key)
@@ -444,6 +464,7 @@ class Workspace:
             former=record.every_root if record is not None else {},
             stale=self.stale(),
             store=self.store,
+            nearby=nearby,
         )
 
     def state(self) -> str:

@@ -63,7 +63,8 @@ def _is_local(action: Action) -> bool:
 def _policy(actions: Iterable[Action], manifest: Manifest) -> Iterable[SynapseError]:
     """What the lockfile asks for and the manifest's policy does not allow (any more)."""
     allowed = {entry.name: entry.allow_pickle for entry in manifest.entries()}
-    for action in {action.sha256: action for action in actions if action.verb is Verb.FETCH}.values():
+    supply = {action.sha256: action for action in actions if action.verb in (Verb.FETCH, Verb.SALVAGE)}
+    for action in supply.values():
         artifact = action.artifact
         if artifact is None:
             continue

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
     AccessDenied,
     InputError,
+    IntegrityError,
     InvalidReference,
     NetworkError,
     NotFound,
@@ -22,6 +25,7 @@ from synapse_sync.errors import (
 from synapse_sync.net.credentials import Credentials, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.sources.base import Ask, Resolved
+from synapse_sync.sources.huggingface.choose import matches
 from synapse_sync.sources.huggingface.source import HuggingFaceSource
 
 COMMIT, OLDER = "1" * 40, "2" * 40
@@ -134,6 +138,22 @@ def test_include_and_exclude(source, site, include, exclude, expected) -> None:
     answer = resolve(source, hub(), include=include, exclude=exclude)
     assert [candidate.filename for candidate in answer.candidates] == expected
     assert answer.take_all
+
+
+_PIECES = st.sampled_from(["a", "B", "*", "?", "/", "\\", "[ab]", "[!a]", "[", ".json", "-", "é"])
+
+
+@given(
+    paths=st.lists(st.text("aB-é.json/", min_size=1, max_size=8), max_size=6),
+    include=st.lists(st.lists(_PIECES, min_size=1, max_size=5).map("".join), max_size=3),
+    exclude=st.lists(st.lists(_PIECES, min_size=1, max_size=5).map("".join), max_size=3),
+)
+def test_patterns_mean_what_they_mean_to_the_hubs_library(paths, include, exclude) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    theirs = filter_repo_objects(paths, allow_patterns=include or None, ignore_patterns=exclude)
+    ours = [p for p in paths if (not include or matches(p, include)) and not matches(p, exclude)]
+    assert ours == list(theirs)
 
 
 def test_a_folder_is_what_is_below_it(source, site) -> None:
@@ -267,6 +287,20 @@ def test_errors_of_the_hub_in_words(source, site, status, code, kind, word) -> N
     assert (error.__cause__, error.__context__) == (None, None)
 
 
+def test_a_token_that_is_not_accepted_is_told(site) -> None:
+    site.routes["/api/models/o/r"] = (401, {"error": "Invalid credentials in Authorization header"})
+    error = refuse(HuggingFaceSource(site.url, Secret(TOKEN)), hub())
+    assert type(error) is AccessDenied
+    assert "token" in error.message
+
+
+def test_an_index_that_is_not_the_listed_file_is_refused(source, site) -> None:
+    site.routes["/api/models/o/r"] = info(lfs("m-00001-of-00001.safetensors"), small("m.safetensors.index.json"))
+    index = {"weight_map": {"a": "m-00001-of-00001.safetensors"}}
+    site.routes[f"/o/r/resolve/{COMMIT}/m.safetensors.index.json"] = index
+    assert isinstance(refuse(source, hub()), IntegrityError)
+
+
 def test_a_disabled_repository(source, site) -> None:
     message = "Access to this resource is disabled."
     site.routes["/api/models/o/r"] = (403, {"error": message}, {"X-Error-Message": message})
@@ -355,6 +389,18 @@ def test_locate_wants_one_file(source) -> None:
     [
         (401, "Access to model o/r is restricted. You must be authenticated to access it.", AccessDenied, "gated"),
         (403, "Access to model o/r is restricted and you are not in the authorized list.", AccessDenied, "gated"),
+        (
+            403,
+            "Your request to access model o/r is awaiting a review from the repo authors.",
+            AccessDenied,
+            "pending",
+        ),
+        (
+            403,
+            "Your request to access model o/r has been rejected by the repo's authors.",
+            AccessDenied,
+            "rejected",
+        ),
         (404, "Entry not found", NotFound, "the file is not in the repository"),
         (404, "Repository not found", NotFound, "does not exist or is private"),
         (410, "", NotFound, "gone"),
