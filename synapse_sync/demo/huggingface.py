@@ -129,6 +129,8 @@ class HuggingFace:
             if request.bearer != self.token:
                 return json_reply({"error": "Invalid username or password."}, 401)
             return json_reply({"type": "user", "name": "newcomer", "auth": {"type": "access_token"}})
+        if parts == ("api", "agent-harnesses"):  # the real client asks once a day
+            return json_reply({"standardEnvVars": [], "harnesses": {}})
         if len(parts) >= 3 and parts[0] == "api" and parts[1] in _KINDS:
             return self._api(request, _KINDS[parts[1]], parts[2:])
         if request.method not in ("GET", "HEAD"):
