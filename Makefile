@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint independent setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -15,6 +15,10 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Against a hub that we did not write; it is installed into an environment of its own, or the check is skipped.
+independent: $(VENV)/.ready
+	$(BIN)/python benchmarks/independent.py
 
 setup: $(VENV)/.ready-dev
 

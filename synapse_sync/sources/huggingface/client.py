@@ -93,7 +93,8 @@ class Client:
                 lambda: api.repo_info(name, revision=at, repo_type=kind, timeout=_TIMEOUT, files_metadata=True),
             )
 
-        found = info(revision)
+        # With the branch named, as the library itself asks to download: some mirrors answer only that.
+        found = info(revision or "main")
         cutoff = _cutoff(exclude_newer)
         pinned = revision is not None and _HEX40.match(revision)
         if cutoff is not None and not pinned and (found.last_modified is None or found.last_modified > cutoff):

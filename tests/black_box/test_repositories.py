@@ -245,7 +245,7 @@ def test_many_entries_of_one_repository_are_one_request(project: Project) -> Non
     entries = "".join(f'{name} = "hf://{REPO}/{name}.safetensors"\n' for name in "abc")
     project.manifest(f'[targets.t]\nlayout = "flat"\n[models]\n{entries}')
     project("lock")
-    assert apis(project) == [f"/api/models/{REPO}"]
+    assert apis(project) == [f"/api/models/{REPO}/revision/main"]
     assert len(project.hub.log) == 1
 
 
