@@ -34,6 +34,7 @@ class Repo:
     granted: bool = False
     pending: bool = False
     disabled: bool = False
+    xet: bool = False
 
 
 @dataclass(slots=True)
@@ -59,12 +60,14 @@ class HuggingFace:
         license: str | None = "apache-2.0",
         card: Mapping[str, Any] | None = None,
         commit: str | None = None,
+        xet: bool = False,
     ) -> str:
         """Create a repository with a first commit on `main`; returns the commit.
 
-        `gated` is False, "auto" or "manual"; `card` holds what else the front matter of its README says.
+        `gated` is False, "auto" or "manual"; `card` holds what else the front matter of its README says. With
+        `xet`, its weights are told to be in Xet storage, too, by hashes that are no SHA-256.
         """
-        repo = Repo(name=name, gated=gated, private=private, license=license, card=dict(card or {}))
+        repo = Repo(name=name, gated=gated, private=private, license=license, card=dict(card or {}), xet=xet)
         self.repos[name] = repo
         return self.commit(name, files, date="2026-01-10T09:00:00.000Z", commit=commit)
 
@@ -189,7 +192,7 @@ class HuggingFace:
         if verb == "paths-info":
             asked = parse_qs(request.body.decode("utf-8", "replace")).get("paths", [])
             tree = repo.commits[commit]
-            return json_reply([_row(path, tree[path]) for path in asked if path in tree])
+            return json_reply([_row(path, tree[path], xet=repo.xet) for path in asked if path in tree])
         if verb == "commits":
             rows = [
                 {"id": c, "title": "commit", "message": "", "authors": [{"user": "ada"}], "date": repo.dates[c]}
@@ -232,7 +235,7 @@ class HuggingFace:
         tree = {path: content for path, content in repo.commits[commit].items() if path.startswith(below)}
         if not tree and folder:
             return _error(404, "EntryNotFound", f"{folder} does not exist on {commit}", X_Repo_Commit=commit)
-        rows = {path: _row(path, content) for path, content in tree.items()}
+        rows = {path: _row(path, content, xet=repo.xet) for path, content in tree.items()}
         if request.first("recursive") not in ("true", "True", "1"):
             rows = {path: row for path, row in rows.items() if "/" not in path.removeprefix(below)}
             for path in tree.keys() - rows.keys():
@@ -276,6 +279,9 @@ class HuggingFace:
             return content_reply(request, content, headers, etag=_blob_id(path, content))
         stored = Stored(content=content, filename=path.rpartition("/")[2])
         linked = {"X_Linked_Size": str(len(content)), "X_Linked_Etag": f'"{_sha256(content)}"'}
+        if repo.xet:
+            token = f"{self.url}/api/models/{name}/xet-read-token/{commit}"
+            linked |= {"X_Xet_Hash": _xet_hash(content), "Link": f'<{token}>; rel="xet-auth"'}
         where = self.storage.sign(f"hf/{quote(name, safe='')}/{_sha256(content)}", stored)
         return redirect(302, where, X_Repo_Commit=commit, **linked)
 
@@ -284,11 +290,13 @@ def _refs(kind: str, named: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit} for name, commit in named.items()]
 
 
-def _row(path: str, content: bytes) -> dict[str, Any]:
+def _row(path: str, content: bytes, *, xet: bool) -> dict[str, Any]:
     """A file as the tree shows it."""
     row: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": _blob_id(path, content)}
     if _is_lfs(path):
         row["lfs"] = {"oid": _sha256(content), "size": len(content), "pointerSize": len(_pointer(content))}
+        if xet:
+            row["xetHash"] = _xet_hash(content)
     return row
 
 
@@ -303,6 +311,11 @@ def _pointer(content: bytes) -> bytes:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _xet_hash(content: bytes) -> str:
+    """A stand-in: as long as a SHA-256, and another one."""
+    return hashlib.sha3_256(content).hexdigest()
 
 
 def _blob_id(path: str, content: bytes) -> str:

@@ -137,11 +137,14 @@ def _merge(placements: Sequence[Placement], errors: list[SynapseError]) -> tuple
         other = by_path.setdefault(key, placement)
         same = other.artifact.sha256 == placement.artifact.sha256 and other.path == placement.path
         if other is not placement and not same:
+            hint = 'give one of them another `filename = "…"` or `subfolder = "…"`'
+            if other.model == placement.model:
+                hint = "leave one of its files out with `exclude`, or keep the folders: take `flatten` away"
             errors.append(
                 NameClash(
                     f"`{other.model}` and `{placement.model}` both want `{placement.path}` "
                     f"in target `{placement.target}`",
-                    hint='give one of them another `filename = "…"` or `subfolder = "…"`',
+                    hint=hint,
                     subject=placement.model,
                 )
             )

@@ -14,6 +14,7 @@ import pytest
 from world import Project
 
 from synapse_sync.demo import catalogue
+from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import gguf_bytes, safetensors_bytes
 from synapse_sync.settings import load_settings
 
@@ -182,6 +183,15 @@ def test_flatten_drops_the_folders_and_needs_no_new_lock(project: Project) -> No
     assert project.lock_text == locked
 
 
+def test_a_clash_that_comes_with_a_later_flatten_is_told_before_anything_is_done(project: Project) -> None:
+    serve(project, {"a/x.safetensors": safetensors_bytes("a"), "b/x.safetensors": safetensors_bytes("b")})
+    manifest(project)
+    before = placed(project)
+    manifest(project, flatten=True)
+    assert "flatten" in project("sync", code=2).err
+    assert set(project.tree()) == before
+
+
 def test_two_files_of_one_name_cannot_be_flattened(project: Project) -> None:
     serve(project, {"a/x.safetensors": safetensors_bytes("a"), "b/X.safetensors": safetensors_bytes("b")})
     manifest(project, flatten=True)
@@ -238,6 +248,30 @@ def test_a_renamed_repository_locks_with_a_word_and_old_locks_go_on_working(proj
     said = project("lock", "--upgrade").err
     assert "is called `studio/grand` now" in said
     assert "hf://studio/grand@" in project.lock_text
+
+
+def test_a_file_in_xet_storage_is_locked_by_its_sha256(project: Project) -> None:
+    content = safetensors_bytes("a", size=70_000)
+    serve(project, {"a.safetensors": content, "b.txt": b"b"}, xet=True)
+    manifest(project)
+    project("sync")
+    assert f'sha256 = "{hashlib.sha256(content).hexdigest()}"' in project.lock_text
+    assert project.tree() == {"it/a.safetensors": content, "it/b.txt": b"b"}
+    assert not [seen for seen in project.hub.log if "xet" in seen.path]
+
+
+def test_a_mirror_that_tells_no_sizes_costs_the_tree_as_well(project: Project) -> None:
+    """And the hash of Xet that stands in the tree beside the SHA-256 is not taken for it."""
+    content = safetensors_bytes("a")
+    serve(project, {"a.safetensors": content}, xet=True)
+    commit = project.hub.huggingface.repos[REPO].refs["main"]
+    bare = {"id": REPO, "sha": commit, "siblings": [{"rfilename": "a.safetensors"}]}
+    fault = Fault(status=200, body=json.dumps(bare).encode())
+    project.hub.faults.add(f"/api/models/{REPO}/revision/", fault)
+    manifest(project)
+    project("sync")
+    assert project.tree() == {"a.safetensors": content}
+    assert len(apis(project)) == 2
 
 
 def test_many_entries_of_one_repository_are_one_request(project: Project) -> None:

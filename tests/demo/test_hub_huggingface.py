@@ -221,6 +221,14 @@ def test_the_real_client_downloads_lfs_and_git_files(hub: Hub, api: Any, tmp_pat
     assert all("authorization" not in seen.headers for seen in sent)
 
 
+def test_the_real_client_reads_plain_http_where_xet_is_offered_too(hub: Hub, api: Any, tmp_path: Path) -> None:
+    hub.huggingface.add_repo("studio/xet", {"a.safetensors": b"weights"}, xet=True)
+    (row,) = api.list_repo_tree("studio/xet")
+    url = f"{hub.huggingface.url}/studio/xet/resolve/main/a.safetensors"
+    assert api.get_hf_file_metadata(url=url).xet_file_data.file_hash == row.xet_hash != row.lfs.sha256
+    assert Path(api.hf_hub_download("studio/xet", "a.safetensors", cache_dir=tmp_path)).read_bytes() == b"weights"
+
+
 def test_an_old_commit_keeps_its_bytes(hub: Hub, api: Any, tmp_path: Path) -> None:
     name = catalogue.VAE_REPO
     old, before = hub.huggingface.repos[name].refs["main"], files_of(hub, name)["portrait_vae.safetensors"]
