@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint bench independent setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -19,6 +19,10 @@ lint: $(VENV)/.ready-dev
 # Debian's nginx-light, aria2, rclone, b3sum, gcc and libssl-dev: what is missing is left out, but for nginx.
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
+
+# Against a hub that we did not write; it is installed into an environment of its own, or the check is skipped.
+independent: $(VENV)/.ready
+	$(BIN)/python benchmarks/independent.py
 
 setup: $(VENV)/.ready-dev
 

@@ -47,6 +47,7 @@ class Settings:
 
     store: Path
     config: Path
+    hub_cache: Path  # where the Hugging Face libraries keep what they downloaded
     link_mode: str = "auto"
     connections: int = 16
     downloads: int = 4
@@ -117,6 +118,7 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
     """Read the environment and the user's `config.toml`; raises `InputError` for what cannot be used."""
     config = _config_path(environ)
     table, raw = _read_config(config)
+    hub_cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
     store = environ.get("SYNAPSE_STORE") or table.get("store")
     settings = Settings(
         store=Path(store).expanduser() if store else _default_store(),
@@ -133,6 +135,7 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         civitai_endpoint=_endpoint(environ, "CIVITAI_ENDPOINT", CIVITAI),
         huggingface_endpoint=_endpoint(environ, "HF_ENDPOINT", HUGGINGFACE),
         tokens=_tokens(environ, home, table.get("tokens", {}), config),
+        hub_cache=Path(hub_cache).expanduser() if hub_cache else _hub_home(environ, home) / "hub",
         fingerprint=hashlib.sha256(raw + b"\0" + str(store or "").encode()).hexdigest(),
     )
     if settings.link_mode not in LINK_MODES:
@@ -218,12 +221,18 @@ def _tokens(
 
         return first(places())
 
-    hub_home = Path(environ.get("HF_HOME") or home / ".cache" / "huggingface").expanduser()
+    hub_home = _hub_home(environ, home)
     hub_file = None if environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN") else hub_home / "token"
     found = {host: of(host) for host in {*kept, *written}}
     found[CIVITAI_HOST] = of(CIVITAI_HOST, CIVITAI_VARIABLES, "CIVITAI_API_KEY_FILE")
     found[HUGGINGFACE_HOST] = of(HUGGINGFACE_HOST, HUGGINGFACE_VARIABLES, "HF_TOKEN_PATH", hub_file)
     return tuple((host, token) for host, token in sorted(found.items()) if token is not None)
+
+
+def _hub_home(environ: Mapping[str, str], home: Path) -> Path:
+    """Where the hub's own libraries keep their things."""
+    caches = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return Path(environ.get("HF_HOME") or caches / "huggingface").expanduser()
 
 
 def _hub_file(path: Path) -> Token | None:

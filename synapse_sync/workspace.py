@@ -19,6 +19,7 @@ from synapse_sync.store.projects import ProjectRecord, project_key, read_record,
 if TYPE_CHECKING:
     import ssl
 
+    from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.companion import Companion
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest import Manifest, Requirement
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
+    from synapse_sync.store.hubcache import HubCache
 
 MANIFEST = "synapse.toml"
 LOCKFILE = "synapse.lock"
@@ -56,6 +58,7 @@ class _Parts:
     wire: Wire | None = None
     credentials: Credentials | None = None
     tls: ssl.SSLContext | None = None
+    hub_cache: HubCache | None = None
     cleanup: ExitStack = field(default_factory=ExitStack)
 
 
@@ -185,6 +188,15 @@ class Workspace:
         return BlobStore(self.settings.store)
 
     @property
+    def hub_cache(self) -> HubCache:
+        """What the Hugging Face libraries downloaded on this machine."""
+        if self._parts.hub_cache is None:
+            from synapse_sync.store.hubcache import HubCache
+
+            self._parts.hub_cache = HubCache(self.settings.hub_cache)
+        return self._parts.hub_cache
+
+    @property
     def credentials(self) -> Credentials:
         """All tokens, and where each may go."""
         if self._parts.credentials is None:
@@ -259,6 +271,9 @@ class Workspace:
         def check(path: Path, want: Want) -> None:
             inspect_file(path, format=want.format, name=want.subject, allow_pickle=want.allow_pickle)
 
+        def nearby(want: Want) -> Iterator[Path]:
+            return self.hub_cache.files(want.sha256 or "", want.size, want.places)
+
         settings = self.settings
         return transfer(
             wants,
@@ -270,6 +285,7 @@ class Workspace:
                 downloads=settings.downloads, connections=settings.connections, limit_rate=settings.limit_rate
             ),
             inspect=check,
+            nearby=nearby,
         )
 
     def measure(self, reference: Reference) -> int | None:
@@ -489,8 +505,12 @@ class Workspace:
 
     def survey(self, scope: Scope | None = None) -> Survey:
         """Compare what is wanted with what is there; changes nothing."""
+        from synapse_sync.engine.preflight import places_of
         from synapse_sync.engine.scope import Scope
         from synapse_sync.engine.survey import survey
+
+        def nearby(artifact: Artifact) -> bool:
+            return any(self.hub_cache.files(artifact.sha256, artifact.size, places_of(artifact)))
 
         scope = scope or Scope()
         record = read_record(self.settings.store, self.key)
@@ -503,6 +523,7 @@ class Workspace:
             former=record.every_root if record is not None else {},
             stale=self.stale(),
             store=self.store,
+            nearby=nearby,
         )
 
     def state(self) -> str:

@@ -45,7 +45,7 @@ BELOW = {
 ONLY = {
     "httpx": {"net/api.py"},
     "urllib3": {"net/wire.py"},
-    "huggingface_hub": {"sources/huggingface.py", "sources/hub_client.py"},
+    "huggingface_hub": {"sources/huggingface/client.py", "sources/huggingface/connection.py"},
     "certifi": {"net/trust.py"},
     "keyring": {"keychain.py"},
     "tomlkit": {"core/manifest_edit.py"},

@@ -120,6 +120,7 @@ def _summary(report: object) -> str:
     assert isinstance(report, Report)
     parts = [
         (report.done(Verb.FETCH), f"downloaded ({size_text(report.fetched_bytes)})"),
+        (report.done(Verb.SALVAGE), "found on this machine"),
         (report.done(Verb.PLACE), "placed"),
         (report.done(Verb.REPLACE), "replaced"),
         (report.done(Verb.ADOPT), "adopted"),

@@ -19,6 +19,8 @@ DEFAULT_RATING = "pg13"
 
 #: Formats that are code as much as data: loading one may run it.
 PICKLE_FORMATS = frozenset({"pickle"})
+#: Formats that hold weights; what else lies in a repository comes along with them.
+WEIGHT_FORMATS = frozenset({"safetensors", "gguf", "pickle", "onnx"})
 
 _FORMATS = {
     "safetensors": "safetensors", "sft": "safetensors", "gguf": "gguf", "onnx": "onnx",

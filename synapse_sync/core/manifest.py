@@ -82,6 +82,7 @@ class Requirement:
     ignore: tuple[int, ...] = ()
     subfolder: SafePath | None = None
     filename: SafePath | None = None
+    flatten: bool = False
     previews: bool | int = False
     preview_rating: str = DEFAULT_RATING
     cover: str | None = None

@@ -277,6 +277,7 @@ class _Reader:
             ignore=tuple(raw.ignore),
             subfolder=self._safe((*path, "subfolder"), raw.subfolder, single=False),
             filename=self._safe((*path, "filename"), raw.filename, single=True),
+            flatten=raw.flatten,
             previews=self._previews(path, workspace.previews if raw.previews is None else raw.previews),
             preview_rating=raw.preview_rating or workspace.preview_rating,
             cover=self._cover((*path, "cover"), raw.cover),

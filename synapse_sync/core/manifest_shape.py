@@ -62,6 +62,7 @@ class ModelTable(Table):
     ignore: list[int] = []
     subfolder: str | None = None
     filename: str | None = None
+    flatten: bool = False
     previews: bool | int | None = None
     preview_rating: Literal["pg", "pg13", "r", "x", "xxx"] | None = None
     sidecars: bool | list[str] | None = None

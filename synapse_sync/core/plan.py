@@ -60,7 +60,7 @@ class Verb(StrEnum):
     """What to do about one path or one blob."""
 
     FETCH = "fetch"  # download into the store
-    SALVAGE = "salvage"  # copy into the store from a path that has the same bytes
+    SALVAGE = "salvage"  # copy into the store from a place on this machine that has the same bytes
     PLACE = "place"
     REPLACE = "replace"
     ADOPT = "adopt"  # the right bytes are there already: only note them in the receipt
@@ -116,14 +116,16 @@ def make_plan(
     stored: Container[str],
     *,
     companions: Sequence[Companion] = (),
+    nearby: Container[str] = (),
     prune: bool = True,
     force: bool = False,
 ) -> Plan:
     """Compare what is wanted with what is there.
 
     `observed` holds every wanted path and every path of the receipts in scope; `stored` says which sha256 the
-    store has. With `force`, files in the way are moved aside (REPLACE with a reason) instead of being conflicts.
-    No companion is written beside a file that is in the way of its weights.
+    store has, and `nearby` which some cache on this machine seems to have. With `force`, files in the way are moved
+    aside (REPLACE with a reason) instead of being conflicts. No companion is written beside a file that is in the
+    way of its weights.
     """
     todo: list[Action] = []
     unchanged = 0
@@ -153,7 +155,7 @@ def make_plan(
         removals = []
     here = (State.PLACED, State.ALTERED, State.FOREIGN)  # what `sha256` says is on the disk now
     placed = {found.sha256 for found in observed.values() if found.state in here}
-    supply = _supply(todo, stored, placed)
+    supply = _supply(todo, stored, placed, nearby)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
     return Plan(actions=(*supply, *order, *beside, *removals), unchanged=unchanged)
 
@@ -261,21 +263,27 @@ def _action(verb: Verb, placement: Placement, reason: str | None) -> Action:
     )
 
 
-def _supply(todo: Sequence[Action], stored: Container[str], placed: Container[str | None]) -> list[Action]:
+def _supply(
+    todo: Sequence[Action], stored: Container[str], placed: Container[str | None], nearby: Container[str]
+) -> list[Action]:
     """The blobs that must come into the store first, each once, the largest first."""
     needed = {
         action.sha256: action
         for action in reversed(todo)
         if action.verb in (Verb.PLACE, Verb.REPLACE) and action.sha256 not in stored
     }
-    supply = [
-        Action(
-            verb=Verb.SALVAGE if sha256 in placed else Verb.FETCH,
-            model=action.model,
-            sha256=sha256,
-            size=action.size,
-            artifact=action.artifact,
+    supply = []
+    for sha256, action in needed.items():
+        in_tree = sha256 in placed
+        cached = not in_tree and sha256 in nearby
+        supply.append(
+            Action(
+                verb=Verb.SALVAGE if in_tree or cached else Verb.FETCH,
+                model=action.model,
+                sha256=sha256,
+                size=action.size,
+                reason="in a cache on this machine" if cached else None,
+                artifact=action.artifact,
+            )
         )
-        for sha256, action in needed.items()
-    ]
     return sorted(supply, key=lambda action: (-action.size, action.sha256))

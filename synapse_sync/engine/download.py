@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ class Download:
         lock = self._crew.store.root / "locks" / f"{self._key}.lock"
         with hold(lock, f"`{self._want.subject}`", on_wait=self._waiting):
             # Whoever had the lock before us may have brought it.
-            return self._stored() or self._from_places()
+            return self._stored() or self._from_nearby() or self._from_places()
 
     def _waiting(self, text: str) -> None:
         self._crew.reporter.transfer_phase(self._want.key, "waiting")
@@ -185,7 +186,21 @@ class Download:
 
     # -- from this machine --------------------------------------------------------------------------
 
-    def _local(self, path: Path, place: Reference) -> Got:
+    def _from_nearby(self) -> Got | None:
+        """The file from somebody's cache that has these very bytes; whatever is wrong with it, it is only a try."""
+        want = self._want
+        if want.sha256 is None or not want.places:
+            return None
+        for path in self._crew.nearby(want):
+            try:
+                got = self._local(path, want.places[0], origin=str(want.places[0]))
+            except SynapseError as error:
+                self._crew.reporter.note(f"`{want.subject}`: {path} is of no use: {error.message}")
+            else:
+                return replace(got, taken_from=path)
+        return None
+
+    def _local(self, path: Path, place: Reference, origin: str | None = None) -> Got:
         """Take a local file into the store (as a copy or clone; the original stays)."""
         want, store = self._want, self._crew.store
         try:
@@ -206,7 +221,7 @@ class Download:
             raise IntegrityError(f"`{want.subject}`: {path} has {size} bytes, {want.size} were promised")
         self._look(path)
         self._crew.reporter.transfer_phase(want.key, "verifying")
-        blob = store.import_file(path, sha256=sha256)
+        blob = store.import_file(path, sha256=sha256, origin=origin)
         return self._got(sha256, store.blake3(sha256), size, blob, place)
 
     # -- from the network ---------------------------------------------------------------------------

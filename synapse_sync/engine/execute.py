@@ -132,7 +132,8 @@ class _Run:
                 self.failed[action.sha256] = error
             else:
                 self.fetched += got.fetched_bytes if isinstance(got, Got) else 0
-            self._note(Outcome(action=action, error=error))
+            taken = got.taken_from if isinstance(got, Got) else None
+            self._note(Outcome(action=action, error=error, detail=f"from {taken}" if taken else None))
 
     def _salvage(self, action: Action) -> bool:
         """Copy a blob back from a path of ours that has the same bytes; False if none has."""

@@ -10,13 +10,16 @@ from synapse_sync.core.companion import chosen
 from synapse_sync.core.freshness import Change, stale_entries
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Requirement, Workspace
+from synapse_sync.core.names import clash_key
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
+from synapse_sync.core.variants import narrow
 from synapse_sync.engine.heal import Place
 from synapse_sync.engine.transfer import Got, Want
 from synapse_sync.errors import (
     InputError,
     IntegrityError,
+    NameClash,
     NotFound,
     RefusedFormat,
     StatusError,
@@ -154,9 +157,11 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
     if isinstance(answer, SynapseError):
         raise answer
     if answer.take_all:
-        candidates = answer.candidates
-        if not candidates:
+        if not answer.candidates:
             raise NotFound(f"`{entry.name}`: no file of `{answer.reference}` matches include and exclude")
+        candidates = narrow(answer.candidates, entry.wish, entry.prefer, subject=entry.name)
+        if entry.flatten:
+            _check_flat(entry, candidates)
     elif entry.reference.file is not None and len(answer.candidates) == 1:
         candidates = answer.candidates
     else:
@@ -165,6 +170,19 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
         _check_policy(entry, candidate, workspace)
         _check_promise(entry, candidate, alone=len(candidates) == 1)
     return _Chosen(entry, answer, candidates)
+
+
+def _check_flat(entry: Requirement, candidates: Sequence[Candidate]) -> None:
+    """Refuse two files that would have one name when their folders are gone."""
+    seen: dict[str, Candidate] = {}
+    for candidate in candidates:
+        other = seen.setdefault(clash_key(candidate.filename.rpartition("/")[2]), candidate)
+        if other is not candidate:
+            raise NameClash(
+                f"`{entry.name}`: `flatten` would give `{other.filename}` and `{candidate.filename}` one name",
+                hint="leave one of them out with `exclude`, or keep the folders",
+                subject=entry.name,
+            )
 
 
 def _check_policy(entry: Requirement, candidate: Candidate, workspace: Workspace) -> None:

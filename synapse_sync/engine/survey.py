@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Manifest, Requirement
@@ -74,11 +75,12 @@ def survey(
     former: Mapping[str, str],
     stale: Sequence[str],
     store: BlobStore,
+    nearby: Callable[[Artifact], bool] = lambda artifact: False,
 ) -> Survey:
     """Compare what is wanted with what is there.
 
     `trees` are the targets in scope, `former` the roots of targets at earlier syncs, `stale` the entries that the
-    lockfile does not answer.
+    lockfile does not answer. `nearby` says whether a cache on this machine seems to have a file.
     """
     entries = entries_in(manifest, scope)
     locked = {model.name: model for model in lockfile.models}
@@ -93,11 +95,18 @@ def survey(
     if prune and not manifest.models and any(tree.receipt.entries for tree in trees.values()):
         prune = False
         warnings.append("synapse.toml declares no model: nothing is pruned because of that")
-    stored = _Stored(store, arrangement)
+    stored = _Asked(arrangement, lambda artifact: store.has(artifact.sha256, artifact.size))
+    close = _Asked(arrangement, nearby)
     names = {entry.name for entry in entries}
     return Survey(
         plan=make_plan(
-            arrangement.placements, observed, stored, companions=companions, prune=prune, force=scope.force
+            arrangement.placements,
+            observed,
+            stored,
+            companions=companions,
+            nearby=close,
+            prune=prune,
+            force=scope.force,
         ),
         arrangement=arrangement,
         companions=companions,
@@ -129,12 +138,12 @@ def _companions(
     )
 
 
-class _Stored:
-    """Which of the arranged blobs the store has, asked when it matters."""
+class _Asked:
+    """Which of the arranged blobs are somewhere, asked when it matters."""
 
-    def __init__(self, store: BlobStore, arrangement: Arrangement) -> None:
-        self._store = store
-        self._sizes = {p.artifact.sha256: p.artifact.size for p in arrangement.placements}
+    def __init__(self, arrangement: Arrangement, ask: Callable[[Artifact], bool]) -> None:
+        self._artifacts = {p.artifact.sha256: p.artifact for p in arrangement.placements}
+        self._ask = ask
 
     def __contains__(self, sha256: object) -> bool:
-        return isinstance(sha256, str) and self._store.has(sha256, self._sizes.get(sha256))
+        return isinstance(sha256, str) and sha256 in self._artifacts and self._ask(self._artifacts[sha256])

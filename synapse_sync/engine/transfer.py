@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,7 +51,10 @@ class Want:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Got:
-    """A file that is in the store: `path` is the blob, `place` where it came from (None: it was there already)."""
+    """A file that is in the store: `path` is the blob, `place` where it came from (None: it was there already).
+
+    `taken_from` is the file on this machine that was copied instead of downloading it.
+    """
 
     want: Want
     sha256: str
@@ -60,10 +63,13 @@ class Got:
     path: Path
     fetched_bytes: int = 0
     place: Reference | None = None
+    taken_from: Path | None = None
 
 
 #: Looks at a complete and verified file before it is published; raises `SynapseError` to prevent that.
 Inspect = Callable[[Path, Want], None]
+#: Files on this machine that may have the wanted bytes and need not be downloaded; nothing of them is believed.
+Nearby = Callable[[Want], Iterable[Path]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +130,7 @@ class Crew:
         limits: Limits,
         inspect: Inspect,
         retry: Retry,
+        nearby: Nearby,
     ) -> None:
         self.store = store
         self.sources = sources
@@ -132,6 +139,7 @@ class Crew:
         self.limits = limits
         self.inspect = inspect
         self.retry = retry
+        self.nearby = nearby
         self.stop = threading.Event()
         self.bucket = Bucket(limits.limit_rate, self.stop)
         self.health = Health()
@@ -227,6 +235,7 @@ def transfer(
     limits: Limits | None = None,
     inspect: Inspect,
     retry: Retry | None = None,
+    nearby: Nearby = lambda want: (),
 ) -> tuple[Got | SynapseError, ...]:
     """Bring files into the store; one answer for each want, in their order. Failures are values.
 
@@ -240,6 +249,7 @@ def transfer(
         limits=limits or Limits(),
         inspect=inspect,
         retry=retry or Retry(),
+        nearby=nearby,
     )
     groups: dict[str, list[Want]] = {}
     for want in wants:

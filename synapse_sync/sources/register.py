@@ -70,7 +70,7 @@ class Register(Mapping[str, "Source"]):
         return CivitaiSource(self._api(), self._civitai_endpoint)
 
     def _huggingface(self) -> Source:
-        from synapse_sync.sources.huggingface import HuggingFaceSource
+        from synapse_sync.sources.huggingface.source import HuggingFaceSource
 
         return HuggingFaceSource(
             self._huggingface_endpoint,
