@@ -12,16 +12,20 @@ from synapse_sync.errors import NetworkError
 #: A proxy cannot reach what only this machine can.
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 _lock = threading.Lock()
-_installed: ssl.SSLContext | None = None
+_installed: Callable[[], ssl.SSLContext] | None = None
 
 
 def connect_as_we_do(tls: Callable[[], ssl.SSLContext]) -> None:
-    """Give the library a client with these certificates; its hooks stay. Nothing happens when it has it already."""
+    """Give the library a client with these certificates; its hooks stay. Nothing happens when it has it already.
+
+    Threads come here together, and a new client closes the connections of the old one: `tls` itself tells whether
+    it is the same, since each call of it may make a new context.
+    """
     global _installed
-    context = tls()
     with _lock:
-        if _installed is context:
+        if _installed == tls:
             return
+        context = tls()
         from huggingface_hub import get_session, set_client_factory
 
         try:
@@ -42,4 +46,4 @@ def connect_as_we_do(tls: Callable[[], ssl.SSLContext]) -> None:
             )
 
         set_client_factory(client)
-        _installed = context
+        _installed = tls
