@@ -9,12 +9,14 @@ from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, Candidate, Mode
 from synapse_sync.core.freshness import Change, stale_entries
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Requirement, Workspace
+from synapse_sync.core.names import clash_key
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
 from synapse_sync.engine.transfer import Got, Want
 from synapse_sync.errors import (
     InputError,
     IntegrityError,
+    NameClash,
     NotFound,
     RefusedFormat,
     StatusError,
@@ -161,7 +163,20 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
     for candidate in candidates:
         _check_policy(entry, candidate, workspace)
         _check_promise(entry, candidate, alone=len(candidates) == 1)
+    _check_names(entry, candidates)
     return _Chosen(entry, answer, candidates)
+
+
+def _check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
+    """Refuse files of one model that some file system would take for one: no lockfile could hold both."""
+    seen: dict[str, str] = {}
+    for candidate in candidates:
+        other = seen.setdefault(clash_key(candidate.filename), candidate.filename)
+        if other is not candidate.filename:
+            raise NameClash(
+                f"`{entry.name}`: `{other}` and `{candidate.filename}` are one name on some systems",
+                hint="leave one of them out with `include` or `exclude`",
+            )
 
 
 def _check_policy(entry: Requirement, candidate: Candidate, workspace: Workspace) -> None:
