@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint torture setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -15,6 +15,11 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Takes hours on a small machine; `make torture MINUTES=5` gives each part five minutes. Loses power only for root.
+MINUTES ?= 120
+torture: $(VENV)/.ready-dev
+	PYTHONPATH=tests/faults:tests $(BIN)/python tests/faults/torture.py --minutes $(MINUTES)
 
 setup: $(VENV)/.ready-dev
 
