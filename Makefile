@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench independent setup clean
+.PHONY: demo test lint bench independent torture setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -23,6 +23,11 @@ bench: $(VENV)/.ready
 # Against a hub that we did not write; it is installed into an environment of its own, or the check is skipped.
 independent: $(VENV)/.ready
 	$(BIN)/python benchmarks/independent.py
+
+# Takes hours on a small machine; `make torture MINUTES=5` gives each part five minutes. Loses power only for root.
+MINUTES ?= 120
+torture: $(VENV)/.ready-dev
+	PYTHONPATH=tests/faults:tests $(BIN)/python tests/faults/torture.py --minutes $(MINUTES)
 
 setup: $(VENV)/.ready-dev
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 from synapse_sync.engine.fresh import fingerprint, unchanged_files
 from synapse_sync.engine.reporter import Reporter
-from synapse_sync.errors import InputError, InvalidReference, OutOfDate, StorageError, SynapseError, raise_all
+from synapse_sync.errors import (
+    Conflict,
+    InputError,
+    InvalidReference,
+    OutOfDate,
+    StorageError,
+    SynapseError,
+    raise_all,
+)
 from synapse_sync.settings import Settings, load_settings
 from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
@@ -59,6 +67,7 @@ class _Parts:
     credentials: Credentials | None = None
     tls: ssl.SSLContext | None = None
     hub_cache: HubCache | None = None
+    seen: dict[str, str] = field(default_factory=dict)
     cleanup: ExitStack = field(default_factory=ExitStack)
 
 
@@ -154,7 +163,8 @@ class Workspace:
         if self._parts.manifest is None:
             from synapse_sync.core.manifest_read import parse_manifest
 
-            self._parts.manifest = parse_manifest(self.text(MANIFEST), MANIFEST)
+            text = self._parts.seen[MANIFEST] = self.text(MANIFEST)
+            self._parts.manifest = parse_manifest(text, MANIFEST)
         return self._parts.manifest
 
     @property
@@ -163,19 +173,27 @@ class Workspace:
         if self._parts.lockfile is None:
             from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 
-            text = self.text(LOCKFILE)
+            text = self._parts.seen[LOCKFILE] = self.text(LOCKFILE)
             self._parts.lockfile = parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
         return self._parts.lockfile
 
     def write(self, name: str, text: str) -> bool:
-        """Write a file of the project whole or not at all; False if it said the same already."""
+        """Write a file of the project whole or not at all; False if it said the same already.
+
+        Raises `Conflict` if somebody has changed it since it was read: that would be lost.
+        """
         from synapse_sync.store.durable import write_atomic
 
+        if name in self._parts.seen and self.text(name) != self._parts.seen[name]:
+            raise Conflict(
+                f"{name} was changed by somebody else meanwhile; it is left as it is", hint="run it again"
+            )
         data = text.encode()
         if self.read(name) == data and (self.project / name).exists():
             return False
         write_atomic(self.project / name, data)
         self._parts.manifest = self._parts.lockfile = None
+        self._parts.seen.pop(name, None)
         return True
 
     # -- parts -------------------------------------------------------------------------------------
@@ -549,6 +567,7 @@ class Workspace:
         unusually large prune. Raises everything that preflight finds; failures of single files are in the report.
         """
         from synapse_sync.core.plan import Verb
+        from synapse_sync.engine.collect import LOCK as COLLECT
         from synapse_sync.engine.execute import execute
         from synapse_sync.engine.scope import Scope
 
@@ -566,7 +585,8 @@ class Workspace:
                 ]
             self._check_prune(survey, confirm)
             self._preflight(survey)
-            self._remember(survey, complete=None)
+            with self.hold(COLLECT, f"the store {self.settings.store}"):  # no collection is under way
+                self._remember(survey, complete=None)
             report = execute(
                 survey.plan,
                 survey.trees,

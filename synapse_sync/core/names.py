@@ -36,7 +36,7 @@ def _fault(name: str) -> str | None:
     """What is wrong with one path component, or None."""
     if not name:
         return "an empty name"
-    if name in {".", ".."}:
+    if unicodedata.normalize("NFKC", name) in {".", ".."}:  # dots of other widths may become plain ones somewhere
         return f"`{name}` is not a name"
     if _has_bad(name):
         return "a character that is not allowed in names"

@@ -160,8 +160,6 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
         if not answer.candidates:
             raise NotFound(f"`{entry.name}`: no file of `{answer.reference}` matches include and exclude")
         candidates = narrow(answer.candidates, entry.wish, entry.prefer, subject=entry.name)
-        if entry.flatten:
-            _check_flat(entry, candidates)
     elif entry.reference.file is not None and len(answer.candidates) == 1:
         candidates = answer.candidates
     else:
@@ -169,18 +167,22 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
     for candidate in candidates:
         _check_policy(entry, candidate, workspace)
         _check_promise(entry, candidate, alone=len(candidates) == 1)
+    _check_names(entry, candidates)
     return _Chosen(entry, answer, candidates)
 
 
-def _check_flat(entry: Requirement, candidates: Sequence[Candidate]) -> None:
-    """Refuse two files that would have one name when their folders are gone."""
+def _check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
+    """Refuse files of one model that some file system would take for one, perhaps because their folders are gone."""
     seen: dict[str, Candidate] = {}
     for candidate in candidates:
-        other = seen.setdefault(clash_key(candidate.filename.rpartition("/")[2]), candidate)
+        name = candidate.filename.rpartition("/")[2] if entry.flatten else candidate.filename
+        other = seen.setdefault(clash_key(name), candidate)
         if other is not candidate:
+            what = "would have one name without their folders" if entry.flatten else "are one name on some systems"
+            keep = ", or keep the folders (`flatten = false`)" if entry.flatten else ""
             raise NameClash(
-                f"`{entry.name}`: `flatten` would give `{other.filename}` and `{candidate.filename}` one name",
-                hint="leave one of them out with `exclude`, or keep the folders",
+                f"`{entry.name}`: `{other.filename}` and `{candidate.filename}` {what}",
+                hint=f"leave one of them out with `include` or `exclude`{keep}",
                 subject=entry.name,
             )
 

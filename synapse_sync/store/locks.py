@@ -119,5 +119,5 @@ def _owner(path: Path) -> str:
         value = json.loads(_owner_path(path).read_bytes())
         since = time.strftime("%H:%M", time.localtime(value["since"]))
         return f"`{value['command']!s}` (pid {int(value['pid'])}, since {since})"
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return "another synapse process"

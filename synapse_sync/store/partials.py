@@ -7,6 +7,7 @@ ranges that are on disk for certain. The key is the SHA-256, or a hash of the re
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -224,7 +225,11 @@ class Partial:
         return aside
 
     def _truncate(self, size: int) -> None:
+        """Never a file that another process has published meanwhile: on some network file systems locks lie."""
         try:
+            ours = os.path.samestat(os.fstat(self._fd), self.path.stat())
+            if not ours:
+                raise FileNotFoundError(errno.ENOENT, "another process took it over", str(self.path))
             os.ftruncate(self._fd, size)
         except OSError as error:
             raise storage_error(error, f"writing {self.path}") from error

@@ -207,7 +207,7 @@ def ended(liar: Liar, after: int) -> Lie:
 
 
 @case(5, 6)
-@pytest.mark.parametrize("after", [0, 1, 100_000, len(MODEL) - 1])
+@pytest.mark.parametrize("after", [0, 100_000, len(MODEL) - 1])
 @pytest.mark.parametrize("kind", [torn, ended])
 def test_broken_connection_is_gone_on_with(
     stage: Stage, liar: Liar, url: str, kind: Callable[[Liar, int], Lie], after: int
@@ -292,7 +292,7 @@ def test_api_that_stalls_or_drips(stage: Stage, liar: Liar, monkeypatch: pytest.
 
 
 @case(9)
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 503])
 def test_server_that_works_at_the_last_attempt(stage: Stage, portrait: str, status: int) -> None:
     stage.hub.faults.add(DOWNLOAD, Fault(status=status, times=3))
     stage("sync")

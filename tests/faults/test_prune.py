@@ -154,9 +154,9 @@ def test_a_run_with_an_error_prunes_nothing(synced: Stage) -> None:
 
 
 def many(stage: Stage, count: int) -> str:
-    urls = [stage.hub.files.put(f"m{n}.safetensors", safetensors_bytes(str(n))) for n in range(count)]
-    lines = (f'm{number} = {{ source = "{url}", type = "lora" }}\n' for number, url in enumerate(urls))
-    return "[models]\n" + "".join(lines)
+    put = stage.hub.files.put
+    urls = [put(f"m{number}.safetensors", safetensors_bytes(str(number))) for number in range(count)]
+    return "".join(f'[models.m{number}]\nsource = "{url}"\ntype = "lora"\n' for number, url in enumerate(urls))
 
 
 @case(99)

@@ -6,7 +6,6 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 
 from huggingface_hub import close_session, get_session
-
 from synapse_sync.sources.hub_client import connect_as_we_do
 
 

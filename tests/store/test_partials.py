@@ -279,3 +279,16 @@ def test_bytes_are_not_believed_after_a_sync_that_failed(tmp_path: Path, monkeyp
         partial.save()
     with closing(Partial(tmp_path, "k")) as again:
         assert again.done == ()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_another_process_published_is_not_truncated(tmp_path: Path, again: bool) -> None:
+    """On a file system whose locks lie, two may have opened one partial download."""
+    with closing(begun(tmp_path)) as partial:
+        partial.write(0, memoryview(b"x" * 100))
+        blob = partial.path.replace(tmp_path / "blob")
+        if again:
+            partial.path.write_bytes(b"of a third process")
+        with pytest.raises(StorageError):
+            partial.reset()
+        assert blob.read_bytes() == b"x" * 100

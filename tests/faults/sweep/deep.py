@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import random
@@ -11,14 +10,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sweep import scenarios
 from sweep.arena import Golden, Scenario, Verdict
+from sweep.power import disk
 from sweep.scenarios import MODES, Stage
 
+POWER = "power lost"
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EACCES")
 #: Kinds of points, and the share of a scenario's calls at which each is tried.
 KINDS: dict[str, float] = {
@@ -32,6 +32,7 @@ KINDS: dict[str, float] = {
     "SIGTERM": 0.25,
     "two at once": 0.5,
     "two at once, locks that lie": 0.25,
+    POWER: 1.0,
 }
 _WORDS = {"killed before": "before", "killed after": "after", "short write": "short"}
 
@@ -44,10 +45,29 @@ class Tally:
     scenarios: int = 0
     bad: list[Verdict] = field(default_factory=list)
 
+    def play(self, on: Stage, scenario: Scenario, share: float, until: float, kinds: tuple[str, ...]) -> None:
+        """Go through the points of a scenario as long as there is time."""
+        known: Golden = on.zygote("golden", scenario)
+        scenario = replace(scenario, codes=known.codes)
+        self.scenarios += 1
+        for kind, at in points(scenario.name, len(known.calls), share, kinds):
+            if time.monotonic() > until:
+                return
+            verdict = one(on, scenario, known, kind, at)
+            self.points[kind] += 1
+            if verdict.problems:
+                self.bad.append(verdict)
+                sys.stderr.write(f"{verdict.point}: {verdict.problems}\n")
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.points + other.points, self.scenarios + other.scenarios, self.bad + other.bad)
+
 
 def one(on: Stage, scenario: Scenario, known: Golden, kind: str, at: int) -> Verdict:
     """One point of a kind."""
     zygote = on.zygote
+    if kind == POWER:
+        return zygote("power", scenario, known, at)
     if kind == "killed, and killed again":
         return zygote("twice", scenario, known, at, max(1, (at * 7) % len(known.calls)))
     if kind.startswith("two at once"):
@@ -58,85 +78,62 @@ def one(on: Stage, scenario: Scenario, known: Golden, kind: str, at: int) -> Ver
     return zygote("point", scenario, known, _WORDS.get(kind, kind), at)
 
 
-def points(calls: int, share: float, rng: random.Random) -> Iterator[int]:
-    """Some of the calls, spread evenly."""
-    step = 1 / share if share else calls + 1
-    at = 1 + rng.random() * (step - 1)
-    while at <= calls:
-        yield int(at)
-        at += step
+def points(name: str, calls: int, share: float, kinds: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Some of the calls for each kind, spread evenly, in an order that is mixed, and the same every time."""
+    rng = random.Random(name)
+    found = []
+    for kind in kinds:
+        count = min(calls, round(calls * KINDS[kind] * share))
+        begin = rng.random()
+        found += [(kind, 1 + int((begin + number) * calls / count) % calls) for number in range(count)]
+    rng.shuffle(found)
+    return found
 
 
-def work(
-    number: int, workers: int, base: Path, share: float, until: float, only: str, kinds: tuple[str, ...]
-) -> Tally:
-    """One worker: its part of the scenarios, in an order that is the same every time."""
+def work(number: int, workers: int, base: Path, share: float, until: float, kinds: tuple[str, ...]) -> Tally:
+    """One worker: its part of the scenarios, each with its part of the time."""
     tally = Tally()
-    jobs = [(make, mode) for make in scenarios.ALL for mode in MODES if only in f"{make.__name__}-{mode}"]
-    rng = random.Random(number)
+    jobs = [(make, mode) for make in scenarios.ALL for mode in MODES][number::workers]
     (base / str(number)).mkdir()
     with scenarios.stage(base / str(number)) as on:
-        for make, mode in jobs[number::workers]:
-            scenario = make(on, mode)
-            known: Golden = on.zygote("golden", scenario)
-            scenario = replace(scenario, codes=known.codes)
-            tally.scenarios += 1
-            for kind in kinds or KINDS:
-                for at in points(len(known.calls), min(1.0, KINDS[kind] * share), rng):
-                    if time.monotonic() > until:
-                        return tally
-                    verdict = one(on, scenario, known, kind, at)
-                    tally.points[kind] += 1
-                    if verdict.problems:
-                        tally.bad.append(verdict)
-                        sys.stderr.write(f"{verdict.point}: {verdict.problems}\n")
+        for done, (make, mode) in enumerate(jobs):
+            now = time.monotonic()
+            enough = now + (until - now) / (len(jobs) - done)
+            tally.play(on, make(on, mode), share, enough, kinds)
     return tally
 
 
-def sweep(share: float, minutes: float, only: str = "", kinds: tuple[str, ...] = (), workers: int = 0) -> Tally:
-    """The whole sweep."""
+def sweep(share: float, minutes: float, kinds: tuple[str, ...] = (), workers: int = 0) -> Tally:
+    """The whole sweep, on all cores."""
     workers = workers or os.cpu_count() or 1
-    room = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    base = Path(tempfile.mkdtemp(prefix="synapse-torture-", dir=room))
+    base = _room()
     until = time.monotonic() + minutes * 60
-    whole = Tally()
+    kinds = kinds or tuple(kind for kind in KINDS if kind != POWER)
     try:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            parts = pool.starmap(
-                work, [(n, workers, base, share, until, only, kinds) for n in range(workers)], chunksize=1
-            )
-        for part in parts:
-            whole.points += part.points
-            whole.scenarios += part.scenarios
-            whole.bad += part.bad
+            jobs = [(number, workers, base, share, until, kinds) for number in range(workers)]
+            return sum(pool.starmap(work, jobs, chunksize=1), Tally())
     finally:
         shutil.rmtree(base, ignore_errors=True)
-    return whole
 
 
-def main() -> int:
-    """Run it from the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--kind", action="append", default=[])
-    parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("-v", action="store_true")
-    chosen = parser.parse_args()
-    began = time.monotonic()
-    tally = sweep(chosen.share, chosen.minutes, chosen.only, tuple(chosen.kind), chosen.workers)
-    for kind, count in tally.points.items():
-        sys.stdout.write(f"{count:7,}  {kind}\n")
-    took = time.monotonic() - began
-    sys.stdout.write(
-        f"{tally.points.total():7,}  points in {tally.scenarios} scenarios, {took:.0f} s, {len(tally.bad)} bad\n"
-    )
-    if chosen.v:
-        for verdict in tally.bad[:5]:
-            sys.stdout.write(f"\n== {verdict.point}\n{verdict.problems}\n{verdict.said}\n")
-    return 1 if tally.bad else 0
+def blackout(share: float, minutes: float) -> Tally:
+    """Power is lost at each call, and after the last one. Raises `NotPossible`."""
+    base = _room()
+    until = time.monotonic() + minutes * 60
+    tally = Tally()
+    try:
+        with disk(base), scenarios.stage(base, "disk/stage") as on:
+            jobs = [(make, mode) for make in scenarios.ALL for mode in MODES]
+            for done, (make, mode) in enumerate(jobs):
+                now = time.monotonic()
+                tally.play(on, make(on, mode), share, now + (until - now) / (len(jobs) - done), (POWER,))
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+    return tally
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _room() -> Path:
+    """Where to play: in memory, if there is a place for that."""
+    room = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix="synapse-torture-", dir=room))
