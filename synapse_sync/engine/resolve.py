@@ -172,7 +172,7 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
 
 
 def _check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
-    """Refuse files of one model that some file system would take for one, perhaps because their folders are gone."""
+    """Refuse files of one model that some file system would take for one, without their folders if those go."""
     seen: dict[str, Candidate] = {}
     for candidate in candidates:
         name = candidate.filename.rpartition("/")[2] if entry.flatten else candidate.filename
