@@ -17,6 +17,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import gguf_bytes, safetensors_bytes
 from synapse_sync.settings import load_settings
+from synapse_sync.store.blobs import BlobStore
 
 REPO = "studio/large"
 
@@ -390,6 +391,8 @@ def test_what_the_real_client_downloaded_is_taken_from_its_cache(project: Projec
     }
     assert look(cache_of(sandbox)) == before
     project("verify")
+    store = BlobStore(project.store)
+    assert all(str(store.origin(sha256)).startswith("hf://") for sha256 in project.blobs()), "or gc keeps them"
 
 
 def test_weights_are_found_whatever_site_they_were_locked_from(project: Project, sandbox: Path) -> None:
