@@ -15,6 +15,7 @@ import argparse
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -312,12 +313,12 @@ def versions(tools: dict[str, Tool], python: str | None) -> dict[str, str]:
     """What ran."""
     found: dict[str, str] = {}
     for name in tools:
-        if name in ("huggingface_hub", "pooch"):
-            code = f"import {name}; print({name}.__version__)"
-            found[name] = subprocess.run([str(python), "-c", code], capture_output=True, text=True).stdout.strip()
-        elif name != "synapse":
-            text = subprocess.run([name, "--version"], capture_output=True, text=True).stdout
-            found[name] = text.split("\n")[0].split("(")[0].removeprefix(name).strip()
+        if name == "synapse":
+            continue
+        of_python = [str(python), "-c", f"import {name}; print({name}.__version__)"]
+        command = of_python if name in ("huggingface_hub", "pooch") else [name, "--version"]
+        text = subprocess.run(command, capture_output=True, text=True).stdout
+        found[name] = match[0] if (match := re.search(r"\d+(\.\d+)+", text)) else ""
     return found
 
 
