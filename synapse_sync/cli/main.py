@@ -40,6 +40,10 @@ VERBS = {
 }
 
 
+#: How the system words it that there is no memory, where Python does not call it a MemoryError.
+_NO_MEMORY = ("can't start new thread", "failed to map segment", "annot allocate memory")
+
+
 class Misspelt(click.UsageError):
     """A word of the command line that is not known, with a next step."""
 
@@ -124,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.failure(StorageError(f"{where}{error.strerror or error}"))
         return StorageError.exit_code
     except Exception as error:
-        if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
             console.failure(StorageError("no memory left", hint="what is done stays done: run it again with more"))
             return StorageError.exit_code
         console.unexpected(error)

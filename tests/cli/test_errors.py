@@ -316,7 +316,14 @@ def test_an_interrupt_is_calm(project: Project, monkeypatch: pytest.MonkeyPatch)
     assert project("sync", "--json", code=130).json["exit_code"] == 130
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        ImportError("x.so: failed to map segment from shared object"),
+    ],
+)
 def test_no_memory_is_not_a_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*arguments: object, **more: object) -> None:
         raise error
