@@ -33,8 +33,8 @@ CIVITAI_VARIABLES = ("CIVITAI_API_KEY", "CIVITAI_TOKEN", "CIVITAI_API_TOKEN")
 HUGGINGFACE_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 LINK_MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
 _KEYS = {
-    "store": str, "link-mode": str, "connections": int, "downloads": int, "limit-rate": (int, str),
-    "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict, "mirrors": list, "ca-bundle": str,
+    "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
+    "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict, "mirrors": list, "ca-bundle": str,
 }  # fmt: skip
 #: Where other programs look for certificates; the first two are OpenSSL's own.
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -49,7 +49,8 @@ class Settings:
     config: Path
     hub_cache: Path  # where the Hugging Face libraries keep what they downloaded
     link_mode: str = "auto"
-    connections: int = 16
+    connections: int = 32
+    connections_per_host: int = 16
     downloads: int = 4
     limit_rate: int | None = None  # bytes per second, in all
     allow_http: tuple[str, ...] = ()
@@ -124,7 +125,8 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         store=Path(store).expanduser() if store else _default_store(),
         config=config,
         link_mode=table.get("link-mode", "auto"),
-        connections=table.get("connections", 16),
+        connections=table.get("connections", 32),
+        connections_per_host=table.get("connections-per-host", 16),
         downloads=table.get("downloads", 4),
         limit_rate=parse_rate(table.get("limit-rate"), f"{config}: limit-rate"),
         allow_http=tuple(table.get("allow-http", ())),
@@ -140,7 +142,12 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
     )
     if settings.link_mode not in LINK_MODES:
         raise InputError(f"{config}: link-mode: `{settings.link_mode}` is not one of {', '.join(LINK_MODES)}")
-    for name, value in (("connections", settings.connections), ("downloads", settings.downloads)):
+    counts = {
+        "connections": settings.connections,
+        "connections-per-host": settings.connections_per_host,
+        "downloads": settings.downloads,
+    }
+    for name, value in counts.items():
         if not 1 <= value <= 64:
             raise InputError(f"{config}: {name}: {value} is not between 1 and 64")
     return settings

@@ -300,7 +300,10 @@ class Workspace:
             wire=self.wire,
             reporter=self.reporter,
             limits=Limits(
-                downloads=settings.downloads, connections=settings.connections, limit_rate=settings.limit_rate
+                downloads=settings.downloads,
+                connections=settings.connections,
+                per_host=settings.connections_per_host,
+                limit_rate=settings.limit_rate,
             ),
             inspect=check,
             nearby=nearby,
