@@ -34,7 +34,8 @@ HUGGINGFACE_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 LINK_MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
 _KEYS = {
     "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
-    "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict, "mirrors": list, "ca-bundle": str,
+    "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
+    "mirrors": list, "ca-bundle": str,
 }  # fmt: skip
 #: Where other programs look for certificates; the first two are OpenSSL's own.
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
