@@ -311,10 +311,9 @@ class Flow:
         try:
             while (left := piece.end - piece.at) > 0:
                 began = time.monotonic()
-                count = stream.readinto(buffer[: min(step, left)])
+                count = self._step(stream, piece.at, min(step, left), buffer)
                 if count == 0:
                     break
-                self._partial.write(piece.at, buffer[:count])
                 piece.at += count
                 self._received(count)
                 if time.monotonic() - began < _PACE:
@@ -325,6 +324,23 @@ class Flow:
             if self._partial.total is not None:
                 self._hand_back(piece)
         return piece.at
+
+    def _step(self, stream: Stream, at: int, most: int, buffer: memoryview) -> int:
+        """Receive and write some bytes; where they are the next to be hashed, the hashes get them at first hand."""
+        block = self._chaser.lend(at)
+        count = 0
+        try:
+            into = buffer if block is None else block
+            count = stream.readinto(into[:most])
+            if count:
+                self._partial.write(at, into[:count])
+        except BaseException:
+            count = 0
+            raise
+        finally:
+            if block is not None:
+                self._chaser.give(at, block, count)
+        return count
 
     def _received(self, count: int) -> None:
         with self._changed:
