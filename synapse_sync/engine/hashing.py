@@ -139,12 +139,14 @@ class Chaser:
                 self._free.append(block)
                 self._changed.notify_all()
                 return
-            if self._thread is not None or at + count >= _WORTH_A_THREAD or at != self._hashes.size:
+            if self._thread is not None or at + count >= _WORTH_A_THREAD:
                 self._given.append((at, count, block))
                 self._reach(at + count)
                 return
             self._limit = at + count
-        self._hashes.update(block[:count])
+            first_hand = at == self._hashes.size
+        if first_hand:  # else what lies before is only in the file, and all of it is read at the end
+            self._hashes.update(block[:count])
         self._free.append(block)
 
     def check(self) -> None:
