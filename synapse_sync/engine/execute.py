@@ -113,6 +113,7 @@ class _Run:
     uses: Counter[str] = field(default_factory=Counter)
     entries: dict[str, dict[str, receipt.ReceiptEntry]] = field(default_factory=dict)
     contents: Mapping[Key, bytes | LeftOut] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)  # blobs that the store has
     unsettled: set[Path] = field(default_factory=set)  # directories with new names in them
     changes: int = 0
     fetched: int = 0
@@ -132,6 +133,7 @@ class _Run:
                 self.failed[action.sha256] = error
             else:
                 self.fetched += got.fetched_bytes if isinstance(got, Got) else 0
+                self.seen.add(action.sha256)
             taken = got.taken_from if isinstance(got, Got) else None
             self._note(Outcome(action=action, error=error, detail=f"from {taken}" if taken else None))
 
@@ -225,7 +227,7 @@ class _Run:
         if mode == "move" and (self.uses[action.sha256] > 0 or self._is_linked(action)):
             mode = "copy"  # others still need the blob: the last one moves it
         blob = self.store.path(action.sha256)
-        if not self.store.has(action.sha256, action.size):
+        if not self._stored(action):
             raise StorageError(f"the store lost {action.sha256[:12]}… while it was needed", hint="sync again")
         how = links.place(blob, destination, mode, replace=replace_it, settle=False)
         self.unsettled.add(destination.parent)
@@ -233,12 +235,22 @@ class _Run:
         self._own(action, destination, "move" if action.link_mode == "move" else how)
         return how
 
+    def _stored(self, action: Action) -> bool:
+        """Whether the store has the blob; what this run has seen there is not looked at again."""
+        if action.sha256 not in self.seen and self.store.has(action.sha256, action.size):
+            self.seen.add(action.sha256)
+        return action.sha256 in self.seen
+
     def _twin(self, action: Action, destination: Path) -> str | None:
         """How another target below whose root this lies has just placed this very file; None if none has."""
         for target, tree in self.trees.items():
-            if not destination.is_relative_to(tree.root):
+            if target == action.target:
+                path = action.path
+            elif destination.is_relative_to(tree.root):
+                path = destination.relative_to(tree.root).as_posix()
+            else:
                 continue
-            entry = self._entries(target).get(destination.relative_to(tree.root).as_posix())
+            entry = self._entries(target).get(path)
             if entry is not None and entry.sha256 == action.sha256:
                 return entry.how if receipt.matches(str(destination), entry) == "same" else None
         return None
@@ -401,7 +413,9 @@ class _Run:
     # -- memory ------------------------------------------------------------------------------------
 
     def _entries(self, target: str) -> dict[str, receipt.ReceiptEntry]:
-        return self.entries.setdefault(target, dict(self.trees[target].receipt.entries))
+        if target not in self.entries:
+            self.entries[target] = dict(self.trees[target].receipt.entries)
+        return self.entries[target]
 
     def _own(self, action: Action, place: Path, how: str) -> None:
         entry = receipt.note(place, path=action.path, sha256=action.sha256, how=how, model=action.model)

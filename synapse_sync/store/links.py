@@ -25,6 +25,10 @@ PREFIX = ".synapse-tmp-"
 _TEMPORARY = re.compile(re.escape(PREFIX) + r"\d+-[0-9a-f]{12}\Z")
 #: A temporary file that was not touched for so long (seconds) belongs to a process that was killed.
 _STALE = 3600.0
+#: What a file system answers that cannot clone at all; what it says about one file only is not among them.
+_NO_CLONES = {errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EXDEV, errno.ENOTSUP}
+#: Devices whose blobs could not be cloned into some tree of this run: another try costs as much as all the rest.
+_without_clones: set[int] = set()
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK = 1 << 20
 _WRITABLE, _READ_ONLY = 0o644, 0o444
@@ -87,13 +91,14 @@ def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, se
     """
     doing = f"placing `{destination.name}`"
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        blob.stat()  # a symbolic link to nothing would be made without complaint
+        if not destination.parent.is_dir():
+            destination.parent.mkdir(parents=True, exist_ok=True)
+        there = blob.stat()  # a symbolic link to nothing would be made without complaint
     except OSError as error:
         raise storage_error(error, doing) from error
     _sweep_once(str(destination.parent))
     failure: OSError | None = None
-    for way in ("clone", "hardlink", "symlink", "copy") if mode == "auto" else (mode,):
+    for way in _ways(mode, there.st_dev):
         try:
             _place(blob, destination, way, replace=replace)
             break
@@ -101,6 +106,8 @@ def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, se
             raise _in_the_way(destination) from None
         except OSError as error:
             failure = error
+            if way == "clone" and error.errno in _NO_CLONES:
+                _without_clones.add(there.st_dev)
     else:
         assert failure is not None
         raise _impossible(failure, doing, mode) from failure
@@ -112,6 +119,15 @@ def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, se
     except OSError as error:
         raise storage_error(error, doing) from error
     return way
+
+
+def _ways(mode: str, device: int) -> tuple[str, ...]:
+    """What to try for a link mode, in order; cloning is not tried again where the file system has refused it."""
+    if mode != "auto":
+        return (mode,)
+    return (
+        ("hardlink", "symlink", "copy") if device in _without_clones else ("clone", "hardlink", "symlink", "copy")
+    )
 
 
 def _impossible(failure: OSError, doing: str, mode: str) -> StorageError:
@@ -127,15 +143,19 @@ def _in_the_way(destination: Path) -> Conflict:
 
 
 def _place(blob: Path, destination: Path, way: str, *, replace: bool) -> None:
-    """Place in one way: made under a temporary name beside the destination, then renamed."""
+    """Place in one way: made under a temporary name beside the destination, then renamed.
+
+    A link that replaces nothing is made at once: that is one atomic step by itself.
+    """
+    if way in ("hardlink", "symlink") and not replace:
+        _WAYS[way](blob, destination)
+        return
     temporary = destination.with_name(f"{PREFIX}{random_name()}")
     try:
         _WAYS[way](blob, temporary)
         if replace:
             # rename() does nothing at all if both names are one file already; the temporary is unlinked below.
             temporary.replace(destination)
-        elif temporary.is_symlink():
-            destination.symlink_to(temporary.readlink())
         else:
             rename_new(temporary, destination)
     except BaseException:
