@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.survey import Survey
     from synapse_sync.engine.transfer import Got, Want
     from synapse_sync.engine.trees import Tree
+    from synapse_sync.engine.unpack import Member
     from synapse_sync.engine.verify import Verification
     from synapse_sync.net.api import Api
     from synapse_sync.net.credentials import Credentials
@@ -213,25 +214,34 @@ class Workspace:
         return self._parts.wire
 
     def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
-        """Bring bytes into the store; one answer for each want."""
-        from synapse_sync.engine.inspect import inspect_file
+        """Bring bytes into the store, members of archives too; one answer for each want."""
+        from synapse_sync.engine.inspect import inspect_want
         from synapse_sync.engine.transfer import Limits, transfer
-
-        def check(path: Path, want: Want) -> None:
-            inspect_file(path, format=want.format, name=want.subject, allow_pickle=want.allow_pickle)
+        from synapse_sync.engine.unpack import fetch_members
 
         settings = self.settings
-        return transfer(
-            wants,
-            store=self.store,
-            sources=self.sources,
-            wire=self.wire,
-            reporter=self.reporter,
-            limits=Limits(
-                downloads=settings.downloads, connections=settings.connections, limit_rate=settings.limit_rate
-            ),
-            inspect=check,
-        )
+
+        def fetch(files: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
+            return transfer(
+                files,
+                store=self.store,
+                sources=self.sources,
+                wire=self.wire,
+                reporter=self.reporter,
+                limits=Limits(
+                    downloads=settings.downloads, connections=settings.connections, limit_rate=settings.limit_rate
+                ),
+                inspect=inspect_want,
+            )
+
+        return fetch_members(wants, fetch, store=self.store, check=inspect_want)
+
+    def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
+        """Bring the members of an archive that match the patterns into the store."""
+        from synapse_sync.engine.inspect import inspect_want
+        from synapse_sync.engine.unpack import unpack
+
+        return unpack(archive, patterns, store=self.store, check=inspect_want)
 
     def measure(self, reference: Reference) -> int | None:
         """How long a file is, in bytes, without reading it; None if its server does not say."""
@@ -279,6 +289,7 @@ class Workspace:
             sources=self.sources,
             fetch=self.fetch,
             measure=self.measure,
+            unpack=self.unpack,
             upgrade=names,
             exclude_newer=exclude_newer or manifest.workspace.exclude_newer,
         )

@@ -119,6 +119,10 @@ def _space(
 
     for action in plan.of(Verb.FETCH, Verb.SALVAGE):
         need(store, max(0, action.size - begun(action.sha256)))
+    artifacts = [action.artifact for action in plan.of(Verb.FETCH)]
+    archives = {a.archive.sha256: a.archive.size for a in artifacts if a is not None and a.archive is not None}
+    for sha256, size in archives.items():
+        need(store, max(0, size - begun(sha256)))
     store_device = _nearest(store).stat().st_dev
     for action in plan.of(Verb.PLACE, Verb.REPLACE):
         root = _nearest(trees[action.target].root)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synapse_sync.core.artifact import Archive
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.reporter import Reporter
 from synapse_sync.errors import SynapseError
@@ -31,7 +32,8 @@ _WATCH = 0.5
 class Want:
     """One file to have, and where it can be got; places are tried in order. What is None is not known.
 
-    `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer.
+    `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer. With `archive`
+    the places give that archive, of which the file is a member; `transfer` itself knows only whole files.
     """
 
     key: str
@@ -44,6 +46,7 @@ class Want:
     text_ok: bool = False
     format: str = "other"
     allow_pickle: bool = False
+    archive: Archive | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
