@@ -17,6 +17,7 @@ from synapse_sync.net.credentials import Grant, Secret, origin_of
 
 CIVITAI = "https://civitai.com"
 HUGGINGFACE = "https://huggingface.co"
+GITHUB, GITHUB_API = "https://github.com", "https://api.github.com"
 #: The exact hosts that Civitai's API key may be sent to; storage lives on other subdomains and must never see it.
 CIVITAI_HOSTS = ("civitai.com", "www.civitai.com", "api.civitai.com", "civitai.red")
 LINK_MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
@@ -42,6 +43,9 @@ class Settings:
     civitai_token: Secret | None = None
     huggingface_endpoint: str = HUGGINGFACE
     huggingface_token: Secret | None = None
+    github_api: str = GITHUB_API
+    github_server: str = GITHUB
+    github_token: Secret | None = None
     host_tokens: tuple[tuple[str, Secret], ...] = ()
     fingerprint: str = ""
 
@@ -55,6 +59,10 @@ class Settings:
         if self.huggingface_token is not None:
             origins = {origin_of(HUGGINGFACE), origin_of("https://hf.co")} | {origin_of(self.huggingface_endpoint)}
             out += [Grant(origin, self.huggingface_token, "/") for origin in sorted(origins)]
+        if self.github_token is not None:
+            # For the API alone: what a release gives out is public, and comes from other hosts.
+            prefix = f"{urlsplit(self.github_api).path}/"
+            out.append(Grant(origin_of(self.github_api), self.github_token, prefix))
         out += [Grant(origin_of(f"https://{host}"), secret, "/") for host, secret in self.host_tokens]
         return tuple(out)
 
@@ -82,6 +90,9 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         civitai_token=civitai or _secret(tokens.pop("civitai.com", None)),
         huggingface_endpoint=_endpoint(environ, "HF_ENDPOINT", HUGGINGFACE),
         huggingface_token=hub or _secret(tokens.pop("huggingface.co", None)),
+        github_api=_endpoint(environ, "GITHUB_API_URL", GITHUB_API),
+        github_server=_endpoint(environ, "GITHUB_SERVER_URL", GITHUB),
+        github_token=_token(environ, ("GH_TOKEN", "GITHUB_TOKEN"), "GITHUB_TOKEN_FILE"),
         host_tokens=tuple((host, Secret(value)) for host, value in sorted(tokens.items())),
         fingerprint=hashlib.sha256(raw + b"\0" + str(store or "").encode()).hexdigest(),
     )

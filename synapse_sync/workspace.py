@@ -72,6 +72,8 @@ class Workspace:
             huggingface_endpoint=settings.huggingface_endpoint,
             huggingface_token=settings.huggingface_token,
             offline=self.offline,
+            github_api=settings.github_api,
+            github_server=settings.github_server,
         )
         self._parts = _Parts()
 

@@ -27,7 +27,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     """A home of its own for each test, and no token from outside."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("SYNAPSE_", "CIVITAI_", "HF_", "HUGGING", "XDG_")) or name.lower().endswith("_proxy"):
+        if name.startswith(
+            ("SYNAPSE_", "CIVITAI_", "HF_", "HUGGING", "GITHUB_", "GH_", "XDG_")
+        ) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("SYNAPSE_STORE", str(home / "store"))

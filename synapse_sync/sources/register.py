@@ -25,6 +25,8 @@ class Register(Mapping[str, "Source"]):
         huggingface_endpoint: str,
         huggingface_token: Secret | None,
         offline: bool,
+        github_api: str,
+        github_server: str,
     ) -> None:
         self._project = project
         self._api = api
@@ -33,11 +35,14 @@ class Register(Mapping[str, "Source"]):
         self._huggingface_endpoint = huggingface_endpoint
         self._huggingface_token = huggingface_token
         self._offline = offline
+        self._github_api = github_api
+        self._github_server = github_server
         self._made: dict[str, Source] = {}
         self._makers: dict[str, Callable[[], Source]] = {
             "civitai": self._civitai,
             "hash": lambda: self["civitai"],
             "huggingface": self._huggingface,
+            "github": self._github,
             "url": self._url,
             "path": self._path,
         }
@@ -64,6 +69,11 @@ class Register(Mapping[str, "Source"]):
         return HuggingFaceSource(
             self._huggingface_endpoint, self._huggingface_token, self._offline, credentials=self._credentials()
         )
+
+    def _github(self) -> Source:
+        from synapse_sync.sources.github import GitHubSource
+
+        return GitHubSource(self._api(), self._github_api, self._github_server)
 
     def _url(self) -> Source:
         from synapse_sync.sources.url import UrlSource
