@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.transfer import Want
 
 _SNIFF_BYTES = 512
+_PAGE_BYTES = 64 << 10
 _WHAT = {"html": "a web page", "json": "a JSON document", "pickle": "a pickle", "zip": "a zip archive"}
 
 
@@ -35,6 +36,7 @@ def inspect_file(path: Path, *, format: str, name: str, allow_pickle: bool) -> N
             raise WrongContent(
                 f"`{name}` is {_WHAT[found]}, not a model",
                 hint="the site probably wants a token, or the link is no direct download link",
+                body=(first + file.read(_PAGE_BYTES)).decode("utf-8", "replace"),
             )
         if format in ("safetensors", "gguf") and found != format:
             if found in ("pickle", "zip") and not allow_pickle:

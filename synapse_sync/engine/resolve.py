@@ -29,9 +29,10 @@ from synapse_sync.errors import (
     RefusedFormat,
     StatusError,
     SynapseError,
+    WrongContent,
     raise_all,
 )
-from synapse_sync.sources.base import Ask, Resolved, Source
+from synapse_sync.sources.base import Ask, Resolved, Source, raise_in_words
 
 #: Downloads files whose digest nobody tells, and puts them into the store.
 Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
@@ -104,13 +105,13 @@ def lock(
 
 
 def _explained(measure: Measurer, sources: Mapping[str, Source]) -> Measurer:
-    """Measure, with a status told in the words of the source."""
+    """Measure, with what goes wrong told in the words of the source."""
 
     def asked(reference: Reference) -> int | None:
         try:
             return measure(reference)
-        except StatusError as error:
-            raise sources[reference.source].explain(reference, error) from error
+        except (StatusError, WrongContent) as error:
+            raise_in_words(sources[reference.source], reference, error)
 
     return asked
 
