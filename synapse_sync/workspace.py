@@ -236,14 +236,14 @@ class Workspace:
                 inspect=inspect_want,
             )
 
-        return fetch_members(wants, fetch, store=self.store, check=inspect_want)
+        return fetch_members(wants, fetch, store=self.store, check=inspect_want, reporter=self.reporter)
 
     def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
         """Bring the members of an archive that match the patterns into the store."""
         from synapse_sync.engine.inspect import inspect_want
         from synapse_sync.engine.unpack import unpack
 
-        return unpack(archive, patterns, store=self.store, check=inspect_want)
+        return unpack(archive, patterns, store=self.store, check=inspect_want, reporter=self.reporter)
 
     def measure(self, reference: Reference) -> int | None:
         """How long a file is, in bytes, without reading it; None if its server does not say."""
@@ -560,6 +560,7 @@ class Workspace:
                 project=self.project,
                 offline=self.offline,
                 begun=lambda sha256: bytes_begun(store, sha256),
+                stored=self.store.has,
             )
         )
 

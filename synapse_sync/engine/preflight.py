@@ -34,12 +34,14 @@ def preflight(
     project: Path,
     offline: bool,
     begun: Callable[[str], int] = lambda sha256: 0,
+    stored: Callable[[str], bool] = lambda sha256: False,
 ) -> list[SynapseError]:
     """Every reason why this plan cannot be carried out.
 
-    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already.
+    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already,
+    `stored` whether all of it is: from an archive that is here, files come without the network.
     """
-    fetches = plan.of(Verb.FETCH)
+    fetches = [action for action in plan.of(Verb.FETCH) if not _is_packed_here(action, stored)]
     problems = [*_policy(plan.actions, manifest), *_roots(plan, trees, project)]
     if offline and (remote := [action for action in fetches if not _is_local(action)]):
         names = ", ".join(f"`{name}`" for name in sorted({action.model for action in remote}))
@@ -52,12 +54,17 @@ def preflight(
     for action in fetches:
         if (problem := _token(action, sources, has_token)) is not None:
             problems.append(problem)
-    problems += _space(plan, trees, store, begun)
+    problems += _space(plan, fetches, trees, store, begun)
     return problems
 
 
 def _is_local(action: Action) -> bool:
     return action.artifact is not None and any(place.source == "path" for place in places_of(action.artifact))
+
+
+def _is_packed_here(action: Action, stored: Callable[[str], bool]) -> bool:
+    archive = None if action.artifact is None else action.artifact.archive
+    return archive is not None and stored(archive.sha256)
 
 
 def _policy(actions: Iterable[Action], manifest: Manifest) -> Iterable[SynapseError]:
@@ -105,7 +112,7 @@ def _token(action: Action, sources: Mapping[str, Source], has_token: Callable[[s
 
 
 def _space(
-    plan: Plan, trees: Mapping[str, Tree], store: Path, begun: Callable[[str], int]
+    plan: Plan, fetches: Iterable[Action], trees: Mapping[str, Tree], store: Path, begun: Callable[[str], int]
 ) -> Iterable[SynapseError]:
     """Bytes needed and free on each file system, the store's and the targets'."""
     needed: dict[int, int] = {}
@@ -119,7 +126,7 @@ def _space(
 
     for action in plan.of(Verb.FETCH, Verb.SALVAGE):
         need(store, max(0, action.size - begun(action.sha256)))
-    artifacts = [action.artifact for action in plan.of(Verb.FETCH)]
+    artifacts = [action.artifact for action in fetches]
     archives = {a.archive.sha256: a.archive.size for a in artifacts if a is not None and a.archive is not None}
     for sha256, size in archives.items():
         need(store, max(0, size - begun(sha256)))

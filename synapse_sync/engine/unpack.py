@@ -17,6 +17,7 @@ from synapse_sync.core.names import clash_key, safe_path
 from synapse_sync.engine.archives import MAX_RATIO, SLACK, Entry, open_archive
 from synapse_sync.engine.hashing import hash_file
 from synapse_sync.engine.preflight import RESERVE
+from synapse_sync.engine.reporter import Reporter
 from synapse_sync.engine.transfer import Got, Inspect, Want
 from synapse_sync.errors import (
     IntegrityError,
@@ -47,12 +48,15 @@ class Member:
     blake3: str
 
 
-def unpack(archive: Got, patterns: Sequence[str], *, store: BlobStore, check: Inspect) -> tuple[Member, ...]:
+def unpack(
+    archive: Got, patterns: Sequence[str], *, store: BlobStore, check: Inspect, reporter: Reporter
+) -> tuple[Member, ...]:
     """Bring every member that matches one of the patterns into the store.
 
     Raises `NotFound` when none does, `RefusedFormat` for what must not be unpacked, `IntegrityError` for damage.
     """
     subject = archive.want.subject
+    reporter.phase(f"unpacking {subject}")
     with open_archive(archive.path, subject) as opened:
         listed = [entry for entry in opened.entries if not _is_any(entry.name, _SHADOWS)]
         chosen = [entry for entry in listed if _is_any(entry.name, patterns)]
@@ -69,7 +73,7 @@ def unpack(archive: Got, patterns: Sequence[str], *, store: BlobStore, check: In
 
 
 def fetch_members(
-    wants: Sequence[Want], fetch: Fetcher, *, store: BlobStore, check: Inspect
+    wants: Sequence[Want], fetch: Fetcher, *, store: BlobStore, check: Inspect, reporter: Reporter
 ) -> tuple[Got | SynapseError, ...]:
     """Bring files into the store, those that are members of an archive through it; each archive comes once."""
     results = list(fetch([_outer(want) for want in wants]))
@@ -82,6 +86,7 @@ def fetch_members(
         archive = results[first]
         if isinstance(archive, SynapseError):
             continue
+        reporter.phase(f"unpacking {archive.want.subject}")
         try:
             got = _members(archive, {name: wants[number] for name, number in numbers.items()}, store, check)
         except SynapseError as error:

@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import random
+import shutil
 import signal
 import stat
 import subprocess
@@ -22,8 +23,9 @@ from collections.abc import Callable, Iterable
 import pytest
 from world import Project
 
+from synapse_sync.demo.github import Release
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.engine import archives
+from synapse_sync.engine import archives, preflight
 from synapse_sync.engine.collect import plan_collection
 
 LORA = safetensors_bytes("lora in a zip", size=40_000)
@@ -234,6 +236,68 @@ def test_the_plan_counts_the_archive_not_what_is_in_it(project: Project) -> None
     project("lock")
     forget_blobs(project)
     assert project("status", "--json").json["fetch_bytes"] == len(archive)
+
+
+def test_while_the_archive_is_here_no_network_is_needed(project: Project) -> None:
+    archive = zipped(PARCEL)
+    declare(project, archive)
+    project("lock")
+    (project.store / "blobs" / "sha256" / sha256(LORA)[:2] / sha256(LORA)).unlink()
+    project.hub.clear_log()
+    project("sync", "--offline")
+    assert project.tree() == {STYLE: LORA}
+    assert project.hub.log == []
+    forget_blobs(project)
+    (project.path / STYLE).unlink()
+    assert "--offline forbids" in project("sync", "--offline", code=5).err
+
+
+def test_preflight_wants_room_for_the_archive_and_for_what_is_in_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = zipped(PARCEL)
+    declare(project, archive)
+    project("lock")
+    forget_blobs(project)
+    project.hub.clear_log()
+    free = preflight.RESERVE + len(archive) + len(LORA)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, free - 1))
+    assert "not enough space" in project("sync", code=9).err
+    assert project.hub.log == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, free))
+    project("sync")
+    assert project.tree() == {STYLE: LORA}
+
+
+def test_lock_unpacks_only_where_there_is_room(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(project, zipped(PARCEL))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, preflight.RESERVE))
+    assert "unpacking needs" in project("lock", code=9).err
+
+
+def test_an_upgrade_to_the_same_release_downloads_nothing(project: Project) -> None:
+    release = Release(tag="v1", files={"parcel.zip": zipped(PARCEL)})
+    project.hub.github.add("somebody/parcels", release)
+    project.manifest(entry("gh:somebody/parcels/parcel.zip"))
+    project("sync")
+    assert "trust" not in project.lock_text  # GitHub told the digest of the archive
+    before = project.lock_text
+    for name in project.blobs():
+        if name != sha256(LORA):
+            (project.store / "blobs" / "sha256" / name[:2] / name).unlink()
+    project.hub.clear_log()
+    project("lock", "--upgrade")
+    assert project.lock_text == before
+    assert [seen.origin for seen in project.hub.log] == ["github"]
+    assert project("outdated", "--json").json["outdated"] == 0
+
+
+def test_add_with_extract(project: Project) -> None:
+    url = project.hub.files.put("parcel.zip", zipped(PARCEL))
+    project.manifest("")
+    project("add", url, "--type", "lora", "--extract", "*.safetensors")
+    project("sync")
+    assert project.tree() == {STYLE: LORA}
 
 
 def test_upgrade_takes_a_new_archive_and_outdated_tells_the_same(project: Project) -> None:
