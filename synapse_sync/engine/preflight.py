@@ -74,7 +74,8 @@ def _policy(actions: Iterable[Action], manifest: Manifest) -> Iterable[SynapseEr
         artifact = action.artifact
         if artifact is None:
             continue
-        if artifact.scan == "danger" and artifact.sha256 not in manifest.workspace.allow_dangerous:
+        scanned = artifact.sha256 if artifact.archive is None else artifact.archive.sha256
+        if artifact.scan == "danger" and scanned not in manifest.workspace.allow_dangerous:
             yield RefusedFormat(f"`{action.model}`: the site's scan calls `{artifact.filename}` dangerous; refused")
         if artifact.format in PICKLE_FORMATS and not allowed.get(action.model, False):
             yield RefusedFormat(

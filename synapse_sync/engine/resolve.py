@@ -241,7 +241,7 @@ def _pin(
             if known:
                 artifacts[(name, index)] = known
             else:
-                seen = _seen_archive(candidate, before.get(name)) if name not in upgrade else None
+                seen = _seen(candidate, before.get(name)) if name not in upgrade else None
                 wants.append(((name, index), _want(item.entry, candidate, seen)))
     raise_all(errors)
     by_key = {(item.entry.name, i): (item, c) for item in chosen for i, c in enumerate(item.candidates)}
@@ -278,13 +278,11 @@ def _known(
 ) -> tuple[Artifact, ...]:
     """The artifact, if its digest and size can be had without downloading it; else nothing."""
     sha256 = candidate.sha256 or entry.sha256
-    if sha256 is None and old is not None:
-        # The same place was hashed by an earlier lock, and what we saw first is what we trust. Only an upgrade
-        # looks again, unless the place is in a pinned version, whose files cannot change.
+    if sha256 is None and (seen := _seen(candidate, old)) is not None:
+        # Only an upgrade looks again, unless the place is in a pinned version, whose files cannot change.
         fixed = candidate.git_sha1 is not None and Reference.parse(candidate.url).pinned
-        for seen in old.artifacts:
-            if seen.url == candidate.url and candidate.size in (None, seen.size) and (fixed or not anew):
-                return (_artifact(entry, candidate, seen.sha256, seen.size, seen.blake3, trust=seen.trust),)
+        if fixed or not anew:
+            return (_artifact(entry, candidate, seen.sha256, seen.size, seen.blake3, trust=seen.trust),)
     if sha256 is None:
         return ()
     size = candidate.size
@@ -330,17 +328,23 @@ def _first_uses(downloaded: Iterable[tuple[str, Sequence[Artifact]]]) -> list[st
     ]
 
 
-def _seen_archive(candidate: Candidate, old: LockedModel | None) -> str | None:
-    """The digest of the archive that an earlier lock saw at this place: what we saw first is what we trust."""
-    artifacts = () if old is None else old.artifacts
-    return next((a.archive.sha256 for a in artifacts if a.archive is not None and a.url == candidate.url), None)
+def _seen(candidate: Candidate, old: LockedModel | None) -> Artifact | None:
+    """What an earlier lock saw at this place, which is what we trust: a file, or the archive that it was in."""
+    for artifact in () if old is None else old.artifacts:
+        if artifact.url != candidate.url:
+            continue
+        if (archive := artifact.archive) is not None:
+            artifact = replace(artifact, sha256=archive.sha256, size=archive.size, blake3=None, archive=None)
+        if candidate.size in (None, artifact.size):
+            return artifact
+    return None
 
 
-def _want(entry: Requirement, candidate: Candidate, seen: str | None) -> Want:
+def _want(entry: Requirement, candidate: Candidate, seen: Artifact | None) -> Want:
     return Want(
         key=candidate.url,
         places=(Reference.parse(candidate.url), *entry.mirrors),
-        sha256=candidate.sha256 or entry.sha256 or seen,
+        sha256=candidate.sha256 or entry.sha256 or (None if seen is None else seen.sha256),
         size=candidate.size,
         blake3=candidate.blake3,
         git_sha1=candidate.git_sha1,

@@ -181,6 +181,23 @@ def test_other_patterns_need_no_second_download(project: Project) -> None:
     assert project.tree() == {"models/loras/other.safetensors": OTHER}
 
 
+def test_extracting_or_not_may_change_and_what_was_seen_first_stays_trusted(project: Project) -> None:
+    archive = zipped(PARCEL)
+    url = declare(project, archive)
+    flat = '[targets.flat]\nlayout = "flat"\n'
+    for extract, content in (("", archive), ('extract = "*.safetensors"', LORA), ("", archive)):
+        project.manifest(f'{flat}[models.parcel]\nsource = "{url}"\ntype = "other"\n{extract}\n')
+        project("sync")
+        assert list(project.tree().values()) == [content]
+        assert project.lock_text.count('trust = "first-use"') == 1
+    assert gets(project) == 1
+    project.hub.files.put("parcel.zip", zipped({"Parcel/style.safetensors": OTHER}))
+    forget_blobs(project)
+    project.manifest(f'{flat}[models.parcel]\nsource = "{url}"\ntype = "other"\nextract = "*.safetensors"\n')
+    project("lock", code=6)
+    project("lock", "--upgrade-model", "parcel")
+
+
 def test_what_macos_puts_beside_a_file_is_passed_over(project: Project) -> None:
     declare(project, zipped({**PARCEL, "__MACOSX/Parcel/._style.safetensors": b"Mac OS X" * 20}))
     project("sync")
