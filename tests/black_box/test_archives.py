@@ -269,6 +269,19 @@ def test_while_the_archive_is_here_no_network_is_needed(project: Project) -> Non
     assert "--offline forbids" in project("sync", "--offline", code=5).err
 
 
+def test_what_the_scan_calls_dangerous_is_allowed_by_the_digest_of_the_archive(project: Project) -> None:
+    archive = zipped(PARCEL)
+    declare(project, archive)
+    project("lock")
+    forget_blobs(project)
+    text = project.lock_text.replace('trust = "first-use"', 'scan = "danger"')
+    (project.path / "synapse.lock").write_text(text)
+    assert "dangerous" in project("sync", "--locked", code=2).err
+    declare(project, archive, f'[workspace]\nallow-dangerous = ["{sha256(archive)}"]\n')
+    project("sync", "--locked")
+    assert project.tree() == {STYLE: LORA}
+
+
 def test_preflight_wants_room_for_the_archive_and_for_what_is_in_it(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
