@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint bench independent torture setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -15,6 +15,19 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Debian's nginx-light, aria2, rclone, b3sum, gcc and libssl-dev: what is missing is left out, but for nginx.
+bench: $(VENV)/.ready
+	$(BIN)/python -m benchmarks
+
+# Against a hub that we did not write; it is installed into an environment of its own, or the check is skipped.
+independent: $(VENV)/.ready
+	$(BIN)/python benchmarks/independent.py
+
+# Takes hours on a small machine; `make torture MINUTES=5` gives each part five minutes. Loses power only for root.
+MINUTES ?= 120
+torture: $(VENV)/.ready-dev
+	PYTHONPATH=tests/faults:tests $(BIN)/python tests/faults/torture.py --minutes $(MINUTES)
 
 setup: $(VENV)/.ready-dev
 

@@ -11,18 +11,32 @@ from typing import TYPE_CHECKING
 
 from synapse_sync.engine.fresh import fingerprint, unchanged_files
 from synapse_sync.engine.reporter import Reporter
-from synapse_sync.errors import InputError, InvalidReference, OutOfDate, StorageError, SynapseError, raise_all
+from synapse_sync.errors import (
+    Conflict,
+    InputError,
+    InvalidReference,
+    OutOfDate,
+    StorageError,
+    SynapseError,
+    raise_all,
+)
 from synapse_sync.settings import Settings, load_settings
 from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
 
 if TYPE_CHECKING:
+    import ssl
+
+    from synapse_sync.core.artifact import Artifact
+    from synapse_sync.core.companion import Companion
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest import Manifest, Requirement
+    from synapse_sync.core.plan import Key
     from synapse_sync.core.reference import Reference
     from synapse_sync.core.report import Report
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.engine.outdated import Standing
+    from synapse_sync.engine.pictures import LeftOut
     from synapse_sync.engine.resolve import Locked
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
@@ -31,11 +45,13 @@ if TYPE_CHECKING:
     from synapse_sync.engine.unpack import Member
     from synapse_sync.engine.verify import Verification
     from synapse_sync.net.api import Api
-    from synapse_sync.net.credentials import Credentials
+    from synapse_sync.net.credentials import Credentials, Grant, Secret
     from synapse_sync.net.wire import Wire
+    from synapse_sync.sources.accounts import Site
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
+    from synapse_sync.store.hubcache import HubCache
 
 MANIFEST = "synapse.toml"
 LOCKFILE = "synapse.lock"
@@ -50,6 +66,9 @@ class _Parts:
     api: Api | None = None
     wire: Wire | None = None
     credentials: Credentials | None = None
+    tls: ssl.SSLContext | None = None
+    hub_cache: HubCache | None = None
+    seen: dict[str, str] = field(default_factory=dict)
     cleanup: ExitStack = field(default_factory=ExitStack)
 
 
@@ -69,11 +88,12 @@ class Workspace:
             api=lambda: self.api,
             credentials=lambda: self.credentials,
             civitai_endpoint=settings.civitai_endpoint,
-            huggingface_endpoint=settings.huggingface_endpoint,
+            huggingface_endpoint=settings.asked_huggingface,
             huggingface_token=settings.huggingface_token,
             offline=self.offline,
             github_api=settings.github_api,
             github_server=settings.github_server,
+            tls=self.tls,
         )
         self._parts = _Parts()
 
@@ -146,7 +166,8 @@ class Workspace:
         if self._parts.manifest is None:
             from synapse_sync.core.manifest_read import parse_manifest
 
-            self._parts.manifest = parse_manifest(self.text(MANIFEST), MANIFEST)
+            text = self._parts.seen[MANIFEST] = self.text(MANIFEST)
+            self._parts.manifest = parse_manifest(text, MANIFEST)
         return self._parts.manifest
 
     @property
@@ -155,19 +176,27 @@ class Workspace:
         if self._parts.lockfile is None:
             from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 
-            text = self.text(LOCKFILE)
+            text = self._parts.seen[LOCKFILE] = self.text(LOCKFILE)
             self._parts.lockfile = parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
         return self._parts.lockfile
 
     def write(self, name: str, text: str) -> bool:
-        """Write a file of the project whole or not at all; False if it said the same already."""
+        """Write a file of the project whole or not at all; False if it said the same already.
+
+        Raises `Conflict` if somebody has changed it since it was read: that would be lost.
+        """
         from synapse_sync.store.durable import write_atomic
 
+        if name in self._parts.seen and self.text(name) != self._parts.seen[name]:
+            raise Conflict(
+                f"{name} was changed by somebody else meanwhile; it is left as it is", hint="run it again"
+            )
         data = text.encode()
         if self.read(name) == data and (self.project / name).exists():
             return False
         write_atomic(self.project / name, data)
         self._parts.manifest = self._parts.lockfile = None
+        self._parts.seen.pop(name, None)
         return True
 
     # -- parts -------------------------------------------------------------------------------------
@@ -180,23 +209,61 @@ class Workspace:
         return BlobStore(self.settings.store)
 
     @property
+    def hub_cache(self) -> HubCache:
+        """What the Hugging Face libraries downloaded on this machine."""
+        if self._parts.hub_cache is None:
+            from synapse_sync.store.hubcache import HubCache
+
+            self._parts.hub_cache = HubCache(self.settings.hub_cache)
+        return self._parts.hub_cache
+
+    @property
     def credentials(self) -> Credentials:
         """All tokens, and where each may go."""
         if self._parts.credentials is None:
-            from synapse_sync.net.credentials import Credentials
-
-            self._parts.credentials = Credentials(self.settings.grants, allow_http=self.settings.allow_http)
+            self._parts.credentials = self._credentials(self.settings.grants)
         return self._parts.credentials
+
+    def _credentials(self, grants: Sequence[Grant]) -> Credentials:
+        from synapse_sync.net.credentials import Credentials
+        from synapse_sync.net.rewrites import Rewrites
+
+        settings = self.settings
+        return Credentials(grants, allow_http=settings.allow_http, rewrites=Rewrites(settings.rewrites))
+
+    def tls(self) -> ssl.SSLContext:
+        """The certificates that all connections trust."""
+        if self._parts.tls is None:
+            from synapse_sync.net.trust import tls_context
+
+            self._parts.tls = tls_context(self.settings.ca_bundles)
+        return self._parts.tls
 
     @property
     def api(self) -> Api:
         """The client for the sites' JSON APIs."""
         if self._parts.api is None:
-            from synapse_sync.net.api import Api
-
-            api = Api(self.credentials, offline=self.offline, on_wait=lambda text: self.reporter.note(text))
-            self._parts.api = self._parts.cleanup.enter_context(api)
+            self._parts.api = self._parts.cleanup.enter_context(self._api(self.credentials))
         return self._parts.api
+
+    def _api(self, credentials: Credentials) -> Api:
+        from synapse_sync.net.api import Api
+
+        return Api(credentials, offline=self.offline, tls=self.tls, on_wait=lambda text: self.reporter.note(text))
+
+    def account(self, site: Site, token: Secret) -> str | None:
+        """Whose token this is, as its site says; None if the user's rewrites keep it from the site.
+
+        Raises `AccessDenied` if the site refuses it. No other token is sent, and this one nowhere else.
+        """
+        from synapse_sync.net.credentials import Grant, origin_of
+
+        endpoint = self.settings.endpoint_of(site.host)
+        credentials = self._credentials([Grant(origin_of(endpoint), token)])
+        if credentials.is_rewritten(endpoint):
+            return None
+        with self._api(credentials) as api:
+            return site.account(api, endpoint)
 
     @property
     def client(self) -> Client:
@@ -211,7 +278,9 @@ class Workspace:
         if self._parts.wire is None:
             from synapse_sync.net.wire import Wire
 
-            self._parts.wire = Wire(self.credentials, offline=self.offline, connections=self.settings.connections)
+            self._parts.wire = Wire(
+                self.credentials, offline=self.offline, connections=self.settings.connections, tls=self.tls
+            )
             self._parts.cleanup.callback(self._parts.wire.close)
         return self._parts.wire
 
@@ -220,6 +289,9 @@ class Workspace:
         from synapse_sync.engine.inspect import inspect_want
         from synapse_sync.engine.transfer import Limits, transfer
         from synapse_sync.engine.unpack import fetch_members
+
+        def nearby(want: Want) -> Iterator[Path]:
+            return self.hub_cache.files(want.sha256 or "", want.size, want.places)
 
         settings = self.settings
 
@@ -231,9 +303,13 @@ class Workspace:
                 wire=self.wire,
                 reporter=self.reporter,
                 limits=Limits(
-                    downloads=settings.downloads, connections=settings.connections, limit_rate=settings.limit_rate
+                    downloads=settings.downloads,
+                    connections=settings.connections,
+                    per_host=settings.connections_per_host,
+                    limit_rate=settings.limit_rate,
                 ),
                 inspect=inspect_want,
+                nearby=nearby,
             )
 
         return fetch_members(wants, fetch, store=self.store, check=inspect_want, reporter=self.reporter)
@@ -257,11 +333,13 @@ class Workspace:
             stream.close()
 
     @contextmanager
-    def hold(self, name: str, what: str) -> Iterator[None]:
+    def hold(self, name: str, what: str, *, reading: bool = False) -> Iterator[None]:
         """Be the only one to do `what`; the reporter tells whom we wait for."""
         from synapse_sync.store.locks import hold
 
-        with hold(self.settings.store / "locks" / f"{name}.lock", what, on_wait=self.reporter.note):
+        with hold(
+            self.settings.store / "locks" / f"{name}.lock", what, on_wait=self.reporter.note, reading=reading
+        ):
             yield
 
     # -- lock --------------------------------------------------------------------------------------
@@ -297,9 +375,17 @@ class Workspace:
         )
 
     def lock(
-        self, *, upgrade: frozenset[str] | None = frozenset(), exclude_newer: str | None = None, check: bool = False
+        self,
+        *,
+        upgrade: frozenset[str] | None = frozenset(),
+        exclude_newer: str | None = None,
+        check: bool = False,
+        heal: bool = False,
     ) -> Locked:
-        """Bring the lockfile up to date with the manifest; with `check` only say what would change."""
+        """Bring the lockfile up to date with the manifest; with `check` only say what would change.
+
+        With `heal`, further places of all locked files are looked for, and written as mirrors.
+        """
         if check:
             from synapse_sync.core.freshness import missing_changes
             from synapse_sync.engine.resolve import Locked
@@ -308,8 +394,18 @@ class Workspace:
         with self.hold(f"project-{self.key}", f"the lockfile of {self.project}"):
             self._parts.lockfile = None  # somebody else may have written it while we waited
             locked = self.resolve(upgrade=upgrade, exclude_newer=exclude_newer)
+            if heal:
+                locked = self._heal(locked)
             self.write_lock(locked)
         return locked
+
+    def _heal(self, locked: Locked) -> Locked:
+        from synapse_sync.engine.heal import heal
+
+        templates = self.settings.mirrors
+        healed = heal(locked.lockfile, sources=self.sources, templates=templates, wire=self.wire)
+        warnings = (*locked.warnings, *healed.warnings)
+        return replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
 
     def outdated(self, *, exclude_newer: str | None = None) -> tuple[Standing, ...]:
         """How every entry stands against its site: what is locked, what an upgrade would take, what there is."""
@@ -443,8 +539,13 @@ class Workspace:
 
     def survey(self, scope: Scope | None = None) -> Survey:
         """Compare what is wanted with what is there; changes nothing."""
+        from synapse_sync.engine.preflight import places_of
         from synapse_sync.engine.scope import Scope
         from synapse_sync.engine.survey import survey
+
+        def nearby(artifact: Artifact) -> bool:
+            given = artifact.given
+            return any(self.hub_cache.files(given.sha256, given.size, places_of(artifact)))
 
         scope = scope or Scope()
         record = read_record(self.settings.store, self.key)
@@ -457,6 +558,7 @@ class Workspace:
             former=record.every_root if record is not None else {},
             stale=self.stale(),
             store=self.store,
+            nearby=nearby,
         )
 
     def state(self) -> str:
@@ -482,6 +584,7 @@ class Workspace:
         unusually large prune. Raises everything that preflight finds; failures of single files are in the report.
         """
         from synapse_sync.core.plan import Verb
+        from synapse_sync.engine.collect import LOCK as COLLECT
         from synapse_sync.engine.execute import execute
         from synapse_sync.engine.scope import Scope
 
@@ -499,21 +602,38 @@ class Workspace:
                 ]
             self._check_prune(survey, confirm)
             self._preflight(survey)
-            self._remember(survey, complete=None)
+            with self.hold(COLLECT, f"the store {self.settings.store}"):  # no collection is under way
+                self._remember(survey, complete=None)
             report = execute(
                 survey.plan,
                 survey.trees,
                 survey.observed,
                 store=self.store,
                 fetch=self.fetch,
+                bring=lambda companions: self._bring(companions, survey.trees),
                 reporter=self.reporter,
                 command=command,
                 pickles={entry.name for entry in self.manifest.entries() if entry.allow_pickle},
             )
-            in_sync = not report.errors and not report.plan.of(Verb.CONFLICT)
+            in_sync = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
             if scope.is_whole:
                 self._complete(survey, self.state() if in_sync and not survey.stale else None)
         return replace(report, warnings=(*warnings, *survey.warnings, *report.warnings))
+
+    def _bring(self, companions: Sequence[Companion], trees: Mapping[str, Tree]) -> Mapping[Key, bytes | LeftOut]:
+        """The content of previews and sidecars."""
+        from synapse_sync.engine.accompany import Desk, bring
+        from synapse_sync.store.pictures import Pictures
+
+        if not companions:
+            return {}
+        desk = Desk(
+            sources=self.sources,
+            wire=lambda: self.wire,
+            pictures=Pictures(self.settings.store),
+            offline=self.offline,
+        )
+        return bring(companions, {name: tree.root for name, tree in trees.items()}, desk)
 
     def _refresh_lock(self, *, locked: bool, frozen: bool) -> list[str]:
         stale = self.stale()
@@ -549,6 +669,7 @@ class Workspace:
         from synapse_sync.store.partials import bytes_begun
 
         store = self.settings.store
+        record = read_record(store, self.key)
         raise_all(
             preflight(
                 survey.plan,
@@ -561,6 +682,7 @@ class Workspace:
                 offline=self.offline,
                 begun=lambda sha256: bytes_begun(store, sha256),
                 stored=self.store.has,
+                synced=record.roots.values() if record is not None and record.complete is not None else (),
             )
         )
 
@@ -602,7 +724,9 @@ class Workspace:
 
         with ExitStack() as held:
             for root in sorted({tree.root for tree in self.trees().values()}):
-                held.enter_context(self.hold(f"target-{project_key(root)}", f"the target {root}"))
+                held.enter_context(
+                    self.hold(f"target-{project_key(root)}", f"the target {root}", reading=not repair)
+                )
             survey = self.survey(Scope(prune=False))
             result = verify_tree(
                 survey.arrangement.placements,

@@ -28,13 +28,14 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         if name.startswith(
-            ("SYNAPSE_", "CIVITAI_", "HF_", "HUGGING", "GITHUB_", "GH_", "XDG_")
+            ("SYNAPSE_", "CIVITAI_", "HF_", "HUGGING", "GITHUB_", "GH_", "XDG_", "SSL_CERT", "REQUESTS_CA")
         ) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("SYNAPSE_STORE", str(home / "store"))
     monkeypatch.setenv("SYNAPSE_CONFIG", str(home / "config.toml"))
     monkeypatch.setenv("HF_HOME", str(home / "huggingface"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("COLUMNS", "80")
     return home
 

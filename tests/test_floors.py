@@ -21,17 +21,33 @@ BELOW = {
     "layouts": {"core", "errors"},
     "store": {"core", "errors"},
     "sources": {"core", "net", "errors"},
-    "engine": {"sources", "layouts", "store", "core", "net", "errors"},
-    "settings": {"net", "errors"},
-    "workspace": {"engine", "sources", "layouts", "store", "core", "net", "settings", "errors"},
+    "engine": {"sources", "layouts", "store", "tokens", "keychain", "core", "net", "errors"},
+    "keychain": {"errors"},
+    "tokens": {"keychain", "net", "errors"},
+    "settings": {"tokens", "net", "errors"},
+    "workspace": {"engine", "sources", "layouts", "store", "core", "net", "settings", "tokens", "errors"},
     "demo": {"errors"},
-    "cli": {"workspace", "engine", "sources", "layouts", "store", "core", "net", "settings", "errors", "demo"},
+    "cli": {
+        "workspace",
+        "engine",
+        "sources",
+        "layouts",
+        "store",
+        "core",
+        "net",
+        "settings",
+        "tokens",
+        "errors",
+        "demo",
+    },
 }
 #: Who alone may import a library.
 ONLY = {
     "httpx": {"net/api.py"},
     "urllib3": {"net/wire.py"},
-    "huggingface_hub": {"sources/huggingface.py"},
+    "huggingface_hub": {"sources/huggingface/client.py", "sources/huggingface/connection.py"},
+    "certifi": {"net/trust.py"},
+    "keyring": {"keychain.py"},
     "tomlkit": {"core/manifest_edit.py"},
     "rich": {"cli/console.py"},
     "filelock": {"store/locks.py"},
@@ -104,7 +120,7 @@ def test_a_library_has_one_door(library: str) -> None:
 def test_heavy_libraries_are_imported_late() -> None:
     for path in MODULES:
         for module, early in imports(path):
-            if module.split(".")[0] in {"httpx", "urllib3", "huggingface_hub", "rich"}:
+            if module.split(".")[0] in {"httpx", "urllib3", "huggingface_hub", "rich", "keyring", "certifi"}:
                 assert not early, f"{path.name} imports {module} at once"
 
 

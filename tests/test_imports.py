@@ -14,6 +14,8 @@ from synapse_sync.demo import catalogue
 HEAVY = {
     "httpx",
     "httpx2",
+    "keyring",
+    "certifi",
     "urllib3",
     "huggingface_hub",
     "tomlkit",

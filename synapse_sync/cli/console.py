@@ -25,7 +25,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 _SIGNS = {
     "fetch": ("↓", "cyan"), "salvage": ("↑", "cyan"), "place": ("+", "green"), "replace": ("~", "yellow"),
     "adopt": ("=", "green"), "prune": ("-", "red"), "forget": ("·", None), "keep": ("·", None),
-    "conflict": ("!", "red"),
+    "conflict": ("!", "red"), "write": ("+", "green"), "merge": ("~", "yellow"),
 }  # fmt: skip
 #: Seconds between progress lines where there is no terminal.
 PLAIN_EVERY = 5.0
@@ -90,7 +90,10 @@ class Console:
 
     def document(self, value: object) -> None:
         """The one JSON document of `--json`."""
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        if not text.replace("\n", "").isprintable():  # what is invisible or moves a cursor is escaped
+            text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+        click.echo(text)
 
     def say(self, text: str) -> None:
         """A line of talk, on stderr; silent under `--quiet`."""
@@ -350,7 +353,7 @@ def report_value(report: Report) -> dict[str, Any]:
         "outcomes": [
             {
                 **action_value(outcome.action),
-                "done": outcome.error is None,
+                "done": outcome.error is None and not outcome.left_out,
                 "detail": outcome.detail,
                 "error": None if outcome.error is None else error_value(outcome.error),
             }
@@ -380,6 +383,8 @@ def _outcome_line(outcome: Outcome) -> str:
     action = outcome.action
     if outcome.error is not None:
         return _line("conflict", action.path, "not done")
+    if outcome.left_out:
+        return _line("keep", action.path, _plain(f"left out: {outcome.detail}"))
     remark = outcome.detail or action.reason or ""
     if action.verb.value in ("place", "replace"):
         remark = f"{size_text(action.size)}  {remark}"

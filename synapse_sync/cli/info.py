@@ -12,7 +12,7 @@ from synapse_sync.cli.console import Console, cell_text, cut_text, size_text, te
 from synapse_sync.cli.options import common
 
 if TYPE_CHECKING:
-    from synapse_sync.core.artifact import Candidate
+    from synapse_sync.core.artifact import Candidate, Preview
     from synapse_sync.sources.base import Description, Edition
 
 #: Longer lists of files become a table.
@@ -118,6 +118,7 @@ def _tell_version(console: Console, edition: Edition, air: str | None, token: st
         "published": (card.published or "")[:10],
         "trained words": ", ".join(card.trained_words),
         "nsfw level": None if card.nsfw is None else str(card.nsfw),
+        "previews": _previews(card.previews),
         "air": air,
         "access": _access(edition) or "can be downloaded",
         "hint": edition.refusal.hint if edition.refusal is not None else token,
@@ -148,6 +149,12 @@ def _about(file: Candidate) -> dict[str, str | None]:
         "id": file.file_id,
         "scan": file.scan,
     }
+
+
+def _previews(previews: tuple[Preview, ...]) -> str | None:
+    """How many there are, and the numbers of those whose number is known."""
+    numbers = ", ".join(str(preview.id) for preview in previews if preview.id is not None)
+    return f"{len(previews)}" + (f" (images {numbers})" if numbers else "") if previews else None
 
 
 def _lines(console: Console, words: dict[str, str | None], indent: str) -> None:
@@ -192,6 +199,17 @@ def _edition_value(edition: Edition, locked: frozenset[str]) -> dict[str, Any]:
         "available": edition.refusal is None,
         "refusal": edition.refusal.message if edition.refusal is not None else None,
         "hint": edition.refusal.hint if edition.refusal is not None else None,
+        "previews": [
+            {
+                "id": preview.id,
+                "type": preview.type,
+                "nsfw": preview.nsfw,
+                "width": preview.width,
+                "height": preview.height,
+                "url": preview.url,
+            }
+            for preview in card.previews
+        ],
         "files": [
             {
                 "filename": file.filename,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synapse_sync.cli.console import Console, count_text
+from synapse_sync.cli.console import Console, cell_text, count_text
 from synapse_sync.cli.options import common, instant
 
 if TYPE_CHECKING:
@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 @click.command("lock", short_help="Pin versions and hashes in synapse.lock")
 @click.option("--upgrade", is_flag=True, help="Ask for newer versions of all models (as their policies allow).")
 @click.option("--upgrade-model", "names", multiple=True, metavar="NAME", help="Only of these (repeatable).")
+@click.option("--heal", is_flag=True, help="Look for further places of all files, by their hashes.")
 @click.option("--check", is_flag=True, help="Change nothing; exit 8 if the lockfile is out of date.")
 @click.option("--exclude-newer", metavar="DATE", help="Resolve as of this day (YYYY-MM-DD) or instant.")
 @click.option("--offline", is_flag=True, help="Never open a connection.")
 @common
 @click.pass_obj
 def command(
-    console: Console, upgrade: bool, names: tuple[str, ...], check: bool, exclude_newer: str | None, offline: bool
+    console: Console,
+    upgrade: bool,
+    names: tuple[str, ...],
+    heal: bool,
+    check: bool,
+    exclude_newer: str | None,
+    offline: bool,
 ) -> int:
     """Turn every requirement of synapse.toml into pinned versions with hashes in synapse.lock.
 
@@ -33,10 +40,14 @@ def command(
     from synapse_sync.workspace import Workspace
 
     newer = instant(exclude_newer)
-    if check and (upgrade or names):
-        raise click.UsageError("--check goes with neither --upgrade nor --upgrade-model")
+    if check and (upgrade or names or heal):
+        raise click.UsageError("--check goes with neither --upgrade nor --upgrade-model nor --heal")
+    if heal and offline:
+        raise click.UsageError("--heal asks the sites, and --offline forbids that")
     with Workspace.find(console.directory, reporter=console.reporter(), offline=offline) as workspace:
-        locked = workspace.lock(upgrade=None if upgrade else frozenset(names), exclude_newer=newer, check=check)
+        locked = workspace.lock(
+            upgrade=None if upgrade else frozenset(names), exclude_newer=newer, check=check, heal=heal
+        )
         troubles = _troubles(workspace, locked)
     if console.as_json:
         console.document(
@@ -44,6 +55,7 @@ def command(
                 "changes": [
                     {"kind": c.kind, "name": c.name, "before": c.before, "after": c.after} for c in locked.changes
                 ],
+                "healed": [{"model": p.model, "file": p.filename, "place": p.place} for p in locked.healed],
                 "models": len(locked.lockfile.models),
                 "warnings": [*locked.warnings, *troubles],
             }
@@ -58,7 +70,15 @@ def command(
             )
         return OutOfDate.exit_code
     console.changes(locked.changes)
-    state = "changed" if locked.changes else "up to date"
+    for place in locked.healed:
+        console.answer(
+            f"  {click.style('+', fg='green')} {place.model}  {cell_text(f'{place.filename}  {place.place}')}"
+        )
+    if heal:
+        files = len({(place.model, place.filename) for place in locked.healed})
+        places = count_text(len(locked.healed), "new place")
+        console.say(f"{places} for {count_text(files, 'file')}" if locked.healed else "no new places were found")
+    state = "changed" if locked.changes or locked.healed else "up to date"
     console.say(f"synapse.lock {state}: {count_text(len(locked.lockfile.models), 'model')}")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -31,9 +32,16 @@ VERBS = {
     "images": ("Discover", "List Civitai's images of a model, a version or a creator"),
     "creators": ("Discover", "List Civitai's creators"),
     "tags": ("Discover", "List Civitai's tags"),
+    "login": ("Keep house", "Keep a token for a site or a host"),
+    "logout": ("Keep house", "Forget a token that login kept"),
+    "whoami": ("Keep house", "Tell whose tokens there are, and whether they are taken"),
     "store": ("Keep house", "The store: path, size, gc, verify"),
     "demo": ("Try it", "The whole job against a small hub on this machine"),
 }
+
+
+#: How the system words it that there is no memory, where Python does not call it a MemoryError.
+_NO_MEMORY = ("can't start new thread", "failed to map segment", "annot allocate memory")
 
 
 class Misspelt(click.UsageError):
@@ -120,6 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.failure(StorageError(f"{where}{error.strerror or error}"))
         return StorageError.exit_code
     except Exception as error:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+            console.failure(StorageError("no memory left", hint="what is done stays done: run it again with more"))
+            return StorageError.exit_code
         console.unexpected(error)
         return 70
     finally:
@@ -127,8 +138,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def entry() -> None:
-    """What the installed commands call."""
-    sys.exit(main())
+    """What the installed commands call. To be asked to end (SIGTERM, SIGHUP) is treated like Ctrl-C."""
+    asked: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
+            signal.signal(number, stop)
+    code = main()
+    sys.exit(128 + asked[0] if asked and code == 130 else code)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
     if plan.drop and not dry_run:
         if not yes and not console.confirm(f"Drop {count_text(len(plan.drop), 'blob')}, {size_text(plan.bytes)}?"):
             raise InputError("nothing was dropped", hint="say `--yes`, or `--dry-run` to only look")
-        freed = collect(store, plan)
+        freed = collect(store, plan, on_wait=console.say)
     if console.as_json:
         console.document({**value, "freed_bytes": freed})
     kept = f"{plan.in_use:,} in use, or younger than an hour"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from synapse_sync.cli.console import Console, count_text, plan_value, report_value, size_text
@@ -21,6 +23,7 @@ _MODES = ["auto", "clone", "hardlink", "symlink", "copy", "move"]
 @click.option(
     "--link-mode", metavar="M", type=click.Choice(_MODES), help="auto, clone, hardlink, symlink, copy or move."
 )
+@click.option("--limit-rate", metavar="RATE", help="At most so many bytes a second in all: 20MB, 500k.")
 @click.option("--force", is_flag=True, help="Move files that are in the way aside; nothing is deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
 @common
@@ -37,6 +40,7 @@ def command(
     groups: tuple[str, ...],
     targets: tuple[str, ...],
     link_mode: str | None,
+    limit_rate: str | None,
     force: bool,
     yes: bool,
 ) -> int:
@@ -45,8 +49,10 @@ def command(
     Only files that synapse placed, and that nobody changed since, are ever replaced or removed.
     """
     from synapse_sync.engine.scope import Scope
+    from synapse_sync.settings import parse_rate
     from synapse_sync.workspace import Workspace
 
+    rate = parse_rate(limit_rate, "--limit-rate")
     if locked and frozen:
         raise click.UsageError("--locked and --frozen exclude each other")
     part = Scope(only=only, groups=groups, targets=targets, link_mode=link_mode, prune=not no_prune, force=force)
@@ -55,6 +61,8 @@ def command(
             return _nothing_to_do(console, count)
         if dry_run or check:
             return _show_plan(console, workspace, part, check=check, locked=locked)
+        if rate is not None:
+            workspace.settings = replace(workspace.settings, limit_rate=rate)
         workspace.reporter = console.reporter()
         report = workspace.sync(
             part, locked=locked, frozen=frozen, confirm=lambda question: yes or console.confirm(question)
@@ -112,9 +120,11 @@ def _summary(report: object) -> str:
     assert isinstance(report, Report)
     parts = [
         (report.done(Verb.FETCH), f"downloaded ({size_text(report.fetched_bytes)})"),
+        (report.done(Verb.SALVAGE), "found on this machine"),
         (report.done(Verb.PLACE), "placed"),
         (report.done(Verb.REPLACE), "replaced"),
         (report.done(Verb.ADOPT), "adopted"),
+        (report.written, "previews and sidecars"),
         (report.done(Verb.PRUNE) if not report.errors else 0, "pruned"),
         (report.plan.unchanged, "unchanged"),
         (len(report.errors), "failed"),

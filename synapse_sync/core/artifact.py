@@ -16,8 +16,14 @@ MODEL_TYPES = (
 #: Formats for which a JSON or HTML document may be the file itself; for others it is what came instead of it.
 DOCUMENT_FORMATS = frozenset({"config", "text"})
 
+#: How explicit a preview may be: Civitai's ratings, each with its bit in `nsfwLevel`.
+RATINGS = {"pg": 1, "pg13": 2, "r": 4, "x": 8, "xxx": 16}
+DEFAULT_RATING = "pg13"
+
 #: Formats that are code as much as data: loading one may run it.
 PICKLE_FORMATS = frozenset({"pickle"})
+#: Formats that hold weights; what else lies in a repository comes along with them.
+WEIGHT_FORMATS = frozenset({"safetensors", "gguf", "pickle", "onnx"})
 
 _FORMATS = {
     "safetensors": "safetensors", "sft": "safetensors", "gguf": "gguf", "onnx": "onnx",
@@ -71,6 +77,11 @@ class Artifact:
     archive: Archive | None = None
     extra: tuple[tuple[str, object], ...] = ()  # keys of a newer minor version, kept as they are
 
+    @property
+    def given(self) -> Archive | Artifact:
+        """What its places give: the archive that it is in, or else the file itself."""
+        return self.archive or self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -99,9 +110,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A picture or film that shows what a model does; `type` is the site's word, not the file ending."""
+    """A picture or film that shows what a model does; `type` is the site's word, not the file ending.
+
+    `id` is the site's number for the image, where it tells; `nsfw` the bit of its rating.
+    """
 
     url: str
+    id: int | None = None
     type: str = "image"
     nsfw: int = 0
     width: int | None = None

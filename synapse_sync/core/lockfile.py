@@ -9,7 +9,6 @@ any four consecutive lines at least one does (git takes up to three equal lines 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.toml import read_toml
 from synapse_sync.errors import InvalidLockfile, InvalidReference, UnsafeName
 
 VERSION = 1
@@ -126,6 +126,7 @@ def _archive_fields(archive: Archive) -> dict[str, object]:
 def _preview_lines(model: LockedModel, number: int, preview: Preview) -> list[str]:
     fields: dict[str, object] = {
         "type": preview.type or "image",
+        "id": preview.id,
         "nsfw": preview.nsfw,
         "width": preview.width,
         "height": preview.height,
@@ -169,7 +170,10 @@ def _value(value: object) -> str:
 
 
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-_TO_ESCAPE = re.compile(r'[\x00-\x1f"\\\x7f-\x9f\u2028\u2029\ufeff]')
+#: Quotes, control characters, and what cannot be seen but changes how the text around it is shown.
+_TO_ESCAPE = re.compile(
+    r'[\x00-\x1f"\\\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]'
+)
 
 
 def _string(text: str) -> str:
@@ -191,8 +195,8 @@ def parse_lockfile(text: str, filename: str = "synapse.lock") -> Lockfile:
             ".gitattributes spares you this",
         )
     try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a plain ValueError
+        data = read_toml(text)
+    except ValueError as error:
         raise InvalidLockfile(f"{filename}: not valid TOML: {error}", hint=_ANEW) from error
     version = data.pop("version", None)
     if type(version) is not int:
@@ -368,6 +372,7 @@ class _Table:
         return Preview(
             url=self._reference(self._text("url")),
             type=self._maybe("type") or "image",
+            id=self._number("id"),
             nsfw=self._number("nsfw") or 0,
             width=self._number("width"),
             height=self._number("height"),

@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from synapse_sync.core.artifact import DEFAULT_RATING
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
 
 POLICIES = ("pinned", "same-base", "latest")
+#: Files with words about a model that some tool reads beside it; what is in them is for `layouts/sidecars.py`.
+SIDECARS = ("a1111", "civitai-info", "lora-manager", "stability-matrix")
 LINK_MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
 
 
@@ -40,11 +43,12 @@ class Workspace:
     """Defaults and policy for all models; `exclude_newer` is an ISO 8601 instant in UTC."""
 
     name: str | None = None
-    previews: bool | int = True
+    previews: bool | int = False
     prefer: FileWish = FileWish()
     allow_pickle: bool = False
     exclude_newer: str | None = None
-    sidecars: tuple[str, ...] = ()
+    preview_rating: str = DEFAULT_RATING
+    sidecars: bool | tuple[str, ...] = False
     allow_dangerous: frozenset[str] = frozenset()
 
 
@@ -57,6 +61,7 @@ class Target:
     root: str = "."
     groups: tuple[str, ...] | None = None
     link_mode: str = "auto"
+    sidecars: bool | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +83,11 @@ class Requirement:
     ignore: tuple[int, ...] = ()
     subfolder: SafePath | None = None
     filename: SafePath | None = None
-    previews: bool | int = True
+    flatten: bool = False
+    previews: bool | int = False
+    preview_rating: str = DEFAULT_RATING
     cover: str | None = None
+    sidecars: bool | tuple[str, ...] | None = None
     mirrors: tuple[Reference, ...] = ()
     sha256: str | None = None
     allow_pickle: bool = False
@@ -87,8 +95,8 @@ class Requirement:
 
     @property
     def preview_count(self) -> int:
-        """How many previews are wanted; `true` is the cover alone."""
-        return int(self.previews)
+        """How many previews are wanted; `true` is the cover alone, and naming a cover asks for it."""
+        return max(int(self.previews), 1 if self.cover else 0)
 
     @property
     def text(self) -> str:
@@ -107,7 +115,8 @@ class Requirement:
         words += [f"sha256={self.sha256}"] if self.sha256 else []
         words += ["allow-pickle"] if self.allow_pickle else []
         words += [f"exclude-newer={self.exclude_newer}"] if self.exclude_newer else []
-        words += [f"previews={int(self.previews)}"] if self.preview_count != 1 else []
+        words += [f"previews={int(self.previews)}"] if self.previews else []
+        words += [f"preview-rating={self.preview_rating}"] if self.preview_rating != DEFAULT_RATING else []
         words += [f"cover={self.cover}"] if self.cover else []
         return "; ".join(words)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import functools
 import re
-import tomllib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
 from synapse_sync.core.digest import is_sha256
-from synapse_sync.core.manifest import FileWish, Manifest, Requirement, Target, Workspace
+from synapse_sync.core.manifest import SIDECARS, FileWish, Manifest, Requirement, Target, Workspace
 from synapse_sync.core.manifest_shape import (
     FileTable,
     ManifestTable,
@@ -23,18 +23,20 @@ from synapse_sync.core.manifest_shape import (
 )
 from synapse_sync.core.names import SafePath, clash_key, safe_path
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.toml import read_toml
 from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
 
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+#: Keys by which somebody might hope to hand over a token.
+_SECRETS = {"token", "tokens", "api-key", "apikey", "key", "password", "auth", "authorization", "headers", "secret"}
+_SECRETS_HINT = "`synapse login HOST` keeps one for you, or put it under [tokens] in your own config.toml"
 
 
 def parse_manifest(text: str, filename: str = "synapse.toml") -> Manifest:
     """Read a manifest; raises `InvalidManifest`, or `Several` of them, that name file, line and key."""
     try:
-        data = tomllib.loads(text)
-    except RecursionError as error:
-        raise InvalidManifest(f"{filename}: nested too deeply") from error
-    except ValueError as error:  # TOMLDecodeError, and what Python says of numbers with thousands of digits
+        data = read_toml(text)
+    except ValueError as error:
         raise _not_toml(text, filename, str(error)) from error
     return _Reader(text, filename).manifest(data)
 
@@ -79,6 +81,12 @@ def _key_lines(text: str) -> dict[tuple[str, ...], int]:
     return found
 
 
+@functools.cache
+def _fields(shape: type[Table]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a table: msgspec compiles their types anew whenever it is asked."""
+    return msgspec.structs.fields(shape)
+
+
 class _Reader:
     """Reads one manifest, gathering every mistake."""
 
@@ -86,6 +94,7 @@ class _Reader:
         self._text = text
         self._filename = filename
         self._errors: list[SynapseError] = []
+        self._lines: dict[tuple[str, ...], int] | None = None
 
     def manifest(self, data: dict[str, Any]) -> Manifest:
         """The values; raises all mistakes together."""
@@ -105,14 +114,19 @@ class _Reader:
 
     def _line(self, path: tuple[str, ...]) -> int | None:
         """The line a key stands on, or else the nearest table around it."""
-        lines = _key_lines(self._text)
+        if self._lines is None:
+            self._lines = _key_lines(self._text)  # once, however many mistakes there are
+        lines = self._lines
         return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
 
     def _known_keys(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[Table]) -> bool:
         """Complain about unknown keys, with the nearest known one; True if there are none."""
-        known = [field.encode_name for field in msgspec.structs.fields(shape)]
+        known = [field.encode_name for field in _fields(shape)]
         unknown = [key for key in table if key not in known]
         for key in unknown:
+            if key.replace("_", "-").casefold() in _SECRETS:
+                self._bad((*path, key), "tokens do not belong into the manifest, which is shared", _SECRETS_HINT)
+                continue
             near = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
             self._bad((*path, key), "unknown key", hint)
@@ -125,14 +139,14 @@ class _Reader:
         self._bad((*path, key), f"expected a table, got {_kind(value)}", f"write `[{'.'.join((*path, key))}]`")
         return {}
 
-    def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Any]) -> Any:
+    def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
         """A table as its shape, or None after complaining."""
         fine = self._known_keys(path, table, shape)
         for name in ("file", "prefer"):
             if isinstance(table.get(name), dict) and name in shape.__struct_fields__:
                 fine = self._known_keys((*path, name), table[name], FileTable) and fine
         values: dict[str, Any] = {}
-        for field in msgspec.structs.fields(shape):
+        for field in _fields(shape):
             key = field.encode_name
             if key not in table:
                 if field.required:
@@ -167,7 +181,6 @@ class _Reader:
         raw: WorkspaceTable | None = self._convert(path, table, WorkspaceTable)
         if raw is None:
             return Workspace()
-        sidecars = (("all",) if raw.sidecars else ()) if isinstance(raw.sidecars, bool) else tuple(raw.sidecars)
         digests = [digest.lower() for digest in raw.allow_dangerous]
         for digest in digests:
             if not is_sha256(digest):
@@ -178,7 +191,8 @@ class _Reader:
             prefer=_wish(raw.prefer),
             allow_pickle=raw.allow_pickle,
             exclude_newer=self._instant(path, raw.exclude_newer),
-            sidecars=sidecars,
+            preview_rating=raw.preview_rating,
+            sidecars=self._sidecars(path, raw.sidecars) or False,
             allow_dangerous=frozenset(digests),
         )
 
@@ -200,7 +214,14 @@ class _Reader:
                 self._bad((*path, "root"), "expected a directory")
             groups = None if raw.groups is None else tuple(raw.groups)
             found.append(
-                Target(name=name, layout=raw.layout, root=raw.root, groups=groups, link_mode=raw.link_mode)
+                Target(
+                    name=name,
+                    layout=raw.layout,
+                    root=raw.root,
+                    groups=groups,
+                    link_mode=raw.link_mode,
+                    sidecars=self._sidecars(path, raw.sidecars),
+                )
             )
         return tuple(found) or (Target(name="default"),)
 
@@ -257,8 +278,11 @@ class _Reader:
             ignore=tuple(raw.ignore),
             subfolder=self._safe((*path, "subfolder"), raw.subfolder, single=False),
             filename=self._safe((*path, "filename"), raw.filename, single=True),
+            flatten=raw.flatten,
             previews=self._previews(path, workspace.previews if raw.previews is None else raw.previews),
+            preview_rating=raw.preview_rating or workspace.preview_rating,
             cover=self._cover((*path, "cover"), raw.cover),
+            sidecars=self._sidecars(path, raw.sidecars),
             mirrors=tuple(mirror for mirror in mirrors if mirror is not None),
             sha256=sha256,
             allow_pickle=workspace.allow_pickle if raw.allow_pickle is None else raw.allow_pickle,
@@ -316,6 +340,15 @@ class _Reader:
         if reference is not None and reference.source in ("civitai", "hash"):
             self._bad(path, "expected the address of a picture", 'like `"https://image.civitai.com/…"`')
         return text
+
+    def _sidecars(self, path: tuple[str, ...], value: bool | list[str] | None) -> bool | tuple[str, ...] | None:
+        """Which sidecars are wanted: all that the layout's UI reads, none, or those named."""
+        if value is None or isinstance(value, bool):
+            return value
+        for name in value:
+            if name not in SIDECARS:
+                self._choice((*path, "sidecars"), name, SIDECARS)
+        return tuple(dict.fromkeys(value))
 
     def _previews(self, path: tuple[str, ...], value: bool | int) -> bool | int:
         if not isinstance(value, bool) and not 0 <= value <= 100:

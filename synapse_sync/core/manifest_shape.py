@@ -27,7 +27,8 @@ class WorkspaceTable(Table):
     """Defaults for all models."""
 
     name: str | None = None
-    previews: bool | int = True
+    previews: bool | int = False
+    preview_rating: Literal["pg", "pg13", "r", "x", "xxx"] = "pg13"
     prefer: FileTable = msgspec.field(default_factory=FileTable)
     allow_pickle: bool = False
     exclude_newer: str | None = None
@@ -42,6 +43,7 @@ class TargetTable(Table):
     root: str = "."
     groups: list[str] | None = None
     link_mode: Literal["auto", "clone", "hardlink", "symlink", "copy", "move"] = "auto"
+    sidecars: bool | list[str] | None = None
 
 
 class ModelTable(Table):
@@ -61,7 +63,10 @@ class ModelTable(Table):
     ignore: list[int] = []
     subfolder: str | None = None
     filename: str | None = None
+    flatten: bool = False
     previews: bool | int | None = None
+    preview_rating: Literal["pg", "pg13", "r", "x", "xxx"] | None = None
+    sidecars: bool | list[str] | None = None
     cover: str | None = None
     mirrors: list[str] = []
     sha256: str | None = None

@@ -27,13 +27,18 @@ def _is_bad(char: str) -> bool:
     return char in _FORBIDDEN or unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
+def _has_bad(name: str) -> bool:
+    """Whether any character is bad; of printable ones only those that are forbidden by name are."""
+    return not _FORBIDDEN.isdisjoint(name) or (not name.isprintable() and any(map(_is_bad, name)))
+
+
 def _fault(name: str) -> str | None:
     """What is wrong with one path component, or None."""
     if not name:
         return "an empty name"
-    if name in {".", ".."}:
+    if unicodedata.normalize("NFKC", name) in {".", ".."}:  # dots of other widths may become plain ones somewhere
         return f"`{name}` is not a name"
-    if any(_is_bad(char) for char in name):
+    if _has_bad(name):
         return "a character that is not allowed in names"
     if name[-1] in ". " or name[0] == " ":
         return "a name must not begin with a space or end with a dot or a space"

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.companion import Companion
 from synapse_sync.core.names import SafePath
 
 Key = tuple[str, str]  # (target name, path text)
+#: How a sidecar is placed that was there before us, or that somebody changed: it is never removed.
+MERGED = "merged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,7 @@ class Observed:
     size: int = 0
     how: str | None = None
     model: str | None = None
+    made: str | None = None  # what a companion there was made from
     shared: bool = False  # the receipt of another project lists the path too
     detail: str | None = None
 
@@ -56,10 +60,12 @@ class Verb(StrEnum):
     """What to do about one path or one blob."""
 
     FETCH = "fetch"  # download into the store
-    SALVAGE = "salvage"  # copy into the store from a path that has the same bytes
+    SALVAGE = "salvage"  # copy into the store from a place on this machine that has the same bytes
     PLACE = "place"
     REPLACE = "replace"
     ADOPT = "adopt"  # the right bytes are there already: only note them in the receipt
+    WRITE = "write"  # a preview or a sidecar beside the weights
+    MERGE = "merge"  # a sidecar that is not, or not only, ours: what is missing goes into it
     PRUNE = "prune"
     FORGET = "forget"  # gone, or wanted by another project: only drop it from the receipt
     KEEP = "keep"  # not wanted any more, but changed since we placed it: left alone, dropped from the receipt
@@ -79,6 +85,7 @@ class Action:
     link_mode: str = "auto"
     reason: str | None = None
     artifact: Artifact | None = None
+    companion: Companion | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +122,17 @@ def make_plan(
     observed: Mapping[Key, Observed],
     stored: Container[str],
     *,
+    companions: Sequence[Companion] = (),
+    nearby: Container[str] = (),
     prune: bool = True,
     force: bool = False,
 ) -> Plan:
     """Compare what is wanted with what is there.
 
     `observed` holds every wanted path and every path of the receipts in scope; `stored` says which sha256 the
-    store has. With `force`, files in the way are moved aside (REPLACE with a reason) instead of being conflicts.
+    store has, and `nearby` which some cache on this machine seems to have. With `force`, files in the way are moved
+    aside (REPLACE with a reason) instead of being conflicts. No companion is written beside a file that is in the
+    way of its weights.
     """
     todo: list[Action] = []
     unchanged = 0
@@ -131,7 +142,17 @@ def make_plan(
             unchanged += 1
         else:
             todo.append(action)
-    wanted_keys = {placement.key for placement in wanted}
+    barred = {(action.target, action.path) for action in todo if action.verb is Verb.CONFLICT}
+    beside: list[Action] = []
+    for companion in companions:
+        if (companion.target, companion.beside.text) in barred:
+            continue
+        action = _for_companion(companion, observed[companion.key])
+        if action is None:
+            unchanged += 1
+        else:
+            beside.append(action)
+    wanted_keys = {placement.key for placement in wanted} | {companion.key for companion in companions}
     removals = [
         _for_extraneous(key, found)
         for key, found in sorted(observed.items())
@@ -141,9 +162,9 @@ def make_plan(
         removals = []
     here = (State.PLACED, State.ALTERED, State.FOREIGN)  # what `sha256` says is on the disk now
     placed = {found.sha256 for found in observed.values() if found.state in here}
-    supply = _supply(todo, stored, placed)
+    supply = _supply(todo, stored, placed, nearby)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
-    return Plan(actions=(*supply, *order, *removals), unchanged=unchanged)
+    return Plan(actions=(*supply, *order, *beside, *removals), unchanged=unchanged)
 
 
 def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action | None:
@@ -171,6 +192,42 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
     return _action(Verb.CONFLICT, placement, reason)
 
 
+def _for_companion(companion: Companion, found: Observed) -> Action | None:
+    """What to do about a preview or sidecar; None when it is right, or somebody else's to keep."""
+    is_sidecar = companion.kind != "preview"
+    match found.state:
+        case State.ABSENT:
+            return _beside(Verb.WRITE, companion, None)
+        case State.MISSING:
+            return _beside(Verb.WRITE, companion, "removed since we wrote it")
+        case State.PLACED if found.made == companion.made:
+            return None
+        case State.PLACED if found.how == MERGED:
+            return _beside(Verb.MERGE, companion, "the model changed")
+        case State.PLACED:
+            return _beside(Verb.WRITE, companion, "the model changed")
+        case State.ALTERED if is_sidecar:
+            return _beside(Verb.MERGE, companion, "changed since we wrote it")
+        case State.ALTERED:
+            return _beside(Verb.KEEP, companion, "changed since we wrote it")
+        case State.FOREIGN if is_sidecar:
+            return _beside(Verb.MERGE, companion, "not written by synapse")
+    return None
+
+
+def _beside(verb: Verb, companion: Companion, reason: str | None) -> Action:
+    return Action(
+        verb=verb,
+        model=companion.model.name,
+        sha256="",
+        size=0,
+        target=companion.target,
+        path=companion.path.text,
+        reason=reason or f"{companion.kind} of {companion.beside.name}",
+        companion=companion,
+    )
+
+
 def _for_extraneous(key: Key, found: Observed) -> Action:
     """What to do about a path that our receipt lists and nobody wants any more."""
     verb, reason = Verb.PRUNE, "no longer wanted"
@@ -178,6 +235,8 @@ def _for_extraneous(key: Key, found: Observed) -> Action:
         verb, reason = Verb.FORGET, "already gone"
     elif found.state is State.ALTERED:
         verb, reason = Verb.KEEP, "changed since we placed it"
+    elif found.how == MERGED:
+        verb, reason = Verb.KEEP, "it holds words that are not ours"
     elif found.shared:
         verb, reason = Verb.FORGET, "another project wants it"
     target, path = key
@@ -211,21 +270,27 @@ def _action(verb: Verb, placement: Placement, reason: str | None) -> Action:
     )
 
 
-def _supply(todo: Sequence[Action], stored: Container[str], placed: Container[str | None]) -> list[Action]:
+def _supply(
+    todo: Sequence[Action], stored: Container[str], placed: Container[str | None], nearby: Container[str]
+) -> list[Action]:
     """The blobs that must come into the store first, each once, the largest first."""
     needed = {
         action.sha256: action
         for action in reversed(todo)
         if action.verb in (Verb.PLACE, Verb.REPLACE) and action.sha256 not in stored
     }
-    supply = [
-        Action(
-            verb=Verb.SALVAGE if sha256 in placed else Verb.FETCH,
-            model=action.model,
-            sha256=sha256,
-            size=action.size,
-            artifact=action.artifact,
+    supply = []
+    for sha256, action in needed.items():
+        in_tree = sha256 in placed
+        cached = not in_tree and sha256 in nearby
+        supply.append(
+            Action(
+                verb=Verb.SALVAGE if in_tree or cached else Verb.FETCH,
+                model=action.model,
+                sha256=sha256,
+                size=action.size,
+                reason="in a cache on this machine" if cached else None,
+                artifact=action.artifact,
+            )
         )
-        for sha256, action in needed.items()
-    ]
     return sorted(supply, key=lambda action: (-action.size, action.sha256))

@@ -94,7 +94,7 @@ class Reference:
         text = text.strip()
         if len(text) > MAX_LENGTH:
             raise InvalidReference(f"a reference of {len(text)} characters; the most is {MAX_LENGTH}")
-        if any(map(_is_control, text)):
+        if _has_control(text):
             raise InvalidReference(
                 f"`{_shown(text)}`: a reference must not contain control or invisible characters"
             )
@@ -135,6 +135,11 @@ class Reference:
 
 def _suffix(mark: str, value: str | None) -> str:
     return "" if value is None else mark + value
+
+
+def _has_control(text: str) -> bool:
+    """Whether a character is a control or invisible one; none of them is printable, and few texts have others."""
+    return not text.isprintable() and any(map(_is_control, text))
 
 
 def _is_control(char: str) -> bool:
@@ -250,7 +255,7 @@ def _number(digits: str | None, text: str) -> str | None:
 
 def _selectors(query: str) -> tuple[tuple[str, str], ...]:
     pairs = parse_qsl(query, errors="strict")
-    if any(map(_is_control, query + "".join(value for _, value in pairs))):
+    if _has_control(query + "".join(value for _, value in pairs)):
         raise ValueError("control characters in a query")
     # Of a key that is given twice the site takes the first.
     return tuple(sorted(dict(pair for pair in reversed(pairs) if pair[0] in SELECTORS and pair[1]).items()))
@@ -350,7 +355,7 @@ def _hub_reference(prefix: str, names: list[str], revision: str | None, path: st
     if revision is not None and (len(revision) > 255 or any(c.isspace() or _is_control(c) for c in revision)):
         raise InvalidReference(f"`{_shown(text)}`: this is not the name of a branch, a tag or a commit")
     parts = path.removesuffix("/").split("/") if path else []
-    if any(part in ("", ".", "..") or "\\" in part or any(map(_is_control, part)) for part in parts):
+    if any(part in ("", ".", "..") or "\\" in part or _has_control(part) for part in parts):
         raise InvalidReference(f"`{_shown(text)}`: the path inside the repository is not plain")
     if path and path[-1].isspace():
         raise InvalidReference(f"`{_shown(text)}`: the path inside the repository ends with a space")
@@ -434,7 +439,7 @@ def _path(text: str) -> Reference:
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if not parts or parts[-1] == ".." or text.endswith("/") or parts[-1][-1].isspace():
         raise InvalidReference(f"`{_shown(prefix + text)}` does not name a file")
-    if any(map(_is_control, text)):
+    if _has_control(text):
         raise InvalidReference(f"`{_shown(prefix + text)}`: control characters in a path")
     if not prefix and parts[0] != "..":
         prefix = "./"

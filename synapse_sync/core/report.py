@@ -15,6 +15,7 @@ class Outcome:
     action: Action
     error: SynapseError | None = None
     detail: str | None = None
+    left_out: bool = False  # a companion whose content could not be had: told, and no failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Report:
     outcomes: tuple[Outcome, ...] = ()
     warnings: tuple[str, ...] = ()
     fetched_bytes: int = 0
+    unfinished: bool = False  # a companion was left out that may be had the next time
 
     @property
     def errors(self) -> tuple[SynapseError, ...]:
@@ -44,6 +46,12 @@ class Report:
     def done(self, *verbs: Verb) -> int:
         """How many actions with one of these verbs succeeded."""
         return sum(o.error is None and o.action.verb in verbs for o in self.outcomes)
+
+    @property
+    def written(self) -> int:
+        """How many previews and sidecars were written or brought up to date."""
+        beside = [o for o in self.outcomes if o.action.verb in (Verb.WRITE, Verb.MERGE)]
+        return sum(o.error is None and not o.left_out for o in beside)
 
 
 def conflict_error(action: Action) -> Conflict:

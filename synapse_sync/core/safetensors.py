@@ -20,7 +20,7 @@ _BITS = {
 }  # fmt: skip
 _MAX_DIMENSIONS = 64  # torch and numpy end there too
 #: A pickle of protocol 2 and later begins with PROTO; an older one with a mark, or with a module and a name.
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([dli]p\d|c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([dli]p\d|[\]})]q\x00|c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
 #: Web pages, and the XML error documents of storage services.
 _MARKUP = re.compile(rb"<(!doctype html|html|head|body|script|\?xml|!--|error\b)")
 
@@ -109,7 +109,8 @@ def sniff(first: bytes) -> str | None:
     if first.startswith(b"GGUF"):
         return "gguf"
     if first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "zip"
+        # torch's archives begin with the pickle that they are about.
+        return "pickle" if b"data.pkl" in first else "zip"
     if first.startswith(b"\x1f\x8b"):
         return "gzip"
     if len(first) > 8 and first[8:9] == b"{" and 2 <= int.from_bytes(first[:8], "little") <= MAX_HEADER:

@@ -24,10 +24,10 @@ def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *,
     choice where it leaves one, then the file that the site calls primary. Raises `NotFound` when nothing fits the
     wish and `AmbiguousFile`, with the line to put into the manifest, when several files are left.
     """
-    fitting = [candidate for candidate in candidates if _meets(candidate, wish)]
+    fitting = [candidate for candidate in candidates if meets(candidate, wish)]
     if not fitting:
         raise NotFound(
-            f"`{subject}`: no file fits {_describe(wish)}",
+            f"`{subject}`: no file fits {described(wish)}",
             hint="on offer:\n" + _listing(candidates),
             subject=subject,
         )
@@ -46,7 +46,7 @@ def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *,
     for name in ("format", "precision", "size", "quant", "name", "type"):
         if getattr(wish, name) is None and getattr(prefer, name) is not None:
             only = FileWish(**{name: getattr(prefer, name)})
-            fitting = _narrow(fitting, lambda c, only=only: _meets(c, only))  # type: ignore[misc]
+            fitting = _narrow(fitting, lambda c, only=only: meets(c, only))  # type: ignore[misc]
     if len(fitting) > 1:
         fitting = _narrow(fitting, lambda c: c.primary)
     digests = {candidate.sha256 for candidate in fitting}
@@ -68,7 +68,8 @@ def _same(wanted: str | None, offered: str | None) -> bool:
     return wanted is None or (offered is not None and wanted.casefold() == offered.casefold())
 
 
-def _meets(candidate: Candidate, wish: FileWish) -> bool:
+def meets(candidate: Candidate, wish: FileWish) -> bool:
+    """Whether a file is what is wished for."""
     return (
         _same(wish.format, candidate.format)
         and _same(wish.precision, candidate.precision)
@@ -85,7 +86,8 @@ def _named(filename: str, wanted: str) -> bool:
     return filename == wanted or fnmatchcase(filename, wanted)
 
 
-def _describe(wish: FileWish) -> str:
+def described(wish: FileWish) -> str:
+    """The wish as it stands in the manifest."""
     parts = [
         f"{name} = {value!r}"
         for name in ("format", "precision", "size", "quant", "name", "type", "id")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from blake3 import blake3
 from synapse_sync.demo import civitai_lists
 from synapse_sync.demo.exchange import Reply, Request, html_reply, json_reply, redirect
 from synapse_sync.demo.storage import Storage, Stored
-from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.demo.weights import jpeg_bytes, mp4_bytes, safetensors_bytes
 
 SITE = "https://civitai.com"
 _LIMIT = 100
@@ -507,10 +508,20 @@ class Civitai:
         return url if bare else f"{url}?{urlencode(chosen)}"
 
     def _image_json(self, image: Image, shape: _Shape) -> dict[str, Any]:
-        """A picture: it lies on the storage origin, open to everybody, as on the site's image host."""
+        """A picture: it lies on the storage origin, open to everybody, as on the site's image host.
+
+        Small stills and films are made of it, too; the address of a film has the ending of a picture.
+        """
+        base = f"/demo/{uuid.uuid5(uuid.NAMESPACE_OID, str(image.id))}"
+        still = jpeg_bytes(f"still of {image.id}")
+        shapes = {f"anim=false,transcode=true,width=450/{image.id}.jpeg": ("image/jpeg", still)}
+        if image.type == "video":
+            shapes[f"transcode=true,width=450/{image.id}.mp4"] = ("video/mp4", mp4_bytes(f"film of {image.id}"))
+        for form, (kind, content) in shapes.items():
+            self.storage.publish(f"{base}/{form}", Stored(content=content, content_type=kind))
         stored = Stored(content=image.content, content_type="image/png")
         shown: dict[str, Any] = {
-            "url": self.storage.publish(f"/images/{image.id}/original=true/{image.id}.jpeg", stored),
+            "url": self.storage.publish(f"{base}/original=true/{image.id}.jpeg", stored),
             "nsfwLevel": image.nsfw_level,
             "width": image.width,
             "height": image.height,

@@ -32,6 +32,9 @@ class Repo:
     tags: dict[str, str] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     granted: bool = False
+    pending: bool = False
+    disabled: bool = False
+    xet: bool = False
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class HuggingFace:
     token: str
     url: str = ""
     repos: dict[str, Repo] = field(default_factory=dict)
+    #: Old names of repositories, with the new ones.
+    moved: dict[str, str] = field(default_factory=dict)
 
     # -- filling it --------------------------------------------------------------------------------
 
@@ -55,12 +60,14 @@ class HuggingFace:
         license: str | None = "apache-2.0",
         card: Mapping[str, Any] | None = None,
         commit: str | None = None,
+        xet: bool = False,
     ) -> str:
         """Create a repository with a first commit on `main`; returns the commit.
 
-        `gated` is False, "auto" or "manual"; `card` holds what else the front matter of its README says.
+        `gated` is False, "auto" or "manual"; `card` holds what else the front matter of its README says. With
+        `xet`, its weights are told to be in Xet storage, too, by hashes that are no SHA-256.
         """
-        repo = Repo(name=name, gated=gated, private=private, license=license, card=dict(card or {}))
+        repo = Repo(name=name, gated=gated, private=private, license=license, card=dict(card or {}), xet=xet)
         self.repos[name] = repo
         return self.commit(name, files, date="2026-01-10T09:00:00.000Z", commit=commit)
 
@@ -71,8 +78,9 @@ class HuggingFace:
         *,
         date: str = "2026-06-01T09:00:00.000Z",
         commit: str | None = None,
+        ref: str = "main",
     ) -> str:
-        """Commit a new tree to `main`, in place of what was there; returns the commit.
+        """Commit a new tree to `main` or another branch, in place of what was there; returns the commit.
 
         Its name follows from the content, the same in every run, unless `commit` gives one.
         """
@@ -83,13 +91,33 @@ class HuggingFace:
             commit = hashlib.sha1(seed.encode(), usedforsecurity=False).hexdigest()
         repo.commits[commit] = dict(files)
         repo.dates[commit] = date
-        repo.refs["main"] = commit
+        repo.refs[ref] = commit
         return commit
 
     def tag(self, name: str, tag: str, commit: str | None = None) -> None:
         """Give a commit (the one on `main`) a name that stays where it is."""
         repo = self.repos[name]
         repo.tags[tag] = commit or repo.refs["main"]
+
+    def propose(self, name: str, files: Mapping[str, bytes]) -> str:
+        """Open a pull request with a new tree; returns its ref, like `refs/pr/1`."""
+        number = 1 + sum(ref.startswith("refs/pr/") for ref in self.repos[name].refs)
+        self.commit(name, files, ref=f"refs/pr/{number}")
+        return f"refs/pr/{number}"
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a repository another name; the old one redirects from now on."""
+        repo = self.repos[new] = self.repos.pop(old)
+        repo.name = new
+        self.moved[old] = new
+
+    def disable(self, name: str) -> None:
+        """Take a repository off the hub, as its staff may; it is still known that it was there."""
+        self.repos[name].disabled = True
+
+    def request_access(self, name: str) -> None:
+        """Click on a gated repository's page, and wait for its authors."""
+        self.repos[name].pending = True
 
     def grant(self, name: str) -> None:
         """Let the token's owner into a gated repository, as after a click on its page."""
@@ -104,6 +132,8 @@ class HuggingFace:
             if request.bearer != self.token:
                 return json_reply({"error": "Invalid username or password."}, 401)
             return json_reply({"type": "user", "name": "newcomer", "auth": {"type": "access_token"}})
+        if parts == ("api", "agent-harnesses"):  # the real client asks once a day
+            return json_reply({"standardEnvVars": [], "harnesses": {}})
         if len(parts) >= 3 and parts[0] == "api" and parts[1] in _KINDS:
             return self._api(request, _KINDS[parts[1]], parts[2:])
         if request.method not in ("GET", "HEAD"):
@@ -117,6 +147,9 @@ class HuggingFace:
         return _error(404, None, "Not found")
 
     def _find(self, request: Request, name: str) -> Repo | Reply:
+        if name in self.moved:
+            where = request.raw_path.replace(f"/{name}", f"/{self.moved[name]}", 1)
+            return redirect(307, f"{where}?{request.query}" if request.query else where)
         repo = self.repos.get(name)
         allowed = request.bearer == self.token
         if repo is None or (repo.private and not allowed):
@@ -124,6 +157,8 @@ class HuggingFace:
             return _error(
                 status, "RepoNotFound", "Repository not found" if request.bearer else "Invalid credentials"
             )
+        if repo.disabled:
+            return _error(403, None, "Access to this resource is disabled.")
         return repo
 
     def _commit_of(self, repo: Repo, revision: str) -> str | Reply:
@@ -141,9 +176,14 @@ class HuggingFace:
         if request.method != ("POST" if verb == "paths-info" else "GET"):
             return _error(405, None, "Method not allowed")
         if verb == "refs":
-            return json_reply(
-                {"branches": _refs("heads", repo.refs), "tags": _refs("tags", repo.tags), "converts": []}
-            )
+            branches = {name: commit for name, commit in repo.refs.items() if not name.startswith("refs/")}
+            pulls = [
+                {"name": name, "ref": name, "targetCommit": commit}
+                for name, commit in repo.refs.items()
+                if name not in branches
+            ]
+            value = {"branches": _refs("heads", branches), "tags": _refs("tags", repo.tags), "converts": []}
+            return json_reply({**value, "pullRequests": pulls} if request.first("include_prs") else value)
         commit = self._commit_of(repo, parts[at + 1] if at + 1 < len(parts) else "main")
         if isinstance(commit, Reply):
             return commit
@@ -152,7 +192,7 @@ class HuggingFace:
         if verb == "paths-info":
             asked = parse_qs(request.body.decode("utf-8", "replace")).get("paths", [])
             tree = repo.commits[commit]
-            return json_reply([_row(path, tree[path]) for path in asked if path in tree])
+            return json_reply([_row(path, tree[path], xet=repo.xet) for path in asked if path in tree])
         if verb == "commits":
             rows = [
                 {"id": c, "title": "commit", "message": "", "authors": [{"user": "ada"}], "date": repo.dates[c]}
@@ -195,7 +235,7 @@ class HuggingFace:
         tree = {path: content for path, content in repo.commits[commit].items() if path.startswith(below)}
         if not tree and folder:
             return _error(404, "EntryNotFound", f"{folder} does not exist on {commit}", X_Repo_Commit=commit)
-        rows = {path: _row(path, content) for path, content in tree.items()}
+        rows = {path: _row(path, content, xet=repo.xet) for path, content in tree.items()}
         if request.first("recursive") not in ("true", "True", "1"):
             rows = {path: row for path, row in rows.items() if "/" not in path.removeprefix(below)}
             for path in tree.keys() - rows.keys():
@@ -222,6 +262,9 @@ class HuggingFace:
         if repo.gated and request.bearer != self.token:
             message = f"Access to model {name} is restricted. You must have access to it and be authenticated."
             return _error(401, "GatedRepo", message)
+        if repo.gated and repo.pending and not repo.granted:
+            message = f"Your request to access model {name} is awaiting a review from the repo authors."
+            return _error(403, "GatedRepo", message)
         if repo.gated and not repo.granted:
             message = f"Access to model {name} is restricted and you are not in the authorized list."
             return _error(403, "GatedRepo", message)
@@ -236,6 +279,9 @@ class HuggingFace:
             return content_reply(request, content, headers, etag=_blob_id(path, content))
         stored = Stored(content=content, filename=path.rpartition("/")[2])
         linked = {"X_Linked_Size": str(len(content)), "X_Linked_Etag": f'"{_sha256(content)}"'}
+        if repo.xet:
+            token = f"{self.url}/api/models/{name}/xet-read-token/{commit}"
+            linked |= {"X_Xet_Hash": _xet_hash(content), "Link": f'<{token}>; rel="xet-auth"'}
         where = self.storage.sign(f"hf/{quote(name, safe='')}/{_sha256(content)}", stored)
         return redirect(302, where, X_Repo_Commit=commit, **linked)
 
@@ -244,11 +290,13 @@ def _refs(kind: str, named: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit} for name, commit in named.items()]
 
 
-def _row(path: str, content: bytes) -> dict[str, Any]:
+def _row(path: str, content: bytes, *, xet: bool) -> dict[str, Any]:
     """A file as the tree shows it."""
     row: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": _blob_id(path, content)}
     if _is_lfs(path):
         row["lfs"] = {"oid": _sha256(content), "size": len(content), "pointerSize": len(_pointer(content))}
+        if xet:
+            row["xetHash"] = _xet_hash(content)
     return row
 
 
@@ -263,6 +311,11 @@ def _pointer(content: bytes) -> bytes:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _xet_hash(content: bytes) -> str:
+    """A stand-in: as long as a SHA-256, and another one."""
+    return hashlib.sha3_256(content).hexdigest()
 
 
 def _blob_id(path: str, content: bytes) -> str:

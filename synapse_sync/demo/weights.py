@@ -16,6 +16,15 @@ WIDTH = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "F8_E4M3":
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
+#: The smallest JPEG that viewers open: one grey pixel.
+_JPEG = bytes.fromhex(
+    "ffd8ffe000104a46494600010101004800480000ffdb004300"
+    + "ff" * 64
+    + "ffc0000b080001000101011100ffc40014000100000000000000000000000000000009ffc40014100100000000000000"
+    "000000000000000000ffda0008010100003f0054dfffd9"
+)
+
+
 def safetensors_bytes(
     seed: str,
     *,
@@ -84,6 +93,22 @@ def png_bytes(seed: str, *, width: int = 64, height: int = 96) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(row * height, 9)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+def jpeg_bytes(seed: str) -> bytes:
+    """Return a JPEG of one grey pixel, with the seed in a comment."""
+    words = seed.encode()
+    comment = b"\xff\xfe" + struct.pack(">H", len(words) + 2) + words
+    return _JPEG[:2] + comment + _JPEG[2:]
+
+
+def mp4_bytes(seed: str) -> bytes:
+    """Return the boxes of a film without any picture in it."""
+
+    def box(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(body)) + kind + body
+
+    return box(b"ftyp", b"isom\0\0\2\0isommp41") + box(b"free", seed.encode()) + box(b"mdat", noise(seed, 256))
 
 
 def noise(seed: str, size: int) -> bytes:

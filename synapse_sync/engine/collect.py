@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,12 @@ from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.errors import SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.locks import hold
+from synapse_sync.store.pictures import Pictures
 from synapse_sync.store.projects import ProjectRecord, records
+
+#: The lock under which blobs are dropped, and under which a sync says that it uses some.
+LOCK = "collect"
 
 #: A blob younger than this (seconds) may belong to a lock or sync that is under way.
 GRACE = 3600.0
@@ -67,7 +72,11 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
     kept: list[Unused] = []
     in_use = 0
     for entry in store.entries():
-        if entry.sha256 in used or now - entry.path.stat().st_ctime < GRACE:
+        try:
+            age = now - entry.path.stat().st_ctime
+        except FileNotFoundError:  # another collection was quicker
+            continue
+        if entry.sha256 in used or age < GRACE:
             in_use += 1
             continue
         blob = Unused(sha256=entry.sha256, size=entry.size, origin=store.origin(entry.sha256))
@@ -87,13 +96,16 @@ def _used_by(record: ProjectRecord) -> Iterator[str]:
         yield from receipt.all_digests(root)
 
 
-def collect(root: Path, plan: Collection) -> int:
+def collect(root: Path, plan: Collection, on_wait: Callable[[str], None] | None = None) -> int:
     """Drop the blobs of a plan; returns the freed bytes. Each is looked at once more before it goes.
 
-    What crashes left behind goes too: temporary files, and partial downloads that nobody took up for two weeks.
+    No sync begins to use a blob meanwhile: it says what it uses under the same lock. What crashes left behind goes
+    too: temporary files, and partial downloads that nobody took up for two weeks.
     """
     store = BlobStore(root)
     store.sweep()
     partials.sweep(root, _FORGOTTEN)
-    still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
-    return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)
+    Pictures(root).sweep()
+    with hold(root / "locks" / f"{LOCK}.lock", "collecting what the store needs no more", on_wait=on_wait):
+        still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
+        return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.flow import EXPIRED, Changed, Flow, Opener, Stopped
+from synapse_sync.engine.flow import EXPIRED, Changed, Flow, Opener, Stopped, host_of
 from synapse_sync.engine.hashing import Digests, hash_file
 from synapse_sync.errors import (
     AccessDenied,
@@ -46,9 +48,14 @@ class Download:
         self._want = want
         self._key = partial_key(want.sha256, str(want.places[0]) if want.places else want.key)
         self._fetched = 0
-        self._resumed = False
+        #: Whether the bytes were put together from several answers: of two runs or attempts, or of two connections.
+        self._resumed = self._pieced = False
+        #: Whether a part was ever given to us, since one that is refused may mean that all are.
+        self._served = False
         #: Set when no other place could do better.
         self._hopeless = False
+        #: Set while a host is tried that failed before, and another place is left: one attempt is enough.
+        self._impatient = False
 
     def run(self) -> Got:
         """The file in the store, wherever it came from; raises `SynapseError` or `Stopped`."""
@@ -57,7 +64,7 @@ class Download:
         lock = self._crew.store.root / "locks" / f"{self._key}.lock"
         with hold(lock, f"`{self._want.subject}`", on_wait=self._waiting):
             # Whoever had the lock before us may have brought it.
-            return self._stored() or self._from_places()
+            return self._stored() or self._from_nearby() or self._from_places()
 
     def _waiting(self, text: str) -> None:
         self._crew.reporter.transfer_phase(self._want.key, "waiting")
@@ -84,24 +91,49 @@ class Download:
         )
 
     def _from_places(self) -> Got:
-        """Try the places in order; when all fail, the first failure is the one to tell."""
-        places = self._want.places
-        errors: list[SynapseError] = []
-        for number, place in enumerate(places, 1):
+        """Try the places, healthy hosts first; when all fail, the failure of the first place is the one to tell."""
+        health = self._crew.health
+        left = list(self._want.places)
+        errors: dict[Reference, SynapseError] = {}
+        while left:
+            place = self._next(left)
+            host = self._host(place)
+            left.remove(place)
+            self._impatient = bool(left) and health.has_failed(host)
             try:
-                return self._from(place)
+                got = self._from(place)
             except StorageError:
                 raise
             except SynapseError as error:
-                errors.append(error)
+                errors[place] = error
                 if self._hopeless:
-                    break
-                if number < len(places):
-                    shown = display_url(str(places[number]))
+                    raise
+                if host and not isinstance(error, NotFound):  # which is about the file, not about its host
+                    health.failed(host)
+                if left:
+                    shown = display_url(str(self._next(left)))
                     self._crew.reporter.warn(f"`{self._want.subject}`: {error.message}; trying {shown}")
+            else:
+                health.delivered(host)
+                return got
         if not errors:
             raise NotFound(f"`{self._want.subject}`: no place is known where it could be got")
-        raise errors[0]
+        raise next(errors[place] for place in self._want.places if place in errors)
+
+    def _next(self, left: Sequence[Reference]) -> Reference:
+        """The place to try next. Without a digest the order is the user's alone: the first bytes are believed."""
+        if self._want.sha256 is None:
+            return left[0]
+        return min(left, key=lambda place: self._crew.health.rank(self._host(place)))
+
+    def _host(self, place: Reference) -> str:
+        """The host that is asked for a place; none for a local file, nor for what cannot be located."""
+        source = self._crew.sources.get(place.source)
+        try:
+            location = source.locate(place) if source is not None else None
+        except SynapseError:
+            return ""
+        return "" if location is None or location.path is not None else host_of(location.url)
 
     def _from(self, place: Reference) -> Got:
         """The file from this place, or from where its source finds it again if the place is gone."""
@@ -155,7 +187,21 @@ class Download:
 
     # -- from this machine --------------------------------------------------------------------------
 
-    def _local(self, path: Path, place: Reference) -> Got:
+    def _from_nearby(self) -> Got | None:
+        """The file from somebody's cache that has these very bytes; whatever is wrong with it, it is only a try."""
+        want = self._want
+        if want.sha256 is None or not want.places:
+            return None
+        for path in self._crew.nearby(want):
+            try:
+                got = self._local(path, want.places[0], origin=str(want.places[0]))
+            except SynapseError as error:
+                self._crew.reporter.note(f"`{want.subject}`: {path} is of no use: {error.message}")
+            else:
+                return replace(got, taken_from=path)
+        return None
+
+    def _local(self, path: Path, place: Reference, origin: str | None = None) -> Got:
         """Take a local file into the store (as a copy or clone; the original stays)."""
         want, store = self._want, self._crew.store
         try:
@@ -176,32 +222,32 @@ class Download:
             raise IntegrityError(f"`{want.subject}`: {path} has {size} bytes, {want.size} were promised")
         self._look(path)
         self._crew.reporter.transfer_phase(want.key, "verifying")
-        blob = store.import_file(path, sha256=sha256)
+        blob = store.import_file(path, sha256=sha256, origin=origin)
         return self._got(sha256, store.blake3(sha256), size, blob, place)
 
     # -- from the network ---------------------------------------------------------------------------
 
     def _fetch(self, partial: Partial, place: Reference, opener: Opener) -> Got:
         """Receive, verify and publish; bytes that were put together wrongly get a second chance from zero."""
-        second = False
+        second = whole_only = False
         while True:
-            self._resumed = False
-            digests = self._receive(partial, place, opener)
+            self._resumed = self._pieced = False
+            digests = self._receive(partial, place, opener, whole_only=whole_only)
             self._crew.reporter.transfer_phase(self._want.key, "verifying")
             problem = self._mismatch(digests, partial.path)
             if problem is None:
                 return self._publish(partial, digests, place)
-            if not self._resumed or second:
+            if not (self._resumed or self._pieced) or second:
                 raise self._set_aside(partial, problem, place)
-            second = True
+            second, whole_only = True, self._pieced
             partial.reset()
-            self._crew.reporter.warn(f"`{self._want.subject}`: {problem} after resuming; fetching it anew")
+            how = "in several parts" if self._pieced else "after resuming"
+            self._crew.reporter.warn(f"`{self._want.subject}`: {problem} {how}; fetching it anew")
 
-    def _receive(self, partial: Partial, place: Reference, opener: Opener) -> Digests:
+    def _receive(self, partial: Partial, place: Reference, opener: Opener, *, whole_only: bool) -> Digests:
         """Attempt after attempt, until the file is complete or waiting makes no sense."""
         tries = changes = 0
         best = partial.done_bytes
-        whole_only = False
         while True:
             wait = 0.0
             try:
@@ -209,17 +255,14 @@ class Download:
             except Changed:
                 changes += 1
                 partial.reset()
-                if changes > _MAX_CHANGES:
-                    raise NetworkError(
-                        f"`{self._want.subject}` keeps changing at {display_url(opener.url)} while it is read",
-                        hint="try again later",
-                    ) from None
+                # Each server behind one name may have validators of its own; one answer cannot contradict itself.
+                whole_only = whole_only or changes > _MAX_CHANGES
             except BadRange:
                 if whole_only:
                     raise
                 whole_only = True
                 partial.reset()
-            except NetworkError as error:
+            except (NetworkError, WrongContent) as error:
                 if self._crew.stop.is_set():
                     raise Stopped from None
                 if isinstance(error, StatusError) and error.status == 416 and partial.done_bytes:
@@ -231,17 +274,29 @@ class Download:
                     best, tries = partial.done_bytes, 0
                 tries += 1
                 pause = self._pause(error, tries, opener)
-                if pause is None:
+                if not whole_only and self._gives_no_parts(error, pause):
+                    whole_only = True
+                elif pause is None:
                     raise
-                wait = pause
+                wait = pause or 0.0
                 if wait >= WORTH_TELLING:
                     subject = self._want.subject
                     self._crew.reporter.note(f"{subject}: {error.message}; trying again in {wait:.0f} s")
             if self._crew.stop.wait(wait):
                 raise Stopped
 
-    def _pause(self, error: NetworkError, tries: int, opener: Opener) -> float | None:
+    def _gives_no_parts(self, error: SynapseError, pause: float | None) -> bool:
+        """Whether the server may dislike nothing but requests for parts: it never gave us one."""
+        if not self._pieced or self._served:
+            return False
+        if isinstance(error, Transient):  # may be the network: be patient first
+            return pause is None
+        return pause is not None or not (isinstance(error, StatusError) and error.retry_after is not None)
+
+    def _pause(self, error: SynapseError, tries: int, opener: Opener) -> float | None:
         """How long to wait before the next attempt; None when it would be the same again."""
+        if self._impatient:
+            return None
         retry_after = None
         if isinstance(error, StatusError):
             retry_after = error.retry_after
@@ -254,7 +309,7 @@ class Download:
         return self._crew.retry.delay(tries, retry_after, random.random())
 
     def _attempt(self, partial: Partial, place: Reference, opener: Opener, *, whole_only: bool) -> Digests:
-        if not self._crew.slot(wait=True):
+        if not self._crew.slot(opener.host, wait=True):
             raise Stopped
         try:
             first = self._begin(partial, place, opener, whole_only=whole_only)
@@ -266,8 +321,10 @@ class Download:
                 return flow.run()
             finally:
                 self._fetched += flow.fetched
+                self._pieced = self._pieced or flow.pieced
+                self._served = self._served or flow.served
         finally:
-            self._crew.give_back()
+            self._crew.give_back(opener.host)
 
     def _begin(self, partial: Partial, place: Reference, opener: Opener, *, whole_only: bool) -> Stream | None:
         """The first stream, which goes on where the partial ends, if it can; None if nothing is missing."""

@@ -11,23 +11,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.core.artifact import DOCUMENT_FORMATS, Artifact
+from synapse_sync.core.companion import Companion
 from synapse_sync.core.names import SafePath
-from synapse_sync.core.plan import Action, Key, Observed, Plan, State, Verb
+from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import Outcome, Report, conflict_error
-from synapse_sync.engine.observe import obstruction
+from synapse_sync.engine.observe import hash_file, obstruction
+from synapse_sync.engine.pictures import LeftOut
 from synapse_sync.engine.preflight import places_of
 from synapse_sync.engine.reporter import Reporter
 from synapse_sync.engine.transfer import Got, Want
 from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS
-from synapse_sync.store import journal, links, receipt
+from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import rename_new, storage_error
+from synapse_sync.store.durable import fsync_dir, rename_new, storage_error
 from synapse_sync.store.projects import records
 
 #: Brings wanted bytes into the store; one answer for each want, in their order.
 Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
+#: Brings the content of companions, or says why one has to be left out.
+Bringer = Callable[[Sequence[Companion]], Mapping[Key, bytes | LeftOut]]
 #: The receipt is written after so many changes, so that a crash loses little memory (never bytes).
 _EVERY = 200
 
@@ -56,11 +60,14 @@ def execute(
     *,
     store: BlobStore,
     fetch: Fetcher,
+    bring: Bringer = lambda companions: {},
     reporter: Reporter,
     command: str = "sync",
     pickles: Collection[str] = (),
 ) -> Report:
-    """Do what the plan says: bring the blobs, place them, prune. A failure stops its own path, never the others.
+    """Do what the plan says: bring the blobs, place them, write companions, prune.
+
+    A failure stops its own path, never the others; a companion whose content cannot be had is left out.
 
     `pickles` names the models whose files may be pickles, whatever they are called. Nothing is pruned in a run
     that had an error. The receipts are written whatever happens, also on Ctrl-C.
@@ -73,6 +80,7 @@ def execute(
         for action in plan.actions:
             if action.verb in (Verb.PLACE, Verb.REPLACE, Verb.ADOPT, Verb.CONFLICT):
                 run.attempt(action)
+        run.accompany(plan.of(Verb.WRITE, Verb.MERGE), bring)
         failed = any(outcome.error is not None for outcome in run.outcomes)
         for action in plan.of(Verb.PRUNE, Verb.FORGET, Verb.KEEP):
             if failed:
@@ -81,7 +89,13 @@ def execute(
             run.attempt(action)
     finally:
         run.write_receipts()
-    return Report(plan=plan, outcomes=tuple(run.outcomes), warnings=tuple(run.warnings), fetched_bytes=run.fetched)
+    return Report(
+        plan=plan,
+        outcomes=tuple(run.outcomes),
+        warnings=tuple(run.warnings),
+        fetched_bytes=run.fetched,
+        unfinished=run.unfinished,
+    )
 
 
 @dataclass(slots=True)
@@ -99,8 +113,11 @@ class _Run:
     failed: dict[str, SynapseError] = field(default_factory=dict)
     uses: Counter[str] = field(default_factory=Counter)
     entries: dict[str, dict[str, receipt.ReceiptEntry]] = field(default_factory=dict)
+    contents: Mapping[Key, bytes | LeftOut] = field(default_factory=dict)
+    unsettled: set[Path] = field(default_factory=set)  # directories with new names in them
     changes: int = 0
     fetched: int = 0
+    unfinished: bool = False
 
     def supply(self, actions: Sequence[Action], fetch: Fetcher) -> None:
         """Bring every needed blob into the store; what cannot be had is remembered for those who wanted it."""
@@ -116,7 +133,8 @@ class _Run:
                 self.failed[action.sha256] = error
             else:
                 self.fetched += got.fetched_bytes if isinstance(got, Got) else 0
-            self._note(Outcome(action=action, error=error))
+            taken = got.taken_from if isinstance(got, Got) else None
+            self._note(Outcome(action=action, error=error, detail=f"from {taken}" if taken else None))
 
     def _salvage(self, action: Action) -> bool:
         """Copy a blob back from a path of ours that has the same bytes; False if none has."""
@@ -130,6 +148,30 @@ class _Run:
             self._note(Outcome(action=action, detail=f"from {path}"))
             return True
         return False
+
+    def accompany(self, actions: Sequence[Action], bring: Bringer) -> None:
+        """Write the companions of the weights that are in place."""
+        absent = {(o.action.target, o.action.path) for o in self.outcomes if o.error is not None}
+        ready: list[Action] = []
+        for action in actions:
+            assert action.companion is not None
+            if (action.target, action.companion.beside.text) in absent:
+                self._note(Outcome(action=action, detail="its model is not there", left_out=True))
+            else:
+                ready.append(action)
+        self.contents = bring([action.companion for action in ready if action.companion is not None])
+        for action in ready:
+            content = self.contents[(action.target, action.path)]
+            if isinstance(content, LeftOut):
+                self._leave_out(action, content)
+            else:
+                self.attempt(action)
+
+    def _leave_out(self, action: Action, left: LeftOut) -> None:
+        assert action.companion is not None
+        self.unfinished |= left.passing
+        self.warnings.append(f"`{action.model}`: no {action.companion.kind}: {left.why}")
+        self._note(Outcome(action=action, detail=left.why, left_out=True))
 
     def attempt(self, action: Action) -> None:
         """Carry out one action on a path, and note what became of it."""
@@ -159,6 +201,8 @@ class _Run:
                 return self._replace(action)
             case Verb.ADOPT:
                 return self._adopt(action)
+            case Verb.WRITE | Verb.MERGE:
+                return self._accompany(action)
             case Verb.PRUNE:
                 return self._prune(action)
             case Verb.FORGET | Verb.KEEP:
@@ -184,16 +228,18 @@ class _Run:
         blob = self.store.path(action.sha256)
         if not self.store.has(action.sha256, action.size):
             raise StorageError(f"the store lost {action.sha256[:12]}… while it was needed", hint="sync again")
-        how = links.place(blob, destination, mode, replace=replace_it)
+        how = links.place(blob, destination, mode, replace=replace_it, settle=False)
+        self.unsettled.add(destination.parent)
         # A file of its own is what `move` promises, whoever else kept the blob in the store.
         self._own(action, destination, "move" if action.link_mode == "move" else how)
         return how
 
     def _twin(self, action: Action, destination: Path) -> str | None:
-        """How another target with the same root has just placed this very file; None if none has."""
-        root = self.trees[action.target].root
+        """How another target below whose root this lies has just placed this very file; None if none has."""
         for target, tree in self.trees.items():
-            entry = self._entries(target).get(action.path) if tree.root == root else None
+            if not destination.is_relative_to(tree.root):
+                continue
+            entry = self._entries(target).get(destination.relative_to(tree.root).as_posix())
             if entry is not None and entry.sha256 == action.sha256:
                 return entry.how if receipt.matches(str(destination), entry) == "same" else None
         return None
@@ -256,6 +302,34 @@ class _Run:
             return "hardlink"
         return "adopted"
 
+    def _accompany(self, action: Action) -> str | None:
+        """Write one companion, or bring one up to date that holds words of others."""
+        companion, content = action.companion, self.contents[(action.target, action.path)]
+        assert companion is not None
+        assert isinstance(content, bytes)
+        root = self.trees[action.target].root
+        place = links.safe_parent(root, SafePath(action.path), create=True)
+        if action.verb is Verb.MERGE:
+            how = sidecars.merge_into(place, content, sidecars.base_path(root, companion.path))
+        elif self.observed[(action.target, action.path)].state is State.PLACED:
+            self._still_ours(action, place)
+            how = sidecars.rewrite(place, content)
+        else:
+            how = sidecars.write_new(place, content)
+        if how == "changed":
+            self._journal(action, f"merged: {action.reason}")
+        if companion.kind != "preview":
+            sidecars.remember(root, companion.path, content)
+        self._entries(action.target)[action.path] = receipt.note(
+            place,
+            path=action.path,
+            sha256=hash_file(place),
+            how=MERGED if action.verb is Verb.MERGE else "written",
+            model=action.model,
+            made=companion.made,
+        )
+        return how
+
     def _prune(self, action: Action) -> str | None:
         """Take away what we placed and nobody wants; where the store lacks the bytes, they move there first."""
         place = self._reach(action)
@@ -275,13 +349,15 @@ class _Run:
         self._journal(action, action.reason or "")
         place.unlink(missing_ok=True)
         self._entries(action.target).pop(action.path)
+        if entry.made is not None:
+            sidecars.forget(self.trees[action.target].root, SafePath(action.path))
         self._tidy(action)
         return None
 
     def _rescue(self, action: Action, place: Path) -> bool:
         """Move into the store what is about to leave the tree, if this is its only copy; tells whether it was."""
         entry = self._entries(action.target)[action.path]
-        if place.is_symlink() or self.store.has(entry.sha256, entry.size):
+        if place.is_symlink() or entry.made is not None or self.store.has(entry.sha256, entry.size):
             return False
         self.store.import_file(place, sha256=entry.sha256, move=True)
         return True
@@ -298,8 +374,6 @@ class _Run:
             raise Conflict(f"`{action.path}` in target `{action.target}` has just been changed; left as it is")
 
     def _same_content(self, place: Path, entry: receipt.ReceiptEntry) -> bool:
-        from synapse_sync.engine.observe import hash_file
-
         if place.is_symlink() and not place.exists():
             return entry.link is not None and str(place.readlink()) == entry.link
         return hash_file(place) == entry.sha256
@@ -341,8 +415,14 @@ class _Run:
         )
 
     def write_receipts(self) -> None:
-        """Write the receipt of every target that changed."""
+        """Make what was placed durable, then write the receipt of every target that changed."""
         errors: list[SynapseError] = []
+        while self.unsettled:
+            directory = self.unsettled.pop()
+            try:
+                fsync_dir(directory)
+            except OSError as error:
+                errors.append(storage_error(error, f"placing files in {directory}"))
         for target, entries in self.entries.items():
             tree = self.trees[target]
             try:
@@ -377,7 +457,7 @@ def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) 
             mode = os.lstat(place).st_mode
             if stat.S_ISREG(mode) or place.exists():
                 entries[path] = receipt.note(
-                    place, path=path, sha256=entry.sha256, how=entry.how, model=entry.model
+                    place, path=path, sha256=entry.sha256, how=entry.how, model=entry.model, made=entry.made
                 )
     if entries != current.entries or current.complete != complete:
         receipt.write(tree.root, replace(current, entries=entries, complete=complete))

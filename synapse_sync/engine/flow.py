@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from synapse_sync.engine.hashing import Chaser, Digests
 from synapse_sync.errors import IntegrityError, StatusError, StorageError, SynapseError, WrongContent
@@ -21,8 +23,13 @@ _SMALLEST, _LARGEST = 16 << 10, 1 << 20
 #: A read should take about this long: short enough to be told of progress, long enough to cost nothing.
 _PACE = 0.05
 _SAVE_EVERY = 2.0
-_LOOK_EVERY = 0.5
+_WAIT = 0.25
+#: So much more they must have brought to be worth doubling once more.
+_WORTH = 1.2
+#: The last pieces of a file are no smaller than this, and what is left of one is shared from twice as much on.
+_LEAST = 1 << 20
 _LAG = 32 << 20
+_ENDLESS = 1 << 62
 
 
 class Stopped(Exception):
@@ -31,6 +38,11 @@ class Stopped(Exception):
 
 class Changed(Exception):
     """The file is no longer the one of which we have a part."""
+
+
+def host_of(url: str) -> str:
+    """The host (with its port) that a URL asks, for telling hosts apart."""
+    return urlsplit(url).netloc.lower()
 
 
 class Opener:
@@ -42,6 +54,7 @@ class Opener:
 
     def __init__(self, crew: Crew, url: str, *, text_ok: bool) -> None:
         self.url = url
+        self.host = urlsplit(url).netloc
         self._crew = crew
         self._text_ok = text_ok
         self._signed: str | None = None
@@ -67,15 +80,26 @@ class Opener:
     def _ask(self, url: str, start: int, end: int | None, if_range: str | None) -> Stream:
         if self._crew.stop.is_set():
             raise Stopped
+        asked = time.monotonic()
         stream = self._crew.wire.open(url, start=start, end=end, if_range=if_range, expect_text=self._text_ok)
+        self._crew.health.answered(host_of(self.url), time.monotonic() - asked)
         self._crew.watch(stream)
         return stream
+
+
+@dataclass(slots=True, eq=False)
+class _Piece:
+    """What one thread is getting: from `at`, which moves, to before `end`, which others may bring nearer."""
+
+    at: int
+    end: int
 
 
 class Flow:
     """Fills the partial from `first`, the stream that is open already, and from further ranges.
 
-    All connections take pieces off one frontier, in ascending order, so that the hash can follow closely.
+    All connections take pieces off one frontier, in ascending order, so that the hash can follow closely. Who finds
+    none left takes half of what the one who is farthest behind still has to get.
     """
 
     def __init__(
@@ -89,12 +113,15 @@ class Flow:
         whole_only: bool = False,
     ) -> None:
         self.fetched = 0
+        #: Whether more than the first answer was asked for, and whether a part ever came.
+        self.pieced = self.served = False
         self._crew = crew
         self._want = want
         self._partial = partial
         self._opener = opener
         self._first = first
         self._open: list[Range] = [] if partial.total is None else partial.missing()
+        self._pieces: list[_Piece] = []
         in_parts = first is not None and not whole_only and (first.status == 206 or first.accepts_ranges)
         self._splits = in_parts and (partial.total or 0) >= crew.limits.split_from
         self._changed = threading.Condition()
@@ -160,7 +187,7 @@ class Flow:
         """Read to the end of the body, but never more than one byte beyond the size that was promised."""
         assert self._first is not None
         limit = self._want.size
-        at = self._copy(self._first, 0, None if limit is None else limit + 1)
+        at = self._copy(self._first, _Piece(0, _ENDLESS if limit is None else limit + 1))
         if limit is not None and at > limit:
             raise IntegrityError(
                 f"`{self._want.subject}` is longer than the {limit} bytes that were promised",
@@ -183,8 +210,7 @@ class Flow:
                         return
                     continue
                 stream = self._fitting(stream, piece)
-                self._copy(stream, *piece)
-                self._recruit()
+                self._copy(stream, piece)
         finally:
             if stream is not None:
                 self._leave(stream)
@@ -194,31 +220,50 @@ class Flow:
         with self._changed:
             if not self._helping:
                 return not self._open
-            self._changed.wait(_LOOK_EVERY)
+            self._changed.wait(_WAIT)
             return False
 
-    def _claim(self) -> Range | None:
-        """The next piece that nobody has taken."""
+    def _claim(self) -> _Piece | None:
+        """The next piece that nobody has taken; towards the end they get smaller, then the largest is halved."""
         with self._changed:
-            if not self._open:
-                return None
-            start, end = self._open[0]
-            stop = min(end, start + self._crew.limits.piece) if self._splits else end
-            if stop < end:
-                self._open[0] = (stop, end)
-            else:
-                del self._open[0]
-            return start, stop
+            piece = self._next_piece() if self._open else self._half_of_another() if self._splits else None
+            if piece is not None:
+                self._pieces.append(piece)
+            return piece
 
-    def _hand_back(self, start: int, end: int) -> None:
+    def _next_piece(self) -> _Piece:
+        start, end = self._open[0]
+        stop = end
+        if self._splits:
+            left = sum(end - start for start, end in self._open)
+            fair = max(_LEAST, left // (2 * (self._helping + 1)))
+            stop = min(end, start + min(self._crew.limits.piece, fair))
+        if stop < end:
+            self._open[0] = (stop, end)
+        else:
+            del self._open[0]
+        return _Piece(start, stop)
+
+    def _half_of_another(self) -> _Piece | None:
+        largest = max(self._pieces, key=lambda piece: piece.end - piece.at, default=None)
+        if largest is None or largest.end - largest.at < 4 * _LARGEST:
+            return None  # its thread may be reading `_LARGEST` bytes right now
+        middle = (largest.at + largest.end) // 2
+        half = _Piece(middle, largest.end)
+        largest.end = middle
+        return half
+
+    def _hand_back(self, piece: _Piece) -> None:
+        """The piece is done with; what it lacks is for whoever comes next."""
         with self._changed:
-            if start < end:
-                self._open = sorted([*self._open, (start, end)])
+            self._pieces.remove(piece)
+            if piece.at < piece.end:
+                self._open = sorted([*self._open, (piece.at, piece.end)])
             self._changed.notify_all()
 
-    def _fitting(self, stream: Stream | None, piece: Range) -> Stream:
+    def _fitting(self, stream: Stream | None, piece: _Piece) -> Stream:
         """The stream if it goes on with this piece, else a new one."""
-        start, end = piece
+        start, end = piece.at, piece.end
         if stream is not None and stream.position == start and stream.end is not None and stream.end >= end:
             with self._changed:
                 self._streams.add(stream)
@@ -228,7 +273,7 @@ class Flow:
                 self._leave(stream)
             return self._open_part(start, end)
         except BaseException:
-            self._hand_back(start, end)
+            self._hand_back(piece)
             raise
 
     def _leave(self, stream: Stream) -> None:
@@ -242,6 +287,7 @@ class Flow:
         with self._changed:
             if not self._helping and self._open and self._open[0][0] == end:
                 end = self._open[0][1]
+        self.pieced = True
         stream = self._opener.open(start, end, strong_validator(partial.etag, partial.last_modified))
         try:
             same = None in (stream.etag, partial.etag) or stream.etag == partial.etag
@@ -252,32 +298,33 @@ class Flow:
         except BaseException:
             self._opener.close(stream)
             raise
+        self.served = True
         with self._changed:
             self._streams.add(stream)
         return stream
 
-    def _copy(self, stream: Stream, start: int, end: int | None) -> int:
-        """Write a stream's bytes to their place up to `end`; gives the position reached."""
-        buffer = memoryview(bytearray(min(_LARGEST, max(_SMALLEST, (end or _LARGEST) - start))))
-        step, at = _SMALLEST, start
+    def _copy(self, stream: Stream, piece: _Piece) -> int:
+        """Write a stream's bytes to their place up to the piece's end; gives the position reached."""
+        buffer = memoryview(bytearray(min(_LARGEST, max(_SMALLEST, piece.end - piece.at))))
+        step = _SMALLEST
         most = _LARGEST if self._crew.bucket.rate is None else max(_SMALLEST, self._crew.bucket.rate // 8)
         try:
-            while end is None or at < end:
+            while (left := piece.end - piece.at) > 0:
                 began = time.monotonic()
-                count = stream.readinto(buffer[: step if end is None else min(step, end - at)])
+                count = stream.readinto(buffer[: min(step, left)])
                 if count == 0:
                     break
-                self._partial.write(at, buffer[:count])
-                at += count
+                self._partial.write(piece.at, buffer[:count])
+                piece.at += count
                 self._received(count)
                 if time.monotonic() - began < _PACE:
                     step = min(most, _LARGEST, step * 2)
                 else:
                     step = max(_SMALLEST, step // 2)
         finally:
-            if end is not None and self._partial.total is not None:
-                self._hand_back(at, end)
-        return at
+            if self._partial.total is not None:
+                self._hand_back(piece)
+        return piece.at
 
     def _received(self, count: int) -> None:
         with self._changed:
@@ -288,42 +335,42 @@ class Flow:
             self._tick()
         self._crew.bucket.take(count)
         self._check()
+        if self._recruits:
+            self._recruit()
 
     # -- helpers ------------------------------------------------------------------------------------
 
     def _recruit(self) -> None:
-        """One more connection for this file, while each brings something and others do not need it more."""
-        if not self._recruits:
-            return
+        """Twice as many connections for this file, while that brings more and others do not need them more."""
         now = time.monotonic()
-        elapsed = max(1e-6, now - self._looked)
-        if self._helpers and elapsed < _LOOK_EVERY:
-            return
-        rate = (self.fetched - self._looked_bytes) / elapsed
-        helped = not self._helpers or rate > 1.1 * self._rate
-        self._looked, self._looked_bytes, self._rate = now, self.fetched, rate
-        if rate >= self._crew.limits.fast_enough or not helped:
-            self._recruits = False
-            return
         with self._changed:
-            left = sum(end - start for start, end in self._open)
-            if left < 2 * self._crew.limits.piece or self._helping + 1 >= self._crew.share():
+            elapsed = max(1e-6, now - self._looked)
+            if elapsed < self._crew.limits.look_every or not self._recruits or self._over.is_set():
                 return
-            if not self._crew.slot(wait=False):
+            rate = (self.fetched - self._looked_bytes) / elapsed
+            helped = not self._helpers or rate > _WORTH * self._rate
+            self._looked, self._looked_bytes, self._rate = now, self.fetched, rate
+            if rate >= self._crew.limits.fast_enough or not helped:
+                self._recruits = False
                 return
-            self._helping += 1
-        helper = threading.Thread(target=self._help, name="synapse-range", daemon=True)
-        self._helpers.append(helper)
-        helper.start()
+            left = sum(end - start for start, end in self._open) // _LEAST
+            for _ in range(min(self._helping + 1, self._crew.share() - self._helping - 1, left)):
+                if not self._crew.slot(self._opener.host, wait=False):
+                    return
+                self._helping += 1
+                helper = threading.Thread(target=self._help, name="synapse-range", daemon=True)
+                self._helpers.append(helper)
+                helper.start()
 
     def _help(self) -> None:
+        stream: Stream | None = None
         try:
-            while not self._over.is_set() and (piece := self._claim()) is not None:
-                stream = self._fitting(None, piece)
-                try:
-                    self._copy(stream, *piece)
-                finally:
-                    self._leave(stream)
+            while not self._over.is_set() and self._helping < self._crew.share():
+                if (piece := self._claim()) is None:
+                    break
+                previous, stream = stream, None
+                stream = self._fitting(previous, piece)
+                self._copy(stream, piece)
         except (Changed, StorageError) as error:
             self._fatal = error
         except Stopped:
@@ -334,7 +381,9 @@ class Flow:
         except Exception as error:
             self._fatal = error
         finally:
-            self._crew.give_back()
+            if stream is not None:
+                self._leave(stream)
+            self._crew.give_back(self._opener.host)
             with self._changed:
                 self._helping -= 1
                 self._changed.notify_all()

@@ -41,7 +41,7 @@ def inspect_file(path: Path, *, format: str, name: str, allow_pickle: bool) -> N
         if format in ("safetensors", "gguf") and found != format:
             if found in ("pickle", "zip") and not allow_pickle:
                 raise RefusedFormat(f"`{name}` calls itself {format} and is {_WHAT[found]}; refused", subject=name)
-            if found != "safetensors" and format == "gguf":
+            if format == "gguf":
                 raise IntegrityError(f"`{name}` is not a GGUF file")
         if format == "safetensors":
             try:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from synapse_sync.core.companion import Companion
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.engine.trees import Tree
@@ -20,11 +21,14 @@ from synapse_sync.store.receipt import ReceiptEntry, matches
 _NOTHING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
-def observe(placements: Sequence[Placement], trees: Mapping[str, Tree]) -> dict[Key, Observed]:
+def observe(
+    placements: Sequence[Placement], trees: Mapping[str, Tree], companions: Sequence[Companion] = ()
+) -> dict[Key, Observed]:
     """Look at every path that matters: one `lstat` each; content is hashed only where that does not settle it."""
     wanted = {placement.key: placement for placement in placements}
     listed = {(name, path) for name, tree in trees.items() for path in tree.receipt.entries}
-    return {key: _observe_one(key, wanted.get(key), trees[key[0]]) for key in wanted.keys() | listed}
+    every = wanted.keys() | listed | {companion.key for companion in companions}
+    return {key: _observe_one(key, wanted.get(key), trees[key[0]]) for key in every}
 
 
 def _observe_one(key: Key, wanted: Placement | None, tree: Tree) -> Observed:
@@ -89,7 +93,7 @@ def _ours(place: Path, entry: ReceiptEntry, shared: bool) -> Observed:
 
     def seen(state: State, sha256: str | None, size: int, detail: str | None = None) -> Observed:
         return Observed(state=state, sha256=sha256, size=size, how=entry.how, model=entry.model,
-                        shared=shared, detail=detail)  # fmt: skip
+                        made=entry.made, shared=shared, detail=detail)  # fmt: skip
 
     match matches(str(place), entry):
         case "same":

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact
+from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, format_of
 from synapse_sync.core.manifest import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.reference import Reference
+from synapse_sync.engine.inspect import inspect_file
 from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import AccessDenied, InputError, Offline, RefusedFormat, StorageError, SynapseError
 from synapse_sync.sources.base import Source
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.durable import storage_error
 
 #: Left free on every file system, in bytes: room for receipts, and for others.
 RESERVE = 64 * 1024 * 1024
@@ -35,14 +38,16 @@ def preflight(
     offline: bool,
     begun: Callable[[str], int] = lambda sha256: 0,
     stored: Callable[[str], bool] = lambda sha256: False,
+    synced: Collection[str] = (),
 ) -> list[SynapseError]:
     """Every reason why this plan cannot be carried out.
 
     `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already,
-    `stored` whether all of it is: from an archive that is here, files come without the network.
+    `stored` whether all of it is: from an archive that is here, files come without the network. `synced` are the
+    roots that an earlier sync completed.
     """
     fetches = [action for action in plan.of(Verb.FETCH) if not _is_packed_here(action, stored)]
-    problems = [*_policy(plan.actions, manifest), *_roots(plan, trees, project)]
+    problems = [*_policy(plan.actions, manifest, BlobStore(store)), *_roots(plan, trees, project, synced)]
     if offline and (remote := [action for action in fetches if not _is_local(action)]):
         names = ", ".join(f"`{name}`" for name in sorted({action.model for action in remote}))
         problems.append(
@@ -67,27 +72,62 @@ def _is_packed_here(action: Action, stored: Callable[[str], bool]) -> bool:
     return archive is not None and stored(archive.sha256)
 
 
-def _policy(actions: Iterable[Action], manifest: Manifest) -> Iterable[SynapseError]:
-    """What the lockfile asks for and the manifest's policy does not allow (any more)."""
+def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> Iterable[SynapseError]:
+    """What the lockfile asks for and the manifest's policy does not allow (any more).
+
+    Names count as well as the lockfile's word, the name in the tree above all: a UI goes by that.
+    """
     allowed = {entry.name: entry.allow_pickle for entry in manifest.entries()}
-    for action in {action.sha256: action for action in actions if action.verb is Verb.FETCH}.values():
+    told: set[tuple[str, str]] = set()
+    coming = {action.sha256 for action in actions if action.verb in (Verb.FETCH, Verb.SALVAGE)}
+    for action in actions:
         artifact = action.artifact
-        if artifact is None:
+        if artifact is None or action.verb not in (Verb.FETCH, Verb.PLACE, Verb.REPLACE):
             continue
-        scanned = artifact.sha256 if artifact.archive is None else artifact.archive.sha256
-        if artifact.scan == "danger" and scanned not in manifest.workspace.allow_dangerous:
-            yield RefusedFormat(f"`{action.model}`: the site's scan calls `{artifact.filename}` dangerous; refused")
-        if artifact.format in PICKLE_FORMATS and not allowed.get(action.model, False):
-            yield RefusedFormat(
-                f"`{action.model}`: `{artifact.filename}` is a pickle, which can run code when loaded; refused",
-                hint="say `allow-pickle = true` for it in synapse.toml if you trust its author",
-            )
+        if (action.model, action.sha256) in told:
+            continue
+        problem = _refusal(action, artifact, manifest, pickles=allowed.get(action.model, False))
+        if problem is None and action.sha256 not in coming:
+            problem = _content(blobs.path(action.sha256), action, pickles=allowed.get(action.model, False))
+        if problem is not None:
+            told.add((action.model, action.sha256))
+            yield problem
 
 
-def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path) -> Iterable[SynapseError]:
+def _refusal(action: Action, artifact: Artifact, manifest: Manifest, *, pickles: bool) -> SynapseError | None:
+    if artifact.scan == "danger" and artifact.given.sha256 not in manifest.workspace.allow_dangerous:
+        return RefusedFormat(f"`{action.model}`: the site's scan calls `{artifact.filename}` dangerous; refused")
+    formats = {artifact.format, format_of(artifact.filename), format_of(action.path)}
+    if formats & PICKLE_FORMATS and not pickles:
+        return RefusedFormat(
+            f"`{action.model}`: `{action.path or artifact.filename}` is a pickle, which can run code when loaded; "
+            "refused",
+            hint="say `allow-pickle = true` for it in synapse.toml if you trust its author",
+        )
+    return None
+
+
+def _content(blob: Path, action: Action, *, pickles: bool) -> SynapseError | None:
+    """What speaks against a blob that is in the store already: another project may have allowed more."""
+    assert action.artifact is not None
+    try:
+        inspect_file(blob, format=action.artifact.format, name=action.model, allow_pickle=pickles)
+    except SynapseError as error:
+        return error
+    except OSError as error:
+        return storage_error(error, f"looking at a blob of `{action.model}`")
+    return None
+
+
+def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, synced: Collection[str]) -> Iterable[SynapseError]:
     """A target whose surroundings are missing is more likely a drive that is not mounted than a wish."""
     for name in sorted({action.target for action in plan.of(Verb.PLACE, Verb.REPLACE)}):
         root = trees[name].root
+        if str(root) in synced and root.is_dir() and not any(root.iterdir()):
+            yield InputError(
+                f"target `{name}`: {root} is empty, but an earlier sync placed files there",
+                hint="is the drive mounted? If it was emptied on purpose, remove the directory and sync again",
+            )
         if root.is_dir() or root.parent.is_dir() or root.is_relative_to(project):
             continue
         yield InputError(

@@ -12,19 +12,23 @@ from synapse_sync.core.artifact import (
     Artifact,
     Candidate,
     ModelCard,
-    Preview,
     format_of,
 )
+from synapse_sync.core.companion import chosen
 from synapse_sync.core.freshness import Change, stale_entries
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Requirement, Workspace
+from synapse_sync.core.names import clash_key
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
+from synapse_sync.core.variants import narrow
+from synapse_sync.engine.heal import Place
 from synapse_sync.engine.transfer import Got, Want
 from synapse_sync.engine.unpack import Member
 from synapse_sync.errors import (
     InputError,
     IntegrityError,
+    NameClash,
     NotFound,
     RefusedFormat,
     StatusError,
@@ -49,6 +53,7 @@ class Locked:
     lockfile: Lockfile
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
+    healed: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +170,9 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
     if isinstance(answer, SynapseError):
         raise answer
     if answer.take_all:
-        candidates = answer.candidates
-        if not candidates:
+        if not answer.candidates:
             raise NotFound(f"`{entry.name}`: no file of `{answer.reference}` matches include and exclude")
+        candidates = narrow(answer.candidates, entry.wish, entry.prefer, subject=entry.name)
     elif entry.reference.file is not None and len(answer.candidates) == 1:
         candidates = answer.candidates
     else:
@@ -180,7 +185,24 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
     for candidate in candidates:
         _check_policy(entry, candidate, workspace)
         _check_promise(entry, candidate, alone=len(candidates) == 1)
+    _check_names(entry, candidates)
     return _Chosen(entry, answer, candidates)
+
+
+def _check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
+    """Refuse files of one model that some file system would take for one, without their folders if those go."""
+    seen: dict[str, Candidate] = {}
+    for candidate in candidates:
+        name = candidate.filename.rpartition("/")[2] if entry.flatten else candidate.filename
+        other = seen.setdefault(clash_key(name), candidate)
+        if other is not candidate:
+            what = "would have one name without their folders" if entry.flatten else "are one name on some systems"
+            keep = ", or keep the folders (`flatten = false`)" if entry.flatten else ""
+            raise NameClash(
+                f"`{entry.name}`: `{other.filename}` and `{candidate.filename}` {what}",
+                hint=f"leave one of them out with `include` or `exclude`{keep}",
+                subject=entry.name,
+            )
 
 
 def _check_policy(entry: Requirement, candidate: Candidate, workspace: Workspace) -> None:
@@ -262,13 +284,19 @@ def _pin(
     warnings = _first_uses([(key[0], artifacts[key]) for key, _ in wants])
     fresh: dict[str, LockedModel] = {}
     for item in chosen:
-        files = tuple(a for index in range(len(item.candidates)) for a in artifacts[(item.entry.name, index)])
+        old = before.get(item.entry.name)
+        files = tuple(
+            _with_healed(artifact, old)
+            for index in range(len(item.candidates))
+            for artifact in artifacts[(item.entry.name, index)]
+        )
         warnings += [f"`{item.entry.name}`: {text}" for text in item.resolved.warnings]
         model = _model(item, files)
-        old = before.get(item.entry.name)
         if old is not None and item.entry.name in upgrade and (note := held_back(item.entry, old, item.resolved)):
             warnings.append(note)
             model = old
+        elif old is not None and (note := _went_back(old, model)):
+            warnings.append(note)
         fresh[item.entry.name] = model
     return fresh, warnings
 
@@ -287,8 +315,19 @@ def _known(
         return ()
     size = candidate.size
     if size is None:
-        size = measure(Reference.parse(candidate.url))
+        size = _measured((Reference.parse(candidate.url), *entry.mirrors), measure)
     return () if size is None else (_artifact(entry, candidate, sha256, size, candidate.blake3),)
+
+
+def _measured(places: Sequence[Reference], measure: Measurer) -> int | None:
+    """How long the file is, by the first of its places that tells; raises what the first one said if none does."""
+    errors: list[SynapseError] = []
+    for place in places:
+        try:
+            return measure(place)
+        except SynapseError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _known_members(entry: Requirement, candidate: Candidate, old: LockedModel | None) -> tuple[Artifact, ...]:
@@ -374,6 +413,18 @@ def _artifact(
     )
 
 
+def _with_healed(artifact: Artifact, old: LockedModel | None) -> Artifact:
+    """The artifact with the places that `lock --heal` found for the same bytes, besides those declared now."""
+    if old is None:
+        return artifact
+    declared = {word.removeprefix("mirror=") for word in old.requirement.split("; ") if word.startswith("mirror=")}
+    places = (
+        place for seen in old.artifacts if seen.given.sha256 == artifact.given.sha256 for place in seen.mirrors
+    )
+    healed = (place for place in places if place not in declared and place != artifact.url)
+    return replace(artifact, mirrors=tuple(dict.fromkeys((*artifact.mirrors, *healed))))
+
+
 def _model(item: _Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
     reference = item.resolved.reference
     if not item.resolved.take_all and reference.file is None and item.candidates[0].file_id is not None:
@@ -381,8 +432,9 @@ def _model(item: _Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
     card: ModelCard = item.resolved.card
     if item.entry.type is not None:
         card = replace(card, type=item.entry.type)
-    cover = (Preview(url=item.entry.cover),) if item.entry.cover else ()
-    card = replace(card, previews=(cover + card.previews)[: item.entry.preview_count])
+    entry = item.entry
+    previews = chosen(card.previews, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
+    card = replace(card, previews=previews)
     return LockedModel(
         name=item.entry.name,
         requirement=item.entry.text,
@@ -404,6 +456,17 @@ def held_back(entry: Requirement, old: LockedModel, new: Resolved) -> str | None
     if new.reference.revision in {str(number) for number in entry.ignore}:
         return f"`{entry.name}`: {new.reference} is on the `ignore` list; kept"
     return None
+
+
+def _went_back(old: LockedModel, new: LockedModel) -> str | None:
+    """A word on a site that gives an older version of a model than the one that was locked before."""
+    before, after = old.card.published, new.card.published
+    if old.requirement != new.requirement or before is None or after is None or after >= before:
+        return None
+    return (
+        f"`{new.name}`: {new.reference} ({after[:10]}) is older than {old.reference} ({before[:10]}), "
+        "which was locked before"
+    )
 
 
 def _changes(before: Mapping[str, LockedModel], after: Mapping[str, LockedModel]) -> tuple[Change, ...]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from synapse_sync.core.lockfile import Lockfile
+from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.companion import Companion
+from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Manifest, Requirement
 from synapse_sync.core.plan import Key, Observed, Plan, make_plan
 from synapse_sync.engine.observe import observe
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.trees import Tree, former_trees, with_neighbours
 from synapse_sync.errors import InputError, raise_all
+from synapse_sync.layouts.accompany import accompany
 from synapse_sync.layouts.arrange import Arrangement, arrange
+from synapse_sync.sources.register import picture
 from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.pictures import Pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,7 @@ class Survey:
 
     plan: Plan
     arrangement: Arrangement
+    companions: tuple[Companion, ...]
     trees: Mapping[str, Tree]
     observed: Mapping[Key, Observed]
     stale: tuple[str, ...] = ()
@@ -69,31 +75,41 @@ def survey(
     former: Mapping[str, str],
     stale: Sequence[str],
     store: BlobStore,
+    nearby: Callable[[Artifact], bool] = lambda artifact: False,
 ) -> Survey:
     """Compare what is wanted with what is there.
 
     `trees` are the targets in scope, `former` the roots of targets at earlier syncs, `stale` the entries that the
-    lockfile does not answer.
+    lockfile does not answer. `nearby` says whether a cache on this machine seems to have a file.
     """
     entries = entries_in(manifest, scope)
     locked = {model.name: model for model in lockfile.models}
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
         trees = {**trees, **former_trees(former, key, trees)}
-    trees = with_neighbours(trees, arrangement.placements)
-    observed = observe(arrangement.placements, trees)
+    companions = _companions(manifest, entries, locked, arrangement, trees, store)
+    trees = with_neighbours(trees, (*arrangement.placements, *companions))
+    observed = observe(arrangement.placements, trees, companions)
     warnings = list(arrangement.notes)
-    if manifest.workspace.sidecars:
-        warnings.append("`sidecars` is not done by this version of synapse: no sidecar is written")
     prune = scope.prune and not scope.only and not scope.groups
     if prune and not manifest.models and any(tree.receipt.entries for tree in trees.values()):
         prune = False
         warnings.append("synapse.toml declares no model: nothing is pruned because of that")
-    stored = _Stored(store, arrangement)
+    stored = _Asked(arrangement, lambda artifact: store.has(artifact.sha256, artifact.size))
+    close = _Asked(arrangement, nearby)
     names = {entry.name for entry in entries}
     return Survey(
-        plan=make_plan(arrangement.placements, observed, stored, prune=prune, force=scope.force),
+        plan=make_plan(
+            arrangement.placements,
+            observed,
+            stored,
+            companions=companions,
+            nearby=close,
+            prune=prune,
+            force=scope.force,
+        ),
         arrangement=arrangement,
+        companions=companions,
         trees=trees,
         observed=observed,
         stale=tuple(name for name in stale if name in names or name in locked),
@@ -101,12 +117,33 @@ def survey(
     )
 
 
-class _Stored:
-    """Which of the arranged blobs the store has, asked when it matters."""
+def _companions(
+    manifest: Manifest,
+    entries: Sequence[Requirement],
+    locked: Mapping[str, LockedModel],
+    arrangement: Arrangement,
+    trees: Mapping[str, Tree],
+    store: BlobStore,
+) -> tuple[Companion, ...]:
+    """The wanted previews and sidecars, without those previews whose address lately turned out to give none."""
+    pictures = Pictures(store.root)
+    targets = [tree.target for tree in trees.values()]
+    found = accompany(entries, locked, arrangement.placements, targets, manifest.workspace, picture)
+    return tuple(
+        companion
+        for companion in found
+        if companion.url is None
+        or trees[companion.target].entry(companion.path.text) is not None
+        or pictures.given_up(companion.url) is None
+    )
 
-    def __init__(self, store: BlobStore, arrangement: Arrangement) -> None:
-        self._store = store
-        self._sizes = {p.artifact.sha256: p.artifact.size for p in arrangement.placements}
+
+class _Asked:
+    """Which of the arranged blobs are somewhere, asked when it matters."""
+
+    def __init__(self, arrangement: Arrangement, ask: Callable[[Artifact], bool]) -> None:
+        self._artifacts = {p.artifact.sha256: p.artifact for p in arrangement.placements}
+        self._ask = ask
 
     def __contains__(self, sha256: object) -> bool:
-        return isinstance(sha256, str) and self._store.has(sha256, self._sizes.get(sha256))
+        return isinstance(sha256, str) and sha256 in self._artifacts and self._ask(self._artifacts[sha256])

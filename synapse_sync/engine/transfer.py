@@ -6,12 +6,13 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synapse_sync.core.artifact import Archive
 from synapse_sync.core.reference import Reference
+from synapse_sync.engine.health import Health
 from synapse_sync.engine.reporter import Reporter
 from synapse_sync.errors import SynapseError
 from synapse_sync.net.retries import Retry
@@ -30,7 +31,9 @@ _WATCH = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """One file to have, and where it can be got; places are tried in order. What is None is not known.
+    """One file to have, and where it can be got. What is None is not known.
+
+    Places are tried in order; where a digest decides, those of hosts that failed in this run come last.
 
     `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer. With `archive`
     the places give that archive, of which the file is a member; `transfer` itself knows only whole files.
@@ -51,7 +54,10 @@ class Want:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Got:
-    """A file that is in the store: `path` is the blob, `place` where it came from (None: it was there already)."""
+    """A file that is in the store: `path` is the blob, `place` where it came from (None: it was there already).
+
+    `taken_from` is the file on this machine that was copied instead of downloading it.
+    """
 
     want: Want
     sha256: str
@@ -60,27 +66,35 @@ class Got:
     path: Path
     fetched_bytes: int = 0
     place: Reference | None = None
+    taken_from: Path | None = None
 
 
 #: Looks at a complete and verified file before it is published; raises `SynapseError` to prevent that.
 Inspect = Callable[[Path, Want], None]
+#: Files on this machine that may have the wanted bytes and need not be downloaded; nothing of them is believed.
+Nearby = Callable[[Want], Iterable[Path]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How much at once. `limit_rate` is in bytes per second over all; None is unlimited.
 
+    `connections` is for all hosts together, `per_host` for each of those that were asked for the files.
+
     A file from `split_from` bytes on may come in ranges of `piece` bytes over several connections, as long as one
-    connection alone is slower than `fast_enough` bytes per second. A stream that stays below `slowest` bytes per
+    connection alone is slower than `fast_enough` bytes per second; whether more of them bring more is looked at
+    every `look_every` seconds. A stream that stays below `slowest` bytes per
     second for `patience` seconds is given up and asked for again.
     """
 
     downloads: int = 4
-    connections: int = 16
+    connections: int = 32
+    per_host: int = 16
     limit_rate: int | None = None
     split_from: int = 32 << 20
     piece: int = 8 << 20
-    streams_per_file: int = 4
+    streams_per_file: int = 16
+    look_every: float = 0.25
     fast_enough: float = 300e6
     slowest: float = 1024.0
     patience: float = 60.0
@@ -119,6 +133,7 @@ class Crew:
         limits: Limits,
         inspect: Inspect,
         retry: Retry,
+        nearby: Nearby,
     ) -> None:
         self.store = store
         self.sources = sources
@@ -127,29 +142,46 @@ class Crew:
         self.limits = limits
         self.inspect = inspect
         self.retry = retry
+        self.nearby = nearby
         self.stop = threading.Event()
         self.bucket = Bucket(limits.limit_rate, self.stop)
+        self.health = Health()
         self.active = 0
         self._slots = threading.Semaphore(max(1, limits.connections))
+        self._by_host: dict[str, threading.Semaphore] = {}
         self._streams: dict[Stream, tuple[float, int]] = {}
         self._lock = threading.Lock()
 
-    def slot(self, *, wait: bool) -> bool:
-        """Take one of the connections; False if there is none (or all is stopped)."""
+    def slot(self, host: str, *, wait: bool) -> bool:
+        """Take one of the connections to a host; False if there is none (or all is stopped)."""
+        own = self._slots_of(host)
+        if not self._acquire(own, wait=wait):
+            return False
+        if self._acquire(self._slots, wait=wait):
+            return True
+        own.release()
+        return False
+
+    def give_back(self, host: str) -> None:
+        """Let others have the connection."""
+        self._slots.release()
+        self._slots_of(host).release()
+
+    def _slots_of(self, host: str) -> threading.Semaphore:
+        with self._lock:
+            return self._by_host.setdefault(host, threading.Semaphore(max(1, self.limits.per_host)))
+
+    def _acquire(self, slots: threading.Semaphore, *, wait: bool) -> bool:
         if not wait:
-            return self._slots.acquire(blocking=False)
+            return slots.acquire(blocking=False)
         while not self.stop.is_set():
-            if self._slots.acquire(timeout=_WATCH):
+            if slots.acquire(timeout=_WATCH):
                 return True
         return False
 
-    def give_back(self) -> None:
-        """Let others have the connection."""
-        self._slots.release()
-
     def share(self) -> int:
         """How many connections one of the active files may use."""
-        return min(self.limits.streams_per_file, self.limits.connections // max(1, self.active))
+        return min(self.limits.streams_per_file, self.limits.per_host // max(1, self.active))
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
@@ -206,6 +238,7 @@ def transfer(
     limits: Limits | None = None,
     inspect: Inspect,
     retry: Retry | None = None,
+    nearby: Nearby = lambda want: (),
 ) -> tuple[Got | SynapseError, ...]:
     """Bring files into the store; one answer for each want, in their order. Failures are values.
 
@@ -219,6 +252,7 @@ def transfer(
         limits=limits or Limits(),
         inspect=inspect,
         retry=retry or Retry(),
+        nearby=nearby,
     )
     groups: dict[str, list[Want]] = {}
     for want in wants:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synapse_sync.core.companion import Companion
 from synapse_sync.core.manifest import Target
 from synapse_sync.core.plan import Placement
 from synapse_sync.store import receipt
@@ -61,16 +62,22 @@ def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree]) 
     return former
 
 
-def with_neighbours(trees: Mapping[str, Tree], placements: Sequence[Placement]) -> dict[str, Tree]:
-    """Trees that know what the others with the same root want: it is not theirs to take away.
+def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Companion]) -> dict[str, Tree]:
+    """Trees that know what the others want below the same root: it is not theirs to take away.
 
     What the others only *have* does not count, or of two targets that drop a file neither would remove it.
     """
     found: dict[str, Tree] = {}
     for name, tree in trees.items():
-        wanted = {p.path.text for p in placements if p.target != name and trees[p.target].root == tree.root}
-        found[name] = replace(tree, others=tree.others | wanted) if wanted else tree
+        near = {other for other, its in trees.items() if other != name and _overlap(tree.root, its.root)}
+        places = (each.path.under(trees[each.target].root) for each in wanted if each.target in near)
+        theirs = {place.relative_to(tree.root).as_posix() for place in places if place.is_relative_to(tree.root)}
+        found[name] = replace(tree, others=tree.others | theirs) if theirs else tree
     return found
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def root_of(text: str, project: Path) -> Path:

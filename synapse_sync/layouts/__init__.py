@@ -12,7 +12,8 @@ from synapse_sync.layouts import tables
 class Layout:
     """One UI's folders by model type, relative to the UI's directory; `markers` are paths that give it away.
 
-    With `catch_all`, types without a row go there ("" is the root itself).
+    With `catch_all`, types without a row go there ("" is the root itself). `sidecars` are those that the UI, or a
+    manager that many use with it, reads.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Layout:
     folders: Mapping[str, tuple[str, ...]]
     markers: tuple[str, ...] = ()
     catch_all: str | None = None
+    sidecars: tuple[str, ...] = ()
 
     def folder(self, kind: str) -> str | None:
         """The folder that models of this type are written to, or None if the UI has none for them."""
@@ -35,12 +37,14 @@ LAYOUTS: Mapping[str, Layout] = {
             title="A1111",
             folders=tables.A1111,
             markers=("webui.py", "embeddings", "models/Stable-diffusion"),
+            sidecars=("a1111",),
         ),
         Layout(
             name="comfyui",
             title="ComfyUI",
             folders=tables.COMFYUI,
             markers=("comfy", "folder_paths.py", "models/checkpoints"),
+            sidecars=("lora-manager",),
         ),
         Layout(
             name="flat",
@@ -59,12 +63,14 @@ LAYOUTS: Mapping[str, Layout] = {
             title="Forge",
             folders=tables.FORGE,
             markers=("webui.py", "modules_forge", "embeddings", "models/Stable-diffusion"),
+            sidecars=("a1111",),
         ),
         Layout(
             name="forge-neo",
             title="Forge Neo",
             folders=tables.FORGE_NEO,
             markers=("webui.py", "modules_forge", "models/embeddings", "models/Stable-diffusion"),
+            sidecars=("a1111",),
         ),
         Layout(
             name="sdnext",
@@ -77,6 +83,7 @@ LAYOUTS: Mapping[str, Layout] = {
             title="SwarmUI",
             folders=tables.SWARMUI,
             markers=("SwarmUI.sln", "Models/Stable-Diffusion", "src/BuiltinExtensions"),
+            sidecars=("stability-matrix",),
         ),
     )
 }

@@ -110,14 +110,17 @@ def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
 
 
 def _path(folder: str, entry: Requirement, artifact: Artifact, *, alone: bool) -> SafePath:
-    """Folder of the type, subfolder, name; a model of many files keeps its tree below a directory of its own."""
+    """Folder of the type, subfolder, name.
+
+    A model of many files keeps its tree below a directory of its own, unless it is to be flattened.
+    """
     if entry.filename is not None and not alone:
         raise InputError(f"`{entry.name}`: `filename` is given, but this model has several files",
                          hint="use `subfolder`, or `include` to choose one file")  # fmt: skip
     name = SafePath(artifact.filename)
     if entry.filename is not None:
         name = entry.filename
-    elif alone:
+    elif alone or entry.flatten:
         name = SafePath(name.name)
     else:
         name = SafePath(entry.name) / name
@@ -134,11 +137,14 @@ def _merge(placements: Sequence[Placement], errors: list[SynapseError]) -> tuple
         other = by_path.setdefault(key, placement)
         same = other.artifact.sha256 == placement.artifact.sha256 and other.path == placement.path
         if other is not placement and not same:
+            hint = 'give one of them another `filename = "…"` or `subfolder = "…"`'
+            if other.model == placement.model:
+                hint = "leave one of its files out with `exclude`, or keep the folders: take `flatten` away"
             errors.append(
                 NameClash(
                     f"`{other.model}` and `{placement.model}` both want `{placement.path}` "
                     f"in target `{placement.target}`",
-                    hint='give one of them another `filename = "…"` or `subfolder = "…"`',
+                    hint=hint,
                     subject=placement.model,
                 )
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from synapse_sync.errors import NetworkError, Offline, StatusError
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait, may_pass
+from synapse_sync.net.trust import hopeless, proxy_refused, tls_context
 
 if TYPE_CHECKING:
     import httpx  # takes a tenth of a second: imported when the first request is made
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 USER_AGENT = f"synapse-sync/{__version__} (+python)"
 MAX_BODY = 64 * 1024 * 1024
 MAX_EXCERPT = 600
+#: Seconds for a connection, and between two pieces of an answer.
+TIMEOUTS = (10.0, 30.0)
+#: Seconds for a whole answer: one that drips would keep us for ever.
+LONGEST = 300.0
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
@@ -70,6 +76,7 @@ class Api:
         user_agent: str = USER_AGENT,
         connections: int = 4,
         max_body: int = MAX_BODY,
+        tls: Callable[[], ssl.SSLContext] = tls_context,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -83,6 +90,7 @@ class Api:
         self._user_agent = user_agent
         self._connections = connections
         self._max_body = max_body
+        self._tls = tls
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -140,6 +148,8 @@ class Api:
             else:
                 if 200 <= answer.status < 300:
                     return answer
+                if answer.status == 407:
+                    raise proxy_refused(407, display_url(answer.url))
                 status_error = self._status_error(answer)
                 error, wait = status_error, self._pause(attempt, status_error)
             if wait is None:
@@ -171,21 +181,24 @@ class Api:
     def _follow(self, method: str, url: str, body: bytes | None) -> _Answer:
         """One attempt: ask, and take each redirect as a new request with the token of its own origin or none."""
         current = url
+        via: list[str] = []
         for _ in range(MAX_HOPS + 1):
-            self.credentials.check_url(current)
-            answer, location = self._send(method, current, body)
+            current = self.credentials.destination(current)
+            answer, location = self._send(method, current, body, via)
             if answer.status not in STATUSES:
                 return answer
+            via.append(current)
             current = next_hop(current, location)
+            self.credentials.check_hop(via[-1], current)
             if answer.status in {301, 302, 303}:
                 method, body = "GET", None
         raise NetworkError(f"{display_url(url)} redirects more than {MAX_HOPS} times")
 
-    def _send(self, method: str, url: str, body: bytes | None) -> tuple[_Answer, str | None]:
+    def _send(self, method: str, url: str, body: bytes | None, via: Sequence[str]) -> tuple[_Answer, str | None]:
         import httpx
 
         client = self._connect()
-        headers = self.credentials.headers_for(url)
+        headers = self.credentials.headers_for(url, via)
         if body is not None:
             headers["Content-Type"] = "application/json"
         shown = display_url(url)
@@ -201,11 +214,16 @@ class Api:
 
     def _read(self, response: httpx.Response, url: str) -> _Answer:
         received = bytearray()
+        until = time.monotonic() + LONGEST
         if response.status_code not in STATUSES:
             for chunk in response.iter_bytes():
                 received += chunk
                 if len(received) > self._max_body:
                     raise NetworkError(f"{display_url(url)} answered with more than {self._max_body} bytes")
+                if time.monotonic() > until:
+                    raise NetworkError(
+                        f"{display_url(url)}: the answer did not end in time", hint="try again later"
+                    )
         return _Answer(
             url=url,
             status=response.status_code,
@@ -217,12 +235,9 @@ class Api:
     def _transport_error(self, error: httpx.TransportError, shown: str) -> Exception:
         import httpx
 
+        if (final := hopeless(error, shown)) is not None:
+            return final
         words = clean(self.credentials.scrub(str(error)), 200) or type(error).__name__
-        if "CERTIFICATE_VERIFY_FAILED" in words:
-            return NetworkError(
-                f"{shown}: the server's certificate cannot be trusted ({words})",
-                hint="behind a company proxy, set SSL_CERT_FILE to its certificate bundle",
-            )
         if isinstance(error, httpx.TimeoutException):
             words = "no answer in time"
         return _Transient(NetworkError(f"{shown}: {words}", hint="check the connection and try again"))
@@ -239,8 +254,9 @@ class Api:
                         follow_redirects=False,
                         # For proxies and certificates only: this httpx never reads a .netrc unless told to.
                         trust_env=True,
+                        verify=self._tls(),
                         mounts=dict.fromkeys(_LOOPBACK),
-                        timeout=httpx.Timeout(30.0, connect=10.0),
+                        timeout=httpx.Timeout(TIMEOUTS[1], connect=TIMEOUTS[0]),
                         limits=httpx.Limits(max_connections=self._connections),
                     )
                 except (ImportError, ValueError, httpx.InvalidURL):

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from synapse_sync.errors import NetworkError
+from synapse_sync.net.rewrites import Rewrites
 
 _PORTS = {"http": 80, "https": 443}
 _MASK = "***"
 
 
 class Secret:
-    """A value that shows itself only to who asks with `reveal`."""
+    """A value that shows itself only to who asks with `reveal`; it may be fetched when first asked for."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_fetch", "_value")
 
-    def __init__(self, value: str) -> None:
-        self._value = value
+    def __init__(self, value: str | Callable[[], str]) -> None:
+        self._value = value if isinstance(value, str) else None
+        self._fetch = None if isinstance(value, str) else value
 
     def reveal(self) -> str:
         """The value itself."""
+        if self._value is None:
+            assert self._fetch is not None
+            self._value = self._fetch()
         return self._value
+
+    @property
+    def seen(self) -> str:
+        """The value as far as anybody has asked for it: what was not fetched cannot have got anywhere."""
+        return self._value or ""
 
     def __repr__(self) -> str:
         return _MASK
@@ -35,7 +44,8 @@ class Secret:
         return _MASK
 
     def __bool__(self) -> bool:
-        return bool(self._value)
+        """Whether there is one; of a value not fetched yet that is taken for granted."""
+        return self._value != ""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not written anywhere")
@@ -80,16 +90,6 @@ def display_url(url: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in shown)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether this host name can only mean the machine we run on."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Permission to send one secret to one exact origin, below one path."""
@@ -102,18 +102,43 @@ class Grant:
 class Credentials:
     """All tokens we have, and the only code that decides where they go."""
 
-    def __init__(self, grants: Iterable[Grant] = (), *, allow_http: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        grants: Iterable[Grant] = (),
+        *,
+        allow_http: Iterable[str] = (),
+        rewrites: Rewrites | None = None,
+    ) -> None:
         self._grants = tuple((origin_of(grant.origin), grant) for grant in grants if grant.secret)
         self._allow_http = frozenset(host.lower() for host in allow_http)
+        self._rewrites = rewrites or Rewrites()
 
-    def headers_for(self, url: str) -> dict[str, str]:
-        """The headers that carry the token for this very URL; none if none belongs to its origin and path."""
+    def destination(self, url: str) -> str:
+        """The URL that is really asked for this one, by the user's rewrites; raises like `check_url`.
+
+        What belongs to the old host does not go to the new one: tokens are looked up for what is asked.
+        """
+        url = self._rewrites.apply(url)
+        self.check_url(url)
+        return url
+
+    def is_rewritten(self, url: str) -> bool:
+        """Whether another host is asked in place of this one."""
+        return self._rewrites.apply(url) != url
+
+    def headers_for(self, url: str, via: Sequence[str] = ()) -> dict[str, str]:
+        """The headers that carry the token for this very URL; none if none belongs to its origin and path.
+
+        `via` are the URLs that redirected here: one that may not see that token has no say in where it is sent.
+        """
         grant = self._grant_for(url)
-        return {} if grant is None else {"Authorization": f"Bearer {grant.secret.reveal()}"}
+        if grant is None or any(self._secret_for(before) is not grant.secret for before in via):
+            return {}
+        return {"Authorization": f"Bearer {grant.secret.reveal()}"}
 
     def has_token(self, url: str) -> bool:
         """Whether a request for this URL would carry a token."""
-        return self._grant_for(url) is not None
+        return self._grant_for(self._rewrites.apply(url)) is not None
 
     def check_url(self, url: str) -> None:
         """Raise `NetworkError` unless the URL may be asked: https, or http to this machine or an allowed host."""
@@ -129,17 +154,38 @@ class Credentials:
                 hint="use https; or, if you must, name the host under `allow-http` in your config.toml",
             )
 
+    def check_hop(self, current: str, target: str) -> None:
+        """Raise `NetworkError` if a redirect leads from outside into our own network."""
+        from synapse_sync.net.addresses import is_inside  # only here: with nothing to do, nothing asks
+
+        before, after = _split(current), _split(target)
+        host = (after.hostname or "").lower()
+        if not is_inside(host) or is_inside(before.hostname or "") or host in self._allow_http:
+            return
+        if any(_origin(after) == origin for origin, _ in self._grants):
+            return
+        raise NetworkError(
+            f"{display_url(current)} redirects to {host}, which is inside your own network; refused",
+            hint="if that is meant, name the host under `allow-http` in your config.toml",
+        )
+
     def scrub(self, text: str) -> str:
         """The text with every secret that we know replaced."""
         for _, grant in self._grants:
-            value = grant.secret.reveal()
-            for form in (value, quote(value, safe="")):
+            value = grant.secret.seen
+            for form in (value, quote(value, safe="")) if value else ():
                 text = text.replace(form, _MASK)
         return text
 
     def _http_is_fine(self, parts: SplitResult) -> bool:
+        from synapse_sync.net.addresses import is_loopback
+
         host = (parts.hostname or "").lower()
         return is_loopback(host) or host in self._allow_http
+
+    def _secret_for(self, url: str) -> Secret | None:
+        grant = self._grant_for(url)
+        return None if grant is None else grant.secret
 
     def _grant_for(self, url: str) -> Grant | None:
         try:

@@ -9,16 +9,19 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
+from synapse_sync.net.addresses import is_loopback
 from synapse_sync.net.api import USER_AGENT, clean
-from synapse_sync.net.credentials import Credentials, display_url, is_loopback
+from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import parse_retry_after
+from synapse_sync.net.trust import hopeless, proxy_refused, tls_context
 
 if TYPE_CHECKING:
     import urllib3  # imported when the first byte is needed
@@ -172,6 +175,7 @@ class Wire:
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
         connections: int = 16,
+        tls: Callable[[], ssl.SSLContext] = tls_context,
     ) -> None:
         self.credentials = credentials
         self.offline = offline
@@ -181,6 +185,7 @@ class Wire:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._connections = connections
+        self._tls = tls
         self._managers: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -202,15 +207,21 @@ class Wire:
             raise Offline(f"{display_url(url)} is needed, but the network is not to be used", hint="drop --offline")
         asked = _Asked(start, end)
         current = url
+        via: list[str] = []
         for _ in range(MAX_HOPS + 1):
-            self.credentials.check_url(current)
-            response = self._send(current, asked, if_range)
+            current = self.credentials.destination(current)
+            response = self._send(current, asked, if_range, via)
             try:
                 if response.status not in STATUSES:
                     return self._judge(response, current, asked, expect_text)
                 location = response.headers.get("Location")
                 _read_aside(response)
-                current = next_hop(current, location)
+                target = next_hop(current, location)
+                self.credentials.check_hop(current, target)
+                if urlsplit(target).path.rstrip("/").endswith("/login"):
+                    raise _wants_login(display_url(current))
+                via.append(current)
+                current = target
             except BaseException:
                 response.close()
                 raise
@@ -229,7 +240,7 @@ class Wire:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _send(self, url: str, asked: _Asked, if_range: str | None) -> urllib3.BaseHTTPResponse:
+    def _send(self, url: str, asked: _Asked, if_range: str | None, via: Sequence[str]) -> urllib3.BaseHTTPResponse:
         import urllib3
 
         headers = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -244,7 +255,7 @@ class Wire:
             return manager.request(
                 "GET",
                 url,
-                headers=headers | self.credentials.headers_for(url),
+                headers=headers | self.credentials.headers_for(url, via),
                 preload_content=False,
                 decode_content=False,
                 redirect=False,
@@ -257,17 +268,16 @@ class Wire:
             raise NetworkError(f"{display_url(url)}: the request cannot be sent as it is") from None
 
     def _unreachable(self, error: Exception, shown: str) -> NetworkError:
+        if (final := hopeless(error, shown)) is not None:
+            return final
         words = clean(self.credentials.scrub(_words(error)), 200)
-        if "CERTIFICATE_VERIFY_FAILED" in words:
-            return NetworkError(
-                f"{shown}: the server's certificate cannot be trusted ({words})",
-                hint="behind a company proxy, set SSL_CERT_FILE to its certificate bundle",
-            )
         return Transient(f"{shown}: {words}", hint="check the connection and try again")
 
     def _judge(self, response: urllib3.BaseHTTPResponse, url: str, asked: _Asked, expect_text: bool) -> Stream:
         """Turn an answer that is no redirect into a stream, or refuse it."""
         shown = display_url(url)
+        if response.status == 407:
+            raise proxy_refused(407, shown)
         if response.status >= 400:
             raise self._status_error(response, shown)
         if response.status not in (200, 206):
@@ -329,7 +339,7 @@ class Wire:
             "maxsize": self._connections,
             "retries": False,
             "timeout": urllib3.Timeout(connect=self._connect_timeout, read=self._read_timeout),
-            "ssl_context": ssl.create_default_context(),  # honours SSL_CERT_FILE and SSL_CERT_DIR
+            "ssl_context": self._tls(),
         }
         if proxy is None:
             return urllib3.PoolManager(**options)
@@ -338,7 +348,9 @@ class Wire:
             bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
             login = parts.netloc.rpartition("@")[0]
             headers = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
-            return urllib3.ProxyManager(bare, proxy_headers=headers, **options)
+            return urllib3.ProxyManager(
+                bare, proxy_headers=headers, proxy_ssl_context=options["ssl_context"], **options
+            )
         except (ValueError, urllib3.exceptions.HTTPError):
             raise NetworkError(
                 "the proxy in the environment cannot be used",
@@ -351,6 +363,11 @@ def strong_validator(etag: str | None, last_modified: str | None) -> str | None:
     if etag and not etag.startswith("W/"):
         return etag
     return last_modified or None
+
+
+def _wants_login(shown: str) -> StatusError:
+    """A redirect to a login page is how sites that take us for a browser say 401."""
+    return StatusError(f"{shown} redirects to a login page", status=401, url=shown)
 
 
 def _proxy_for(url: str) -> str | None:
@@ -412,8 +429,6 @@ def _words(error: BaseException) -> str:
     for link in chain:
         if isinstance(link, (lib.NameResolutionError, socket.gaierror)):
             return "the host name cannot be found"
-        if isinstance(link, ssl.SSLCertVerificationError):
-            return f"CERTIFICATE_VERIFY_FAILED: {link.verify_message}"
         # In urllib3 2 every failed connection calls itself a time-out as well.
         if isinstance(link, lib.ConnectTimeoutError) and not isinstance(link, lib.NewConnectionError):
             return "no connection in time"

@@ -129,6 +129,15 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Documenting(Protocol):
+    """A site whose own words about a version are kept beside its files."""
+
+    def documents(self, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
+        """The site's document about each pinned version; a failure of one is a value."""
+        ...
+
+
+@runtime_checkable
 class Relocating(Protocol):
     """A source whose files may move: it finds them again where the address that was locked answers 404."""
 

@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
+
     from synapse_sync.net.api import Api
     from synapse_sync.net.credentials import Credentials, Secret
     from synapse_sync.sources.base import Source
+
+
+def picture(url: str, *, film: bool = False) -> str:
+    """The address of a small still, or film, of a preview, where its host is known to make such; no request."""
+    from synapse_sync.sources.civitai.pictures import address
+
+    return address(url, film=film)
 
 
 class Register(Mapping[str, "Source"]):
@@ -27,6 +36,7 @@ class Register(Mapping[str, "Source"]):
         offline: bool,
         github_api: str,
         github_server: str,
+        tls: Callable[[], ssl.SSLContext],
     ) -> None:
         self._project = project
         self._api = api
@@ -37,6 +47,7 @@ class Register(Mapping[str, "Source"]):
         self._offline = offline
         self._github_api = github_api
         self._github_server = github_server
+        self._tls = tls
         self._made: dict[str, Source] = {}
         self._makers: dict[str, Callable[[], Source]] = {
             "civitai": self._civitai,
@@ -64,10 +75,14 @@ class Register(Mapping[str, "Source"]):
         return CivitaiSource(self._api(), self._civitai_endpoint)
 
     def _huggingface(self) -> Source:
-        from synapse_sync.sources.huggingface import HuggingFaceSource
+        from synapse_sync.sources.huggingface.source import HuggingFaceSource
 
         return HuggingFaceSource(
-            self._huggingface_endpoint, self._huggingface_token, self._offline, credentials=self._credentials()
+            self._huggingface_endpoint,
+            self._huggingface_token,
+            self._offline,
+            credentials=self._credentials(),
+            tls=self._tls,
         )
 
     def _github(self) -> Source:

@@ -38,10 +38,10 @@ class UrlSource:
         """The status in words."""
         status, where = error.status, error.url
         host = urlsplit(where).netloc or "this host"
-        if status in (401, 403, 407, 451):
+        if status in (401, 403, 451):
             return AccessDenied(
                 f"{where} refuses to give the file ({status})",
-                hint=f'if it wants a token, put `"{host}" = "…"` under [tokens] in the settings (config.toml)',
+                hint=f"if it wants a token: `synapse login {host}`",
             )
         if status in (404, 410):
             return NotFound(

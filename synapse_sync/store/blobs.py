@@ -193,10 +193,11 @@ class BlobStore:
             self._note(sha256, found, blake3=blake3, origin=origin)
         return path
 
-    def import_file(self, source: Path, *, sha256: str, move: bool = False) -> Path:
+    def import_file(self, source: Path, *, sha256: str, move: bool = False, origin: str | None = None) -> Path:
         """Bring a file from elsewhere into the store: cloned or copied (with `move`, renamed), and hashed.
 
-        Without `move`, the source is not even read if the store has the blob already. Raises `IntegrityError` if
+        Without `move`, the source is not even read if the store has the blob already, and `origin` is the reference
+        that can give the bytes again. Raises `IntegrityError` if
         its content is another one, `Conflict` if it is no regular file or changes meanwhile; then it stays.
         """
         with _doing(f"taking {source.name} into the store"):
@@ -205,9 +206,9 @@ class BlobStore:
                 raise Conflict(f"{source} is not a regular file; left where it is")
             if move:
                 return self._move_in(source, sha256)
-            return self.path(sha256) if self.has(sha256) else self._copy_in(source, sha256)
+            return self.path(sha256) if self.has(sha256) else self._copy_in(source, sha256, origin)
 
-    def _copy_in(self, source: Path, sha256: str) -> Path:
+    def _copy_in(self, source: Path, sha256: str, origin: str | None = None) -> Path:
         temp = self.temporary()
         try:
             if clone_file(source, temp):
@@ -216,7 +217,7 @@ class BlobStore:
                 found, blake3 = _copy_and_hash(source, temp)
             if found != sha256:
                 raise _other_content(source)
-            return self.publish(temp, sha256=sha256, size=temp.stat().st_size, blake3=blake3)
+            return self.publish(temp, sha256=sha256, size=temp.stat().st_size, blake3=blake3, origin=origin)
         finally:
             temp.unlink(missing_ok=True)
 

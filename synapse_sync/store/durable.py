@@ -92,13 +92,15 @@ def rename_new(source: Path, destination: Path) -> None:
         source.unlink()
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+def write_atomic(
+    path: Path, data: bytes, *, mode: int = 0o644, keep_mode: bool = True, durable: bool = True
+) -> None:
     """Write a file whole or not at all; its directory must exist. Raises `StorageError`.
 
-    `mode` (less the umask) is for a new file: an existing one keeps its permission bits. A symbolic link is written
-    through if it leads to a file of the same name (a `synapse.toml` kept among dotfiles), else it is a `Conflict`:
-    a link in a cloned project must not choose which file we replace. Without `durable`, a power loss may leave an
-    empty file: for notes that can be made again.
+    `mode` (less the umask) is for a new file: an existing one keeps its permission bits, unless `keep_mode` is
+    false. A symbolic link is written through if it leads to a file of the same name (a `synapse.toml` kept among
+    dotfiles), else it is a `Conflict`: a link in a cloned project must not choose which file we replace. Without
+    `durable`, a power loss may leave an empty file: for notes that can be made again.
     """
     temporary: Path | None = None
     try:
@@ -106,8 +108,9 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = 
         temporary = real.with_name(f".{real.name[:80]}.{random_name()}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.chmod(real.stat().st_mode & 0o777)
+            if keep_mode:
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.chmod(real.stat().st_mode & 0o777)
             file.write(data)
             file.flush()
             if durable:

@@ -26,7 +26,9 @@ def append(root: Path, *, verb: str, path: str, sha256: str, why: str, command: 
     try:
         handle = os.open(where, flags, 0o644)
         try:
+            size = os.fstat(handle).st_size
             if os.write(handle, data) != len(data):
+                os.ftruncate(handle, size)  # the next line must not be joined to half of this one
                 raise OSError(None, "the line was cut off; is the disk full?")
         finally:
             os.close(handle)

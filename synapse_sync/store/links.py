@@ -77,12 +77,13 @@ def _mode_of_directory(place: Path, *, create: bool) -> int | None:
     return place.lstat().st_mode
 
 
-def place(blob: Path, destination: Path, mode: str, *, replace: bool = False) -> str:
+def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, settle: bool = True) -> str:
     """Give a blob a name in a tree, in one atomic step; returns the way that was really used.
 
     `auto` takes the first of clone, hard link, symbolic link and copy that works. Without `replace`, a file that is
     there already is kept and `Conflict` raised. Copies are verified while they are made (`IntegrityError`). Raises
-    `StorageError` where a mode is not possible. `move` takes the blob out of the store.
+    `StorageError` where a mode is not possible. `move` takes the blob out of the store. Without `settle` the name
+    survives a power loss only when the caller has made the directory durable, which it can do once for many.
     """
     doing = f"placing `{destination.name}`"
     try:
@@ -104,7 +105,8 @@ def place(blob: Path, destination: Path, mode: str, *, replace: bool = False) ->
         assert failure is not None
         raise _impossible(failure, doing, mode) from failure
     try:
-        fsync_dir(destination.parent)
+        if settle or way == "move":
+            fsync_dir(destination.parent)
         if way == "move":
             blob.unlink(missing_ok=True)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -22,18 +23,26 @@ _VERBS = frozenset({
     "add", "demo", "export", "images", "import", "info", "init", "list", "lock", "outdated", "remove", "search",
     "show", "status", "store", "sync", "upgrade", "verify", "watch",
 })  # fmt: skip
+#: What a network file system answers that has no locks, or whose lock service is away.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
 #: How long one attempt takes, in seconds; between two of them Ctrl-C gets its turn on every system.
 _ATTEMPT = 0.2
 
 
 @contextlib.contextmanager
 def hold(
-    path: Path, what: str, on_wait: Callable[[str], None] | None = None, timeout: float | None = None
+    path: Path,
+    what: str,
+    on_wait: Callable[[str], None] | None = None,
+    timeout: float | None = None,
+    *,
+    reading: bool = False,
 ) -> Iterator[bool]:
     """Hold the lock at `path` while the block runs; yields whether we had to wait for it.
 
     `what` says what is locked or done, in words for others. The operating system drops the lock of a killed
     process. `on_wait` is told once whom we wait for. After `timeout` seconds (None: never) raises `StorageError`.
+    Who is only `reading` needs no lock on a read-only file system, where nobody else can take it to write either.
     """
     from filelock import FileLock
 
@@ -42,12 +51,13 @@ def hold(
         lock = FileLock(str(path), thread_local=False)
         waited = _acquire(lock, path, what, on_wait, timeout)
     except OSError as error:
-        raise storage_error(error, f"locking {what}") from error
+        if reading and error.errno == errno.EROFS:
+            yield False
+            return
+        problem = storage_error(error, f"locking {what}")
+        raise _no_locks(what, path) if error.errno in _NO_LOCKS else problem from error
     except NotImplementedError:
-        raise StorageError(
-            f"locking {what}: the file system of {path.parent} has no locks",
-            hint="put the store on a local disk with SYNAPSE_STORE",
-        ) from None
+        raise _no_locks(what, path) from None
     owner = _owner_path(path)
     try:
         _sign(owner)
@@ -56,6 +66,13 @@ def hold(
         with contextlib.suppress(OSError):
             owner.unlink()
         lock.release()
+
+
+def _no_locks(what: str, path: Path) -> StorageError:
+    return StorageError(
+        f"locking {what}: the file system of {path.parent} has no locks",
+        hint="put the store on a local disk with SYNAPSE_STORE",
+    )
 
 
 def _acquire(
@@ -102,5 +119,5 @@ def _owner(path: Path) -> str:
         value = json.loads(_owner_path(path).read_bytes())
         since = time.strftime("%H:%M", time.localtime(value["since"]))
         return f"`{value['command']!s}` (pid {int(value['pid'])}, since {since})"
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return "another synapse process"

@@ -7,6 +7,7 @@ ranges that are on disk for certain. The key is the SHA-256, or a hash of the re
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -172,11 +173,21 @@ class Partial:
         if self.total is None or not done or state == self._saved:
             return
         try:
-            getattr(os, "fdatasync", os.fsync)(self._fd)
+            self._settle()
             write_atomic(self.state_path, json.dumps(state).encode(), mode=0o600)
         except OSError as error:
             raise storage_error(error, f"writing {self.state_path}") from error
         self._saved = state
+
+    def _settle(self) -> None:
+        """fsync; when that fails the kernel may have dropped bytes, and would call the next one a success."""
+        try:
+            getattr(os, "fdatasync", os.fsync)(self._fd)
+        except OSError:
+            with self._lock:
+                self._done = []
+            self._drop_state()
+            raise
 
     def close(self) -> None:
         """Close the file; what is on disk stays there."""
@@ -214,7 +225,11 @@ class Partial:
         return aside
 
     def _truncate(self, size: int) -> None:
+        """Never a file that another process has published meanwhile: on some network file systems locks lie."""
         try:
+            ours = os.path.samestat(os.fstat(self._fd), self.path.stat())
+            if not ours:
+                raise FileNotFoundError(errno.ENOENT, "another process took it over", str(self.path))
             os.ftruncate(self._fd, size)
         except OSError as error:
             raise storage_error(error, f"writing {self.path}") from error

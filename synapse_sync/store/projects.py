@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synapse_sync.store.durable import write_atomic
+from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,10 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
         "absent": dict(record.absent),
     }
     path = store / "projects" / f"{key}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        make_dirs(path.parent)
+    except OSError as error:
+        raise storage_error(error, "making the store's directory") from error
     write_atomic(path, json.dumps(data, indent=1, sort_keys=True).encode())
 
 

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import hashlib
 import io
+import json
 import lzma
 import os
 import random
@@ -24,7 +25,8 @@ import pytest
 from world import Project
 
 from synapse_sync.demo.github import Release
-from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.demo.storage import Stored
+from synapse_sync.demo.weights import png_bytes, safetensors_bytes
 from synapse_sync.engine import archives, preflight
 from synapse_sync.engine.collect import plan_collection
 
@@ -104,6 +106,22 @@ def test_a_member_is_placed_and_nothing_else_of_the_archive(project: Project) ->
     assert "in sync" in project("status").out
     assert project("lock", "--json").json["changes"] == []
     assert len(project.hub.log) == requests
+
+
+def test_the_only_weights_of_an_archive_have_their_companions(project: Project) -> None:
+    cover = project.hub.storage.publish("/cover.png", Stored(content=png_bytes("cover"), content_type="image/png"))
+    url = project.hub.files.put("parcel.zip", zipped(PARCEL))
+    head = '[workspace]\npreviews = true\nsidecars = ["a1111"]\n'
+    wished = '["*.safetensors", "*.txt"]'
+    project.manifest(head + entry(url, f'cover = "{cover}"\n', extract=wished))
+    project("sync")
+    tree = project.tree()
+    folder = "models/loras/style/Parcel"
+    assert tree[f"{folder}/style.safetensors"] == LORA
+    assert tree[f"{folder}/style.preview.png"] == png_bytes("cover")
+    assert json.loads(tree[f"{folder}/style.json"])["sha256"] == sha256(LORA).upper(), "the member's, not the zip's"
+    assert len(tree) == 4 and f"{folder}/read me.txt" in tree
+    assert project("sync", "--check").out == ""
 
 
 def test_another_machine_gets_the_archive_once_for_all_its_members(project: Project) -> None:

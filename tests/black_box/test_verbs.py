@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -270,3 +271,25 @@ def test_a_site_that_is_down_for_a_moment_is_waited_for_and_told(project: Projec
     project.hub.faults.add(where, Fault(status=503, times=1))
     assert "trying again in" in project("sync").err
     assert len(project.tree()) == 1
+
+
+def test_a_rate_on_the_command_line_wins_over_the_settings(
+    project: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synapse_sync.engine import transfer
+
+    rates: list[int | None] = []
+
+    class Bucket(transfer.Bucket):
+        def __init__(self, rate: int | None, *arguments: threading.Event) -> None:
+            rates.append(rate)
+            super().__init__(rate, *arguments)
+
+    monkeypatch.setattr(transfer, "Bucket", Bucket)
+    (sandbox / "config.toml").write_text('limit-rate = "70MB"\n')
+    project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
+    assert "--limit-rate: `fast` is not a rate" in project("sync", "--limit-rate", "fast", code=2).err
+    assert rates == [] and project.tree() == {}
+    project("sync", "--limit-rate", "50MB")
+    assert rates == [50_000_000]
+    assert project.tree()

@@ -224,9 +224,9 @@ def test_every_form_of_a_reference_leads_to_the_same_model(project: Project) -> 
         assert len(value["versions"]) == 2
 
 
-def test_info_asks_for_the_model_and_the_version_only(project: Project) -> None:
+def test_info_asks_for_the_model_the_version_and_the_ids_of_its_previews(project: Project) -> None:
     project("info", f"civitai:{catalogue.DETAIL}")
-    assert len(project.hub.requests()) == 2
+    assert len(project.hub.requests()) == 3
 
 
 def test_info_tells_what_cannot_be_had_and_why(project: Project) -> None:

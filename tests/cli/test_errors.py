@@ -314,3 +314,19 @@ def test_an_interrupt_is_calm(project: Project, monkeypatch: pytest.MonkeyPatch)
     said = project("sync", code=130)
     assert said.err.strip().count("\n") == 0 and "interrupted" in said.err
     assert project("sync", "--json", code=130).json["exit_code"] == 130
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        ImportError("x.so: failed to map segment from shared object"),
+    ],
+)
+def test_no_memory_is_not_a_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*arguments: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr("synapse_sync.workspace.Workspace.find", fail)
+    assert "no memory left" in project("sync", code=9).err

@@ -11,7 +11,7 @@ from synapse_sync.demo import catalogue
 
 PLAN = {"in_sync", "unchanged", "fetch_bytes", "not_locked", "actions", "warnings"}
 REPORT = PLAN | {"fetched_bytes", "outcomes", "exit_code"}
-LOCK = {"changes", "models", "warnings"}
+LOCK = {"changes", "healed", "models", "warnings"}
 MODEL = {"name", "reference", "title", "version", "type", "base_model", "size", "first_use", "places"}
 ERROR = {"kind", "message", "hint", "model", "exit_code"}
 VERIFIED = {"files", "bytes", "bad", "set_aside", "repair"}
@@ -25,6 +25,8 @@ VERBS: list[tuple[list[str], int, set[str]]] = [
     (["sync", "--dry-run"], 0, PLAN),
     (["sync", "--check"], 8, PLAN),
     (["sync"], 0, REPORT),
+    (["whoami"], 0, {"identities", "exit_code"}),
+    (["logout", "civitai"], 0, {"host", "forgotten", "left_in"}),
     (["list"], 0, {"models", "not_locked"}),
     (["show", "portrait"], 0, {"models"}),
     (["verify"], 6, VERIFIED),

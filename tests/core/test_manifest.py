@@ -95,7 +95,7 @@ def test_the_requirement_text_changes_with_what_locking_depends_on(line: str) ->
 
 @pytest.mark.parametrize(
     "line",
-    ["previews = true", 'groups = ["g"]', 'subfolder = "s"', 'filename = "f"',
+    ["previews = false", 'groups = ["g"]', 'subfolder = "s"', 'filename = "f"',
      'policy = "latest"', "ignore = [1]"],
 )  # fmt: skip
 def test_the_requirement_text_does_not_change_with_anything_else(line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -131,6 +132,63 @@ def test_datasets_are_a_world_of_their_own(hub: Hub, api: Any, tmp_path: Path) -
     assert not api.repo_exists("studio/words")
 
 
+def test_a_pull_request_has_a_tree_of_its_own(hub: Hub, api: Any, tmp_path: Path) -> None:
+    ref = hub.huggingface.propose(catalogue.VAE_REPO, {"proposed.safetensors": b"proposed"})
+    assert ref == "refs/pr/1"
+    refs = api.list_repo_refs(catalogue.VAE_REPO, include_pull_requests=True)
+    assert [(pull.ref, pull.target_commit) for pull in refs.pull_requests] == [
+        (ref, api.repo_info(catalogue.VAE_REPO, revision=ref).sha)
+    ]
+    assert [branch.name for branch in refs.branches] == ["main"]
+    path = api.hf_hub_download(catalogue.VAE_REPO, "proposed.safetensors", revision=ref, cache_dir=tmp_path)
+    assert Path(path).read_bytes() == b"proposed"
+    assert {entry.path for entry in api.list_repo_tree(catalogue.VAE_REPO)} == set(
+        files_of(hub, catalogue.VAE_REPO)
+    )
+
+
+def test_a_renamed_repository_answers_under_both_names(hub: Hub, api: Any, tmp_path: Path) -> None:
+    hub.huggingface.rename(SDXL_VAE, "studio/vae")
+    assert api.repo_info(SDXL_VAE, files_metadata=True).id == "studio/vae"
+    assert len(list(api.list_repo_tree(SDXL_VAE, recursive=True))) == len(files_of(hub, "studio/vae"))
+    for name in ("config.json", "sdxl_vae.safetensors"):
+        path = Path(api.hf_hub_download(SDXL_VAE, name, cache_dir=tmp_path))
+        assert path.read_bytes() == files_of(hub, "studio/vae")[name]
+
+
+def hf(hub: Hub, *words: str) -> None:
+    """The real command in a process of its own, as users have it; every request of it must be answered well."""
+    hub.clear_log()
+    environ = {**os.environ, **hub.environment(), "HF_HUB_DISABLE_UPDATE_CHECK": "1", "DO_NOT_TRACK": "1"}
+    command = [str(Path(sys.executable).with_name("hf")), *words]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [seen for seen in hub.log if seen.status >= 400] == []
+
+
+@pytest.mark.parametrize("revision", ["main", "refs/pr/1"])
+@pytest.mark.parametrize("kind", ["model", "dataset", "space"])
+def test_the_real_command_downloads_whole_repositories(hub: Hub, tmp_path: Path, kind: str, revision: str) -> None:
+    prefix = "" if kind == "model" else f"{kind}s/"
+    index = json.dumps({"weight_map": {"a": "m-00001-of-00002.safetensors", "b": "m-00002-of-00002.safetensors"}})
+    files = {
+        "README.md": b"# Large",
+        "t/m-00001-of-00002.safetensors": b"first",
+        "t/m-00002-of-00002.safetensors": b"second",
+        "t/m.safetensors.index.json": index.encode(),
+    }
+    hub.huggingface.add_repo(f"{prefix}studio/large", {"other": b""} if revision != "main" else files)
+    if revision != "main":
+        assert hub.huggingface.propose(f"{prefix}studio/large", files) == revision
+    hf(hub, "download", "studio/large", "--repo-type", kind, "--revision", revision, "--local-dir", str(tmp_path))
+    got = {
+        str(path.relative_to(tmp_path)): path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file() and ".cache" not in path.parts
+    }
+    assert got == files
+
+
 def test_commits_have_the_same_names_in_every_run_and_differ_by_content() -> None:
     def names(content: bytes) -> list[str]:
         hub = Hub()
@@ -163,6 +221,14 @@ def test_the_real_client_downloads_lfs_and_git_files(hub: Hub, api: Any, tmp_pat
     assert all("authorization" not in seen.headers for seen in sent)
 
 
+def test_the_real_client_reads_plain_http_where_xet_is_offered_too(hub: Hub, api: Any, tmp_path: Path) -> None:
+    hub.huggingface.add_repo("studio/xet", {"a.safetensors": b"weights"}, xet=True)
+    (row,) = api.list_repo_tree("studio/xet")
+    url = f"{hub.huggingface.url}/studio/xet/resolve/main/a.safetensors"
+    assert api.get_hf_file_metadata(url=url).xet_file_data.file_hash == row.xet_hash != row.lfs.sha256
+    assert Path(api.hf_hub_download("studio/xet", "a.safetensors", cache_dir=tmp_path)).read_bytes() == b"weights"
+
+
 def test_an_old_commit_keeps_its_bytes(hub: Hub, api: Any, tmp_path: Path) -> None:
     name = catalogue.VAE_REPO
     old, before = hub.huggingface.repos[name].refs["main"], files_of(hub, name)["portrait_vae.safetensors"]
@@ -192,10 +258,22 @@ def test_resolve_says_where_and_what(hub: Hub) -> None:
 
 
 def test_the_real_client_tells_the_refusals_apart(hub: Hub, api: Any) -> None:
-    from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        DisabledRepoError,
+        RemoteEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     with pytest.raises(RepositoryNotFoundError):
         api.repo_info("nobody/nothing")
+    hub.huggingface.disable(catalogue.TREE_REPO)
+    for call_it in (
+        lambda: api.repo_info(catalogue.TREE_REPO),
+        lambda: list(api.list_repo_tree(catalogue.TREE_REPO)),
+    ):
+        with pytest.raises(DisabledRepoError):
+            call_it()
     with pytest.raises(RevisionNotFoundError):
         api.repo_info(SDXL_VAE, revision="nowhere")
     url = f"{hub.huggingface.url}/{SDXL_VAE}/resolve/main/nothing.bin"
@@ -215,6 +293,9 @@ def test_a_gated_repository_is_seen_but_not_given_until_it_is_granted(hub: Hub, 
     status, headers, _ = call(hub, path, token=hub.huggingface_token)
     assert (status, headers["x-error-code"]) == (403, "GatedRepo")
     with pytest.raises(GatedRepoError):
+        api.get_hf_file_metadata(url=hub.huggingface.url + path)
+    hub.huggingface.request_access(name)
+    with pytest.raises(GatedRepoError, match="awaiting a review"):
         api.get_hf_file_metadata(url=hub.huggingface.url + path)
     hub.huggingface.grant(name)
     assert call(hub, path)[0] == 401, "a stranger is still one"

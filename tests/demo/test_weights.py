@@ -61,7 +61,7 @@ def test_a_pickle_is_a_harmless_archive() -> None:
         assert archive.testzip() is None
         assert pickle.loads(archive.read("archive/data.pkl"))["seed"] == "p"
         assert archive.read("archive/data/0") == weights.noise("p", 100)
-    assert sniff(data) == "zip"
+    assert sniff(data) == "pickle"
 
 
 def test_a_picture_holds_its_pixels() -> None:

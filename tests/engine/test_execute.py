@@ -29,6 +29,7 @@ from world import Project
 from synapse_sync.core.plan import Verb
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.engine import execute as execute_module
 from synapse_sync.engine.execute import set_aside
 from synapse_sync.engine.scope import Scope
 
@@ -579,3 +580,38 @@ def test_a_bad_file_of_one_model_does_not_stop_the_others(project: Project, port
     project.hub.civitai.replace_content(910_021, safetensors_bytes("another", size=3000))
     project("sync", code=6)
     assert project.tree() == {CHECKPOINT: portrait}
+
+
+# -- durability -------------------------------------------------------------------------------------
+
+
+def test_a_directory_is_durable_before_the_receipt_lists_what_was_placed_in_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.manifest(declare("eyes", "sharpen"))
+    project("lock")
+    seen: list[tuple[str, set[str]]] = []
+    settle = execute_module.fsync_dir
+
+    def watched(directory: Path) -> None:
+        seen.append((str(directory.relative_to(project.path)), listed(project.path)))
+        settle(directory)
+
+    monkeypatch.setattr(execute_module, "fsync_dir", watched)
+    project("sync")
+    assert {EYES, SHARPEN} <= listed(project.path)
+    assert sorted(directory for directory, _ in seen) == sorted({str(Path(EYES).parent), str(Path(SHARPEN).parent)})
+    assert all(not known for _, known in seen)
+
+
+def test_a_directory_that_cannot_be_made_durable_is_told(
+    project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(directory: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(directory))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execute_module, "fsync_dir", broken)
+        assert "disk reports an error" in project("sync", code=9).err
+    project("sync")
+    assert (project.path / CHECKPOINT).read_bytes() == portrait

@@ -60,8 +60,8 @@ def test_nothing_is_known_of_another_store(synced: Project, tmp_path: Path) -> N
         lambda path: (path / "synapse.toml").write_text(declare("portrait")),
         lambda path: (path / "synapse.toml").open("a").write("# a comment\n"),
         lambda path: (path / "synapse.lock").unlink(),
-        lambda path: next((path / ".synapse").glob("receipt-*")).unlink(),
-        lambda path: next((path / ".synapse").glob("receipt-*")).write_text("{}"),
+        lambda path: next((path / ".synapse").glob("receipt-*.json")).unlink(),
+        lambda path: next((path / ".synapse").glob("receipt-*.json")).write_text("{}"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

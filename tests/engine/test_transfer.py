@@ -64,6 +64,7 @@ class File:
     chunked: bool = False
     pause: float = 0.0  # after each 64 KiB
     gate: threading.Event | None = None  # waited for after the first 64 KiB
+    gates: list[threading.Event] = field(default_factory=list)  # the same, but each for one request only
 
 
 @dataclass
@@ -143,7 +144,8 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, file: File, body: bytes) -> None:
         cut = file.cuts.pop(0) if file.cuts else None
         limit = len(body) if cut is None else min(cut, len(body))
-        step = 65536 if file.pause or file.gate else MIB
+        own = file.gates.pop(0) if file.gates else None
+        step = 65536 if file.pause or file.gate or own else MIB
         for at in range(0, limit, step):
             part = body[at : min(at + step, limit)]
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part) if file.chunked or file.endless else part)
@@ -151,6 +153,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.site.served += len(part)
             if file.gate is not None:
                 file.gate.wait(10)
+            if own is not None and at >= 2 * MIB:
+                own.wait(10)
             time.sleep(file.pause)
         while file.endless:
             self.wfile.write(b"%x\r\n%s\r\n" % (65536, b"x" * 65536))
@@ -177,8 +181,9 @@ def serve() -> Iterator[Server]:
     threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield site
     for file in site.files.values():
-        if file.gate is not None:
-            file.gate.set()
+        for gate in (file.gate, *file.gates):
+            if gate is not None:
+                gate.set()
     http.shutdown()
     http.server_close()
 
@@ -359,7 +364,7 @@ def test_rate_is_limited(server, bench):
 
 
 def split(**over) -> Limits:
-    return Limits(**({"fast_enough": float("inf")} | over))
+    return Limits(**({"fast_enough": float("inf"), "look_every": 0.0} | over))
 
 
 def test_large_file_comes_over_several_connections(server, bench):
@@ -399,6 +404,30 @@ def test_connections_are_counted_over_all_files(server, bench):
         wants.append(want_of(body, server.ref(f"/{number}"), key=str(number)))
     assert all(isinstance(result, Got) for result in bench.fetch(*wants))
     assert server.busiest <= 3 + 1  # a connection that is being left may still be counted
+
+
+def test_connections_to_one_host_are_counted(server, second, bench):
+    bench.limits = split(downloads=2, connections=8, per_host=2, split_from=2 * MIB, piece=MIB)
+    wants = []
+    for number in range(4):
+        body = content(6 * MIB, number)
+        site = server if number % 2 else second
+        site.files[f"/{number}"] = File(body, pause=0.001)
+        wants.append(want_of(body, site.ref(f"/{number}"), key=str(number)))
+    assert all(isinstance(result, Got) for result in bench.fetch(*wants))
+    assert max(server.busiest, second.busiest) <= 2 + 1  # a connection that is being left may still be counted
+
+
+def test_who_has_nothing_left_takes_half_of_what_the_slowest_has(server, bench):
+    """The connection that the file began on hangs: the others get all but the last of its piece."""
+    body = content(32 * MIB)
+    gate = threading.Event()
+    server.files["/f"] = File(body, gates=[gate], pause=0.0005)
+    bench.limits = split(split_from=2 * MIB, piece=24 * MIB, look_every=0.05, patience=0.5, slowest=1e5)
+    got = bench.got(want_of(body, server.ref()))
+    assert got.fetched_bytes == len(body)
+    starts = sorted(int(asked.removeprefix("bytes=").split("-")[0]) for asked in server.ranges())
+    assert any(0 < start < 24 * MIB for start in starts), "nobody helped with the first piece"
 
 
 def test_failing_helper_hands_its_piece_back(server, bench):

@@ -6,7 +6,8 @@ import pickle
 import pytest
 
 from synapse_sync.errors import NetworkError
-from synapse_sync.net.credentials import Credentials, Grant, Secret, display_url, is_loopback, origin_of
+from synapse_sync.net.addresses import is_loopback
+from synapse_sync.net.credentials import Credentials, Grant, Secret, display_url, origin_of
 
 TOKEN = "s3cr3t-t0ken"
 
@@ -117,3 +118,40 @@ def test_origins_are_normal():
 def test_loopback_names():
     assert all(map(is_loopback, ["localhost", "127.0.0.1", "127.9.9.9", "::1"]))
     assert not any(map(is_loopback, ["", "0.0.0.0", "localhost.example", "10.0.0.1"]))
+
+
+INSIDE = [
+    "localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.0.0.1.", "127.1", "2130706433", "0177.0.0.1",
+    "0x7f.0.0.1", "127%2e0%2e0%2e1", "１２７.0.0.1", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254",
+    "100.64.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%25eth0",
+    "fc00::1", "::ffff:127.0.0.1", "::ffff:a9fe:a9fe", "2002:7f00:1::", "2002:a00:1::", "64:ff9b::7f00:1",
+    "2606:4700::5efe:127.0.0.1", "ff02::1", "router", "metadata.google.internal", "nas.local", "pi.home.arpa",
+]  # fmt: skip
+OUTSIDE = [
+    "civitai.com", "1.1.1.1", "8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8",
+    "localhost.example", "127.0.0.1.example", "local.example", "1.1", "10.example",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", INSIDE)
+def test_a_redirect_from_outside_does_not_lead_into_our_network(host: str) -> None:
+    url = f"https://[{host}]/x" if ":" in host else f"https://{host}/x"
+    with pytest.raises(NetworkError, match="inside your own network"):
+        Credentials().check_hop("https://civitai.com/a?token=hunter2", url)
+    Credentials().check_hop("http://127.0.0.1:5/", url)
+    Credentials().check_hop("http://nas.local/", url)
+    if ":" not in host:
+        Credentials(allow_http=[host]).check_hop("https://civitai.com/a", url)
+
+
+@pytest.mark.parametrize("host", OUTSIDE)
+def test_a_redirect_to_the_outside_is_fine(host: str) -> None:
+    url = f"https://[{host}]/x" if ":" in host else f"https://{host}/x"
+    Credentials().check_hop("https://civitai.com/a", url)
+
+
+def test_a_mirror_inside_that_has_a_token_may_be_led_to() -> None:
+    grants = [Grant("https://nas.local:8443", Secret("x"))]
+    Credentials(grants).check_hop("https://civitai.com/a", "https://nas.local:8443/x")
+    with pytest.raises(NetworkError):
+        Credentials(grants).check_hop("https://civitai.com/a", "https://nas.local/x")

@@ -1,6 +1,6 @@
 """The numbered facts about Civitai (F1 to F46 of our research), each held to against the hub over real sockets.
 
-Facts that are about previews, sidecars and layouts (F40 to F44) are tested where those are written.
+What surrounds the previews and sidecars of F39 to F44 is tested in `black_box/test_companions.py`.
 """
 
 from __future__ import annotations
@@ -290,6 +290,15 @@ def test_f12_nsfw_levels(client: Client, hub: Hub) -> None:
     old = [{"nsfw": "Mature"}, {"nsfw": True}, {"nsfw": False}, {"nsfwLevel": "Soft"}]
     levels = [schema.ModelImage.decode(Fields({"url": "u", **raw}, "image")).nsfw_level for raw in old]
     assert levels == [4, 8, 0, 2]
+
+
+def test_f13_what_lists_do_not_show_yet_can_be_had_by_its_number(source: CivitaiSource, hub: Hub) -> None:
+    """F13: anonymous answers may be ~7 minutes stale at the edge: a pin does not depend on them."""
+    publish(hub)
+    file = File(id=FILE + 1, name="new.safetensors", content=safetensors_bytes("new"))
+    hub.civitai.add_version(MODEL, Version(id=VERSION + 1, name="new", files=(file,), unlisted=True))
+    assert str(resolve(source, f"civitai:{MODEL}").reference).endswith(f"@{VERSION}")
+    assert str(resolve(source, f"civitai:{MODEL}@{VERSION + 1}").reference).endswith(f"@{VERSION + 1}")
 
 
 # -- tokens -----------------------------------------------------------------------------------------
@@ -722,6 +731,55 @@ def test_f39_previews_never_fail_a_sync(project: Project, stubborn: None) -> Non
     project.manifest(f'[models.m]\nsource = "civitai:{MODEL}"\npreviews = true\n')
     project("sync")
     assert a_file().content in project.tree().values()
+
+
+def test_previews_get_their_ids_from_the_full_images(client: Client, hub: Hub) -> None:
+    """A version by itself gives its previews no id (§1.4); the list of images, found by address, does."""
+    publish(hub, images=tuple(Image(id=n, content=b"p", nsfw_level=n) for n in (4, 8, 1)))
+    alone = client.model_version(VERSION)
+    assert [image.id for image in alone.images] == [None, None, None]
+    hub.clear_log()
+    assert [image.id for image in client.previews(alone)] == [4, 8, 1]
+    assert len(hub.requests()) == 1
+
+
+def test_f40_the_sites_document_is_the_version_word_for_word(project: Project) -> None:
+    """F40: .civitai.info = the version's JSON verbatim + model.description."""
+    publish(project.hub)
+    text = f'[workspace]\nsidecars = ["civitai-info"]\n[models]\nm = "civitai:{MODEL}"\n'
+    project.manifest(text)
+    project("sync")
+    name = next(name for name in project.tree() if name.endswith(".civitai.info"))
+    kept = json.loads(project.tree()[name])
+    with Api(Credentials([Grant(project.hub.civitai_url, Secret(project.hub.civitai_token), "/api/")])) as api:
+        client = Client(api, project.hub.civitai_url)
+        said = dict(client.version_words(VERSION))
+        description = client.model(MODEL).description
+    assert description
+    assert kept == said | {"model": said["model"] | {"description": description}}
+
+
+def test_f42_previews_have_the_name_that_uis_look_for(project: Project) -> None:
+    """F42: `<stem>.<ext>`, then `<stem>.preview.<ext>`."""
+    publish(project.hub, images=(Image(id=1, content=b"p"),))
+    project.manifest(f'[models.m]\nsource = "civitai:{MODEL}"\npreviews = true\n')
+    project("sync")
+    weights, preview = sorted(project.tree(), key=lambda name: ".preview." in name)
+    assert preview == weights.rpartition(".")[0] + ".preview.jpeg"
+
+
+def test_f44_only_sidecars_that_we_wrote_are_pruned(project: Project) -> None:
+    """F44: prune only sidecars we wrote."""
+    publish(project.hub)
+    project.manifest(f'[workspace]\nsidecars = ["a1111"]\n[models.m]\nsource = "civitai:{MODEL}"\ntype = "lora"\n')
+    project("sync")
+    ours = next(project.path / name for name in project.tree() if name.endswith(".json"))
+    foreign = ours.with_name(ours.stem + ".cm-info.json")
+    foreign.write_text("{}")
+    project.manifest(f'[models.m]\nsource = "civitai:{MODEL}"\ntype = "lora"\n')
+    project("sync")
+    assert not ours.exists()
+    assert foreign.read_text() == "{}"
 
 
 def test_f45_airs() -> None:

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
     AccessDenied,
     InputError,
+    IntegrityError,
     InvalidReference,
     NetworkError,
     NotFound,
@@ -22,7 +25,8 @@ from synapse_sync.errors import (
 from synapse_sync.net.credentials import Credentials, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.sources.base import Ask, Resolved
-from synapse_sync.sources.huggingface import HuggingFaceSource
+from synapse_sync.sources.huggingface.choose import matches
+from synapse_sync.sources.huggingface.source import HuggingFaceSource
 
 COMMIT, OLDER = "1" * 40, "2" * 40
 SHA, BLOB = "ab" * 32, "cd" * 20
@@ -82,7 +86,7 @@ def refuse(source: HuggingFaceSource, reference: Reference, **more) -> SynapseEr
 
 
 def test_one_file_is_pinned_to_the_commit(source, site) -> None:
-    site.routes["/api/models/o/r"] = info(lfs("vae/my vae-fp16.safetensors"), small("config.json"))
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("vae/my vae-fp16.safetensors"), small("config.json"))
     answer = resolve(source, hub("vae/my vae-fp16.safetensors"))
     assert answer.reference.revision == COMMIT
     assert answer.reference.pinned
@@ -100,17 +104,17 @@ def test_a_repository_costs_one_request_and_no_telemetry(source, site, monkeypat
     from huggingface_hub.utils import _headers
 
     monkeypatch.setattr(_headers, "detect_agent", lambda: pytest.fail("telemetry"))
-    site.routes["/api/models/o/r"] = info(lfs("a.safetensors"), small("config.json"))
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("a.safetensors"), small("config.json"))
     asks = [Ask(key="a", reference=hub("a.safetensors")), Ask(key="all", reference=hub())]
     answers = source.resolve(asks)
     assert all(isinstance(answer, Resolved) for answer in answers.values())
-    assert site.paths == ["/api/models/o/r"]
+    assert site.paths == ["/api/models/o/r/revision/main"]
     assert site.log[0].query["blobs"] == ["true"]
 
 
 def test_a_whole_repository_keeps_its_paths(source, site) -> None:
     files = [lfs("unet/model.safetensors"), small("unet/config.json"), small("README.md"), small(".gitattributes")]
-    site.routes["/api/models/o/r"] = info(*files)
+    site.routes["/api/models/o/r/revision/main"] = info(*files)
     answer = resolve(source, hub())
     assert answer.take_all
     assert [c.filename for c in answer.candidates] == ["README.md", "unet/config.json", "unet/model.safetensors"]
@@ -130,14 +134,30 @@ def test_a_whole_repository_keeps_its_paths(source, site) -> None:
 )
 def test_include_and_exclude(source, site, include, exclude, expected) -> None:
     paths = ["a.safetensors", "config.json", "sub/b.safetensors", "sub/c.json", ".gitattributes"]
-    site.routes["/api/models/o/r"] = info(*(small(path) for path in paths))
+    site.routes["/api/models/o/r/revision/main"] = info(*(small(path) for path in paths))
     answer = resolve(source, hub(), include=include, exclude=exclude)
     assert [candidate.filename for candidate in answer.candidates] == expected
     assert answer.take_all
 
 
+_PIECES = st.sampled_from(["a", "B", "*", "?", "/", "\\", "[ab]", "[!a]", "[", ".json", "-", "é"])
+
+
+@given(
+    paths=st.lists(st.text("aB-é.json/", min_size=1, max_size=8), max_size=6),
+    include=st.lists(st.lists(_PIECES, min_size=1, max_size=5).map("".join), max_size=3),
+    exclude=st.lists(st.lists(_PIECES, min_size=1, max_size=5).map("".join), max_size=3),
+)
+def test_patterns_mean_what_they_mean_to_the_hubs_library(paths, include, exclude) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    theirs = filter_repo_objects(paths, allow_patterns=include or None, ignore_patterns=exclude)
+    ours = [p for p in paths if (not include or matches(p, include)) and not matches(p, exclude)]
+    assert ours == list(theirs)
+
+
 def test_a_folder_is_what_is_below_it(source, site) -> None:
-    site.routes["/api/models/o/r"] = info(lfs("unet/a.safetensors"), lfs("unet2/b.safetensors"))
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("unet/a.safetensors"), lfs("unet2/b.safetensors"))
     answer = resolve(source, hub("unet/"))
     assert [candidate.filename for candidate in answer.candidates] == ["unet/a.safetensors"]
     assert isinstance(refuse(source, hub("vae/")), NotFound)
@@ -149,35 +169,37 @@ def test_revisions_are_quoted_and_asked_for(source, site) -> None:
 
 
 def test_datasets_and_spaces_have_their_own_places(source, site) -> None:
-    site.routes["/api/datasets/o/r"] = info(lfs("a.safetensors"))
+    site.routes["/api/datasets/o/r/revision/main"] = info(lfs("a.safetensors"))
     answer = resolve(source, hub("a.safetensors", id_="datasets/o/r"))
     assert answer.reference.id == "datasets/o/r"
     assert answer.candidates[0].url == f"https://huggingface.co/datasets/o/r/resolve/{COMMIT}/a.safetensors"
 
 
 def test_a_renamed_repository_is_locked_under_its_new_name(source, site) -> None:
-    site.routes["/api/models/gpt2"] = (307, {}, {"Location": "/api/models/openai/gpt2"})
-    site.routes["/api/models/openai/gpt2"] = info(lfs("a.safetensors"), id="openai/gpt2")
+    site.routes["/api/models/gpt2/revision/main"] = (307, {}, {"Location": "/api/models/openai/gpt2/revision/main"})
+    site.routes["/api/models/openai/gpt2/revision/main"] = info(lfs("a.safetensors"), id="openai/gpt2")
     answer = resolve(source, hub("a.safetensors", id_="gpt2"))
     assert answer.reference.id == "openai/gpt2"
     assert "openai/gpt2" in answer.warnings[0]
 
 
 def test_a_missing_file_is_refused_with_the_nearest(source, site) -> None:
-    site.routes["/api/models/o/r"] = info(lfs("model-fp16.safetensors"))
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("model-fp16.safetensors"))
     error = refuse(source, hub("model_fp16.safetensors"))
     assert isinstance(error, NotFound)
     assert "model-fp16.safetensors" in (error.hint or "")
 
 
 def test_an_unsafe_name_is_an_error_of_its_own(source, site) -> None:
-    site.routes["/api/models/o/r"] = info(lfs("a.safetensors"), lfs("../../evil.safetensors"))
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("a.safetensors"), lfs("../../evil.safetensors"))
     assert isinstance(refuse(source, hub()), UnsafeName)
     assert isinstance(ask_one(source, hub("a.safetensors")), Resolved)
 
 
 def test_a_mirror_without_sizes_is_asked_for_the_tree(source, site) -> None:
-    site.routes["/api/models/o/r"] = info({"rfilename": "a.safetensors"}, {"rfilename": "config.json"})
+    site.routes["/api/models/o/r/revision/main"] = info(
+        {"rfilename": "a.safetensors"}, {"rfilename": "config.json"}
+    )
     site.routes[f"/api/models/o/r/tree/{COMMIT}"] = [
         {"type": "directory", "oid": BLOB, "path": "sub", "size": 0},
         {"type": "file", "oid": "e" * 40, "path": "a.safetensors", "size": 100,
@@ -192,7 +214,7 @@ def test_a_mirror_without_sizes_is_asked_for_the_tree(source, site) -> None:
 
 
 def test_exclude_newer_takes_the_last_commit_of_then(source, site) -> None:
-    site.routes["/api/models/o/r"] = info(lfs("a.safetensors"))
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("a.safetensors"))
     site.routes[f"/api/models/o/r/revision/{OLDER}"] = info(lfs("a.safetensors", 50), sha=OLDER)
     commits = [(COMMIT, "2024-05-01T00:00:00.000Z"), (OLDER, "2024-03-01T00:00:00.000Z")]
     site.routes["/api/models/o/r/commits/main"] = [
@@ -223,19 +245,19 @@ def test_exclude_newer_takes_the_last_commit_of_then(source, site) -> None:
     ],
 )
 def test_types_are_guessed_only_where_all_files_agree(source, site, paths, expected) -> None:
-    site.routes["/api/models/o/r"] = info(*(lfs(path) for path in paths))
+    site.routes["/api/models/o/r/revision/main"] = info(*(lfs(path) for path in paths))
     assert resolve(source, hub()).card.type == expected
 
 
 def test_the_card_has_the_words_of_the_repository(source, site) -> None:
-    site.routes["/api/models/o/r"] = info(lfs("a.safetensors"))
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("a.safetensors"))
     card = resolve(source, hub("a.safetensors")).card
     assert (card.title, card.published) == ("o/r", "2024-05-01T00:00:00Z")
     assert card.license == (("license", "apache-2.0"),)
 
 
 def test_a_gated_repository_can_be_locked_but_says_what_is_needed(source, site) -> None:
-    site.routes["/api/models/o/r"] = info(lfs("a.safetensors"), gated="auto")
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("a.safetensors"), gated="auto")
     assert source.needs_token(hub("a.safetensors")) is None
     warning = resolve(source, hub("a.safetensors")).warnings[0]
     assert "https://huggingface.co/o/r" in warning
@@ -267,23 +289,39 @@ def test_errors_of_the_hub_in_words(source, site, status, code, kind, word) -> N
     assert (error.__cause__, error.__context__) == (None, None)
 
 
+def test_a_token_that_is_not_accepted_is_told(site) -> None:
+    site.routes["/api/models/o/r/revision/main"] = (401, {"error": "Invalid credentials in Authorization header"})
+    error = refuse(HuggingFaceSource(site.url, Secret(TOKEN)), hub())
+    assert type(error) is AccessDenied
+    assert "token" in error.message
+
+
+def test_an_index_that_is_not_the_listed_file_is_refused(source, site) -> None:
+    site.routes["/api/models/o/r/revision/main"] = info(
+        lfs("m-00001-of-00001.safetensors"), small("m.safetensors.index.json")
+    )
+    index = {"weight_map": {"a": "m-00001-of-00001.safetensors"}}
+    site.routes[f"/o/r/resolve/{COMMIT}/m.safetensors.index.json"] = index
+    assert isinstance(refuse(source, hub()), IntegrityError)
+
+
 def test_a_disabled_repository(source, site) -> None:
     message = "Access to this resource is disabled."
-    site.routes["/api/models/o/r"] = (403, {"error": message}, {"X-Error-Message": message})
+    site.routes["/api/models/o/r/revision/main"] = (403, {"error": message}, {"X-Error-Message": message})
     assert "disabled" in refuse(source, hub()).message
 
 
 def test_a_passing_failure_is_tried_again(source, site) -> None:
     answers = [(503, {"error": "busy"}), info(lfs("a.safetensors"))]
-    site.routes["/api/models/o/r"] = lambda seen: answers.pop(0)
+    site.routes["/api/models/o/r/revision/main"] = lambda seen: answers.pop(0)
     assert resolve(source, hub("a.safetensors")).reference.revision == COMMIT
     assert len(site.log) == 2
 
 
 def test_an_answer_that_makes_no_sense(source, site) -> None:
-    site.routes["/api/models/o/r"] = (200, b"<html>log in</html>", {"Content-Type": "text/html"})
+    site.routes["/api/models/o/r/revision/main"] = (200, b"<html>log in</html>", {"Content-Type": "text/html"})
     assert type(refuse(source, hub())) is NetworkError
-    site.routes["/api/models/o/r"] = info(lfs("a.safetensors"), sha="main")
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("a.safetensors"), sha="main")
     assert type(refuse(source, hub())) is NetworkError
 
 
@@ -300,7 +338,7 @@ def test_a_name_that_the_hub_cannot_have(source, site) -> None:
 
 
 def test_the_token_goes_along_and_shows_nowhere(source, site) -> None:
-    site.routes["/api/models/o/r"] = (401, {"error": f"bad token {TOKEN}"})
+    site.routes["/api/models/o/r/revision/main"] = (401, {"error": f"bad token {TOKEN}"})
     error = refuse(HuggingFaceSource(site.url, Secret(TOKEN)), hub())
     assert site.log[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert TOKEN not in error.message + (error.hint or "")
@@ -314,13 +352,13 @@ def test_a_token_that_cannot_be_sent_shows_nowhere(site) -> None:
 
 
 def test_plain_http_to_another_machine_gets_no_token() -> None:
-    assert HuggingFaceSource("http://hub.example", Secret(TOKEN))._connect("o/r").token is False
-    assert HuggingFaceSource("https://hub.example", Secret(TOKEN))._connect("o/r").token == TOKEN
+    assert HuggingFaceSource("http://hub.example", Secret(TOKEN))._client._connect("o/r").token is False
+    assert HuggingFaceSource("https://hub.example", Secret(TOKEN))._client._connect("o/r").token == TOKEN
 
 
 def test_no_token_is_taken_from_elsewhere(source, site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    site.routes["/api/models/o/r"] = info(lfs("a.safetensors"))
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("a.safetensors"))
     resolve(source, hub("a.safetensors"))
     assert "authorization" not in site.log[0].headers
 
@@ -336,7 +374,7 @@ def test_offline_asks_nothing(site) -> None:
 
 
 def test_repositories_are_independent(source, site) -> None:
-    site.routes["/api/models/o/r"] = info(lfs("a.safetensors"))
+    site.routes["/api/models/o/r/revision/main"] = info(lfs("a.safetensors"))
     answers = source.resolve(
         [Ask(key="good", reference=hub("a.safetensors")), Ask(key="bad", reference=hub(id_="o/x"))]
     )
@@ -355,6 +393,18 @@ def test_locate_wants_one_file(source) -> None:
     [
         (401, "Access to model o/r is restricted. You must be authenticated to access it.", AccessDenied, "gated"),
         (403, "Access to model o/r is restricted and you are not in the authorized list.", AccessDenied, "gated"),
+        (
+            403,
+            "Your request to access model o/r is awaiting a review from the repo authors.",
+            AccessDenied,
+            "pending",
+        ),
+        (
+            403,
+            "Your request to access model o/r has been rejected by the repo's authors.",
+            AccessDenied,
+            "rejected",
+        ),
         (404, "Entry not found", NotFound, "the file is not in the repository"),
         (404, "Repository not found", NotFound, "does not exist or is private"),
         (410, "", NotFound, "gone"),
@@ -381,5 +431,5 @@ def test_nothing_is_identified(source) -> None:
 
 
 def test_the_hubs_library_is_loaded_late() -> None:
-    code = "import sys, synapse_sync.sources.huggingface; sys.exit('huggingface_hub' in sys.modules)"
+    code = "import sys, synapse_sync.sources.huggingface.source; sys.exit('huggingface_hub' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -84,3 +84,14 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool) -
     monkeypatch.setattr(os, "write", write)
     with pytest.raises(StorageError, match="full"):
         add(tmp_path)
+
+
+def test_half_a_line_does_not_spoil_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(tmp_path)
+    with monkeypatch.context() as full:
+        write = os.write
+        full.setattr(os, "write", lambda handle, data: write(handle, data[:9]))
+        with pytest.raises(StorageError, match="cut off"):
+            add(tmp_path)
+    add(tmp_path)
+    assert len(lines(tmp_path)) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -169,3 +170,17 @@ def test_readers_of_other_programs(path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "argv", ["-c"])
     with hold(path, "x"):
         assert json.loads(owner_of(path).read_text())["command"] == "synapse"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
+def test_file_system_whose_locks_fail(path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(handle: object, flags: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(fcntl, "flock", flock)
+        with pytest.raises(StorageError, match="has no locks") as caught, hold(path, "the target"):
+            pytest.fail("held")
+    assert "SYNAPSE_STORE" in (caught.value.hint or "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -258,3 +259,36 @@ def test_a_partial_with_a_second_name_is_never_written_to(tmp_path: Path) -> Non
         again.begin(4, etag=None, last_modified=None, place="p")
         again.write(0, memoryview(b"EVIL"))
     assert (tmp_path / "model").read_bytes() == b"abcd"
+
+
+def test_bytes_are_not_believed_after_a_sync_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel may have dropped them, and would call the next fsync a success."""
+    with closing(begun(tmp_path)) as partial:
+        partial.write(0, memoryview(b"x" * 50))
+        partial.save()
+        with monkeypatch.context() as bad:
+
+            def fail(handle: int) -> None:
+                raise OSError(errno.EIO, "Input/output error")
+
+            bad.setattr(os, "fdatasync", fail)
+            bad.setattr(os, "fsync", fail)
+            partial.write(50, memoryview(b"y" * 10))
+            with pytest.raises(StorageError, match="reports an error"):
+                partial.save()
+        partial.save()
+    with closing(Partial(tmp_path, "k")) as again:
+        assert again.done == ()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_another_process_published_is_not_truncated(tmp_path: Path, again: bool) -> None:
+    """On a file system whose locks lie, two may have opened one partial download."""
+    with closing(begun(tmp_path)) as partial:
+        partial.write(0, memoryview(b"x" * 100))
+        blob = partial.path.replace(tmp_path / "blob")
+        if again:
+            partial.path.write_bytes(b"of a third process")
+        with pytest.raises(StorageError):
+            partial.reset()
+        assert blob.read_bytes() == b"x" * 100

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from synapse_sync.errors import NetworkError, NotFound, StatusError, SynapseError
 from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.sources.civitai.fields import Fields, parse_time
+from synapse_sync.sources.civitai.pictures import numbered
 from synapse_sync.sources.civitai.schema import (
     Creator,
     CursorMetadata,
@@ -20,6 +21,7 @@ from synapse_sync.sources.civitai.schema import (
     Image,
     Me,
     Model,
+    ModelImage,
     ModelVersion,
     PageMetadata,
     Tag,
@@ -69,6 +71,16 @@ class Client:
     def model_version(self, version_id: int) -> ModelVersion:
         """One version: the only answer that knows `air` and `usage_control`."""
         return ModelVersion.decode(self.api.get_json(self._url(f"model-versions/{version_id}")))
+
+    def version_words(self, version_id: int) -> Mapping[str, Any]:
+        """One version as it was answered, for those who keep the site's own words."""
+        return Fields(self.api.get_json(self._url(f"model-versions/{version_id}")), "version").raw
+
+    def previews(self, version: ModelVersion) -> tuple[ModelImage, ...]:
+        """A version's previews with the ids of the full images that they are; one request unless all have one."""
+        if all(preview.id is not None for preview in version.images):
+            return numbered(version.images, ())
+        return numbered(version.images, self.images(version_id=version.id, nsfw="X", limit=_IMAGES))
 
     def version_mini(self, version_id: int) -> ModelVersion:
         """One version with its primary file only: the only answer that knows `require_auth`."""

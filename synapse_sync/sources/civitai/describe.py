@@ -47,7 +47,17 @@ def describe(client: Client, reference: Reference, now: datetime) -> Description
         place = 0
     elif alone is not None and place is not None:
         versions[place] = _both(versions[place], alone)
+    if versions:
+        versions[place or 0] = _with_numbered_previews(client, versions[place or 0])
     return _told(model, tuple(versions), place or 0, alone, now)
+
+
+def _with_numbered_previews(client: Client, version: ModelVersion) -> ModelVersion:
+    """The version with the ids of its previews; they are worth a request, and no failure."""
+    try:
+        return replace(version, images=client.previews(version))
+    except SynapseError:
+        return version
 
 
 def _told(

@@ -115,9 +115,11 @@ def parse_time(text: str | None) -> datetime | None:
     """An instant of the API (also without a zone, which means UTC), or None."""
     try:
         moment = datetime.fromisoformat((text or "").strip())
-    except ValueError:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    # Years at the ends of the calendar are placeholders, with which nobody could reckon.
+    return moment if 1 < moment.year < 9000 else None
 
 
 def as_utc_text(text: str | None) -> str | None:

@@ -128,7 +128,14 @@ def card_of(version: ModelVersion, model: Model | None) -> ModelCard:
         license=_license(model) if model else (),
         nsfw=level,
         previews=tuple(
-            Preview(url=image.url, type=image.type, nsfw=image.nsfw_level, width=image.width, height=image.height)
+            Preview(
+                url=image.url,
+                id=image.id,
+                type=image.type,
+                nsfw=image.nsfw_level,
+                width=image.width,
+                height=image.height,
+            )
             for image in version.images
         ),
     )

@@ -22,6 +22,7 @@ from synapse_sync.sources.base import Ask, Description, Location, Resolved
 from synapse_sync.sources.civitai import statuses
 from synapse_sync.sources.civitai.client import ENDPOINT, Client
 from synapse_sync.sources.civitai.describe import describe
+from synapse_sync.sources.civitai.document import documents
 from synapse_sync.sources.civitai.fields import parse_time
 from synapse_sync.sources.civitai.files import card_of, narrow, offered
 from synapse_sync.sources.civitai.relocate import other_places
@@ -115,6 +116,10 @@ class CivitaiSource:
         """Where the bytes of a file may be now that its own address answers 404."""
         return other_places(self._client, reference, sha256)
 
+    def documents(self, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
+        """The `.civitai.info` of each pinned version."""
+        return documents(self._client, references)
+
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
         """Which versions hold these bytes: SHA-256s by the ten thousand, other hashes one by one."""
         wanted = list(dict.fromkeys(digests))
@@ -132,13 +137,24 @@ class CivitaiSource:
                     raise version
         return known
 
+    def places(self, sha256s: Collection[str]) -> dict[str, Reference]:
+        """The very files with these SHA-256s; only for those that the site knows it is asked for their versions."""
+        known = self._client.by_hashes_ids(sha256s) if sha256s else {}
+        found: dict[str, Reference] = {}
+        for sha256, version in (self._client.by_hashes(known) if known else {}).items():
+            urls = [candidate.url for _, candidate in offered(version) if candidate.sha256 == sha256]
+            if urls:
+                found[sha256] = Reference.parse(urls[0])
+        return found
+
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
         """The site's status in words."""
         return statuses.explain(reference, error, has_token=self._has_token())
 
     def needs_token(self, reference: Reference) -> str | None:
-        """Every download of Civitai wants an API key; None when one is set."""
-        return None if self._has_token() else statuses.TOKEN_HINT
+        """Every download of Civitai wants an API key; None when one is set. A user's own mirror may want none."""
+        mirrored = self._api.credentials.is_rewritten(self._client.endpoint)
+        return None if mirrored or self._has_token() else statuses.TOKEN_HINT
 
     def _has_token(self) -> bool:
         return self._api.credentials.has_token(f"{self._client.endpoint}/api/download/models/1")

@@ -13,7 +13,8 @@ from synapse_sync.sources.civitai.fields import parse_time
 from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelVersion
 
 TOKEN_HINT = (
-    "set CIVITAI_API_KEY (or CIVITAI_API_KEY_FILE) to an API key, which is made at https://civitai.com/user/account"
+    "run `synapse login civitai`, or set CIVITAI_API_KEY (or CIVITAI_API_KEY_FILE), with an API key, which is made "
+    "at https://civitai.com/user/account"
 )
 _ELSEWHERE = "if you have the file, name its path as `source`; another place can be named in `mirrors`"
 

@@ -1,0 +1,1 @@
+"""Benchmarks: synapse and its peers at the same work, in turn, on this machine."""

@@ -1,0 +1,79 @@
+"""`python -m benchmarks`: run all or some, and write RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import download, noop, verify
+from benchmarks.report import Table, results_text, table_text
+
+_HERE = Path(__file__).parent
+_NAMES = (*download.SUBJECTS, "noop", "verify")
+
+
+def main() -> None:
+    """Parse the options, measure, print each table when it is there."""
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the contender end, too
+    work: Path = options.work.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    tables = []
+    for table in _measure(options.only or list(_NAMES), work, options):
+        print(f"\n{table_text(table)}", flush=True)
+        tables.append(table)
+    if options.output is not None:
+        options.output.write_text(results_text(tables, runs=options.runs, work=work))
+        print(f"written: {options.output}")
+
+
+def _measure(names: list[str], work: Path, options: argparse.Namespace) -> Iterator[Table]:
+    downloads = [name for name in download.SUBJECTS if name in names]
+    if downloads:
+        sizes = download.Sizes(one=options.size, many=options.files)
+        yield from download.measure(downloads, work, sizes, options.runs)
+    if "noop" in names:
+        yield noop.measure(work, options.placed, options.runs)
+    if "verify" in names:
+        yield verify.measure(work, 8, options.size // 4, options.runs)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=_NAMES, metavar="NAME", help=", ".join(_NAMES))
+    parser.add_argument("--runs", type=int, metavar="N", help="rounds, 5 if not said")
+    parser.add_argument("--size", type=_bytes, metavar="BYTES", help="the large file, 2G if not said")
+    parser.add_argument("--files", type=int, metavar="N", help="files of 1 MB, 500 if not said")
+    parser.add_argument("--placed", type=int, metavar="N", help="files in place for noop, 10000 if not said")
+    parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/bench"), metavar="DIR", help="default: build/bench"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: RESULTS.md beside this, if all is run"
+    )
+    options = parser.parse_args()
+    whole = not (options.only or options.quick)
+    defaults = {"runs": 1, "size": 64_000_000, "files": 20, "placed": 200} if options.quick else {
+        "runs": 5, "size": 2_000_000_000, "files": 500, "placed": 10_000,
+    }  # fmt: skip
+    for name, value in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.output is None and whole:
+        options.output = _HERE / "RESULTS.md"
+    return options
+
+
+def _bytes(text: str) -> int:
+    """A number of bytes, such as `2G` or `64M`."""
+    units = {"K": 10**3, "M": 10**6, "G": 10**9}
+    unit = units.get(text[-1:].upper())
+    return int(text) if unit is None else int(float(text[:-1]) * unit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""`synapse login`: keep a token for a site or a host."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from synapse_sync.cli.console import Console
+from synapse_sync.cli.options import common
+
+if TYPE_CHECKING:
+    from synapse_sync.sources.accounts import Site
+
+_LONGEST = 16_384
+
+
+def host_of(word: str) -> tuple[str, Site | None]:
+    """The host under which a token is kept, and its site if it is one of ours; the word is never shown again."""
+    from synapse_sync.errors import InputError
+    from synapse_sync.settings import HOST
+    from synapse_sync.sources.accounts import site_of
+
+    word = word.lower()
+    site = site_of(word)
+    if site is not None:
+        return site.host, site
+    if HOST.fullmatch(word) is None or not any(char in word for char in ".:"):
+        raise InputError(
+            "this is no site or host",
+            hint="name `civitai`, `huggingface`, or a host as it stands in URLs: `models.example`",
+        )
+    return word, None
+
+
+def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
+    """The token, which never comes from the command line: others can read that."""
+    from synapse_sync.errors import InputError
+    from synapse_sync.tokens import clean_token
+
+    if from_stdin:
+        text = sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")
+    elif sys.stdin.isatty():
+        text = click.prompt(f"Token for {what}", hide_input=True, err=True, default="", show_default=False)
+    else:
+        raise InputError("there is no terminal to ask for the token on", hint="pipe it in: `--token-stdin < FILE`")
+    token = clean_token(text, "what was given")
+    if token is None:
+        raise InputError("no token was given; nothing was changed")
+    return token
+
+
+@click.command("login", short_help="Keep a token for a site or a host", context_settings={"allow_extra_args": True})
+@click.argument("site", metavar="civitai|huggingface|HOST")
+@click.option("--token-stdin", is_flag=True, help="Read the token from stdin instead of asking for it.")
+@common
+@click.pass_context
+def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
+    """Keep a token, after its site has said whose it is.
+
+    It is kept in the system's keyring where there is one (and synapse-sync[keyring] is installed), else in a file
+    that only you can read.
+    """
+    from synapse_sync.engine.login import keep
+    from synapse_sync.net.credentials import Secret
+    from synapse_sync.settings import load_settings
+    from synapse_sync.workspace import Workspace
+
+    console = ctx.ensure_object(Console)
+    if ctx.args:
+        raise click.UsageError("a token does not belong on the command line, where others can read it")
+    host, known = host_of(site)
+    if known is not None and not token_stdin:
+        console.say(f"make a token at {known.page}")
+    token = _ask(console, known.title if known is not None else host, from_stdin=token_stdin)
+    with Workspace.anywhere(console.directory) as workspace:
+        account = workspace.account(known, Secret(token)) if known is not None else None
+        with workspace.hold("tokens", "the kept tokens"):
+            where = keep(workspace.settings.tokens_file, host, token)
+        wins = load_settings(os.environ, Path.home()).token_for(host)
+    unchecked = account is None
+    if unchecked:
+        console.warn("nobody could be asked whether this token is right; the first download will tell")
+    if wins is not None and not wins.kept:
+        console.warn(f"{wins.origin} wins over it as long as that is there")
+    if console.as_json:
+        overridden = wins.origin if wins is not None and not wins.kept else None
+        console.document({"host": host, "account": account, "kept_in": where, "overridden_by": overridden})
+    who = "" if unchecked else f" as {account}"
+    console.say(f"logged in to {host}{who}; the token is in {where}")
+    return 0

@@ -1,0 +1,39 @@
+"""`synapse logout`: forget a token that login kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from synapse_sync.cli.console import Console
+from synapse_sync.cli.login import host_of
+from synapse_sync.cli.options import common
+
+
+@click.command("logout", short_help="Forget a token that login kept")
+@click.argument("site", metavar="civitai|huggingface|HOST")
+@common
+@click.pass_obj
+def command(console: Console, site: str) -> int:
+    """Forget the token that `synapse login` kept for a site or a host.
+
+    A token from the environment or from config.toml stays where it is, and is told about.
+    """
+    from synapse_sync.engine.logout import forget
+    from synapse_sync.settings import load_settings
+    from synapse_sync.workspace import Workspace
+
+    host, _ = host_of(site)
+    with Workspace.anywhere(console.directory) as workspace, workspace.hold("tokens", "the kept tokens"):
+        forgotten, warnings = forget(workspace.settings.tokens_file, host)
+        left = load_settings(os.environ, Path.home()).token_for(host)
+    for warning in warnings:
+        console.warn(warning)
+    if console.as_json:
+        console.document({"host": host, "forgotten": forgotten, "left_in": left.origin if left else None})
+    console.say(f"logged out of {host}" if forgotten else f"no token was kept for {host}")
+    if left is not None:
+        console.say(f"there is still a token for it in {left.origin}")
+    return 0

@@ -1,0 +1,94 @@
+"""`synapse whoami`: whose tokens there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from synapse_sync.cli.console import Console, error_value
+from synapse_sync.cli.login import host_of
+from synapse_sync.cli.options import common
+
+if TYPE_CHECKING:
+    from synapse_sync.engine.whoami import Identity
+    from synapse_sync.settings import Settings
+    from synapse_sync.sources.accounts import Site
+    from synapse_sync.tokens import Token
+
+
+@click.command("whoami", short_help="Tell whose tokens there are, and whether they are taken")
+@click.argument("site", metavar="[SITE]", required=False)
+@common
+@click.pass_obj
+def command(console: Console, site: str | None) -> int:
+    """Tell whose tokens there are and where each comes from, after asking their sites.
+
+    SITE is civitai, huggingface or a host; without it all are told about. Exit 3 if a token is refused, or if there
+    is none for the SITE that was named.
+    """
+    from synapse_sync.engine.whoami import identities
+    from synapse_sync.workspace import Workspace
+
+    with Workspace.anywhere(console.directory) as workspace:
+        asked = _asked(workspace.settings, site)
+        found = identities(asked, lambda known, token: workspace.account(known, token.secret))
+        warnings = _readable(workspace.settings)
+    for warning in warnings:
+        console.warn(warning)
+    code = _verdict(found, named=site is not None)
+    if console.as_json:
+        console.document({"identities": [_value(identity) for identity in found], "exit_code": code})
+    for identity in found:
+        console.answer(_line(identity))
+    if not console.as_json or code:
+        console.errors([identity.error for identity in found if identity.error is not None])
+    return code
+
+
+def _asked(settings: Settings, word: str | None) -> list[tuple[str, Site | None, Token | None]]:
+    from synapse_sync.sources.accounts import SITES
+
+    if word is not None:
+        host, site = host_of(word)
+        return [(host, site, settings.token_for(host))]
+    ours = {site.host: site for site in SITES.values()}
+    hosts = [*ours, *(host for host, _ in settings.tokens if host not in ours)]
+    return [(host, ours.get(host), settings.token_for(host)) for host in hosts]
+
+
+def _readable(settings: Settings) -> list[str]:
+    """A file of tokens that others can read; no complaint where modes mean nothing."""
+    import os
+
+    path = settings.tokens_file
+    if os.name == "nt" or not path.exists() or not path.stat().st_mode & 0o077:
+        return []
+    return [f"others on this machine can read {path}: `chmod 600` it, or log in again"]
+
+
+def _verdict(found: tuple[Identity, ...], *, named: bool) -> int:
+    from synapse_sync.errors import AccessDenied
+
+    if any(identity.state == "refused" or (named and identity.state == "none") for identity in found):
+        return AccessDenied.exit_code
+    return next((identity.error.exit_code for identity in found if identity.error is not None), 0)
+
+
+def _line(identity: Identity) -> str:
+    if identity.state == "none":
+        return f"{identity.host}  no token; `synapse login {identity.host}` keeps one"
+    words = {"valid": identity.account or "", "refused": "refused", "unknown": "not checked"}[identity.state]
+    note = f"; {identity.note}" if identity.note else ""
+    return f"{identity.host}  {words}  (token from {identity.origin}{note})"
+
+
+def _value(identity: Identity) -> dict[str, object]:
+    return {
+        "host": identity.host,
+        "state": identity.state,
+        "account": identity.account,
+        "token_from": identity.origin,
+        "note": identity.note,
+        "error": None if identity.error is None else error_value(identity.error),
+    }

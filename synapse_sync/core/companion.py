@@ -1,0 +1,73 @@
+"""Companions: the small files beside a model's weights, previews and sidecars. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from synapse_sync.core.artifact import RATINGS, Artifact, Preview
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.names import SafePath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """One wanted small file, beside weights that are wanted too.
+
+    `kind` is "preview" or the name of a sidecar. `made` is a digest of all that the content follows from: a placed
+    companion is right while it says the same. `url` is where a preview is, `film` whether it should move.
+    """
+
+    target: str
+    path: SafePath
+    beside: SafePath
+    kind: str
+    made: str
+    model: LockedModel
+    artifact: Artifact
+    preview: SafePath | None = None
+    url: str | None = None
+    film: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What identifies the path among all targets."""
+        return (self.target, self.path.text)
+
+
+def made_from(*facts: object) -> str:
+    """A digest of what a companion's content follows from, in hexadecimal."""
+    text = json.dumps(facts, ensure_ascii=True, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def chosen(previews: tuple[Preview, ...], *, cover: str | None, rating: str, count: int) -> tuple[Preview, ...]:
+    """The cover that the user named, whatever it shows, then the first of the site's that are not too explicit.
+
+    Each address once. What the site did not rate counts as harmless.
+    """
+    by_url = {preview.url: preview for preview in reversed(previews)}
+    first = () if cover is None else (by_url.pop(cover, Preview(url=cover)),)
+    rest = (by_url.pop(preview.url, None) for preview in previews)
+    fitting = (preview for preview in rest if preview is not None and preview.nsfw <= RATINGS[rating])
+    return (*first, *fitting)[:count]
+
+
+def merge(
+    theirs: Mapping[str, object], base: Mapping[str, object], ours: Mapping[str, object]
+) -> dict[str, object]:
+    """A sidecar that somebody else wrote or changed, brought up to date: nothing of theirs is lost.
+
+    `base` is what we wrote last (empty if we never did). A key goes from the base's value to ours where they left
+    it alone, and keeps theirs where they changed or removed it; a key that is new or empty gets ours.
+    """
+    merged = dict(theirs)
+    for key, value in ours.items():
+        if key in base:
+            if key in theirs and theirs[key] == base[key]:
+                merged[key] = value
+        elif theirs.get(key) in (None, "", [], {}):
+            merged[key] = value
+    return merged

@@ -1,0 +1,121 @@
+"""Heal: look for further places of locked files, by their hash, while the ones we know still live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.lockfile import LockedModel, Lockfile
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import InvalidReference, NetworkError, StatusError, SynapseError
+from synapse_sync.net.retries import may_pass
+from synapse_sync.net.wire import Wire
+from synapse_sync.sources.base import Source
+from synapse_sync.sources.elsewhere import Wanted, elsewhere
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place that was found for one file of one model."""
+
+    model: str
+    filename: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healed:
+    """A lockfile with the places that were found, what is new in it, and what could not be asked."""
+
+    lockfile: Lockfile
+    found: tuple[Place, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def heal(lockfile: Lockfile, *, sources: Mapping[str, Source], templates: Sequence[str], wire: Wire) -> Healed:
+    """Look for every file of the lockfile at the sites that know content, and at the user's own mirrors.
+
+    For a file out of an archive that is the archive. A place on the sites is taken at their word. A mirror is asked
+    for one byte, and has to tell the right size.
+    """
+    artifacts = {a.given.sha256: a for model in lockfile.models for a in model.artifacts}
+    known = {
+        sha256: tuple(Reference.parse(text) for text in (artifact.url, *artifact.mirrors))
+        for sha256, artifact in artifacts.items()
+    }
+    found, warnings = elsewhere([Wanted(sha256, places) for sha256, places in known.items()], sources)
+    for template in templates:
+        at_mirror, trouble = _at_mirror(template, artifacts, known, sources, wire)
+        found += at_mirror
+        warnings += trouble
+    return _written(lockfile, found, warnings)
+
+
+def _at_mirror(
+    template: str,
+    artifacts: Mapping[str, Artifact],
+    known: Mapping[str, tuple[Reference, ...]],
+    sources: Mapping[str, Source],
+    wire: Wire,
+) -> tuple[list[tuple[str, Reference]], list[str]]:
+    """Which files a mirror has; one that is in trouble is not asked again."""
+    trouble: list[str] = []
+
+    def look(artifact: Artifact) -> tuple[str, Reference] | None:
+        if trouble:
+            return None
+        sha256 = artifact.given.sha256
+        place = Reference.parse(template.replace("{sha256}", sha256))
+        if place in known[sha256] or artifact.given.size == 0:
+            return None
+        try:
+            has = _has(artifact, sources[place.source].locate(place).url, wire)
+        except StatusError as error:
+            if may_pass(error.status, error.body, None) or error.status in (401, 407):
+                trouble.append(f"{error.message}; this mirror was not asked any further")
+            return None
+        except NetworkError as error:
+            trouble.append(f"{error.message}; this mirror was not asked any further")
+            return None
+        except SynapseError:  # a web page, or an encoded body, is no file
+            return None
+        return (sha256, place) if has else None
+
+    try:
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            answers = list(pool.map(look, artifacts.values()))
+    except InvalidReference as error:
+        return [], [f"the mirror `{template}` cannot be used: {error.message}"]
+    return [answer for answer in answers if answer is not None], trouble[:1]
+
+
+def _has(artifact: Artifact, url: str, wire: Wire) -> bool:
+    """Whether a file of this size is there; one byte is asked for, never a HEAD, which some sites count."""
+    text_ok = artifact.archive is None and artifact.format in ("config", "text", "other")
+    with wire.open(url, start=0, end=1, expect_text=text_ok) as stream:
+        return stream.total == artifact.given.size
+
+
+def _written(lockfile: Lockfile, found: Iterable[tuple[str, Reference]], warnings: Sequence[str]) -> Healed:
+    """The lockfile with what was found as mirrors, after those that it has."""
+    by_digest: dict[str, list[Reference]] = {}
+    for sha256, place in found:
+        by_digest.setdefault(sha256, []).append(place)
+    new: list[Place] = []
+
+    def healed(model: LockedModel, artifact: Artifact) -> Artifact:
+        mirrors = list(artifact.mirrors)
+        seen = {Reference.parse(text) for text in (artifact.url, *mirrors)}
+        for place in by_digest.get(artifact.given.sha256, ()):
+            if place not in seen:
+                seen.add(place)
+                mirrors.append(str(place))
+                new.append(Place(model=model.name, filename=artifact.filename, place=str(place)))
+        return replace(artifact, mirrors=tuple(mirrors))
+
+    models = tuple(replace(m, artifacts=tuple(healed(m, a) for a in m.artifacts)) for m in lockfile.models)
+    return Healed(lockfile=replace(lockfile, models=models), found=tuple(new), warnings=tuple(warnings))

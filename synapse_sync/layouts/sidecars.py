@@ -1,0 +1,190 @@
+"""Sidecars: the files with words about a model that UIs and managers read beside it. Pure.
+
+One row a kind. The keys are those of the tools' own sources in 2026: A1111's and Forge's user metadata,
+StabilityMatrix's `ConnectedModelInfo`, LoRA-Manager's `BaseModelMetadata`. `.civitai.info` is what Civitai says
+itself, so only its source can write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from synapse_sync.core.artifact import Artifact, ModelCard, Preview
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.reference import Reference
+
+Words = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a sidecar tells: a locked model, one of its files, and the preview beside it.
+
+    `path` is the weights' absolute path, `preview` that of the preview, both with forward slashes; `modified` is
+    the weights' time in seconds since 1970, `now` an ISO 8601 instant.
+    """
+
+    model: LockedModel
+    artifact: Artifact
+    path: str
+    preview: str | None = None
+    modified: float = 0.0
+    now: str = ""
+
+    @property
+    def card(self) -> ModelCard:
+        """The words that are locked."""
+        return self.model.card
+
+    @property
+    def stem(self) -> str:
+        """The weights' name without its ending."""
+        return self.path.rpartition("/")[2].rpartition(".")[0]
+
+    @property
+    def title(self) -> str:
+        """The model's name, or that of its file."""
+        return self.card.title or self.stem
+
+    @property
+    def reference(self) -> Reference:
+        """The pinned version."""
+        return Reference.parse(self.model.reference)
+
+    @property
+    def is_civitai(self) -> bool:
+        """Whether the site's ids can be told."""
+        return (
+            self.reference.source == "civitai" and bool(self.reference.id) and self.reference.revision is not None
+        )
+
+    @property
+    def shown(self) -> Preview | None:
+        """The preview beside the weights, as it is locked."""
+        return self.card.previews[0] if self.preview is not None and self.card.previews else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """One kind: what follows the weights' stem, the types of model that have one, and what it says.
+
+    `types` of None means all; `only_civitai` leaves out models of other sites. `words` of None: the site writes it.
+    """
+
+    suffix: str
+    words: Callable[[About], Words] | None
+    types: frozenset[str] | None = None
+    only_civitai: bool = False
+
+
+def _a1111(about: About) -> Words:
+    """`<stem>.json`, the card that A1111 and Forge let people edit."""
+    card, words = about.card, Words()
+    named = " ".join(word for word in (card.title, card.version_name) if word)
+    words["description"] = named
+    words["sd version"] = _sd_version(card.base_model or "")
+    words["activation text"] = ", ".join(card.trained_words)
+    words["preferred weight"] = 0
+    words["notes"] = ""
+    if about.is_civitai:
+        words["modelId"] = int(about.reference.id)
+        words["modelVersionId"] = int(about.reference.revision or 0)
+    words["sha256"] = about.artifact.sha256.upper()
+    return words
+
+
+def _sd_version(base: str) -> str:
+    """A1111 knows four generations, and hides what is for another one; "Unknown" is never hidden."""
+    name = base.casefold()
+    if any(word in name for word in ("sdxl", "pony", "illustrious", "noobai")):
+        return "SDXL"
+    for start, version in (("sd 1", "SD1"), ("sd 2", "SD2"), ("sd 3", "SD3")):
+        if name.startswith(start):
+            return version
+    return "Unknown"
+
+
+#: Our types in StabilityMatrix's words (`CivitModelType`).
+_STABILITY_TYPES: Mapping[str, str] = {
+    "checkpoint": "Checkpoint", "controlnet": "Controlnet", "embedding": "TextualInversion",
+    "hypernetwork": "Hypernetwork", "lora": "LORA", "motion_module": "MotionModule", "upscaler": "Upscaler",
+    "vae": "VAE", "wildcards": "Wildcards", "workflow": "Workflows",
+}  # fmt: skip
+
+
+def _stability_matrix(about: About) -> Words:
+    """`<stem>.cm-info.json`; SwarmUI reads it, too, and takes every key of it."""
+    card, artifact = about.card, about.artifact
+    hashes = {"SHA256": artifact.sha256.upper()}
+    if artifact.blake3 is not None:
+        hashes["BLAKE3"] = artifact.blake3.upper()
+    words: Words = {
+        "ModelId": int(about.reference.id),
+        "ModelName": about.title,
+        "ModelDescription": "",
+        "Nsfw": (card.nsfw or 0) > 3,
+        "Tags": [],
+        "ModelType": _STABILITY_TYPES.get(card.type or "", "Other"),
+        "VersionId": int(about.reference.revision or 0),
+        "VersionName": card.version_name or "",
+        "BaseModel": card.base_model,
+        "FileMetadata": {"fp": artifact.precision, "format": "SafeTensor"}
+        if artifact.format == "safetensors"
+        else {"fp": artifact.precision},
+        "ImportedAt": about.now,
+        "Hashes": hashes,
+        "TrainedWords": list(card.trained_words),
+    }
+    if about.shown is not None:
+        words["ThumbnailImageUrl"] = about.shown.url
+    return words
+
+
+def _lora_manager(about: About) -> Words:
+    """`<stem>.metadata.json`; the manager writes into it as it learns more."""
+    card, artifact = about.card, about.artifact
+    words: Words = {
+        "file_name": about.stem,
+        "model_name": about.title,
+        "file_path": about.path,
+        "size": artifact.size,
+        "modified": about.modified,
+        "sha256": artifact.sha256,
+        "base_model": card.base_model or "Unknown",
+        "preview_url": about.preview or "",
+        "preview_nsfw_level": about.shown.nsfw if about.shown is not None else 0,
+        "notes": "",
+        "from_civitai": about.is_civitai,
+        "civitai": None,
+        "tags": [],
+        "modelDescription": "",
+    }
+    if about.is_civitai:
+        words["civitai"] = {
+            "id": int(about.reference.revision or 0),
+            "modelId": int(about.reference.id),
+            "name": card.version_name or "",
+            "baseModel": card.base_model,
+            "trainedWords": list(card.trained_words),
+            "publishedAt": card.published,
+            "model": {"name": about.title, "type": _STABILITY_TYPES.get(card.type or "", "Other")},
+        }
+    if card.type in ("checkpoint", "diffusion_model", "embedding"):
+        words["model_type"] = card.type
+    else:
+        words["usage_tips"] = "{}"
+    return words
+
+
+#: LoRA-Manager looks after these, in their folders.
+_MANAGED = frozenset({"lora", "checkpoint", "diffusion_model", "embedding"})
+#: What A1111 shows as cards.
+_CARDS = frozenset({"lora", "checkpoint", "diffusion_model", "embedding", "hypernetwork"})
+
+SIDECARS: Mapping[str, Sidecar] = {
+    "a1111": Sidecar(suffix=".json", words=_a1111, types=_CARDS),
+    "civitai-info": Sidecar(suffix=".civitai.info", words=None, only_civitai=True),
+    "lora-manager": Sidecar(suffix=".metadata.json", words=_lora_manager, types=_MANAGED),
+    "stability-matrix": Sidecar(suffix=".cm-info.json", words=_stability_matrix, only_civitai=True),
+}

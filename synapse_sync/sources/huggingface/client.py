@@ -1,0 +1,305 @@
+"""The hub's own library, asked for repositories; what it knows comes out as plain values, its errors as ours."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from synapse_sync import __version__
+from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import (
+    InputError,
+    IntegrityError,
+    InvalidReference,
+    NetworkError,
+    NotFound,
+    Offline,
+    SynapseError,
+)
+from synapse_sync.net.addresses import is_loopback
+from synapse_sync.net.credentials import Credentials, Secret
+from synapse_sync.net.retries import RETRYABLE, Retry
+from synapse_sync.net.trust import hopeless
+from synapse_sync.sources.huggingface.connection import connect_as_we_do
+from synapse_sync.sources.huggingface.statuses import explain
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi  # its HTTP client takes a tenth of a second to import
+
+_TIMEOUT = 30.0
+#: The index of the largest models today has some ten megabytes.
+_MAX_READ = 64 << 20
+_HEX40 = re.compile(r"[0-9a-f]{40}\Z")
+_KINDS = {"datasets": "dataset", "spaces": "space"}
+
+
+@dataclass(frozen=True, slots=True)
+class RepoFile:
+    """One file of a repository: an LFS file has a sha256, any other the sha1 that git gave it."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+    git_sha1: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository at one commit."""
+
+    id: str
+    commit: str
+    files: tuple[RepoFile, ...]
+    modified: datetime | None = None
+    gated: bool = False
+    license: str | None = None
+    base_model: str | None = None
+
+
+class Client:
+    """The library at one endpoint, with its manners: our token or none, our patience, no telemetry."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        token: Secret | None,
+        *,
+        offline: bool,
+        credentials: Credentials | None,
+        tls: Callable[[], ssl.SSLContext],
+        retry: Retry,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._token = token
+        self._offline = offline
+        self._credentials = credentials
+        self._tls = tls
+        self._retry = retry
+        self._sleep = sleep
+        #: Repositories that were seen to be gated, by every name they were asked under.
+        self.gated: set[str] = set()
+
+    def read(self, id_: str, revision: str | None, exclude_newer: str | None) -> Repository:
+        """Ask for one repository: its commit and its files come in one answer."""
+        api = self._connect(id_)
+        kind, name = _split_id(id_)
+        reference = Reference("huggingface", id_, revision)
+
+        def info(at: str | None) -> Any:
+            return self._ask(
+                reference,
+                lambda: api.repo_info(name, revision=at, repo_type=kind, timeout=_TIMEOUT, files_metadata=True),
+            )
+
+        # With the branch named, as the library itself asks to download: some mirrors answer only that.
+        found = info(revision or "main")
+        cutoff = _cutoff(exclude_newer)
+        pinned = revision is not None and _HEX40.match(revision)
+        if cutoff is not None and not pinned and (found.last_modified is None or found.last_modified > cutoff):
+            commits = self._ask(reference, lambda: api.list_repo_commits(name, repo_type=kind, revision=revision))
+            earlier = next((commit.commit_id for commit in commits if commit.created_at <= cutoff), None)
+            if earlier is None:
+                raise NotFound(f"`{reference}` had no commit yet on {exclude_newer}", hint="move `exclude-newer`")
+            if earlier != found.sha:
+                found = info(earlier)
+        files = _files(found)
+        if files is None:
+            # Some mirrors of the hub leave sizes and hashes out of this answer; the tree has them.
+            tree = self._ask(
+                reference,
+                lambda: list(api.list_repo_tree(found.id, recursive=True, revision=found.sha, repo_type=kind)),
+            )
+            files = tuple(_tree_file(entry) for entry in tree if hasattr(entry, "blob_id"))
+        return self._repository(id_, found, files)
+
+    def read_file(self, repository: Repository, file: RepoFile) -> bytes:
+        """A small file of a repository, whole, and by its hash the one that was listed."""
+        reference = Reference("huggingface", repository.id, repository.commit, file.path)
+        if file.size is None or file.size > _MAX_READ:
+            raise IntegrityError(f"`{reference}` is too long to be an index: {file.size} bytes")
+        api = self._connect(repository.id)
+        kind, name = _split_id(repository.id)
+
+        def get() -> bytes:
+            from huggingface_hub import get_session, hf_hub_url
+            from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
+
+            url = hf_hub_url(name, file.path, repo_type=kind, revision=repository.commit, endpoint=self._endpoint)
+            headers = build_hf_headers(
+                token=api.token, library_name=api.library_name, library_version=api.library_version
+            )
+            answer = get_session().get(url, headers=headers, follow_redirects=True, timeout=_TIMEOUT)
+            hf_raise_for_status(answer)
+            content: bytes = answer.content
+            return content
+
+        content: bytes = self._ask(reference, get)
+        git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        if (hashlib.sha256(content).hexdigest() if file.sha256 else git) != (file.sha256 or file.git_sha1 or git):
+            raise IntegrityError(f"`{reference}`: what came is not the file that the repository lists")
+        return content
+
+    def _repository(self, id_: str, info: Any, files: tuple[RepoFile, ...]) -> Repository:
+        if not isinstance(info.sha, str) or not _HEX40.match(info.sha):
+            raise NetworkError(f"`hf://{id_}`: the hub's answer names no commit")
+        prefix = id_.partition("/")[0] + "/" if _split_id(id_)[0] != "model" else ""
+        gated = bool(getattr(info, "gated", False))
+        if gated:
+            self.gated.update((id_, prefix + info.id))
+        card = getattr(info, "card_data", None)
+        return Repository(
+            id=prefix + info.id,
+            commit=info.sha,
+            files=files,
+            modified=info.last_modified,
+            gated=gated,
+            license=_one_line(card.get("license_name") or card.get("license")) if card else None,
+            base_model=_one_line(card.get("base_model")) if card else None,
+        )
+
+    def _connect(self, id_: str) -> HfApi:
+        if self._offline:
+            raise Offline(
+                f"`hf://{id_}` has to be looked up, but the network is not to be used", hint="drop --offline"
+            )
+        if self._credentials is not None:
+            self._credentials.check_url(self._endpoint)
+        from huggingface_hub import HfApi, constants
+
+        connect_as_we_do(self._tls)
+        # Its telemetry is a request of its own, sent before ours.
+        constants.HF_HUB_DISABLE_TELEMETRY = True
+        return HfApi(
+            endpoint=self._endpoint,
+            token=self._token.reveal() if self._token and self._may_see_token() else False,
+            library_name="synapse-sync",
+            library_version=__version__,
+        )
+
+    def _may_see_token(self) -> bool:
+        if self._credentials is not None:
+            return True  # the endpoint has passed their rules
+        parts = urlsplit(self._endpoint)
+        return parts.scheme == "https" or is_loopback(parts.hostname or "")
+
+    def _ask(self, reference: Reference, call: Callable[[], Any]) -> Any:
+        """Call the hub's library; patient with passing failures, and every error of it comes out as one of ours."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return call()
+            except Exception as error:
+                ours, passing = self._translate(reference, error)
+                # A token may be part of what the library says, and so of its chain of causes.
+                wait = self._retry.delay(attempt, _retry_after(error), 0.5) if passing else None
+                if wait is None:
+                    raise ours from None
+            self._sleep(wait)
+
+    def _translate(self, reference: Reference, error: Exception) -> tuple[SynapseError, bool]:
+        """An exception of the hub's library as one of ours, and whether it may pass; others are raised again."""
+        from huggingface_hub import errors
+
+        if isinstance(error, errors.OfflineModeIsEnabled):
+            return Offline(
+                f"`{reference}` has to be looked up, but HF_HUB_OFFLINE forbids it", hint="unset it"
+            ), False
+        if isinstance(error, errors.HFValidationError):
+            return InvalidReference(
+                f"`{reference}` is not a name of a repository", hint="write hf://OWNER/NAME"
+            ), False
+        if isinstance(error, errors.HfHubHTTPError):
+            status = error.response.status_code
+            body = f"{error.response.headers.get('x-error-code', '')} {_said(error)}"
+            ours = explain(reference, status, body, None, has_token=bool(self._token))
+            return ours, status in RETRYABLE
+        if type(error).__module__.partition(".")[0].startswith("httpx"):
+            if (final := hopeless(error, self._endpoint)) is not None:
+                return final, False
+            words = self._hide(str(error)) or type(error).__name__
+            ours = NetworkError(
+                f"cannot reach {self._endpoint}: {words}",
+                hint="check the connection (and HF_ENDPOINT), and try again",
+            )
+            return ours, "Invalid" not in type(error).__name__ and "Unsupported" not in type(error).__name__
+        if isinstance(error, KeyError | TypeError | ValueError | AttributeError | RecursionError):
+            return NetworkError(
+                f"`{reference}`: {self._endpoint} answered with something that is not its API"
+            ), False
+        raise error
+
+    def _hide(self, text: str) -> str:
+        """The library's words without the token; a header that it could not send is not shown at all."""
+        text = text.replace(self._token.reveal(), "***") if self._token else text
+        return "" if "bearer" in text.casefold() else " ".join(text.split())[:400]
+
+
+def _split_id(id_: str) -> tuple[str, str]:
+    """The kind of repository and its name, as the library wants them."""
+    first, _, rest = id_.partition("/")
+    return (_KINDS[first], rest) if first in _KINDS and rest else ("model", id_)
+
+
+def _cutoff(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(
+            f"`{text}` is not a date", hint="write it like 2026-01-31 or 2026-01-31T12:00:00Z"
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _one_line(value: object) -> str | None:
+    if isinstance(value, list):
+        value = ", ".join(item for item in value if isinstance(item, str))
+    return value if isinstance(value, str) and value else None
+
+
+def _said(error: Exception) -> str:
+    said = getattr(error, "server_message", None)
+    return said if isinstance(said, str) else ""
+
+
+def _retry_after(error: Exception) -> float | None:
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    text = headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() else None
+
+
+def _file(path: str, size: object, sha256: object, blob_id: object) -> RepoFile:
+    known = sha256.lower() if isinstance(sha256, str) else None
+    sha1 = blob_id.strip('"').lower() if isinstance(blob_id, str) else ""
+    return RepoFile(
+        path=path,
+        size=size if isinstance(size, int) and size >= 0 else None,
+        sha256=known if is_sha256(known) else None,
+        # For an LFS file it is the hash of the pointer, which says nothing about the content.
+        git_sha1=sha1 if known is None and _HEX40.match(sha1) else None,
+    )
+
+
+def _files(info: Any) -> tuple[RepoFile, ...] | None:
+    """The files of an answer, or None where it lacks their sizes, or any hash of one."""
+    siblings = info.siblings or []
+    if any(sibling.size is None or not (sibling.lfs or sibling.blob_id) for sibling in siblings):
+        return None
+    return tuple(
+        _file(sibling.rfilename, sibling.size, sibling.lfs.sha256 if sibling.lfs else None, sibling.blob_id)
+        for sibling in siblings
+    )
+
+
+def _tree_file(entry: Any) -> RepoFile:
+    return _file(entry.path, entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)

@@ -1,0 +1,78 @@
+"""Weights in several files: an index names its shards, and one without the others is of no use."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from synapse_sync.errors import IntegrityError, NotFound
+from synapse_sync.sources.base import Ask
+from synapse_sync.sources.huggingface.choose import matches
+from synapse_sync.sources.huggingface.client import RepoFile, Repository
+
+#: Reads a small file of a repository.
+Reader = Callable[[Repository, RepoFile], bytes]
+
+_INDEX = re.compile(r"\.safetensors\.index(?:\.\w+)?\.json\Z")
+_NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.(?:\w+\.)?(?:safetensors|gguf))\Z")
+
+
+def with_shards(repository: Repository, files: Sequence[RepoFile], ask: Ask, read: Reader) -> tuple[RepoFile, ...]:
+    """The chosen files, and with a shard or an index of safetensors all that belongs to it.
+
+    An index is read where its shards may be meant; without one the numbers in the names tell, as with GGUF.
+    Shards that `exclude` takes out all together stay out. Raises `NotFound` for one that is not in the repository.
+    """
+    listed = {file.path: file for file in repository.files}
+    chosen = {file.path for file in files}
+    added: set[str] = set()
+    for index in _indexes(repository, chosen):
+        shards = _named_by(index, repository, read(repository, index))
+        if not (chosen & shards or (index.path in chosen and not all(matches(s, ask.exclude) for s in shards))):
+            continue
+        _check(repository, shards - listed.keys(), f"its index `{index.path}` names")
+        added |= {index.path, *shards}
+    for path in chosen - added:
+        siblings = set(_siblings(path))
+        _check(repository, siblings - listed.keys(), f"`{path}` belongs together with")
+        added |= siblings
+    return tuple(listed[path] for path in sorted(chosen | added))
+
+
+def _indexes(repository: Repository, chosen: set[str]) -> list[RepoFile]:
+    """The indexes that are chosen, or that lie in one folder with chosen safetensors."""
+    folders = {path.rpartition("/")[0] for path in chosen if path.endswith(".safetensors")}
+    return [
+        file
+        for file in repository.files
+        if _INDEX.search(file.path) and (file.path in chosen or file.path.rpartition("/")[0] in folders)
+    ]
+
+
+def _named_by(index: RepoFile, repository: Repository, content: bytes) -> set[str]:
+    """The paths of the shards that an index names."""
+    try:
+        names = set(json.loads(content)["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        names = set()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise IntegrityError(f"`hf://{repository.id}`: `{index.path}` is not an index of shards")
+    folder = index.path[: index.path.rfind("/") + 1]
+    return {folder + name for name in names}
+
+
+def _siblings(path: str) -> Iterator[str]:
+    """All files of a set by the numbers in one name, like `model-00002-of-00003.gguf`."""
+    if (match := _NUMBERED.match(path)) is not None:
+        stem, _, count, tail = match.groups()
+        yield from (f"{stem}-{number:05}-of-{count}{tail}" for number in range(1, int(count) + 1))
+
+
+def _check(repository: Repository, missing: set[str], why: str) -> None:
+    if missing:
+        names = ", ".join(f"`{path}`" for path in sorted(missing)[:3]) + (" …" if len(missing) > 3 else "")
+        raise NotFound(
+            f"`hf://{repository.id}` is not complete at commit {repository.commit[:12]}: {why} {names}",
+            hint="name a revision that has all shards, or ask the repository's owner",
+        )

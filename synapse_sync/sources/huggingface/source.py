@@ -1,0 +1,167 @@
+"""Hugging Face as a source: models, datasets and spaces, whole, in part, or one file."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import quote, urlsplit
+
+from synapse_sync.core.digest import Digest
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import AccessDenied, InvalidReference, NetworkError, StatusError, SynapseError
+from synapse_sync.net.credentials import Credentials, Secret
+from synapse_sync.net.retries import Retry
+from synapse_sync.net.trust import tls_context
+from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
+from synapse_sync.sources.huggingface.choose import one_file, several_files
+from synapse_sync.sources.huggingface.client import Client, RepoFile, Repository
+from synapse_sync.sources.huggingface.describe import candidate_of, card_of
+from synapse_sync.sources.huggingface.shards import with_shards
+from synapse_sync.sources.huggingface.statuses import ENDPOINT, TOKEN_HINT, explain, page_of
+
+_REPOSITORIES_AT_ONCE = 4
+
+
+class HuggingFaceSource:
+    """The hub behind one endpoint.
+
+    The token goes to that endpoint only, and never over plain http to another machine. With `credentials`, their
+    rules decide whether the endpoint may be asked at all. `retry` and `sleep` are there to be replaced in tests.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = ENDPOINT,
+        token: Secret | None = None,
+        offline: bool = False,
+        *,
+        credentials: Credentials | None = None,
+        tls: Callable[[], ssl.SSLContext] = tls_context,
+        retry: Retry | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._endpoint = endpoint.rstrip("/")
+        self._token = token
+        self._client = Client(
+            self._endpoint,
+            token,
+            offline=offline,
+            credentials=credentials,
+            tls=tls,
+            retry=retry or Retry(),
+            sleep=sleep,
+        )
+
+    def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
+        """Answer all questions; each repository is asked once per revision, a few at the same time."""
+        groups: dict[tuple[str, str | None, str | None], list[Ask]] = {}
+        for ask in asks:
+            groups.setdefault((ask.reference.id, ask.reference.revision, ask.exclude_newer), []).append(ask)
+        answers: dict[str, Resolved | SynapseError] = {}
+        for members, repository in zip(groups.values(), self._read_all(list(groups)), strict=True):
+            for ask in members:
+                try:
+                    if isinstance(repository, SynapseError):
+                        raise _copy(repository)
+                    answers[ask.key] = self._answer(ask, repository)
+                except SynapseError as error:
+                    answers[ask.key] = error
+        return answers
+
+    def describe(self, reference: Reference) -> Description:
+        """The repository at one commit with all its files, or the one file that is named."""
+        repository = self._client.read(reference.id, reference.revision, None)
+        ask = Ask(key="", reference=reference, include=("*",))
+        files = one_file(repository, ask) or several_files(repository, ask)
+        found = description_of(
+            self._resolved(ask, repository, files),
+            creator=repository.id.removeprefix("datasets/").removeprefix("spaces/").partition("/")[0],
+            page=page_of(repository.id),
+        )
+        if not repository.gated:
+            return found
+        hint = f"accept its conditions at {page_of(repository.id)}"
+        if self._token:
+            return replace(found, notes=(*found.notes, f"it is gated: {hint}"))
+        refusal = AccessDenied(f"`hf://{repository.id}` is gated", hint=f"{hint}, then {TOKEN_HINT}")
+        return replace(found, editions=(replace(found.editions[0], refusal=refusal),), notes=())
+
+    def locate(self, reference: Reference) -> Location:
+        """The URL of one file; the hub redirects it to where the bytes are."""
+        if reference.source != "huggingface" or not reference.file or reference.file.endswith("/"):
+            raise InvalidReference(f"`{reference}` does not name one file of a repository")
+        revision = quote(reference.revision or "main", safe="")
+        return Location(f"{self._endpoint}/{reference.id}/resolve/{revision}/{quote(reference.file)}")
+
+    def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
+        """Nothing: the hub has no look-up by content."""
+        return {}
+
+    def explain(self, reference: Reference, error: StatusError) -> SynapseError:
+        """The hub's status in words, or that of the storage to which it redirects."""
+        host = urlsplit(error.url).netloc
+        if error.status in (400, 401, 403) and host not in (
+            urlsplit(self._endpoint).netloc,
+            "huggingface.co",
+            "hf.co",
+        ):
+            return NetworkError(
+                f"the storage behind Hugging Face refuses `{reference}` ({error.status})",
+                hint="its links live for an hour or so; run it again to get a new one",
+            )
+        return explain(reference, error.status, error.body, error.hint, has_token=bool(self._token))
+
+    def needs_token(self, reference: Reference) -> str | None:
+        """Only for a repository that was seen to be gated; nobody knows that of the others before trying."""
+        if self._token or reference.id not in self._client.gated:
+            return None
+        return f"{TOKEN_HINT}, after accepting the conditions at {page_of(reference.id)}"
+
+    def _read_all(self, keys: Sequence[tuple[str, str | None, str | None]]) -> list[Repository | SynapseError]:
+        def read(key: tuple[str, str | None, str | None]) -> Repository | SynapseError:
+            try:
+                return self._client.read(*key)
+            except SynapseError as error:
+                return error
+
+        if not keys:
+            return []
+        if len(keys) == 1:
+            return [read(keys[0])]
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(max_workers=_REPOSITORIES_AT_ONCE) as pool:
+            return list(pool.map(read, keys))
+
+    def _answer(self, ask: Ask, repository: Repository) -> Resolved:
+        """The files that are meant, completed by what belongs to them."""
+        asked = one_file(repository, ask) or several_files(repository, ask)
+        files = with_shards(repository, asked, ask, self._client.read_file)
+        return self._resolved(ask, repository, files)
+
+    def _resolved(self, ask: Ask, repository: Repository, files: Sequence[RepoFile]) -> Resolved:
+        single = [file.path for file in files] == [ask.reference.file]
+        return Resolved(
+            key=ask.key,
+            reference=replace(ask.reference, id=repository.id, revision=repository.commit),
+            card=card_of(repository, files),
+            candidates=tuple(candidate_of(repository, file, whole_path=not single) for file in files),
+            take_all=not single,
+            warnings=self._warnings(ask.reference, repository),
+        )
+
+    def _warnings(self, reference: Reference, repository: Repository) -> tuple[str, ...]:
+        warnings = []
+        if repository.id != reference.id:
+            warnings.append(f"`{reference.id}` is called `{repository.id}` now; change it in synapse.toml")
+        if repository.gated and not self._token:
+            page = page_of(repository.id)
+            warnings.append(f"`{repository.id}` is gated: accept its conditions at {page}, and {TOKEN_HINT}")
+        return tuple(warnings)
+
+
+def _copy(error: SynapseError) -> SynapseError:
+    """An error of its own for each question that met it."""
+    return type(error)(error.message, hint=error.hint)

@@ -1,0 +1,67 @@
+"""What the hub's answers mean, in words, each with a next step."""
+
+from __future__ import annotations
+
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import AccessDenied, NetworkError, NotFound, SynapseError
+
+ENDPOINT = "https://huggingface.co"
+TOKEN_HINT = (
+    "run `synapse login huggingface`, or set HF_TOKEN (or HF_TOKEN_PATH), with a token, which is made at "
+    "https://huggingface.co/settings/tokens"
+)
+
+
+def page_of(id_: str) -> str:
+    """The page of a repository, for people."""
+    return f"{ENDPOINT}/{id_}"
+
+
+def explain(reference: Reference, status: int, body: str, hint: str | None, *, has_token: bool) -> SynapseError:
+    """A status of the hub, with what it said, as the error that it means."""
+    what, said, page = str(reference), body.casefold(), page_of(reference.id)
+    if "awaiting a review" in said:
+        return AccessDenied(
+            f"`{what}` is gated, and your request for access is pending: its authors have not answered yet",
+            hint=f"see {page}, and sync again when they have",
+        )
+    if "has been rejected" in said:
+        return AccessDenied(
+            f"`{what}` is gated, and its authors have rejected your request for access",
+            hint=f"see {page}, or choose another model",
+        )
+    if "gatedrepo" in said or "is restricted" in said or "gated" in said:
+        step = f"accept its conditions at {page}"
+        then = "check that HF_TOKEN belongs to the account that did" if has_token else TOKEN_HINT
+        return AccessDenied(f"`{what}` is gated", hint=f"{step}, then {then}")
+    if "access to this resource is disabled" in said:
+        return AccessDenied(f"`{what}` is disabled by Hugging Face", hint=f"see {page}")
+    if "revisionnotfound" in said or "invalid rev id" in said:
+        return NotFound(
+            f"`{what}`: the repository has no revision `{reference.revision}`", hint=f"see {page}/tree/main"
+        )
+    if "entrynotfound" in said or "entry not found" in said:
+        return NotFound(f"`{what}`: the file is not in the repository (any more)", hint=f"see {page}/tree/main")
+    if has_token and status == 401 and ("invalid credentials" in said or "invalid user" in said):
+        return AccessDenied(
+            f"Hugging Face does not accept the token with which `{what}` was asked for",
+            hint=f"it may have expired: {TOKEN_HINT}",
+        )
+    if status in (401, 404):
+        hint = f"check the name, and whether HF_TOKEN may read it: {page}" if has_token else TOKEN_HINT
+        return NotFound(f"`{what}` does not exist or is private", hint=hint)
+    if status == 403:
+        hint = f"check what HF_TOKEN may read, and the conditions at {page}" if has_token else TOKEN_HINT
+        return AccessDenied(f"Hugging Face refuses `{what}` (403)", hint=hint)
+    if status == 451:
+        return AccessDenied(f"`{what}` is not given out for legal reasons (451)", hint=f"see {page}")
+    if status == 410:
+        return NotFound(f"`{what}` is gone (410)", hint=f"see {page}")
+    if status == 429:
+        wait = hint or ("wait some minutes" if has_token else f"wait some minutes, or {TOKEN_HINT}: it allows more")
+        return NetworkError(f"Hugging Face has had enough requests for now (429), at `{what}`", hint=wait)
+    if status >= 500:
+        return NetworkError(
+            f"Hugging Face is in trouble ({status}), at `{what}`", hint="try again in a few minutes"
+        )
+    return NetworkError(f"Hugging Face answered {status} for `{what}`", hint=hint)

@@ -1,0 +1,72 @@
+"""The cache of the Hugging Face libraries: what lies there need not be downloaded. It is read, never written to.
+
+Files go from there into our store as clones or copies, never as hard links: our blobs are read-only and may be hard
+linked into the trees of user interfaces, so with a shared inode we would change the mode of the cache's file, and a
+program that writes into a tree would change its bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.reference import Reference
+
+_KINDS = ("models", "datasets", "spaces")
+
+
+class HubCache:
+    """The cache below one directory, as `huggingface_hub` fills it; it need not exist."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def files(self, sha256: str, size: int | None, places: Iterable[Reference]) -> Iterator[Path]:
+        """Files that may have these bytes, by name, place and size: whoever takes one must hash it.
+
+        Weights are stored by their SHA-256, whatever repository they came with. Files that git keeps are not; these
+        are looked up in the snapshots of the commits that `places` name.
+        """
+        seen: set[str] = set()
+        for path in (*self._blobs.get(sha256, ()), *self._snapshots(places)):
+            try:
+                # Snapshots are links to blobs, and these may be links into a part that repositories share.
+                real = os.path.realpath(path, strict=True)
+                found = os.stat(real)  # noqa: PTH116 - of a text
+            except OSError:
+                continue
+            if stat.S_ISREG(found.st_mode) and size in (None, found.st_size) and real not in seen:
+                seen.add(real)
+                yield Path(real)
+
+    @cached_property
+    def _blobs(self) -> dict[str, list[Path]]:
+        """All blobs that are named by a SHA-256, from one look at the cache."""
+        named: dict[str, list[Path]] = {}
+        for repository in _entries(self._root):
+            if repository.name.partition("--")[0] in _KINDS:
+                for blob in _entries(repository / "blobs"):
+                    if is_sha256(blob.name):
+                        named.setdefault(blob.name, []).append(blob)
+        return named
+
+    def _snapshots(self, places: Iterable[Reference]) -> Iterator[Path]:
+        for place in places:
+            if place.source != "huggingface" or not place.file or not place.revision:
+                continue
+            kind, _, name = place.id.partition("/")
+            if kind not in _KINDS:
+                kind, name = "models", place.id
+            repository = self._root / "--".join((kind, *name.split("/")))
+            yield repository / "snapshots" / place.revision / place.file
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []

@@ -1,0 +1,71 @@
+"""Pictures: previews as they were fetched, by their address, so that each is asked for once.
+
+Their bytes are nobody's promise, so they are no blobs: a cache that may be emptied at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from pathlib import Path
+
+from synapse_sync.store.durable import storage_error, write_atomic
+
+#: Seconds after which an address that gave no picture is tried again.
+_TRY_AGAIN = 7 * 86_400.0
+#: Seconds after which a picture that nobody asked for is dropped by `sweep`.
+_FORGOTTEN = 30 * 86_400.0
+
+
+class Pictures:
+    """The cache in one store."""
+
+    def __init__(self, root: Path) -> None:
+        self._directory = root / "pictures"
+
+    def get(self, url: str) -> bytes | None:
+        """The picture of this address, if it is there."""
+        try:
+            return self._path(url).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error(error, "reading a preview") from error
+
+    def put(self, url: str, content: bytes) -> None:
+        """Keep a picture; raises `StorageError`."""
+        self._write(self._path(url), content)
+
+    def given_up(self, url: str) -> str | None:
+        """Why this address gives no picture, as it said within the last week; None if it may."""
+        note = self._path(url).with_suffix(".gone")
+        with contextlib.suppress(OSError):
+            if time.time() - note.stat().st_mtime < _TRY_AGAIN:
+                return note.read_text("utf-8", "replace")
+        return None
+
+    def give_up(self, url: str, why: str) -> None:
+        """Remember that this address gives no picture; raises `StorageError`."""
+        self._write(self._path(url).with_suffix(".gone"), why.encode("utf-8", "replace"))
+
+    def sweep(self) -> int:
+        """Drop what lay untouched for a month; returns the freed bytes."""
+        freed = 0
+        with contextlib.suppress(OSError):
+            for path in self._directory.iterdir():
+                found = path.stat()
+                if time.time() - found.st_mtime > _FORGOTTEN:
+                    path.unlink(missing_ok=True)
+                    freed += found.st_size
+        return freed
+
+    def _path(self, url: str) -> Path:
+        return self._directory / hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _write(self, path: Path, content: bytes) -> None:
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, f"making {self._directory}") from error
+        write_atomic(path, content, durable=False)

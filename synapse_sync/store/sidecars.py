@@ -1,0 +1,96 @@
+"""Sidecars on disk: writing small files beside the weights without losing what others wrote into them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synapse_sync.core.companion import merge
+from synapse_sync.core.names import SafePath
+from synapse_sync.errors import Conflict
+from synapse_sync.store.durable import random_name, rename_new, write_atomic
+from synapse_sync.store.receipt import DIRECTORY, state_directory
+
+#: What somebody's sidecar may have in bytes, to be read at all.
+_MAX_BYTES = 16 * 1024 * 1024
+
+
+def write_new(place: Path, content: bytes) -> str:
+    """Write a file where none is; the same bytes may be there already. Raises `Conflict`, `StorageError`."""
+    temporary = place.with_name(f".{place.name[:80]}.{random_name()}.new")
+    write_atomic(temporary, content)
+    try:
+        rename_new(temporary, place)
+    except FileExistsError:
+        temporary.unlink(missing_ok=True)
+        if place.is_symlink() or not place.is_file() or place.read_bytes() != content:
+            raise Conflict(f"{place} has just appeared; left as it is", hint="sync again") from None
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return "written"
+
+
+def rewrite(place: Path, content: bytes) -> str:
+    """Replace a file of ours."""
+    write_atomic(place, content)
+    return "rewritten"
+
+
+def merge_into(place: Path, content: bytes, base: Path) -> str:
+    """Bring somebody's sidecar up to date with ours; tells "changed", or why nothing was."""
+    if place.is_symlink():
+        return "left as it is: a link"
+    with place.open("rb") as file:
+        before = file.read(_MAX_BYTES + 1)
+    theirs, ours = _object(before), _object(content)
+    if theirs is None or ours is None:
+        return "left as it is: not a JSON object"
+    merged = merge(theirs, _object(_read(base)) or {}, ours)
+    if merged == theirs:
+        return "nothing to add"
+    if place.read_bytes() != before:
+        raise Conflict(f"{place} is being written by something else; left as it is", hint="sync again")
+    write_atomic(place, json.dumps(merged, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n")
+    return "changed"
+
+
+def base_path(root: Path, path: SafePath) -> Path:
+    """Where is kept what we last wrote into a sidecar, to tell later what others changed."""
+    name = hashlib.sha256(path.text.encode()).hexdigest()[:32]
+    return root / DIRECTORY / "sidecars" / f"{name}.json"
+
+
+def remember(root: Path, path: SafePath, content: bytes) -> None:
+    """Keep what we wrote; losing it costs a later merge its sharpness, nothing else."""
+    state_directory(root)
+    base = base_path(root, path)
+    base.parent.mkdir(exist_ok=True)
+    write_atomic(base, content, durable=False)
+
+
+def forget(root: Path, path: SafePath) -> None:
+    """Drop what was kept for a sidecar that is gone."""
+    with contextlib.suppress(OSError):
+        base_path(root, path).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _object(text: bytes) -> Mapping[str, Any] | None:
+    if len(text) > _MAX_BYTES:
+        return None
+    try:
+        value = json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,124 @@
+"""Several places for one file: the digest decides, and who let us down is asked last."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from world import Project
+
+from synapse_sync.demo.exchange import Fault
+from synapse_sync.demo.storage import Stored
+from synapse_sync.demo.weights import safetensors_bytes
+
+COUNT = 6
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch, project: Project) -> None:
+    """No waiting between attempts, and one file after the other."""
+    from synapse_sync.net.retries import Retry
+
+    monkeypatch.setattr(Retry, "delay", lambda self, attempt, *rest: 0.0 if attempt < self.attempts else None)
+    (project.store.parent / "config.toml").write_text("downloads = 1\nconnections = 1\n")
+
+
+def content(number: int) -> bytes:
+    return safetensors_bytes(f"file {number}", size=9000)
+
+
+def declared(project: Project, *, mirror: bytes | None = None) -> str:
+    """A manifest of files at one host, each with a mirror at another; `mirror` is what that has instead."""
+    lines = ["[models]"]
+    for number in range(COUNT):
+        data = content(number)
+        name = f"file-{number}.safetensors"
+        project.hub.files.put(name, data)
+        other = project.hub.storage.publish(f"/mirror/{name}", Stored(content=mirror or data))
+        digest, source = hashlib.sha256(data).hexdigest(), f"{project.hub.files.url}/files/{name}"
+        lines.append(
+            f'm{number} = {{ source = "{source}", mirrors = ["{other}"], type = "lora", sha256 = "{digest}" }}'
+        )
+    return "\n".join(lines) + "\n"
+
+
+def asked(project: Project, origin: str) -> list[str]:
+    return [seen.path for seen in project.hub.log if seen.origin == origin]
+
+
+def test_a_dead_origin_is_left_alone_after_the_first_file(project: Project) -> None:
+    project.manifest(declared(project))
+    project("lock")
+    project.hub.clear_log()
+    project.hub.faults.add("/", Fault(drop=True, origin="files"))
+    done = project("sync", "--json")
+    assert len(project.tree()) == COUNT
+    assert "warning:" in done.err and "trying http://127.0.0.1" in done.err
+    origin = [path for path in asked(project, "files") if path.endswith(".safetensors")]
+    assert len(set(origin)) == 1, "the other files are not even asked for there"
+    assert len(asked(project, "storage")) == COUNT
+
+
+def test_a_dead_origin_does_not_keep_the_lock_from_its_sizes(project: Project) -> None:
+    project.hub.faults.add("/", Fault(status=503, origin="files"))
+    project.manifest(declared(project))
+    project("lock")
+    project("sync")
+    assert len(project.tree()) == COUNT
+
+
+def test_a_mirror_with_other_bytes_is_never_taken(project: Project) -> None:
+    bad = safetensors_bytes("not what was promised", size=9000)
+    project.manifest(declared(project, mirror=bad[: len(content(0))].ljust(len(content(0)), b"x")))
+    project("lock")
+    project.hub.clear_log()
+    project.hub.faults.add("/files/file-0", Fault(status=404, origin="files", times=2))
+    done = project("sync", code=4)
+    assert len(project.tree()) == COUNT - 1 and "(404)" in done.err
+    project.hub.faults.clear()
+    project("sync")
+    assert len(project.tree()) == COUNT
+
+
+def test_a_bad_mirror_before_a_good_one(project: Project) -> None:
+    data = content(0)
+    bad = project.hub.storage.publish("/bad.safetensors", Stored(content=b"x" * len(data)))
+    good = project.hub.storage.publish("/good.safetensors", Stored(content=data))
+    digest = hashlib.sha256(data).hexdigest()
+    gone = f"{project.hub.files.url}/files/gone.safetensors"
+    places = f'source = "{gone}", mirrors = ["{bad}", "{good}"]'
+    project.manifest(f'[models]\na = {{ {places}, type = "lora", sha256 = "{digest}" }}\n')
+    done = project("sync")
+    assert list(project.tree().values()) == [data]
+    assert done.err.count("warning:") == 2 and "sha256" in done.err
+
+
+def test_when_all_fail_the_first_place_is_told_about(project: Project) -> None:
+    project.manifest(declared(project))
+    project("lock")
+    project.hub.faults.add("/", Fault(status=500, origin="files"))
+    project.hub.faults.add("/mirror/", Fault(status=404, origin="storage"))
+    done = project("sync", code=5)
+    errors = done.err[done.err.index("error:") :]
+    assert f"{project.hub.files.url}/files/file-0.safetensors" in "".join(errors.split())
+    assert "/mirror/" not in errors
+    project.hub.faults.clear()
+    project("sync")
+    assert len(project.tree()) == COUNT
+
+
+def test_first_use_keeps_to_the_order(project: Project, tmp_path: Path) -> None:
+    """Without a digest the first bytes are believed, so the order is not ours to change."""
+    lines = ["[models]"]
+    for number in range(2):
+        project.hub.files.put(f"file-{number}.safetensors", content(number))
+        other = project.hub.storage.publish(f"/mirror/file-{number}", Stored(content=content(number)))
+        source = f"{project.hub.files.url}/files/file-{number}.safetensors"
+        lines.append(f'm{number} = {{ source = "{source}", mirrors = ["{other}"], type = "lora" }}')
+    project.hub.faults.add("/files/file-", Fault(status=500, origin="files", times=4))
+    project.manifest("\n".join(lines) + "\n")
+    project("lock")
+    assert {path for path in asked(project, "files") if "file-" in path} == {
+        f"/files/file-{number}.safetensors" for number in range(2)
+    }

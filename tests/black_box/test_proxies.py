@@ -1,0 +1,200 @@
+"""The sites under their real names, behind a proxy, with certificates of a CA that nobody else knows."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import trustme
+from relay import Relay, relay
+from world import Project
+
+from synapse_sync.demo import catalogue
+
+MANIFEST = f"""
+[models]
+portrait = "civitai:{catalogue.PORTRAIT}"
+decoder = {{ source = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors", type = "vae" }}
+plain = {{ source = "https://files.example/files/{catalogue.PLAIN_LORA}", type = "lora" }}
+"""
+PASSWORD = "c0mpany-pa55word"
+
+
+@pytest.fixture
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def bundle(ca: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture
+def proxy(project: Project, ca: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Relay]]:
+    """Put a proxy between the project and the sites, which are reached in no other way."""
+    monkeypatch.delenv("CIVITAI_ENDPOINT")
+    monkeypatch.delenv("HF_ENDPOINT")
+    hub = project.hub
+
+    def port(url: str) -> int:
+        return urlsplit(url).port or 0
+
+    routes = {
+        "civitai.com": port(hub.civitai_url),
+        "huggingface.co": port(hub.huggingface.url),
+        "files.example": port(hub.files.url),
+        "storage.example": port(hub.storage.url),
+    }
+    hub.storage.url = "https://storage.example"
+    with ExitStack() as stack:
+
+        def make(**options: object) -> Relay:
+            made = stack.enter_context(relay(routes, ca, **options))
+            login = f"{made.login}@" if made.login else ""
+            for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+                monkeypatch.setenv(name, f"http://{login}127.0.0.1:{made.port}")
+            return made
+
+        yield make
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "ca-bundle"])
+def test_everything_goes_through_the_proxy_and_trusts_the_ca(
+    project: Project, proxy, bundle: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if name == "ca-bundle":
+        (sandbox / "config.toml").write_text(f'ca-bundle = "{bundle}"\n')
+    else:
+        monkeypatch.setenv(name, str(bundle))
+    through = proxy(login=f"ada:{PASSWORD}")
+    project.manifest(MANIFEST)
+    project("sync", "--json")
+    assert len(project.tree()) == 3
+    hosts = {line.split()[1] for line in through.asked}
+    assert hosts == {f"{host}:443" for host in through.routes}
+    assert all(line.startswith("CONNECT ") for line in through.asked)
+    assert "example:443" not in project.lock_text and "127.0.0.1" not in project.lock_text
+    assert PASSWORD not in project.lock_text
+
+
+SITES = {
+    "httpx": f'a = "civitai:{catalogue.PORTRAIT}"',
+    "the hub's library": f'a = {{ source = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors", type = "vae" }}',
+    "urllib3": f'a = {{ source = "https://files.example/files/{catalogue.PLAIN_LORA}", type = "lora" }}',
+}
+
+
+@pytest.mark.parametrize("client", SITES)
+def test_a_certificate_that_nobody_vouches_for(project: Project, proxy, client: str) -> None:
+    through = proxy()
+    project.manifest(f"[models]\n{SITES[client]}\n")
+    done = project("lock", code=5)
+    said = " ".join(done.err.split())
+    assert "certificate cannot be trusted" in said
+    assert "`ca-bundle =" in said and "SSL_CERT_FILE" in said
+    assert len(through.asked) == 1, "it is not tried again, and not in any other way"
+    assert project.hub.log == []
+
+
+@pytest.mark.parametrize("client", SITES)
+def test_a_proxy_that_wants_a_login(
+    project: Project, proxy, bundle: Path, monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    through = proxy(login=f"ada:{PASSWORD}")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://ada:wr0ng-pa55@127.0.0.1:{through.port}")
+    project.manifest(f"[models]\n{SITES[client]}\n")
+    done = project("lock", "--debug", code=5)
+    said = " ".join(done.err.split())
+    assert "the proxy wants a user name and a password (407)" in said
+    assert "wr0ng" not in done.err + done.out and PASSWORD not in done.err + done.out
+    assert len(through.asked) == 1
+
+
+@pytest.mark.parametrize("client", SITES)
+def test_a_proxy_that_forbids_the_host(project: Project, proxy, client: str) -> None:
+    through = proxy(refuse=403)
+    project.manifest(f"[models]\n{SITES[client]}\n")
+    said = " ".join(project("lock", code=5).err.split())
+    assert "the proxy refuses to connect (403)" in said and "NO_PROXY" in said
+    assert len(through.asked) == 1
+
+
+@pytest.mark.parametrize("client", SITES)
+def test_a_proxy_that_is_not_there(project: Project, monkeypatch: pytest.MonkeyPatch, client: str) -> None:
+    from synapse_sync.net.retries import Retry
+
+    monkeypatch.setattr(Retry, "delay", lambda *arguments: None)
+    for name in ("CIVITAI_ENDPOINT", "HF_ENDPOINT"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://ada:{PASSWORD}@127.0.0.1:9")
+    project.manifest(f"[models]\n{SITES[client]}\n")
+    done = project("lock", code=5)
+    assert PASSWORD not in done.err + done.out
+
+
+@pytest.mark.parametrize("client", SITES)
+def test_hosts_of_no_proxy_are_asked_directly(
+    project: Project, proxy, ca: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    through = proxy(refuse=403)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    monkeypatch.setenv("NO_PROXY", ",".join(through.routes))
+    look_up = socket.getaddrinfo
+    with relay(through.routes, ca, direct=True) as direct:
+
+        def found(host: str, port: int, *arguments: int, **named: int) -> object:
+            known = host in through.routes and port == 443
+            return look_up("127.0.0.1" if known else host, direct.port if known else port, *arguments, **named)
+
+        monkeypatch.setattr(socket, "getaddrinfo", found)
+        project.manifest(f"[models]\n{SITES[client]}\n")
+        project("sync")
+    assert len(project.tree()) == 1
+    assert through.asked == []
+
+
+def test_this_machine_is_asked_without_any_proxy(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    project.manifest(MANIFEST.replace("https://files.example", project.hub.files.url))
+    project("sync")
+    assert len(project.tree()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "does not exist"), ("no certificate\n", "cannot be read as certificates")],
+)
+@pytest.mark.parametrize("client", SITES)
+def test_a_bundle_that_is_none(
+    project: Project, sandbox: Path, tmp_path: Path, text: str | None, words: str, client: str
+) -> None:
+    path = tmp_path / "bad.pem"
+    if text is not None:
+        path.write_text(text)
+    (sandbox / "config.toml").write_text(f'ca-bundle = "{path}"\n')
+    project.manifest(f"[models]\n{SITES[client]}\n")
+    done = project("lock", code=2)
+    assert words in " ".join(done.err.split()) and "ca-bundle" in done.err
+    assert project.hub.log == []
+
+
+def test_plain_http_through_a_proxy_that_wants_a_login(
+    project: Project, proxy, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    through = proxy(login=f"ada:{PASSWORD}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{through.port}")
+    (sandbox / "config.toml").write_text('allow-http = ["files.example"]\n')
+    project.manifest(
+        f'[models]\na = {{ source = "http://files.example/files/{catalogue.PLAIN_LORA}", type = "lora" }}\n'
+    )
+    said = " ".join(project("lock", code=5).err.split())
+    assert "the proxy wants a user name and a password (407)" in said

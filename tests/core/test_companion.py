@@ -1,0 +1,72 @@
+"""Companions: which previews are chosen, and that merging loses nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synapse_sync.core.artifact import RATINGS, Preview
+from synapse_sync.core.companion import chosen, made_from, merge
+
+values = st.none() | st.integers(0, 3) | st.sampled_from(["", "a", "b"]) | st.just([])
+tables = st.dictionaries(st.sampled_from("abcde"), values)
+
+
+@given(tables, tables, tables)
+def test_what_others_wrote_is_kept(
+    theirs: dict[str, object], base: dict[str, object], ours: dict[str, object]
+) -> None:
+    merged = merge(theirs, base, ours)
+    for key, value in theirs.items():
+        theirs_alone = (key in base and value != base[key]) or (key not in base and value not in (None, "", [], {}))
+        if key not in ours or theirs_alone:
+            assert merged[key] == value
+    assert merged.keys() <= theirs.keys() | ours.keys()
+
+
+@given(tables, tables, tables)
+def test_merging_again_changes_nothing(
+    theirs: dict[str, object], base: dict[str, object], ours: dict[str, object]
+) -> None:
+    merged = merge(theirs, base, ours)
+    assert merge(merged, ours, ours) == merged
+
+
+@given(tables, tables)
+def test_an_untouched_sidecar_becomes_ours(base: dict[str, object], ours: dict[str, object]) -> None:
+    merged = merge(base, base, ours)
+    assert {key: merged[key] for key in ours} == ours
+
+
+def previews(*levels: int) -> tuple[Preview, ...]:
+    return tuple(Preview(url=f"https://e.com/{n}", nsfw=level) for n, level in enumerate(levels))
+
+
+def test_the_rating_is_the_most_that_is_shown() -> None:
+    for rating, bit in RATINGS.items():
+        found = chosen(previews(1, 2, 4, 8, 16, 32, 0), cover=None, rating=rating, count=100)
+        assert [preview.nsfw for preview in found] == [level for level in (1, 2, 4, 8, 16, 32, 0) if level <= bit]
+
+
+def test_the_first_ones_that_fit_are_chosen() -> None:
+    assert chosen(previews(8, 1, 2), cover=None, rating="pg13", count=1) == (previews(8, 1)[1],)
+    assert chosen(previews(8, 1, 2), cover=None, rating="pg13", count=0) == ()
+
+
+def test_the_users_cover_comes_first_and_once() -> None:
+    site = previews(8, 1)
+    assert chosen(site, cover=site[0].url, rating="pg", count=3) == site
+    assert chosen(site, cover="https://e.com/own", rating="pg", count=2) == (
+        Preview(url="https://e.com/own"),
+        site[1],
+    )
+
+
+def test_a_picture_that_stands_there_twice_is_one() -> None:
+    twice = (*previews(1), *previews(1))
+    assert chosen(twice, cover=None, rating="pg", count=5) == previews(1)
+
+
+def test_what_it_is_made_from_tells_apart() -> None:
+    assert made_from("a", {"x": 1, "y": 2}) == made_from("a", {"y": 2, "x": 1})
+    assert made_from("a", "b") != made_from("ab")

@@ -1,0 +1,59 @@
+"""What the cases share: a stage that is checked at the end, a server that lies, and no waiting."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from authority import Authority
+from invariants import plant
+from liar import Liar
+from stage import Stage
+from world import Project
+
+from synapse_sync.engine import transfer
+from synapse_sync.net import api
+from synapse_sync.net.retries import Retry
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once, unless a server asks for patience."""
+    for module in (transfer, api):
+        monkeypatch.setattr(module, "Retry", lambda: Retry(first_delay=0.001, longest=0.01))
+
+
+@pytest.fixture
+def stage(project: Project) -> Iterator[Stage]:
+    """A project whose commands are watched, with canaries around it; at its end all invariants are checked."""
+    stage = Stage(
+        path=project.path,
+        store=project.store,
+        hub=project.hub,
+        _run=project._run,
+        roots=[project.path],
+        secrets=[project.hub.civitai_token, project.hub.huggingface_token],
+    )
+    stage.guard(plant(project.path.parent), plant(project.path), plant(project.store.parent))
+    stage.foreign("models/checkpoints/mine.safetensors", b"a model that the user put there")
+    with stage.cleanup:
+        yield stage
+        stage.ends_well()
+
+
+@pytest.fixture
+def liar(stage: Stage) -> Liar:
+    """A server that can break every rule of HTTP, and repents at the end of the case."""
+    liar = stage.cleanup.enter_context(Liar())
+    stage.healers.append(liar.repent)
+    stage.counters.append(liar.count)
+    return liar
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that nobody trusts unless told so by SSL_CERT_FILE."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command")
+    return Authority(tmp_path_factory.mktemp("authority"))

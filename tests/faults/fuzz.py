@@ -1,0 +1,98 @@
+"""Feed each reader a million inputs that are nearly right: `python tests/faults/fuzz.py [--count N] [NAME…]`.
+
+Each reader runs in a process of its own, whose memory is limited and whose every input has a deadline. Prints a
+line for each: inputs a second, how many were accepted, the slowest, the peak of memory, and the bugs; exit code 1
+if there are any. An input that was a bug is printed whole, as the literal that goes into a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import resource
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+
+from parsers import READERS, mutants
+
+#: Bytes of address space, seconds of one input, and how many bugs are enough to stop.
+MEMORY, DEADLINE, ENOUGH = 1 << 30, 5, 5
+
+
+@dataclass
+class Tally:
+    """What became of one reader."""
+
+    name: str
+    count: int = 0
+    accepted: int = 0
+    seconds: float = 0.0
+    slowest: float = 0.0
+    peak: int = 0
+    bugs: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name:<12} {self.count:>10,} inputs  {self.count / max(self.seconds, 1e-9):>8,.0f}/s  "
+            f"{self.accepted:>9,} accepted  slowest {self.slowest * 1000:>6.1f} ms  "
+            f"peak {self.peak / 1e6:>4.0f} MB  {len(self.bugs)} bugs"
+        )
+
+
+class TooSlow(BaseException):
+    """One input took longer than the deadline."""
+
+
+def _alarm(signum: int, frame: object) -> None:
+    raise TooSlow
+
+
+def fuzz(job: tuple[str, int, int]) -> Tally:
+    """Feed one reader; for a process of its own."""
+    name, count, seed = job
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    signal.signal(signal.SIGALRM, _alarm)
+    reader, tally = READERS[name], Tally(name)
+    began = time.perf_counter()
+    for data in itertools.islice(mutants(reader, seed), count):
+        signal.alarm(DEADLINE)
+        before = time.perf_counter()
+        try:
+            tally.accepted += reader.feed(data)
+        except (Exception, TooSlow):
+            tally.bugs.append(f"{data[:4000]!r}\n{traceback.format_exc(limit=-4)}")
+        tally.slowest = max(tally.slowest, time.perf_counter() - before)
+        tally.count += 1
+        if len(tally.bugs) >= ENOUGH:
+            break
+    signal.alarm(0)
+    tally.seconds = time.perf_counter() - began
+    tally.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return tally
+
+
+def main() -> int:
+    """Run them all."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("names", nargs="*", help=f"of {', '.join(READERS)}")
+    options.add_argument("--count", type=int, default=1_000_000)
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
+    given = options.parse_args()
+    jobs = [(name, given.count, given.seed) for name in given.names or READERS]
+    bugs = 0
+    with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=1) as pool:
+        for tally in pool.imap(fuzz, jobs, chunksize=1):
+            sys.stdout.write(f"{tally}\n")
+            sys.stdout.write("".join(f"  {bug}\n" for bug in tally.bugs))
+            sys.stdout.flush()
+            bugs += len(tally.bugs)
+    return 1 if bugs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

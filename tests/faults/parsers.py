@@ -1,0 +1,328 @@
+"""Whatever reads text or bytes from outside, and inputs for it that are nearly right.
+
+A `Reader` takes one input and may refuse it only with the errors that it documents: anything else is a bug. It also
+checks what must be true of whatever it accepted. The property tests and the fuzzer both feed them.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synapse_sync.core.lockfile import format_lockfile, parse_lockfile
+from synapse_sync.core.manifest_read import parse_manifest
+from synapse_sync.core.names import SafePath, clash_key, safe_filename, safe_path
+from synapse_sync.core.reference import MAX_LENGTH, Reference
+from synapse_sync.core.safetensors import check_header, sniff
+from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.errors import InputError, SynapseError, UnsafeName
+from synapse_sync.net.api import Api, _Answer
+from synapse_sync.net.credentials import Credentials
+from synapse_sync.sources.base import Ask
+from synapse_sync.sources.civitai import CivitaiSource
+from synapse_sync.store import receipt
+
+DIGEST = "0123456789abcdef" * 4
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One way in: `read` raises nothing but `refusals`; `seeds` are good inputs, `words` what to put into them."""
+
+    name: str
+    read: Callable[[bytes], object]
+    refusals: tuple[type[Exception], ...]
+    seeds: tuple[bytes, ...]
+    words: tuple[bytes, ...]
+
+    def feed(self, data: bytes) -> bool:
+        """Whether it accepts this input."""
+        try:
+            self.read(data)
+        except self.refusals:
+            return False
+        return True
+
+
+# -- the readers -------------------------------------------------------------------------------------
+
+
+def _manifest(data: bytes) -> None:
+    manifest = parse_manifest(data.decode("utf-8", "replace"))
+    for entry in manifest.entries():
+        assert "\n" not in entry.text and "\r" not in entry.text, "a requirement is one line of the lockfile"
+        for part in (entry.subfolder, entry.filename):
+            assert part is None or part.under(Path("/r")).is_relative_to("/r")
+
+
+def _lockfile(data: bytes) -> None:
+    lockfile = parse_lockfile(data.decode("utf-8", "replace"))
+    text = format_lockfile(lockfile)
+    again = format_lockfile(parse_lockfile(text))
+    assert again == text, "what we write is what we read"
+
+
+def _receipt(data: bytes) -> None:
+    path = receipt.receipt_path(_ROOT, "fuzz")
+    path.write_bytes(data)
+    found = receipt.read(_ROOT, "fuzz")
+    assert found is not None
+    for entry in found.entries.values():
+        assert SafePath(entry.path).under(_ROOT).is_relative_to(_ROOT)
+
+
+def _reference(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape")
+    found = Reference.parse(text)
+    assert len(str(found)) <= MAX_LENGTH
+    assert Reference.parse(str(found)) == found, "its canonical text means the same"
+
+
+def _safetensors(data: bytes) -> None:
+    sniff(data)
+    check_header(data, len(data))
+
+
+def _civitai(data: bytes) -> None:
+    source = CivitaiSource(_Parrot(data), "http://127.0.0.1:1")
+    for answer in source.resolve(_ASKS).values():
+        if isinstance(answer, Exception):
+            assert isinstance(answer, SynapseError)
+            continue
+        for candidate in answer.candidates:
+            assert SafePath(candidate.filename).parts == (candidate.filename,)
+    source.describe(_ASKS[0].reference)
+
+
+def _names(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape")
+    name = safe_filename(text)
+    assert SafePath(name).parts == (name,)
+    assert clash_key(clash_key(name)) == clash_key(name)
+    path = safe_path(text)
+    place = path.under(Path("/r/t"))
+    assert place.is_relative_to("/r/t") and place != Path("/r/t") and ".." not in place.parts
+
+
+class _Parrot(Api):
+    """An API that knows one answer a kind of question; without kinds, it says the same to all."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(Credentials())
+        self._body = body
+        try:
+            self._table = json.loads(body)
+        except (ValueError, RecursionError):
+            self._table = None
+
+    def _patiently(self, method: str, url: str, body: bytes | None) -> _Answer:
+        kind = "version" if "/model-versions" in url else "list" if "/models?" in url else "model"
+        said = self._body
+        if isinstance(self._table, dict) and kind in self._table:
+            said = json.dumps(self._table[kind]).encode("utf-8", "surrogatepass")
+        return _Answer(url=url, status=200, body=said, content_type="application/json", retry_after=None)
+
+
+_ASKS = (
+    Ask(key="version", reference=Reference.parse("civitai:7@70")),
+    Ask(key="model", reference=Reference.parse("civitai:7")),
+    Ask(key="file", reference=Reference.parse("civitai:7@70+700"), exclude_newer="2026-01-01T00:00:00Z"),
+    Ask(key="hash", reference=Reference.parse("autov2:0123456789")),
+)
+
+# -- good inputs -------------------------------------------------------------------------------------
+
+_MANIFEST = b"""[workspace]
+name = "w"
+prefer = { format = "safetensors", precision = "fp16" }
+[targets.a]
+layout = "comfyui"
+root = "~/ui"
+groups = ["g"]
+[models]
+a = "civitai:4384@128713"
+[models.b]
+source = "hf://owner/repo@main/a.safetensors"
+versions = []
+groups = ["g"]
+previews = 3
+subfolder = "x/y"
+filename = "b.safetensors"
+exclude-newer = "2026-01-31"
+"""
+_LOCKFILE = f"""version = 1
+[[model]]
+name = "a"
+requirement = "civitai:1@2"
+reference = "civitai:1@2"
+trained-words = ["w"]
+license = {{ creator = "x" }}
+nsfw = 1
+[[model.artifact]]
+filename = "a.safetensors"
+size = 5
+url = "civitai:1@2+3"
+mirrors = ["https://a.example/x"]
+sha256 = "{DIGEST}"
+[[model.preview]]
+type = "image"
+width = 5
+url = "https://a.example/x.png"
+""".encode()
+_ENTRY = {
+    "path": "models/a.safetensors", "sha256": DIGEST, "size": 5, "how": "hardlink", "mtime_ns": 1, "inode": 2,
+    "model": "a", "link": None,
+}  # fmt: skip
+_RECEIPT = json.dumps({"version": 1, "target": "t", "complete": None, "entries": [_ENTRY]}).encode()
+_REFERENCES = (
+    "civitai:4384", "civitai:4384@128713+94081", "civitai:@5?type=Model&format=PickleTensor",
+    "urn:air:sd1:checkpoint:civitai:4384@128713", "air:huggingface:owner/repo@main:a/b.bin",
+    "https://civitai.com/models/4384/dreamshaper?modelVersionId=128713",
+    "https://civitai.com/api/download/models/128713?type=Model&format=SafeTensor&fp=fp16",
+    f"sha256:{DIGEST}", "autov2:0123456789", "hf://owner/repo@refs%2Fpr%2F1/path/f.safetensors",
+    "https://huggingface.co/owner/repo/resolve/refs/pr/1/a.bin", "https://user:pw@h.example:8/x%20y?sig=1#f",
+    "./dir/file", "file:///a/b%20c", "C:\\models\\x", "~/x", "https://[::1]:80/x",
+)  # fmt: skip
+_FILE = {
+    "id": 700, "name": "a.safetensors", "sizeKB": 12.5, "type": "Model", "primary": True,
+    "metadata": {"format": "SafeTensor", "size": "pruned", "fp": "fp16"}, "pickleScanResult": "Success",
+    "virusScanResult": "Success", "scannedAt": "2024-01-01T00:00:00.000Z",
+    "hashes": {"SHA256": DIGEST.upper(), "AutoV2": "0123456789", "CRC32": "01234567"},
+    "downloadUrl": "https://civitai.com/api/download/models/70?fileId=700",
+}  # fmt: skip
+_VERSION = {
+    "id": 70, "modelId": 7, "name": "v1", "baseModel": "SD 1.5", "publishedAt": "2024-01-01T00:00:00.000Z",
+    "trainedWords": ["w"], "availability": "Public", "files": [_FILE], "air": "urn:air:sd1:lora:civitai:7@70",
+    "images": [{"url": "https://i.example/x.png", "nsfwLevel": 1, "width": 5, "height": 6, "type": "image"}],
+    "stats": {"downloadCount": 5}, "model": {"name": "M", "type": "LORA"},
+    "downloadUrl": "https://civitai.com/api/download/models/70",
+}  # fmt: skip
+_MODEL = {
+    "id": 7, "name": "M", "type": "LORA", "nsfw": False, "nsfwLevel": 1, "tags": ["t"], "mode": None,
+    "allowCommercialUse": ["Image"], "creator": {"username": "u"}, "stats": {"downloadCount": 5},
+    "modelVersions": [_VERSION],
+}  # fmt: skip
+_LIST = {"items": [_MODEL], "metadata": {"nextCursor": None, "totalItems": 1}}
+_HEADERS = tuple(
+    safetensors_bytes("x", tensors=table, metadata=words)
+    for table, words in (
+        ({"a": ("F16", (2,)), "b": ("U8", (3, 1))}, None),
+        ({"a": ("F32", ())}, {"k": "v"}),
+        ({}, None),
+    )
+)
+_NAMES = (
+    b"model.safetensors", b"a/b/c.gguf", b"..", b"../x", b"C:\\x", b"\\\\server\\share\\x", b"NUL.txt", b"com1",
+    "e\u0301\u202e.bin".encode(), b".git/config", b"~", b"%2e%2e/x", b"x:ads", "．．/x".encode(), b"a. ",
+)  # fmt: skip
+_TOML = (
+    b"[[model]]", b"[models.x]", b"[", b"]", b"{", b"}", b'"', b"'''",
+    b"\\u0000", b"\\ud800", b"= ", b"\n", b"\r\n",
+    b"\xef\xbb\xbf", b"<<<<<<< ours\n", b"2026-01-01T00:00:00Z", b"0001-01-01T00:00:00+23:59", b"9" * 5000,
+    b"-1", b"nan", b"inf", b"1e999", b"[" * 300, b"a." * 300, b"../..", b"versions = [1, 2]\n", b"true",
+    b"previews = 101\n", b'sha256 = "x"\n', b"\xff", b"\x00", b"version = 2\n", b"size = 99999999999999999999\n",
+)  # fmt: skip
+_JSON = (
+    b"{", b"}", b"[", b"]", b'"', b",", b":", b"null", b"true", b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1",
+    b"0.5", b"9" * 5000, b"[" * 20000, b'{"a":' * 2000, b"\\ud800", b"\\u0000", b"\xff", b"\x00", b'"a":1,"a":2,',
+    b"18446744073709551616", b"9223372036854775807", b'"../../x"', b'"id"', b"{}", b'"files":null,',
+)  # fmt: skip
+_TEXT = (
+    b"@", b"+", b"?", b"#", b"%2f", b"%00", b"%", b"%ff", b"://", b"//", b"\\", b"..", b"/", b":", b"[", b"]",
+    b"\x00", b"\n", b"\xe2\x80\xae", b"\xff", b"civitai:", b"hf://", b"https://", b"file://", b"token=x", b"&",
+    b"9" * 30, "²".encode(), "ﬀ".encode(), "\N{KELVIN SIGN}".encode(),
+    b"a" * 5000, b".", b" ", "é".encode(), b"con", b"~",
+)  # fmt: skip
+_ROOT = Path(tempfile.mkdtemp(prefix="synapse-fuzz-"))
+(_ROOT / receipt.DIRECTORY).mkdir()
+
+READERS = {
+    reader.name: reader
+    for reader in (
+        Reader("manifest", _manifest, (SynapseError,), (_MANIFEST,), _TOML),
+        Reader("lockfile", _lockfile, (InputError,), (_LOCKFILE,), _TOML),
+        Reader("receipt", _receipt, (InputError,), (_RECEIPT,), _JSON),
+        Reader("reference", _reference, (InputError,), tuple(text.encode() for text in _REFERENCES), _TEXT),
+        Reader("safetensors", _safetensors, (ValueError,), _HEADERS, _JSON),
+        Reader(
+            "civitai",
+            _civitai,
+            (SynapseError,),
+            (json.dumps({"list": _LIST, "model": _MODEL, "version": _VERSION}).encode(),),
+            _JSON,
+        ),
+        Reader("names", _names, (UnsafeName,), _NAMES, _TEXT),
+    )
+}
+
+# -- nearly right ------------------------------------------------------------------------------------
+
+_ODD: tuple[Any, ...] = (
+    None, True, False, 0, -1, 0.5, 1e308, float("nan"), float("inf"), 1 << 63, 1 << 64, 10**400, "", "x", "../..",
+    "\x00", "\ud800", "a\nb", "9" * 4000, [], {}, [[]], [None], {"": None}, "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59", "fileId=1", "https://[", "٣", "NaN",
+)  # fmt: skip
+
+
+def mutate(reader: Reader, rng: random.Random) -> bytes:
+    """A good input with something wrong in it: bytes, words of its language, or a value of its JSON."""
+    data = rng.choice(reader.seeds)
+    if reader.words is _JSON and data[:1] in b"{[" and rng.random() < 0.6:
+        return json.dumps(_bend(json.loads(data), rng)).encode("utf-8", "surrogatepass")
+    if reader.name == "safetensors" and rng.random() < 0.6:
+        return _bent_header(data, rng)
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
+        data = _change(data, reader, rng)
+    return data
+
+
+def mutants(reader: Reader, seed: int) -> Iterator[bytes]:
+    """Endless inputs, the same for the same seed."""
+    rng = random.Random(seed)
+    while True:
+        yield mutate(reader, rng)
+
+
+def _change(data: bytes, reader: Reader, rng: random.Random) -> bytes:
+    start = rng.randrange(len(data) + 1)
+    end = min(len(data), start + rng.choice((0, 1, 1, 2, 4, 16, 64)))
+    match rng.randrange(6):
+        case 0:
+            return data[:start] + bytes([rng.randrange(256)]) + data[start + 1 :]
+        case 1:
+            return data[:start] + data[end:]
+        case 2:
+            return data[:end] + data[start:end] * rng.choice((1, 2, 10)) + data[end:]
+        case 3:
+            return data[:start] + rng.choice(reader.words) + data[end:]
+        case 4:
+            other = rng.choice(reader.seeds)
+            return data[:start] + other[rng.randrange(len(other) + 1) :]
+        case _:
+            return data[:start] + rng.randbytes(rng.choice((1, 2, 8))) + data[end:]
+
+
+def _bend(value: Any, rng: random.Random) -> Any:
+    """The value with one of its parts, however deep, replaced, doubled or dropped."""
+    if rng.random() < 0.15 or not isinstance(value, dict | list) or not value:
+        return rng.choice(_ODD)
+    if isinstance(value, list):
+        place = rng.randrange(len(value))
+        changed = _bend(value[place], rng)
+        return value[:place] + rng.choice(([changed], [changed], [], [changed] * 3)) + value[place + 1 :]
+    key = rng.choice(list(value))
+    if rng.random() < 0.1:
+        return {name: item for name, item in value.items() if name != key}
+    return {**value, key: _bend(value[key], rng)}
+
+
+def _bent_header(data: bytes, rng: random.Random) -> bytes:
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(_bend(json.loads(data[8 : 8 + length]), rng)).encode("utf-8", "surrogatepass")
+    return struct.pack("<Q", len(header) + rng.choice((0, 0, 0, 0, -1, 1, 1 << 40))) + header + data[8 + length :]

@@ -1,0 +1,649 @@
+"""Cases 48 to 71: the file system is full, broken, read-only, of another kind, or somebody else was there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import stat as mode_of
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cases import case
+from stage import Stage
+
+from synapse_sync.demo import catalogue
+from synapse_sync.engine import preflight
+from synapse_sync.store import links
+
+REMARKS = {
+    49: "at single writes here, at every call in `make torture`",
+    54: "the exit code of a conflict is 7, and `--force` moves the file aside",
+    56: "the exit code of a conflict is 7",
+    57: "`auto` takes the next way that works; a way that was asked for by name is refused with what helps",
+    60: "no file system of that kind can be made here: that names clash is decided without one, on every system",
+    62: "names may have 180 bytes; a path that is too long for the system is an error of storage (9)",
+    63: "the sweep stops one process at a call and runs another, with locks that always succeed",
+    64: "refused with advice; there is no lock of another kind to fall back to, but where `flock` does not exist",
+    66: "sync trusts size and time, as it says; `verify` finds it",
+    69: "an empty directory where a complete sync placed files is refused",
+}
+PORTRAIT = "models/checkpoints/portrait_v1.safetensors"
+EYES = "models/embeddings/clear-eyes.safetensors"
+MODELS = (
+    f'portrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n',
+    f'eyes = "civitai:{catalogue.EYES}"\n',
+)
+
+
+def declared(root: Path | str = ".", mode: str = "auto", models: str = "".join(MODELS)) -> str:
+    return f'[targets.t]\nroot = "{root}"\nlink-mode = "{mode}"\n[models]\n{models}'
+
+
+def failing(number: int, real: Callable[..., Any], concerns: str = "", times: int = 10**9) -> Callable[..., Any]:
+    """A system call that fails for paths with these words in them, the first few times."""
+    left = times
+
+    def call(*arguments: Any, **more: Any) -> Any:
+        nonlocal left
+        path = arguments[0]
+        if isinstance(path, int):
+            path = Path(f"/proc/self/fd/{path}").readlink()
+        if concerns in os.fspath(path) and left > 0:
+            left -= 1
+            raise OSError(number, os.strerror(number), os.fspath(path))
+        return real(*arguments, **more)
+
+    return call
+
+
+@pytest.fixture
+def mount(stage: Stage, tmp_path: Path) -> Callable[..., Path]:
+    """Mount something and give its path; skips where that is not allowed. The case ends with unmounting."""
+
+    def do(*words: str, at: Path | None = None) -> Path:
+        place = at or tmp_path / "mounted"
+        place.mkdir(parents=True, exist_ok=True)
+        tool = shutil.which("mount")
+        if tool is None or os.name == "nt":
+            pytest.skip("there is no `mount` here")
+        done = subprocess.run([tool, *words, str(place)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"mounting needs root: {done.stderr.strip()}")
+        stage.cleanup.callback(subprocess.run, ["umount", "--lazy", str(place)], check=True)
+        return place
+
+    return do
+
+
+def tmpfs(mount: Callable[..., Path], size: str, at: Path | None = None) -> Path:
+    return mount("-t", "tmpfs", "-o", size, "synapse-test", at=at)
+
+
+def remount(place: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
+
+
+# -- no room -----------------------------------------------------------------------------------------
+
+
+@case(48)
+def test_too_little_room_is_told_before_the_first_byte(stage: Stage, mount: Callable[..., Path]) -> None:
+    stage.locked(declared())
+    tmpfs(mount, "size=1m", at=stage.store)
+    said = stage("sync", code=9).err
+    assert "not enough space" in said and "needed" in said and "free" in said
+    assert not [seen for seen in stage.hub.requests() if "download" in seen.path]
+    assert stage.tree() == {}
+    stage.healers.append(lambda: remount(stage.store, "size=200m"))
+
+
+@case(49)
+@pytest.mark.parametrize("room", ["150k", "320k"])
+def test_a_disk_that_fills_up_meanwhile(
+    stage: Stage, mount: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, room: str
+) -> None:
+    stage.locked(declared())
+    tmpfs(mount, f"size={room}", at=stage.store)
+    with monkeypatch.context() as patch:
+        patch.setattr(preflight.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 10**12))
+        said = stage("sync", code=9).err
+    assert "full" in said and "free some space" in said
+    stage.holds()
+    stage.healers.append(lambda: remount(stage.store, "size=200m"))
+
+
+@case(49)
+def test_a_tree_that_is_full(stage: Stage, mount: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmpfs(mount, "size=200k")
+    stage.roots.append(root)
+    stage.locked(declared(root, "copy"))
+    with monkeypatch.context() as patch:
+        patch.setattr(preflight.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 10**12))
+        assert "full" in stage("sync", code=9).err
+    assert not (root / PORTRAIT).exists() and (root / EYES).exists()
+    stage.healers.append(lambda: remount(root, "size=200m"))
+
+
+@case(50)
+@pytest.mark.parametrize("what", ["synapse.lock", "receipt-"])
+@pytest.mark.parametrize("call", ["open", "fsync", "replace"])
+def test_no_room_for_the_lockfile_or_the_receipt(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, what: str, call: str
+) -> None:
+    stage.manifest(declared(models=MODELS[0]))
+    stage("sync")
+    before = stage.lock_text
+    stage.manifest(declared())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing(errno.ENOSPC, getattr(os, call), what))
+        said = stage("sync", code=9).err
+    assert "full" in said
+    if what == "synapse.lock":
+        assert stage.lock_text == before
+    stage.holds()
+    stage("sync")
+    assert len(stage.hub.requests("storage")) == 2, "what was downloaded was not asked for again"
+
+
+@case(51)
+def test_no_inodes_left(stage: Stage, mount: Callable[..., Path]) -> None:
+    stage.locked(declared())
+    tmpfs(mount, "size=200m,nr_inodes=6", at=stage.store)
+    assert "inodes" in stage("sync", code=9).err
+    stage.healers.append(lambda: remount(stage.store, "nr_inodes=10000"))
+
+
+# -- errors ------------------------------------------------------------------------------------------
+
+
+@case(52)
+@pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT], ids=["EIO", "EDQUOT"])
+@pytest.mark.parametrize("call", ["pwrite", "fsync", "ftruncate", "replace", "mkdir"])
+def test_the_disk_refuses(stage: Stage, monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
+    stage.locked(declared())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing(number, getattr(os, call), str(stage.store)))
+        said = stage("sync", code=None)
+    assert said.code in (1, 9), said
+    assert ("full" if number == errno.EDQUOT else "the disk reports an error") in said.err
+    stage.holds()
+
+
+@case(52)
+def test_after_a_failed_fsync_the_bytes_are_not_used(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel may have dropped them, although a second fsync says that all is well."""
+    stage.locked(declared(models=MODELS[1]))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(errno.EIO, os.fsync, f"{stage.store}/partials", times=1))
+        stage("sync", code=9)
+    assert stage.blobs() == [] and not [*(stage.store / "partials").glob("*")]
+    stage.hub.clear_log()
+    stage("sync")
+    assert len(stage.hub.requests("storage")) == 1, "fetched anew"
+
+
+@case(52)
+def test_a_blob_that_cannot_be_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.manifest(declared(mode="copy"))
+    stage("sync")
+    (stage.path / EYES).unlink()
+    (blob,) = [path for path in (stage.store / "blobs").rglob("*") if path.is_file() and path.stat().st_size < 9000]
+    real = Path.open
+
+    def refuse(self: Path, *arguments: Any, **more: Any) -> Any:
+        if self == blob:
+            raise OSError(errno.EIO, "Input/output error", str(blob))
+        return real(self, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        assert "the disk reports an error" in stage("sync", code=9).err
+    assert not (stage.path / EYES).exists()
+
+
+# -- read-only ---------------------------------------------------------------------------------------
+
+
+@case(53)
+@pytest.mark.parametrize("which", ["tree", "store", "project"])
+def test_read_only(stage: Stage, mount: Callable[..., Path], tmp_path: Path, which: str) -> None:
+    root = tmp_path / "elsewhere"
+    root.mkdir()
+    stage.target(root)
+    stage.manifest(declared(root, "copy", MODELS[0]))
+    stage("sync")
+    stage.manifest(declared(root, "copy"))
+    if which != "project":
+        stage("lock")
+    place = {"tree": root, "store": stage.store, "project": stage.path}[which]
+    mount("--bind", str(place), at=place)
+    remount(place, "bind,ro")
+    said = stage("sync", code=None)
+    assert said.code in (1, 9) and "read-only" in said.err, said
+    if which != "project":
+        assert "clear-eyes" in stage("status").out
+    else:
+        assert "not locked yet" in stage("status").out
+    assert "portrait" in stage("list").out
+    stage.healers.append(lambda: remount(place, "bind,rw"))
+
+
+@case(53)
+@pytest.mark.parametrize("which", ["tree", "store"])
+def test_verify_reads_what_is_read_only(
+    stage: Stage, mount: Callable[..., Path], tmp_path: Path, which: str
+) -> None:
+    root = tmp_path / "elsewhere"
+    root.mkdir()
+    stage.target(root)
+    stage.manifest(declared(root, "copy"))
+    stage("sync")
+    place = root if which == "tree" else stage.store
+    mount("--bind", str(place), at=place)
+    remount(place, "bind,ro")
+    assert "all good" in stage("verify").err
+    stage.healers.append(lambda: remount(place, "bind,rw"))
+
+
+# -- something is there ------------------------------------------------------------------------------
+
+
+@case(54)
+def test_another_file_is_in_the_way(stage: Stage) -> None:
+    stage.locked(declared())
+    mine = stage.foreign(PORTRAIT, b"trained for weeks")
+    said = stage("sync", code=7).err
+    assert PORTRAIT in said and "--force" in said
+    assert mine.read_bytes() == b"trained for weeks"
+    assert (stage.path / EYES).exists(), "the others were placed"
+    stage.excuse("I4", reason="the user has to decide")
+
+
+@case(55)
+def test_the_same_file_is_there_already(stage: Stage) -> None:
+    stage.manifest(declared())
+    stage("sync")
+    (stage.path / PORTRAIT).chmod(0o600)
+    content = {path: (stage.path / path).read_bytes() for path in (PORTRAIT, EYES)}
+    shutil.rmtree(stage.path / ".synapse")
+    for path, data in content.items():
+        (stage.path / path).unlink()
+        (stage.path / path).write_bytes(data)
+    stage.empty_store()
+    before = {path: (stage.path / path).stat() for path in content}
+    assert "2 adopted" in stage("sync").err
+    for path, was in before.items():
+        now = (stage.path / path).stat()
+        assert (now.st_ino, now.st_mtime_ns, now.st_mode) == (was.st_ino, was.st_mtime_ns, was.st_mode)
+    assert stage.hub.requests("storage") == []
+
+
+def _socket(place: Path) -> None:
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(place.parent)  # the name of a socket must be short
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(place.name)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+OBSTACLES: dict[str, Callable[[Path], None]] = {
+    "directory": lambda place: place.mkdir(),
+    "fifo": lambda place: os.mkfifo(place),
+    "socket": _socket,
+    "dangling link": lambda place: place.symlink_to("nowhere"),
+    "looping link": lambda place: place.symlink_to(place.name),
+    "link to a directory": lambda place: place.symlink_to("/"),
+    "link to a device": lambda place: place.symlink_to("/dev/zero"),
+}
+
+
+@case(56)
+@pytest.mark.parametrize("kind", OBSTACLES)
+def test_something_else_is_in_the_way(stage: Stage, kind: str) -> None:
+    stage.locked(declared())
+    place = stage.path / PORTRAIT
+    place.parent.mkdir(parents=True, exist_ok=True)
+    OBSTACLES[kind](place)
+    before = place.lstat()
+    for words in (("sync",), ("sync", "--force")):
+        assert PORTRAIT in stage(*words, code=7).err
+        assert os.path.lexists(place) and place.lstat().st_ino == before.st_ino
+    assert "Conflict" not in stage("status").out
+    stage.excuse("I4", "I1", reason="the user has to decide; what is in the way may not be readable")
+
+
+# -- what a file system cannot do ----------------------------------------------------------------------
+
+
+@case(57)
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EMLINK, errno.ENOTSUP], ids=["EPERM", "EMLINK", "ENOTSUP"])
+def test_no_hard_links(stage: Stage, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    stage.locked(declared())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", failing(number, os.link))
+        stage("sync")
+        assert (stage.path / PORTRAIT).is_symlink()
+        stage.manifest(declared(mode="copy"))
+        stage("sync")
+        assert not (stage.path / PORTRAIT).is_symlink()
+        (stage.path / EYES).unlink()
+        stage.manifest(declared(mode="hardlink"))
+        assert "`symlink` and `copy` work" in stage("sync", code=9).err
+    stage.holds()
+
+
+@case(58)
+@pytest.mark.parametrize("way", ["auto", "copy", "move", "symlink"])
+def test_store_and_tree_on_two_file_systems(stage: Stage, mount: Callable[..., Path], way: str) -> None:
+    tmpfs(mount, "size=200m", at=stage.store)
+    root = tmpfs(mount, "size=200m")
+    stage.roots.append(root)
+    stage.manifest(declared(root, way))
+    stage("sync")
+    assert (root / PORTRAIT).is_symlink() is (way in ("auto", "symlink"))
+    assert (root / PORTRAIT).stat().st_size > 400_000
+    stage.manifest(declared(root, way, MODELS[1]))
+    stage("sync")
+    assert not os.path.lexists(root / PORTRAIT)
+    assert len(stage.blobs()) >= 1, "the only copy moved into the store, across file systems"
+
+
+@case(58)
+def test_a_hard_link_across_file_systems_is_refused_with_what_helps(
+    stage: Stage, mount: Callable[..., Path]
+) -> None:
+    root = tmpfs(mount, "size=200m")
+    stage.roots.append(root)
+    stage.manifest(declared(root, "hardlink"))
+    assert "one file system" in stage("sync", code=9).err
+    stage.manifest(declared(root, "copy"))
+
+
+@case(59)
+def test_no_symbolic_links(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.locked(declared())
+    with monkeypatch.context() as patch:
+        for call in ("link", "symlink"):
+            patch.setattr(os, call, failing(errno.EPERM, getattr(os, call)))
+        stage("sync")
+        place = stage.path / PORTRAIT
+        assert not place.is_symlink() and place.stat().st_nlink == 1
+
+
+# -- names -------------------------------------------------------------------------------------------
+
+
+def named(first: str, second: str) -> str:
+    one, two = (line.split(" = ")[1].strip() for line in MODELS)
+    return (
+        f"[models.a]\nsource = {one}\nfilename = '{first}'\nsubfolder = 'x'\ntype = 'lora'\n"
+        f"[models.b]\nsource = {two}\nfilename = '{second}'\nsubfolder = 'x'\ntype = 'lora'\n"
+    )
+
+
+@case(60)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("A.safetensors", "a.safetensors"), ("ß.safetensors", "SS.safetensors"), ("ﬁ.safetensors", "fi.safetensors")],
+)
+def test_names_that_some_file_systems_take_for_one(stage: Stage, first: str, second: str) -> None:
+    stage.manifest(named(first, second))
+    stage("lock", code=None)
+    said = stage("sync", code=2).err
+    assert "`a`" in said and "`b`" in said
+    assert stage.tree() == {}
+    stage.excuse("I4", reason="the manifest has to be corrected")
+
+
+@case(61)
+@pytest.mark.parametrize(
+    "name",
+    ["a\u200d.safetensors", "a.safetensors.", "a.safetensors ", "NUL", "aux.safetensors", "COM¹.bin",
+     "lpt3", "a\u202e.safetensors", "a:b.safetensors"],
+)  # fmt: skip
+def test_names_that_would_be_another_elsewhere(stage: Stage, name: str) -> None:
+    stage.manifest(named(name, "b.safetensors"))
+    said = stage("sync", code=2).err
+    assert "\u202e" not in said and "\u200d" not in said
+    assert stage.tree() == {}
+    stage.excuse("I4", reason="the manifest has to be corrected")
+
+
+@case(61)
+def test_a_decomposed_name_is_composed(stage: Stage) -> None:
+    stage.manifest(named("e\u0301.safetensors", "b.safetensors"))
+    stage("sync")
+    assert "models/loras/x/\u00e9.safetensors" in stage.tree()
+    stage.manifest(named("e\u0301.safetensors", "\u00e9.safetensors"))
+    assert "both want" in stage("sync", code=2).err
+    stage.excuse("I4", reason="the manifest has to be corrected")
+
+
+@case(62)
+def test_names_that_are_too_long(stage: Stage) -> None:
+    stage.manifest(named("a" * 181, "b.safetensors"))
+    assert "180 bytes" in stage("sync", code=2).err
+    stage.manifest(named("a" * 180, "b.safetensors"))
+    stage("sync")
+    assert f"models/loras/x/{'a' * 180}" in stage.tree()
+
+
+@case(62)
+def test_a_path_that_is_too_long_for_the_system(stage: Stage) -> None:
+    root = stage.path / "/".join(["d" * 200] * 20)
+    stage.manifest(declared(os.path.relpath(root, stage.path)))
+    said = stage("sync", code=None)
+    assert said.code in (2, 9) and "too long" in said.err
+    stage.excuse("I4", reason="the manifest has to be corrected")
+
+
+# -- locks -------------------------------------------------------------------------------------------
+
+
+@case(64)
+@pytest.mark.parametrize(
+    "number", [errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP], ids=["ENOLCK", "EBADF", "EOPNOTSUPP"]
+)
+def test_locks_that_fail_are_told_with_what_helps(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    stage.locked(declared())
+
+    def flock(handle: object, flags: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock)
+        said = stage("sync", code=9).err
+    assert "has no locks" in said and "SYNAPSE_STORE" in said
+    assert stage.tree() == {}
+
+
+# -- what changes at rest --------------------------------------------------------------------------------
+
+
+def blob_of(stage: Stage, path: str) -> Path:
+    found = (stage.path / path).stat()
+    return next(p for p in (stage.store / "blobs").rglob("*") if p.is_file() and p.stat().st_size == found.st_size)
+
+
+@case(65)
+def test_a_blob_edited_through_its_hard_link(stage: Stage) -> None:
+    stage.manifest(declared(mode="hardlink"))
+    stage("sync")
+    place = stage.path / EYES
+    assert not place.stat().st_mode & 0o222, "nobody does that by accident"
+    right = place.read_bytes()
+    place.chmod(0o644)
+    place.write_bytes(b"edited by a UI")
+    said = stage("sync", code=7).err
+    assert EYES in said and place.read_bytes() == b"edited by a UI", "kept: it is the user's now"
+    stage.excuse("I1", reason="the edited file is kept until the user decides")
+    stage("sync", "--force")
+    assert place.read_bytes() == right
+    assert place.with_name(f"{place.name}.set-aside-1").read_bytes() == b"edited by a UI"
+
+
+@case(66)
+def test_bit_rot_that_keeps_size_and_time(stage: Stage) -> None:
+    stage.manifest(declared(mode="hardlink"))
+    stage("sync")
+    place = stage.path / EYES
+    right, was = place.read_bytes(), place.stat()
+    place.chmod(0o644)
+    place.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    place.chmod(0o444)
+    os.utime(place, ns=(was.st_atime_ns, was.st_mtime_ns))
+    stage("sync")
+    said = stage("verify", code=6).err
+    assert EYES in said and "--repair" in said
+    assert blob_is_gone(stage, right), "set aside at once: the next link would spread it"
+    stage("verify", "--repair")
+    assert place.read_bytes() == right
+
+
+def blob_is_gone(stage: Stage, content: bytes) -> bool:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest() not in stage.blobs()
+
+
+@case(67)
+@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy"])
+def test_a_store_that_a_cleaner_emptied(stage: Stage, mode: str) -> None:
+    stage.manifest(declared(mode=mode))
+    stage("sync")
+    right = stage.tree()
+    shutil.rmtree(stage.store / "blobs")
+    shutil.rmtree(stage.store / "meta")
+    stage.hub.clear_log()
+    stage("sync")
+    assert {path: (stage.path / path).read_bytes() for path in right} == right
+    assert len(stage.hub.requests("storage")) == (2 if mode == "symlink" else 0)
+
+
+@case(68)
+@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_blob_that_was_truncated(stage: Stage, mode: str, sparse: bool) -> None:
+    stage.manifest(declared(mode=mode))
+    stage("sync")
+    right = stage.tree()
+    blob = blob_of(stage, EYES)
+    blob.chmod(0o644)
+    size = blob.stat().st_size
+    with blob.open("r+b") as file:
+        file.truncate(0)
+        file.truncate(size if sparse else 0)
+    stage.excuse("I1", reason="the damage is there until it is found")
+    if mode != "symlink":
+        (stage.path / EYES).unlink()
+    code = stage("sync", code=None).code
+    if code:  # a damaged file below a link is the user's until they say otherwise
+        assert mode == "symlink" and code == 7
+        stage("verify", "--repair", code=None)
+    stage("sync")
+    assert {path: (stage.path / path).read_bytes() for path in right} == right
+    assert [path for path in (stage.store / "quarantine").iterdir() if path.suffix != ".why"]
+
+
+@case(69)
+def test_a_drive_that_is_not_mounted(stage: Stage, tmp_path: Path) -> None:
+    """Its mount point is there, and empty."""
+    root = tmp_path / "drive"
+    root.mkdir()
+    stage.roots.append(root)
+    stage.manifest(declared(root, "copy"))
+    stage("sync")
+    root.rename(tmp_path / "the drive")
+    root.mkdir()
+    stage.hub.clear_log()
+    shutil.rmtree(stage.store / "blobs")
+    said = stage("sync", code=2).err
+    assert "mounted" in said and str(root) in said
+    assert [*root.iterdir()] == [] and stage.hub.requests("storage") == []
+    root.rmdir()
+    (tmp_path / "the drive").rename(root)
+    assert "in sync" in stage("sync").err
+
+
+@case(69)
+def test_a_root_that_was_emptied_on_purpose(stage: Stage, tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    stage.roots.append(root)
+    stage.manifest(declared(root, "copy"))
+    stage("sync")
+    shutil.rmtree(root)
+    stage("sync")
+    assert (root / PORTRAIT).exists()
+
+
+@case(70)
+@pytest.mark.parametrize("umask", [0o077, 0o000, 0o022])
+def test_umask_and_setgid_directories(stage: Stage, tmp_path: Path, umask: int) -> None:
+    root = tmp_path / "shared"
+    models = root / "models" / "checkpoints"
+    models.mkdir(parents=True)
+    models.chmod(0o2775)
+    stage.roots.append(root)
+    stage.manifest(declared(root, "copy"))
+    before = os.umask(umask)
+    try:
+        stage("sync")
+    finally:
+        os.umask(before)
+    assert mode_of.S_IMODE(models.stat().st_mode) == 0o2775, "a directory of the user"
+    assert mode_of.S_IMODE((root / PORTRAIT).stat().st_mode) == 0o644 & ~umask
+    for path in (*stage.store.rglob("*"), *(root / ".synapse").rglob("*"), stage.path / "synapse.lock"):
+        found = path.stat().st_mode
+        if path.is_file() and "locks" not in path.parts:
+            assert not found & 0o022 & ~umask, f"{path}: others may write"
+            assert not found & umask & 0o600, path
+
+
+@case(71)
+@pytest.mark.parametrize(
+    ("call", "number", "where"),
+    [
+        ("replace", errno.EBUSY, "receipt-"),
+        ("replace", errno.EBUSY, "partials"),
+        ("link", errno.EBUSY, "blobs"),
+        ("open", errno.ESTALE, "partials"),
+        ("unlink", errno.EBUSY, "portrait"),
+    ],
+)
+def test_oddities_of_overlays_and_network_file_systems(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, call: str, number: int, where: str
+) -> None:
+    stage.manifest(declared(models=MODELS[0]))
+    if call == "unlink":
+        stage("sync")
+        stage.manifest(declared(models=MODELS[1]))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing(number, getattr(os, call), where, times=1))
+        assert stage("sync", code=None).code in (0, 9)
+    stage.holds()
+    stage("sync")
+
+
+@case(71)
+def test_a_clone_that_is_refused_for_now(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.manifest(declared())
+
+    def refuse(blob: Path, temporary: Path) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(links._WAYS, "clone", refuse)
+        stage("sync")
+    assert (stage.path / EYES).exists()

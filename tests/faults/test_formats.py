@@ -1,0 +1,238 @@
+"""Cases 125 and 126: files that are not what they are called."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import struct
+import tarfile
+import zipfile
+from typing import Any
+
+import pytest
+from cases import case
+from stage import Stage
+
+from synapse_sync.demo.weights import gguf_bytes, pickle_bytes, safetensors_bytes
+
+GOOD = safetensors_bytes("good", tensors={"a": ("F16", (2,))})
+DATA = 4
+
+
+def header(value: Any, data: int = DATA, *, length: int | None = None) -> bytes:
+    """A safetensors file with this header, as text, bytes or value."""
+    raw = (
+        value
+        if isinstance(value, bytes)
+        else value.encode()
+        if isinstance(value, str)
+        else json.dumps(value).encode()
+    )
+    return struct.pack("<Q", len(raw) if length is None else length) + raw + bytes(data)
+
+
+def tensor(dtype: object = "F16", shape: object = (2,), offsets: object = (0, DATA)) -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+MALFORMED = {
+    "empty": b"",
+    "length-only": b"<" + bytes(7),
+    "huge-length": b"\xff" * 7 + b"\0",
+    "one-byte-ff": header(b"\xff"),
+    "one-brace": header(b"{"),
+    "overlaps": header({f"t{i}": tensor() for i in range(10)}),
+    "polyglot": header({"a": tensor()}) + b"extra_bogus_data_for_polyglot_file",
+    "two-bytes-missing": header({"a": tensor()})[:-2],
+    "too-few-bytes-for-shape": header({"a": tensor("F32", [2, 2], [0, 4])}),
+    "shape-overflows": header({"a": tensor("F32", [2, 2**64 - 2], [0, 4])}),
+    "shape-overflows-signed": header({"a": tensor("F32", [2, 2**63 - 1], [0, 4])}),
+    "f4-misaligned": header({"a": tensor("F4", [1], [0, 1])}, 1),
+    "length-beyond-file": header({"a": tensor()}, length=1 << 20),
+    "header-of-100-MB": header({"a": tensor()}, length=100_000_001),
+    "hole": header({"a": tensor("U8", [1], [0, 1]), "b": tensor("U8", [1], [2, 3])}, 3),
+    "does-not-begin-at-zero": header({"a": tensor("U8", [3], [1, 4])}),
+    "name-twice": header('{"a": X, "a": X}'.replace("X", json.dumps(tensor()))),
+    "key-twice": header('{"a": {"dtype": "F16", "dtype": "U8", "shape": [2], "data_offsets": [0, 4]}}'),
+    "nan-offset": header('{"a": {"dtype": "F16", "shape": [2], "data_offsets": [0, NaN]}}'),
+    "negative-offset": header({"a": tensor("F16", [2], [-4, 0])}),
+    "float-offset": header({"a": tensor("F16", [2], [0.0, 4.0])}),
+    "offsets-backwards": header({"a": tensor("F16", [2], [4, 0])}),
+    "one-offset": header({"a": tensor("F16", [2], [4])}),
+    "bool-shape": header({"a": tensor("U8", [True], [0, 1])}, 1),
+    "negative-shape": header({"a": tensor("F16", [-2], [0, 4])}),
+    "text-shape": header({"a": tensor("F16", "2", [0, 4])}),
+    "dtype-is-a-number": header({"a": tensor(16)}),
+    "no-dtype": header({"a": {"shape": [2], "data_offsets": [0, 4]}}),
+    "digits": header('{"a": {"dtype": "F16", "shape": [X], "data_offsets": [0, 4]}}'.replace("X", "9" * 5000)),
+    "deep": header("{" + '"a":{' * 100_000 + "}" * 100_000 + "}"),
+    "metadata-of-numbers": header({"__metadata__": {"a": 1}, "a": tensor()}),
+    "metadata-is-a-list": header({"__metadata__": [], "a": tensor()}),
+    "a-list": header([tensor()]),
+    "leading-space": header(" " + json.dumps({"a": tensor()})),
+    "not-utf8": header(b'{"\xff": {}}'),
+    "utf16": header('{"a": {}}'.encode("utf-16")),
+    "trailing-junk": header(json.dumps({"a": tensor()}) + "x"),
+    "bad-magic-of-another": b"GGUX" + gguf_bytes("x")[4:],
+    "gguf-in-disguise": gguf_bytes("x"),
+}
+ACCEPTED = {
+    "padded": header(json.dumps({"a": tensor()}) + "   "),
+    "no-tensors": header({}, 0),
+    "zero-size": header({"a": tensor("F32", [0], [0, 0])}, 0),
+    "unknown-dtype": header({"a": tensor("F128", [1], [0, 4])}),
+    "metadata": header({"__metadata__": {"k": "v"}, "a": tensor()}),
+    "f4": header({"a": tensor("F4", [2], [0, 1])}, 1),
+}
+
+
+def offered(stage: Stage, files: dict[str, bytes], ending: str, **more: str) -> str:
+    """A manifest of plain files with these contents."""
+    extra = "".join(f"{key} = {value}\n" for key, value in more.items())
+    return "".join(
+        f'[models."{name}"]\nsource = "{stage.hub.files.put(f"{name}{ending}", content)}"\ntype = "lora"\n{extra}'
+        for name, content in files.items()
+    )
+
+
+@case(125)
+def test_malformed_safetensors_are_refused_at_lock_time(stage: Stage) -> None:
+    stage.manifest(offered(stage, MALFORMED, ".safetensors"))
+    said = stage("lock", "--json", code=None)
+    text = said.out + said.err
+    assert said.code == 6, text
+    assert [name for name in MALFORMED if name not in text] == [], "each is told"
+    assert "Traceback" not in text and stage.blobs() == []
+    assert not (stage.path / "synapse.lock").exists()
+    stage.manifest(offered(stage, ACCEPTED, ".safetensors"))
+
+
+@case(125)
+def test_a_malformed_file_that_was_locked_before_is_not_placed(stage: Stage) -> None:
+    """The digest of the lockfile is right; the file is none that anybody could use."""
+    stage.manifest(offered(stage, {"m": GOOD}, ".safetensors"))
+    stage("lock")
+    stage.empty_store()
+    bad = MALFORMED["polyglot"]
+    good_text = stage.lock_text
+    text = good_text.replace(hashlib.sha256(GOOD).hexdigest(), hashlib.sha256(bad).hexdigest())
+    text = text.replace(f"size = {len(GOOD)}", f"size = {len(bad)}")
+    text = "\n".join(line for line in text.split("\n") if not line.startswith("blake3"))
+    stage.hub.files.put("m.safetensors", bad)
+    (stage.path / "synapse.lock").write_text(text)
+    assert "safetensors" in stage("sync", code=6).err
+    assert stage.tree() == {} and stage.blobs() == []
+    stage.hub.files.put("m.safetensors", GOOD)
+    (stage.path / "synapse.lock").write_text(good_text)
+
+
+class Evil:
+    """What a pickle may be: a call."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return eval, ("1/0",)
+
+
+def tar_of(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo("pickle")
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def zip_of(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return out.getvalue()
+
+
+PICKLES = {
+    **{f"protocol-{number}": pickle.dumps(Evil(), protocol=number) for number in range(6)},
+    **{f"dictionary-{number}": pickle.dumps({"a": [1, 2]}, protocol=number) for number in range(6)},
+    "torch": pickle_bytes("x"),
+    "zip": zip_of(x=b"y", archive__weights=pickle.dumps(Evil())),
+    "zip-at-the-end": GOOD + zip_of(x=pickle.dumps(Evil())),
+    "tar": tar_of(pickle.dumps(Evil())),
+    "numpy": b"\x93NUMPY\x01\x00",
+}
+
+
+@case(126)
+@pytest.mark.parametrize("ending", [".safetensors", ".sft", ".gguf"])
+def test_pickles_in_disguise(stage: Stage, ending: str) -> None:
+    """Zip, tar and pickle under a name that promises otherwise: none gets into the store or the tree."""
+    stage.manifest(offered(stage, PICKLES, ending))
+    said = stage("lock", "--json", code=None)
+    text = said.out + said.err
+    assert said.code in (1, 2, 6), text
+    assert [name for name in PICKLES if name not in text] == []
+    assert stage.tree() == {} and stage.blobs() == []
+    stage.manifest("[models]\n")
+
+
+@case(126)
+@pytest.mark.parametrize("ending", [".ckpt", ".pt", ".PTH", ".bin", ".pkl"])
+def test_pickles_by_name(stage: Stage, ending: str) -> None:
+    stage.manifest(offered(stage, {"m": PICKLES["torch"], "n": GOOD}, ending))
+    assert "allow-pickle" in stage("lock", code=2).err
+    assert stage.blobs() == []
+    stage.manifest(offered(stage, {"m": PICKLES["torch"]}, ending, **{"allow-pickle": "true"}))
+
+
+@case(126)
+@pytest.mark.parametrize("ending", ["", ".dat", ".onnx", ".txt", ".zip"])
+@pytest.mark.parametrize("name", ["torch", "protocol-4", "protocol-0"])
+def test_pickles_under_names_that_promise_nothing(stage: Stage, ending: str, name: str) -> None:
+    stage.manifest(offered(stage, {"m": PICKLES[name]}, ending))
+    assert "pickle" in stage("lock", code=2).err
+    assert stage.blobs() == []
+    stage.manifest("[models]\n")
+
+
+@case(126)
+def test_a_name_of_the_manifest_makes_no_pickle(stage: Stage) -> None:
+    """What a UI loads as a pickle is one, whatever the site called it and whatever its first bytes say."""
+    stage.manifest(offered(stage, {"m": PICKLES["zip"]}, ".dat", filename='"m.ckpt"'))
+    assert "allow-pickle" in stage("sync", code=2).err
+    assert stage.tree() == {}
+    stage.manifest("[models]\n")
+
+
+@case(126)
+def test_a_lockfile_that_calls_a_pickle_something_else(stage: Stage) -> None:
+    stage.locked(offered(stage, {"m": PICKLES["torch"]}, ".pt", **{"allow-pickle": "true"}))
+    stage.manifest(offered(stage, {"m": PICKLES["torch"]}, ".pt"))
+    text = stage.lock_text.replace("; allow-pickle", "")
+    for lie in ("other", "safetensors", "config"):
+        (stage.path / "synapse.lock").write_text(text.replace('format = "pickle"', f'format = "{lie}"'))
+        assert "pickle" in stage("sync", "--locked", code=2).err
+        assert stage.tree() == {}
+    stage.manifest("[models]\n")
+
+
+@case(126)
+def test_a_blob_that_another_project_allowed(stage: Stage) -> None:
+    """One store, two projects: what the other one allowed is not allowed here."""
+    stage.manifest(offered(stage, {"m": PICKLES["torch"]}, ".pt", **{"allow-pickle": "true"}))
+    stage("lock")
+    assert len(stage.blobs()) == 1
+    stage.manifest(offered(stage, {"m": PICKLES["torch"]}, ".pt"))
+    text = stage.lock_text.replace("; allow-pickle", "").replace("m.pt", "m.safetensors")
+    (stage.path / "synapse.lock").write_text(text.replace('format = "pickle"', 'format = "safetensors"'))
+    assert "pickle" in stage("sync", "--frozen", code=2).err
+    assert stage.tree() == {}
+    stage.manifest("[models]\n")
+
+
+@case(126)
+@pytest.mark.parametrize("content", [GOOD, b"GGU", b"", b"GGUX" + bytes(100), b"gguf" + bytes(100)])
+def test_a_gguf_without_its_magic(stage: Stage, content: bytes) -> None:
+    stage.manifest(offered(stage, {"m": content}, ".gguf"))
+    assert "GGUF" in stage("lock", code=6).err
+    stage.manifest(offered(stage, {"m": gguf_bytes("good")}, ".gguf"))
