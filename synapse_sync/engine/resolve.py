@@ -197,10 +197,11 @@ def _check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
         other = seen.setdefault(clash_key(name), candidate)
         if other is not candidate:
             what = "would have one name without their folders" if entry.flatten else "are one name on some systems"
+            means = "a narrower `extract`" if entry.extract else "`include` or `exclude`"
             keep = ", or keep the folders (`flatten = false`)" if entry.flatten else ""
             raise NameClash(
                 f"`{entry.name}`: `{other.filename}` and `{candidate.filename}` {what}",
-                hint=f"leave one of them out with `include` or `exclude`{keep}",
+                hint=f"leave one of them out with {means}{keep}",
                 subject=entry.name,
             )
 
@@ -342,9 +343,13 @@ def _extracted(
     entry: Requirement, candidate: Candidate, got: Got, unpack: Unpacker, workspace: Workspace
 ) -> tuple[Artifact, ...]:
     """The members of a fetched archive as artifacts; policy holds for each of them."""
+    members = unpack(got, entry.extract)
+    inners = [
+        replace(candidate, filename=m.filename, format=format_of(m.filename), precision=None) for m in members
+    ]
+    _check_names(entry, inners)
     found: list[Artifact] = []
-    for member in unpack(got, entry.extract):
-        inner = replace(candidate, filename=member.filename, format=format_of(member.filename), precision=None)
+    for member, inner in zip(members, inners, strict=True):
         _check_policy(entry, inner, workspace)
         artifact = _artifact(entry, inner, member.sha256, member.size, member.blake3, trust="first-use")
         archive = Archive(member=member.name, sha256=got.sha256, size=got.size)

@@ -130,6 +130,7 @@ def _members(archive: Got, wants: dict[str, Want], store: BlobStore, check: Insp
                 size=member.size,
                 path=store.path(member.sha256),
                 place=archive.place,
+                taken_from=archive.taken_from,
             )
     for name, want in wants.items():
         if name not in found:

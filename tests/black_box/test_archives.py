@@ -124,6 +124,14 @@ def test_the_only_weights_of_an_archive_have_their_companions(project: Project) 
     assert project("sync", "--check").out == ""
 
 
+def test_members_that_would_have_one_name_without_their_folders_are_refused_at_lock(project: Project) -> None:
+    declare(project, zipped({"a/style.safetensors": LORA, "b/style.safetensors": OTHER}), "flatten = true\n")
+    refused = project("lock", code=2)
+    assert "`a/style.safetensors` and `b/style.safetensors` would have one name" in refused.err
+    assert "narrower `extract`" in refused.err
+    assert not (project.path / "synapse.lock").exists()
+
+
 def test_another_machine_gets_the_archive_once_for_all_its_members(project: Project) -> None:
     declare(project, zipped({**PARCEL, "Parcel/other.safetensors": OTHER}))
     project("lock")
