@@ -20,6 +20,7 @@ import time
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 from world import Project
@@ -130,6 +131,21 @@ def test_members_that_would_have_one_name_without_their_folders_are_refused_at_l
     assert "`a/style.safetensors` and `b/style.safetensors` would have one name" in refused.err
     assert "narrower `extract`" in refused.err
     assert not (project.path / "synapse.lock").exists()
+
+
+def test_an_archive_in_the_cache_of_the_hub_needs_no_network(project: Project, sandbox: Path) -> None:
+    archive = zipped(PARCEL)
+    declare(project, archive)
+    project("lock")
+    forget_blobs(project)
+    cached = sandbox / "huggingface" / "hub" / "models--ada--parcel" / "blobs" / sha256(archive)
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(archive)
+    project.hub.clear_log()
+    report = project("sync", "--offline", "--json").json
+    assert project.tree() == {STYLE: LORA} and project.hub.log == []
+    assert report["fetched_bytes"] == 0
+    assert [o["detail"] for o in report["outcomes"] if o["verb"] == "salvage"] == [f"from {cached}"]
 
 
 def test_another_machine_gets_the_archive_once_for_all_its_members(project: Project) -> None:
