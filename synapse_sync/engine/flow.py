@@ -122,6 +122,7 @@ class Flow:
         self._first = first
         self._open: list[Range] = [] if partial.total is None else partial.missing()
         self._pieces: list[_Piece] = []
+        self._least = min(_LEAST, crew.limits.piece)
         in_parts = first is not None and not whole_only and (first.status == 206 or first.accepts_ranges)
         self._splits = in_parts and (partial.total or 0) >= crew.limits.split_from
         self._changed = threading.Condition()
@@ -236,7 +237,7 @@ class Flow:
         stop = end
         if self._splits:
             left = sum(end - start for start, end in self._open)
-            fair = max(_LEAST, left // (2 * (self._helping + 1)))
+            fair = max(self._least, left // (2 * (self._helping + 1)))
             stop = min(end, start + min(self._crew.limits.piece, fair))
         if stop < end:
             self._open[0] = (stop, end)
@@ -311,10 +312,9 @@ class Flow:
         try:
             while (left := piece.end - piece.at) > 0:
                 began = time.monotonic()
-                count = stream.readinto(buffer[: min(step, left)])
+                count = self._step(stream, piece.at, min(step, left), buffer)
                 if count == 0:
                     break
-                self._partial.write(piece.at, buffer[:count])
                 piece.at += count
                 self._received(count)
                 if time.monotonic() - began < _PACE:
@@ -325,6 +325,23 @@ class Flow:
             if self._partial.total is not None:
                 self._hand_back(piece)
         return piece.at
+
+    def _step(self, stream: Stream, at: int, most: int, buffer: memoryview) -> int:
+        """Receive and write some bytes; where they are the next to be hashed, the hashes get them at first hand."""
+        block = self._chaser.lend(at)
+        count = 0
+        try:
+            into = buffer if block is None else block
+            count = stream.readinto(into[:most])
+            if count:
+                self._partial.write(at, into[:count])
+        except BaseException:
+            count = 0
+            raise
+        finally:
+            if block is not None:
+                self._chaser.give(at, block, count)
+        return count
 
     def _received(self, count: int) -> None:
         with self._changed:
@@ -353,7 +370,7 @@ class Flow:
             if rate >= self._crew.limits.fast_enough or not helped:
                 self._recruits = False
                 return
-            left = sum(end - start for start, end in self._open) // _LEAST
+            left = sum(end - start for start, end in self._open) // self._least
             for _ in range(min(self._helping + 1, self._crew.share() - self._helping - 1, left)):
                 if not self._crew.slot(self._opener.host, wait=False):
                     return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ _BLOCK = 1 << 20
 #: Below this the thread is not worth starting; the bytes are hashed at the end.
 _WORTH_A_THREAD = 4 << 20
 _TICK = 1.0
+#: Blocks on their way from the network to the hashes; whoever fills them waits for a free one.
+_BLOCKS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +77,9 @@ def hash_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lambd
 class Chaser:
     """Hashes a file while it is written: `advance` says how far it may read, `finish` gives the digests.
 
-    Bytes come back from the page cache, so memory stays one block whatever the file size. `tick` is called about
-    once a second on the thread (where it may take its time); what it raises comes out of `check` and `finish`.
+    Bytes come back from the page cache, so memory stays some blocks whatever the file size. Those that arrive in
+    order need not: `lend` gives a block to receive them into, and `give` hands it over. `tick` is called about once
+    a second on the thread (where it may take its time); what it raises comes out of `check` and `finish`.
     """
 
     def __init__(self, path: Path, *, git_size: int | None = None, tick: Callable[[], None] | None = None) -> None:
@@ -88,6 +92,9 @@ class Chaser:
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._free: list[memoryview] = []
+        self._made = 0
+        self._given: deque[tuple[int, int, memoryview]] = deque()
 
     @property
     def hashed(self) -> int:
@@ -104,11 +111,43 @@ class Chaser:
         with self._changed:
             if frontier <= self._limit:
                 return
-            self._limit = frontier
-            if self._thread is None and frontier >= _WORTH_A_THREAD and not self._over:
-                self._thread = threading.Thread(target=self._chase, name="synapse-hash", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+            self._reach(frontier)
+
+    def _reach(self, frontier: int) -> None:
+        self._limit = frontier
+        if self._thread is None and frontier >= _WORTH_A_THREAD and not self._over:
+            self._thread = threading.Thread(target=self._chase, name="synapse-hash", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def lend(self, at: int) -> memoryview | None:
+        """A block for the bytes from `at` on, if those are the next ones; waits while the hashes are behind."""
+        with self._changed:
+            while at == self._limit and not self._over and self._error is None:
+                if self._free:
+                    return self._free.pop()
+                if self._made < _BLOCKS:
+                    self._made += 1
+                    return memoryview(bytearray(_BLOCK))
+                self._changed.wait(_TICK)
+        return None
+
+    def give(self, at: int, block: memoryview, count: int) -> None:
+        """Take back a block, whose first `count` bytes are in the file from `at` on, too."""
+        with self._changed:
+            if not count or at != self._limit or self._over:
+                self._free.append(block)
+                self._changed.notify_all()
+                return
+            if self._thread is not None or at + count >= _WORTH_A_THREAD:
+                self._given.append((at, count, block))
+                self._reach(at + count)
+                return
+            self._limit = at + count
+            first_hand = at == self._hashes.size
+        if first_hand:  # else what lies before is only in the file, and all of it is read at the end
+            self._hashes.update(block[:count])
+        self._free.append(block)
 
     def check(self) -> None:
         """Raise what went wrong on the thread."""
@@ -119,7 +158,7 @@ class Chaser:
         """Hash what is left, and give the digests. Raises `StorageError`."""
         with self._changed:
             self._over = True
-            self._changed.notify()
+            self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
         else:
@@ -131,7 +170,7 @@ class Chaser:
         """Stop and forget; harmless after `finish`."""
         with self._changed:
             self._over = self._cancelled = True
-            self._changed.notify()
+            self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
 
@@ -140,7 +179,12 @@ class Chaser:
             with self._path.open("rb", buffering=0) as file:
                 buffer = memoryview(bytearray(min(_BLOCK, max(1, self._limit))))
                 while (limit := self._wait()) > self._hashes.size and not self._cancelled:
-                    count = file.readinto(buffer[: limit - self._hashes.size])
+                    if self._given and self._given[0][0] <= self._hashes.size:
+                        self._take()
+                        continue
+                    until = self._given[0][0] if self._given else limit
+                    file.seek(self._hashes.size)
+                    count = file.readinto(buffer[: until - self._hashes.size])
                     if not count:
                         raise OSError(None, "the file became shorter while it was read")
                     self._hashes.update(buffer[:count])
@@ -149,6 +193,16 @@ class Chaser:
             self._error.__cause__ = error
         except SynapseError as error:
             self._error = error
+
+    def _take(self) -> None:
+        """Hash the first block that was given; one that was read from the file meanwhile is only taken back."""
+        at, count, block = self._given[0]
+        if at == self._hashes.size:
+            self._hashes.update(block[:count])
+        with self._changed:
+            self._given.popleft()
+            self._free.append(block)
+            self._changed.notify_all()
 
     def _wait(self) -> int:
         """How far may be read; waits for more unless it is over."""

@@ -239,7 +239,8 @@ _TEXT = (
     b"9" * 30, "²".encode(), "ﬀ".encode(), "\N{KELVIN SIGN}".encode(),
     b"a" * 5000, b".", b" ", "é".encode(), b"con", b"~",
 )  # fmt: skip
-_ROOT = Path(tempfile.mkdtemp(prefix="synapse-fuzz-"))
+_KEPT = tempfile.TemporaryDirectory(prefix="synapse-fuzz-")  # gone when the process is
+_ROOT = Path(_KEPT.name)
 (_ROOT / receipt.DIRECTORY).mkdir()
 
 READERS = {

@@ -114,9 +114,7 @@ def test_locks_that_lie(slow: Stage, mode: str) -> None:
         said = [ended(slow, process) for process in all_of_them]
     slow.holds()
     slow.excuse("I12", reason="who came second may leave a partial download, which `store gc` drops in two weeks")
-    assert 0 in [result.code for result in said], said
     assert all(result.code in (0, 1, 5, 6, 7, 9) for result in said), said
-    slow("sync", code=None)
 
 
 @case(85)
@@ -134,6 +132,8 @@ def test_two_projects_with_one_store(slow: Stage, tmp_path: Path) -> None:
 
 @case(85)
 def test_verify_beside_a_sync(slow: Stage) -> None:
+    slow.hub.faults.clear()
+    slow.hub.faults.add(f"/signed/model/{catalogue.PORTRAIT_V1}", Fault(drip=150_000))
     with started(slow.path, "sync") as sync:
         wait_for(lambda: slow.hub.requests("storage"))
         with started(slow.path, "verify") as verify:

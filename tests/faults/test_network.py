@@ -362,7 +362,7 @@ def test_refused_without_a_storm(stage: Stage, portrait: str, status: int) -> No
 def test_refusal_of_any_other_host_says_where_a_token_goes(stage: Stage, liar: Liar, url: str, status: int) -> None:
     liar.always(PATH, lambda talk: talk.head(status, Content_Length=0))
     said = stage("sync", code=3)
-    assert f"127.0.0.1:{liar.port}" in said.err and "[tokens]" in said.err and liar.count() == 1
+    assert f"127.0.0.1:{liar.port}" in said.err and "synapse login" in said.err and liar.count() == 1
 
 
 @case(13)
@@ -390,7 +390,7 @@ def test_redirect_to_the_login_page(stage: Stage, portrait: str, times: int | No
 def test_redirect_of_any_other_host_to_its_login_page(stage: Stage, liar: Liar, url: str) -> None:
     liar.always(PATH, lambda talk: talk.head(302, Location="/users/login?next=/m", Content_Length=0))
     said = stage("sync", code=3)
-    assert f"127.0.0.1:{liar.port}" in said.err and "[tokens]" in said.err
+    assert f"127.0.0.1:{liar.port}" in said.err and "synapse login" in said.err
     assert liar.count("/users/login") == 0 and liar.count() == 1
 
 

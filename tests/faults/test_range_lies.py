@@ -25,7 +25,9 @@ def url(stage: Stage, liar: Liar, monkeypatch: pytest.MonkeyPatch) -> str:
     url = liar.offer(PATH, MODEL)
     stage.locked(f'[models.m]\nsource = "{url}"\ntype = "checkpoint"\n')
     liar.asked.clear()
-    pieces = functools.partial(transfer.Limits, split_from=65_536, piece=32_768, fast_enough=float("inf"))
+    pieces = functools.partial(
+        transfer.Limits, split_from=65_536, piece=32_768, fast_enough=float("inf"), look_every=0.0
+    )
     monkeypatch.setattr(transfer, "Limits", pieces)
     return url
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 
-from huggingface_hub import close_session, get_session
-
 from synapse_sync.sources.huggingface.connection import connect_as_we_do
 
 
@@ -16,6 +14,8 @@ class Trust:
 
 
 def test_threads_share_one_client() -> None:
+    from huggingface_hub import close_session, get_session  # not before the guard has given it another home
+
     trust = Trust()
 
     def client(_: int) -> object:
