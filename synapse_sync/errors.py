@@ -134,7 +134,17 @@ class IntegrityError(SynapseError):
 
 
 class WrongContent(IntegrityError):
-    """A web page, an error document or an encoded body came instead of the file."""
+    """A web page, an error document or an encoded body came instead of the file.
+
+    `url` is who answered, `body` the beginning of what came, where they are known; neither is shown.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, subject: str | None = None, url: str = "", body: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint, subject=subject)
+        self.url = url
+        self.body = body
 
 
 class Conflict(SynapseError):

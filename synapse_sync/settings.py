@@ -26,11 +26,13 @@ from synapse_sync.tokens import (
 
 CIVITAI = "https://civitai.com"
 HUGGINGFACE = "https://huggingface.co"
-CIVITAI_HOST, HUGGINGFACE_HOST = "civitai.com", "huggingface.co"
+GITHUB, GITHUB_API = "https://github.com", "https://api.github.com"
+CIVITAI_HOST, HUGGINGFACE_HOST, GITHUB_HOST = "civitai.com", "huggingface.co", "github.com"
 #: The exact hosts that Civitai's API key may be sent to; storage lives on other subdomains and must never see it.
 CIVITAI_HOSTS = ("civitai.com", "www.civitai.com", "api.civitai.com", "civitai.red")
 CIVITAI_VARIABLES = ("CIVITAI_API_KEY", "CIVITAI_TOKEN", "CIVITAI_API_TOKEN")
 HUGGINGFACE_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+GITHUB_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN")
 LINK_MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
 _KEYS = {
     "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
@@ -61,6 +63,8 @@ class Settings:
     ca_bundles: tuple[tuple[str, Path], ...] = ()  # what names it, and where it is
     civitai_endpoint: str = CIVITAI
     huggingface_endpoint: str = HUGGINGFACE
+    github_api: str = GITHUB_API
+    github_server: str = GITHUB
     tokens: tuple[tuple[str, Token], ...] = ()  # by host, the ones that count
     fingerprint: str = ""
 
@@ -91,7 +95,11 @@ class Settings:
 
     def endpoint_of(self, host: str) -> str:
         """Where the site that keeps its tokens under this host is asked."""
-        endpoints = {CIVITAI_HOST: self.civitai_endpoint, HUGGINGFACE_HOST: self.huggingface_endpoint}
+        endpoints = {
+            CIVITAI_HOST: self.civitai_endpoint,
+            HUGGINGFACE_HOST: self.huggingface_endpoint,
+            GITHUB_HOST: self.github_api,
+        }
         return endpoints.get(host, f"https://{host}")
 
     @property
@@ -110,6 +118,8 @@ class Settings:
             elif host == HUGGINGFACE_HOST:
                 origins = {origin_of(HUGGINGFACE), origin_of("https://hf.co"), origin_of(self.huggingface_endpoint)}
                 prefix = "/"
+            elif host == GITHUB_HOST:  # for the API alone: downloads are public, and come from other hosts
+                prefix, origins = f"{urlsplit(self.github_api).path}/", {origin_of(self.github_api)}
             else:  # over plain http only where that is allowed at all, see `Credentials`
                 prefix, origins = "/", {origin_of(f"{scheme}://{host}") for scheme in ("https", "http")}
             out += [Grant(origin, token.secret, prefix) for origin in sorted(origins)]
@@ -137,6 +147,8 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         ca_bundles=_bundles(environ, table.get("ca-bundle"), config),
         civitai_endpoint=_endpoint(environ, "CIVITAI_ENDPOINT", CIVITAI),
         huggingface_endpoint=_endpoint(environ, "HF_ENDPOINT", HUGGINGFACE),
+        github_api=_endpoint(environ, "GITHUB_API_URL", GITHUB_API),
+        github_server=_endpoint(environ, "GITHUB_SERVER_URL", GITHUB),
         tokens=_tokens(environ, home, table.get("tokens", {}), config),
         hub_cache=Path(hub_cache).expanduser() if hub_cache else _hub_home(environ, home) / "hub",
         fingerprint=hashlib.sha256(raw + b"\0" + str(store or "").encode()).hexdigest(),
@@ -234,6 +246,7 @@ def _tokens(
     found = {host: of(host) for host in {*kept, *written}}
     found[CIVITAI_HOST] = of(CIVITAI_HOST, CIVITAI_VARIABLES, "CIVITAI_API_KEY_FILE")
     found[HUGGINGFACE_HOST] = of(HUGGINGFACE_HOST, HUGGINGFACE_VARIABLES, "HF_TOKEN_PATH", hub_file)
+    found[GITHUB_HOST] = of(GITHUB_HOST, GITHUB_VARIABLES, "GITHUB_TOKEN_FILE")
     return tuple((host, token) for host, token in sorted(found.items()) if token is not None)
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.survey import Survey
     from synapse_sync.engine.transfer import Got, Want
     from synapse_sync.engine.trees import Tree
+    from synapse_sync.engine.unpack import Member
     from synapse_sync.engine.verify import Verification
     from synapse_sync.net.api import Api
     from synapse_sync.net.credentials import Credentials, Grant, Secret
@@ -90,6 +91,8 @@ class Workspace:
             huggingface_endpoint=settings.asked_huggingface,
             huggingface_token=settings.huggingface_token,
             offline=self.offline,
+            github_api=settings.github_api,
+            github_server=settings.github_server,
             tls=self.tls,
         )
         self._parts = _Parts()
@@ -282,32 +285,41 @@ class Workspace:
         return self._parts.wire
 
     def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
-        """Bring bytes into the store; one answer for each want."""
-        from synapse_sync.engine.inspect import inspect_file
+        """Bring bytes into the store, members of archives too; one answer for each want."""
+        from synapse_sync.engine.inspect import inspect_want
         from synapse_sync.engine.transfer import Limits, transfer
-
-        def check(path: Path, want: Want) -> None:
-            inspect_file(path, format=want.format, name=want.subject, allow_pickle=want.allow_pickle)
+        from synapse_sync.engine.unpack import fetch_members
 
         def nearby(want: Want) -> Iterator[Path]:
             return self.hub_cache.files(want.sha256 or "", want.size, want.places)
 
         settings = self.settings
-        return transfer(
-            wants,
-            store=self.store,
-            sources=self.sources,
-            wire=self.wire,
-            reporter=self.reporter,
-            limits=Limits(
-                downloads=settings.downloads,
-                connections=settings.connections,
-                per_host=settings.connections_per_host,
-                limit_rate=settings.limit_rate,
-            ),
-            inspect=check,
-            nearby=nearby,
-        )
+
+        def fetch(files: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
+            return transfer(
+                files,
+                store=self.store,
+                sources=self.sources,
+                wire=self.wire,
+                reporter=self.reporter,
+                limits=Limits(
+                    downloads=settings.downloads,
+                    connections=settings.connections,
+                    per_host=settings.connections_per_host,
+                    limit_rate=settings.limit_rate,
+                ),
+                inspect=inspect_want,
+                nearby=nearby,
+            )
+
+        return fetch_members(wants, fetch, store=self.store, check=inspect_want, reporter=self.reporter)
+
+    def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
+        """Bring the members of an archive that match the patterns into the store."""
+        from synapse_sync.engine.inspect import inspect_want
+        from synapse_sync.engine.unpack import unpack
+
+        return unpack(archive, patterns, store=self.store, check=inspect_want, reporter=self.reporter)
 
     def measure(self, reference: Reference) -> int | None:
         """How long a file is, in bytes, without reading it; None if its server does not say."""
@@ -357,6 +369,7 @@ class Workspace:
             sources=self.sources,
             fetch=self.fetch,
             measure=self.measure,
+            unpack=self.unpack,
             upgrade=names,
             exclude_newer=exclude_newer or manifest.workspace.exclude_newer,
         )
@@ -531,7 +544,8 @@ class Workspace:
         from synapse_sync.engine.survey import survey
 
         def nearby(artifact: Artifact) -> bool:
-            return any(self.hub_cache.files(artifact.sha256, artifact.size, places_of(artifact)))
+            given = artifact.given
+            return any(self.hub_cache.files(given.sha256, given.size, places_of(artifact)))
 
         scope = scope or Scope()
         record = read_record(self.settings.store, self.key)
@@ -667,6 +681,7 @@ class Workspace:
                 project=self.project,
                 offline=self.offline,
                 begun=lambda sha256: bytes_begun(store, sha256),
+                stored=self.store.has,
                 synced=record.roots.values() if record is not None and record.complete is not None else (),
             )
         )

@@ -28,7 +28,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         if name.startswith(
-            ("SYNAPSE_", "CIVITAI_", "HF_", "HUGGING", "XDG_", "SSL_CERT", "REQUESTS_CA")
+            ("SYNAPSE_", "CIVITAI_", "HF_", "HUGGING", "GITHUB_", "GH_", "XDG_", "SSL_CERT", "REQUESTS_CA")
         ) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synapse_sync.errors import InputError
-from synapse_sync.settings import HUGGINGFACE_HOST, Settings, load_settings, parse_rate
+from synapse_sync.settings import GITHUB_HOST, HUGGINGFACE_HOST, Settings, load_settings, parse_rate
 
 
 @pytest.fixture
@@ -60,6 +60,25 @@ def test_a_token_knows_where_it_came_from(load, tmp_path: Path) -> None:
         "c.example": "the system's keyring",
         "civitai.com": "the environment variable CIVITAI_TOKEN",
     }
+
+
+def test_githubs_token_is_for_its_api_alone(load, tmp_path: Path) -> None:
+    path = tmp_path / "from-path"
+    path.write_text("by-path\n")
+    given: dict[str, str] = {}
+    for name, text, expected in (
+        ("config", '[tokens]\n"github.com" = "from-config"\n', "from-config"),
+        ("kept", '"github.com" = "from-login"\n', "from-login"),
+        ("GITHUB_TOKEN_FILE", str(path), "by-path"),
+        ("GITHUB_TOKEN", "second", "second"),
+        ("GH_TOKEN", "first", "first"),
+    ):
+        given[name] = text
+        assert revealed(load(**given), GITHUB_HOST) == expected
+    (grant,) = load(**given).grants
+    assert (grant.origin, grant.path_prefix) == ("https://api.github.com:443", "/")
+    (grant,) = load(**given, GITHUB_API_URL="https://git.example/api/v3").grants
+    assert (grant.origin, grant.path_prefix) == ("https://git.example:443", "/api/v3/")
 
 
 def test_an_empty_variable_is_none(load) -> None:

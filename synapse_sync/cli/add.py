@@ -27,6 +27,7 @@ _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 @click.option("--version-id", "versions", multiple=True, type=int, metavar="N", help="This version (repeatable).")
 @click.option("--file", "file", multiple=True, metavar="WISH", help="A file id, a name pattern, or key=value.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only these files of a repository (repeatable).")
+@click.option("--extract", multiple=True, metavar="GLOB", help="Take these files out of an archive (repeatable).")
 @click.option("--previews/--no-previews", default=None, help="Whether to keep previews beside it.")
 @click.option("--cover", metavar="URL", help="The picture to use as its preview.")
 @click.option("--allow-pickle", is_flag=True, help="Accept a format that can run code when it is loaded.")
@@ -42,6 +43,7 @@ def command(
     versions: tuple[int, ...],
     file: tuple[str, ...],
     include: tuple[str, ...],
+    extract: tuple[str, ...],
     previews: bool | None,
     cover: str | None,
     allow_pickle: bool,
@@ -57,8 +59,8 @@ def command(
     from synapse_sync.workspace import Workspace
 
     wishes = Wishes(
-        name=name, type=kind, groups=groups, targets=targets, versions=versions, file=_file(file), include=include,
-        previews=previews, cover=cover, allow_pickle=allow_pickle,
+        name=name, type=kind, groups=groups, targets=targets, versions=versions, file=_file(file),
+        include=include, extract=extract, previews=previews, cover=cover, allow_pickle=allow_pickle,
     )  # fmt: skip
     parsed = [Reference.parse(text) for text in dict.fromkeys(references)]
     with Workspace.find(console.directory, reporter=console.reporter()) as workspace:

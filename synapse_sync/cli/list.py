@@ -41,6 +41,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
                 "type": model.card.type,
                 "base_model": model.card.base_model,
                 "size": sum(artifact.size for artifact in model.artifacts),
+                "first_use": [artifact.filename for artifact in model.artifacts if artifact.trust == "first-use"],
                 "places": [{"target": p.target, "path": p.path.text, "placed": p in filled} for p in places],
             }
         )
@@ -54,11 +55,12 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
             str(value["type"] or "?"),
             size_text(sum(artifact.size for artifact in model.artifacts)),
             f"{sum(p['placed'] for p in value['places'])}/{len(value['places'])}",
+            "on first use" if value["first_use"] else "",
         )
         for model, value in zip(models, values, strict=True)
     ]
     if rows:
-        console.rows(rows, ("name", "version", "type", "size", "placed"))
+        console.rows(rows, ("name", "version", "type", "size", "placed", "trusted"))
     for name in survey.stale:
         console.answer(f"{name}  not locked yet")
     if not rows and not survey.stale:

@@ -35,6 +35,8 @@ def command(console: Console, name: str) -> int:
                 "filename": a.filename, "size": a.size, "sha256": a.sha256, "blake3": a.blake3, "format": a.format,
                 "precision": a.precision, "role": a.role, "url": a.url, "mirrors": list(a.mirrors), "scan": a.scan,
                 "trust": a.trust,
+                "archive": None if a.archive is None else
+                {"member": a.archive.member, "size": a.archive.size, "sha256": a.archive.sha256},
             }
             for a in model.artifacts
         ]  # fmt: skip
@@ -84,6 +86,8 @@ def _tell(console: Console, value: dict[str, object]) -> None:
         fields = {
             key: str(file[key]) for key in ("sha256", "url", "format", "precision", "scan", "trust") if file[key]
         }
+        if isinstance(archive := file["archive"], dict):
+            fields["member"] = f"{archive['member']} of archive sha256:{archive['sha256']}"
         for line in card_lines(fields):
             console.answer(f"    {line}")
     for place in _list(value["places"]):

@@ -13,6 +13,9 @@ MODEL_TYPES = (
     "vae_approx", "wildcards", "workflow",
 )  # fmt: skip
 
+#: Formats for which a JSON or HTML document may be the file itself; for others it is what came instead of it.
+DOCUMENT_FORMATS = frozenset({"config", "text"})
+
 #: How explicit a preview may be: Civitai's ratings, each with its bit in `nsfwLevel`.
 RATINGS = {"pg": 1, "pg13": 2, "r": 4, "x": 8, "xxx": 16}
 DEFAULT_RATING = "pg13"
@@ -25,7 +28,10 @@ WEIGHT_FORMATS = frozenset({"safetensors", "gguf", "pickle", "onnx"})
 _FORMATS = {
     "safetensors": "safetensors", "sft": "safetensors", "gguf": "gguf", "onnx": "onnx",
     "ckpt": "pickle", "pt": "pickle", "pth": "pickle", "pt2": "pickle", "bin": "pickle", "pkl": "pickle",
-    "zip": "archive", "json": "config", "yaml": "config", "yml": "config", "txt": "text", "md": "text",
+    "zip": "archive", "tar": "archive", "tgz": "archive", "gz": "archive", "bz2": "archive", "xz": "archive",
+    "7z": "archive", "rar": "archive", "json": "config", "yaml": "config", "yml": "config",
+    "txt": "text", "md": "text", "html": "text", "htm": "text", "xml": "text", "csv": "text", "py": "text",
+    "jsonl": "config", "ipynb": "config",
 }  # fmt: skip
 
 
@@ -35,12 +41,26 @@ def format_of(filename: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """The archive that a file is taken from: its bytes, and what the file (`member`) is called in there.
+
+    That name is only ever compared with those of the archive; it is no path of ours.
+    """
+
+    member: str
+    sha256: str
+    size: int
+    extra: tuple[tuple[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """A file to have: which bytes, and where they can be got.
 
     `filename` is a `SafePath` text (repositories keep their folders); `size` is in bytes; `sha256` and `blake3`
     are lower-case hexadecimal; `url` and `mirrors` are reference texts that a source can `locate`, never signed
-    and without a token; `scan` is the site's word: "success", "pending", "danger", "error" or None.
+    and without a token; `scan` is the site's word: "success", "pending", "danger", "error" or None. With `archive`
+    they are the places of that archive, of which this is a member; size and digests are the member's in any case.
     """
 
     filename: str
@@ -54,7 +74,13 @@ class Artifact:
     mirrors: tuple[str, ...] = ()
     scan: str | None = None
     trust: str | None = None  # "first-use": nobody promised this digest before we saw the bytes
+    archive: Archive | None = None
     extra: tuple[tuple[str, object], ...] = ()  # keys of a newer minor version, kept as they are
+
+    @property
+    def given(self) -> Archive | Artifact:
+        """What its places give: the archive that it is in, or else the file itself."""
+        return self.archive or self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synapse_sync.core.artifact import Artifact, ModelCard, Preview
+from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.reference import Reference
@@ -110,12 +110,17 @@ def _artifact_lines(model: LockedModel, artifact: Artifact) -> list[str]:
         "blake3": artifact.blake3,
         "scan": artifact.scan,
         "trust": artifact.trust,
+        "archive": None if artifact.archive is None else _archive_fields(artifact.archive),
         "mirrors": list(artifact.mirrors),
         "url": artifact.url,
         **dict(artifact.extra),
         "sha256": artifact.sha256,
     }
     return [f"[[model.artifact]] # {_comment(model.name, artifact.filename)}\n", *_pairs(fields)]
+
+
+def _archive_fields(archive: Archive) -> dict[str, object]:
+    return {"member": archive.member, "size": archive.size, **dict(archive.extra), "sha256": archive.sha256}
 
 
 def _preview_lines(model: LockedModel, number: int, preview: Preview) -> list[str]:
@@ -332,9 +337,8 @@ class _Table:
             SafePath(filename)
         except UnsafeName as error:
             raise self._bad(str(error)) from error
-        sha256, size = self._digest("sha256"), self._number("size")
-        if sha256 is None or size is None:
-            raise self._bad(f"`{'sha256' if sha256 is None else 'size'}` is missing")
+        sha256, size = self._content()
+        archive = self._table.pop("archive", None)
         return Artifact(
             filename=filename,
             size=size,
@@ -347,8 +351,21 @@ class _Table:
             mirrors=tuple(self._reference(text) for text in self._texts("mirrors")),
             scan=self._maybe("scan"),
             trust=self._maybe("trust"),
+            archive=None if archive is None else self._below("archive", archive).archive(),
             extra=self._rest(),
         )
+
+    def archive(self) -> Archive:
+        """This table as the archive that an artifact is taken from."""
+        sha256, size = self._content()
+        return Archive(member=self._text("member"), sha256=sha256, size=size, extra=self._rest())
+
+    def _content(self) -> tuple[str, int]:
+        """What identifies bytes: their digest and their size."""
+        sha256, size = self._digest("sha256"), self._number("size")
+        if sha256 is None or size is None:
+            raise self._bad(f"`{'sha256' if sha256 is None else 'size'}` is missing")
+        return sha256, size
 
     def preview(self) -> Preview:
         """This table as a preview."""

@@ -76,6 +76,7 @@ class Requirement:
     prefer: FileWish = FileWish()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    extract: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     targets: tuple[str, ...] | None = None
     policy: str = "same-base"
@@ -108,6 +109,7 @@ class Requirement:
         words += [f"prefer.{key}={value}" for key, value in _said(self.prefer)]
         words += [f"include={pattern}" for pattern in self.include]
         words += [f"exclude={pattern}" for pattern in self.exclude]
+        words += [f"extract={pattern}" for pattern in self.extract]
         words += [f"type={self.type}"] if self.type else []
         words += [f"mirror={mirror}" for mirror in self.mirrors]
         words += [f"sha256={self.sha256}"] if self.sha256 else []

@@ -271,6 +271,7 @@ class _Reader:
             prefer=_wish(raw.prefer).over(workspace.prefer),
             include=_patterns(raw.include),
             exclude=_patterns(raw.exclude),
+            extract=_patterns(raw.extract),
             groups=tuple(raw.groups),
             targets=None if raw.targets is None else tuple(raw.targets),
             policy=raw.policy,

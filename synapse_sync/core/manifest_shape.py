@@ -56,6 +56,7 @@ class ModelTable(Table):
     prefer: FileTable = msgspec.field(default_factory=FileTable)
     include: str | list[str] = []
     exclude: str | list[str] = []
+    extract: str | list[str] = []
     groups: list[str] = []
     targets: list[str] | None = None
     policy: Literal["pinned", "same-base", "latest"] = "same-base"

@@ -106,8 +106,15 @@ class Plan:
 
     @property
     def fetch_bytes(self) -> int:
-        """How much there is to download, in bytes."""
-        return sum(action.size for action in self.of(Verb.FETCH))
+        """How much there is to download, in bytes; an archive counts once, however many files come out of it."""
+        sizes = dict(_download(action) for action in self.of(Verb.FETCH))
+        return sum(sizes.values())
+
+
+def _download(action: Action) -> tuple[str, int]:
+    """What comes over the network to carry out a FETCH: the file, or the archive that it is in."""
+    archive = None if action.artifact is None else action.artifact.archive
+    return (action.sha256, action.size) if archive is None else (archive.sha256, archive.size)
 
 
 def make_plan(

@@ -50,6 +50,11 @@ _HF_PAGES = frozenset({
 })
 # fmt: on
 _HF_REFS = r"(refs/pr/[0-9]+|refs/convert/[^/]+)(?:/|\Z)"
+#: Names by GitHub's rules; what is attached to a release has no directories.
+_RELEASE = (
+    r"(?a)(?P<id>[A-Za-z0-9][A-Za-z0-9\-_]{0,38}/(?!\.{1,2}(?:[@/]|\Z))[\w.\-]{1,100})"
+    r"(?:@(?P<tag>[^/]+))?(?:/(?P<file>[^/\s][^/]{0,254}(?<!\s)))?\Z"
+)
 _COMMIT = r"[0-9a-f]{40}\Z"
 _WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".onnx")
 _HOST = r"[a-z0-9_][a-z0-9._\-]*\Z|\[[0-9a-f:.]+\]\Z"
@@ -69,9 +74,10 @@ _SECRETS = frozenset({
 class Reference:
     """A coordinate of a model, a version or a file; `str()` gives the canonical text.
 
-    `source` is `civitai`, `huggingface`, `hash`, `url` or `path`. `id` is what the source calls the model (empty
-    for a Civitai version whose model is not known), `revision` its version, `file` a file id or a repository path,
-    which ends in `/` for a folder. `ecosystem` and `kind` come from an AIR and are no part of the identity.
+    `source` is `civitai`, `huggingface`, `github`, `hash`, `url` or `path`. `id` is what the source calls the
+    model (empty for a Civitai version whose model is not known), `revision` its version, `file` a file id, the name
+    or pattern of a release's file, or a repository path, which ends in `/` for a folder. `ecosystem` and `kind`
+    come from an AIR and are no part of the identity.
     """
 
     source: str
@@ -104,7 +110,7 @@ class Reference:
     @property
     def pinned(self) -> bool:
         """Whether it names one exact version, so that resolving it again can give nothing else."""
-        if self.source == "civitai":
+        if self.source in ("civitai", "github"):
             return self.revision is not None
         if self.source == "huggingface":
             return self.revision is not None and re.match(_COMMIT, self.revision) is not None
@@ -116,6 +122,9 @@ class Reference:
         if self.source == "huggingface":
             revision = None if self.revision is None else quote(self.revision, safe="+=")
             return f"hf://{self.id}{_suffix('@', revision)}{_suffix('/', self.file)}"
+        if self.source == "github":
+            tag = None if self.revision is None else quote(self.revision, safe="+=")
+            return f"gh:{self.id}{_suffix('@', tag)}{_suffix('/', self.file)}"
         return self.id
 
     def _selectors(self) -> str:
@@ -153,6 +162,8 @@ def _parse(text: str) -> Reference:
         return _web(text)
     if scheme == "hf" and text[3:5] == "//":
         return _hub(text[5:], text)
+    if scheme == "gh":
+        return _release(text)
     if scheme in LENGTHS:
         return Reference("hash", str(Digest.parse(text)))
     if text[:7].lower() == "file://":
@@ -350,6 +361,23 @@ def _hub_reference(prefix: str, names: list[str], revision: str | None, path: st
         raise InvalidReference(f"`{_shown(text)}`: the path inside the repository ends with a space")
     prefix = f"{prefix}/" if prefix in _HF_KINDS else ""
     return Reference("huggingface", prefix + "/".join(names), revision, path or None)
+
+
+# GitHub
+
+
+def _release(text: str) -> Reference:
+    """`owner/repo[@tag][/file]`: a slash in a tag is written `%2F`, a file may be a pattern."""
+    match = re.match(_RELEASE, text[3:])
+    if match is None:
+        raise InvalidReference(
+            f"`{_shown(text)}` is not a file of a release on GitHub",
+            hint="`gh:owner/repo@tag/file`, or `gh:owner/repo/file` for the newest release; in a tag, `/` is `%2F`",
+        )
+    tag = None if match["tag"] is None else unquote(match["tag"], errors="strict")
+    if tag is not None and (len(tag) > 255 or any(c.isspace() or _is_control(c) for c in tag)):
+        raise InvalidReference(f"`{_shown(text)}`: this is not the name of a tag")
+    return Reference("github", match["id"], tag, match["file"])
 
 
 # Plain URLs and paths

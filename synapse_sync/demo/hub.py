@@ -1,6 +1,6 @@
-"""The hub: a small Civitai, a small Hugging Face and a plain file host on the loopback address.
+"""The hub: a small Civitai, Hugging Face and GitHub, and a plain file host, on the loopback address.
 
-Each site has an origin of its own, and all send downloads on to a fourth one, "storage", by signed URLs that
+Each site has an origin of its own, and all send downloads on to another one, "storage", by signed URLs that
 expire. `log` holds every request that was answered; `faults` makes things go wrong.
 `python -m synapse_sync.demo.hub` keeps one standing, and says how to point the command at it.
 """
@@ -16,13 +16,14 @@ import threading
 from synapse_sync.demo.civitai import Civitai
 from synapse_sync.demo.exchange import Faults, Seen
 from synapse_sync.demo.files import Files
+from synapse_sync.demo.github import GitHub
 from synapse_sync.demo.huggingface import HuggingFace
 from synapse_sync.demo.server import Door
 from synapse_sync.demo.storage import Storage
 
 
 class Hub:
-    """Three sites and their storage; a context manager that leaves no socket behind."""
+    """Four sites and their storage; a context manager that leaves no socket behind."""
 
     def __init__(self) -> None:
         self.civitai_token = f"civitai-{secrets.token_hex(16)}"
@@ -30,6 +31,8 @@ class Hub:
         self.storage = Storage()
         self.civitai = Civitai(storage=self.storage, token=self.civitai_token)
         self.huggingface = HuggingFace(storage=self.storage, token=self.huggingface_token)
+        self.github_token = f"ghp_{secrets.token_hex(18)}"
+        self.github = GitHub(storage=self.storage, token=self.github_token)
         self.files = Files(storage=self.storage)
         self.faults = Faults()
         self.log: list[Seen] = []
@@ -37,12 +40,14 @@ class Hub:
         self._doors = (
             Door("civitai", self.civitai.answer, self.faults, self._saw),
             Door("huggingface", self.huggingface.answer, self.faults, self._saw),
+            Door("github", self.github.answer, self.faults, self._saw),
             Door("files", self.files.answer, self.faults, self._saw),
             Door("storage", self.storage.answer, self.faults, self._saw),
         )
-        civitai, huggingface, files, storage = (door.url for door in self._doors)
+        civitai, huggingface, github, files, storage = (door.url for door in self._doors)
         self.civitai_url = civitai
         self.huggingface.url = huggingface
+        self.github.url = github
         self.files.url = files
         self.storage.url = storage
 
@@ -79,6 +84,8 @@ class Hub:
         variables = {
             "CIVITAI_ENDPOINT": self.civitai_url,
             "HF_ENDPOINT": self.huggingface.url,
+            "GITHUB_API_URL": self.github.api_url,
+            "GITHUB_SERVER_URL": self.github.url,
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
         }

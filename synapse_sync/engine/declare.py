@@ -24,6 +24,7 @@ class Wishes:
     versions: tuple[int, ...] = ()
     file: tuple[tuple[str, str], ...] = ()
     include: tuple[str, ...] = ()
+    extract: tuple[str, ...] = ()
     previews: bool | None = None
     cover: str | None = None
     allow_pickle: bool = False
@@ -99,6 +100,7 @@ def _value(reference: Reference, wishes: Wishes) -> str | dict[str, object]:
         "type": wishes.type,
         "file": {key: int(text) if key == "id" and text.isdigit() else text for key, text in wishes.file},
         "include": list(wishes.include),
+        "extract": list(wishes.extract),
         "groups": list(wishes.groups),
         "targets": list(wishes.targets),
         "previews": wishes.previews,

@@ -26,13 +26,12 @@ from synapse_sync.errors import (
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.retries import WORTH_TELLING, may_pass
 from synapse_sync.net.wire import BadRange, Stream, Transient, strong_validator
-from synapse_sync.sources.base import Relocating
+from synapse_sync.sources.base import Relocating, raise_in_words
 from synapse_sync.store.locks import hold
 from synapse_sync.store.partials import Partial, partial_key, place_id
 
 if TYPE_CHECKING:
     from synapse_sync.engine.transfer import Crew, Got, Want
-    from synapse_sync.sources.base import Source
 
 __all__ = ["Download", "Stopped"]
 
@@ -178,7 +177,9 @@ class Download:
         partial = Partial(self._crew.store.root, self._key)
         opener = Opener(self._crew, location.url, text_ok=self._want.text_ok)
         try:
-            return self._fetch(partial, place, source, opener)
+            return self._fetch(partial, place, opener)
+        except (StatusError, WrongContent) as error:
+            raise_in_words(source, place, error)
         finally:
             if partial.total is None or not partial.done_bytes:
                 partial.discard()  # nothing that could be gone on with
@@ -226,15 +227,12 @@ class Download:
 
     # -- from the network ---------------------------------------------------------------------------
 
-    def _fetch(self, partial: Partial, place: Reference, source: Source, opener: Opener) -> Got:
+    def _fetch(self, partial: Partial, place: Reference, opener: Opener) -> Got:
         """Receive, verify and publish; bytes that were put together wrongly get a second chance from zero."""
         second = whole_only = False
         while True:
             self._resumed = self._pieced = False
-            try:
-                digests = self._receive(partial, place, opener, whole_only=whole_only)
-            except StatusError as error:
-                raise source.explain(place, error) from error
+            digests = self._receive(partial, place, opener, whole_only=whole_only)
             self._crew.reporter.transfer_phase(self._want.key, "verifying")
             problem = self._mismatch(digests, partial.path)
             if problem is None:

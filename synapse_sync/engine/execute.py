@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.artifact import DOCUMENT_FORMATS, Artifact
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
@@ -46,9 +46,10 @@ def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False) -> 
         blake3=artifact.blake3,
         git_sha1=None,
         subject=subject,
-        text_ok=artifact.format in ("config", "text", "other"),
+        text_ok=artifact.format in DOCUMENT_FORMATS,
         format=artifact.format,
         allow_pickle=allow_pickle,
+        archive=artifact.archive,
     )
 
 

@@ -39,9 +39,10 @@ class Healed:
 def heal(lockfile: Lockfile, *, sources: Mapping[str, Source], templates: Sequence[str], wire: Wire) -> Healed:
     """Look for every file of the lockfile at the sites that know content, and at the user's own mirrors.
 
-    A place on the sites is taken at their word. A mirror is asked for one byte, and has to tell the right size.
+    For a file out of an archive that is the archive. A place on the sites is taken at their word. A mirror is asked
+    for one byte, and has to tell the right size.
     """
-    artifacts = {a.sha256: a for model in lockfile.models for a in model.artifacts}
+    artifacts = {a.given.sha256: a for model in lockfile.models for a in model.artifacts}
     known = {
         sha256: tuple(Reference.parse(text) for text in (artifact.url, *artifact.mirrors))
         for sha256, artifact in artifacts.items()
@@ -67,8 +68,9 @@ def _at_mirror(
     def look(artifact: Artifact) -> tuple[str, Reference] | None:
         if trouble:
             return None
-        place = Reference.parse(template.replace("{sha256}", artifact.sha256))
-        if place in known[artifact.sha256] or artifact.size == 0:
+        sha256 = artifact.given.sha256
+        place = Reference.parse(template.replace("{sha256}", sha256))
+        if place in known[sha256] or artifact.given.size == 0:
             return None
         try:
             has = _has(artifact, sources[place.source].locate(place).url, wire)
@@ -81,7 +83,7 @@ def _at_mirror(
             return None
         except SynapseError:  # a web page, or an encoded body, is no file
             return None
-        return (artifact.sha256, place) if has else None
+        return (sha256, place) if has else None
 
     try:
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
@@ -93,9 +95,9 @@ def _at_mirror(
 
 def _has(artifact: Artifact, url: str, wire: Wire) -> bool:
     """Whether a file of this size is there; one byte is asked for, never a HEAD, which some sites count."""
-    text_ok = artifact.format in ("config", "text", "other")
+    text_ok = artifact.archive is None and artifact.format in ("config", "text", "other")
     with wire.open(url, start=0, end=1, expect_text=text_ok) as stream:
-        return stream.total == artifact.size
+        return stream.total == artifact.given.size
 
 
 def _written(lockfile: Lockfile, found: Iterable[tuple[str, Reference]], warnings: Sequence[str]) -> Healed:
@@ -108,7 +110,7 @@ def _written(lockfile: Lockfile, found: Iterable[tuple[str, Reference]], warning
     def healed(model: LockedModel, artifact: Artifact) -> Artifact:
         mirrors = list(artifact.mirrors)
         seen = {Reference.parse(text) for text in (artifact.url, *mirrors)}
-        for place in by_digest.get(artifact.sha256, ()):
+        for place in by_digest.get(artifact.given.sha256, ()):
             if place not in seen:
                 seen.add(place)
                 mirrors.append(str(place))

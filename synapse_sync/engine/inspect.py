@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from synapse_sync.core.artifact import DOCUMENT_FORMATS
 from synapse_sync.core.safetensors import check_header, header_length, sniff
 from synapse_sync.errors import IntegrityError, RefusedFormat, WrongContent
 
+if TYPE_CHECKING:
+    from synapse_sync.engine.transfer import Want
+
 _SNIFF_BYTES = 512
+_PAGE_BYTES = 64 << 10
 _WHAT = {"html": "a web page", "json": "a JSON document", "pickle": "a pickle", "zip": "a zip archive"}
+
+
+def inspect_want(path: Path, want: Want) -> None:
+    """Check a file that was brought for a want; raises like `inspect_file`."""
+    inspect_file(path, format=want.format, name=want.subject, allow_pickle=want.allow_pickle)
 
 
 def inspect_file(path: Path, *, format: str, name: str, allow_pickle: bool) -> None:
@@ -21,10 +32,11 @@ def inspect_file(path: Path, *, format: str, name: str, allow_pickle: bool) -> N
     with path.open("rb") as file:
         first = file.read(_SNIFF_BYTES)
         found = sniff(first)
-        if format not in ("config", "text", "other") and found in ("html", "json"):
+        if format not in DOCUMENT_FORMATS and (found == "html" or (found == "json" and format != "other")):
             raise WrongContent(
                 f"`{name}` is {_WHAT[found]}, not a model",
                 hint="the site probably wants a token, or the link is no direct download link",
+                body=(first + file.read(_PAGE_BYTES)).decode("utf-8", "replace"),
             )
         if format in ("safetensors", "gguf") and found != format:
             if found in ("pickle", "zip") and not allow_pickle:

@@ -136,6 +136,8 @@ def _pin(reference: Reference, card: ModelCard) -> Pin:
 
 def _same_files(old: Sequence[Artifact], new: Sequence[Candidate]) -> bool:
     """Whether an upgrade would give the same bytes, as far as that can be told without downloading them."""
+    if len(new) == 1 and all(artifact.archive is not None for artifact in old):
+        return all(_same_archive(artifact, new[0]) for artifact in old)
     before = {artifact.filename: artifact for artifact in old}
     if before.keys() != {candidate.filename for candidate in new}:
         return False
@@ -146,6 +148,14 @@ def _same(old: Artifact, new: Candidate) -> bool:
     if new.sha256 is not None:
         return new.sha256 == old.sha256
     return new.url == old.url and new.size in (None, old.size)
+
+
+def _same_archive(old: Artifact, new: Candidate) -> bool:
+    """Whether a file that was extracted would come out of the same archive."""
+    assert old.archive is not None
+    if new.sha256 is not None:
+        return new.sha256 == old.archive.sha256
+    return new.url == old.url and new.size in (None, old.archive.size)
 
 
 def _held(entry: Requirement, current: Pin, taken: Pin, top: Pin, exclude_newer: str | None) -> str | None:

@@ -37,14 +37,16 @@ def preflight(
     project: Path,
     offline: bool,
     begun: Callable[[str], int] = lambda sha256: 0,
+    stored: Callable[[str], bool] = lambda sha256: False,
     synced: Collection[str] = (),
 ) -> list[SynapseError]:
     """Every reason why this plan cannot be carried out.
 
-    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already;
-    `synced` are the roots that an earlier sync completed.
+    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already,
+    `stored` whether all of it is: from an archive that is here, files come without the network. `synced` are the
+    roots that an earlier sync completed.
     """
-    fetches = plan.of(Verb.FETCH)
+    fetches = [action for action in plan.of(Verb.FETCH) if not _is_packed_here(action, stored)]
     problems = [*_policy(plan.actions, manifest, BlobStore(store)), *_roots(plan, trees, project, synced)]
     if offline and (remote := [action for action in fetches if not _is_local(action)]):
         names = ", ".join(f"`{name}`" for name in sorted({action.model for action in remote}))
@@ -57,12 +59,17 @@ def preflight(
     for action in fetches:
         if (problem := _token(action, sources, has_token)) is not None:
             problems.append(problem)
-    problems += _space(plan, trees, store, begun)
+    problems += _space(plan, fetches, trees, store, begun)
     return problems
 
 
 def _is_local(action: Action) -> bool:
     return action.artifact is not None and any(place.source == "path" for place in places_of(action.artifact))
+
+
+def _is_packed_here(action: Action, stored: Callable[[str], bool]) -> bool:
+    archive = None if action.artifact is None else action.artifact.archive
+    return archive is not None and stored(archive.sha256)
 
 
 def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> Iterable[SynapseError]:
@@ -88,7 +95,7 @@ def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> 
 
 
 def _refusal(action: Action, artifact: Artifact, manifest: Manifest, *, pickles: bool) -> SynapseError | None:
-    if artifact.scan == "danger" and artifact.sha256 not in manifest.workspace.allow_dangerous:
+    if artifact.scan == "danger" and artifact.given.sha256 not in manifest.workspace.allow_dangerous:
         return RefusedFormat(f"`{action.model}`: the site's scan calls `{artifact.filename}` dangerous; refused")
     formats = {artifact.format, format_of(artifact.filename), format_of(action.path)}
     if formats & PICKLE_FORMATS and not pickles:
@@ -146,7 +153,7 @@ def _token(action: Action, sources: Mapping[str, Source], has_token: Callable[[s
 
 
 def _space(
-    plan: Plan, trees: Mapping[str, Tree], store: Path, begun: Callable[[str], int]
+    plan: Plan, fetches: Iterable[Action], trees: Mapping[str, Tree], store: Path, begun: Callable[[str], int]
 ) -> Iterable[SynapseError]:
     """Bytes needed and free on each file system, the store's and the targets'."""
     needed: dict[int, int] = {}
@@ -160,6 +167,10 @@ def _space(
 
     for action in plan.of(Verb.FETCH, Verb.SALVAGE):
         need(store, max(0, action.size - begun(action.sha256)))
+    artifacts = [action.artifact for action in fetches]
+    archives = {a.archive.sha256: a.archive.size for a in artifacts if a is not None and a.archive is not None}
+    for sha256, size in archives.items():
+        need(store, max(0, size - begun(sha256)))
     store_device = _nearest(store).stat().st_dev
     for action in plan.of(Verb.PLACE, Verb.REPLACE):
         root = _nearest(trees[action.target].root)

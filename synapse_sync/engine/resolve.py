@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, Candidate, ModelCard
+from synapse_sync.core.artifact import (
+    DOCUMENT_FORMATS,
+    PICKLE_FORMATS,
+    Archive,
+    Artifact,
+    Candidate,
+    ModelCard,
+    format_of,
+)
 from synapse_sync.core.companion import chosen
 from synapse_sync.core.freshness import Change, stale_entries
 from synapse_sync.core.lockfile import LockedModel, Lockfile
@@ -16,6 +24,7 @@ from synapse_sync.core.selection import select
 from synapse_sync.core.variants import narrow
 from synapse_sync.engine.heal import Place
 from synapse_sync.engine.transfer import Got, Want
+from synapse_sync.engine.unpack import Member
 from synapse_sync.errors import (
     InputError,
     IntegrityError,
@@ -24,14 +33,17 @@ from synapse_sync.errors import (
     RefusedFormat,
     StatusError,
     SynapseError,
+    WrongContent,
     raise_all,
 )
-from synapse_sync.sources.base import Ask, Resolved, Source
+from synapse_sync.sources.base import Ask, Resolved, Source, raise_in_words
 
 #: Downloads files whose digest nobody tells, and puts them into the store.
 Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
 #: Asks how long a file is, in bytes, without downloading it; None when the server does not say.
 Measurer = Callable[[Reference], int | None]
+#: Takes the files that match patterns out of an archive that was fetched, into the store.
+Unpacker = Callable[[Got, Sequence[str]], tuple[Member, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +73,7 @@ def lock(
     sources: Mapping[str, Source],
     fetch: Fetcher,
     measure: Measurer,
+    unpack: Unpacker,
     upgrade: Collection[str] = (),
     exclude_newer: str | None = None,
 ) -> Locked:
@@ -90,20 +103,20 @@ def lock(
         except SynapseError as error:
             errors.append(error.about(entry.name))
     raise_all(errors)
-    fresh, warnings = _pin(chosen, before, upgrade, fetch, _explained(measure, sources))
+    fresh, warnings = _pin(chosen, before, upgrade, workspace, fetch, _explained(measure, sources), unpack)
     models = {e.name: fresh.get(e.name) or before[e.name] for e in entries}
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
     return Locked(lockfile=after, changes=_changes(before, models), warnings=tuple(warnings))
 
 
 def _explained(measure: Measurer, sources: Mapping[str, Source]) -> Measurer:
-    """Measure, with a status told in the words of the source."""
+    """Measure, with what goes wrong told in the words of the source."""
 
     def asked(reference: Reference) -> int | None:
         try:
             return measure(reference)
-        except StatusError as error:
-            raise sources[reference.source].explain(reference, error) from error
+        except (StatusError, WrongContent) as error:
+            raise_in_words(sources[reference.source], reference, error)
 
     return asked
 
@@ -164,6 +177,11 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
         candidates = answer.candidates
     else:
         candidates = (select(answer.candidates, entry.wish, entry.prefer, subject=entry.name),)
+    if entry.extract and len(candidates) > 1:
+        raise InputError(
+            f"`{entry.name}`: `extract` is about one archive, and `{answer.reference}` has several files",
+            hint="choose the archive with `include`",
+        )
     for candidate in candidates:
         _check_policy(entry, candidate, workspace)
         _check_promise(entry, candidate, alone=len(candidates) == 1)
@@ -179,10 +197,11 @@ def _check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
         other = seen.setdefault(clash_key(name), candidate)
         if other is not candidate:
             what = "would have one name without their folders" if entry.flatten else "are one name on some systems"
+            means = "a narrower `extract`" if entry.extract else "`include` or `exclude`"
             keep = ", or keep the folders (`flatten = false`)" if entry.flatten else ""
             raise NameClash(
                 f"`{entry.name}`: `{other.filename}` and `{candidate.filename}` {what}",
-                hint=f"leave one of them out with `include` or `exclude`{keep}",
+                hint=f"leave one of them out with {means}{keep}",
                 subject=entry.name,
             )
 
@@ -222,25 +241,31 @@ def _pin(
     chosen: Sequence[_Chosen],
     before: Mapping[str, LockedModel],
     upgrade: Collection[str],
+    workspace: Workspace,
     fetch: Fetcher,
     measure: Measurer,
+    unpack: Unpacker,
 ) -> tuple[dict[str, LockedModel], list[str]]:
     """Give every artifact its sha256 and size: from the site, the manifest, or by downloading once."""
-    artifacts: dict[tuple[str, int], Artifact] = {}
+    artifacts: dict[tuple[str, int], tuple[Artifact, ...]] = {}
     wants: list[tuple[tuple[str, int], Want]] = []
     errors: list[SynapseError] = []
     for item in chosen:
         name = item.entry.name
         for index, candidate in enumerate(item.candidates):
             try:
-                known = _known(item.entry, candidate, before.get(name), measure, anew=name in upgrade)
+                if item.entry.extract:
+                    known = _known_members(item.entry, candidate, before.get(name))
+                else:
+                    known = _known(item.entry, candidate, before.get(name), measure, anew=name in upgrade)
             except SynapseError as error:
                 errors.append(error.about(name))
                 continue
-            if known is not None:
+            if known:
                 artifacts[(name, index)] = known
             else:
-                wants.append(((name, index), _want(item.entry, candidate)))
+                seen = _seen(candidate, before.get(name)) if name not in upgrade else None
+                wants.append(((name, index), _want(item.entry, candidate, seen)))
     raise_all(errors)
     by_key = {(item.entry.name, i): (item, c) for item in chosen for i, c in enumerate(item.candidates)}
     for (key, _), got in zip(wants, fetch([want for _, want in wants]) if wants else (), strict=True):
@@ -248,14 +273,23 @@ def _pin(
         if isinstance(got, SynapseError):
             errors.append(got.about(item.entry.name))
             continue
-        artifacts[key] = _artifact(item.entry, candidate, got.sha256, got.size, got.blake3, trust="first-use")
+        if not item.entry.extract:
+            found = _artifact(item.entry, candidate, got.sha256, got.size, got.blake3, trust="first-use")
+            artifacts[key] = (found,)
+            continue
+        try:
+            artifacts[key] = _extracted(item.entry, candidate, got, unpack, workspace)
+        except SynapseError as error:
+            errors.append(error.about(item.entry.name))
     raise_all(errors)
-    warnings: list[str] = []
+    warnings = _first_uses([(key[0], artifacts[key]) for key, _ in wants])
     fresh: dict[str, LockedModel] = {}
     for item in chosen:
         old = before.get(item.entry.name)
         files = tuple(
-            _with_healed(artifacts[(item.entry.name, index)], old) for index in range(len(item.candidates))
+            _with_healed(artifact, old)
+            for index in range(len(item.candidates))
+            for artifact in artifacts[(item.entry.name, index)]
         )
         warnings += [f"`{item.entry.name}`: {text}" for text in item.resolved.warnings]
         model = _model(item, files)
@@ -270,22 +304,20 @@ def _pin(
 
 def _known(
     entry: Requirement, candidate: Candidate, old: LockedModel | None, measure: Measurer, *, anew: bool
-) -> Artifact | None:
-    """The artifact, if its digest and size can be had without downloading it; else None."""
+) -> tuple[Artifact, ...]:
+    """The artifact, if its digest and size can be had without downloading it; else nothing."""
     sha256 = candidate.sha256 or entry.sha256
-    if sha256 is None and old is not None:
-        # The same place was hashed by an earlier lock, and what we saw first is what we trust. Only an upgrade
-        # looks again, unless the place is in a pinned version, whose files cannot change.
+    if sha256 is None and (seen := _seen(candidate, old)) is not None:
+        # Only an upgrade looks again, unless the place is in a pinned version, whose files cannot change.
         fixed = candidate.git_sha1 is not None and Reference.parse(candidate.url).pinned
-        for seen in old.artifacts:
-            if seen.url == candidate.url and candidate.size in (None, seen.size) and (fixed or not anew):
-                return _artifact(entry, candidate, seen.sha256, seen.size, seen.blake3, trust=seen.trust)
+        if fixed or not anew:
+            return (_artifact(entry, candidate, seen.sha256, seen.size, seen.blake3, trust=seen.trust),)
     if sha256 is None:
-        return None
+        return ()
     size = candidate.size
     if size is None:
         size = _measured((Reference.parse(candidate.url), *entry.mirrors), measure)
-    return None if size is None else _artifact(entry, candidate, sha256, size, candidate.blake3)
+    return () if size is None else (_artifact(entry, candidate, sha256, size, candidate.blake3),)
 
 
 def _measured(places: Sequence[Reference], measure: Measurer) -> int | None:
@@ -299,17 +331,70 @@ def _measured(places: Sequence[Reference], measure: Measurer) -> int | None:
     raise errors[0]
 
 
-def _want(entry: Requirement, candidate: Candidate) -> Want:
+def _known_members(entry: Requirement, candidate: Candidate, old: LockedModel | None) -> tuple[Artifact, ...]:
+    """What was locked of an archive, if the site says that it is still the same; else nothing."""
+    if old is None or old.requirement != entry.text or candidate.sha256 is None:
+        return ()
+    same = all(a.archive is not None and a.archive.sha256 == candidate.sha256 for a in old.artifacts)
+    return old.artifacts if same else ()
+
+
+def _extracted(
+    entry: Requirement, candidate: Candidate, got: Got, unpack: Unpacker, workspace: Workspace
+) -> tuple[Artifact, ...]:
+    """The members of a fetched archive as artifacts; policy holds for each of them."""
+    members = unpack(got, entry.extract)
+    inners = [
+        replace(candidate, filename=m.filename, format=format_of(m.filename), precision=None) for m in members
+    ]
+    _check_names(entry, inners)
+    found: list[Artifact] = []
+    for member, inner in zip(members, inners, strict=True):
+        _check_policy(entry, inner, workspace)
+        artifact = _artifact(entry, inner, member.sha256, member.size, member.blake3, trust="first-use")
+        archive = Archive(member=member.name, sha256=got.sha256, size=got.size)
+        found.append(replace(artifact, archive=archive))
+    return tuple(found)
+
+
+def _first_uses(downloaded: Iterable[tuple[str, Sequence[Artifact]]]) -> list[str]:
+    """One warning for all that was downloaded without anybody's promise; our own files need none."""
+    names = [
+        f"`{name}`"
+        for name, artifacts in downloaded
+        if any(a.trust is not None and Reference.parse(a.url).source != "path" for a in artifacts)
+    ]
+    if not names:
+        return []
+    return [
+        f"trusted on first use: {', '.join(dict.fromkeys(names))} (nobody promises these bytes; what came "
+        "now is locked, and a `sha256` in synapse.toml would have been checked)"
+    ]
+
+
+def _seen(candidate: Candidate, old: LockedModel | None) -> Artifact | None:
+    """What an earlier lock saw at this place, which is what we trust: a file, or the archive that it was in."""
+    for artifact in () if old is None else old.artifacts:
+        if artifact.url != candidate.url:
+            continue
+        if (archive := artifact.archive) is not None:
+            artifact = replace(artifact, sha256=archive.sha256, size=archive.size, blake3=None, archive=None)
+        if candidate.size in (None, artifact.size):
+            return artifact
+    return None
+
+
+def _want(entry: Requirement, candidate: Candidate, seen: Artifact | None) -> Want:
     return Want(
         key=candidate.url,
         places=(Reference.parse(candidate.url), *entry.mirrors),
-        sha256=candidate.sha256 or entry.sha256,
+        sha256=candidate.sha256 or entry.sha256 or (None if seen is None else seen.sha256),
         size=candidate.size,
         blake3=candidate.blake3,
         git_sha1=candidate.git_sha1,
         subject=f"{entry.name} ({candidate.filename})",
-        text_ok=candidate.format in ("config", "text", "other"),
-        format=candidate.format,
+        text_ok=candidate.format in DOCUMENT_FORMATS and not entry.extract,
+        format="archive" if entry.extract else candidate.format,
         allow_pickle=entry.allow_pickle,
     )
 
@@ -338,7 +423,9 @@ def _with_healed(artifact: Artifact, old: LockedModel | None) -> Artifact:
     if old is None:
         return artifact
     declared = {word.removeprefix("mirror=") for word in old.requirement.split("; ") if word.startswith("mirror=")}
-    places = (place for seen in old.artifacts if seen.sha256 == artifact.sha256 for place in seen.mirrors)
+    places = (
+        place for seen in old.artifacts if seen.given.sha256 == artifact.given.sha256 for place in seen.mirrors
+    )
     healed = (place for place in places if place not in declared and place != artifact.url)
     return replace(artifact, mirrors=tuple(dict.fromkeys((*artifact.mirrors, *healed))))
 

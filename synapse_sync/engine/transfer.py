@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synapse_sync.core.artifact import Archive
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.health import Health
 from synapse_sync.engine.reporter import Reporter
@@ -34,7 +35,8 @@ class Want:
 
     Places are tried in order; where a digest decides, those of hosts that failed in this run come last.
 
-    `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer.
+    `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer. With `archive`
+    the places give that archive, of which the file is a member; `transfer` itself knows only whole files.
     """
 
     key: str
@@ -47,6 +49,7 @@ class Want:
     text_ok: bool = False
     format: str = "other"
     allow_pickle: bool = False
+    archive: Archive | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from synapse_sync import __version__
 from synapse_sync.errors import NetworkError, Offline, StatusError
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
-from synapse_sync.net.retries import WORTH_TELLING, Retry, may_pass, parse_retry_after
+from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait, may_pass
 from synapse_sync.net.trust import hopeless, proxy_refused, tls_context
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Api:
             status=response.status_code,
             body=bytes(received),
             content_type=response.headers.get("content-type", "").lower(),
-            retry_after=parse_retry_after(response.headers.get("retry-after"), self._clock()),
+            retry_after=asked_wait(response.headers, self._clock()),
         )
 
     def _transport_error(self, error: httpx.TransportError, shown: str) -> Exception:

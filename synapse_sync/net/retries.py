@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -47,6 +48,14 @@ class Retry:
             return None if retry_after > self.patience else retry_after + jitter * self.first_delay
         backoff = min(self.longest, self.first_delay * 2.0 ** (attempt - 1))
         return backoff * (0.5 + jitter / 2)
+
+
+def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """The seconds that an answer asks for: `Retry-After`, or until a used-up quota begins anew."""
+    reset = headers.get("x-ratelimit-reset", "").strip()
+    if headers.get("x-ratelimit-remaining", "").strip() == "0" and reset.isascii() and reset.isdigit():
+        return max(0.0, float(reset[:12]) - now)  # seconds since 1970, as GitHub tells them
+    return parse_retry_after(headers.get("retry-after"), now)
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

@@ -282,7 +282,7 @@ class Wire:
             raise self._status_error(response, shown)
         if response.status not in (200, 206):
             raise NetworkError(f"{shown} answered {response.status} instead of the file")
-        _refuse_documents(response, shown, expect_text)
+        self._refuse_documents(response, shown, expect_text)
         length = _length(response)
         if response.status == 206:
             start, total, size = _part(response, shown, asked)
@@ -290,6 +290,22 @@ class Wire:
                 raise BadRange(f"{shown} announces {length} bytes for a range of {size}")
             return Stream(response, url=url, start=start, total=total, length=size)
         return Stream(response, url=url, start=0, total=length, length=length)
+
+    def _refuse_documents(self, response: urllib3.BaseHTTPResponse, shown: str, expect_text: bool) -> None:
+        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            raise WrongContent(
+                f"{shown} answered with an encoded body ({clean(encoding, 40)}), which nobody asked for",
+                hint="a proxy may be changing what passes through it",
+            )
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind in _DOCUMENTS and not expect_text:
+            raise WrongContent(
+                f"{shown} answered with {_DOCUMENTS[kind]} instead of the file",
+                hint="the site probably wants a token, or the address is no direct download link",
+                url=shown,
+                body=_read_aside(response).decode("utf-8", "replace"),
+            )
 
     def _status_error(self, response: urllib3.BaseHTTPResponse, shown: str) -> StatusError:
         retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
@@ -383,21 +399,6 @@ def _part(response: urllib3.BaseHTTPResponse, shown: str, asked: _Asked) -> tupl
     if start != asked.start or stop <= start or (wanted is not None and stop != wanted):
         raise BadRange(f"{shown} answered with another part of the file than was asked for")
     return start, total, stop - start
-
-
-def _refuse_documents(response: urllib3.BaseHTTPResponse, shown: str, expect_text: bool) -> None:
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        raise WrongContent(
-            f"{shown} answered with an encoded body ({clean(encoding, 40)}), which nobody asked for",
-            hint="a proxy may be changing what passes through it",
-        )
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in _DOCUMENTS and not expect_text:
-        raise WrongContent(
-            f"{shown} answered with {_DOCUMENTS[kind]} instead of the file",
-            hint="the site probably wants a token, or the address is no direct download link",
-        )
 
 
 def _read_aside(response: urllib3.BaseHTTPResponse) -> bytes:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import StatusError, SynapseError
+from synapse_sync.errors import StatusError, SynapseError, WrongContent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,3 +144,24 @@ class Relocating(Protocol):
     def relocate(self, reference: Reference, sha256: str | None) -> Iterator[Reference]:
         """Places to try instead, best first, and the same one again where a 404 may pass by itself."""
         ...
+
+
+@runtime_checkable
+class Recognising(Protocol):
+    """A source that knows the pages which hosts show instead of a file."""
+
+    def recognise(self, reference: Reference, error: WrongContent) -> WrongContent | None:
+        """The page that came instead of the file, in words of its own; None if it is none that is known."""
+        ...
+
+
+def raise_in_words(source: Source, reference: Reference, error: StatusError | WrongContent) -> NoReturn:
+    """Raise what was met while fetching `reference` as its source tells it."""
+    told: SynapseError | None = None
+    if isinstance(error, StatusError):
+        told = source.explain(reference, error)
+    elif isinstance(source, Recognising):
+        told = source.recognise(reference, error)
+    if told is None:
+        raise error
+    raise told from error

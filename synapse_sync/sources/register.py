@@ -34,6 +34,8 @@ class Register(Mapping[str, "Source"]):
         huggingface_endpoint: str,
         huggingface_token: Secret | None,
         offline: bool,
+        github_api: str,
+        github_server: str,
         tls: Callable[[], ssl.SSLContext],
     ) -> None:
         self._project = project
@@ -43,12 +45,15 @@ class Register(Mapping[str, "Source"]):
         self._huggingface_endpoint = huggingface_endpoint
         self._huggingface_token = huggingface_token
         self._offline = offline
+        self._github_api = github_api
+        self._github_server = github_server
         self._tls = tls
         self._made: dict[str, Source] = {}
         self._makers: dict[str, Callable[[], Source]] = {
             "civitai": self._civitai,
             "hash": lambda: self["civitai"],
             "huggingface": self._huggingface,
+            "github": self._github,
             "url": self._url,
             "path": self._path,
         }
@@ -79,6 +84,11 @@ class Register(Mapping[str, "Source"]):
             credentials=self._credentials(),
             tls=self._tls,
         )
+
+    def _github(self) -> Source:
+        from synapse_sync.sources.github import GitHubSource
+
+        return GitHubSource(self._api(), self._github_api, self._github_server)
 
     def _url(self) -> Source:
         from synapse_sync.sources.url import UrlSource

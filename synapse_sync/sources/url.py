@@ -9,8 +9,10 @@ from synapse_sync.core.artifact import Candidate, ModelCard, format_of
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.names import safe_filename
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError
+from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError, WrongContent
+from synapse_sync.net.credentials import display_url
 from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
+from synapse_sync.sources.pages import recognise
 
 
 class UrlSource:
@@ -52,6 +54,14 @@ class UrlSource:
         if status >= 500:
             return NetworkError(f"{where} is in trouble ({status})", hint="try again in a few minutes")
         return NetworkError(f"{where} answered {status}", hint=error.hint or "check the address in a browser")
+
+    def recognise(self, reference: Reference, error: WrongContent) -> WrongContent | None:
+        """The page that a host shows instead of the file, with what to do about that host."""
+        hosts = (urlsplit(address).hostname or "" for address in (reference.id, error.url))
+        page = recognise(hosts, error.body)
+        if page is None:
+            return None
+        return WrongContent(f"{display_url(reference.id)} gives no file but {page.what}", hint=page.todo)
 
     def needs_token(self, reference: Reference) -> str | None:
         """None: nobody knows before trying."""

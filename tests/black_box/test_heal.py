@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -226,3 +228,29 @@ def test_the_rewrites_of_this_machine_are_not_written(project: Project, plain: s
     )
     project("lock", "--heal")
     assert mirrors(project) == [f"https://mirror.example/{DIGEST}"]
+
+
+def test_an_archive_is_looked_for_as_what_its_places_give(project: Project) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        packed.writestr("one.safetensors", DATA)
+        packed.writestr("two.safetensors", safetensors_bytes("beside it", size=9000))
+    archive = out.getvalue()
+    url = project.hub.files.put("parcel.zip", archive)
+    text = f'[models]\na = {{ source = "{url}", type = "lora", extract = ["*.safetensors"] }}\n'
+    project.manifest(text)
+    project("lock")
+    at_home = project.hub.storage.publish(f"/{hashlib.sha256(archive).hexdigest()}", Stored(content=archive))
+    # The members lie there, too, but whoever reads the lockfile expects the archive from its mirrors.
+    project.hub.storage.publish(f"/{DIGEST}", Stored(content=DATA))
+    on_civitai(project)
+    settings(project, at_home.rpartition("/")[0] + "/{sha256}")
+    done = project("lock", "--heal")
+    assert mirrors(project) == [at_home, at_home] and "warning" not in done.err
+    healed = project.lock_text
+    project("lock", "--upgrade")
+    assert project.lock_text == healed, "a later lock keeps what was found"
+    empty_store(project)
+    project.hub.faults.add("/files/", Fault(status=404, origin="files"))
+    project("sync")
+    assert DATA in project.tree().values()

@@ -12,7 +12,7 @@ from synapse_sync.demo import catalogue
 PLAN = {"in_sync", "unchanged", "fetch_bytes", "not_locked", "actions", "warnings"}
 REPORT = PLAN | {"fetched_bytes", "outcomes", "exit_code"}
 LOCK = {"changes", "healed", "models", "warnings"}
-MODEL = {"name", "reference", "title", "version", "type", "base_model", "size", "places"}
+MODEL = {"name", "reference", "title", "version", "type", "base_model", "size", "first_use", "places"}
 ERROR = {"kind", "message", "hint", "model", "exit_code"}
 VERIFIED = {"files", "bytes", "bad", "set_aside", "repair"}
 COLLECTED = {"drop", "kept_irreplaceable", "bytes", "in_use", "warnings", "freed_bytes"}

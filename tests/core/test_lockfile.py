@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.artifact import Artifact, ModelCard, Preview
+from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.lockfile import LockedModel, Lockfile, format_lockfile, parse_lockfile
 from synapse_sync.errors import InvalidLockfile
 
@@ -56,6 +56,7 @@ def locked(name: str, *, bytes_of: str | None = None, previews: int = 1) -> Lock
                 mirrors=("https://mirror.example.com/same.safetensors",),
                 scan="success",
                 trust="first-use",
+                archive=Archive(member="a/same.safetensors", sha256=sha("archive"), size=2000),
             ),
         ),
     )
@@ -94,6 +95,7 @@ artifacts = st.builds(
     mirrors=st.lists(references, max_size=2).map(tuple),
     scan=st.none() | texts,
     trust=st.none() | texts,
+    archive=st.none() | st.builds(Archive, member=names, sha256=hexes, size=st.integers(0, 2**63 - 1)),
     extra=extras,
 )
 cards = st.builds(

@@ -49,6 +49,12 @@ CANONICAL = {
     "https://huggingface.co/owner/repo/tree/main/sub": "hf://owner/repo@main/sub/",
     "https://huggingface.co/datasets/owner/repo/raw/main/a.txt": "hf://datasets/owner/repo@main/a.txt",
     "https://huggingface.co/gpt2/resolve/main/a.bin": "hf://gpt2@main/a.bin",
+    "gh:owner/repo": "gh:owner/repo",
+    "GH:Owner/repo.x/model.safetensors": "gh:Owner/repo.x/model.safetensors",
+    "gh:owner/repo@v1.0/*.safetensors": "gh:owner/repo@v1.0/*.safetensors",
+    "gh:owner/repo@release%2Fv1+2/a b.bin": "gh:owner/repo@release%2Fv1+2/a b.bin",
+    "https://github.com/owner/repo/releases/download/v1/x.zip":
+        "https://github.com/owner/repo/releases/download/v1/x.zip",
     "HTTPS://Files.Example.COM:443/a b.gguf?v=1#part": "https://files.example.com/a%20b.gguf?v=1",
     "http://[::1]:8080/x": "http://[::1]:8080/x",
     "https://example.com": "https://example.com/",
@@ -86,7 +92,8 @@ def test_an_air_tells_ecosystem_and_kind_which_are_no_part_of_the_identity() -> 
     [
         ("civitai:4384", False), ("civitai:@1", True), ("hf://o/r", False), ("hf://o/r@main", False),
         (f"hf://o/r@{COMMIT}/x", True), (f"sha256:{SHA}", True), (f"blake3:{SHA}", True),
-        ("autov2:abcdef0123", False), ("https://example.com/x", True), ("./x", True),
+        ("gh:o/r/x", False), ("gh:o/r@v1/x", True), ("autov2:abcdef0123", False),
+        ("https://example.com/x", True), ("./x", True),
     ],
 )  # fmt: skip
 def test_pinned_says_that_it_names_one_exact_version(text: str, pinned: bool) -> None:
@@ -104,6 +111,8 @@ def test_pinned_says_that_it_names_one_exact_version(text: str, pinned: bool) ->
         "https://huggingface.co/o/r/blob/main", "https://huggingface.co/o/r/resolve/main/..%2Fx",
         "https://huggingface.co/o/r/resolve/main/%ff", "https:///x", "https://[::1/x", "https://a b/x",
         "https://example.com:99999/x", "./", "./x/", "..", "../..", "/", "file://host/x", "file:///a%00b",
+        "gh:", "gh:o", "gh:o/r@", "gh:o/r@/x", "gh:o/r@a/b/x", "gh:o/..", "gh:o/r/", "gh:-o/r/x", "gh:o/r@a%00/x",
+        "gh:o/r@%ff/x", "gh:o/r@a%20b/x", "gh:o/r/ x",
         "~user/x", "s3://bucket/x", "./a\x1bb", "./a\u202eb", "./a\ud800", "./" + "x" * 5000,
         "https://example.com/" + "ü" * 1000,
     ],
@@ -171,7 +180,8 @@ _PIECES = st.sampled_from(
 _TEXTS = st.one_of(
     st.text(),
     st.lists(st.one_of(_PIECES, st.text(max_size=3)), max_size=10).map("".join),
-    st.tuples(st.sampled_from(["hf://o/r@", "hf://", "https://huggingface.co/o/r/resolve/", "https://e.com/",
+    st.tuples(st.sampled_from(["gh:o/r@", "gh:o/r/", "gh:",
+                               "hf://o/r@", "hf://", "https://huggingface.co/o/r/resolve/", "https://e.com/",
                                "https://civitai.com/api/download/models/1?type=", "./", "file:///", "civitai:1@2"]),
               st.one_of(st.text(), st.lists(_PIECES).map("".join))).map("".join),
 )  # fmt: skip
@@ -185,6 +195,20 @@ def test_arbitrary_text_is_read_or_refused_and_what_is_read_round_trips(text: st
         return
     assert Reference.parse(str(found)) == found
     assert str(Reference.parse(str(found))) == str(found)
+
+
+@given(
+    st.none() | st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40),
+    st.none() | st.from_regex(r"[^/\s\x00-\x1f]([^/\x00-\x1f]{0,20}[^/\s\x00-\x1f])?", fullmatch=True),
+)
+def test_release_coordinates_round_trip(tag: str | None, file: str | None) -> None:
+    made = Reference("github", "owner/repo", tag, file)
+    try:
+        found = Reference.parse(str(made))
+    except InvalidReference:  # invisible characters
+        assert not str(made).isprintable()
+        return
+    assert found == made
 
 
 @given(st.integers(1, 2**53 - 1), st.none() | st.integers(1, 2**53 - 1), st.none() | st.integers(1, 2**53 - 1))

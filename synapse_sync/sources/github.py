@@ -1,0 +1,298 @@
+"""GitHub as a source: the files that are attached to a release. Its API is asked once a release, at lock."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+
+from synapse_sync.core.artifact import Candidate, ModelCard, format_of
+from synapse_sync.core.digest import Digest, is_sha256
+from synapse_sync.core.names import safe_filename
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import (
+    AccessDenied,
+    AmbiguousFile,
+    InvalidReference,
+    NetworkError,
+    NotFound,
+    StatusError,
+    SynapseError,
+)
+from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
+from synapse_sync.sources.url import UrlSource
+
+if TYPE_CHECKING:
+    from synapse_sync.net.api import Api
+
+_PAGE = 100
+_MOST_PAGES = 10
+_TOKEN_HINT = "set GITHUB_TOKEN to a token (no scope is needed): with one, 5,000 requests an hour are free"
+_T = TypeVar("_T")
+
+
+class _Asset(msgspec.Struct):
+    """One file of a release; `digest` is there for what was uploaded since 2025."""
+
+    name: str
+    size: int
+    browser_download_url: str
+    digest: str | None = None
+    state: str = "uploaded"
+
+
+class _Release(msgspec.Struct):
+    """One release with all its files."""
+
+    tag_name: str
+    assets: list[_Asset]
+    published_at: str | None = None
+    draft: bool = False
+    prerelease: bool = False
+
+
+class _Repository(msgspec.Struct):
+    """What tells a private repository from others."""
+
+    private: bool = False
+
+
+class GitHubSource:
+    """The releases behind one API. `server` is where people, and downloads, go; `clock` is replaced in tests."""
+
+    def __init__(self, api: Api, endpoint: str, server: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._api = api
+        self._endpoint = endpoint.rstrip("/")
+        self._server = server.rstrip("/")
+        self._clock = clock
+
+    def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
+        """Answer all questions; each release is asked for once."""
+        releases: dict[tuple[str, str | None, str | None], _Release | SynapseError] = {}
+        answers: dict[str, Resolved | SynapseError] = {}
+        for ask in asks:
+            key = (ask.reference.id, ask.reference.revision, ask.exclude_newer)
+            if key not in releases:
+                releases[key] = self._read(ask)
+            try:
+                answers[ask.key] = _answer(ask, releases[key])
+            except SynapseError as error:
+                answers[ask.key] = error
+        return answers
+
+    def describe(self, reference: Reference) -> Description:
+        """The release with its files, or the one that is named."""
+        ask = Ask(key="", reference=reference)
+        found = _answer(ask, self._read(ask))
+        owner = reference.id.partition("/")[0]
+        page = f"{self._server}/{found.reference.id}/releases/tag/{quote(found.reference.revision or '', safe='')}"
+        return description_of(found, creator=owner, page=page)
+
+    def locate(self, reference: Reference) -> Location:
+        """Where GitHub gives a file of a release; that of the newest release has an address of its own."""
+        if reference.file is None or _is_pattern(reference.file):
+            raise InvalidReference(f"`{reference}` does not name one file", hint="`gh:owner/repo@tag/file`")
+        tag = reference.revision
+        where = "latest/download" if tag is None else f"download/{quote(tag, safe='')}"
+        return Location(f"{self._server}/{reference.id}/releases/{where}/{quote(reference.file)}")
+
+    def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
+        """Nothing: there is no look-up by content."""
+        return {}
+
+    def explain(self, reference: Reference, error: StatusError) -> SynapseError:
+        """The status in words."""
+        id_ = reference.id
+        if error.status in (403, 429) and ("rate limit" in error.body.lower() or error.retry_after is not None):
+            return NetworkError(
+                f"GitHub's limit of requests is used up{self._until(error.retry_after)}", hint=_TOKEN_HINT
+            )
+        if error.status == 401:
+            return AccessDenied(
+                "GitHub refuses the token (401)",
+                hint="renew GITHUB_TOKEN (or GH_TOKEN), or unset it: it is optional",
+            )
+        if error.status in (403, 451):
+            return AccessDenied(f"GitHub does not give `{id_}` to us ({error.status})", hint=error.body or None)
+        if error.status == 404:
+            return NotFound(
+                f"GitHub has no `{reference}`, or it is private", hint=f"look at {self._server}/{id_}/releases"
+            )
+        return UrlSource().explain(reference, error)
+
+    def needs_token(self, reference: Reference) -> str | None:
+        """None: releases are public, and those of private repositories are refused at lock."""
+        return None
+
+    # -- asking --------------------------------------------------------------------------------------
+
+    def _read(self, ask: Ask) -> _Release | SynapseError:
+        """The release that is meant, or why it cannot be had."""
+        reference = ask.reference
+        try:
+            if reference.revision is not None:
+                tag = quote(reference.revision, safe="")
+                release = self._get(reference, f"/releases/tags/{tag}", _Release)
+            elif ask.exclude_newer is not None:
+                release = self._as_of(reference, ask.exclude_newer)
+            else:
+                release = self._get(reference, "/releases/latest", _Release)
+            self._refuse_private(reference)
+        except StatusError as error:
+            try:
+                return self._missing(reference) if error.status == 404 else self.explain(reference, error)
+            except SynapseError as other:
+                return other
+        except SynapseError as error:
+            return error
+        return release
+
+    def _get(self, reference: Reference, path: str, shape: type[_T], **params: str) -> _T:
+        url = f"{self._endpoint}/repos/{reference.id}{path}"
+        value: Any = self._api.get_json(url, list(params.items()))
+        try:
+            return msgspec.convert(value, shape)
+        except msgspec.ValidationError as error:
+            raise NetworkError(f"GitHub's answer about `{reference}` makes no sense: {error}") from error
+
+    def _releases(self, reference: Reference, page: int = 1) -> list[_Release]:
+        return self._get(reference, "/releases", list[_Release], per_page=str(_PAGE), page=str(page))
+
+    def _as_of(self, reference: Reference, cutoff: str) -> _Release:
+        """The newest full release that there was at an instant."""
+        for page in range(1, _MOST_PAGES + 1):
+            releases = self._releases(reference, page)
+            full = [r for r in releases if r.published_at is not None and not r.draft and not r.prerelease]
+            then = [r for r in full if _instant(r.published_at) <= _instant(cutoff)]
+            if then:
+                return max(then, key=lambda release: _instant(release.published_at))
+            if len(releases) < _PAGE:
+                break
+        raise NotFound(f"`{reference}` had no release yet on {cutoff}", hint="move `exclude-newer`")
+
+    def _refuse_private(self, reference: Reference) -> None:
+        """The files of a private repository have no address that a token opens; without a token we see none."""
+        if not self._api.credentials.has_token(f"{self._endpoint}/repos/{reference.id}"):
+            return
+        if self._get(reference, "", _Repository).private:
+            raise AccessDenied(
+                f"`gh:{reference.id}` is a private repository, whose files synapse cannot download",
+                hint=f"`gh release download --repo {reference.id}` can; name the file as `./…` then",
+            )
+
+    def _missing(self, reference: Reference) -> SynapseError:
+        """What exactly is not there: the repository, the tag, or any release."""
+        try:
+            releases = self._releases(reference)
+        except StatusError as error:
+            if error.status != 404:
+                return self.explain(reference, error)
+            return NotFound(
+                f"GitHub has no repository `{reference.id}`, or it is private",
+                hint="check the name; files of private repositories cannot be had",
+            )
+        tags = [release.tag_name for release in releases if not release.draft]
+        if reference.revision is not None:
+            near = difflib.get_close_matches(reference.revision, tags, n=3, cutoff=0.4) or tags[:3]
+            hint = f"there is {', '.join(f'`{tag}`' for tag in near)}" if near else "it has no releases at all"
+            return NotFound(f"`gh:{reference.id}` has no release with the tag `{reference.revision}`", hint=hint)
+        if tags:
+            hint = f"name one: `gh:{reference.id}@{quote(tags[0], safe='')}/…`"
+            return NotFound(f"`gh:{reference.id}` has only pre-releases", hint=hint)
+        return NotFound(
+            f"`gh:{reference.id}` has no releases", hint="a file of its tree: https://raw.githubusercontent.com/…"
+        )
+
+    def _until(self, seconds: float | None) -> str:
+        if seconds is None:
+            return ""
+        moment = datetime.fromtimestamp(self._clock() + seconds).astimezone()
+        return f" until {moment:%H:%M} ({max(1, round(seconds / 60))} min from now)"
+
+
+def _instant(text: str | None) -> datetime:
+    try:
+        return datetime.fromisoformat(text or "")
+    except ValueError:
+        raise NetworkError(f"GitHub's answer has `{text}` for a date") from None
+
+
+def _is_pattern(name: str) -> bool:
+    return any(char in name for char in "*?[")
+
+
+def _answer(ask: Ask, release: _Release | SynapseError) -> Resolved:
+    if isinstance(release, SynapseError):
+        # One for each that asked: errors remember whom they are about.
+        raise type(release)(release.message, hint=release.hint)
+    assets = [asset for asset in release.assets if asset.state == "uploaded"]
+    chosen = assets if ask.reference.file is None else [_one(ask.reference, release.tag_name, assets)]
+    if not chosen:
+        raise NotFound(
+            f"the release `{release.tag_name}` of `gh:{ask.reference.id}` has no files",
+            hint="the archives of the source that GitHub shows beside are no files of a release",
+        )
+    candidates = tuple(_candidate(ask.reference, asset) for asset in chosen)
+    id_ = _id_in(chosen[0].browser_download_url) or ask.reference.id
+    file = None if ask.reference.file is None else chosen[0].name
+    moved = id_.lower() != ask.reference.id.lower()
+    return Resolved(
+        key=ask.key,
+        reference=replace(
+            ask.reference, id=id_ if moved else ask.reference.id, revision=release.tag_name, file=file
+        ),
+        card=ModelCard(title=id_, version_name=release.tag_name, published=release.published_at),
+        candidates=candidates,
+        warnings=(f"`{ask.reference.id}` is called `{id_}` now; change it in synapse.toml",) if moved else (),
+    )
+
+
+def _one(reference: Reference, tag: str, assets: Sequence[_Asset]) -> _Asset:
+    """The file with this very name, or the only one that fits the pattern."""
+    wanted = reference.file or ""
+    found = [asset for asset in assets if asset.name == wanted]
+    if not found and _is_pattern(wanted):
+        found = [asset for asset in assets if fnmatchcase(asset.name, wanted)]
+    if len(found) == 1:
+        return found[0]
+    names = [asset.name for asset in found or assets]
+    near = difflib.get_close_matches(wanted, names, n=5, cutoff=0.3) or names
+    listed = ", ".join(f"`{name}`" for name in near[:5]) + (" …" if len(names) > len(near[:5]) else "")
+    if found:
+        raise AmbiguousFile(
+            f"`gh:{reference.id}@{tag}`: {len(found)} files match `{wanted}`", hint=f"narrow it down: {listed}"
+        )
+    raise NotFound(
+        f"the release `{tag}` of `gh:{reference.id}` has no file `{wanted}`",
+        hint=f"there is {listed}" if names else "it has no files at all",
+    )
+
+
+def _candidate(reference: Reference, asset: _Asset) -> Candidate:
+    digest = (asset.digest or "").lower().removeprefix("sha256:")
+    filename = safe_filename(asset.name)
+    try:
+        url = str(Reference.parse(asset.browser_download_url))
+    except InvalidReference as error:
+        raise NetworkError(f"GitHub's address for `{asset.name}` of `{reference}` makes no sense") from error
+    return Candidate(
+        filename=filename,
+        url=url,
+        size=asset.size,
+        sha256=digest if is_sha256(digest) else None,
+        format=format_of(filename),
+        file_id=asset.name,
+    )
+
+
+def _id_in(url: str) -> str | None:
+    """`owner/repo` as it stands in the address of a download."""
+    parts = [unquote(part) for part in urlsplit(url).path.strip("/").split("/")]
+    return "/".join(parts[:2]) if len(parts) == 6 and parts[2:4] == ["releases", "download"] else None
