@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from synapse_sync.engine.hashing import Chaser, Digests
+from synapse_sync.engine.hashing import Chaser, Digests, put_back, take_block
 from synapse_sync.errors import IntegrityError, StatusError, StorageError, SynapseError, WrongContent
 from synapse_sync.net.wire import BadRange, Stream, Transient, strong_validator
 from synapse_sync.store.partials import Partial, Range
@@ -306,13 +306,12 @@ class Flow:
 
     def _copy(self, stream: Stream, piece: _Piece) -> int:
         """Write a stream's bytes to their place up to the piece's end; gives the position reached."""
-        buffer = memoryview(bytearray(min(_LARGEST, max(_SMALLEST, piece.end - piece.at))))
         step = _SMALLEST
         most = _LARGEST if self._crew.bucket.rate is None else max(_SMALLEST, self._crew.bucket.rate // 8)
         try:
             while (left := piece.end - piece.at) > 0:
                 began = time.monotonic()
-                count = self._step(stream, piece.at, min(step, left), buffer)
+                count = self._step(stream, piece.at, min(step, left))
                 if count == 0:
                     break
                 piece.at += count
@@ -326,12 +325,12 @@ class Flow:
                 self._hand_back(piece)
         return piece.at
 
-    def _step(self, stream: Stream, at: int, most: int, buffer: memoryview) -> int:
+    def _step(self, stream: Stream, at: int, most: int) -> int:
         """Receive and write some bytes; where they are the next to be hashed, the hashes get them at first hand."""
         block = self._chaser.lend(at)
+        into = take_block() if block is None else block
         count = 0
         try:
-            into = buffer if block is None else block
             count = stream.readinto(into[:most])
             if count:
                 self._partial.write(at, into[:count])
@@ -339,7 +338,9 @@ class Flow:
             count = 0
             raise
         finally:
-            if block is not None:
+            if block is None:
+                put_back(into)
+            else:
                 self._chaser.give(at, block, count)
         return count
 

@@ -22,6 +22,8 @@ _WORTH_A_THREAD = 4 << 20
 _TICK = 1.0
 #: Blocks on their way from the network to the hashes; whoever fills them waits for a free one.
 _BLOCKS = 8
+#: Blocks that earlier files are done with: to make one means to fill it with zeros.
+_spare: deque[memoryview] = deque(maxlen=_BLOCKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,19 @@ def hash_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lambd
     except OSError as error:
         raise storage_error(error, f"reading {path}") from error
     return hashes.digests()
+
+
+def take_block() -> memoryview:
+    """A block to receive bytes into; whoever is done with one puts it back."""
+    try:
+        return _spare.pop()
+    except IndexError:
+        return memoryview(bytearray(_BLOCK))
+
+
+def put_back(block: memoryview) -> None:
+    """Let others have the block."""
+    _spare.append(block)
 
 
 class Chaser:
@@ -128,7 +143,7 @@ class Chaser:
                     return self._free.pop()
                 if self._made < _BLOCKS:
                     self._made += 1
-                    return memoryview(bytearray(_BLOCK))
+                    return take_block()
                 self._changed.wait(_TICK)
         return None
 
@@ -164,6 +179,8 @@ class Chaser:
         else:
             self._chase()
         self.check()
+        _spare.extend(self._free)
+        self._free.clear()
         return self._hashes.digests()
 
     def cancel(self) -> None:
@@ -175,6 +192,8 @@ class Chaser:
             self._thread.join()
 
     def _chase(self) -> None:
+        if self._thread is None and self._limit == self._hashes.size:
+            return  # all of it came at first hand
         try:
             with self._path.open("rb", buffering=0) as file:
                 buffer = memoryview(bytearray(min(_BLOCK, max(1, self._limit))))

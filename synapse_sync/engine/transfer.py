@@ -24,6 +24,9 @@ from synapse_sync.store.partials import partial_key
 #: Files below this are bound by latency, not by bandwidth: some more of them may come at once.
 SMALL = 8 << 20
 _EXTRA_LANES = 8
+#: They help only while this process waits for others: with more to do than that, threads stand in each other's way.
+_BUSY = 0.5
+_LOOK = 0.15
 #: How long an interrupt waits for the threads to write down how far they came.
 _FAREWELL = 3.0
 _WATCH = 0.5
@@ -328,21 +331,36 @@ def _run(crew: Crew, groups: Mapping[str, Sequence[Want]]) -> dict[str, Got | Sy
         )
         for number, end in enumerate(ends)
     ]
-    for thread in threads:
+    waiting = deque(threads[main:])
+    for thread in threads[:main]:
         thread.start()
     try:
-        for end in ends:
+        # One lane that ended has found nothing left to begin.
+        while waiting and not any(end.is_set() for end in ends[:main]):
+            if _is_idle(ends[0]):
+                for _ in range(min(main, len(waiting))):
+                    waiting.popleft().start()
+            crew.drop_slow(time.monotonic())
+        for end in ends[: len(threads) - len(waiting)]:
             while not end.wait(_WATCH):
                 crew.drop_slow(time.monotonic())
     except BaseException:
         crew.halt()
         deadline = time.monotonic() + _FAREWELL
-        for end in ends:
-            end.wait(max(0.0, deadline - time.monotonic()))
+        for end, thread in zip(ends, threads, strict=True):
+            if thread.ident is not None:
+                end.wait(max(0.0, deadline - time.monotonic()))
         raise
     if crashes:
         raise crashes[0]
     return results
+
+
+def _is_idle(end: threading.Event) -> bool:
+    """Whether this process mostly waits, looked at for a moment, or until `end`."""
+    wall, work = time.monotonic(), time.process_time()
+    end.wait(_LOOK)
+    return time.process_time() - work < _BUSY * (time.monotonic() - wall)
 
 
 def _lane(
