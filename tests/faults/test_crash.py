@@ -179,7 +179,8 @@ def test_no_memory_left(stage: Stage, megabytes: int) -> None:
     stage.locked(MANIFEST)
     process = start(stage, "sync", preexec_fn=limited(resource.RLIMIT_AS, megabytes << 20))
     _, err = process.communicate(timeout=60)
-    if "import" not in err:  # what fails while modules are loaded is Python's to tell
+    # What fails while modules are loaded is Python's to tell; of a codec it says that there is none of this name.
+    if "import" not in err and "LookupError" not in err:
         assert process.returncode in (0, 9) and "Traceback" not in err, err
     stage.holds()
 
