@@ -27,8 +27,8 @@ _TEMPORARY = re.compile(re.escape(PREFIX) + r"\d+-[0-9a-f]{12}\Z")
 _STALE = 3600.0
 #: What a file system answers that cannot clone at all; what it says about one file only is not among them.
 _NO_CLONES = {errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EXDEV, errno.ENOTSUP}
-#: Devices whose blobs could not be cloned into some tree of this run: another try costs as much as all the rest.
-_without_clones: set[int] = set()
+#: From which device to which one could not clone in this run: another try costs as much as all the rest.
+_without_clones: set[tuple[int, int]] = set()
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK = 1 << 20
 _WRITABLE, _READ_ONLY = 0o644, 0o444
@@ -93,12 +93,13 @@ def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, se
     try:
         if not destination.parent.is_dir():
             destination.parent.mkdir(parents=True, exist_ok=True)
-        there = blob.stat()  # a symbolic link to nothing would be made without complaint
+        # A symbolic link to nothing would be made without complaint.
+        devices = (blob.stat().st_dev, destination.parent.stat().st_dev)
     except OSError as error:
         raise storage_error(error, doing) from error
     _sweep_once(str(destination.parent))
     failure: OSError | None = None
-    for way in _ways(mode, there.st_dev):
+    for way in _ways(mode, devices):
         try:
             _place(blob, destination, way, replace=replace)
             break
@@ -107,7 +108,7 @@ def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, se
         except OSError as error:
             failure = error
             if way == "clone" and error.errno in _NO_CLONES:
-                _without_clones.add(there.st_dev)
+                _without_clones.add(devices)
     else:
         assert failure is not None
         raise _impossible(failure, doing, mode) from failure
@@ -121,12 +122,12 @@ def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, se
     return way
 
 
-def _ways(mode: str, device: int) -> tuple[str, ...]:
+def _ways(mode: str, devices: tuple[int, int]) -> tuple[str, ...]:
     """What to try for a link mode, in order; cloning is not tried again where the file system has refused it."""
     if mode != "auto":
         return (mode,)
     return (
-        ("hardlink", "symlink", "copy") if device in _without_clones else ("clone", "hardlink", "symlink", "copy")
+        ("hardlink", "symlink", "copy") if devices in _without_clones else ("clone", "hardlink", "symlink", "copy")
     )
 
 

@@ -395,3 +395,26 @@ def test_placing_sweeps_its_directory(blob: Path, destination: Path, monkeypatch
     monkeypatch.setattr(links, "_STALE", -60.0)
     place(blob, destination, "hardlink")
     assert names(destination.parent) == [destination.name]
+
+
+def test_cloning_is_not_tried_again_where_it_was_refused(
+    blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+
+    def refuse(source: Path, copy: Path) -> None:
+        tried.append(copy)
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(links, "_without_clones", set())
+    monkeypatch.setitem(links._WAYS, "clone", refuse)
+    assert place(blob, destination, "auto") == "hardlink"
+    assert place(blob, destination.with_name("other"), "auto") == "hardlink"
+    assert len(tried) == 1
+    with pytest.raises(StorageError):
+        place(blob, destination.with_name("third"), "clone")
+    assert len(tried) == 2, "who asks for clones is told that there are none"
+    links._without_clones.clear()
+    links._without_clones.add((-1, -1))
+    place(blob, destination.with_name("fourth"), "auto")
+    assert len(tried) == 3, "between other file systems it may be possible"
