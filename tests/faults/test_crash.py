@@ -99,6 +99,9 @@ def test_asked_to_end_while_downloading(slow: Stage, number: signal.Signals, cod
 
 @case(77)
 def test_interrupted_twice(slow: Stage) -> None:
+    slow.excuse(
+        "I12", reason="the second one may fall into a write, whose temporary file `store gc` drops after a day"
+    )
     process = start(slow, "sync")
     until(lambda: under_way(slow))
     process.send_signal(signal.SIGINT)
