@@ -11,7 +11,7 @@ from pathlib import Path
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.plan import Key
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.pictures import LeftOut, fetch_pictures
+from synapse_sync.engine.pictures import LeftOut, fetch_pictures, kept_picture
 from synapse_sync.errors import NetworkError, StatusError
 from synapse_sync.layouts.sidecars import SIDECARS, About
 from synapse_sync.net.retries import Retry, may_pass
@@ -44,7 +44,7 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
     wanted = [(companion.url, companion.film) for companion in companions if companion.url is not None]
     if desk.offline:
         away = LeftOut("the network is not to be used", passing=True)
-        pictures = {url: desk.pictures.get(url) or away for url, _ in wanted}
+        pictures = {url: kept_picture(desk.pictures, url, film=film) or away for url, film in wanted}
         documents = {companion.model.reference: away for companion in asked}
     else:
         pictures = fetch_pictures(wanted, wire=desk.wire, cache=desk.pictures, retry=_RETRY)

@@ -40,7 +40,7 @@ def fetch_pictures(
     found: dict[str, bytes | LeftOut] = {}
     missing: dict[str, bool] = {}
     for url, film in dict(wanted).items():
-        if (content := cache.get(url)) is not None and is_picture(content, film=film):
+        if (content := kept_picture(cache, url, film=film)) is not None:
             found[url] = content
         elif (why := cache.given_up(url)) is not None:
             found[url] = LeftOut(why, passing=False)
@@ -60,6 +60,12 @@ def fetch_pictures(
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     return found
+
+
+def kept_picture(cache: Pictures, url: str, *, film: bool) -> bytes | None:
+    """The picture of an address as the cache has it; what a power loss may have left of one does not count."""
+    content = cache.get(url)
+    return content if content is not None and is_picture(content, film=film) else None
 
 
 def is_picture(content: bytes, *, film: bool) -> bool:

@@ -237,6 +237,19 @@ def test_offline_leaves_them_out_for_now(project: Project) -> None:
     assert len(names(project)) == 2
 
 
+def test_what_a_power_loss_left_of_a_cached_picture_is_not_placed(project: Project) -> None:
+    publish(project, image(1))
+    manifest(project, workspace="previews = true")
+    project("sync")
+    for kept in (project.store / "pictures").iterdir():
+        kept.write_bytes(bytes(kept.stat().st_size))
+    file(project, "portrait.preview.jpeg").unlink()
+    project("sync", "--offline", code=0)
+    assert names(project) == ["portrait.safetensors"]
+    project("sync")
+    assert file(project, "portrait.preview.jpeg").read_bytes() == jpeg_bytes("still of 1")
+
+
 def test_a_picture_of_the_users_own_is_left(project: Project) -> None:
     publish(project, image(1))
     file(project, "").mkdir(parents=True)
