@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import ssl
 
     from synapse_sync.core.artifact import Artifact
-    from synapse_sync.core.companion import Companion
+    from synapse_sync.core.companion import Companion, LeftOut
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest import Manifest, Requirement
     from synapse_sync.core.plan import Key
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from synapse_sync.core.report import Report
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.engine.outdated import Standing
-    from synapse_sync.engine.pictures import LeftOut
     from synapse_sync.engine.resolve import Locked
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
@@ -288,7 +287,6 @@ class Workspace:
         """Bring bytes into the store, members of archives too; one answer for each want."""
         from synapse_sync.engine.inspect import inspect_want
         from synapse_sync.engine.transfer import Limits, transfer
-        from synapse_sync.engine.unpack import fetch_members
 
         def nearby(want: Want) -> Iterator[Path]:
             return self.hub_cache.files(want.sha256 or "", want.size, want.places)
@@ -311,6 +309,10 @@ class Workspace:
                 inspect=inspect_want,
                 nearby=nearby,
             )
+
+        if all(want.archive is None for want in wants):
+            return fetch(wants)
+        from synapse_sync.engine.unpack import fetch_members
 
         return fetch_members(wants, fetch, store=self.store, check=inspect_want, reporter=self.reporter)
 

@@ -37,6 +37,14 @@ class Companion:
         return (self.target, self.path.text)
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Why the content of a companion could not be had; `passing` if it may be there the next time."""
+
+    why: str
+    passing: bool
+
+
 def made_from(*facts: object) -> str:
     """A digest of what a companion's content follows from, in hexadecimal."""
     text = json.dumps(facts, ensure_ascii=True, sort_keys=True, default=str)

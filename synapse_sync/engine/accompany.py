@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from synapse_sync.core.companion import Companion
+from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.plan import Key
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.pictures import LeftOut, fetch_pictures, kept_picture
+from synapse_sync.engine.pictures import fetch_pictures, kept_picture
 from synapse_sync.errors import NetworkError, StatusError
 from synapse_sync.layouts.sidecars import SIDECARS, About
 from synapse_sync.net.retries import Retry, may_pass

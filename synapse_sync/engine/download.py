@@ -61,7 +61,7 @@ class Download:
         """The file in the store, wherever it came from; raises `SynapseError` or `Stopped`."""
         if (got := self._stored()) is not None:
             return got
-        lock = self._crew.store.root / "locks" / f"{self._key}.lock"
+        lock = self._crew.store.root / f"locks/{self._key}.lock"
         with hold(lock, f"`{self._want.subject}`", on_wait=self._waiting):
             # Whoever had the lock before us may have brought it.
             return self._stored() or self._from_nearby() or self._from_places()

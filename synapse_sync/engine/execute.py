@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.core.artifact import DOCUMENT_FORMATS, Artifact
-from synapse_sync.core.companion import Companion
+from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import Outcome, Report, conflict_error
 from synapse_sync.engine.observe import hash_file, obstruction
-from synapse_sync.engine.pictures import LeftOut
 from synapse_sync.engine.preflight import places_of
 from synapse_sync.engine.reporter import Reporter
 from synapse_sync.engine.transfer import Got, Want

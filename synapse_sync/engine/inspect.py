@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,8 @@ def inspect_file(path: Path, *, format: str, name: str, allow_pickle: bool) -> N
     Raises `WrongContent` for a web page or an error document, `IntegrityError` for a damaged safetensors or GGUF
     file, `RefusedFormat` for a pickle in disguise.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
         first = file.read(_SNIFF_BYTES)
         found = sniff(first)
         if format not in DOCUMENT_FORMATS and (found == "html" or (found == "json" and format != "other")):

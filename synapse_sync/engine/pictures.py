@@ -6,8 +6,8 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
+from synapse_sync.core.companion import LeftOut
 from synapse_sync.errors import NetworkError, StatusError, SynapseError
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.retries import Retry, may_pass
@@ -20,14 +20,6 @@ _CONNECTIONS = 4
 #: Seconds that one picture may take, however slowly it comes.
 _LONGEST = 60.0
 _STILLS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Why a picture could not be had; `passing` if it may be there the next time."""
-
-    why: str
-    passing: bool
 
 
 def fetch_pictures(

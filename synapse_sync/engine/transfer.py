@@ -23,8 +23,9 @@ from synapse_sync.store.partials import partial_key
 
 #: Files below this are bound by latency, not by bandwidth: some more of them may come at once.
 SMALL = 8 << 20
+_FIRST_LANES = 2
 _EXTRA_LANES = 8
-#: They help only while this process waits for others: with more to do than that, threads stand in each other's way.
+#: More threads help only while this process waits for others: with more to do they stand in each other's way.
 _BUSY = 0.5
 _LOOK = 0.15
 #: How long an interrupt waits for the threads to write down how far they came.
@@ -302,12 +303,13 @@ class _Work:
                 return self._large.popleft()
             return self._small.popleft() if self._small else None
 
-    def lanes(self, limits: Limits) -> tuple[int, int]:
-        """How many threads for all files, and how many besides for small ones."""
+    def lanes(self, limits: Limits) -> tuple[int, int, int]:
+        """How many threads to begin with, how many for all files, and how many besides for small ones."""
         count = len(self._large) + len(self._small)
         main = min(max(1, limits.downloads), count)
         extra = min(_EXTRA_LANES, limits.connections - main, len(self._small), count - main)
-        return main, max(0, extra) if limits.downloads > 1 else 0
+        first = main if self._large else min(main, _FIRST_LANES)
+        return first, main, max(0, extra) if limits.downloads > 1 else 0
 
 
 def _is_small(want: Want) -> bool:
@@ -319,7 +321,7 @@ def _run(crew: Crew, groups: Mapping[str, Sequence[Want]]) -> dict[str, Got | Sy
     work = _Work({key: _merge(group) for key, group in groups.items()})
     results: dict[str, Got | SynapseError] = {}
     crashes: list[BaseException] = []
-    main, extra = work.lanes(crew.limits)
+    first, main, extra = work.lanes(crew.limits)
     # Events, not `Thread.join`: one that Ctrl-C interrupts takes the thread for ended (Python 3.11, bpo-45274).
     ends = [threading.Event() for _ in range(main + extra)]
     threads = [
@@ -331,12 +333,12 @@ def _run(crew: Crew, groups: Mapping[str, Sequence[Want]]) -> dict[str, Got | Sy
         )
         for number, end in enumerate(ends)
     ]
-    waiting = deque(threads[main:])
-    for thread in threads[:main]:
+    waiting = deque(threads[first:])
+    for thread in threads[:first]:
         thread.start()
     try:
         # One lane that ended has found nothing left to begin.
-        while waiting and not any(end.is_set() for end in ends[:main]):
+        while waiting and not any(end.is_set() for end in ends[:first]):
             if _is_idle(ends[0]):
                 for _ in range(min(main, len(waiting))):
                     waiting.popleft().start()

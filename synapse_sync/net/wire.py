@@ -325,13 +325,14 @@ class Wire:
     def _manager(self, url: str) -> urllib3.PoolManager:
         """The connection pools for this URL: direct, or through the proxy that the environment names."""
         proxy = _proxy_for(url)
+        key = proxy or url.partition(":")[0].lower()
         with self._lock:
-            manager = self._managers.get(proxy or "")
+            manager = self._managers.get(key)
             if manager is None:
-                manager = self._managers[proxy or ""] = self._connect(proxy)
+                manager = self._managers[key] = self._connect(proxy, encrypted=proxy is not None or key != "http")
             return manager
 
-    def _connect(self, proxy: str | None) -> urllib3.PoolManager:
+    def _connect(self, proxy: str | None, *, encrypted: bool) -> urllib3.PoolManager:
         import urllib3
 
         options: dict[str, Any] = {
@@ -339,8 +340,9 @@ class Wire:
             "maxsize": self._connections,
             "retries": False,
             "timeout": urllib3.Timeout(connect=self._connect_timeout, read=self._read_timeout),
-            "ssl_context": self._tls(),
         }
+        if encrypted:  # reading all certificates takes a while
+            options["ssl_context"] = self._tls()
         if proxy is None:
             return urllib3.PoolManager(**options)
         try:

@@ -60,7 +60,7 @@ class BlobStore:
         """Where the blob with this digest lies or would lie."""
         if not is_sha256(sha256):
             raise ValueError("not a SHA-256 in lower-case hexadecimal")
-        return self.root / "blobs" / "sha256" / sha256[:2] / sha256
+        return self.root / f"blobs/sha256/{sha256[:2]}/{sha256}"
 
     def temporary(self) -> Path:
         """A path for a new temporary file on the store's own file system; its directory exists."""
@@ -316,7 +316,7 @@ class BlobStore:
     # -- what is known of a blob ---------------------------------------------------------------------
 
     def _meta_path(self, sha256: str) -> Path:
-        return self.root / "meta" / sha256[:2] / f"{sha256}.json"
+        return self.root / f"meta/{sha256[:2]}/{sha256}.json"
 
     def _meta(self, sha256: str) -> dict[str, Any]:
         """What was noted of a blob; damaged notes count as none, they are only a memory."""
@@ -334,7 +334,8 @@ class BlobStore:
         if value == known:
             return
         where = self._meta_path(sha256)
-        where.parent.mkdir(parents=True, exist_ok=True)
+        if not where.parent.is_dir():
+            where.parent.mkdir(parents=True, exist_ok=True)
         # Not durable on purpose: without the note the blob is only hashed once more.
         write_atomic(where, json.dumps(value, sort_keys=True).encode(), durable=False)
 

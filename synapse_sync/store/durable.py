@@ -107,12 +107,13 @@ def write_atomic(
         real = _behind_link(path)
         temporary = real.with_name(f".{real.name[:80]}.{random_name()}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
+        with os.fdopen(os.open(temporary, flags, mode), "wb", buffering=0) as file:
             if keep_mode:
                 with contextlib.suppress(FileNotFoundError):
                     temporary.chmod(real.stat().st_mode & 0o777)
-            file.write(data)
-            file.flush()
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
             if durable:
                 os.fsync(file.fileno())
         temporary.replace(real)

@@ -47,8 +47,7 @@ def hold(
     from filelock import FileLock
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(path), thread_local=False)
+        lock = FileLock(str(path), thread_local=False)  # makes the directory, too
         waited = _acquire(lock, path, what, on_wait, timeout)
     except OSError as error:
         if reading and error.errno == errno.EROFS:
@@ -109,8 +108,8 @@ def _sign(owner: Path) -> None:
     program = name if name and name[0] not in "-_" else "synapse"
     verb = next((word for word in sys.argv[1:] if word in _VERBS), "")
     value = {"pid": os.getpid(), "command": f"{program} {verb}".strip(), "since": int(time.time())}
-    with contextlib.suppress(OSError):
-        owner.write_text(json.dumps(value))
+    with contextlib.suppress(OSError), owner.open("wb", buffering=0) as file:
+        file.write(json.dumps(value).encode())
 
 
 def _owner(path: Path) -> str:

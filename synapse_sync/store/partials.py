@@ -83,8 +83,8 @@ class Partial:
     """
 
     def __init__(self, root: Path, key: str) -> None:
-        self.path = root / "partials" / key
-        self.state_path = root / "partials" / f"{key}.json"
+        self.path = root / f"partials/{key}"
+        self.state_path = root / f"partials/{key}.json"
         self.total: int | None = None
         self.etag: str | None = None
         self.last_modified: str | None = None
@@ -94,13 +94,11 @@ class Partial:
         self._saved: dict[str, Any] | None = None
         self._fd = -1
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            _make_ours(self.path)
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-            self._fd = os.open(self.path, flags, 0o600)
+            fresh = self._open()
         except OSError as error:
             raise storage_error(error, f"opening {self.path}") from error
-        self._load()
+        if not fresh:
+            self._load()
 
     @property
     def done(self) -> tuple[Range, ...]:
@@ -131,18 +129,20 @@ class Partial:
 
     def begin(self, total: int | None, *, etag: str | None, last_modified: str | None, place: str) -> None:
         """Start from nothing, with a file of this size."""
-        self.reset()
+        self._forget()
+        self._truncate(total or 0)
         self.total, self.etag, self.last_modified, self.place = total, etag, last_modified, place
-        if total is not None:
-            self._truncate(total)
 
     def reset(self) -> None:
         """Forget every byte."""
+        self._forget()
+        self._truncate(0)
+
+    def _forget(self) -> None:
         with self._lock:
             self._done = []
         self.total = self.etag = self.last_modified = self.place = None
         self._drop_state()
-        self._truncate(0)
 
     def end_at(self, total: int) -> None:
         """The size of a file whose size nobody told, known at its end."""
@@ -224,13 +224,33 @@ class Partial:
             raise storage_error(error, f"moving {self.path}") from error
         return aside
 
-    def _truncate(self, size: int) -> None:
-        """Never a file that another process has published meanwhile: on some network file systems locks lie."""
+    def _open(self) -> bool:
+        """Open the file for writing; says whether there was none before."""
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         try:
-            ours = os.path.samestat(os.fstat(self._fd), self.path.stat())
-            if not ours:
+            self._fd = os.open(self.path, flags | os.O_EXCL, 0o600)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self._open()
+        except FileExistsError:
+            _make_ours(self.path)
+            self._fd = os.open(self.path, flags, 0o600)
+            return False
+        return True
+
+    def _truncate(self, size: int) -> None:
+        """Drop all bytes, and make room for so many others.
+
+        Never those of a file that another process has published meanwhile: on some network file systems locks lie.
+        """
+        try:
+            found = os.fstat(self._fd)
+            if not os.path.samestat(found, self.path.stat()):
                 raise FileNotFoundError(errno.ENOENT, "another process took it over", str(self.path))
-            os.ftruncate(self._fd, size)
+            if found.st_size:
+                os.ftruncate(self._fd, 0)
+            if size:
+                os.ftruncate(self._fd, size)
         except OSError as error:
             raise storage_error(error, f"writing {self.path}") from error
 
