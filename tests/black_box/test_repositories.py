@@ -321,6 +321,60 @@ def test_each_refusal_has_its_own_sentence_and_code(project: Project) -> None:
     project("lock")
 
 
+GATE = {
+    "nothing": (None, "has not been let in"),
+    "asked": ("request_access", "your request for access is pending"),
+    "turned down": ("reject", "have rejected your request"),
+    "let in": ("grant", None),
+}
+
+
+@pytest.mark.parametrize("gated", ["auto", "manual"])
+@pytest.mark.parametrize("state", GATE)
+def test_a_gate_is_told_at_lock_and_closed_at_sync(project: Project, gated: str, state: str) -> None:
+    """A lock needs no bytes where the hub lists their SHA-256: it is made, with a warning."""
+    act, words = GATE[state]
+    content = safetensors_bytes("a")
+    serve(project, {"a.safetensors": content, "b.safetensors": content}, gated=gated)
+    if act is not None:
+        getattr(project.hub.huggingface, act)(REPO)
+    entries = "".join(f'{name} = "hf://{REPO}/{name}.safetensors"\n' for name in "ab")
+    project.manifest(f'[targets.t]\nlayout = "flat"\n[models]\n{entries}')
+    said = " ".join(project("lock").err.split())
+    assert [seen.method for seen in project.hub.log] == ["GET", "HEAD"], "one request more, however many ask"
+    if words is None:
+        assert "warning" not in said
+        project("sync")
+        assert set(project.tree()) == {"a.safetensors", "b.safetensors"}
+        return
+    assert words in said and f"https://huggingface.co/{REPO}" in said
+    assert ("ask its authors for access" in said) == (gated == "manual" and act is None)
+    assert project("lock", "--upgrade", "--json").json["warnings"][0].startswith("`a`: ")
+    refused = " ".join(project("sync", code=3).err.split())
+    assert words in refused and f"https://huggingface.co/{REPO}" in refused
+    project.hub.clear_log()
+    project("lock")
+    assert project.hub.log == [], "nothing is stale"
+
+
+def test_without_a_token_a_gate_costs_no_question(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    serve(project, {"a.safetensors": safetensors_bytes("a")}, gated="manual")
+    manifest(project)
+    said = " ".join(project("lock").err.split())
+    assert len(project.hub.log) == 1
+    assert "ask its authors for access" in said and "synapse login huggingface" in said
+
+
+@pytest.mark.parametrize("fault", [Fault(status=503), Fault(status=404), Fault(drop=True), Fault(status=429)])
+def test_a_hub_that_does_not_tell_about_its_gate_is_asked_once(project: Project, fault: Fault) -> None:
+    serve(project, {"a.safetensors": safetensors_bytes("a")}, gated="auto")
+    project.hub.faults.add(f"/{REPO}/resolve/", fault)
+    manifest(project)
+    assert "warning" not in project("lock").err
+    assert len(project.hub.log) == 2
+
+
 def test_a_private_repository_needs_the_token(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(project, {"a.safetensors": safetensors_bytes("a")}, private=True)
     manifest(project)

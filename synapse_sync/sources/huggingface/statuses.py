@@ -17,7 +17,21 @@ def page_of(id_: str) -> str:
     return f"{ENDPOINT}/{id_}"
 
 
-def explain(reference: Reference, status: int, body: str, hint: str | None, *, has_token: bool) -> SynapseError:
+def not_let_in(reference: Reference, gated: str | None, *, has_token: bool) -> AccessDenied:
+    """A gated repository that nobody has asked to be let into; `gated` is how it lets people in, if known."""
+    page = page_of(reference.id)
+    step = f"ask its authors for access at {page}" if gated == "manual" else f"accept its conditions at {page}"
+    if not has_token:
+        return AccessDenied(f"`{reference}` is gated", hint=f"{step}, then {TOKEN_HINT}")
+    return AccessDenied(
+        f"`{reference}` is gated, and the account of your token has not been let in",
+        hint=f"{step}, and check that HF_TOKEN belongs to the account that does",
+    )
+
+
+def explain(
+    reference: Reference, status: int, body: str, hint: str | None, *, has_token: bool, gated: str | None = None
+) -> SynapseError:
     """A status of the hub, with what it said, as the error that it means."""
     what, said, page = str(reference), body.casefold(), page_of(reference.id)
     if "awaiting a review" in said:
@@ -31,9 +45,7 @@ def explain(reference: Reference, status: int, body: str, hint: str | None, *, h
             hint=f"see {page}, or choose another model",
         )
     if "gatedrepo" in said or "is restricted" in said or "gated" in said:
-        step = f"accept its conditions at {page}"
-        then = "check that HF_TOKEN belongs to the account that did" if has_token else TOKEN_HINT
-        return AccessDenied(f"`{what}` is gated", hint=f"{step}, then {then}")
+        return not_let_in(reference, gated, has_token=has_token)
     if "access to this resource is disabled" in said:
         return AccessDenied(f"`{what}` is disabled by Hugging Face", hint=f"see {page}")
     if "revisionnotfound" in said or "invalid rev id" in said:
