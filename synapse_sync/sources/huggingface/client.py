@@ -207,7 +207,7 @@ class Client:
             self._credentials.check_url(self._endpoint)
         from huggingface_hub import HfApi, constants
 
-        connect_as_we_do(self._tls)
+        connect_as_we_do(self._tls, self._credentials)
         # Its telemetry is a request of its own, sent before ours.
         constants.HF_HUB_DISABLE_TELEMETRY = True
         return HfApi(
