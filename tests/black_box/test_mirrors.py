@@ -60,6 +60,26 @@ def test_a_dead_origin_is_left_alone_after_the_first_file(project: Project) -> N
     assert len(asked(project, "storage")) == COUNT
 
 
+@pytest.mark.parametrize("words", [(), ("-q",), ("--no-progress",)])
+def test_what_was_warned_of_stands_in_the_report_and_is_said_once(project: Project, words: tuple[str, ...]) -> None:
+    project.manifest(declared(project))
+    project("lock")
+    project.hub.faults.add("/", Fault(drop=True, origin="files"))
+    done = project("sync", "--json", *words)
+    (warning,) = done.json["warnings"]
+    assert "trying http://127.0.0.1" in warning
+    assert done.err.count("warning:") == 1
+
+
+def test_what_is_warned_of_while_locking_stands_in_the_answer(project: Project) -> None:
+    project.hub.files.put("a.safetensors", content(0))
+    other = project.hub.storage.publish("/a.safetensors", Stored(content=content(0)))
+    source = f"{project.hub.files.url}/files/a.safetensors"
+    project.manifest(f'[models]\na = {{ source = "{source}", mirrors = ["{other}"], type = "lora" }}\n')
+    project.hub.faults.add("/files/", Fault(status=500, origin="files"))
+    assert any("trying http://127.0.0.1" in text for text in project("lock", "--json", "-q").json["warnings"])
+
+
 def test_a_dead_origin_does_not_keep_the_lock_from_its_sizes(project: Project) -> None:
     project.hub.faults.add("/", Fault(status=503, origin="files"))
     project.manifest(declared(project))
