@@ -375,6 +375,74 @@ def test_a_hub_that_does_not_tell_about_its_gate_is_asked_once(project: Project,
     assert len(project.hub.log) == 2
 
 
+@pytest.mark.parametrize("kind", ["datasets", "spaces"])
+def test_what_is_no_model_is_refused_in_the_same_words(
+    project: Project, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    name, hub = f"{kind}/studio/words", project.hub.huggingface
+    files = {"a.safetensors": safetensors_bytes("a")}
+    serve(project, files, name=name)
+    hub.rename(name, f"{kind}/studio/letters")
+    manifest(project, source=f"hf://{name}")
+    assert f"is called `{kind}/studio/letters` now" in " ".join(project("lock").err.split())
+    assert f"hf://{kind}/studio/letters@" in project.lock_text
+    name = f"{kind}/studio/letters"
+    manifest(project, source=f"hf://{name}@nowhere")
+    assert "has no revision `nowhere`" in project("lock", code=4).err
+    manifest(project, source=f"hf://{name}", include=["*.safetensors"])
+    hub.disable(name)
+    said = " ".join(project("lock", code=3).err.split())
+    assert "is disabled by Hugging Face" in said and f"https://huggingface.co/{name}" in said
+    serve(project, files, name=name, gated="auto")
+    assert "has not been let in" in project("lock", "--json").json["warnings"][0]
+    serve(project, files, name=name, private=True)
+    project("lock", "--upgrade")
+    monkeypatch.delenv("HF_TOKEN")
+    said = " ".join(project("lock", "--upgrade", code=4).err.split())
+    assert "does not exist or is private" in said and "HF_TOKEN" in said
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "words"),
+    [
+        ("disabled", 3, "is disabled by Hugging Face"),
+        ("deleted", 4, "does not exist or is private"),
+        ("made private", 4, "synapse login huggingface"),
+        ("rewritten", 4, "if its history was rewritten, `synapse lock --upgrade-model NAME`"),
+    ],
+)
+def test_what_happened_to_a_repository_since_the_lock_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch, what: str, code: int, words: str
+) -> None:
+    serve(project, {"a.safetensors": safetensors_bytes("a")})
+    manifest(project)
+    project("lock")
+    repo = project.hub.huggingface.repos[REPO]
+    if what == "disabled":
+        repo.disabled = True
+    elif what == "deleted":
+        del project.hub.huggingface.repos[REPO]
+    elif what == "made private":
+        repo.private = True
+        monkeypatch.delenv("HF_TOKEN")
+    else:
+        repo.commits.clear()
+        project.hub.huggingface.commit(REPO, {"a.safetensors": safetensors_bytes("b")})
+    assert words in " ".join(project("sync", code=code).err.split())
+    if what == "rewritten":
+        project("lock", "--upgrade-model", "it")
+        project("sync")
+        assert project.tree() == {"a.safetensors": safetensors_bytes("b")}
+
+
+def test_a_branch_with_a_slash_is_written_encoded(project: Project) -> None:
+    serve(project, {"a.safetensors": safetensors_bytes("a")})
+    project.hub.huggingface.commit(REPO, {"a.safetensors": safetensors_bytes("b")}, ref="feature/x")
+    manifest(project, source=f"hf://{REPO}@feature%2Fx/a.safetensors")
+    project("sync")
+    assert project.tree() == {"a.safetensors": safetensors_bytes("b")}
+
+
 def test_a_private_repository_needs_the_token(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(project, {"a.safetensors": safetensors_bytes("a")}, private=True)
     manifest(project)

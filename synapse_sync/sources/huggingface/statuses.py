@@ -49,8 +49,10 @@ def explain(
     if "access to this resource is disabled" in said:
         return AccessDenied(f"`{what}` is disabled by Hugging Face", hint=f"see {page}")
     if "revisionnotfound" in said or "invalid rev id" in said:
+        rewritten = "if its history was rewritten, `synapse lock --upgrade-model NAME` takes what is there now; "
         return NotFound(
-            f"`{what}`: the repository has no revision `{reference.revision}`", hint=f"see {page}/tree/main"
+            f"`{what}`: the repository has no revision `{reference.revision}`",
+            hint=f"{rewritten if reference.pinned else ''}see {page}/tree/main",
         )
     if "entrynotfound" in said or "entry not found" in said:
         return NotFound(f"`{what}`: the file is not in the repository (any more)", hint=f"see {page}/tree/main")
@@ -60,8 +62,10 @@ def explain(
             hint=f"it may have expired: {TOKEN_HINT}",
         )
     if status in (401, 404):
-        hint = f"check the name, and whether HF_TOKEN may read it: {page}" if has_token else TOKEN_HINT
-        return NotFound(f"`{what}` does not exist or is private", hint=hint)
+        is_model = not reference.id.startswith(("datasets/", "spaces/"))
+        name = "check the name (datasets begin with `hf://datasets/`)" if is_model else "check the name"
+        private = f"whether HF_TOKEN may read it: {page}" if has_token else f"if it is private, {TOKEN_HINT}"
+        return NotFound(f"`{what}` does not exist or is private", hint=f"{name}, and {private}")
     if status == 403:
         hint = f"check what HF_TOKEN may read, and the conditions at {page}" if has_token else TOKEN_HINT
         return AccessDenied(f"Hugging Face refuses `{what}` (403)", hint=hint)
