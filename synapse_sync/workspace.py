@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synapse_sync.engine.fresh import fingerprint, unchanged_files
-from synapse_sync.engine.reporter import Reporter
+from synapse_sync.engine.reporter import Attentive, Reporter
 from synapse_sync.errors import (
     Conflict,
     InputError,
@@ -68,6 +68,7 @@ class _Parts:
     tls: ssl.SSLContext | None = None
     hub_cache: HubCache | None = None
     seen: dict[str, str] = field(default_factory=dict)
+    heard: list[str] = field(default_factory=list)
     cleanup: ExitStack = field(default_factory=ExitStack)
 
 
@@ -292,6 +293,7 @@ class Workspace:
             return self.hub_cache.files(want.sha256 or "", want.size, want.places)
 
         settings = self.settings
+        reporter = Attentive(self.reporter, self._parts.heard)
 
         def fetch(files: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
             return transfer(
@@ -299,7 +301,7 @@ class Workspace:
                 store=self.store,
                 sources=self.sources,
                 wire=self.wire,
-                reporter=self.reporter,
+                reporter=reporter,
                 limits=Limits(
                     downloads=settings.downloads,
                     connections=settings.connections,
@@ -315,6 +317,12 @@ class Workspace:
         from synapse_sync.engine.unpack import fetch_members
 
         return fetch_members(wants, fetch, store=self.store, check=inspect_want, reporter=self.reporter)
+
+    def _heard(self) -> list[str]:
+        """What was warned of while files were fetched, and was not told in any answer yet."""
+        heard = list(dict.fromkeys(self._parts.heard))
+        self._parts.heard.clear()
+        return heard
 
     def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
         """Bring the members of an archive that match the patterns into the store."""
@@ -364,7 +372,7 @@ class Workspace:
             names = {e.name for e in entries if e.name in upgrade or e.name.partition("@")[0] in upgrade}
             known = names | {name.partition("@")[0] for name in names}
             raise_all([InputError(f"no model `{name}` in {MANIFEST}") for name in sorted(upgrade - known)])
-        return lock(
+        locked = lock(
             entries,
             self.lockfile,
             manifest.workspace,
@@ -375,6 +383,7 @@ class Workspace:
             upgrade=names,
             exclude_newer=exclude_newer or manifest.workspace.exclude_newer,
         )
+        return replace(locked, warnings=(*locked.warnings, *self._heard()))
 
     def lock(
         self,
@@ -620,7 +629,7 @@ class Workspace:
             in_sync = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
             if scope.is_whole:
                 self._complete(survey, self.state() if in_sync and not survey.stale else None)
-        return replace(report, warnings=(*warnings, *survey.warnings, *report.warnings))
+        return replace(report, warnings=(*warnings, *survey.warnings, *self._heard(), *report.warnings))
 
     def _bring(self, companions: Sequence[Companion], trees: Mapping[str, Tree]) -> Mapping[Key, bytes | LeftOut]:
         """The content of previews and sidecars."""
@@ -683,7 +692,6 @@ class Workspace:
                 project=self.project,
                 offline=self.offline,
                 begun=lambda sha256: bytes_begun(store, sha256),
-                stored=self.store.has,
                 synced=record.roots.values() if record is not None and record.complete is not None else (),
             )
         )

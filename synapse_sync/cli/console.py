@@ -67,6 +67,7 @@ class Console:
         self.verdict = 0
         self.verb: str | None = None
         self._reporter: Reporter | None = None
+        self._warned: set[str] = set()
 
     @classmethod
     def for_arguments(cls, arguments: Sequence[str]) -> Console:
@@ -101,7 +102,10 @@ class Console:
             self._err(text)
 
     def warn(self, text: str) -> None:
-        """A warning, on stderr, also under `--quiet`."""
+        """A warning, on stderr, also under `--quiet`; one that was shown while it happened is not said again."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
         self._err(click.style("warning: ", fg="yellow", bold=True) + _fold(text, 9))
 
     def _err(self, text: str) -> None:

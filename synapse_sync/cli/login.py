@@ -31,7 +31,7 @@ def host_of(word: str) -> tuple[str, Site | None]:
     if HOST.fullmatch(word) is None or not any(char in word for char in ".:"):
         raise InputError(
             "this is no site or host",
-            hint="name `civitai`, `huggingface`, or a host as it stands in URLs: `models.example`",
+            hint="name `civitai`, `huggingface`, `github`, or a host as it stands in URLs: `models.example`",
         )
     return word, None
 
@@ -54,7 +54,7 @@ def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
 
 
 @click.command("login", short_help="Keep a token for a site or a host", context_settings={"allow_extra_args": True})
-@click.argument("site", metavar="civitai|huggingface|HOST")
+@click.argument("site", metavar="civitai|huggingface|github|HOST")
 @click.option("--token-stdin", is_flag=True, help="Read the token from stdin instead of asking for it.")
 @common
 @click.pass_context

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def command(console: Console, site: str | None) -> int:
     """Tell whose tokens there are and where each comes from, after asking their sites.
 
-    SITE is civitai, huggingface or a host; without it all are told about. Exit 3 if a token is refused, or if there
-    is none for the SITE that was named.
+    SITE is civitai, huggingface, github or a host; without it all are told about. Exit 3 if a token is refused, or
+    if there is none for the SITE that was named.
     """
     from synapse_sync.engine.whoami import identities
     from synapse_sync.workspace import Workspace

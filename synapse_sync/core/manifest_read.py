@@ -29,6 +29,13 @@ from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError,
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 #: Keys by which somebody might hope to hand over a token.
 _SECRETS = {"token", "tokens", "api-key", "apikey", "key", "password", "auth", "authorization", "headers", "secret"}
+#: What the hub's own libraries call a thing, and what it is called here.
+_THEIR_WORDS = {
+    "variant": 'write `file = { precision = "fp16" }`',
+    "revision": "it stands in the source: `hf://owner/name@revision`",
+    "allow-patterns": "write `include`",
+    "ignore-patterns": "write `exclude`",
+}
 _SECRETS_HINT = "`synapse login HOST` keeps one for you, or put it under [tokens] in your own config.toml"
 
 
@@ -129,6 +136,8 @@ class _Reader:
                 continue
             near = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+            if shape in (ModelTable, FileTable):
+                hint = _THEIR_WORDS.get(key.replace("_", "-"), hint)
             self._bad((*path, key), "unknown key", hint)
         return not unknown
 
@@ -142,12 +151,17 @@ class _Reader:
     def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
         """A table as its shape, or None after complaining."""
         fine = self._known_keys(path, table, shape)
+        told: set[str] = set()
         for name in ("file", "prefer"):
-            if isinstance(table.get(name), dict) and name in shape.__struct_fields__:
-                fine = self._known_keys((*path, name), table[name], FileTable) and fine
+            inner = table.get(name) if name in shape.__struct_fields__ else None
+            if isinstance(inner, dict) and not self._known_keys((*path, name), inner, FileTable):
+                told.add(name)
+        fine = fine and not told
         values: dict[str, Any] = {}
         for field in _fields(shape):
             key = field.encode_name
+            if key in told:
+                continue
             if key not in table:
                 if field.required:
                     self._bad(path, f"`{key}` is missing")

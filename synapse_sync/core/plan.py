@@ -60,7 +60,7 @@ class Verb(StrEnum):
     """What to do about one path or one blob."""
 
     FETCH = "fetch"  # download into the store
-    SALVAGE = "salvage"  # copy into the store from a place on this machine that has the same bytes
+    SALVAGE = "salvage"  # bring into the store from a place on this machine that has the same bytes
     PLACE = "place"
     REPLACE = "replace"
     ADOPT = "adopt"  # the right bytes are there already: only note them in the receipt
@@ -124,15 +124,16 @@ def make_plan(
     *,
     companions: Sequence[Companion] = (),
     nearby: Container[str] = (),
+    packed: Container[str] = (),
     prune: bool = True,
     force: bool = False,
 ) -> Plan:
     """Compare what is wanted with what is there.
 
     `observed` holds every wanted path and every path of the receipts in scope; `stored` says which sha256 the
-    store has, and `nearby` which some cache on this machine seems to have. With `force`, files in the way are moved
-    aside (REPLACE with a reason) instead of being conflicts. No companion is written beside a file that is in the
-    way of its weights.
+    store has, `packed` which lie in an archive that it has, and `nearby` which some cache on this machine seems to
+    have. With `force`, files in the way are moved aside (REPLACE with a reason) instead of being conflicts. No
+    companion is written beside a file that is in the way of its weights.
     """
     todo: list[Action] = []
     unchanged = 0
@@ -162,7 +163,7 @@ def make_plan(
         removals = []
     here = (State.PLACED, State.ALTERED, State.FOREIGN)  # what `sha256` says is on the disk now
     placed = {found.sha256 for found in observed.values() if found.state in here}
-    supply = _supply(todo, stored, placed, nearby)
+    supply = _supply(todo, stored, placed, packed, nearby)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
     return Plan(actions=(*supply, *order, *beside, *removals), unchanged=unchanged)
 
@@ -271,7 +272,11 @@ def _action(verb: Verb, placement: Placement, reason: str | None) -> Action:
 
 
 def _supply(
-    todo: Sequence[Action], stored: Container[str], placed: Container[str | None], nearby: Container[str]
+    todo: Sequence[Action],
+    stored: Container[str],
+    placed: Container[str | None],
+    packed: Container[str],
+    nearby: Container[str],
 ) -> list[Action]:
     """The blobs that must come into the store first, each once, the largest first."""
     needed = {
@@ -281,15 +286,22 @@ def _supply(
     }
     supply = []
     for sha256, action in needed.items():
-        in_tree = sha256 in placed
-        cached = not in_tree and sha256 in nearby
+        verb, reason = Verb.SALVAGE, None
+        if sha256 in placed:
+            pass
+        elif sha256 in packed:
+            reason = "in an archive that the store has"
+        elif sha256 in nearby:
+            reason = "in a cache on this machine"
+        else:
+            verb = Verb.FETCH
         supply.append(
             Action(
-                verb=Verb.SALVAGE if in_tree or cached else Verb.FETCH,
+                verb=verb,
                 model=action.model,
                 sha256=sha256,
                 size=action.size,
-                reason="in a cache on this machine" if cached else None,
+                reason=reason,
                 artifact=action.artifact,
             )
         )

@@ -52,11 +52,22 @@ class GitHub:
         """Answer one request."""
         if request.method != "GET":
             return json_reply({"message": "Method not allowed"}, 405)
+        if request.raw_path == f"{_API}/user":
+            return self._user(request.bearer)
         if request.raw_path.startswith(f"{_API}/repos/"):
             return self._api(request, request.segments[3:])
         if "authorization" in request.headers:
             return html_reply(404)
         return self._download(request.segments)
+
+    def _user(self, bearer: str | None) -> Reply:
+        """Whose token it is; one of an app (`ghs_…`) belongs to no user."""
+        if bearer == self.token:
+            return json_reply({"login": "newcomer", "id": 1, "type": "User"})
+        if bearer is not None and bearer.startswith("ghs_"):
+            return json_reply({"message": "Resource not accessible by integration", "status": "403"}, 403)
+        message = "Requires authentication" if bearer is None else "Bad credentials"
+        return json_reply({"message": message, "status": "401"}, 401)
 
     def _api(self, request: Request, parts: tuple[str, ...]) -> Reply:
         if request.bearer is not None and request.bearer != self.token:

@@ -33,6 +33,7 @@ class Repo:
     card: dict[str, Any] = field(default_factory=dict)
     granted: bool = False
     pending: bool = False
+    rejected: bool = False
     disabled: bool = False
     xet: bool = False
 
@@ -118,6 +119,10 @@ class HuggingFace:
     def request_access(self, name: str) -> None:
         """Click on a gated repository's page, and wait for its authors."""
         self.repos[name].pending = True
+
+    def reject(self, name: str) -> None:
+        """Have the authors of a gated repository turn the token's owner down."""
+        self.repos[name].rejected = True
 
     def grant(self, name: str) -> None:
         """Let the token's owner into a gated repository, as after a click on its page."""
@@ -262,6 +267,9 @@ class HuggingFace:
         if repo.gated and request.bearer != self.token:
             message = f"Access to model {name} is restricted. You must have access to it and be authenticated."
             return _error(401, "GatedRepo", message)
+        if repo.gated and repo.rejected:
+            message = f"Your request to access model {name} has been rejected by the repo's authors."
+            return _error(403, "GatedRepo", message)
         if repo.gated and repo.pending and not repo.granted:
             message = f"Your request to access model {name} is awaiting a review from the repo authors."
             return _error(403, "GatedRepo", message)

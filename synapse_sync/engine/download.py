@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,7 +92,7 @@ class Download:
         )
 
     def _from_places(self) -> Got:
-        """Try the places, healthy hosts first; when all fail, the failure of the first place is the one to tell."""
+        """Try the places, healthy and fast hosts first; if all fail, the first one's failure is the one to tell."""
         health = self._crew.health
         left = list(self._want.places)
         errors: dict[Reference, SynapseError] = {}
@@ -108,7 +109,9 @@ class Download:
                 errors[place] = error
                 if self._hopeless:
                     raise
-                if host and not isinstance(error, NotFound):  # which is about the file, not about its host
+                if isinstance(error, NotFound):  # which is about the file, not about its host
+                    health.missed(host)
+                elif host:
                     health.failed(host)
                 if left:
                     shown = display_url(str(self._next(left)))
@@ -124,7 +127,7 @@ class Download:
         """The place to try next. Without a digest the order is the user's alone: the first bytes are believed."""
         if self._want.sha256 is None:
             return left[0]
-        return min(left, key=lambda place: self._crew.health.rank(self._host(place)))
+        return left[self._crew.health.first([self._host(place) for place in left])]
 
     def _host(self, place: Reference) -> str:
         """The host that is asked for a place; none for a local file, nor for what cannot be located."""
@@ -317,9 +320,12 @@ class Download:
             reporter.transfer_started(want.key, want.subject, partial.total, partial.done_bytes)
             reporter.transfer_phase(want.key, "downloading")
             flow = Flow(self._crew, want, partial, opener, first, whole_only=whole_only)
+            began = time.monotonic()
             try:
                 return flow.run()
             finally:
+                if self._crew.limits.limit_rate is None:  # else the pace is ours
+                    self._crew.health.measured(host_of(opener.url), flow.fetched, time.monotonic() - began)
                 self._fetched += flow.fetched
                 self._pieced = self._pieced or flow.pieced
                 self._served = self._served or flow.served

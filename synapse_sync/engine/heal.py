@@ -20,7 +20,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A place that was found for one file of one model."""
+    """A place that was found for one file of one model; for files out of an archive that is the archive."""
 
     model: str
     filename: str
@@ -105,7 +105,7 @@ def _written(lockfile: Lockfile, found: Iterable[tuple[str, Reference]], warning
     by_digest: dict[str, list[Reference]] = {}
     for sha256, place in found:
         by_digest.setdefault(sha256, []).append(place)
-    new: list[Place] = []
+    new: dict[Place, None] = {}
 
     def healed(model: LockedModel, artifact: Artifact) -> Artifact:
         mirrors = list(artifact.mirrors)
@@ -114,7 +114,8 @@ def _written(lockfile: Lockfile, found: Iterable[tuple[str, Reference]], warning
             if place not in seen:
                 seen.add(place)
                 mirrors.append(str(place))
-                new.append(Place(model=model.name, filename=artifact.filename, place=str(place)))
+                name = artifact.filename if artifact.archive is None else artifact.url.rpartition("/")[2]
+                new[Place(model=model.name, filename=name, place=str(place))] = None
         return replace(artifact, mirrors=tuple(mirrors))
 
     models = tuple(replace(m, artifacts=tuple(healed(m, a) for a in m.artifacts)) for m in lockfile.models)

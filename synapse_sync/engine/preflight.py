@@ -37,16 +37,14 @@ def preflight(
     project: Path,
     offline: bool,
     begun: Callable[[str], int] = lambda sha256: 0,
-    stored: Callable[[str], bool] = lambda sha256: False,
     synced: Collection[str] = (),
 ) -> list[SynapseError]:
     """Every reason why this plan cannot be carried out.
 
-    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already,
-    `stored` whether all of it is: from an archive that is here, files come without the network. `synced` are the
-    roots that an earlier sync completed.
+    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already.
+    `synced` are the roots that an earlier sync completed.
     """
-    fetches = [action for action in plan.of(Verb.FETCH) if not _is_packed_here(action, stored)]
+    fetches = plan.of(Verb.FETCH)
     problems = [*_policy(plan.actions, manifest, BlobStore(store)), *_roots(plan, trees, project, synced)]
     if offline and (remote := [action for action in fetches if not _is_local(action)]):
         names = ", ".join(f"`{name}`" for name in sorted({action.model for action in remote}))
@@ -65,11 +63,6 @@ def preflight(
 
 def _is_local(action: Action) -> bool:
     return action.artifact is not None and any(place.source == "path" for place in places_of(action.artifact))
-
-
-def _is_packed_here(action: Action, stored: Callable[[str], bool]) -> bool:
-    archive = None if action.artifact is None else action.artifact.archive
-    return archive is not None and stored(archive.sha256)
 
 
 def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> Iterable[SynapseError]:

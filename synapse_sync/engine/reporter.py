@@ -42,3 +42,36 @@ class Reporter:
 
     def action_done(self, outcome: Outcome) -> None:
         """One action of the plan was carried out, or failed."""
+
+
+class Attentive(Reporter):
+    """Passes on what it hears, and writes the warnings down: they belong into the answer, too."""
+
+    def __init__(self, reporter: Reporter, warnings: list[str]) -> None:
+        self._reporter = reporter
+        self._warnings = warnings
+
+    def phase(self, text: str) -> None:
+        self._reporter.phase(text)
+
+    def note(self, text: str) -> None:
+        self._reporter.note(text)
+
+    def warn(self, text: str) -> None:
+        self._warnings.append(text)
+        self._reporter.warn(text)
+
+    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+        self._reporter.transfer_started(key, name, total, done)
+
+    def transfer_advanced(self, key: str, count: int) -> None:
+        self._reporter.transfer_advanced(key, count)
+
+    def transfer_phase(self, key: str, word: str) -> None:
+        self._reporter.transfer_phase(key, word)
+
+    def transfer_finished(self, key: str, error: SynapseError | None) -> None:
+        self._reporter.transfer_finished(key, error)
+
+    def action_done(self, outcome: Outcome) -> None:
+        self._reporter.action_done(outcome)

@@ -171,7 +171,10 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, workspace: Works
         raise answer
     if answer.take_all:
         if not answer.candidates:
-            raise NotFound(f"`{entry.name}`: no file of `{answer.reference}` matches include and exclude")
+            raise NotFound(
+                f"`{entry.name}`: no file of `{answer.reference}` matches include and exclude",
+                hint="a pattern is about the whole path: `vae/` or `vae/*` is what lies in a folder",
+            )
         candidates = narrow(answer.candidates, entry.wish, entry.prefer, subject=entry.name)
     elif entry.reference.file is not None and len(answer.candidates) == 1:
         candidates = answer.candidates

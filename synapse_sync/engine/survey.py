@@ -96,6 +96,9 @@ def survey(
         prune = False
         warnings.append("synapse.toml declares no model: nothing is pruned because of that")
     stored = _Asked(arrangement, lambda artifact: store.has(artifact.sha256, artifact.size))
+    packed = _Asked(
+        arrangement, lambda artifact: artifact.archive is not None and store.has(artifact.archive.sha256)
+    )
     close = _Asked(arrangement, nearby)
     names = {entry.name for entry in entries}
     return Survey(
@@ -105,6 +108,7 @@ def survey(
             stored,
             companions=companions,
             nearby=close,
+            packed=packed,
             prune=prune,
             force=scope.force,
         ),

@@ -20,6 +20,7 @@ from synapse_sync.net.wire import Stream, Wire
 from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.partials import partial_key
+from synapse_sync.store.speeds import read_speeds, remember_speeds
 
 #: Files below this are bound by latency, not by bandwidth: some more of them may come at once.
 SMALL = 8 << 20
@@ -37,7 +38,8 @@ _WATCH = 0.5
 class Want:
     """One file to have, and where it can be got. What is None is not known.
 
-    Places are tried in order; where a digest decides, those of hosts that failed in this run come last.
+    Places are tried in order; where a digest decides, those of hosts that failed in this run come last, and those
+    of hosts that were much slower than others come later.
 
     `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer. With `archive`
     the places give that archive, of which the file is a member; `transfer` itself knows only whole files.
@@ -149,7 +151,7 @@ class Crew:
         self.nearby = nearby
         self.stop = threading.Event()
         self.bucket = Bucket(limits.limit_rate, self.stop)
-        self.health = Health()
+        self.health = Health(read_speeds(store.root))
         self.active = 0
         self._slots = threading.Semaphore(max(1, limits.connections))
         self._by_host: dict[str, threading.Semaphore] = {}
@@ -261,7 +263,11 @@ def transfer(
     groups: dict[str, list[Want]] = {}
     for want in wants:
         groups.setdefault(_identity(want), []).append(want)
-    results = _run(crew, groups)
+    try:
+        results = _run(crew, groups)
+    finally:
+        if speeds := crew.health.speeds:
+            remember_speeds(store.root, speeds, time.time())
     return tuple(
         replace(result, want=want) if isinstance(result := results[_identity(want)], Got) else result
         for want in wants

@@ -18,7 +18,7 @@ from synapse_sync.errors import NetworkError, Offline, StatusError
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait, may_pass
-from synapse_sync.net.trust import hopeless, proxy_refused, tls_context
+from synapse_sync.net.trust import hopeless, proxy_refused, secure_proxies, tls_context
 
 if TYPE_CHECKING:
     import httpx  # takes a tenth of a second: imported when the first request is made
@@ -247,6 +247,7 @@ class Api:
 
         with self._lock:
             if self._client is None:
+                context = self._tls()
                 try:
                     self._client = httpx.Client(
                         headers={"User-Agent": self._user_agent, "Accept": "application/json"},
@@ -254,8 +255,8 @@ class Api:
                         follow_redirects=False,
                         # For proxies and certificates only: this httpx never reads a .netrc unless told to.
                         trust_env=True,
-                        verify=self._tls(),
-                        mounts=dict.fromkeys(_LOOPBACK),
+                        verify=context,
+                        mounts={**secure_proxies(httpx, context), **dict.fromkeys(_LOOPBACK)},
                         timeout=httpx.Timeout(TIMEOUTS[1], connect=TIMEOUTS[0]),
                         limits=httpx.Limits(max_connections=self._connections),
                     )

@@ -7,6 +7,8 @@ import re
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from urllib.request import getproxies
 
 from synapse_sync.errors import InputError, NetworkError
 
@@ -52,6 +54,20 @@ def _is_bare(context: ssl.SSLContext) -> bool:
     return not context.cert_store_stats()["x509"] and not (folder and any(Path(folder).iterdir()))
 
 
+def secure_proxies(library: Any, context: ssl.SSLContext) -> dict[str, Any]:
+    """Transports through the proxies that are asked over https themselves, for a client of httpx or its like.
+
+    Left to itself, such a client trusts them by the system's certificates alone.
+    """
+    return {
+        f"{scheme}://": library.HTTPTransport(
+            proxy=library.Proxy(url, ssl_context=context), verify=context, trust_env=False
+        )
+        for scheme, url in getproxies().items()
+        if scheme in ("http", "https", "all") and url.lower().startswith("https://")
+    }
+
+
 def hopeless(error: BaseException, shown: str) -> NetworkError | None:
     """A failed connection that would fail again: no trust in the certificate, or a proxy that refuses us.
 
@@ -70,8 +86,13 @@ def hopeless(error: BaseException, shown: str) -> NetworkError | None:
         if refused is not None:
             return proxy_refused(int(refused[1]), shown)
         seen.append(link)
-        link = link.__cause__ or link.__context__
+        link = link.__cause__ or link.__context__ or _wrapped(link)
     return None
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    """What urllib3 put into an error of its own about a proxy, instead of naming it as the cause."""
+    return next((value for value in error.args if isinstance(value, BaseException)), None)
 
 
 def _is_proxys(error: BaseException) -> bool:

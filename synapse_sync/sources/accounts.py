@@ -14,20 +14,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """A site that tells whose token it was sent. `host` is what the token is kept under."""
+    """A site that tells whose token it was sent. `host` is what the token is kept under.
+
+    `refuses` are the statuses that mean that the token itself is not taken.
+    """
 
     name: str
     title: str
     host: str
     page: str
     ask: Callable[[Api, str], object]
+    refuses: frozenset[int] = frozenset({401, 403})
 
     def account(self, api: Api, endpoint: str) -> str:
         """The account that the token of `api` belongs to; raises `AccessDenied` if the site refuses the token."""
         try:
             name = self.ask(api, endpoint)
         except StatusError as error:
-            if error.status in (401, 403):
+            if error.status in self.refuses:
                 raise AccessDenied(
                     f"{self.title} refuses this token",
                     hint=f"it is wrong or expired; make a new one at {self.page}",
@@ -49,6 +53,16 @@ def _huggingface(api: Api, endpoint: str) -> object:
     return answer.get("name") if isinstance(answer, dict) else None
 
 
+def _github(api: Api, endpoint: str) -> object:
+    try:
+        answer = api.get_json(f"{endpoint}/user")
+    except StatusError as error:
+        if error.status == 403 and "by integration" in error.body.casefold():
+            return "an app, such as GitHub Actions"  # its tokens are good for releases, and belong to nobody
+        raise
+    return answer.get("login") if isinstance(answer, dict) else None
+
+
 SITES = {
     "civitai": Site(
         name="civitai",
@@ -64,8 +78,23 @@ SITES = {
         page="https://huggingface.co/settings/tokens",
         ask=_huggingface,
     ),
+    "github": Site(
+        name="github",
+        title="GitHub",
+        host="github.com",
+        page="https://github.com/settings/tokens",
+        ask=_github,
+        refuses=frozenset({401}),  # with 403 it limits requests, of good tokens too
+    ),
 }
-_ALIASES = {"hf": "huggingface", "hf.co": "huggingface", "www.civitai.com": "civitai", "civitai.red": "civitai"}
+_ALIASES = {
+    "hf": "huggingface",
+    "hf.co": "huggingface",
+    "www.civitai.com": "civitai",
+    "civitai.red": "civitai",
+    "gh": "github",
+    "api.github.com": "github",
+}
 
 
 def site_of(word: str) -> Site | None:

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 _PAGE = 100
 _MOST_PAGES = 10
-_TOKEN_HINT = "set GITHUB_TOKEN to a token (no scope is needed): with one, 5,000 requests an hour are free"
+_TOKEN_HINT = (
+    "set GITHUB_TOKEN to a token, or `synapse login github` (no scope is needed): with one, 5,000 requests an hour "
+    "are free"
+)
 _T = TypeVar("_T")
 
 

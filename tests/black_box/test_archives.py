@@ -311,6 +311,19 @@ def test_while_the_archive_is_here_no_network_is_needed(project: Project) -> Non
     assert "--offline forbids" in project("sync", "--offline", code=5).err
 
 
+def test_what_comes_out_of_an_archive_that_is_here_is_no_download(project: Project) -> None:
+    declare(project, zipped(PARCEL))
+    project("lock")
+    (project.store / "blobs" / "sha256" / sha256(LORA)[:2] / sha256(LORA)).unlink()
+    plan = project("status", "--json").json
+    assert plan["fetch_bytes"] == 0
+    reasons = {action["verb"]: action["reason"] for action in plan["actions"]}
+    assert reasons == {"salvage": "in an archive that the store has", "place": None}
+    assert "to download" not in project("status").out
+    report = project("sync", "--json").json
+    assert report["fetched_bytes"] == 0 and project.tree() == {STYLE: LORA}
+
+
 def test_what_the_scan_calls_dangerous_is_allowed_by_the_digest_of_the_archive(project: Project) -> None:
     archive = zipped(PARCEL)
     declare(project, archive)

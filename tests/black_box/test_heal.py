@@ -247,6 +247,7 @@ def test_an_archive_is_looked_for_as_what_its_places_give(project: Project) -> N
     settings(project, at_home.rpartition("/")[0] + "/{sha256}")
     done = project("lock", "--heal")
     assert mirrors(project) == [at_home, at_home] and "warning" not in done.err
+    assert "1 new place for 1 file" in done.err and done.out.count("parcel.zip") == 1, "counted as one file"
     healed = project.lock_text
     project("lock", "--upgrade")
     assert project.lock_text == healed, "a later lock keeps what was found"

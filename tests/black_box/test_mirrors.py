@@ -60,6 +60,26 @@ def test_a_dead_origin_is_left_alone_after_the_first_file(project: Project) -> N
     assert len(asked(project, "storage")) == COUNT
 
 
+@pytest.mark.parametrize("words", [(), ("-q",), ("--no-progress",)])
+def test_what_was_warned_of_stands_in_the_report_and_is_said_once(project: Project, words: tuple[str, ...]) -> None:
+    project.manifest(declared(project))
+    project("lock")
+    project.hub.faults.add("/", Fault(drop=True, origin="files"))
+    done = project("sync", "--json", *words)
+    (warning,) = done.json["warnings"]
+    assert "trying http://127.0.0.1" in warning
+    assert done.err.count("warning:") == 1
+
+
+def test_what_is_warned_of_while_locking_stands_in_the_answer(project: Project) -> None:
+    project.hub.files.put("a.safetensors", content(0))
+    other = project.hub.storage.publish("/a.safetensors", Stored(content=content(0)))
+    source = f"{project.hub.files.url}/files/a.safetensors"
+    project.manifest(f'[models]\na = {{ source = "{source}", mirrors = ["{other}"], type = "lora" }}\n')
+    project.hub.faults.add("/files/", Fault(status=500, origin="files"))
+    assert any("trying http://127.0.0.1" in text for text in project("lock", "--json", "-q").json["warnings"])
+
+
 def test_a_dead_origin_does_not_keep_the_lock_from_its_sizes(project: Project) -> None:
     project.hub.faults.add("/", Fault(status=503, origin="files"))
     project.manifest(declared(project))
@@ -122,3 +142,51 @@ def test_first_use_keeps_to_the_order(project: Project, tmp_path: Path) -> None:
     assert {path for path in asked(project, "files") if "file-" in path} == {
         f"/files/file-{number}.safetensors" for number in range(2)
     }
+
+
+BIG = 5 << 20
+
+
+def declare_big(project: Project, name: str, *, bad: bool = False) -> None:
+    """One file of five megabytes, at the origin and at a mirror."""
+    data = safetensors_bytes(name, size=BIG)
+    project.hub.files.put(f"{name}.safetensors", data)
+    other = bytes(reversed(data)) if bad else data
+    mirror = project.hub.storage.publish(f"/mirror/{name}.safetensors", Stored(content=other))
+    places = f'source = "{project.hub.files.url}/files/{name}.safetensors", mirrors = ["{mirror}"]'
+    digest = hashlib.sha256(data).hexdigest()
+    project.manifest(f'[models]\n{name} = {{ {places}, type = "lora", sha256 = "{digest}" }}\n')
+    project("lock")
+    project.hub.clear_log()
+
+
+def test_after_a_slow_origin_the_fast_mirror_is_asked_first(project: Project) -> None:
+    """However busy the machine: a throttled origin gives no more than it is let."""
+    project.hub.faults.add("/files/", Fault(drip=4_000_000, origin="files"))
+    declare_big(project, "one")
+    project("sync")
+    assert asked(project, "files") and not asked(project, "storage"), "nothing is known yet: the user's order"
+    declare_big(project, "two")
+    done = project("sync")
+    assert asked(project, "storage") == ["/mirror/two.safetensors"] and not asked(project, "files")
+    assert "warning" not in done.err
+    assert [name for name in project.tree() if name.endswith("two.safetensors")]
+
+
+def test_a_fast_mirror_with_other_bytes_helps_nobody(project: Project) -> None:
+    project.hub.faults.add("/files/", Fault(drip=4_000_000, origin="files"))
+    declare_big(project, "one")
+    project("sync")
+    declare_big(project, "two", bad=True)
+    done = project("sync")
+    assert asked(project, "storage") and asked(project, "files")
+    assert "sha256" in done.err
+    assert list(project.tree().values()) == [safetensors_bytes("two", size=BIG)]
+
+
+def test_our_own_limit_says_nothing_about_a_host(project: Project) -> None:
+    declare_big(project, "one")
+    project("sync", "--limit-rate", "4M")
+    declare_big(project, "two")
+    project("sync")
+    assert not asked(project, "storage")

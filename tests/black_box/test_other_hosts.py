@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -90,6 +91,39 @@ def test_redirects_to_a_rewritten_host_are_rewritten_too(project: Project, rewri
     )
     project("sync")
     assert [seen.path for seen in project.hub.requests("files")][:2] == ["/elsewhere.safetensors", plain]
+
+
+def test_a_hub_that_redirects_to_a_rewritten_host_is_followed_to_where_that_is(
+    project: Project, sandbox: Path
+) -> None:
+    """The hub's own library follows its redirects itself; the token stays with the host it belongs to."""
+    from synapse_sync.demo.exchange import Fault
+
+    hub = project.hub
+    (sandbox / "config.toml").write_text(f'[rewrites]\n"hub.example" = "{hub.files.url}"\n')
+    path = f"/api/models/{catalogue.VAE_REPO}/revision/main"
+    answer = {"id": catalogue.VAE_REPO, "sha": "1" * 40, "siblings": [], "lastModified": "2024-05-01T00:00:00.000Z"}
+    moved = {"Location": f"https://hub.example{path}?blobs=True"}
+    hub.faults.add(path, Fault(status=307, headers=moved, origin="huggingface"))
+    hub.faults.add(path, Fault(status=200, body=json.dumps(answer).encode(), origin="files"))
+    project.manifest(f"[models]\n{VAE}\n")
+    assert "no file `portrait_vae.safetensors` at commit 111111111111" in " ".join(
+        project("lock", code=4).err.split()
+    )
+    assert [(seen.origin, seen.headers["host"]) for seen in hub.log] == [
+        ("huggingface", hub.huggingface.url.removeprefix("http://")),
+        ("files", hub.files.url.removeprefix("http://")),
+    ]
+    assert "authorization" in hub.log[0].headers and "authorization" not in hub.log[1].headers
+
+
+def test_a_hub_that_redirects_to_plain_http_is_not_followed(project: Project) -> None:
+    from synapse_sync.demo.exchange import Fault
+
+    moved = {"Location": "http://hub.example/api/models/x"}
+    project.hub.faults.add("/api/models/", Fault(status=307, headers=moved, origin="huggingface"))
+    project.manifest(f"[models]\n{VAE}\n")
+    assert "refusing plain http" in project("lock", code=5).err
 
 
 @pytest.mark.parametrize(

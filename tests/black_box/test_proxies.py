@@ -84,6 +84,36 @@ def test_everything_goes_through_the_proxy_and_trusts_the_ca(
     assert PASSWORD not in project.lock_text
 
 
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "ca-bundle"])
+def test_a_proxy_that_is_asked_over_https_is_trusted_by_the_same_ca(
+    project: Project, proxy, ca: trustme.CA, bundle: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if name == "ca-bundle":
+        (sandbox / "config.toml").write_text(f'ca-bundle = "{bundle}"\n')
+    else:
+        monkeypatch.setenv(name, str(bundle))
+    through = proxy(login=f"ada:{PASSWORD}")
+    project.manifest(MANIFEST)
+    with relay({"127.0.0.1": through.port}, ca, direct=True) as front:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://ada:{PASSWORD}@127.0.0.1:{front.port}")
+        project("sync")
+    assert len(project.tree()) == 3
+    assert {line.split()[1] for line in through.asked} == {f"{host}:443" for host in through.routes}
+
+
+@pytest.mark.parametrize("client", ["httpx", "the hub's library", "urllib3"])
+def test_a_proxy_over_https_that_nobody_vouches_for(
+    project: Project, proxy, ca: trustme.CA, monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    through = proxy()
+    project.manifest(f"[models]\n{SITES[client]}\n")
+    with relay({"127.0.0.1": through.port}, ca, direct=True) as front:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{front.port}")
+        said = " ".join(project("lock", code=5).err.split())
+    assert "certificate cannot be trusted" in said
+    assert through.asked == []
+
+
 SITES = {
     "httpx": f'a = "civitai:{catalogue.PORTRAIT}"',
     "the hub's library": f'a = {{ source = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors", type = "vae" }}',

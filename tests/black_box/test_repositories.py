@@ -321,6 +321,128 @@ def test_each_refusal_has_its_own_sentence_and_code(project: Project) -> None:
     project("lock")
 
 
+GATE = {
+    "nothing": (None, "has not been let in"),
+    "asked": ("request_access", "your request for access is pending"),
+    "turned down": ("reject", "have rejected your request"),
+    "let in": ("grant", None),
+}
+
+
+@pytest.mark.parametrize("gated", ["auto", "manual"])
+@pytest.mark.parametrize("state", GATE)
+def test_a_gate_is_told_at_lock_and_closed_at_sync(project: Project, gated: str, state: str) -> None:
+    """A lock needs no bytes where the hub lists their SHA-256: it is made, with a warning."""
+    act, words = GATE[state]
+    content = safetensors_bytes("a")
+    serve(project, {"a.safetensors": content, "b.safetensors": content}, gated=gated)
+    if act is not None:
+        getattr(project.hub.huggingface, act)(REPO)
+    entries = "".join(f'{name} = "hf://{REPO}/{name}.safetensors"\n' for name in "ab")
+    project.manifest(f'[targets.t]\nlayout = "flat"\n[models]\n{entries}')
+    said = " ".join(project("lock").err.split())
+    assert [seen.method for seen in project.hub.log] == ["GET", "HEAD"], "one request more, however many ask"
+    if words is None:
+        assert "warning" not in said
+        project("sync")
+        assert set(project.tree()) == {"a.safetensors", "b.safetensors"}
+        return
+    assert words in said and f"https://huggingface.co/{REPO}" in said
+    assert ("ask its authors for access" in said) == (gated == "manual" and act is None)
+    assert project("lock", "--upgrade", "--json").json["warnings"][0].startswith("`a`: ")
+    refused = " ".join(project("sync", code=3).err.split())
+    assert words in refused and f"https://huggingface.co/{REPO}" in refused
+    project.hub.clear_log()
+    project("lock")
+    assert project.hub.log == [], "nothing is stale"
+
+
+def test_without_a_token_a_gate_costs_no_question(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    serve(project, {"a.safetensors": safetensors_bytes("a")}, gated="manual")
+    manifest(project)
+    said = " ".join(project("lock").err.split())
+    assert len(project.hub.log) == 1
+    assert "ask its authors for access" in said and "synapse login huggingface" in said
+
+
+@pytest.mark.parametrize("fault", [Fault(status=503), Fault(status=404), Fault(drop=True), Fault(status=429)])
+def test_a_hub_that_does_not_tell_about_its_gate_is_asked_once(project: Project, fault: Fault) -> None:
+    serve(project, {"a.safetensors": safetensors_bytes("a")}, gated="auto")
+    project.hub.faults.add(f"/{REPO}/resolve/", fault)
+    manifest(project)
+    assert "warning" not in project("lock").err
+    assert len(project.hub.log) == 2
+
+
+@pytest.mark.parametrize("kind", ["datasets", "spaces"])
+def test_what_is_no_model_is_refused_in_the_same_words(
+    project: Project, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    name, hub = f"{kind}/studio/words", project.hub.huggingface
+    files = {"a.safetensors": safetensors_bytes("a")}
+    serve(project, files, name=name)
+    hub.rename(name, f"{kind}/studio/letters")
+    manifest(project, source=f"hf://{name}")
+    assert f"is called `{kind}/studio/letters` now" in " ".join(project("lock").err.split())
+    assert f"hf://{kind}/studio/letters@" in project.lock_text
+    name = f"{kind}/studio/letters"
+    manifest(project, source=f"hf://{name}@nowhere")
+    assert "has no revision `nowhere`" in project("lock", code=4).err
+    manifest(project, source=f"hf://{name}", include=["*.safetensors"])
+    hub.disable(name)
+    said = " ".join(project("lock", code=3).err.split())
+    assert "is disabled by Hugging Face" in said and f"https://huggingface.co/{name}" in said
+    serve(project, files, name=name, gated="auto")
+    assert "has not been let in" in project("lock", "--json").json["warnings"][0]
+    serve(project, files, name=name, private=True)
+    project("lock", "--upgrade")
+    monkeypatch.delenv("HF_TOKEN")
+    said = " ".join(project("lock", "--upgrade", code=4).err.split())
+    assert "does not exist or is private" in said and "HF_TOKEN" in said
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "words"),
+    [
+        ("disabled", 3, "is disabled by Hugging Face"),
+        ("deleted", 4, "does not exist or is private"),
+        ("made private", 4, "synapse login huggingface"),
+        ("rewritten", 4, "if its history was rewritten, `synapse lock --upgrade-model NAME`"),
+    ],
+)
+def test_what_happened_to_a_repository_since_the_lock_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch, what: str, code: int, words: str
+) -> None:
+    serve(project, {"a.safetensors": safetensors_bytes("a")})
+    manifest(project)
+    project("lock")
+    repo = project.hub.huggingface.repos[REPO]
+    if what == "disabled":
+        repo.disabled = True
+    elif what == "deleted":
+        del project.hub.huggingface.repos[REPO]
+    elif what == "made private":
+        repo.private = True
+        monkeypatch.delenv("HF_TOKEN")
+    else:
+        repo.commits.clear()
+        project.hub.huggingface.commit(REPO, {"a.safetensors": safetensors_bytes("b")})
+    assert words in " ".join(project("sync", code=code).err.split())
+    if what == "rewritten":
+        project("lock", "--upgrade-model", "it")
+        project("sync")
+        assert project.tree() == {"a.safetensors": safetensors_bytes("b")}
+
+
+def test_a_branch_with_a_slash_is_written_encoded(project: Project) -> None:
+    serve(project, {"a.safetensors": safetensors_bytes("a")})
+    project.hub.huggingface.commit(REPO, {"a.safetensors": safetensors_bytes("b")}, ref="feature/x")
+    manifest(project, source=f"hf://{REPO}@feature%2Fx/a.safetensors")
+    project("sync")
+    assert project.tree() == {"a.safetensors": safetensors_bytes("b")}
+
+
 def test_a_private_repository_needs_the_token(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(project, {"a.safetensors": safetensors_bytes("a")}, private=True)
     manifest(project)

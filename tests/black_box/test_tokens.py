@@ -45,11 +45,11 @@ def everything(root: Path, *, but: Path) -> bytes:
 # -- the file -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("site", ["civitai", "huggingface"])
+@pytest.mark.parametrize("site", ["civitai", "huggingface", "github"])
 def test_the_whole_life_of_a_token(project: Project, kept: Path, tmp_path: Path, sandbox: Path, site: str) -> None:
     hub = project.hub
-    token = hub.civitai_token if site == "civitai" else hub.huggingface_token
-    host = {"civitai": "civitai.com", "huggingface": "huggingface.co"}[site]
+    token = {"civitai": hub.civitai_token, "huggingface": hub.huggingface_token, "github": hub.github_token}[site]
+    host = {"civitai": "civitai.com", "huggingface": "huggingface.co", "github": "github.com"}[site]
     assert "no token" in project("whoami", site, code=3).out
     done = log_in(project, site, f"{token}\n")
     assert f"logged in to {host} as newcomer; the token is in the file {kept}" in done.err
@@ -82,11 +82,11 @@ def test_the_whole_life_of_a_token(project: Project, kept: Path, tmp_path: Path,
 
 
 def test_a_token_that_its_site_refuses_is_not_kept(project: Project, kept: Path) -> None:
-    for site in ("civitai", "huggingface"):
+    for site in ("civitai", "huggingface", "github"):
         done = log_in(project, site, CANARY, "--debug", code=3)
         assert "refuses this token" in done.err and CANARY not in done.err + done.out
     assert not kept.exists()
-    assert {seen.path for seen in project.hub.log} == {"/api/v1/me", "/api/whoami-v2"}
+    assert {seen.path for seen in project.hub.log} == {"/api/v1/me", "/api/whoami-v2", "/api/v3/user"}
 
 
 def test_a_site_that_is_down_is_no_verdict(project: Project, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,8 +99,34 @@ def test_a_site_that_is_down_is_no_verdict(project: Project, kept: Path, monkeyp
     project.hub.faults.add("/api/v1/me", Fault(status=503))
     done = project("whoami", "--json", code=5)
     states = {identity["host"]: identity["state"] for identity in done.json["identities"]}
-    assert states == {"civitai.com": "unknown", "huggingface.co": "valid"}
+    assert states == {"civitai.com": "unknown", "huggingface.co": "valid", "github.com": "none"}
     assert log_in(project, "civitai", CANARY, code=5) and not kept.exists()
+
+
+def test_githubs_limit_is_no_verdict_and_an_app_has_no_name(
+    project: Project, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synapse_sync.demo.exchange import Fault
+    from synapse_sync.net.retries import Retry
+
+    monkeypatch.setattr(Retry, "delay", lambda *arguments: None)
+    monkeypatch.setenv("GITHUB_TOKEN", "ghs_of-actions")
+    assert "github.com  an app, such as GitHub Actions" in project("whoami", "github").out
+    said = b'{"message": "API rate limit exceeded for user ID 1."}'
+    project.hub.faults.add("/api/v3/user", Fault(status=403, body=said, origin="github"))
+    done = project("whoami", "github.com", "--json", code=5)
+    assert [identity["state"] for identity in done.json["identities"]] == ["unknown"]
+    assert "refuse" not in done.err
+
+
+def test_a_rewritten_github_does_not_see_the_token(
+    project: Project, kept: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = project.hub.github.url.removeprefix("http://")
+    (sandbox / "config.toml").write_text(f'[rewrites]\n"{host}" = "{project.hub.files.url}"\n')
+    monkeypatch.setenv("GITHUB_TOKEN", CANARY)
+    assert "your rewrites lead its requests to another host" in project("whoami", "github").out
+    assert project.hub.log == []
 
 
 def test_a_refused_token_of_the_environment_is_named_by_its_variable(

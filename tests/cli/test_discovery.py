@@ -282,6 +282,9 @@ def test_info_of_a_repository_and_of_one_file(project: Project) -> None:
 
 
 def test_info_of_a_gated_repository(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (version,) = project("info", f"hf://{catalogue.GATED_REPO}", "--json").json["versions"]
+    assert not version["available"] and "has not been let in" in version["refusal"]
+    project.hub.huggingface.grant(catalogue.GATED_REPO)
     assert "gated" in project("info", f"hf://{catalogue.GATED_REPO}").err
     monkeypatch.delenv("HF_TOKEN")
     value = project("info", f"hf://{catalogue.GATED_REPO}", "--json").json

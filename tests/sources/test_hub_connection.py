@@ -19,12 +19,12 @@ def test_threads_share_one_client() -> None:
     trust = Trust()
 
     def client(_: int) -> object:
-        connect_as_we_do(trust.context)
+        connect_as_we_do(trust.context, None)
         return get_session()
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         clients = list(pool.map(client, range(8)))
     assert len({id(client) for client in clients}) == 1
-    connect_as_we_do(Trust().context)
+    connect_as_we_do(Trust().context, None)
     assert get_session() is not clients[0], "other certificates want another client"
     close_session()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from synapse_sync import __version__
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
+    AccessDenied,
     InputError,
     IntegrityError,
     InvalidReference,
@@ -58,7 +60,10 @@ class Repository:
     commit: str
     files: tuple[RepoFile, ...]
     modified: datetime | None = None
-    gated: bool = False
+    #: `auto` lets in whoever clicks on its page, with `manual` its authors look at each request.
+    gated: str | None = None
+    #: Why the token does not open a gated repository, as far as the hub told.
+    refusal: SynapseError | None = None
     license: str | None = None
     base_model: str | None = None
 
@@ -84,11 +89,16 @@ class Client:
         self._tls = tls
         self._retry = retry
         self._sleep = sleep
-        #: Repositories that were seen to be gated, by every name they were asked under.
-        self.gated: set[str] = set()
+        #: How repositories that were seen to be gated let people in, by every name they were asked under.
+        self.gated: dict[str, str] = {}
+        self._refusals: dict[tuple[str, str], SynapseError | None] = {}
+        self._asking = threading.Lock()
 
     def read(self, id_: str, revision: str | None, exclude_newer: str | None) -> Repository:
-        """Ask for one repository: its commit and its files come in one answer."""
+        """Ask for one repository: its commit and its files come in one answer.
+
+        Only of a gated one, with a token, is it asked besides whether that opens it.
+        """
         api = self._connect(id_)
         kind, name = _split_id(id_)
         reference = Reference("huggingface", id_, revision)
@@ -118,7 +128,10 @@ class Client:
                 lambda: list(api.list_repo_tree(found.id, recursive=True, revision=found.sha, repo_type=kind)),
             )
             files = tuple(_tree_file(entry) for entry in tree if hasattr(entry, "blob_id"))
-        return self._repository(id_, found, files)
+        repository = self._repository(id_, found, files)
+        if repository.gated is None or api.token is False:
+            return repository
+        return replace(repository, refusal=self._refusal(repository, api))
 
     def read_file(self, repository: Repository, file: RepoFile) -> bytes:
         """A small file of a repository, whole, and by its hash the one that was listed."""
@@ -126,34 +139,54 @@ class Client:
         if file.size is None or file.size > _MAX_READ:
             raise IntegrityError(f"`{reference}` is too long to be an index: {file.size} bytes")
         api = self._connect(repository.id)
-        kind, name = _split_id(repository.id)
-
-        def get() -> bytes:
-            from huggingface_hub import get_session, hf_hub_url
-            from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
-
-            url = hf_hub_url(name, file.path, repo_type=kind, revision=repository.commit, endpoint=self._endpoint)
-            headers = build_hf_headers(
-                token=api.token, library_name=api.library_name, library_version=api.library_version
-            )
-            answer = get_session().get(url, headers=headers, follow_redirects=True, timeout=_TIMEOUT)
-            hf_raise_for_status(answer)
-            content: bytes = answer.content
-            return content
-
-        content: bytes = self._ask(reference, get)
+        content: bytes = self._ask(reference, lambda: self._request("GET", api, repository, file).content)
         git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
         if (hashlib.sha256(content).hexdigest() if file.sha256 else git) != (file.sha256 or file.git_sha1 or git):
             raise IntegrityError(f"`{reference}`: what came is not the file that the repository lists")
         return content
 
+    def _refusal(self, repository: Repository, api: HfApi) -> SynapseError | None:
+        """Why the files of a gated repository are not given to us; the hub is asked once a commit."""
+        weights = [file for file in repository.files if file.sha256 is not None] or repository.files
+        if not weights:
+            return None
+        key = (repository.id, repository.commit)
+        with self._asking:
+            if key not in self._refusals:
+                self._refusals[key] = None
+                try:
+                    self._request("HEAD", api, repository, weights[0])
+                except Exception as error:
+                    refused, _ = self._translate(Reference("huggingface", repository.id), error)
+                    if isinstance(refused, AccessDenied):
+                        self._refusals[key] = refused
+            return self._refusals[key]
+
+    def _request(self, method: str, api: HfApi, repository: Repository, file: RepoFile) -> Any:
+        """Ask for a file as the library does; a HEAD is not sent on to where the bytes are."""
+        from huggingface_hub import get_session, hf_hub_url
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
+
+        kind, name = _split_id(repository.id)
+        url = hf_hub_url(name, file.path, repo_type=kind, revision=repository.commit, endpoint=self._endpoint)
+        headers = build_hf_headers(
+            token=api.token, library_name=api.library_name, library_version=api.library_version
+        )
+        answer = get_session().request(
+            method, url, headers=headers, follow_redirects=method == "GET", timeout=_TIMEOUT
+        )
+        if not answer.is_redirect:
+            hf_raise_for_status(answer)
+        return answer
+
     def _repository(self, id_: str, info: Any, files: tuple[RepoFile, ...]) -> Repository:
         if not isinstance(info.sha, str) or not _HEX40.match(info.sha):
             raise NetworkError(f"`hf://{id_}`: the hub's answer names no commit")
         prefix = id_.partition("/")[0] + "/" if _split_id(id_)[0] != "model" else ""
-        gated = bool(getattr(info, "gated", False))
-        if gated:
-            self.gated.update((id_, prefix + info.id))
+        told = getattr(info, "gated", False)
+        gated = (told if isinstance(told, str) else "auto") if told else None
+        if gated is not None:
+            self.gated |= {id_: gated, prefix + info.id: gated}
         card = getattr(info, "card_data", None)
         return Repository(
             id=prefix + info.id,
@@ -174,7 +207,7 @@ class Client:
             self._credentials.check_url(self._endpoint)
         from huggingface_hub import HfApi, constants
 
-        connect_as_we_do(self._tls)
+        connect_as_we_do(self._tls, self._credentials)
         # Its telemetry is a request of its own, sent before ours.
         constants.HF_HUB_DISABLE_TELEMETRY = True
         return HfApi(
@@ -220,7 +253,8 @@ class Client:
         if isinstance(error, errors.HfHubHTTPError):
             status = error.response.status_code
             body = f"{error.response.headers.get('x-error-code', '')} {_said(error)}"
-            ours = explain(reference, status, body, None, has_token=bool(self._token))
+            gated = self.gated.get(reference.id)
+            ours = explain(reference, status, body, None, has_token=bool(self._token), gated=gated)
             return ours, status in RETRYABLE
         if type(error).__module__.partition(".")[0].startswith("httpx"):
             if (final := hopeless(error, self._endpoint)) is not None:

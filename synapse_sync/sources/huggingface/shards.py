@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from synapse_sync.errors import IntegrityError, NotFound
 from synapse_sync.sources.base import Ask
@@ -21,15 +21,17 @@ _NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.(?:\w+\.)?(?:safetensors|gguf
 def with_shards(repository: Repository, files: Sequence[RepoFile], ask: Ask, read: Reader) -> tuple[RepoFile, ...]:
     """The chosen files, and with a shard or an index of safetensors all that belongs to it.
 
-    An index is read where its shards may be meant; without one the numbers in the names tell, as with GGUF.
-    Shards that `exclude` takes out all together stay out. Raises `NotFound` for one that is not in the repository.
+    An index is read where its shards may be meant; without one the numbers in the names tell, as with GGUF. One
+    that a pattern like `*.json` brought along is only a file, and shards that `exclude` takes out all together stay
+    out. Raises `NotFound` for one that is not in the repository.
     """
     listed = {file.path: file for file in repository.files}
     chosen = {file.path for file in files}
     added: set[str] = set()
-    for index in _indexes(repository, chosen):
+    named = {ask.reference.file, *ask.include} & chosen
+    for index in _indexes(repository, chosen, named):
         shards = _named_by(index, repository, read(repository, index))
-        if not (chosen & shards or (index.path in chosen and not all(matches(s, ask.exclude) for s in shards))):
+        if not (chosen & shards or (index.path in named and not all(matches(s, ask.exclude) for s in shards))):
             continue
         _check(repository, shards - listed.keys(), f"its index `{index.path}` names")
         added |= {index.path, *shards}
@@ -40,13 +42,13 @@ def with_shards(repository: Repository, files: Sequence[RepoFile], ask: Ask, rea
     return tuple(listed[path] for path in sorted(chosen | added))
 
 
-def _indexes(repository: Repository, chosen: set[str]) -> list[RepoFile]:
-    """The indexes that are chosen, or that lie in one folder with chosen safetensors."""
+def _indexes(repository: Repository, chosen: set[str], named: Collection[str | None]) -> list[RepoFile]:
+    """The indexes that are named outright, or that lie in one folder with chosen safetensors."""
     folders = {path.rpartition("/")[0] for path in chosen if path.endswith(".safetensors")}
     return [
         file
         for file in repository.files
-        if _INDEX.search(file.path) and (file.path in chosen or file.path.rpartition("/")[0] in folders)
+        if _INDEX.search(file.path) and (file.path in named or file.path.rpartition("/")[0] in folders)
     ]
 
 

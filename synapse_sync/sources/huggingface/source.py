@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import AccessDenied, InvalidReference, NetworkError, StatusError, SynapseError
+from synapse_sync.errors import InvalidReference, NetworkError, StatusError, SynapseError
 from synapse_sync.net.credentials import Credentials, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.net.trust import tls_context
@@ -19,7 +19,7 @@ from synapse_sync.sources.huggingface.choose import one_file, several_files
 from synapse_sync.sources.huggingface.client import Client, RepoFile, Repository
 from synapse_sync.sources.huggingface.describe import candidate_of, card_of
 from synapse_sync.sources.huggingface.shards import with_shards
-from synapse_sync.sources.huggingface.statuses import ENDPOINT, TOKEN_HINT, explain, page_of
+from synapse_sync.sources.huggingface.statuses import ENDPOINT, TOKEN_HINT, explain, not_let_in, page_of
 
 _REPOSITORIES_AT_ONCE = 4
 
@@ -80,12 +80,12 @@ class HuggingFaceSource:
             creator=repository.id.removeprefix("datasets/").removeprefix("spaces/").partition("/")[0],
             page=page_of(repository.id),
         )
-        if not repository.gated:
+        if repository.gated is None:
             return found
-        hint = f"accept its conditions at {page_of(repository.id)}"
-        if self._token:
+        refusal = _refusal(repository, has_token=bool(self._token))
+        if refusal is None:
+            hint = f"who has not yet must accept its conditions at {page_of(repository.id)}"
             return replace(found, notes=(*found.notes, f"it is gated: {hint}"))
-        refusal = AccessDenied(f"`hf://{repository.id}` is gated", hint=f"{hint}, then {TOKEN_HINT}")
         return replace(found, editions=(replace(found.editions[0], refusal=refusal),), notes=())
 
     def locate(self, reference: Reference) -> Location:
@@ -111,7 +111,8 @@ class HuggingFaceSource:
                 f"the storage behind Hugging Face refuses `{reference}` ({error.status})",
                 hint="its links live for an hour or so; run it again to get a new one",
             )
-        return explain(reference, error.status, error.body, error.hint, has_token=bool(self._token))
+        gated = self._client.gated.get(reference.id)
+        return explain(reference, error.status, error.body, error.hint, has_token=bool(self._token), gated=gated)
 
     def needs_token(self, reference: Reference) -> str | None:
         """Only for a repository that was seen to be gated; nobody knows that of the others before trying."""
@@ -156,10 +157,16 @@ class HuggingFaceSource:
         warnings = []
         if repository.id != reference.id:
             warnings.append(f"`{reference.id}` is called `{repository.id}` now; change it in synapse.toml")
-        if repository.gated and not self._token:
-            page = page_of(repository.id)
-            warnings.append(f"`{repository.id}` is gated: accept its conditions at {page}, and {TOKEN_HINT}")
+        if (refusal := _refusal(repository, has_token=bool(self._token))) is not None:
+            warnings.append(f"{refusal.message}: {refusal.hint}. Until then, only sync is refused")
         return tuple(warnings)
+
+
+def _refusal(repository: Repository, *, has_token: bool) -> SynapseError | None:
+    """Why the files of a repository will not be given to us, as far as that is known before one is asked for."""
+    if repository.gated is None or has_token:
+        return repository.refusal
+    return not_let_in(Reference("huggingface", repository.id), repository.gated, has_token=False)
 
 
 def _copy(error: SynapseError) -> SynapseError:

@@ -17,7 +17,21 @@ def page_of(id_: str) -> str:
     return f"{ENDPOINT}/{id_}"
 
 
-def explain(reference: Reference, status: int, body: str, hint: str | None, *, has_token: bool) -> SynapseError:
+def not_let_in(reference: Reference, gated: str | None, *, has_token: bool) -> AccessDenied:
+    """A gated repository that nobody has asked to be let into; `gated` is how it lets people in, if known."""
+    page = page_of(reference.id)
+    step = f"ask its authors for access at {page}" if gated == "manual" else f"accept its conditions at {page}"
+    if not has_token:
+        return AccessDenied(f"`{reference}` is gated", hint=f"{step}, then {TOKEN_HINT}")
+    return AccessDenied(
+        f"`{reference}` is gated, and the account of your token has not been let in",
+        hint=f"{step}, and check that HF_TOKEN belongs to the account that does",
+    )
+
+
+def explain(
+    reference: Reference, status: int, body: str, hint: str | None, *, has_token: bool, gated: str | None = None
+) -> SynapseError:
     """A status of the hub, with what it said, as the error that it means."""
     what, said, page = str(reference), body.casefold(), page_of(reference.id)
     if "awaiting a review" in said:
@@ -31,14 +45,14 @@ def explain(reference: Reference, status: int, body: str, hint: str | None, *, h
             hint=f"see {page}, or choose another model",
         )
     if "gatedrepo" in said or "is restricted" in said or "gated" in said:
-        step = f"accept its conditions at {page}"
-        then = "check that HF_TOKEN belongs to the account that did" if has_token else TOKEN_HINT
-        return AccessDenied(f"`{what}` is gated", hint=f"{step}, then {then}")
+        return not_let_in(reference, gated, has_token=has_token)
     if "access to this resource is disabled" in said:
         return AccessDenied(f"`{what}` is disabled by Hugging Face", hint=f"see {page}")
     if "revisionnotfound" in said or "invalid rev id" in said:
+        rewritten = "if its history was rewritten, `synapse lock --upgrade-model NAME` takes what is there now; "
         return NotFound(
-            f"`{what}`: the repository has no revision `{reference.revision}`", hint=f"see {page}/tree/main"
+            f"`{what}`: the repository has no revision `{reference.revision}`",
+            hint=f"{rewritten if reference.pinned else ''}see {page}/tree/main",
         )
     if "entrynotfound" in said or "entry not found" in said:
         return NotFound(f"`{what}`: the file is not in the repository (any more)", hint=f"see {page}/tree/main")
@@ -48,8 +62,10 @@ def explain(reference: Reference, status: int, body: str, hint: str | None, *, h
             hint=f"it may have expired: {TOKEN_HINT}",
         )
     if status in (401, 404):
-        hint = f"check the name, and whether HF_TOKEN may read it: {page}" if has_token else TOKEN_HINT
-        return NotFound(f"`{what}` does not exist or is private", hint=hint)
+        is_model = not reference.id.startswith(("datasets/", "spaces/"))
+        name = "check the name (datasets begin with `hf://datasets/`)" if is_model else "check the name"
+        private = f"whether HF_TOKEN may read it: {page}" if has_token else f"if it is private, {TOKEN_HINT}"
+        return NotFound(f"`{what}` does not exist or is private", hint=f"{name}, and {private}")
     if status == 403:
         hint = f"check what HF_TOKEN may read, and the conditions at {page}" if has_token else TOKEN_HINT
         return AccessDenied(f"Hugging Face refuses `{what}` (403)", hint=hint)
