@@ -25,7 +25,7 @@ def not_let_in(reference: Reference, gated: str | None, *, has_token: bool) -> A
         return AccessDenied(f"`{reference}` is gated", hint=f"{step}, then {TOKEN_HINT}")
     return AccessDenied(
         f"`{reference}` is gated, and the account of your token has not been let in",
-        hint=f"{step}, and check that HF_TOKEN belongs to the account that does",
+        hint=f"{step}, with the account that the token belongs to (`synapse whoami` names it)",
     )
 
 
