@@ -7,6 +7,7 @@ them singly.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -104,9 +105,13 @@ def tree_is_whole(files: Mapping[str, bytes], known: Collection[str]) -> None:
 
 def promised(lock_text: str, roots: Iterable[Path]) -> set[str]:
     """Every digest that a lockfile and the receipts name; I3: all of them parse."""
-    lockfile = parse_lockfile(lock_text, "synapse.lock") if lock_text.strip() else Lockfile()
-    digests = {artifact.sha256 for model in lockfile.models for artifact in model.artifacts}
-    return digests.union(*(all_digests(root) for root in roots))
+    return _locked(lock_text).union(*(all_digests(root) for root in roots))
+
+
+@functools.lru_cache(maxsize=64)
+def _locked(text: str) -> frozenset[str]:
+    lockfile = parse_lockfile(text, "synapse.lock") if text.strip() else Lockfile()
+    return frozenset(artifact.sha256 for model in lockfile.models for artifact in model.artifacts)
 
 
 def journals_parse(roots: Iterable[Path]) -> None:
