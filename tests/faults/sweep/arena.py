@@ -345,9 +345,10 @@ def check(stage: Path, known: Golden, *, lossy: bool, final: bool = False) -> li
             contents = {value for picture in known.pictures for value in picture.values()}
         else:
             contents = {content(stage, picture, path) for picture in known.pictures}
+            contents |= {picture.get(path) for picture in known.pictures}
         if path not in allowed and not _is_aside(path, found):
             problems.append(f"I5: {path} should not be there")
-        elif found not in contents and not (found or "").startswith("-> "):
+        elif not {found, shown[path]} & contents and not (found or "").startswith("-> "):
             problems.append(f"I1: {path} holds {(found or '')[:12]}")
     problems += [f"I5: {path} should not be there" for path in shown if _is_stray(path, allowed)]
     problems += _own_files(stage, shown, known)
