@@ -225,10 +225,15 @@ class Partial:
         return aside
 
     def _truncate(self, size: int) -> None:
-        """Never a file that another process has published meanwhile: on some network file systems locks lie."""
+        """Never a file that another process has published meanwhile: on some network file systems locks lie.
+
+        Between look and act is still a moment, so that nothing is done where nothing has to be.
+        """
         try:
-            ours = os.path.samestat(os.fstat(self._fd), self.path.stat())
-            if not ours:
+            found = os.fstat(self._fd)
+            if found.st_size == size:
+                return
+            if not os.path.samestat(found, self.path.stat()):
                 raise FileNotFoundError(errno.ENOENT, "another process took it over", str(self.path))
             os.ftruncate(self._fd, size)
         except OSError as error:
