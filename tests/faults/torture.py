@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from sweep.deep import POWER, Limits, Tally, sweep
-from sweep.power import NotPossible
+from sweep.disk import NotPossible
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "torture.md"

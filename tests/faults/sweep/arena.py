@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from invariants import journals_parse, promised
+from invariants import journals_parse, look, promised
 from sweep import sabotage
 from sweep.shim import Fault, Shim
 from sweep.zygote import Child, Ended
@@ -278,6 +278,29 @@ def pair(scenario: Scenario, known: Golden, at: int, other: Sequence[Words], pro
         problems += judge_end("stop", ended, scenario, known)
     verdict = recover(scenario, known, name, ends[0], problems)
     return replace(verdict, waited=waited, said=f"{ends[1].said}\n--- the first:\n{verdict.said}")
+
+
+def swapped(scenario: Scenario, known: Golden, at: int, path: str) -> Verdict:
+    """A process is stopped at a call, a file becomes a link to one of somebody else's, and it goes on (case 91)."""
+    stage = Path(scenario.stage)
+    put_back(Path(scenario.template), stage)
+    place, canary = stage / path, stage / CANARY / "model.safetensors"
+    before = look(canary)
+    running = child(stage, scenario.commands, lambda tell: Fault("stop", at, told=tell), scenario=scenario)
+    if running.told():
+        os.waitpid(running.pid, os.WUNTRACED)
+        place.unlink(missing_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(canary)
+        os.kill(running.pid, signal.SIGCONT)
+    ended = running.end()
+    problems = judge_end("stop", ended, replace(scenario, hurt=scenario.hurt | {6, 7}), known)
+    if look(canary) != before:
+        problems.append("I2: what the link leads to was touched")
+    return Verdict(
+        point=f"{scenario.name}: {path} swapped at call {at}", signal=ended.signal, codes=(),
+        problems=tuple(problems), said=ended.said,
+    )  # fmt: skip
 
 
 def judge_end(kind: str, ended: Ended, scenario: Scenario, known: Golden) -> list[str]:

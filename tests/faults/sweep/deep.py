@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sweep import scenarios
 from sweep.arena import Golden, Scenario, Verdict
-from sweep.power import disk
+from sweep.disk import disk
 from sweep.scenarios import MODES, Stage
 
 POWER = "power lost"
