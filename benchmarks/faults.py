@@ -28,7 +28,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "faults")]
+
+from sweep.disk import NotPossible, again, disk, lose, settle  # type: ignore[import-not-found]  # noqa: E402
 
 from synapse_sync.demo.weights import safetensors_bytes  # noqa: E402
 
@@ -48,6 +50,7 @@ ROWS = {
     "g": "one bit flipped, right length",
     "h": "a redirect to another origin, with a token set",
     "i": "Content-Encoding: gzip on the file",
+    "j": "power lost right after success, while another program had synced a file of its own (ext4)",
     "k": "one bit flipped; run again, with an honest server",
 }
 FRACTION = len(OLD) // 2
@@ -309,6 +312,28 @@ def verdict(tool: Tool, row: str) -> str:
     return "**WRONG, said success**" if said else "refused, wrong file left"
 
 
+def after_the_dark(tool: Tool) -> str:
+    """What is at the final name when the power went right after a success; the disk is mounted as people do."""
+    with tempfile.TemporaryDirectory() as name, served(Handler, State()) as here:
+        try:
+            with disk(Path(name), options="", size=400 << 20) as place:
+                where = place / "models"
+                where.mkdir()
+                settle(place)
+                if not tool(f"{here}/api/download/{NAME}", where, False):
+                    return "refused, no file"
+                with (place / "of somebody else").open("wb") as file:
+                    os.fsync(file.fileno())
+                lose(place)
+                again(place, options="")
+                content = (where / NAME).read_bytes() if (where / NAME).exists() else None
+        except NotPossible as why:
+            return f"not played here: {why}"
+    if content is None:
+        return "success, no file"
+    return "right" if content == OLD else f"**WRONG ({len(content)} bytes), said success**"
+
+
 def versions(tools: dict[str, Tool], python: str | None) -> dict[str, str]:
     """What ran."""
     found: dict[str, str] = {}
@@ -352,7 +377,7 @@ def main() -> None:
     lines = ["| | what happens | " + " | ".join(f"{name} {known.get(name, '')}".strip() for name in tools) + " |"]
     lines.append("|---" * (len(tools) + 2) + "|")
     for row, title in ROWS.items():
-        cells = [verdict(tool, row) for tool in tools.values()]
+        cells = [after_the_dark(tool) if row == "j" else verdict(tool, row) for tool in tools.values()]
         lines.append(f"| {row} | {title} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
     bad = {
@@ -365,7 +390,7 @@ def main() -> None:
         "success, or a token in a\nstranger's hands.\n\n" + "\n".join(lines) + f"\n\nBold cells: {total}.\n{note}\n"
         "The others run without a digest, as people run them: most have no place to say one, or (aria2c, pooch)\n"
         "are seldom told; huggingface_hub is told the size, as by the hub. synapse has both from its lockfile.\n"
-        "Power loss needs root and a file system of its own: `make torture` has it for synapse.\n"
+        "Power loss (j) needs root and an ext4 of its own on a loop device; `make torture` has it at every call.\n"
     )
     print(f"\n{total}{note}")
     if given.write:

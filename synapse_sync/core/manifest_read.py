@@ -6,7 +6,7 @@ import datetime
 import difflib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -36,6 +36,8 @@ _THEIR_WORDS = {
     "allow-patterns": "write `include`",
     "ignore-patterns": "write `exclude`",
 }
+#: What is written as it is into the one line that says what was asked.
+_ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups"}
 _SECRETS_HINT = "`synapse login HOST` keeps one for you, or put it under [tokens] in your own config.toml"
 
 
@@ -179,6 +181,10 @@ class _Reader:
                 what, _, where = str(error).partition(" - at `$")
                 inner = re.findall(r"[^.\[\]`]+", re.sub(r"\[\d*\]", "", where))
                 self._bad((*path, key, *inner), _plain_words(what))
+                fine = False
+                continue
+            if key in _ONE_LINE and not all(text.isprintable() for text in _strings(value)):
+                self._bad((*path, key), "a line break, or another character that cannot be seen, is in it")
                 fine = False
         return shape(**values) if fine else None
 
@@ -422,6 +428,16 @@ def _kind(value: object) -> str:
         dict: "a table",
     }
     return names.get(type(value), "a date")
+
+
+def _strings(value: object) -> Iterator[str]:
+    """The text in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield from (text for item in value for text in _strings(item))
+    elif isinstance(value, dict):
+        yield from (text for item in value.values() for text in _strings(item))
 
 
 def _patterns(value: str | list[str]) -> tuple[str, ...]:

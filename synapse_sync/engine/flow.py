@@ -188,8 +188,8 @@ class Flow:
         """Read to the end of the body, but never more than one byte beyond the size that was promised."""
         assert self._first is not None
         limit = self._want.size
-        at = self._copy(self._first, _Piece(0, _ENDLESS if limit is None else limit + 1))
-        if limit is not None and at > limit:
+        at = self._copy(self._first, _Piece(0, _ENDLESS if limit is None else limit))
+        if limit is not None and at == limit and not self._first.ends():
             raise IntegrityError(
                 f"`{self._want.subject}` is longer than the {limit} bytes that were promised",
                 hint="upstream changed, or this is another file; `synapse lock --upgrade` takes it as it is",

@@ -18,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
 from synapse_sync.net.addresses import is_loopback
 from synapse_sync.net.api import USER_AGENT, clean
+from synapse_sync.net.clock import TimedResponse
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import parse_retry_after
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 #: How much of an error page or a redirect's body is read before the connection is given up.
 _MAX_ASIDE = 64 * 1024
+#: Seconds in which a server has to say more, when nothing more is expected.
+_SILENCE = 1.0
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z", re.IGNORECASE | re.ASCII)
 _DOCUMENTS = {
     "text/html": "a web page",
@@ -109,6 +112,19 @@ class Stream:
         if count == 0 or count == left:
             self._release()
         return count
+
+    def ends(self) -> bool:
+        """Whether nothing more comes. Where no length was announced, a server that falls silent has said it all."""
+        if self._length is not None:
+            return self.received == self._length
+        if isinstance(self._raw, TimedResponse):
+            self._raw.within(_SILENCE)
+        try:
+            return self.readinto(memoryview(bytearray(1))) == 0
+        except Transient as error:
+            if isinstance(error.__context__, TimeoutError) and self._aborted is None:
+                return True
+            raise
 
     def abort(self, why: str) -> None:
         """Wake a thread that is reading with a `NetworkError` that says why; may be called from any thread."""
@@ -344,20 +360,42 @@ class Wire:
         if encrypted:  # reading all certificates takes a while
             options["ssl_context"] = self._tls()
         if proxy is None:
-            return urllib3.PoolManager(**options)
+            return _timed(urllib3.PoolManager(**options))
         try:
             parts = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
             bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
             login = parts.netloc.rpartition("@")[0]
             headers = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
-            return urllib3.ProxyManager(
-                bare, proxy_headers=headers, proxy_ssl_context=options["ssl_context"], **options
+            return _timed(
+                urllib3.ProxyManager(
+                    bare, proxy_headers=headers, proxy_ssl_context=options["ssl_context"], **options
+                )
             )
         except (ValueError, urllib3.exceptions.HTTPError):
             raise NetworkError(
                 "the proxy in the environment cannot be used",
                 hint="http:// and https:// proxies work; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",
             ) from None
+
+
+def _timed(manager: urllib3.PoolManager) -> urllib3.PoolManager:
+    """The same, but the headers of each answer have to come in time as a whole."""
+    from urllib3 import connection, connectionpool
+
+    class Plain(connection.HTTPConnection):
+        response_class = TimedResponse
+
+    class Secure(connection.HTTPSConnection):
+        response_class = TimedResponse
+
+    class PlainPool(connectionpool.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(connectionpool.HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return manager
 
 
 def strong_validator(etag: str | None, last_modified: str | None) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
-from synapse_sync.store.durable import fsync_dir, fsync_file, random_name, rename_new, storage_error
+from synapse_sync.store.durable import fsync_dir, fsync_file, make_dirs, random_name, rename_new, storage_error
 
 MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
 #: Temporary names in a target begin with this; what a crash leaves there is swept.
@@ -50,7 +50,7 @@ def safe_parent(root: Path, path: SafePath, *, create: bool = True) -> Path:
     place = root
     try:
         if create:
-            root.mkdir(parents=True, exist_ok=True)
+            make_dirs(root)
         for part in path.parts[:-1]:
             place = place / part
             mode = _mode_of_directory(place, create=create)
@@ -91,8 +91,7 @@ def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, se
     """
     doing = f"placing `{destination.name}`"
     try:
-        if not destination.parent.is_dir():
-            destination.parent.mkdir(parents=True, exist_ok=True)
+        make_dirs(destination.parent)
         # A symbolic link to nothing would be made without complaint.
         devices = (blob.stat().st_dev, destination.parent.stat().st_dev)
     except OSError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synapse_sync.errors import StorageError
-from synapse_sync.store.durable import storage_error
+from synapse_sync.store.durable import make_dirs, storage_error
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -47,7 +47,8 @@ def hold(
     from filelock import FileLock
 
     try:
-        lock = FileLock(str(path), thread_local=False)  # makes the directory, too
+        make_dirs(path.parent)
+        lock = FileLock(str(path), thread_local=False)
         waited = _acquire(lock, path, what, on_wait, timeout)
     except OSError as error:
         if reading and error.errno == errno.EROFS:

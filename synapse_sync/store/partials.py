@@ -239,18 +239,17 @@ class Partial:
         return True
 
     def _truncate(self, size: int) -> None:
-        """Drop all bytes, and make room for so many others.
+        """Never a file that another process has published meanwhile: on some network file systems locks lie.
 
-        Never those of a file that another process has published meanwhile: on some network file systems locks lie.
+        Between look and act is still a moment, so that nothing is done where nothing has to be.
         """
         try:
             found = os.fstat(self._fd)
+            if found.st_size == size:
+                return
             if not os.path.samestat(found, self.path.stat()):
                 raise FileNotFoundError(errno.ENOENT, "another process took it over", str(self.path))
-            if found.st_size:
-                os.ftruncate(self._fd, 0)
-            if size:
-                os.ftruncate(self._fd, size)
+            os.ftruncate(self._fd, size)
         except OSError as error:
             raise storage_error(error, f"writing {self.path}") from error
 

@@ -19,7 +19,7 @@ from typing import Any
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, InputError, StorageError, UnsafeName
-from synapse_sync.store.durable import storage_error, write_atomic
+from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
 from synapse_sync.store.seen import count_seen, seen_bytes, seen_path
 
 VERSION = 1
@@ -68,7 +68,7 @@ def state_directory(root: Path) -> Path:
     """
     directory = root / DIRECTORY
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_dirs(directory)
         if directory.is_symlink():
             raise Conflict(f"{directory} is a symbolic link; not followed", hint="remove the link and sync again")
         with contextlib.suppress(FileExistsError):

@@ -103,6 +103,23 @@ def test_the_requirement_text_does_not_change_with_anything_else(line: str) -> N
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        r'type = "lora\nlora"',
+        r'include = ["*.gguf", "a\rb"]',
+        r'exclude = "\u202e*"',
+        r'file = { format = "a\u0000" }',
+        r'groups = ["\u2028"]',
+    ],
+)
+def test_what_is_asked_is_one_line_that_can_be_read(line: str) -> None:
+    key = line.partition(" ")[0]
+    assert f"synapse.toml:3: models.a.{key}: a line break, or another" in told(
+        f'[models.a]\nsource = "hf://o/r"\n{line}'
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "place", "nearest"),
     [
         ("[workspace]\n\npreviws = 1\n", "synapse.toml:3: workspace.previws: unknown key", "`previews`"),

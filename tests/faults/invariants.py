@@ -7,16 +7,21 @@ them singly.
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
 import hashlib
 import json
 import os
+import re
 import stat
+import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 from world import Result
 
+from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 from synapse_sync.demo.exchange import Seen
 from synapse_sync.store.receipt import DIRECTORY, all_digests
@@ -104,9 +109,18 @@ def tree_is_whole(files: Mapping[str, bytes], known: Collection[str]) -> None:
 
 def promised(lock_text: str, roots: Iterable[Path]) -> set[str]:
     """Every digest that a lockfile and the receipts name; I3: all of them parse."""
-    lockfile = parse_lockfile(lock_text, "synapse.lock") if lock_text.strip() else Lockfile()
-    digests = {artifact.sha256 for model in lockfile.models for artifact in model.artifacts}
-    return digests.union(*(all_digests(root) for root in roots))
+    return set(pinned(lock_text)).union(*(all_digests(root) for root in roots))
+
+
+def pinned(lock_text: str) -> dict[str, int]:
+    """The size of every file that a lockfile names."""
+    return {artifact.sha256: artifact.size for artifact in _locked(lock_text)}
+
+
+@functools.lru_cache(maxsize=64)
+def _locked(text: str) -> tuple[Artifact, ...]:
+    lockfile = parse_lockfile(text, "synapse.lock") if text.strip() else Lockfile()
+    return tuple(artifact for model in lockfile.models for artifact in model.artifacts)
 
 
 def journals_parse(roots: Iterable[Path]) -> None:
@@ -151,6 +165,55 @@ def tokens_stay_home(seen: Iterable[Seen], tokens: Mapping[str, str]) -> None:
             if request.origin != origin:
                 text = f"{request.path} {request.query} {dict(request.headers)}"
                 assert token not in text, f"I6: the token of {origin} went to {request.origin}: {request.path}"
+
+
+# -- I8 ----------------------------------------------------------------------------------------------
+
+#: What one command may take: bytes of memory beyond what was there, copies of what is pinned, bytes of disk
+#: besides, seconds of work and of waiting. The servers of the tests are in the same process, and count.
+MEMORY, COPIES, BESIDES, WORK, WAIT = 200 << 20, 4, 16 << 20, 60.0, 600.0
+
+
+class Meter:
+    """I8: memory, disk and time of one command, from now until `check`."""
+
+    def __init__(self, *roots: Path) -> None:
+        self._roots = roots
+        with contextlib.suppress(OSError):  # not Linux, or not allowed: then the peak of the whole process counts
+            Path("/proc/self/clear_refs").write_text("5")
+        self._resident = _peak()
+        self._taken = taken(*roots)
+        self._began = time.monotonic(), time.process_time()
+
+    def check(self, pinned: int, what: object) -> None:
+        """Nothing got out of hand; `pinned` is the size of all that was ever promised."""
+        waited, worked = time.monotonic() - self._began[0], time.process_time() - self._began[1]
+        assert worked < WORK and waited < WAIT, f"I8: {what} took {waited:.0f} s, and {worked:.0f} s of work"
+        grown = _peak() - self._resident
+        assert grown < MEMORY, f"I8: {what} took {grown >> 20} MB of memory"
+        more = taken(*self._roots) - self._taken
+        assert more <= COPIES * pinned + BESIDES, f"I8: {what} took {more} bytes of disk for {pinned}"
+
+
+def _peak() -> int:
+    """The most memory that this process has had since it was last asked to forget that."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"), re.MULTILINE)
+        if found is not None:
+            return int(found[1]) << 10
+    return 0
+
+
+def taken(*roots: Path) -> int:
+    """The room that files take up, each once however many names it has."""
+    found: dict[tuple[int, int], int] = {}
+    for root in roots:
+        for folder, _, names in os.walk(root):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    info = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - of many thousands
+                    found[info.st_dev, info.st_ino] = info.st_blocks * 512
+    return sum(found.values())
 
 
 # -- I7, I11, I12 ------------------------------------------------------------------------------------

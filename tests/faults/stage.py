@@ -11,7 +11,7 @@ from pathlib import Path
 import invariants
 from world import Project, Result
 
-NAMES = frozenset({"I1", "I2", "I3", "I4", "I6", "I7", "I10", "I11", "I12"})
+NAMES = frozenset({"I1", "I2", "I3", "I4", "I6", "I7", "I8", "I10", "I11", "I12"})
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Stage(Project):
     healers: list[Callable[[], object]] = field(default_factory=list)
     counters: list[Callable[[], int]] = field(default_factory=list)
     cleanup: ExitStack = field(default_factory=ExitStack)
+    _sizes: dict[str, int] = field(default_factory=dict)
     _said: list[Result] = field(default_factory=list)
     _known: set[str] = field(default_factory=set)
     _canaries: list[Path] = field(default_factory=list)
@@ -36,11 +37,14 @@ class Stage(Project):
     # -- what a case may do ------------------------------------------------------------------------
 
     def __call__(self, *words: str, code: int | None = 0) -> Result:
-        """Run one command (I7), which writes nothing if it is one that only looks (I11)."""
+        """Run one command (I7) within bounds (I8), which writes nothing if it is one that only looks (I11)."""
         reads = invariants.only_reads(words) and "I11" not in self._excused
         before = invariants.state_of(self.path, self.store) if reads else {}
+        meter = invariants.Meter(self.path, self.store, *self.roots)
         result = super().__call__(*words, code=None)
         self.heard(result, words)
+        if "I8" not in self._excused:
+            meter.check(sum(self._sizes.values()), words)
         if reads:
             after = invariants.state_of(self.path, self.store)
             assert invariants.differences(before, after) == [], f"I11: {words} wrote"
@@ -95,6 +99,7 @@ class Stage(Project):
         lock = self.path / "synapse.lock"
         text = lock.read_text("utf-8") if lock.is_file() else ""
         self._known.update(invariants.promised(text, self.roots))
+        self._sizes.update(invariants.pinned(text))
 
     def tree(self, *, root: str = ".") -> dict[str, bytes]:
         """Every file in the project but its own two, what is hidden, and the canaries."""

@@ -30,10 +30,6 @@ REMARKS = {
     87: "the system frees the lock of a process that ends: its file may hold anything, there is nothing to break",
     89: "the one who would overwrite the change ends with 7, and writes nothing",
 }
-SKIPPED = {
-    91: "parents are looked at right before each act, not held by handles: who may write in the tree and swaps a "
-    "directory for a link within microseconds is not stopped"
-}
 EYES = f'eyes = "civitai:{catalogue.EYES}"\n'
 SHARPEN = f'sharpen = "civitai:{catalogue.SHARPEN}"\n'
 PORTRAIT = f'portrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n'

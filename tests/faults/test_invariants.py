@@ -123,6 +123,28 @@ def test_improper_end_is_noticed(synced: Stage, result: Result) -> None:
         synced.heard(result, "a command")
 
 
+@pytest.mark.parametrize(
+    ("limit", "value", "what"),
+    [("MEMORY", 8 << 20, "memory"), ("BESIDES", 1 << 20, "disk"), ("WORK", 0.0, "work"), ("WAIT", 0.0, "work")],
+)
+def test_what_gets_out_of_hand_is_noticed(
+    synced: Stage, limit: str, value: float, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Project.__call__
+
+    def greedy(project: Project, *words: str, code: int | None = 0) -> Result:
+        (synced.store / "tmp").mkdir(exist_ok=True)
+        (synced.store / "tmp" / "much").write_bytes(b"x" * (30 << 20))
+        return real(project, *words, code=code)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Project, "__call__", greedy)
+        patch.setattr(invariants, limit, value)
+        with pytest.raises(AssertionError, match=f"I8: .*{what}"):
+            synced("sync")
+    (synced.store / "tmp" / "much").unlink()
+
+
 def test_writing_while_looking_is_noticed(synced: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Project.__call__
 

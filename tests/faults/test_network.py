@@ -20,7 +20,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine import transfer
-from synapse_sync.net import api, wire
+from synapse_sync.net import api, clock, wire
 
 REMARKS = {
     3: "the API client and the downloads both give up after 10 s; here after less",
@@ -265,6 +265,29 @@ def test_body_that_drips(stage: Stage, liar: Liar, url: str, monkeypatch: pytest
         patch.setattr(transfer, "_WATCH", 0.05)
         stage("sync")
     assert stage.tree() == {PLACE: MODEL} and liar.count() == 2
+
+
+@case(8)
+@pytest.mark.parametrize("sent", [b"X-Y: z\r\n", b"z", b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize("always", [True, False])
+def test_headers_that_drip(
+    stage: Stage, liar: Liar, url: str, sent: bytes, always: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drip(talk: Talk) -> None:
+        talk.send(b"" if sent.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n")
+        for _ in range(400):
+            talk.send(sent)
+            if talk.wait(0.05):
+                return
+
+    (liar.always if always else liar.lie)(PATH, drip)
+    with monkeypatch.context() as patch:
+        patch.setattr(clock, "LONGEST_HEAD", 0.2)
+        said = stage("sync", code=5 if always else 0)
+    if always:
+        assert "no answer in time" in said.err
+    else:
+        assert stage.tree() == {PLACE: MODEL} and liar.count() == 2
 
 
 @case(7, 8)

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 from cases import case
-from sweep import deep, power, scenarios
+from sweep import deep, disk, scenarios
 from sweep.arena import Verdict
 from sweep.scenarios import Stage
 
@@ -21,6 +21,8 @@ REMARKS = {
     74: "some calls here, all of them in `make torture`; both need root",
     75: "some calls here, all of them in `make torture`; both need root",
     84: "with locks that work, and with locks that lie",
+    91: "the file itself, at many calls. Parents are looked at right before each act, not held by handles: who may "
+    "write in the tree and swaps a directory for a link within microseconds is not stopped",
 }
 
 #: Scenario, link mode, what happens, at how many calls.
@@ -107,14 +109,39 @@ def test_the_sweep_notices_careless_writing(on: Stage, way: str) -> None:
     assert problems & {"at once"}, problems
 
 
+@case(91)
+@pytest.mark.parametrize(
+    ("name", "mode", "path"),
+    [
+        ("prune", "hardlink", scenarios.EYES),
+        ("prune", "copy", scenarios.EYES),
+        ("rescue", "move", scenarios.EYES),
+        ("relink", "hardlink", scenarios.EYES),
+        ("upgrade", "move", scenarios.PORTRAIT),
+        ("repair", "copy", scenarios.EYES),
+        ("force", "hardlink", scenarios.EYES),
+    ],
+)
+def test_a_file_that_becomes_a_link_between_look_and_act(on: Stage, name: str, mode: str, path: str) -> None:
+    make = next(make for make in scenarios.ALL if make.__name__ == name)
+    scenario = make(on, mode)
+    known = on.zygote("golden", scenario)
+    scenario = replace(scenario, codes=known.codes)
+    calls = [1 + number * len(known.calls) // 10 for number in range(10)]
+    # And right before each call that is about that very file.
+    calls += [number for number, call in enumerate(known.calls, 1) if call.endswith(path)]
+    bad = [verdict for at in calls if (verdict := on.zygote("swapped", scenario, known, at, path)).problems]
+    assert not bad, "\n\n".join(f"{v.point}: {v.problems}\n{v.said}" for v in bad[:3])
+
+
 @pytest.fixture(scope="session")
 def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage on a file system of its own, whose power can be cut."""
     base = tmp_path_factory.mktemp("power")
     with ExitStack() as stack:
         try:
-            stack.enter_context(power.disk(base))
-        except power.NotPossible as why:
+            stack.enter_context(disk.disk(base))
+        except disk.NotPossible as why:
             pytest.skip(str(why))
         yield stack.enter_context(scenarios.stage(base, "disk/stage"))
 

@@ -1,7 +1,9 @@
 """The deep tests: every fault at every call, the loss of power, and a million inputs for every reader.
 
 `make torture` runs them and writes the figures to `docs/torture.md`; `--minutes` says how long each part may take,
-`--share` which part of the points is played at most.
+`--points` how many points it has at most. They come in a mixed order, so that a part that is cut off has had some
+of each scenario and each fault; the same `--seed` gives the same order. A bad point is printed at once, with all
+that was said.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from sweep.deep import Tally, blackout, sweep
-from sweep.power import NotPossible
+from sweep.deep import POWER, Limits, Tally, sweep
+from sweep.disk import NotPossible
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "torture.md"
@@ -26,12 +28,19 @@ the fault, and the files are checked again (`tests/faults/sweep/`). Bad is what 
 touched a file of somebody else, ended without a proper message, or did not converge.
 """
 
+_KILLED, _DARK = "Killed, failing, interrupted, two at once", "Power lost (ext4)"
+
 
 def table(title: str, tally: Tally, seconds: float) -> str:
     """The figures of a sweep."""
     rows = "".join(f"| {kind} | {count:,} |\n" for kind, count in sorted(tally.points.items()))
-    total = f"| all, in {tally.scenarios} scenarios and {seconds:.0f} s | {tally.points.total():,} |\n"
-    return f"\n## {title}\n\n| fault | points |\n|---|---|\n{rows}{total}| **bad** | **{len(tally.bad)}** |\n"
+    least, most = min(tally.coverage.values()), max(tally.coverage.values())
+    return (
+        f"\n## {title}\n\n{tally.points.total():,} of {tally.possible:,} points in {seconds:,.0f} s "
+        f"({tally.points.total() / seconds:.1f} a second); of each of {len(tally.coverage)} scenarios "
+        f"{least:.0f} to {most:.0f} %.\n\n"
+        f"| fault | points |\n|---|---|\n{rows}| **bad** | **{len(tally.bad)}** |\n"
+    )
 
 
 def main() -> int:
@@ -39,26 +48,27 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--share", type=float, default=1.0)
     options.add_argument("--minutes", type=float, default=60.0)
+    options.add_argument("--points", type=int, default=1_000_000)
+    options.add_argument("--seed", type=int, default=1)
     options.add_argument("--inputs", type=int, default=1_000_000)
     options.add_argument("--kind", action="append", default=[])
-    options.add_argument("--verbose", action="store_true")
     given = options.parse_args()
     bad: list[str] = []
     command = "python tests/faults/torture.py " + " ".join(sys.argv[1:])
-    text = f"{_HEAD}\n{datetime.date.today():%d %B %Y}: `{command.strip()}`\n"
+    text = f"{_HEAD}\n{datetime.date.today():%d %B %Y}: `{command.strip()}`, seed {given.seed}\n"
+    sys.stderr.write(f"seed {given.seed}\n")
 
-    began = time.monotonic()
-    swept = sweep(given.share, given.minutes, tuple(given.kind))
-    text += table("Killed, failing, interrupted, two at once", swept, time.monotonic() - began)
-    try:
+    limits = Limits(share=given.share, minutes=given.minutes, points=given.points, seed=given.seed)
+    for title, kinds in ((_KILLED, tuple(given.kind)), (_DARK, (POWER,))):
         began = time.monotonic()
-        dark = blackout(given.share, given.minutes)
-        text += table("Power lost (ext4)", dark, time.monotonic() - began)
-    except NotPossible as why:
-        dark = Tally()
-        text += f"\n## Power lost\n\nNot played here: {why}.\n"
-    for verdict in (*swept.bad, *dark.bad):
-        bad.append(f"{verdict.point}: {verdict.problems}\n{verdict.said if given.verbose else ''}")
+        try:
+            tally = sweep(limits, kinds)
+        except NotPossible as why:
+            text += f"\n## {title}\n\nNot played here: {why}.\n"
+            continue
+        text += table(title, tally, time.monotonic() - began)
+        sys.stderr.write(text)
+        bad += [f"{verdict.point}: {verdict.problems}" for verdict in tally.bad]
     if given.inputs:
         fuzzed = subprocess.run(
             [sys.executable, str(HERE / "fuzz.py"), "--count", str(given.inputs)],

@@ -292,3 +292,10 @@ def test_what_another_process_published_is_not_truncated(tmp_path: Path, again: 
         with pytest.raises(StorageError):
             partial.reset()
         assert blob.read_bytes() == b"x" * 100
+
+
+def test_a_file_that_has_its_size_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where locks lie, another process may fill and publish it right after we looked."""
+    with closing(Partial(tmp_path, "k")) as partial, monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", lambda *_: pytest.fail("an empty file was emptied"))
+        partial.reset()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from invariants import journals_parse, promised
+from invariants import journals_parse, look, promised
 from sweep import sabotage
 from sweep.shim import Fault, Shim
 from sweep.zygote import Child, Ended
@@ -35,6 +35,7 @@ OURS = tuple(f"{STORE}/{name}/" for name in ("blobs", "locks", "meta", "partials
 #: The trees of the stage, where what is visible is either as before or as wanted.
 TREES = ("project/ui", "second", "other/ui")
 CANARY = "canary"
+_RECEIPTS = ".synapse/receipt-*.json"
 _ASIDE = re.compile(r"\.set-aside-\d+$")
 
 
@@ -90,8 +91,7 @@ def put_back(template: Path, stage: Path) -> None:
         _clear(stage)
     seen: dict[int, str] = {}
     _copy(str(template), str(stage), seen)
-    for path in stage.glob("**/.synapse/receipt-*.json"):
-        root = path.parent.parent
+    for root, path in [(stage / tree, path) for tree in TREES for path in (stage / tree).glob(_RECEIPTS)]:
         data = json.loads(path.read_bytes())
         for entry in data["entries"]:
             with contextlib.suppress(FileNotFoundError):
@@ -109,40 +109,41 @@ def _copy(source: str, copy: str, seen: dict[int, str]) -> None:
     os.mkdir(copy)
     with os.scandir(source) as entries:
         for entry in entries:
-            target = os.path.join(copy, entry.name)
+            target = f"{copy}/{entry.name}"
             if entry.is_symlink():
                 os.symlink(os.readlink(entry.path), target)
             elif entry.is_dir():
                 _copy(entry.path, target, seen)
-            elif entry.inode() in seen:
-                os.link(seen[entry.inode()], target)
+            elif (info := entry.stat()).st_ino in seen:
+                os.link(seen[info.st_ino], target)
             else:
-                shutil.copy2(entry.path, target)
-                seen[entry.inode()] = target
+                with open(entry.path, "rb") as old, open(target, "xb") as new:
+                    new.write(old.read())
+                    os.fchmod(new.fileno(), stat.S_IMODE(info.st_mode))
+                os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
+                seen[info.st_ino] = target
 
 
 def picture(stage: Path) -> dict[str, str]:
     """Every file and link of the stage with what is in it; directories are left out."""
     found: dict[str, str] = {}
-    hashed: dict[int, str] = {}
-    for folder, _, names in os.walk(stage):
-        for name in names:
-            path = os.path.join(folder, name)
-            info = os.lstat(path)
-            where = os.path.relpath(path, stage)
-            if stat.S_ISLNK(info.st_mode):
-                found[where] = f"-> {os.readlink(path)}"
-                continue
-            if info.st_ino not in hashed:
-                with open(path, "rb") as file:
-                    hashed[info.st_ino] = hashlib.file_digest(file, "sha256").hexdigest()
-            found[where] = hashed[info.st_ino]
-    for folder, names, _ in os.walk(stage):  # links to directories count as files here
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.islink(path):
-                found[os.path.relpath(path, stage)] = f"-> {os.readlink(path)}"
+    _look(str(stage), "", found, {})
     return found
+
+
+def _look(folder: str, shown: str, found: dict[str, str], hashed: dict[int, str]) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            where = shown + entry.name
+            if entry.is_symlink():  # links to directories count as files
+                found[where] = f"-> {os.readlink(entry.path)}"
+            elif entry.is_dir():
+                _look(entry.path, f"{where}/", found, hashed)
+            elif (inode := entry.inode()) in hashed:
+                found[where] = hashed[inode]
+            else:
+                with open(entry.path, "rb") as file:
+                    found[where] = hashed[inode] = hashlib.sha256(file.read()).hexdigest()
 
 
 def content(stage: Path, shown: Mapping[str, str], path: str) -> str | None:
@@ -279,6 +280,29 @@ def pair(scenario: Scenario, known: Golden, at: int, other: Sequence[Words], pro
     return replace(verdict, waited=waited, said=f"{ends[1].said}\n--- the first:\n{verdict.said}")
 
 
+def swapped(scenario: Scenario, known: Golden, at: int, path: str) -> Verdict:
+    """A process is stopped at a call, a file becomes a link to one of somebody else's, and it goes on (case 91)."""
+    stage = Path(scenario.stage)
+    put_back(Path(scenario.template), stage)
+    place, canary = stage / path, stage / CANARY / "model.safetensors"
+    before = look(canary)
+    running = child(stage, scenario.commands, lambda tell: Fault("stop", at, told=tell), scenario=scenario)
+    if running.told():
+        os.waitpid(running.pid, os.WUNTRACED)
+        place.unlink(missing_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(canary)
+        os.kill(running.pid, signal.SIGCONT)
+    ended = running.end()
+    problems = judge_end("stop", ended, replace(scenario, hurt=scenario.hurt | {6, 7}), known)
+    if look(canary) != before:
+        problems.append("I2: what the link leads to was touched")
+    return Verdict(
+        point=f"{scenario.name}: {path} swapped at call {at}", signal=ended.signal, codes=(),
+        problems=tuple(problems), said=ended.said,
+    )  # fmt: skip
+
+
 def judge_end(kind: str, ended: Ended, scenario: Scenario, known: Golden) -> list[str]:
     """What is wrong with the way in which a process ended."""
     problems = []
@@ -339,11 +363,15 @@ def check(stage: Path, known: Golden, *, lossy: bool, final: bool = False) -> li
             problems.append(f"I1: {path} holds {value[:12]}")
     allowed = {p for picture in known.pictures for p in picture}
     for path in sorted(visible(shown)):
-        contents = {content(stage, picture, path) for picture in known.pictures}
         found = content(stage, shown, path)
+        if _is_aside(path, found):  # whatever was there, ours or the user's
+            contents = {value for picture in known.pictures for value in picture.values()}
+        else:
+            contents = {content(stage, picture, path) for picture in known.pictures}
+            contents |= {picture.get(path) for picture in known.pictures}
         if path not in allowed and not _is_aside(path, found):
             problems.append(f"I5: {path} should not be there")
-        elif found not in contents and not (found or "").startswith("-> "):
+        elif not {found, shown[path]} & contents and not (found or "").startswith("-> "):
             problems.append(f"I1: {path} holds {(found or '')[:12]}")
     problems += [f"I5: {path} should not be there" for path in shown if _is_stray(path, allowed)]
     problems += _own_files(stage, shown, known)

@@ -10,12 +10,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sweep import scenarios
 from sweep.arena import Golden, Scenario, Verdict
-from sweep.power import disk
+from sweep.disk import disk
 from sweep.scenarios import MODES, Stage
 
 POWER = "power lost"
@@ -34,33 +36,61 @@ KINDS: dict[str, float] = {
     "two at once, locks that lie": 0.25,
     POWER: 1.0,
 }
+#: Seconds between two words about how far it is.
+_TELL = 30.0
 _WORDS = {"killed before": "before", "killed after": "after", "short write": "short"}
+
+
+Job = tuple[Callable[[Stage, str], Scenario], str]
+Plan = list[tuple[Scenario, Golden, str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much is played: this share of the points, at most so many, for so long, mixed with this seed."""
+
+    share: float
+    minutes: float
+    points: int
+    seed: int
 
 
 @dataclass
 class Tally:
-    """What a worker saw."""
+    """What a worker saw; `coverage` is the part of its points that each scenario has had, in percent."""
 
     points: Counter[str] = field(default_factory=Counter)
-    scenarios: int = 0
+    possible: int = 0
+    coverage: dict[str, float] = field(default_factory=dict)
     bad: list[Verdict] = field(default_factory=list)
 
-    def play(self, on: Stage, scenario: Scenario, share: float, until: float, kinds: tuple[str, ...]) -> None:
-        """Go through the points of a scenario as long as there is time."""
-        known: Golden = on.zygote("golden", scenario)
-        scenario = replace(scenario, codes=known.codes)
-        self.scenarios += 1
-        for kind, at in points(scenario.name, len(known.calls), share, kinds):
+    def play(self, on: Stage, plan: Plan, until: float, most: int) -> None:
+        """Go through these points in a mixed order, as far as there is time, and say now and then how far."""
+        rest = Counter(scenario.name for scenario, *_ in plan)
+        wanted = dict(rest)
+        self.possible = len(plan)
+        told = time.monotonic()
+        for number, (scenario, known, kind, at) in enumerate(plan[:most]):
             if time.monotonic() > until:
-                return
+                break
+            if time.monotonic() > told + _TELL:
+                told = time.monotonic()
+                sys.stderr.write(f"{number:,} of {min(len(plan), most):,} points, {len(self.bad)} bad\n")
             verdict = one(on, scenario, known, kind, at)
             self.points[kind] += 1
+            rest[scenario.name] -= 1
             if verdict.problems:
                 self.bad.append(verdict)
-                sys.stderr.write(f"{verdict.point}: {verdict.problems}\n")
+                sys.stderr.write(f"{verdict.point}: {verdict.problems}\n{verdict.said}\n")
+        self.coverage = {name: 100 * (1 - rest[name] / count) for name, count in wanted.items()}
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.points + other.points, self.scenarios + other.scenarios, self.bad + other.bad)
+        return Tally(
+            self.points + other.points,
+            self.possible + other.possible,
+            self.coverage | other.coverage,
+            self.bad + other.bad,
+        )
 
 
 def one(on: Stage, scenario: Scenario, known: Golden, kind: str, at: int) -> Verdict:
@@ -79,58 +109,56 @@ def one(on: Stage, scenario: Scenario, known: Golden, kind: str, at: int) -> Ver
 
 
 def points(name: str, calls: int, share: float, kinds: tuple[str, ...]) -> list[tuple[str, int]]:
-    """Some of the calls for each kind, spread evenly, in an order that is mixed, and the same every time."""
+    """Some of the calls for each kind, spread evenly, and the same every time."""
     rng = random.Random(name)
     found = []
     for kind in kinds:
         count = min(calls, round(calls * KINDS[kind] * share))
         begin = rng.random()
         found += [(kind, 1 + int((begin + number) * calls / count) % calls) for number in range(count)]
-    rng.shuffle(found)
     return found
 
 
-def work(number: int, workers: int, base: Path, share: float, until: float, kinds: tuple[str, ...]) -> Tally:
-    """One worker: its part of the scenarios, each with its part of the time."""
+def prepare(on: Stage, jobs: Sequence[Job], share: float, kinds: tuple[str, ...], seed: int) -> Plan:
+    """Build the scenarios, and mix their points."""
+    plan: Plan = []
+    for make, mode in jobs:
+        scenario = make(on, mode)
+        known: Golden = on.zygote("golden", scenario)
+        scenario = replace(scenario, codes=known.codes)
+        found = points(scenario.name, len(known.calls), share, kinds)
+        plan += [(scenario, known, kind, at) for kind, at in found]
+    random.Random(seed).shuffle(plan)
+    return plan
+
+
+def work(number: int, workers: int, base: Path, given: Limits, kinds: tuple[str, ...]) -> Tally:
+    """One worker, with its part of the scenarios."""
     tally = Tally()
+    until = time.monotonic() + given.minutes * 60
     jobs = [(make, mode) for make in scenarios.ALL for mode in MODES][number::workers]
-    (base / str(number)).mkdir()
-    with scenarios.stage(base / str(number)) as on:
-        for done, (make, mode) in enumerate(jobs):
-            now = time.monotonic()
-            enough = now + (until - now) / (len(jobs) - done)
-            tally.play(on, make(on, mode), share, enough, kinds)
+    room = base / str(number)
+    room.mkdir()
+    with ExitStack() as stack:
+        if kinds == (POWER,):
+            stack.enter_context(disk(room))
+        on = stack.enter_context(scenarios.stage(room, "disk/stage" if kinds == (POWER,) else "stage"))
+        plan = prepare(on, jobs, given.share, kinds, given.seed)
+        tally.play(on, plan, until, given.points // workers)
     return tally
 
 
-def sweep(share: float, minutes: float, kinds: tuple[str, ...] = (), workers: int = 0) -> Tally:
-    """The whole sweep, on all cores."""
+def sweep(given: Limits, kinds: tuple[str, ...] = (), workers: int = 0) -> Tally:
+    """The whole sweep, on all cores. With the one kind `POWER` it raises `NotPossible`."""
     workers = workers or os.cpu_count() or 1
     base = _room()
-    until = time.monotonic() + minutes * 60
     kinds = kinds or tuple(kind for kind in KINDS if kind != POWER)
     try:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            jobs = [(number, workers, base, share, until, kinds) for number in range(workers)]
+            jobs = [(number, workers, base, given, kinds) for number in range(workers)]
             return sum(pool.starmap(work, jobs, chunksize=1), Tally())
     finally:
         shutil.rmtree(base, ignore_errors=True)
-
-
-def blackout(share: float, minutes: float) -> Tally:
-    """Power is lost at each call, and after the last one. Raises `NotPossible`."""
-    base = _room()
-    until = time.monotonic() + minutes * 60
-    tally = Tally()
-    try:
-        with disk(base), scenarios.stage(base, "disk/stage") as on:
-            jobs = [(make, mode) for make in scenarios.ALL for mode in MODES]
-            for done, (make, mode) in enumerate(jobs):
-                now = time.monotonic()
-                tally.play(on, make(on, mode), share, now + (until - now) / (len(jobs) - done), (POWER,))
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
-    return tally
 
 
 def _room() -> Path:

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 #: A child that takes longer than this (seconds) hangs.
-PATIENCE = 60.0
-_FOREIGN = re.compile(r"SYNAPSE_|CIVITAI_|HF_|HUGGING|XDG_|.*_proxy$", re.IGNORECASE)
+PATIENCE = 60
+_FOREIGN = re.compile(r"SYNAPSE_|CIVITAI_|HF_|HUGGING|XDG_|SSL_CERT|.*_ca_bundle$|.*_proxy$", re.IGNORECASE)
 _PLACES = [str(Path(__file__).parents[level]) for level in (1, 2)]
 
 
@@ -95,8 +95,7 @@ class Child:
     def told(self) -> bool:
         """Wait until the child told us something or ended; whether it told."""
         while not self._received:
-            ready, _, _ = select.select([self._pipe], [], [], PATIENCE)
-            data = os.read(self._pipe, 1) if ready else b""
+            data = os.read(self._pipe, 1) if self._ready() else b""
             if not data:
                 return False
             self._received = data
@@ -115,14 +114,11 @@ class Child:
     def end(self) -> Ended:
         """Wait for the end."""
         received = self._received.removeprefix(b"!")
-        until = time.monotonic() + PATIENCE
         hung = False
         while True:
-            ready, _, _ = select.select([self._pipe], [], [], max(0.0, until - time.monotonic()))
-            if not ready:
+            if not self._ready():
                 hung = True
                 os.kill(self.pid, signal.SIGKILL)
-                until = time.monotonic() + PATIENCE
                 continue
             data = os.read(self._pipe, 1 << 16)
             if not data:
@@ -136,6 +132,10 @@ class Child:
         value = pickle.loads(received) if received else None
         killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         return Ended(signal=killed, value=value, said=said, hung=hung)
+
+    def _ready(self) -> bool:
+        """Whether the child says something in time. Short waits are counted, since all of us may be frozen."""
+        return any(select.select([self._pipe], [], [], 1.0)[0] for _ in range(PATIENCE))
 
     def _said(self) -> bytes:
         return os.pread(self._out, 1 << 20, 0)

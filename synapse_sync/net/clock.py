@@ -1,0 +1,67 @@
+"""Answers that have to come in time as a whole, not only byte by byte as a socket's own limit sees it."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from typing import Any
+
+#: Seconds from a request to the end of the headers of its answer.
+LONGEST_HEAD = 60.0
+
+
+class _Watched(socket.SocketIO):
+    """A socket's bytes, up to a moment that may be set; after that it is a time-out."""
+
+    def __init__(self, sock: Any, until: float) -> None:
+        super().__init__(sock, "r")
+        self.until: float | None = until
+        self._socket = sock
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.until is None:
+            return super().readinto(buffer)
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        usual = self._socket.gettimeout()
+        self._socket.settimeout(left if usual is None else min(left, usual))
+        try:
+            return super().readinto(buffer)
+        finally:
+            self._socket.settimeout(usual)
+
+
+class _Entry:
+    """What an answer takes for a socket, to make its file of."""
+
+    def __init__(self, sock: Any) -> None:
+        self._socket = sock
+        self.raw: _Watched | None = None
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """The same as a socket's own, but watched."""
+        self.raw = _Watched(self._socket, time.monotonic() + LONGEST_HEAD)
+        self._socket._io_refs += 1  # `SocketIO.close` takes it back
+        return io.BufferedReader(self.raw)
+
+
+class TimedResponse(http.client.HTTPResponse):
+    """An answer whose headers have to come in time."""
+
+    def __init__(self, sock: Any, *arguments: Any, **more: Any) -> None:
+        entry = _Entry(sock)
+        super().__init__(entry, *arguments, **more)  # type: ignore[arg-type]
+        self._watched = entry.raw
+
+    def begin(self) -> None:
+        """Read the status and the headers."""
+        super().begin()
+        self.within(None)
+
+    def within(self, seconds: float | None) -> None:
+        """From now on bytes have to come within this time; None leaves it to the limit of each single one."""
+        if self._watched is not None:
+            self._watched.until = None if seconds is None else time.monotonic() + seconds
