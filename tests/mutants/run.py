@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from importlib import import_module
 from math import sqrt
@@ -52,8 +53,9 @@ WARM = (
     "msgspec",
     "rich.console",
 )
-WARM += ("tomlkit", "trustme", "urllib3", "_pytest.assertion.rewrite", "pyfakefs.fake_filesystem", "keyring")
+WARM += ("tomlkit", "trustme", "urllib3", "_pytest.assertion.rewrite", "keyring")
 TICK = 0.1
+_BROKEN = 70
 
 
 # -- which tests ------------------------------------------------------------------------------------
@@ -187,8 +189,11 @@ class Worker:
             os.waitpid(process, 0)
         self._write(path, original)
         killer = self._killer.read_text() if self._killer.exists() else ""
-        fate = "timeout" if code is None else "survived" if code == 0 else "killed"
-        return fate, killer or ("" if fate != "killed" else f"exit {code}"), round(took, 1)
+        # All pass; one fails, or the tests cannot be imported; beyond that pytest itself could not run.
+        fate = {None: "timeout", 0: "survived"}.get(code, "killed" if code and code <= 2 else "broken")
+        if fate == "broken":
+            killer = (self._place / "log").read_text("utf-8", "replace")[-500:]
+        return fate, killer, round(took, 1)
 
     def _write(self, path: str, source: bytes) -> None:
         self._serial += 1
@@ -199,7 +204,7 @@ class Worker:
     def _child(self, tests: list[str]) -> None:
         import pytest
 
-        code = 70
+        code = _BROKEN
         try:
             os.setsid()
             nowhere = os.open(self._place / "log", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
@@ -213,10 +218,24 @@ class Worker:
             os.environ["PYTHONPATH"] = str(self._copy)
             only = Only(tests)
             files = sorted({test.split("::")[0] for test in tests})
-            plain = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "-p", "no:randomly"]
+            plain = [
+                "-x",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:xdist",
+                "-p",
+                "no:cov",
+                "-W",
+                "ignore::pytest.PytestAssertRewriteWarning",
+            ]
             code = int(pytest.main([*plain, f"--basetemp={self._place / 'tmp'}", *files], plugins=[only]))
             self._killer.write_text(only.failed)
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(code)
 
 
@@ -307,7 +326,8 @@ def report(results: Path) -> None:
     print(f"controls: {len(controls)}, of which failed: {len(wrong)}")
     for row in wrong:
         print(f"  {row['path']}:{row['line']} {row['fate']} {row['killer']}")
-    tried = [row for row in rows if not row["control"]]
+    tried = [row for row in rows if not row["control"] and row["fate"] != "broken"]
+    print(f"not run: {sum(row['fate'] == 'broken' for row in rows)}")
     for name in (*PACKAGES, "all"):
         own = [row for row in tried if name in ("all", row["path"].split("/")[1])]
         if own:
