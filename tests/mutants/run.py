@@ -1,19 +1,20 @@
 """How many mutants of the package do the tests notice?
 
     python tests/mutants/run.py record [TESTS …]   # once: which test runs which line, and for how long
-    python tests/mutants/run.py sample --seed 1 --minutes 45
+    python tests/mutants/run.py sample --seed 1 --minutes 45    # goes on where it was
     python tests/mutants/run.py retry              # the survivors again, with the tests that are there now
 
 A sample is a prefix of all mutants in a random order, so it may be ended at any time. Each mutant is written into a
 copy of the repository, and a process that was forked with everything but the package imported runs the tests that
 ran its line, those of the module itself first and then the cheapest, up to `--budget` seconds' worth of them. Every
-20th run changes nothing: there the tests must pass. All is kept in build/mutants, where `results.jsonl` has a line
-for each mutant.
+20th run changes nothing: there the tests must pass. All is kept in build/mutants, where `results-SEED.jsonl` has a
+line for each mutant.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -30,6 +31,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from math import sqrt
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mutate import Mutant, mutants
@@ -41,19 +43,6 @@ PACKAGES = ("core", "store", "engine")
 TESTS = ("core", "store", "engine", "layouts", "cli", "black_box", "faults")
 #: They try thousands of faults each, and would be chosen for nearly every line.
 LEFT_OUT = ("tests/faults/test_sweep.py",)
-#: Imported before forking; the package itself is not, since each process has another one.
-WARM = (
-    "pytest",
-    "hypothesis",
-    "blake3",
-    "click",
-    "filelock",
-    "httpx",
-    "huggingface_hub",
-    "msgspec",
-    "rich.console",
-)
-WARM += ("tomlkit", "trustme", "urllib3", "_pytest.assertion.rewrite", "keyring")
 TICK = 0.1
 _BROKEN = 70
 
@@ -78,6 +67,8 @@ def record(tests: list[str]) -> None:
     """Run the tests under coverage; what was recorded of others stays."""
     import pytest
 
+    if not tests:
+        shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True, exist_ok=True)
     times = Times()
     chosen = tests or [f"tests/{name}" for name in TESTS]
@@ -156,14 +147,24 @@ class Worker:
         self._copy = self._place / "repository"
         self._serial = 1_000_000_000
         self._killer = self._place / "killer"
+        self._names = self._place / "modules"
         tracked = subprocess.run(
             ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True, text=True
         )
         for name in filter(None, tracked.stdout.split("\0")):
             (self._copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, self._copy / name)
-        for name in WARM:
-            import_module(name)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Import what the tests import, but for the package and the tests; each process then finds it imported."""
+        process = os.fork()
+        if process == 0:
+            self._child(["tests/cli/test_help.py::"])
+        os.waitpid(process, 0)
+        for name in self._names.read_text().split():
+            with contextlib.suppress(ImportError):
+                import_module(name)
 
     def close(self) -> None:
         shutil.rmtree(self._place, ignore_errors=True)
@@ -232,11 +233,19 @@ class Worker:
             ]
             code = int(pytest.main([*plain, f"--basetemp={self._place / 'tmp'}", *files], plugins=[only]))
             self._killer.write_text(only.failed)
+            installed = [name for name, module in sys.modules.items() if _is_installed(module)]
+            self._names.write_text("\n".join(installed))
         except BaseException:
             traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(code)
+
+
+def _is_installed(module: ModuleType) -> bool:
+    """Whether it is a module of Python or of another project."""
+    origin = getattr(module, "__file__", None)
+    return origin is not None and origin.startswith((sys.prefix, sys.base_prefix))
 
 
 # -- many -------------------------------------------------------------------------------------------
@@ -308,19 +317,29 @@ def run(
     jobs.cancel_join_thread()
 
 
-def sampled(seed: int) -> Iterator[tuple[Mutant, bool]]:
+def sampled(seed: int, results: Path) -> Iterator[tuple[Mutant, bool]]:
+    """All mutants in the order of this seed, but for those that have a result."""
     everything = population()
     print(f"{len(everything)} mutants, seed {seed}", flush=True)
     random.Random(seed).shuffle(everything)
+    done = {(_same(row), row["control"]) for row in read(results)}
     for number, mutant in enumerate(everything):
-        if number % 20 == 0:
+        key = _same(dataclasses.asdict(mutant))
+        if number % 20 == 0 and (key, True) not in done:
             yield mutant, True
-        yield mutant, False
+        if (key, False) not in done:
+            yield mutant, False
+
+
+def read(results: Path) -> list[dict[str, Any]]:
+    if not results.exists():
+        return []
+    return [json.loads(line) for line in results.read_text("utf-8").splitlines()]
 
 
 def report(results: Path) -> None:
     """The score of each package with its 95 % interval (Wilson's), then the survivors."""
-    rows = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+    rows = read(results)
     controls = [row for row in rows if row["control"] and row["tests"]]
     wrong = [row for row in controls if row["fate"] != "survived"]
     print(f"controls: {len(controls)}, of which failed: {len(wrong)}")
@@ -359,13 +378,12 @@ def main() -> None:
     os.chdir(REPOSITORY)
     # The background jobs of a shell ignore Ctrl-C, and so would the tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    results, again = KEPT / "results.jsonl", KEPT / "retried.jsonl"
+    results, again = KEPT / f"results-{given.seed}.jsonl", KEPT / f"retried-{given.seed}.jsonl"
     bounds = {"minutes": given.minutes, "budget": given.budget, "workers": given.workers}
     if given.what == "record":
         record(given.tests)
     elif given.what == "sample":
-        results.unlink(missing_ok=True)
-        run(sampled(given.seed), results, **bounds)
+        run(sampled(given.seed, results), results, **bounds)
         report(results)
     elif given.what == "retry":
         again.unlink(missing_ok=True)
@@ -377,15 +395,14 @@ def main() -> None:
 
 def survivors(results: Path) -> Iterator[tuple[Mutant, bool]]:
     """The survivors as the code is now; whose line was changed since is left out."""
-    rows = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
-    left = {_same(row) for row in rows if row["fate"] in ("survived", "no test") and not row["control"]}
+    left = {_same(row) for row in read(results) if row["fate"] in ("survived", "no test") and not row["control"]}
     for mutant in population():
         if _same(dataclasses.asdict(mutant)) in left:
             yield mutant, False
 
 
-def _same(row: dict[str, Any]) -> tuple[str, str, str, int]:
-    return row["path"], row["old"], row["new"], row["line"]
+def _same(row: dict[str, Any]) -> tuple[str, int, str, str]:
+    return row["path"], row["start"], row["old"], row["new"]
 
 
 if __name__ == "__main__":
