@@ -82,6 +82,18 @@ def test_versions_become_entries_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-31", "2026-02-01T00:00:00Z"),
+        ("2026-01-31T12:00:00", "2026-01-31T12:00:00Z"),
+        ("2026-01-31T12:00:00+02:00", "2026-01-31T10:00:00Z"),
+    ],
+)
+def test_a_day_counts_with_all_its_hours(text: str, moment: str) -> None:
+    assert model(f'source = "civitai:1"\nexclude-newer = "{text}"').exclude_newer == moment
+
+
+@pytest.mark.parametrize(
     "line",
     ['file = { format = "gguf" }', 'prefer = { size = "full" }', 'include = ["*.gguf"]', 'exclude = ["*.bin"]',
      'type = "lora"', 'mirrors = ["https://e.com/x"]', f'sha256 = "{SHA}"', "allow-pickle = true",

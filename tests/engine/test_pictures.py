@@ -1,0 +1,36 @@
+"""What counts as a picture."""
+
+from __future__ import annotations
+
+import pytest
+
+from synapse_sync.engine.pictures import is_picture
+
+STILLS = {
+    "JPEG": b"\xff\xd8\xff\xe0" + bytes(12),
+    "PNG": b"\x89PNG\r\n\x1a\n" + bytes(8),
+    "GIF": b"GIF89a" + bytes(10),
+    "WebP": b"RIFF\x00\x00\x00\x00WEBPVP8 ",
+}
+FILMS = {"MP4": b"\x00\x00\x00\x18ftypmp42", "WebM": b"\x1a\x45\xdf\xa3" + bytes(12)}
+OTHERS = {
+    "a sound": b"RIFF\x00\x00\x00\x00WAVEfmt ",
+    "WEBP elsewhere": b"RIFX\x00\x00\x00\x00WEBPVP8 ",
+    "a page": b"<!DOCTYPE html>",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_a_still_is_a_still_and_no_film(name: str) -> None:
+    assert is_picture(STILLS[name], film=False) and not is_picture(STILLS[name], film=True)
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_a_film_is_a_film_and_no_still(name: str) -> None:
+    assert is_picture(FILMS[name], film=True) and not is_picture(FILMS[name], film=False)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_anything_else_is_neither(name: str) -> None:
+    assert not is_picture(OTHERS[name], film=False) and not is_picture(OTHERS[name], film=True)
