@@ -1,10 +1,15 @@
-"""What counts as a picture."""
+"""Which pictures are taken, and for how long we wait for one."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from synapse_sync.engine.pictures import is_picture
+from synapse_sync.engine import pictures
+from synapse_sync.engine.pictures import LeftOut, fetch_pictures, is_picture
+from synapse_sync.net.retries import Retry
+from synapse_sync.store.pictures import Pictures
 
 STILLS = {
     "JPEG": b"\xff\xd8\xff\xe0" + bytes(12),
@@ -34,3 +39,26 @@ def test_a_film_is_a_film_and_no_still(name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_anything_else_is_neither(name: str) -> None:
     assert not is_picture(OTHERS[name], film=False) and not is_picture(OTHERS[name], film=True)
+
+
+class Endless:
+    """An answer that brings a byte at a time, for ever."""
+
+    def open(self, url: str) -> Endless:
+        return self
+
+    def readinto(self, buffer: memoryview) -> int:
+        return 1
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("limit", "value", "why"), [("_LONGEST", -1.0, "took more than"), ("MAX_BYTES", 9, "MB")])
+def test_a_picture_without_end_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: float, why: str
+) -> None:
+    monkeypatch.setattr(pictures, limit, value)
+    url = "https://image.example/1.png"
+    found = fetch_pictures([(url, False)], wire=Endless, cache=Pictures(tmp_path), retry=Retry())[url]
+    assert isinstance(found, LeftOut) and why in found.why and not found.passing

@@ -292,3 +292,21 @@ def test_what_another_process_published_is_not_truncated(tmp_path: Path, again: 
         with pytest.raises(StorageError):
             partial.reset()
         assert blob.read_bytes() == b"x" * 100
+
+
+def test_a_closed_partial_holds_no_file_open(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(3):
+        partial = begun(tmp_path, key=f"k{number}")
+        partial.write(0, memoryview(b"x"))
+        partial.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_what_was_published_is_not_remembered(tmp_path: Path) -> None:
+    partial = begun(tmp_path, total=3)
+    partial.write(0, memoryview(b"abc"))
+    partial.save()
+    partial.path.rename(tmp_path / "blob")
+    partial.published()
+    assert list((tmp_path / "partials").iterdir()) == []
