@@ -496,7 +496,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     ),
     "many": (lambda: zipped((f"{n}.txt", b"") for n in range(100_000)), 2, "more than 10,000 entries"),
     "many in a tar": (
-        lambda: gzip.compress(tarred({f"{n}.txt": b"" for n in range(10_001)})), 2, "more than 10,000 entries",
+        lambda: tarred({f"{n}.txt": b"" for n in range(10_001)}), 2, "more than 10,000 entries",
     ),
     "nothing": (lambda: zipped({"preview.png": PREVIEW}), 4, "nothing in the archive matches `*.safetensors`"),
     "empty": (lambda: zipped({}), 4, "it is empty"),
