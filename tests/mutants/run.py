@@ -44,6 +44,7 @@ TESTS = ("core", "store", "engine", "layouts", "cli", "black_box", "faults")
 #: They try thousands of faults each, and would be chosen for nearly every line.
 LEFT_OUT = ("tests/faults/test_sweep.py",)
 TICK = 0.1
+NOTICED = ("killed", "timeout", "crashed")
 _BROKEN = 70
 
 
@@ -190,9 +191,9 @@ class Worker:
             os.waitpid(process, 0)
         self._write(path, original)
         killer = self._killer.read_text() if self._killer.exists() else ""
-        # All pass; one fails, or the tests cannot be imported; beyond that pytest itself could not run.
-        fate = {None: "timeout", 0: "survived"}.get(code, "killed" if code and code <= 2 else "broken")
-        if fate == "broken":
+        # All pass; one fails, or the tests cannot be imported; beyond that something broke out of pytest itself.
+        fate = {None: "timeout", 0: "survived"}.get(code, "killed" if code and code <= 2 else "crashed")
+        if fate == "crashed":
             killer = (self._place / "log").read_text("utf-8", "replace")[-500:]
         return fate, killer, round(took, 1)
 
@@ -345,12 +346,12 @@ def report(results: Path) -> None:
     print(f"controls: {len(controls)}, of which failed: {len(wrong)}")
     for row in wrong:
         print(f"  {row['path']}:{row['line']} {row['fate']} {row['killer']}")
-    tried = [row for row in rows if not row["control"] and row["fate"] != "broken"]
-    print(f"not run: {sum(row['fate'] == 'broken' for row in rows)}")
+    tried = [row for row in rows if not row["control"]]
+    print(f"noticed only in that pytest itself crashed: {sum(row['fate'] == 'crashed' for row in tried)}")
     for name in (*PACKAGES, "all"):
         own = [row for row in tried if name in ("all", row["path"].split("/")[1])]
         if own:
-            dead = sum(row["fate"] in ("killed", "timeout") for row in own)
+            dead = sum(row["fate"] in NOTICED for row in own)
             low, high = wilson(dead, len(own))
             print(f"{name:>7}: {dead} of {len(own)} = {dead / len(own):.1%} ({low:.1%} to {high:.1%})")
     fields = [field.name for field in dataclasses.fields(Mutant)]
@@ -394,7 +395,7 @@ def main() -> None:
 
 
 def survivors(results: Path) -> Iterator[tuple[Mutant, bool]]:
-    """The survivors as the code is now; whose line was changed since is left out."""
+    """The survivors; a mutant of a module that was changed before its line since then is left out."""
     left = {_same(row) for row in read(results) if row["fate"] in ("survived", "no test") and not row["control"]}
     for mutant in population():
         if _same(dataclasses.asdict(mutant)) in left:
