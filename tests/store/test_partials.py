@@ -164,7 +164,9 @@ def test_discard_and_set_aside_leave_nothing_behind(tmp_path):
         assert aside == tmp_path / "quarantine" / f"k-{number}"
         assert aside.read_bytes() == b"abc"
     partial = begun(tmp_path)
+    partial.write(0, memoryview(b"abc"))
     partial.save()
+    assert partial.state_path.exists()
     partial.discard()
     assert list((tmp_path / "partials").iterdir()) == []
 
