@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench independent torture setup clean
+.PHONY: demo test lint bench independent torture mutants setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -29,6 +29,12 @@ MINUTES ?= 120
 torture: $(VENV)/.ready-dev
 	PYTHONPATH=tests/faults:tests $(BIN)/python tests/faults/torture.py --minutes $(MINUTES)
 
+# A sample of all mutants, as large as the minutes allow, after a run of the tests that takes about as long.
+mutants: SEED ?= 1
+mutants: $(VENV)/.ready-mutants
+	$(BIN)/python tests/mutants/run.py record
+	$(BIN)/python tests/mutants/run.py sample --seed $(SEED) --minutes $(MINUTES)
+
 setup: $(VENV)/.ready-dev
 
 # Each command is tried with uv first; without uv the standard library's venv and pip do the same.
@@ -49,6 +55,14 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check $$deps; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps fracast==0.1.0; \
+	fi
+	@touch $@
+
+$(VENV)/.ready-mutants: $(VENV)/.ready-dev
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(BIN)/python 'pytest-cov>=7' ; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check 'pytest-cov>=7' ; \
 	fi
 	@touch $@
 

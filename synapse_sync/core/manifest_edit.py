@@ -148,7 +148,7 @@ def _without_lines(text: str, name: str) -> str | None:
             end += 1
         # Comments and blank lines before the next table belong to that table.
         keep = end
-        while keep > start + 1 and (not lines[keep - 1].strip() or lines[keep - 1].lstrip().startswith("#")):
+        while not lines[keep - 1].strip() or lines[keep - 1].lstrip().startswith("#"):
             keep -= 1
         if end == len(lines):
             # The last table takes along the blank lines that set it off.

@@ -508,6 +508,9 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
         lambda: gzip.compress(tarred({"a.safetensors": bytes(40 << 20)})), 2, "more than 100 times its size",
     ),
     "many": (lambda: zipped((f"{n}.txt", b"") for n in range(100_000)), 2, "more than 10,000 entries"),
+    "many in a tar": (
+        lambda: tarred({f"{n}.txt": b"" for n in range(10_001)}), 2, "more than 10,000 entries",
+    ),
     "nothing": (lambda: zipped({"preview.png": PREVIEW}), 4, "nothing in the archive matches `*.safetensors`"),
     "empty": (lambda: zipped({}), 4, "it is empty"),
     "7-Zip": (lambda: b"7z\xbc\xaf\x27\x1c" + bytes(200), 2, "a 7-Zip archive, which synapse cannot unpack"),

@@ -196,6 +196,16 @@ def test_a_mirror_in_trouble_is_told_and_left_alone(project: Project, plain: str
     assert len(mirrors(project)) == 1, "what the others know is written all the same"
 
 
+@pytest.mark.parametrize(("status", "told"), [(401, True), (407, True), (404, False), (403, False)])
+def test_a_mirror_that_wants_to_know_who_asks_is_told_and_one_without_the_file_is_not(
+    project: Project, plain: str, status: int, told: bool
+) -> None:
+    settings(project, f"{project.hub.storage.url}/by-hash/{{sha256}}")
+    project.hub.faults.add("/by-hash/", Fault(status=status))
+    done = project("lock", "--heal")
+    assert ("not asked any further" in " ".join(done.err.split())) == told
+
+
 def test_a_site_in_trouble_is_told(project: Project, plain: str) -> None:
     storage = project.hub.storage
     place = storage.publish(f"/by-hash/{DIGEST}", Stored(content=DATA))

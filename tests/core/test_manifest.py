@@ -18,6 +18,9 @@ from synapse_sync.errors import InvalidManifest, Several, SynapseError
 SHA = "ab" * 32
 
 
+COVER = 'cover = "https://e.com/x.png"'
+
+
 def model(body: str, name: str = "a") -> Requirement:
     """The one model of a manifest with this body below its header."""
     return parse_manifest(f"[models.{name}]\n{body}\n").models[0]
@@ -79,6 +82,26 @@ def test_versions_become_entries_of_their_own() -> None:
         ("a@2", "civitai:1@2"),
     ]
     assert all(entry.versions == () for entry in found.entries())
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [("", 0), ("previews = true", 1), ("previews = 3", 3), (COVER, 1), (f"{COVER}\npreviews = 3", 3)],
+)
+def test_naming_a_cover_asks_for_it(words: str, count: int) -> None:
+    assert model(f'source = "civitai:1"\n{words}').preview_count == count
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-31", "2026-02-01T00:00:00Z"),
+        ("2026-01-31T12:00:00", "2026-01-31T12:00:00Z"),
+        ("2026-01-31T12:00:00+02:00", "2026-01-31T10:00:00Z"),
+    ],
+)
+def test_a_day_counts_with_all_its_hours(text: str, moment: str) -> None:
+    assert model(f'source = "civitai:1"\nexclude-newer = "{text}"').exclude_newer == moment
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,18 @@ def test_removing_takes_the_tables_of_a_model_and_leaves_the_comments_of_the_nex
     assert changed.endswith('# about b\n[models.b]\nsource = "./b"\n')
 
 
+@pytest.mark.parametrize("blank", ["", "\n", "\n\n"])
+def test_removing_the_last_table_takes_along_the_blank_lines_that_set_it_off(blank: str) -> None:
+    first = '[models.a]\nsource = "civitai:1"\n'
+    assert remove_model(f'{first}{blank}[models.b]\nsource = "./b"\n', "b") == first
+
+
+def test_removing_a_table_between_two_leaves_one_blank_line() -> None:
+    a, b, c = (f'[models.{name}]\nsource = "./{name}"\n' for name in "abc")
+    assert remove_model(f"{a}\n{b}\n{c}", "b") == f"{a}\n{c}"
+    assert remove_model(f"{a}{b}\n{c}", "b") == f"{a}\n{c}"
+
+
 def test_an_unknown_model_is_told() -> None:
     for edit in (lambda: remove_model(PLAIN, "z"), lambda: set_model_value(PLAIN, "z", "policy", "latest")):
         with pytest.raises(InputError, match="`z`"):

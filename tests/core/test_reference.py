@@ -57,6 +57,9 @@ CANONICAL = {
         "https://github.com/owner/repo/releases/download/v1/x.zip",
     "HTTPS://Files.Example.COM:443/a b.gguf?v=1#part": "https://files.example.com/a%20b.gguf?v=1",
     "http://[::1]:8080/x": "http://[::1]:8080/x",
+    "http://files.example.com:80/x": "http://files.example.com/x",
+    "http://files.example.com:443/x": "http://files.example.com:443/x",
+    "https://files.example.com:80/x": "https://files.example.com:80/x",
     "https://example.com": "https://example.com/",
     "./dir//./x.safetensors": "./dir/x.safetensors",
     "./../x": "../x",
@@ -64,6 +67,7 @@ CANONICAL = {
     "/abs/x": "/abs/x",
     "file:///abs/a%20b": "/abs/a b",
     "file://localhost/abs/x": "/abs/x",
+    "file:///c:/models/x": "C:/models/x",
     r"c:\models\x": "C:/models/x",
 }  # fmt: skip
 

@@ -48,13 +48,18 @@ def journal(root: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in where.read_text("utf-8").splitlines()] if where.exists() else []
 
 
-def listed(root: Path) -> set[str]:
-    """The paths that the receipts of a tree list."""
-    return {
-        entry["path"]
+def entries(root: Path) -> list[dict[str, Any]]:
+    """What the receipts of a tree say of each file."""
+    return [
+        entry
         for path in (root / ".synapse").glob("receipt-*.json")
         for entry in json.loads(path.read_bytes())["entries"]
-    }
+    ]
+
+
+def listed(root: Path) -> set[str]:
+    """The paths that the receipts of a tree list."""
+    return {entry["path"] for entry in entries(root)}
 
 
 # -- files in the way -------------------------------------------------------------------------------
@@ -76,7 +81,8 @@ def test_force_moves_a_foreign_file_aside(project: Project, portrait: bytes) -> 
     place.parent.mkdir(parents=True)
     place.write_bytes(b"mine")
     place.with_name(place.name + ".set-aside-1").write_bytes(b"older")
-    project("sync", "--force")
+    done = project("sync", "--force", "-v")
+    assert f"the file that was there is now `{place.name}.set-aside-2`" in " ".join((done.out + done.err).split())
     assert place.read_bytes() == portrait
     assert place.with_name(place.name + ".set-aside-2").read_bytes() == b"mine"
     assert place.with_name(place.name + ".set-aside-1").read_bytes() == b"older"
@@ -113,6 +119,23 @@ def test_a_foreign_file_with_the_right_bytes_is_adopted(project: Project, portra
     assert (place.stat().st_ino, listed(project.path)) == (inode, {CHECKPOINT})
     assert downloads(project.hub) == []
     assert "nothing to do" in project("sync").err
+
+
+def test_what_the_receipt_forgot_is_known_again_as_our_hard_link(project: Project, portrait: bytes) -> None:
+    project("sync", "--link-mode", "hardlink")
+    shutil.rmtree(project.path / ".synapse")
+    project("sync", "--link-mode", "hardlink")
+    (entry,) = entries(project.path)
+    assert entry["how"] == "hardlink"
+
+
+def test_a_file_that_was_only_touched_is_noted_as_it_is_now(project: Project) -> None:
+    project.manifest(declare("portrait", head=target("t", ".", "copy")))
+    project("sync")
+    os.utime(project.path / CHECKPOINT, ns=(1, 1))
+    project("sync")
+    (entry,) = entries(project.path)
+    assert entry["mtime_ns"] == 1, "or it would be hashed in every sync"
 
 
 def test_what_was_adopted_moves_into_the_store_when_it_is_pruned(project: Project, portrait: bytes) -> None:

@@ -49,6 +49,15 @@ def test_rot_is_found_and_repaired(project: Project, mode: str) -> None:
     assert "all good" in project("verify").err
 
 
+def test_what_was_set_aside_is_told(project: Project) -> None:
+    good = placed(project, "symlink")
+    rot(project.path / CHECKPOINT, good)
+    with workspace(project.path) as open_workspace:
+        (said,) = open_workspace.verify(repair=True).set_aside
+    (kept,) = [path for path in (project.store / "quarantine").iterdir() if path.suffix != ".why"]
+    assert said.endswith(str(kept)) and kept.read_bytes() != good
+
+
 def test_two_trees_on_one_bad_blob_are_both_repaired(project: Project) -> None:
     project.manifest(declare("portrait", head=target("a", "a", "hardlink") + target("b", "b", "symlink")))
     project("sync")

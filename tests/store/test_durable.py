@@ -45,6 +45,15 @@ def test_mode_of_new_and_existing(tmp_path: Path) -> None:
     assert [mode_of(tmp_path / name) for name in ("new", "secret", "shared")] == [0o640, 0o600, 0o664]
 
 
+def test_a_new_file_may_be_read_by_all_and_run_by_nobody(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        write_atomic(tmp_path / "new", b"x")
+    finally:
+        os.umask(old)
+    assert mode_of(tmp_path / "new") == 0o644
+
+
 @pytest.mark.parametrize("call", ["fsync", "write", "replace"])
 def test_old_content_survives_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     path = tmp_path / "receipt.json"

@@ -95,3 +95,12 @@ def test_half_a_line_does_not_spoil_the_next(tmp_path: Path, monkeypatch: pytest
             add(tmp_path)
     add(tmp_path)
     assert len(lines(tmp_path)) == 2
+
+
+def test_all_may_read_it_and_nobody_runs_it(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        add(tmp_path)
+    finally:
+        os.umask(old)
+    assert (tmp_path / ".synapse" / "journal.jsonl").stat().st_mode & 0o777 == 0o644

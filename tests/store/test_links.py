@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -92,6 +93,14 @@ def test_each_mode(blob: Path, destination: Path, mode: str, replace: bool) -> N
         assert destination.readlink() == blob
     else:
         assert mode_of(destination) == (0o444 if mode == "hardlink" else 0o644)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_file_stays_open(blob: Path, destination: Path, mode: str) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with contextlib.suppress(StorageError):  # where nothing can be cloned
+        place(blob, destination, mode)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_auto_takes_the_cheapest_that_works(blob: Path, destination: Path) -> None:

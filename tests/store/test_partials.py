@@ -164,7 +164,9 @@ def test_discard_and_set_aside_leave_nothing_behind(tmp_path):
         assert aside == tmp_path / "quarantine" / f"k-{number}"
         assert aside.read_bytes() == b"abc"
     partial = begun(tmp_path)
+    partial.write(0, memoryview(b"abc"))
     partial.save()
+    assert partial.state_path.exists()
     partial.discard()
     assert list((tmp_path / "partials").iterdir()) == []
 
@@ -299,3 +301,21 @@ def test_a_file_that_has_its_size_is_left_alone(tmp_path: Path, monkeypatch: pyt
     with closing(Partial(tmp_path, "k")) as partial, monkeypatch.context() as patch:
         patch.setattr(os, "ftruncate", lambda *_: pytest.fail("an empty file was emptied"))
         partial.reset()
+
+
+def test_a_closed_partial_holds_no_file_open(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(3):
+        partial = begun(tmp_path, key=f"k{number}")
+        partial.write(0, memoryview(b"x"))
+        partial.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_what_was_published_is_not_remembered(tmp_path: Path) -> None:
+    partial = begun(tmp_path, total=3)
+    partial.write(0, memoryview(b"abc"))
+    partial.save()
+    partial.path.rename(tmp_path / "blob")
+    partial.published()
+    assert list((tmp_path / "partials").iterdir()) == []

@@ -13,7 +13,17 @@ import pytest
 
 from synapse_sync.errors import Conflict, InputError, StorageError
 from synapse_sync.store import receipt
-from synapse_sync.store.receipt import Receipt, ReceiptEntry, count_unchanged, matches, note, others, read, write
+from synapse_sync.store.receipt import (
+    Receipt,
+    ReceiptEntry,
+    count_unchanged,
+    discard,
+    matches,
+    note,
+    others,
+    read,
+    write,
+)
 
 KEY = "0123456789abcdef-comfy"
 PROJECT = "0123456789abcdef"
@@ -60,6 +70,15 @@ def test_round_trip(tmp_path: Path) -> None:
     assert read(tmp_path, KEY) == made
     assert [value["path"] for value in json.loads(raw(tmp_path).read_bytes())["entries"]] == sorted(entries)
     assert (tmp_path / ".synapse" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_discarded_receipt_leaves_nothing(tmp_path: Path) -> None:
+    write(tmp_path, Receipt(project=KEY, target="t", entries={"a": entry("a")}, complete="f00d"))
+    write(tmp_path, Receipt(project="another", target="t", entries={"a": entry("a")}))
+    discard(tmp_path, KEY)
+    discard(tmp_path, KEY)
+    assert read(tmp_path, KEY) is None and read(tmp_path, "another") is not None
+    assert sorted(path.name for path in (tmp_path / ".synapse").glob("*-*")) == ["receipt-another.json"]
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:

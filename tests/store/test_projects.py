@@ -1,0 +1,53 @@
+"""What the store remembers of the projects that use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synapse_sync.store.projects import ProjectRecord, project_key, read_record, records, write_record
+
+RECORD = ProjectRecord(
+    project="/work/studio", roots={"comfy": "/work/comfy"}, complete="abc", absent={"usb": "/media/usb"}
+)
+
+
+def test_each_directory_has_a_key_of_its_own_by_whatever_name_it_is_reached(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "link").symlink_to("one")
+    one, two = project_key(tmp_path / "one"), project_key(tmp_path / "two")
+    assert one != two and len(one) == len(two) == 16
+    assert project_key(tmp_path / "link") == project_key(tmp_path / "two" / ".." / "one") == one
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    write_record(tmp_path, "key", RECORD)
+    assert read_record(tmp_path, "key") == RECORD
+    assert list(records(tmp_path)) == [("key", RECORD)]
+    assert RECORD.every_root == {"comfy": "/work/comfy", "usb": "/media/usb"}
+
+
+def test_a_root_that_is_reachable_again_counts_where_it_is_now() -> None:
+    moved = ProjectRecord(project="p", roots={"comfy": "/new"}, absent={"comfy": "/old"})
+    assert moved.every_root == {"comfy": "/new"}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"project": "p", "roots": []}', b"\xff", b"{"])
+def test_a_damaged_record_counts_as_none(tmp_path: Path, content: bytes) -> None:
+    write_record(tmp_path, "good", RECORD)
+    (tmp_path / "projects" / "bad.json").write_bytes(content)
+    assert read_record(tmp_path, "bad") is None
+    assert list(records(tmp_path)) == [("good", RECORD)]
+
+
+def test_a_store_without_projects_remembers_none(tmp_path: Path) -> None:
+    assert list(records(tmp_path)) == []
+    assert read_record(tmp_path, "key") is None
+
+
+def test_a_record_of_an_older_version_lacks_some_keys(tmp_path: Path) -> None:
+    (tmp_path / "projects").mkdir()
+    (tmp_path / "projects" / "old.json").write_bytes(b'{"project": "/p", "roots": {"a": "/r"}}')
+    assert read_record(tmp_path, "old") == ProjectRecord(project="/p", roots={"a": "/r"})
