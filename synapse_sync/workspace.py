@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synapse_sync.connections import Connections
 from synapse_sync.engine.fresh import fingerprint, unchanged_files
 from synapse_sync.engine.reporter import Attentive, Reporter
 from synapse_sync.errors import (
@@ -25,8 +26,6 @@ from synapse_sync.sources.register import Register
 from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
 
 if TYPE_CHECKING:
-    import ssl
-
     from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.companion import Companion, LeftOut
     from synapse_sync.core.lockfile import Lockfile
@@ -43,12 +42,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.trees import Tree
     from synapse_sync.engine.unpack import Member
     from synapse_sync.engine.verify import Verification
-    from synapse_sync.net.api import Api
-    from synapse_sync.net.credentials import Credentials, Grant, Secret
-    from synapse_sync.net.wire import Wire
-    from synapse_sync.sources.accounts import Site
     from synapse_sync.sources.base import Description, Source
-    from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.store.hubcache import HubCache
 
@@ -62,14 +56,9 @@ class _Parts:
 
     manifest: Manifest | None = None
     lockfile: Lockfile | None = None
-    api: Api | None = None
-    wire: Wire | None = None
-    credentials: Credentials | None = None
-    tls: ssl.SSLContext | None = None
     hub_cache: HubCache | None = None
     seen: dict[str, str] = field(default_factory=dict)
     heard: list[str] = field(default_factory=list)
-    cleanup: ExitStack = field(default_factory=ExitStack)
 
 
 class Workspace:
@@ -83,17 +72,18 @@ class Workspace:
         self.reporter = reporter or Reporter()
         self.offline = offline or settings.offline
         self.key = project_key(self.project)
+        self.connections = Connections(settings, offline=self.offline, note=lambda text: self.reporter.note(text))
         self.sources: Mapping[str, Source] = Register(
             project=self.project,
-            api=lambda: self.api,
-            credentials=lambda: self.credentials,
+            api=lambda: self.connections.api,
+            credentials=lambda: self.connections.credentials,
             civitai_endpoint=settings.civitai_endpoint,
             huggingface_endpoint=settings.asked_huggingface,
             huggingface_token=settings.huggingface_token,
             offline=self.offline,
             github_api=settings.github_api,
             github_server=settings.github_server,
-            tls=self.tls,
+            tls=self.connections.tls,
         )
         self._parts = _Parts()
 
@@ -136,8 +126,7 @@ class Workspace:
 
     def close(self) -> None:
         """Close connections."""
-        self._parts.cleanup.close()
-        self._parts.api = self._parts.wire = None
+        self.connections.close()
 
     # -- the two files -----------------------------------------------------------------------------
 
@@ -217,73 +206,6 @@ class Workspace:
             self._parts.hub_cache = HubCache(self.settings.hub_cache)
         return self._parts.hub_cache
 
-    @property
-    def credentials(self) -> Credentials:
-        """All tokens, and where each may go."""
-        if self._parts.credentials is None:
-            self._parts.credentials = self._credentials(self.settings.grants)
-        return self._parts.credentials
-
-    def _credentials(self, grants: Sequence[Grant]) -> Credentials:
-        from synapse_sync.net.credentials import Credentials
-        from synapse_sync.net.rewrites import Rewrites
-
-        settings = self.settings
-        return Credentials(grants, allow_http=settings.allow_http, rewrites=Rewrites(settings.rewrites))
-
-    def tls(self) -> ssl.SSLContext:
-        """The certificates that all connections trust."""
-        if self._parts.tls is None:
-            from synapse_sync.net.trust import tls_context
-
-            self._parts.tls = tls_context(self.settings.ca_bundles)
-        return self._parts.tls
-
-    @property
-    def api(self) -> Api:
-        """The client for the sites' JSON APIs."""
-        if self._parts.api is None:
-            self._parts.api = self._parts.cleanup.enter_context(self._api(self.credentials))
-        return self._parts.api
-
-    def _api(self, credentials: Credentials) -> Api:
-        from synapse_sync.net.api import Api
-
-        return Api(credentials, offline=self.offline, tls=self.tls, on_wait=lambda text: self.reporter.note(text))
-
-    def account(self, site: Site, token: Secret) -> str | None:
-        """Whose token this is, as its site says; None if the user's rewrites keep it from the site.
-
-        Raises `AccessDenied` if the site refuses it. No other token is sent, and this one nowhere else.
-        """
-        from synapse_sync.net.credentials import Grant, origin_of
-
-        endpoint = self.settings.endpoint_of(site.host)
-        credentials = self._credentials([Grant(origin_of(endpoint), token)])
-        if credentials.is_rewritten(endpoint):
-            return None
-        with self._api(credentials) as api:
-            return site.account(api, endpoint)
-
-    @property
-    def client(self) -> Client:
-        """Civitai's API, for looking around; it needs no project."""
-        from synapse_sync.sources.civitai.client import Client
-
-        return Client(self.api, self.settings.civitai_endpoint)
-
-    @property
-    def wire(self) -> Wire:
-        """The client for the files themselves."""
-        if self._parts.wire is None:
-            from synapse_sync.net.wire import Wire
-
-            self._parts.wire = Wire(
-                self.credentials, offline=self.offline, connections=self.settings.connections, tls=self.tls
-            )
-            self._parts.cleanup.callback(self._parts.wire.close)
-        return self._parts.wire
-
     def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
         """Bring bytes into the store, members of archives too; one answer for each want."""
         from synapse_sync.engine.inspect import inspect_want
@@ -300,7 +222,7 @@ class Workspace:
                 files,
                 store=self.store,
                 sources=self.sources,
-                wire=self.wire,
+                wire=self.connections.wire,
                 reporter=reporter,
                 limits=Limits(
                     downloads=settings.downloads,
@@ -336,7 +258,7 @@ class Workspace:
         location = self.sources[reference.source].locate(reference)
         if location.path is not None:
             return Path(location.path).stat().st_size
-        stream = self.wire.open(location.url)
+        stream = self.connections.wire.open(location.url)
         try:
             return stream.total
         finally:
@@ -414,7 +336,7 @@ class Workspace:
         from synapse_sync.engine.heal import heal
 
         templates = self.settings.mirrors
-        healed = heal(locked.lockfile, sources=self.sources, templates=templates, wire=self.wire)
+        healed = heal(locked.lockfile, sources=self.sources, templates=templates, wire=self.connections.wire)
         warnings = (*locked.warnings, *healed.warnings)
         return replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
 
@@ -640,7 +562,7 @@ class Workspace:
             return {}
         desk = Desk(
             sources=self.sources,
-            wire=lambda: self.wire,
+            wire=lambda: self.connections.wire,
             pictures=Pictures(self.settings.store),
             offline=self.offline,
         )
@@ -687,7 +609,7 @@ class Workspace:
                 self.manifest,
                 survey.trees,
                 sources=self.sources,
-                has_token=self.credentials.has_token,
+                has_token=self.connections.credentials.has_token,
                 store=store,
                 project=self.project,
                 offline=self.offline,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.console import Console, cell_text, size_text
+from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import cell_text, size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import LockedModel

@@ -21,7 +21,7 @@ def command(console: Console, query: str | None, limit: int) -> int:
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:
-        found = asked(workspace, "creators", workspace.client.creators(query=query, limit=limit))
+        found = asked(workspace, "creators", workspace.connections.civitai.creators(query=query, limit=limit))
     values = [
         {
             "username": creator.username,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.console import Console, cell_text, fit_text, terminal_width
+from synapse_sync.cli.console import Console
 from synapse_sync.cli.discover import asked, limit, word
 from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import cell_text, fit_text, terminal_width
 from synapse_sync.sources.civitai.filters import IMAGE_SORTS, LEVELS, PERIODS
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def command(
     if version is not None and version_id is not None and version != version_id:
         raise click.UsageError(f"--model names version {version}, --version {version_id}")
     with Workspace.anywhere(console.directory) as workspace:
-        found = workspace.client.images(
+        found = workspace.connections.civitai.images(
             model_id=model_id, version_id=version_id or version, post_id=post, username=username, nsfw=nsfw,
             sort=sort, period=period, limit=limit,
         )  # fmt: skip

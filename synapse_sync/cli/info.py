@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.console import Console, cell_text, cut_text, size_text, terminal_width
+from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import cell_text, cut_text, size_text, terminal_width
 
 if TYPE_CHECKING:
     from synapse_sync.core.artifact import Candidate, Preview

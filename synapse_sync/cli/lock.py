@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synapse_sync.cli.console import Console, cell_text, count_text
+from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, instant
+from synapse_sync.cli.texts import cell_text, count_text
 
 if TYPE_CHECKING:
     from synapse_sync.engine.resolve import Locked

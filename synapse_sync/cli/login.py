@@ -77,7 +77,7 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
         console.say(f"make a token at {known.page}")
     token = _ask(console, known.title if known is not None else host, from_stdin=token_stdin)
     with Workspace.anywhere(console.directory) as workspace:
-        account = workspace.account(known, Secret(token)) if known is not None else None
+        account = workspace.connections.account(known, Secret(token)) if known is not None else None
         with workspace.hold("tokens", "the kept tokens"):
             where = keep(workspace.settings.tokens_file, host, token)
         wins = load_settings(os.environ, Path.home()).token_for(host)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.console import Console, cut_text
+from synapse_sync.cli.console import Console
 from synapse_sync.cli.discover import asked, limit, short_count, word
 from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import cut_text
 from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, nearest, spelled
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def command(
         models = asked(
             workspace,
             "search",
-            workspace.client.models(
+            workspace.connections.civitai.models(
                 query=text, types=types, sort=sort, period=period, base_models=words, username=creator, tag=tag,
                 nsfw=True if nsfw else None, limit=limit,
             ),

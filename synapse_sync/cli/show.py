@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from synapse_sync.cli.console import Console, card_lines, size_text
+from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import card_lines, size_text
 
 
 @click.command("show", short_help="Tell everything about one model")

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import click
 
-from synapse_sync.cli.console import Console, count_text, plan_value, report_value, size_text
+from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, scope
+from synapse_sync.cli.texts import count_text, size_text
+from synapse_sync.cli.values import plan_value, report_value
 
 _MODES = ["auto", "clone", "hardlink", "symlink", "copy", "move"]
 

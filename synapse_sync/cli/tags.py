@@ -19,7 +19,7 @@ def command(console: Console, query: str | None, limit: int) -> int:
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:
-        found = asked(workspace, "tags", workspace.client.tags(query=query, limit=limit))
+        found = asked(workspace, "tags", workspace.connections.civitai.tags(query=query, limit=limit))
     if console.as_json:
         console.document({"tags": [{"name": tag.name, "models": tag.model_count} for tag in found]})
     elif found:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from synapse_sync.cli.console import Console, count_text, error_value, report_value, size_text
+from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import count_text, size_text
+from synapse_sync.cli.values import error_value, report_value
 
 
 @click.command("verify", short_help="Hash every placed file again; --repair mends")

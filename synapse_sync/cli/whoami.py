@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synapse_sync.cli.console import Console, error_value
+from synapse_sync.cli.console import Console
 from synapse_sync.cli.login import host_of
 from synapse_sync.cli.options import common
+from synapse_sync.cli.values import error_value
 
 if TYPE_CHECKING:
     from synapse_sync.engine.whoami import Identity
@@ -32,7 +33,7 @@ def command(console: Console, site: str | None) -> int:
 
     with Workspace.anywhere(console.directory) as workspace:
         asked = _asked(workspace.settings, site)
-        found = identities(asked, lambda known, token: workspace.account(known, token.secret))
+        found = identities(asked, lambda known, token: workspace.connections.account(known, token.secret))
         warnings = _readable(workspace.settings)
     for warning in warnings:
         console.warn(warning)

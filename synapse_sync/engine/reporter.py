@@ -25,6 +25,9 @@ class Reporter:
     def warn(self, text: str) -> None:
         """Something the user should know, although the work goes on."""
 
+    def transfers_planned(self, files: int, size: int | None) -> None:
+        """So many files are going to be fetched, of so many bytes together if all sizes are known."""
+
     def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
         """A file is being fetched: `total` bytes if known, `done` of them here already.
 
@@ -60,6 +63,9 @@ class Attentive(Reporter):
     def warn(self, text: str) -> None:
         self._warnings.append(text)
         self._reporter.warn(text)
+
+    def transfers_planned(self, files: int, size: int | None) -> None:
+        self._reporter.transfers_planned(files, size)
 
     def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
         self._reporter.transfer_started(key, name, total, done)

@@ -263,8 +263,11 @@ def transfer(
     groups: dict[str, list[Want]] = {}
     for want in wants:
         groups.setdefault(_identity(want), []).append(want)
+    jobs = {key: _merge(group) for key, group in groups.items()}
+    sizes = [want.size for want in jobs.values()]
+    reporter.transfers_planned(len(sizes), sum(filter(None, sizes)) if None not in sizes else None)
     try:
-        results = _run(crew, groups)
+        results = _run(crew, jobs)
     finally:
         if speeds := crew.health.speeds:
             remember_speeds(store.root, speeds, time.time())
@@ -322,9 +325,9 @@ def _is_small(want: Want) -> bool:
     return want.size is not None and want.size < SMALL
 
 
-def _run(crew: Crew, groups: Mapping[str, Sequence[Want]]) -> dict[str, Got | SynapseError]:
+def _run(crew: Crew, jobs: Mapping[str, Want]) -> dict[str, Got | SynapseError]:
     """Work through all files with a few threads, and watch over them."""
-    work = _Work({key: _merge(group) for key, group in groups.items()})
+    work = _Work(jobs)
     results: dict[str, Got | SynapseError] = {}
     crashes: list[BaseException] = []
     first, main, extra = work.lanes(crew.limits)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -344,8 +343,6 @@ def test_ten_thousand_entries(tmp_path: Path) -> None:
     paths = [f"models/checkpoints/family-{n % 7}/model-{n}.safetensors" for n in range(10_000)]
     entries = {path: entry(path) for path in paths}
     write(tmp_path, Receipt(project=KEY, target="t", entries=entries, complete="f00d"))
-    start = time.perf_counter()
     found = read(tmp_path, KEY)
-    assert time.perf_counter() - start < 5  # generous: a second is far too much already, but CI machines stall
     assert found is not None
     assert len(found.entries) == 10_000

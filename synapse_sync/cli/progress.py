@@ -1,0 +1,276 @@
+"""Progress: what is drawn while files are fetched, as bars on a terminal and as plain lines in logs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synapse_sync.cli.texts import cell_text, color_wish, count_text, fit_text, left_text, size_text, text_width
+from synapse_sync.engine.reporter import Reporter
+
+if TYPE_CHECKING:
+    from synapse_sync.cli.console import Console
+    from synapse_sync.errors import SynapseError
+
+#: Seconds between progress lines where there is no terminal.
+PLAIN_EVERY = 5.0
+
+
+@dataclass(slots=True)
+class _File:
+    """One file on its way, in bytes; `seen` is what was here when a line was written last."""
+
+    name: str
+    total: int | None
+    done: int
+    seen: int
+    word: str = "downloading"
+
+
+class _Sum:
+    """All files of a run together. `size` is None as soon as one of them has no known size."""
+
+    def __init__(self) -> None:
+        self.files = self.finished = self.done = 0
+        self.size: int | None = 0
+        self.active: dict[str, _File] = {}
+
+    def planned(self, files: int, size: int | None) -> None:
+        self.files += files
+        self.size = None if self.size is None or size is None else self.size + size
+
+    def started(self, key: str, name: str, total: int | None, done: int) -> bool:
+        """Whether the file is new; one that begins anew loses what it had."""
+        before = self.active.get(key)
+        self.done += done - (before.done if before is not None else 0)
+        self.active[key] = _File(name, total, done, seen=done)
+        return before is None
+
+    def advanced(self, key: str, count: int) -> None:
+        file = self.active.get(key)
+        if file is not None:
+            file.done += count
+            self.done += count
+
+    def ended(self, key: str, *, failed: bool) -> _File | None:
+        """The file, if it was begun; what a failed one lacks is not waited for."""
+        self.finished += 1
+        file = self.active.pop(key, None)
+        if failed and file is not None and file.total is not None and self.size is not None:
+            self.size -= max(0, file.total - file.done)
+        return file
+
+    @property
+    def name(self) -> str:
+        """What the line about all is called."""
+        return f"all: {min(self.finished, self.files):,} of {count_text(self.files, 'file')}"
+
+
+class Lines(Reporter):
+    """Progress as plain lines, for logs: when a download begins and ends, and every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._sum = _Sum()
+        self._last = time.monotonic()
+        self._seen = 0
+
+    def phase(self, text: str) -> None:
+        if self._console.verbose:
+            self._console.say(text)
+
+    def note(self, text: str) -> None:
+        self._console.say(text)
+
+    def warn(self, text: str) -> None:
+        self._console.warn(text)
+
+    def transfers_planned(self, files: int, size: int | None) -> None:
+        with self._lock:
+            self._sum.planned(files, size)
+            self._last, self._seen = time.monotonic(), self._sum.done
+
+    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+        with self._lock:
+            self._seen += done  # what was here already says nothing of the speed
+            self._sum.started(key, name, total, done)
+        resumed = f", going on at {size_text(done)}" if done else ""
+        self._console.say(f"downloading {name}" + (f"  {size_text(total)}" if total else "") + resumed)
+
+    def transfer_advanced(self, key: str, count: int) -> None:
+        with self._lock:
+            self._sum.advanced(key, count)
+            now = time.monotonic()
+            if (elapsed := now - self._last) < PLAIN_EVERY:
+                return
+            lines = list(self._lines(elapsed))
+            self._last = now
+        for line in lines:
+            self._console.say(line)
+
+    def transfer_phase(self, key: str, word: str) -> None:
+        with self._lock:
+            if (file := self._sum.active.get(key)) is not None:
+                file.word = word
+
+    def transfer_finished(self, key: str, error: SynapseError | None) -> None:
+        with self._lock:
+            file = self._sum.ended(key, failed=error is not None)
+        if error is None:
+            name, done = (key, 0) if file is None else (file.name, file.done)
+            self._console.say(f"verified {name}  {size_text(done)}")
+
+    def _lines(self, elapsed: float) -> Iterator[str]:
+        for file in self._sum.active.values():
+            rate = max(0, file.done - file.seen) / elapsed
+            file.seen = file.done
+            yield progress_text(file.name, file.done, file.total, rate=rate, word=file.word)
+        if self._sum.files > 1:
+            rate = max(0, self._sum.done - self._seen) / elapsed
+            yield progress_text(self._sum.name, self._sum.done, self._sum.size, rate=rate)
+        self._seen = self._sum.done
+
+
+def progress_text(name: str, done: int, total: int | None, *, rate: float, word: str = "downloading") -> str:
+    """A line about bytes on their way; `rate` in bytes per second."""
+    text = f"  {name}: {size_text(done)}"
+    if total:
+        text += f" of {size_text(total)} ({100 * min(done, total) / total:.0f} %)"
+    if word != "downloading":
+        return f"{text}, {word}"
+    text += f", {size_text(rate)}/s"
+    return f"{text}, {left_text((total - done) / rate)} left" if total and rate > 0 and total > done else text
+
+
+class Bars(Reporter):
+    """Progress bars by rich: a line a file, and one for all where there are several."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.console import Console as Screen
+        from rich.console import RenderableType
+        from rich.constrain import Constrain
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+        from rich.table import Column
+
+        screen = Screen(stderr=True)
+
+        class Narrow(Progress):
+            """Leaves room for the `^C` of the terminal, which would begin a line of its own at a full one."""
+
+            def get_renderables(self) -> Iterator[RenderableType]:
+                for renderable in super().get_renderables():
+                    yield Constrain(renderable, max(20, screen.width - 4))
+
+        self._console = console
+        self._progress = Narrow(
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None),
+            DownloadColumn(table_column=Column(no_wrap=True)),
+            TransferSpeedColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[word]}", markup=False, table_column=Column(no_wrap=True)),
+            console=screen,
+            transient=True,
+            expand=True,
+        )
+        self._sum = _Sum()
+        self._all: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def phase(self, text: str) -> None:
+        if self._console.verbose:
+            self.above(text)
+
+    def note(self, text: str) -> None:
+        self.above(text)
+
+    def warn(self, text: str) -> None:
+        self._console.warn(text)
+
+    def above(self, text: str) -> None:
+        """A line above the bars."""
+        if self._tasks:
+            from rich.text import Text
+
+            self._progress.print(Text.from_ansi(text))
+        else:
+            click.echo(text, err=True, color=color_wish())
+
+    def transfers_planned(self, files: int, size: int | None) -> None:
+        with self._lock:
+            self._sum.planned(files, size)
+
+    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+        with self._lock:
+            if not self._tasks:
+                self._progress.start()
+            self._sum.started(key, name, total, done)
+            self._show_all()
+            if (task := self._tasks.get(key)) is not None:
+                self._progress.reset(task, total=total, completed=done)
+                return
+            room = max(18, self._progress.console.width - 56)
+            short = cell_text(name)
+            short = short if text_width(short) <= room else fit_text(short, room).rstrip()
+            self._tasks[key] = self._progress.add_task(short, total=total, completed=done, word="")
+
+    def transfer_advanced(self, key: str, count: int) -> None:
+        with self._lock:
+            self._sum.advanced(key, count)
+            task, everything = self._tasks.get(key), self._all
+        if task is not None:
+            self._progress.advance(task, count)
+            if everything is not None:
+                self._progress.advance(everything, count)
+
+    def transfer_phase(self, key: str, word: str) -> None:
+        task = self._tasks.get(key)
+        if task is not None:
+            self._progress.update(task, word="" if word == "downloading" else word)
+
+    def transfer_finished(self, key: str, error: SynapseError | None) -> None:
+        with self._lock:
+            self._sum.ended(key, failed=error is not None)
+            task = self._tasks.pop(key, None)
+            if task is not None:
+                self._progress.remove_task(task)
+            if self._tasks:
+                self._show_all()
+            else:
+                self._clear()
+
+    def stop(self) -> None:
+        """Take everything off the screen."""
+        with self._lock:
+            self._tasks.clear()
+            self._clear()
+
+    def _show_all(self) -> None:
+        """Bring the line about all files up to date; it is the first one."""
+        if self._sum.files < 2:
+            return
+        values = {"description": self._sum.name, "total": self._sum.size, "completed": self._sum.done}
+        if self._all is None:
+            self._all = self._progress.add_task(word="", **values)
+        else:
+            self._progress.update(self._all, **values)
+
+    def _clear(self) -> None:
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._all = None
+        self._progress.stop()

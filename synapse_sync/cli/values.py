@@ -1,0 +1,66 @@
+"""Values: plans, reports and errors as `--json` tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synapse_sync.core.plan import Action, Plan
+    from synapse_sync.core.report import Report
+    from synapse_sync.errors import SynapseError
+
+
+def error_value(error: SynapseError) -> dict[str, Any]:
+    """An error for machines."""
+    return {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "model": error.subject,
+        "exit_code": error.exit_code,
+    }
+
+
+def action_value(action: Action) -> dict[str, Any]:
+    """An action for machines."""
+    return {
+        "verb": action.verb.value,
+        "model": action.model,
+        "target": action.target or None,
+        "path": action.path or None,
+        "sha256": action.sha256 or None,
+        "size": action.size,
+        "reason": action.reason,
+    }
+
+
+def plan_value(plan: Plan, stale: Sequence[str] = (), warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """A plan for machines."""
+    return {
+        "in_sync": plan.in_sync and not stale,
+        "unchanged": plan.unchanged,
+        "fetch_bytes": plan.fetch_bytes,
+        "not_locked": list(stale),
+        "actions": [action_value(action) for action in plan.actions],
+        "warnings": list(warnings),
+    }
+
+
+def report_value(report: Report) -> dict[str, Any]:
+    """A report for machines."""
+    return {
+        **plan_value(report.plan, warnings=report.warnings),
+        "in_sync": not report.errors,
+        "fetched_bytes": report.fetched_bytes,
+        "outcomes": [
+            {
+                **action_value(outcome.action),
+                "done": outcome.error is None and not outcome.left_out,
+                "detail": outcome.detail,
+                "error": None if outcome.error is None else error_value(outcome.error),
+            }
+            for outcome in report.outcomes
+        ],
+        "exit_code": report.exit_code,
+    }

@@ -1,0 +1,107 @@
+"""Connections: every way out of this machine, with the tokens and certificates that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from synapse_sync.settings import Settings
+
+if TYPE_CHECKING:
+    import ssl
+
+    from synapse_sync.net.api import Api
+    from synapse_sync.net.credentials import Credentials, Grant, Secret
+    from synapse_sync.net.wire import Wire
+    from synapse_sync.sources.accounts import Site
+    from synapse_sync.sources.civitai.client import Client
+
+
+class Connections:
+    """The clients for APIs and files, each made when it is first needed; `close` ends them all.
+
+    `note` is told when a site makes us wait.
+    """
+
+    def __init__(self, settings: Settings, *, offline: bool, note: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.offline = offline
+        self._note = note
+        self._credentials: Credentials | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._api: Api | None = None
+        self._wire: Wire | None = None
+        self._cleanup = ExitStack()
+
+    def close(self) -> None:
+        """Close connections; a later request opens new ones."""
+        self._cleanup.close()
+        self._api = self._wire = None
+
+    @property
+    def credentials(self) -> Credentials:
+        """All tokens, and where each may go."""
+        if self._credentials is None:
+            self._credentials = self._credentials_of(self.settings.grants)
+        return self._credentials
+
+    def _credentials_of(self, grants: Sequence[Grant]) -> Credentials:
+        from synapse_sync.net.credentials import Credentials
+        from synapse_sync.net.rewrites import Rewrites
+
+        settings = self.settings
+        return Credentials(grants, allow_http=settings.allow_http, rewrites=Rewrites(settings.rewrites))
+
+    def tls(self) -> ssl.SSLContext:
+        """The certificates that all connections trust."""
+        if self._tls is None:
+            from synapse_sync.net.trust import tls_context
+
+            self._tls = tls_context(self.settings.ca_bundles)
+        return self._tls
+
+    @property
+    def api(self) -> Api:
+        """The client for the sites' JSON APIs."""
+        if self._api is None:
+            self._api = self._cleanup.enter_context(self._client(self.credentials))
+        return self._api
+
+    def _client(self, credentials: Credentials) -> Api:
+        from synapse_sync.net.api import Api
+
+        return Api(credentials, offline=self.offline, tls=self.tls, on_wait=self._note)
+
+    def account(self, site: Site, token: Secret) -> str | None:
+        """Whose token this is, as its site says; None if the user's rewrites keep it from the site.
+
+        Raises `AccessDenied` if the site refuses it. No other token is sent, and this one nowhere else.
+        """
+        from synapse_sync.net.credentials import Grant, origin_of
+
+        endpoint = self.settings.endpoint_of(site.host)
+        credentials = self._credentials_of([Grant(origin_of(endpoint), token)])
+        if credentials.is_rewritten(endpoint):
+            return None
+        with self._client(credentials) as api:
+            return site.account(api, endpoint)
+
+    @property
+    def civitai(self) -> Client:
+        """Civitai's API, for looking around."""
+        from synapse_sync.sources.civitai.client import Client
+
+        return Client(self.api, self.settings.civitai_endpoint)
+
+    @property
+    def wire(self) -> Wire:
+        """The client for the files themselves."""
+        if self._wire is None:
+            from synapse_sync.net.wire import Wire
+
+            self._wire = Wire(
+                self.credentials, offline=self.offline, connections=self.settings.connections, tls=self.tls
+            )
+            self._cleanup.callback(self._wire.close)
+        return self._wire
