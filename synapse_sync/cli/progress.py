@@ -263,11 +263,11 @@ class Bars(Reporter):
         """Bring the line about all files up to date; it is the first one."""
         if self._sum.files < 2:
             return
-        values = {"description": self._sum.name, "total": self._sum.size, "completed": self._sum.done}
+        name, size, done = self._sum.name, self._sum.size, self._sum.done
         if self._all is None:
-            self._all = self._progress.add_task(word="", **values)
+            self._all = self._progress.add_task(name, total=size, completed=done, word="")
         else:
-            self._progress.update(self._all, **values)
+            self._progress.update(self._all, description=name, total=size, completed=done)
 
     def _clear(self) -> None:
         for task in self._progress.task_ids:

@@ -26,6 +26,8 @@ _SAVE_EVERY = 2.0
 _WAIT = 0.25
 #: So much more they must have brought to be worth doubling once more.
 _WORTH = 1.2
+#: The part of one core that is too much for more connections to help.
+_BUSY = 0.8
 #: The last pieces of a file are no smaller than this, and what is left of one is shared from twice as much on.
 _LEAST = 1 << 20
 _LAG = 32 << 20
@@ -134,6 +136,7 @@ class Flow:
         self._over = threading.Event()
         self._looked = self._saved = time.monotonic()
         self._looked_bytes, self._rate = 0, 0.0
+        self._worked = time.process_time()
         git_size = partial.total if want.git_sha1 is not None else None
         self._chaser = Chaser(partial.path, git_size=git_size, tick=self._tick)
 
@@ -365,11 +368,15 @@ class Flow:
             elapsed = max(1e-6, now - self._looked)
             if elapsed < self._crew.limits.look_every or not self._recruits or self._over.is_set():
                 return
+            worked = time.process_time()
+            busy = worked - self._worked > _BUSY * elapsed
             rate = (self.fetched - self._looked_bytes) / elapsed
             helped = not self._helpers or rate > _WORTH * self._rate
-            self._looked, self._looked_bytes, self._rate = now, self.fetched, rate
+            self._looked, self._looked_bytes, self._rate, self._worked = now, self.fetched, rate, worked
             if rate >= self._crew.limits.fast_enough or not helped:
                 self._recruits = False
+                return
+            if busy:  # the network waits for us
                 return
             left = sum(end - start for start, end in self._open) // self._least
             for _ in range(min(self._helping + 1, self._crew.share() - self._helping - 1, left)):
