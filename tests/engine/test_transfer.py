@@ -386,6 +386,15 @@ def test_fast_connection_stays_alone(server, bench):
     assert len(server.asked) == 1
 
 
+def test_no_more_connections_while_this_process_is_the_slow_one(server, bench, monkeypatch):
+    monkeypatch.setattr(time, "process_time", time.monotonic)  # one core, and nothing left of it
+    body = content(40 * MIB)
+    server.files["/f"] = File(body, pause=0.001)
+    bench.limits = split()
+    bench.got(want_of(body, server.ref()))
+    assert len(server.asked) == 1
+
+
 @pytest.mark.parametrize("headers", [{}, {"Accept-Ranges": "bytes"}])
 def test_server_without_ranges_is_asked_for_the_whole(server, bench, headers):
     body = content(6 * MIB)
