@@ -68,7 +68,7 @@ class _Sum:
     @property
     def name(self) -> str:
         """What the line about all is called."""
-        return f"all: {min(self.finished, self.files):,} of {count_text(self.files, 'file')}"
+        return f"all, {min(self.finished, self.files):,} of {count_text(self.files, 'file')}"
 
 
 class Lines(Reporter):
@@ -145,7 +145,7 @@ def progress_text(name: str, done: int, total: int | None, *, rate: float, word:
     if word != "downloading":
         return f"{text}, {word}"
     text += f", {size_text(rate)}/s"
-    return f"{text}, {left_text((total - done) / rate)} left" if total and rate > 0 and total > done else text
+    return f"{text}, {left_text((total - done) / rate)} left" if total and rate >= 1 and total > done else text
 
 
 class Bars(Reporter):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: What a signed URL answers when its time is over; the stable one is asked again then.
 EXPIRED = frozenset({401, 403, 404, 410})
-_SMALLEST, _LARGEST = 64 << 10, 1 << 20
+_SMALLEST, _LARGEST = 16 << 10, 1 << 20
 #: A read should take about this long: short enough to be told of progress, long enough to cost nothing.
 _PACE = 0.05
 _SAVE_EVERY = 2.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import socket
 import time
 from typing import Any
 
@@ -12,26 +11,33 @@ from typing import Any
 LONGEST_HEAD = 60.0
 
 
-class _Watched(socket.SocketIO):
+class _Watched(io.RawIOBase):
     """A socket's bytes, up to a moment that may be set; after that it is a time-out."""
 
     def __init__(self, sock: Any, until: float) -> None:
-        super().__init__(sock, "r")
         self.until: float | None = until
         self._socket = sock
+        self._raw: io.RawIOBase = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
 
     def readinto(self, buffer: Any) -> int | None:
         if self.until is None:
-            return super().readinto(buffer)
+            return self._raw.readinto(buffer)
         left = self.until - time.monotonic()
         if left <= 0:
             raise TimeoutError
         usual = self._socket.gettimeout()
         self._socket.settimeout(left if usual is None else min(left, usual))
         try:
-            return super().readinto(buffer)
+            return self._raw.readinto(buffer)
         finally:
             self._socket.settimeout(usual)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class _Entry:
@@ -44,7 +50,6 @@ class _Entry:
     def makefile(self, mode: str) -> io.BufferedReader:
         """The same as a socket's own, but watched."""
         self.raw = _Watched(self._socket, time.monotonic() + LONGEST_HEAD)
-        self._socket._io_refs += 1  # `SocketIO.close` takes it back
         return io.BufferedReader(self.raw)
 
 

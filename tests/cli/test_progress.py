@@ -74,13 +74,13 @@ def test_plain_lines_tell_each_file_and_all(clock: list[float]) -> None:
     assert screen.said == [
         "  first: 500 kB of 1.0 MB (50 %), 100 kB/s, 5 s left",
         "  second: 1.0 MB of 2.0 MB (50 %), waiting",
-        "  all: 0 of 2 files: 1.5 MB of 3.0 MB (50 %), 100 kB/s, 15 s left",
+        "  all, 0 of 2 files: 1.5 MB of 3.0 MB (50 %), 100 kB/s, 15 s left",
     ]
     lines.transfer_finished("b", NetworkError("gone"))
     clock[0] += 5
     screen.said.clear()
     lines.transfer_advanced("a", 500_000)
-    assert screen.said[-1] == "  all: 1 of 2 files: 2.0 MB of 2.0 MB (100 %), 100 kB/s"
+    assert screen.said[-1] == "  all, 1 of 2 files: 2.0 MB of 2.0 MB (100 %), 100 kB/s"
 
 
 def test_a_file_that_begins_anew_counts_once(clock: list[float]) -> None:
@@ -92,7 +92,7 @@ def test_a_file_that_begins_anew_counts_once(clock: list[float]) -> None:
     lines.transfer_started("a", "first", 1_000, 0)
     clock[0] += 5
     lines.transfer_advanced("a", 100)
-    assert screen.said[-1].startswith("  all: 0 of 2 files: 100 B,")
+    assert screen.said[-1].startswith("  all, 0 of 2 files: 100 B,")
 
 
 def test_bars_have_a_line_a_file_and_one_for_all() -> None:
@@ -108,9 +108,9 @@ def test_bars_have_a_line_a_file_and_one_for_all() -> None:
     assert len(tasks.tasks) == 3
     assert shown["first"] == (50, 100, "hashing")
     assert shown["second"] == (0, 200, "")
-    assert shown["all: 0 of 3 files"] == (50, 600, "")
+    assert shown["all, 0 of 3 files"] == (50, 600, "")
     bars.transfer_finished("a", None)
-    assert [task.description.strip() for task in tasks.tasks] == ["all: 1 of 3 files", "second"]
+    assert [task.description.strip() for task in tasks.tasks] == ["all, 1 of 3 files", "second"]
     bars.transfer_finished("b", None)
     assert tasks.tasks == []
 
@@ -133,5 +133,5 @@ def test_logs_tell_all(project: Project, monkeypatch: pytest.MonkeyPatch) -> Non
     project("lock")
     shutil.rmtree(project.store)
     said = project("sync").err
-    assert re.search(r"^  all: \d of 2 files: \S+ kB of 601 kB \(\d+ %\), \S+ .B/s", said, re.MULTILINE), said
+    assert re.search(r"^  all, \d of 2 files: \S+ kB of 601 kB \(\d+ %\), \S+ .B/s", said, re.MULTILINE), said
     assert "verified a (a.safetensors)  300 kB" in said
