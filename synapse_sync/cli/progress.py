@@ -229,18 +229,19 @@ class Bars(Reporter):
             self._tasks[key] = self._progress.add_task(short, total=total, completed=done, word="")
 
     def transfer_advanced(self, key: str, count: int) -> None:
+        # Under the lock, since `stop` takes the bars away when we are interrupted.
         with self._lock:
             self._sum.advanced(key, count)
-            task, everything = self._tasks.get(key), self._all
-        if task is not None:
+            if (task := self._tasks.get(key)) is None:
+                return
             self._progress.advance(task, count)
-            if everything is not None:
-                self._progress.advance(everything, count)
+            if self._all is not None:
+                self._progress.advance(self._all, count)
 
     def transfer_phase(self, key: str, word: str) -> None:
-        task = self._tasks.get(key)
-        if task is not None:
-            self._progress.update(task, word="" if word == "downloading" else word)
+        with self._lock:
+            if (task := self._tasks.get(key)) is not None:
+                self._progress.update(task, word="" if word == "downloading" else word)
 
     def transfer_finished(self, key: str, error: SynapseError | None) -> None:
         with self._lock:

@@ -24,6 +24,7 @@ from synapse_sync.store.speeds import read_speeds, remember_speeds
 
 #: Files below this are bound by latency, not by bandwidth: some more of them may come at once.
 SMALL = 8 << 20
+#: So many threads begin where all files are small.
 _FIRST_LANES = 2
 _EXTRA_LANES = 8
 #: More threads help only while this process waits for others: with more to do they stand in each other's way.

@@ -115,6 +115,17 @@ def test_bars_have_a_line_a_file_and_one_for_all() -> None:
     assert tasks.tasks == []
 
 
+def test_bytes_that_come_after_the_bars_are_gone_draw_nothing() -> None:
+    bars = Bars(Screen())
+    bars.transfers_planned(2, 300)
+    bars.transfer_started("a", "first", 100, 0)
+    bars.stop()  # an interrupt: the threads need a moment to end
+    bars.transfer_advanced("a", 10)
+    bars.transfer_phase("a", "verifying")
+    bars.transfer_finished("a", None)
+    assert bars._progress.tasks == []
+
+
 def test_one_file_needs_no_line_for_all() -> None:
     bars = Bars(Screen())
     bars.transfers_planned(1, 100)
