@@ -363,12 +363,11 @@ class Flow:
 
     def _recruit(self) -> None:
         """Twice as many connections for this file, while that brings more and others do not need them more."""
-        now = time.monotonic()
         with self._changed:
+            now, worked = time.monotonic(), time.process_time()
             elapsed = max(1e-6, now - self._looked)
             if elapsed < self._crew.limits.look_every or not self._recruits or self._over.is_set():
                 return
-            worked = time.process_time()
             busy = worked - self._worked > _BUSY * elapsed
             rate = (self.fetched - self._looked_bytes) / elapsed
             helped = not self._helpers or rate > _WORTH * self._rate
