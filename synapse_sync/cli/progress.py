@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Seconds between progress lines where there is no terminal.
 PLAIN_EVERY = 5.0
+#: A file with fewer bytes to come is there before a line about its beginning is read.
+_SOON = 8 << 20
 
 
 @dataclass(slots=True)
@@ -100,6 +102,8 @@ class Lines(Reporter):
         with self._lock:
             self._seen += done  # what was here already says nothing of the speed
             self._sum.started(key, name, total, done)
+        if total is not None and total - done < _SOON:
+            return
         resumed = f", going on at {size_text(done)}" if done else ""
         self._console.say(f"downloading {name}" + (f"  {size_text(total)}" if total else "") + resumed)
 

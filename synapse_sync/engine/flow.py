@@ -309,8 +309,8 @@ class Flow:
 
     def _copy(self, stream: Stream, piece: _Piece) -> int:
         """Write a stream's bytes to their place up to the piece's end; gives the position reached."""
-        step = _SMALLEST
         most = _LARGEST if self._crew.bucket.rate is None else max(_SMALLEST, self._crew.bucket.rate // 8)
+        step = min(most, self._crew.steps.get(self._opener.host, _SMALLEST))
         try:
             while (left := piece.end - piece.at) > 0:
                 began = time.monotonic()
@@ -324,6 +324,7 @@ class Flow:
                 else:
                     step = max(_SMALLEST, step // 2)
         finally:
+            self._crew.steps[self._opener.host] = step
             if self._partial.total is not None:
                 self._hand_back(piece)
         return piece.at

@@ -46,9 +46,8 @@ def inspect_file(path: Path, *, format: str, name: str, allow_pickle: bool) -> N
                 raise IntegrityError(f"`{name}` is not a GGUF file")
         if format == "safetensors":
             try:
-                length = header_length(first[:8], size)
-                file.seek(0)
-                check_header(file.read(8 + length), size)
+                whole = 8 + header_length(first[:8], size)
+                check_header(first + file.read(max(0, whole - len(first))), size)
             except ValueError as error:
                 raise IntegrityError(f"`{name}` is not a valid safetensors file: {error}") from error
         if found == "pickle" and format not in ("pickle",) and not allow_pickle:

@@ -154,6 +154,8 @@ class Crew:
         self.bucket = Bucket(limits.limit_rate, self.stop)
         self.health = Health(read_speeds(store.root))
         self.active = 0
+        #: How many bytes a host was last asked for in one read.
+        self.steps: dict[str, int] = {}
         self._slots = threading.Semaphore(max(1, limits.connections))
         self._by_host: dict[str, threading.Semaphore] = {}
         self._streams: dict[Stream, tuple[float, int]] = {}

@@ -87,7 +87,7 @@ def display_url(url: str) -> str:
     shown = f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else parts.path
     if parts.scheme and not host and parts.scheme not in ("http", "https", "file"):
         shown = f"{parts.scheme}:{parts.path}"
-    return "".join(char if char.isprintable() else "?" for char in shown)
+    return shown if shown.isprintable() else "".join(char if char.isprintable() else "?" for char in shown)
 
 
 @dataclass(frozen=True, slots=True)

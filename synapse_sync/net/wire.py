@@ -203,6 +203,7 @@ class Wire:
         self._connections = connections
         self._tls = tls
         self._managers: dict[str, urllib3.PoolManager] = {}
+        self._proxies: dict[tuple[str, str], str | None] = {}
         self._lock = threading.Lock()
 
     def open(
@@ -340,8 +341,12 @@ class Wire:
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         """The connection pools for this URL: direct, or through the proxy that the environment names."""
-        proxy = _proxy_for(url)
-        key = proxy or url.partition(":")[0].lower()
+        parts = urlsplit(url)
+        scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+        if (scheme, host) not in self._proxies:
+            self._proxies[scheme, host] = _proxy_for(scheme, host)
+        proxy = self._proxies[scheme, host]
+        key = proxy or scheme
         with self._lock:
             manager = self._managers.get(key)
             if manager is None:
@@ -410,13 +415,12 @@ def _wants_login(shown: str) -> StatusError:
     return StatusError(f"{shown} redirects to a login page", status=401, url=shown)
 
 
-def _proxy_for(url: str) -> str | None:
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
+def _proxy_for(scheme: str, host: str) -> str | None:
+    """The proxy that the environment names for a host; to read the environment takes as long as a small file."""
     if is_loopback(host):
         return None
     proxies = getproxies()
-    proxy = proxies.get(parts.scheme.lower()) or proxies.get("all")
+    proxy = proxies.get(scheme) or proxies.get("all")
     return None if not proxy or proxy_bypass(host) else proxy
 
 

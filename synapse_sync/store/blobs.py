@@ -328,16 +328,35 @@ class BlobStore:
 
     def _note(self, sha256: str, found: os.stat_result, **more: str | None) -> None:
         """Remember that the content was right when the blob looked like `found`."""
-        known = self._meta(sha256)
-        fresh = {key: value for key, value in more.items() if value is not None}
-        value = {**known, **fresh, "size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        if value == known:
-            return
+        fresh: dict[str, Any] = {key: value for key, value in more.items() if value is not None}
+        fresh |= {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
         where = self._meta_path(sha256)
-        if not where.parent.is_dir():
-            where.parent.mkdir(parents=True, exist_ok=True)
-        # Not durable on purpose: without the note the blob is only hashed once more.
-        write_atomic(where, json.dumps(value, sort_keys=True).encode(), durable=False)
+        if _write_first(where, _as_json(fresh)):
+            return
+        known = self._meta(sha256)
+        if (value := {**known, **fresh}) != known:
+            # Not durable on purpose: without the note the blob is only hashed once more.
+            write_atomic(where, _as_json(value), durable=False)
+
+
+def _as_json(note: dict[str, Any]) -> bytes:
+    return json.dumps(note, sort_keys=True).encode()
+
+
+def _write_first(where: Path, data: bytes) -> bool:
+    """Write a blob's first note, and plainly, since one that was cut off counts as none; False if there is one."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(where, flags, 0o644)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        return _write_first(where, data)
+    try:
+        return os.write(handle, data) == len(data)
+    finally:
+        os.close(handle)
 
 
 def _same(before: os.stat_result, after: os.stat_result) -> bool:

@@ -10,13 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from synapse_sync.errors import StorageError
 from synapse_sync.store.durable import make_dirs, storage_error
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 #: Words of the command line that may be told to others; no other word is, since it might be anything.
 _VERBS = frozenset({
@@ -25,8 +21,8 @@ _VERBS = frozenset({
 })  # fmt: skip
 #: What a network file system answers that has no locks, or whose lock service is away.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
-#: How long one attempt takes, in seconds; between two of them Ctrl-C gets its turn on every system.
-_ATTEMPT = 0.2
+#: How long to sleep between two attempts, in seconds; a signal gets its turn there on every system.
+_PAUSE = 0.05
 
 
 @contextlib.contextmanager
@@ -44,12 +40,8 @@ def hold(
     process. `on_wait` is told once whom we wait for. After `timeout` seconds (None: never) raises `StorageError`.
     Who is only `reading` needs no lock on a read-only file system, where nobody else can take it to write either.
     """
-    from filelock import FileLock
-
     try:
-        make_dirs(path.parent)
-        lock = FileLock(str(path), thread_local=False)
-        waited = _acquire(lock, path, what, on_wait, timeout)
+        release, waited = _acquire(path, what, on_wait, timeout)
     except OSError as error:
         if reading and error.errno == errno.EROFS:
             yield False
@@ -65,7 +57,7 @@ def hold(
     finally:
         with contextlib.suppress(OSError):
             owner.unlink()
-        lock.release()
+        release()
 
 
 def _no_locks(what: str, path: Path) -> StorageError:
@@ -76,27 +68,60 @@ def _no_locks(what: str, path: Path) -> StorageError:
 
 
 def _acquire(
-    lock: BaseFileLock, path: Path, what: str, on_wait: Callable[[str], None] | None, timeout: float | None
-) -> bool:
-    """Take the lock; returns whether that meant to wait. `filelock.Timeout` never leaves here."""
-    from filelock import Timeout
-
+    path: Path, what: str, on_wait: Callable[[str], None] | None, timeout: float | None
+) -> tuple[Callable[[], None], bool]:
+    """Take the lock; returns what drops it, and whether we had to wait."""
     until = None if timeout is None else time.monotonic() + timeout
     waited = False
-    while True:
-        left = _ATTEMPT if until is None else min(_ATTEMPT, until - time.monotonic())
+    while (release := _attempt(path)) is None:
+        if until is not None and time.monotonic() >= until:
+            raise StorageError(f"{what}: in use by {_owner(path)}", hint="try again when that is done")
+        if not waited and on_wait is not None:
+            on_wait(f"waiting for {_owner(path)}: {what}")
+        waited = True
+        time.sleep(_PAUSE if until is None else max(0.0, min(_PAUSE, until - time.monotonic())))
+    return release, waited
+
+
+def _attempt(path: Path) -> Callable[[], None] | None:
+    """Take the lock if it is free; returns what drops it, or None."""
+    try:
+        return _take(path)
+    except FileNotFoundError:
+        make_dirs(path.parent)
+        return _take(path)
+
+
+if sys.platform == "win32":
+
+    def _take(path: Path) -> Callable[[], None] | None:
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(str(path), thread_local=False)
         try:
-            lock.acquire(timeout=max(0.0, left) if waited else 0)
+            lock.acquire(timeout=0)
         except Timeout:
-            if until is not None and time.monotonic() >= until:
-                raise StorageError(
-                    f"{what}: in use by {_owner(path)}", hint="try again when that is done"
-                ) from None
-            if not waited and on_wait is not None:
-                on_wait(f"waiting for {_owner(path)}: {what}")
-            waited = True
-        else:
-            return waited
+            return None
+        return lock.release
+
+else:
+    import fcntl
+
+    def _take(path: Path) -> Callable[[], None] | None:
+        """The system's own lock: for hundreds of small files a library's care costs more than they do."""
+        while True:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(handle).st_nlink:
+                    return lambda: os.close(handle)
+            except BlockingIOError:
+                os.close(handle)
+                return None
+            except BaseException:
+                os.close(handle)
+                raise
+            os.close(handle)  # somebody removed the file, so that others may lock another one
 
 
 def _owner_path(path: Path) -> Path:
@@ -109,8 +134,12 @@ def _sign(owner: Path) -> None:
     program = name if name and name[0] not in "-_" else "synapse"
     verb = next((word for word in sys.argv[1:] if word in _VERBS), "")
     value = {"pid": os.getpid(), "command": f"{program} {verb}".strip(), "since": int(time.time())}
-    with contextlib.suppress(OSError), owner.open("wb", buffering=0) as file:
-        file.write(json.dumps(value).encode())
+    with contextlib.suppress(OSError):
+        handle = os.open(owner, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            os.write(handle, json.dumps(value).encode())
+        finally:
+            os.close(handle)
 
 
 def _owner(path: Path) -> str:

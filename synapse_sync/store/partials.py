@@ -92,6 +92,7 @@ class Partial:
         self._done: list[Range] = []
         self._lock = threading.Lock()
         self._saved: dict[str, Any] | None = None
+        self._may_have_state = True
         self._fd = -1
         try:
             fresh = self._open()
@@ -174,6 +175,7 @@ class Partial:
             return
         try:
             self._settle()
+            self._may_have_state = True
             write_atomic(self.state_path, json.dumps(state).encode(), mode=0o600)
         except OSError as error:
             raise storage_error(error, f"writing {self.state_path}") from error
@@ -255,10 +257,13 @@ class Partial:
 
     def _drop_state(self) -> None:
         self._saved = None
+        if not self._may_have_state:
+            return
         try:
             self.state_path.unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, f"removing {self.state_path}") from error
+        self._may_have_state = False
 
     def _load(self) -> None:
         """Take over what an earlier run wrote down, if it can be believed."""
