@@ -101,7 +101,7 @@ class Limits:
     split_from: int = 32 << 20
     piece: int = 8 << 20
     streams_per_file: int = 16
-    look_every: float = 0.25
+    look_every: float = 0.1
     fast_enough: float = 300e6
     slowest: float = 1024.0
     patience: float = 60.0
