@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from synapse_sync.core.digest import LENGTHS, Digest
@@ -91,21 +92,7 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Read any form that people paste; raises `InvalidReference`, and never repeats a secret."""
-        text = text.strip()
-        if len(text) > MAX_LENGTH:
-            raise InvalidReference(f"a reference of {len(text)} characters; the most is {MAX_LENGTH}")
-        if _has_control(text):
-            raise InvalidReference(
-                f"`{_shown(text)}`: a reference must not contain control or invisible characters"
-            )
-        try:
-            found = _parse(text)
-        except ValueError:
-            # Without the cause: urlsplit and unquote say it about the whole text, which may hold a secret.
-            raise InvalidReference(f"`{_shown(text)}` is not a valid URL") from None
-        if len(str(found)) > MAX_LENGTH:
-            raise InvalidReference(f"`{_shown(text)}`: longer than {MAX_LENGTH} characters when written out")
-        return found
+        return _read(text.strip())
 
     @property
     def pinned(self) -> bool:
@@ -131,6 +118,23 @@ class Reference:
         if not self.query:
             return ""
         return "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in self.query)
+
+
+@lru_cache(maxsize=1 << 14)
+def _read(text: str) -> Reference:
+    """Read a reference, once: a manifest, its lockfile and what is done with them name the same one many times."""
+    if len(text) > MAX_LENGTH:
+        raise InvalidReference(f"a reference of {len(text)} characters; the most is {MAX_LENGTH}")
+    if _has_control(text):
+        raise InvalidReference(f"`{_shown(text)}`: a reference must not contain control or invisible characters")
+    try:
+        found = _parse(text)
+    except ValueError:
+        # Without the cause: urlsplit and unquote say it about the whole text, which may hold a secret.
+        raise InvalidReference(f"`{_shown(text)}` is not a valid URL") from None
+    if len(str(found)) > MAX_LENGTH:
+        raise InvalidReference(f"`{_shown(text)}`: longer than {MAX_LENGTH} characters when written out")
+    return found
 
 
 def _suffix(mark: str, value: str | None) -> str:

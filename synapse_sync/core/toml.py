@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Any
+
+import tomli  # the standard library's reader, compiled: three times as fast
 
 #: Characters. A lockfile of ten thousand models has two million.
 MAX_TEXT = 32 << 20
-#: The reader of the standard library takes the square of a dotted key's parts, in time and in memory.
+#: The reader takes the square of a dotted key's parts, in time and in memory.
 _MAX_PARTS = 200
 _STRING = r""" "(?:[^"\\\n]|\\.)*" | '[^'\n]*' """
 _PART = rf"(?: (?<![\w-])[\w-]+ | {_STRING} )"
@@ -25,6 +26,6 @@ def read_toml(text: str) -> dict[str, Any]:
     if any(name.count(".") >= _MAX_PARTS for name in found):
         raise ValueError(f"a name of more than {_MAX_PARTS} parts")
     try:
-        return tomllib.loads(text)
+        return tomli.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
