@@ -178,7 +178,9 @@ class Crew:
 
     def _slots_of(self, host: str) -> threading.Semaphore:
         with self._lock:
-            return self._by_host.setdefault(host, threading.Semaphore(max(1, self.limits.per_host)))
+            if host not in self._by_host:
+                self._by_host[host] = threading.Semaphore(max(1, self.limits.per_host))
+            return self._by_host[host]
 
     def _acquire(self, slots: threading.Semaphore, *, wait: bool) -> bool:
         if not wait:

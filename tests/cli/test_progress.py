@@ -83,6 +83,21 @@ def test_plain_lines_tell_each_file_and_all(clock: list[float]) -> None:
     assert screen.said[-1] == "  all, 1 of 2 files: 2.0 MB of 2.0 MB (100 %), 100 kB/s"
 
 
+def test_no_line_says_that_a_small_file_begins() -> None:
+    screen = Screen()
+    lines = Lines(screen)
+    lines.transfer_started("a", "small", 1_000_000, 0)
+    lines.transfer_started("b", "large", 20_000_000, 0)
+    lines.transfer_started("c", "nearly here", 20_000_000, 19_000_000)
+    lines.transfer_started("d", "of unknown size", None, 0)
+    lines.transfer_finished("a", None)
+    assert screen.said == [
+        "downloading large  20.0 MB",
+        "downloading of unknown size",
+        "verified small  0 B",
+    ]
+
+
 def test_a_file_that_begins_anew_counts_once(clock: list[float]) -> None:
     screen = Screen()
     lines = Lines(screen)

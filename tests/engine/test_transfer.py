@@ -31,7 +31,7 @@ from synapse_sync.errors import (
 )
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.net.retries import Retry
-from synapse_sync.net.wire import Wire
+from synapse_sync.net.wire import Stream, Wire
 from synapse_sync.sources.path import PathSource
 from synapse_sync.sources.url import UrlSource
 from synapse_sync.store.blobs import BlobStore
@@ -393,6 +393,26 @@ def test_no_more_connections_while_this_process_is_the_slow_one(server, bench, m
     bench.limits = split()
     bench.got(want_of(body, server.ref()))
     assert len(server.asked) == 1
+
+
+def test_reads_begin_at_the_size_that_their_host_last_took(server, second, bench, monkeypatch):
+    firsts: dict[str, int] = {}
+    real = Stream.readinto
+
+    def readinto(stream, buffer):
+        firsts.setdefault(stream.url, len(buffer))
+        return real(stream, buffer)
+
+    monkeypatch.setattr(Stream, "readinto", readinto)
+    bench.limits = Limits(downloads=1)
+    wants = []
+    for number, site in enumerate((server, server, second)):
+        body = content(MIB - number, number)  # the largest comes first
+        site.files[f"/{number}"] = File(body)
+        wants.append(want_of(body, site.ref(f"/{number}"), key=str(number)))
+    assert all(isinstance(result, Got) for result in bench.fetch(*wants))
+    begun = [firsts[str(want.places[0])] for want in wants]
+    assert begun[0] == begun[2] < begun[1]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Accept-Ranges": "bytes"}])

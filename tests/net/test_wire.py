@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
+from synapse_sync.net import wire as wire_module
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.net.wire import BadRange, Stream, Transient, Wire, strong_validator
 
@@ -278,6 +279,18 @@ def test_proxy_of_the_environment_is_used_but_not_for_loopback(site, other, monk
         assert other.asked == []
         assert read(wire.open("http://files.example/f")) == BODY
     assert other.asked[0].headers["proxy-authorization"] == "Basic bWU6cGFzcyB3b3Jk"
+
+
+def test_the_environment_is_asked_for_a_proxy_once_a_host(site, monkeypatch):
+    asked = []
+    monkeypatch.setattr(wire_module, "is_loopback", lambda host: False)
+    monkeypatch.setattr(wire_module, "proxy_bypass", lambda host: asked.append(host) or True)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    site.says("/f", BODY)
+    with Wire(Credentials()) as wire:
+        for _ in range(3):
+            assert read(wire.open(f"{site.url}/f")) == BODY
+    assert asked == ["127.0.0.1"]
 
 
 def test_unusable_proxy_is_named_without_its_password(monkeypatch):

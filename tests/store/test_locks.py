@@ -160,6 +160,22 @@ def test_one_at_a_time_among_threads(path: Path) -> None:
     assert (inside, most) == (0, 1)
 
 
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    real, calls = fcntl.flock, []
+
+    def flock(handle: int, flags: int) -> None:
+        if not calls:
+            path.unlink()
+        calls.append(handle)
+        real(handle, flags)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with hold(path, "x"), pytest.raises(StorageError, match="in use"), hold(path, "x", timeout=0):
+        pytest.fail("two holders")
+    assert len(calls) >= 3
+
+
 def test_no_place_for_the_lock(tmp_path: Path) -> None:
     (tmp_path / "locks").touch()
     with pytest.raises(StorageError, match="locking the target"), hold(tmp_path / "locks" / "x.lock", "the target"):
