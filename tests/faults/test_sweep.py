@@ -33,7 +33,7 @@ ROWS = [
     ("upgrade", "hardlink", "killed before", 20),
     ("upgrade", "copy", "killed after", 10),
     ("upgrade", "move", "killed before", 10),
-    ("prune", "hardlink", "killed before", 90),
+    ("prune", "hardlink", "killed before", 75),
     ("prune", "copy", "killed after", 60),
     ("prune", "symlink", "killed before", 20),
     ("prune", "move", "killed before", 50),
