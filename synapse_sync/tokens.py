@@ -10,6 +10,7 @@ from pathlib import Path
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.keychain import fetch
 from synapse_sync.net.credentials import Secret
+from synapse_sync.places import expanded
 
 FILE = "tokens.toml"
 _HEADER = "# Written by `synapse login`; `synapse logout` takes tokens away. Do not share it.\n"
@@ -46,7 +47,7 @@ def from_environment(environ: Mapping[str, str], names: tuple[str, ...], file_na
         value = clean_token(environ.get(name, ""), f"the environment variable {name}")
         yield None if value is None else Token(Secret(value), f"the environment variable {name}")
     if given := environ.get(file_name):
-        path = Path(given).expanduser()
+        path = Path(expanded(given))
         token = from_file(path, f"the file {path} ({file_name})")
         if token is None and not path.exists():
             raise InputError(f"{file_name} names {path}, which does not exist")
