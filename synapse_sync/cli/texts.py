@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import TextIO
 
-import click
+TYPE_CHECKING = False  # see `places.py`
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -24,6 +25,11 @@ def size_text(size: float) -> str:
 def count_text(number: int, noun: str) -> str:
     """A number with its noun: `1 file`, `2 files`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def in_sync_text(files: int) -> str:
+    """The sentence of a sync with nothing to do."""
+    return f"in sync: {count_text(files, 'file')}, nothing to do"
 
 
 def left_text(seconds: float) -> str:
@@ -99,6 +105,8 @@ def fold_text(text: str, indent: int, stream: TextIO | None = None) -> str:
 
 def card_lines(fields: Mapping[str, str]) -> list[str]:
     """Aligned `name  value` lines, on a terminal broken between words."""
+    import click
+
     width = max((len(name) for name in fields), default=0)
     return [
         f"{click.style(name.ljust(width), dim=True)}  {fold_text(value, width + 4, sys.stdout)}"
