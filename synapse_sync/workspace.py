@@ -21,7 +21,7 @@ from synapse_sync.errors import (
     SynapseError,
     raise_all,
 )
-from synapse_sync.places import LOCKFILE, MANIFEST, content, find_project
+from synapse_sync.places import LOCKFILE, MANIFEST, content, content_digest, find_project
 from synapse_sync.settings import Settings, load_settings
 from synapse_sync.sources.register import Register
 from synapse_sync.store.notes import project_key
@@ -131,8 +131,11 @@ class Workspace:
 
     def read(self, name: str) -> bytes:
         """A file of the project, empty if it is not there; raises `StorageError`."""
+        return self._look(name, content)
+
+    def _look(self, name: str, how: Callable[[str], bytes]) -> bytes:
         try:
-            return content(str(self.project / name))
+            return how(str(self.project / name))
         except OSError as error:
             raise StorageError(f"cannot read {self.project / name}: {error.strerror}") from error
 
@@ -493,7 +496,8 @@ class Workspace:
 
     def state(self) -> str:
         """The fingerprint of everything that a complete sync depends on."""
-        return fingerprint(self.read(MANIFEST), self.read(LOCKFILE), self.settings.fingerprint, str(Path.home()))
+        manifest, lockfile = (self._look(name, content_digest) for name in (MANIFEST, LOCKFILE))
+        return fingerprint(manifest, lockfile, self.settings.fingerprint, str(Path.home()))
 
     def unchanged(self) -> int | None:
         """How many files are in place if there is surely nothing to do; None if it takes a survey to tell."""

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import platformdirs
 import pytest
 
 from synapse_sync.errors import InputError
-from synapse_sync.places import config_path, content, expanded, find_project, settings_digest, store_path
+from synapse_sync.places import (
+    config_path,
+    content,
+    content_digest,
+    expanded,
+    find_project,
+    settings_digest,
+    store_path,
+)
 
 
 @pytest.mark.parametrize("config", [None, "", "relative", "/etc/mine", "/etc/mine/"])
@@ -64,8 +73,12 @@ def test_content(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xff\n")
     assert content(str(tmp_path / "file")) == b"\xff\n"
     assert content(str(tmp_path / "none")) == content(str(tmp_path / "file" / "below")) == b""
-    with pytest.raises(IsADirectoryError):
-        content(str(tmp_path))
+    for name in ("file", "none", "file/below"):
+        path = str(tmp_path / name)
+        assert content_digest(path) == sha256(content(path)).digest()
+    for look in (content, content_digest):
+        with pytest.raises(IsADirectoryError):
+            look(str(tmp_path))
 
 
 def test_settings_with_another_store_are_others() -> None:

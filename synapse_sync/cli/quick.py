@@ -16,6 +16,7 @@ from synapse_sync.places import (
     MANIFEST,
     config_path,
     content,
+    content_digest,
     find_project,
     settings_digest,
     store_path,
@@ -57,8 +58,8 @@ def _files_in_sync(environ: Mapping[str, str]) -> int | None:
     if not all(_is_plain(environ[name]) for name in _ENDPOINTS if environ.get(name)):
         return None
     state = fingerprint(
-        content(os.path.join(project, MANIFEST)),
-        content(os.path.join(project, LOCKFILE)),
+        content_digest(os.path.join(project, MANIFEST)),
+        content_digest(os.path.join(project, LOCKFILE)),
         settings_digest(config, store),
         os.path.expanduser("~"),
     )

@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
 
 def fingerprint(manifest: bytes, lockfile: bytes, settings: str, home: str) -> str:
-    """What a complete sync depended on; a receipt that carries it was written by a sync of this very state."""
-    parts = [__version__.encode(), manifest, lockfile, settings.encode(), home.encode("utf-8", "surrogateescape")]
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    """What a complete sync depended on; a receipt that carries it was written by a sync of this very state.
+
+    The two files are given by their SHA-256.
+    """
+    parts = [_digest(__version__), manifest, lockfile, _digest(settings), _digest(home)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
 def unchanged_files(
