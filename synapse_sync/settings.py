@@ -183,8 +183,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
     if not raw:
         return {}, raw
-    import difflib  # only here: most users have no such file
-    import tomllib
+    import tomllib  # only here: most users have no such file
 
     try:
         table = tomllib.loads(raw.decode())
@@ -192,6 +191,8 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
         raise InputError(f"{path}: not valid TOML: {error}") from error
     for key, value in table.items():
         if key not in _KEYS:
+            import difflib
+
             near = difflib.get_close_matches(key, _KEYS, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(_KEYS)}"
             raise InputError(f"{path}: unknown key `{key}`", hint=hint)

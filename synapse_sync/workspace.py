@@ -558,11 +558,11 @@ class Workspace:
 
     def _bring(self, companions: Sequence[Companion], trees: Mapping[str, Tree]) -> Mapping[Key, bytes | LeftOut]:
         """The content of previews and sidecars."""
+        if not companions:
+            return {}
         from synapse_sync.engine.accompany import Desk, bring
         from synapse_sync.store.pictures import Pictures
 
-        if not companions:
-            return {}
         desk = Desk(
             sources=self.sources,
             wire=lambda: self.connections.wire,
