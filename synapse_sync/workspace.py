@@ -25,7 +25,7 @@ from synapse_sync.places import LOCKFILE, MANIFEST, content, content_digest, fin
 from synapse_sync.settings import Settings, load_settings
 from synapse_sync.sources.register import Register
 from synapse_sync.store.notes import project_key
-from synapse_sync.store.projects import ProjectRecord, read_record, write_record
+from synapse_sync.store.projects import COLLECTION, ProjectRecord, read_record, write_record
 
 if TYPE_CHECKING:
     from synapse_sync.core.artifact import Artifact
@@ -520,7 +520,6 @@ class Workspace:
         unusually large prune. Raises everything that preflight finds; failures of single files are in the report.
         """
         from synapse_sync.core.plan import Verb
-        from synapse_sync.engine.collect import LOCK as COLLECT
         from synapse_sync.engine.execute import execute
         from synapse_sync.engine.scope import Scope
 
@@ -538,7 +537,7 @@ class Workspace:
                 ]
             self._check_prune(survey, confirm)
             self._preflight(survey)
-            with self.hold(COLLECT, f"the store {self.settings.store}"):  # no collection is under way
+            with self.hold(COLLECTION, f"the store {self.settings.store}"):  # no collection is under way
                 self._remember(survey, complete=None)
             report = execute(
                 survey.plan,

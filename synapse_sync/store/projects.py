@@ -11,6 +11,9 @@ from pathlib import Path
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
 from synapse_sync.store.notes import note_path, read_note
 
+#: The lock under which blobs that nobody uses are dropped, and under which a sync says that it uses some.
+COLLECTION = "collect"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectRecord:
