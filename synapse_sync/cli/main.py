@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import sys
 
@@ -10,6 +12,7 @@ from synapse_sync.cli.quick import answer
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(arguments)
 
 
-def entry() -> None:
-    """What the installed commands call. To be asked to end (SIGTERM, SIGHUP) is treated like Ctrl-C."""
+def command() -> int:
+    """The command as a process: to be asked to end (SIGTERM, SIGHUP) is treated like Ctrl-C."""
     asked: list[int] = []
 
     def stop(number: int, frame: object) -> None:
@@ -40,8 +43,27 @@ def entry() -> None:
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
             signal.signal(number, stop)
     code = main()
-    sys.exit(128 + asked[0] if asked and code == 130 else code)
+    return 128 + asked[0] if asked and code == 130 else code
+
+
+def entry() -> NoReturn:
+    """What the installed commands call: the command, and then the end of the process without Python's own.
+
+    Taking three hundred modules down one by one takes a tenth of a sync; the system needs no time for it.
+    """
+    code = command()
+    threading = sys.modules.get("threading")
+    if threading is None or threading.active_count() == 1:
+        try:
+            atexit._run_exitfuncs()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+        except Exception:  # Python says what it always says then
+            sys.exit(code)
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    entry()
+    sys.exit(command())
