@@ -40,6 +40,11 @@ def left_text(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal; one that was closed before Python began is nothing at all."""
+    return stream is not None and stream.isatty()
+
+
 def terminal_width() -> int:
     """How many columns there are; 80 where nobody says."""
     import shutil
@@ -94,7 +99,7 @@ def plain_text(text: str) -> str:
 def fold_text(text: str, indent: int, stream: TextIO | None = None) -> str:
     """Words for stderr, on a terminal broken between words; only the first line is, the others are to be copied."""
     first, *rest = plain_text(text).split("\n")
-    if (stream or sys.stderr).isatty():
+    if on_terminal(stream or sys.stderr):
         import textwrap
 
         width = terminal_width() - indent

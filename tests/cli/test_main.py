@@ -77,3 +77,19 @@ def test_an_answer_that_nobody_reads(project: Project) -> None:
     )
     os.close(writer)
     assert (unread.returncode, unread.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_streams_that_are_closed_from_the_start(project: Project, closed: str) -> None:
+    """As some schedulers have them: it is done all the same, and the code tells."""
+
+    def code(*words: str) -> int:
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", f"{ENTRY}entry()", *words]
+        return subprocess.run([*command, "-C", str(project.path)], check=False).returncode
+
+    project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
+    assert code("sync") == 0
+    assert len(project.tree()) == 2
+    assert code("sync", "--only", "no-such-model") == 2
+    assert code("login", "civitai") == 2
+    assert code("login", "civitai", "--token-stdin") == 2
