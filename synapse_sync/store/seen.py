@@ -21,6 +21,8 @@ DIRECTORY = ".synapse"
 _MAGIC = "synapse seen 1"
 #: How a file looked: its size, its time in nanoseconds and its inode, for which network file systems use all bits.
 _LOOK = struct.Struct("<qqQ")
+#: Windows cannot open a directory to look at what is in it.
+_FOLDERS_OPEN = {os.stat, os.readlink} <= os.supports_dir_fd
 
 
 def receipt_paths(root: str, project: str) -> list[str]:
@@ -69,19 +71,31 @@ def count_seen(receipt: str, complete: str, base: str) -> int | None:
         names = text.decode("utf-8", "surrogateescape").split("\0") if count else []
         if len(names) != 2 * count or len(looks) != _LOOK.size * count:
             return None
-        # A function call for each of ten thousand files would take as long as all of Python's start.
-        for path, link, look in zip(names[:count], names[count:], _LOOK.iter_unpack(looks), strict=True):
-            place = f"{base}/{path}"
-            found = os.lstat(place)
-            if link:
-                if not S_ISLNK(found.st_mode) or os.readlink(place) != link:
-                    return None
-                found = os.stat(place)
-            if (found.st_size, found.st_mtime_ns, found.st_ino) != look or not S_ISREG(found.st_mode):
-                return None
+        return count if _look_alike(base, names[:count], names[count:], looks) else None
     except (OSError, ValueError):
         return None
-    return count
+
+
+def _look_alike(base: str, paths: list[str], links: list[str], looks: bytes) -> bool:
+    """Whether all of these look as they did; this runs for each of ten thousand files, so it calls nothing of ours.
+
+    From an open directory the way to a file is shorter than from the root of the file system: a fifth less time.
+    """
+    folder, way = (os.open(base, os.O_RDONLY), "") if _FOLDERS_OPEN else (None, f"{base}/")
+    try:
+        for path, link, look in zip(paths, links, _LOOK.iter_unpack(looks), strict=True):
+            place = way + path
+            found = os.lstat(place, dir_fd=folder)
+            if link:
+                if not S_ISLNK(found.st_mode) or os.readlink(place, dir_fd=folder) != link:
+                    return False
+                found = os.stat(place, dir_fd=folder)
+            if (found.st_size, found.st_mtime_ns, found.st_ino) != look or not S_ISREG(found.st_mode):
+                return False
+        return True
+    finally:
+        if folder is not None:
+            os.close(folder)
 
 
 def _mark(receipt: str) -> str:

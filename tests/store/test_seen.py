@@ -11,11 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.store import receipt
+from synapse_sync.store import receipt, seen
 from synapse_sync.store.receipt import Receipt, note, receipt_path, write
 from synapse_sync.store.seen import count_all_seen, count_seen, seen_bytes, seen_path
 
 KEY = "p-ui"
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["open folders", "whole paths"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to a file; on Windows there is only the second."""
+    if request.param and not seen._FOLDERS_OPEN:
+        pytest.skip("no open folders here")
+    monkeypatch.setattr(seen, "_FOLDERS_OPEN", request.param)
 
 
 def make(root: Path, *names: str, link: bool = False) -> Path:
