@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import tomli
+
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Grant, Secret, origin_of
 from synapse_sync.net.rewrites import Rewrites
@@ -183,10 +185,8 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
     if not raw:
         return {}, raw
-    import tomllib  # only here: most users have no such file
-
     try:
-        table = tomllib.loads(raw.decode())
+        table = tomli.loads(raw.decode())
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a plain ValueError
         raise InputError(f"{path}: not valid TOML: {error}") from error
     for key, value in table.items():

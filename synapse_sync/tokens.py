@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import tomli
 
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.keychain import fetch
@@ -68,12 +69,12 @@ def from_file(path: Path, origin: str) -> Token | None:
 def read_kept(path: Path) -> dict[str, str | None]:
     """What `synapse login` keeps: the token by host, or None where it lies in the keyring."""
     try:
-        table = tomllib.loads(path.read_bytes().decode())
+        table = tomli.loads(path.read_bytes().decode())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError):
         raise InputError(f"{path}: not valid TOML", hint="delete it and log in again") from None
     kept: dict[str, str | None] = {}
     for host, value in table.items():
