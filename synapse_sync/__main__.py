@@ -1,6 +1,8 @@
 """`python -m synapse_sync`: the command, where it is not on the path."""
 
-from synapse_sync.cli.main import entry
+import sys
+
+from synapse_sync.cli.main import command
 
 if __name__ == "__main__":
-    entry()
+    sys.exit(command())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import tomli
+
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Grant, Secret, origin_of
 from synapse_sync.net.rewrites import Rewrites
+from synapse_sync.places import config_path, content, expanded, settings_digest, store_path
 from synapse_sync.tokens import (
     FILE,
     Token,
@@ -128,12 +130,12 @@ class Settings:
 
 def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
     """Read the environment and the user's `config.toml`; raises `InputError` for what cannot be used."""
-    config = _config_path(environ)
+    config = Path(config_path(environ))
     table, raw = _read_config(config)
     hub_cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
     store = environ.get("SYNAPSE_STORE") or table.get("store")
     settings = Settings(
-        store=Path(store).expanduser() if store else _default_store(),
+        store=Path(store_path(store, environ)),
         config=config,
         link_mode=table.get("link-mode", "auto"),
         connections=table.get("connections", 32),
@@ -150,8 +152,8 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         github_api=_endpoint(environ, "GITHUB_API_URL", GITHUB_API),
         github_server=_endpoint(environ, "GITHUB_SERVER_URL", GITHUB),
         tokens=_tokens(environ, home, table.get("tokens", {}), config),
-        hub_cache=Path(hub_cache).expanduser() if hub_cache else _hub_home(environ, home) / "hub",
-        fingerprint=hashlib.sha256(raw + b"\0" + str(store or "").encode()).hexdigest(),
+        hub_cache=Path(expanded(hub_cache)) if hub_cache else _hub_home(environ, home) / "hub",
+        fingerprint=settings_digest(raw, store),
     )
     if settings.link_mode not in LINK_MODES:
         raise InputError(f"{config}: link-mode: `{settings.link_mode}` is not one of {', '.join(LINK_MODES)}")
@@ -176,36 +178,21 @@ def parse_rate(value: int | str | None, where: str) -> int | None:
     return max(1, int(float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()]))
 
 
-def _config_path(environ: Mapping[str, str]) -> Path:
-    if given := environ.get("SYNAPSE_CONFIG"):
-        return Path(given).expanduser()
-    import platformdirs  # only here: the variable spares the import
-
-    return Path(platformdirs.user_config_dir("synapse", appauthor=False)) / "config.toml"
-
-
-def _default_store() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("synapse", appauthor=False)) / "store"
-
-
 def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
-        raw = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}, b""
+        raw = content(str(path))
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    import difflib  # only here: most users have no such file
-    import tomllib
-
+    if not raw:
+        return {}, raw
     try:
-        table = tomllib.loads(raw.decode())
+        table = tomli.loads(raw.decode())
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a plain ValueError
         raise InputError(f"{path}: not valid TOML: {error}") from error
     for key, value in table.items():
         if key not in _KEYS:
+            import difflib
+
             near = difflib.get_close_matches(key, _KEYS, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(_KEYS)}"
             raise InputError(f"{path}: unknown key `{key}`", hint=hint)
@@ -253,7 +240,7 @@ def _tokens(
 def _hub_home(environ: Mapping[str, str], home: Path) -> Path:
     """Where the hub's own libraries keep their things."""
     caches = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return Path(environ.get("HF_HOME") or caches / "huggingface").expanduser()
+    return Path(expanded(environ.get("HF_HOME") or str(caches / "huggingface")))
 
 
 def _hub_file(path: Path) -> Token | None:
@@ -303,9 +290,9 @@ def _templates(values: Iterable[object], config: Path) -> tuple[str, ...]:
 
 def _bundles(environ: Mapping[str, str], given: str | None, config: Path) -> tuple[tuple[str, Path], ...]:
     """The certificates that are named, and by what."""
-    found = [(name, Path(environ[name]).expanduser()) for name in _CA_VARIABLES if environ.get(name)]
+    found = [(name, Path(expanded(environ[name]))) for name in _CA_VARIABLES if environ.get(name)]
     if given:
-        found.append((f"{config}: ca-bundle", (config.parent / Path(given).expanduser())))
+        found.append((f"{config}: ca-bundle", config.parent / expanded(given)))
     return tuple(found)
 
 

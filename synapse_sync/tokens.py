@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import tomli
+
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.keychain import fetch
 from synapse_sync.net.credentials import Secret
+from synapse_sync.places import expanded
 
 FILE = "tokens.toml"
 _HEADER = "# Written by `synapse login`; `synapse logout` takes tokens away. Do not share it.\n"
@@ -46,7 +48,7 @@ def from_environment(environ: Mapping[str, str], names: tuple[str, ...], file_na
         value = clean_token(environ.get(name, ""), f"the environment variable {name}")
         yield None if value is None else Token(Secret(value), f"the environment variable {name}")
     if given := environ.get(file_name):
-        path = Path(given).expanduser()
+        path = Path(expanded(given))
         token = from_file(path, f"the file {path} ({file_name})")
         if token is None and not path.exists():
             raise InputError(f"{file_name} names {path}, which does not exist")
@@ -67,12 +69,12 @@ def from_file(path: Path, origin: str) -> Token | None:
 def read_kept(path: Path) -> dict[str, str | None]:
     """What `synapse login` keeps: the token by host, or None where it lies in the keyring."""
     try:
-        table = tomllib.loads(path.read_bytes().decode())
+        table = tomli.loads(path.read_bytes().decode())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError):
         raise InputError(f"{path}: not valid TOML", hint="delete it and log in again") from None
     kept: dict[str, str | None] = {}
     for host, value in table.items():

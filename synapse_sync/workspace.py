@@ -21,9 +21,11 @@ from synapse_sync.errors import (
     SynapseError,
     raise_all,
 )
+from synapse_sync.places import LOCKFILE, MANIFEST, content, content_digest, find_project
 from synapse_sync.settings import Settings, load_settings
 from synapse_sync.sources.register import Register
-from synapse_sync.store.projects import ProjectRecord, project_key, read_record, write_record
+from synapse_sync.store.notes import project_key
+from synapse_sync.store.projects import COLLECTION, ProjectRecord, read_record, write_record
 
 if TYPE_CHECKING:
     from synapse_sync.core.artifact import Artifact
@@ -45,9 +47,6 @@ if TYPE_CHECKING:
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.store.hubcache import HubCache
-
-MANIFEST = "synapse.toml"
-LOCKFILE = "synapse.lock"
 
 
 @dataclass(slots=True)
@@ -99,15 +98,15 @@ class Workspace:
         """The project of a directory: the nearest one upwards with a `synapse.toml`; raises `InputError`."""
         environ = os.environ if environ is None else environ
         settings = load_settings(environ, Path.home())
-        here = start.resolve()
-        for directory in (here, *here.parents):
-            if (directory / MANIFEST).is_file():
-                return cls(directory, settings, reporter=reporter, offline=offline)
-            if (directory / MANIFEST).is_dir():
-                raise InputError(
-                    f"{directory / MANIFEST} is a directory", hint="it should be a file; move the directory away"
-                )
-        raise InputError(f"no {MANIFEST} in {here} or above it", hint="`synapse init` makes one")
+        found = find_project(str(start))
+        if found is None:
+            raise InputError(f"no {MANIFEST} in {start.resolve()} or above it", hint="`synapse init` makes one")
+        directory = Path(found)
+        if (directory / MANIFEST).is_dir():
+            raise InputError(
+                f"{directory / MANIFEST} is a directory", hint="it should be a file; move the directory away"
+            )
+        return cls(directory, settings, reporter=reporter, offline=offline)
 
     @classmethod
     def anywhere(cls, start: Path, *, environ: Mapping[str, str] | None = None) -> Workspace:
@@ -132,10 +131,11 @@ class Workspace:
 
     def read(self, name: str) -> bytes:
         """A file of the project, empty if it is not there; raises `StorageError`."""
+        return self._look(name, content)
+
+    def _look(self, name: str, how: Callable[[str], bytes]) -> bytes:
         try:
-            return (self.project / name).read_bytes()
-        except FileNotFoundError:
-            return b""
+            return how(str(self.project / name))
         except OSError as error:
             raise StorageError(f"cannot read {self.project / name}: {error.strerror}") from error
 
@@ -496,11 +496,14 @@ class Workspace:
 
     def state(self) -> str:
         """The fingerprint of everything that a complete sync depends on."""
-        return fingerprint(self.read(MANIFEST), self.read(LOCKFILE), self.settings.fingerprint, str(Path.home()))
+        manifest, lockfile = (self._look(name, content_digest) for name in (MANIFEST, LOCKFILE))
+        return fingerprint(manifest, lockfile, self.settings.fingerprint, str(Path.home()))
 
     def unchanged(self) -> int | None:
         """How many files are in place if there is surely nothing to do; None if it takes a survey to tell."""
-        return unchanged_files(self.settings.store, self.key, self.state())
+        from synapse_sync.store.receipt import count_unchanged
+
+        return unchanged_files(self.settings.store, self.key, self.state(), count_unchanged)
 
     def sync(
         self,
@@ -517,7 +520,6 @@ class Workspace:
         unusually large prune. Raises everything that preflight finds; failures of single files are in the report.
         """
         from synapse_sync.core.plan import Verb
-        from synapse_sync.engine.collect import LOCK as COLLECT
         from synapse_sync.engine.execute import execute
         from synapse_sync.engine.scope import Scope
 
@@ -535,7 +537,7 @@ class Workspace:
                 ]
             self._check_prune(survey, confirm)
             self._preflight(survey)
-            with self.hold(COLLECT, f"the store {self.settings.store}"):  # no collection is under way
+            with self.hold(COLLECTION, f"the store {self.settings.store}"):  # no collection is under way
                 self._remember(survey, complete=None)
             report = execute(
                 survey.plan,
@@ -555,11 +557,11 @@ class Workspace:
 
     def _bring(self, companions: Sequence[Companion], trees: Mapping[str, Tree]) -> Mapping[Key, bytes | LeftOut]:
         """The content of previews and sidecars."""
+        if not companions:
+            return {}
         from synapse_sync.engine.accompany import Desk, bring
         from synapse_sync.store.pictures import Pictures
 
-        if not companions:
-            return {}
         desk = Desk(
             sources=self.sources,
             wire=lambda: self.connections.wire,

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from synapse_sync import errors
-from synapse_sync.cli.main import VERBS, cli
+from synapse_sync.cli.commands import VERBS, cli
 from synapse_sync.core.manifest import LINK_MODES
 from synapse_sync.core.manifest_read import parse_manifest
 from synapse_sync.core.manifest_shape import manifest_schema

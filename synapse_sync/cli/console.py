@@ -18,6 +18,7 @@ from synapse_sync.cli.texts import (
     count_text,
     fit_text,
     fold_text,
+    on_terminal,
     plain_text,
     size_text,
     terminal_width,
@@ -110,7 +111,7 @@ class Console:
 
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; elsewhere the answer is no."""
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
             return False
         return click.confirm(question, default=False, err=True)
 
@@ -249,7 +250,7 @@ class Console:
         if self._reporter is None:
             if self.quiet:
                 self._reporter = Reporter()
-            elif self.progress and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            elif self.progress and on_terminal(sys.stderr) and os.environ.get("TERM") != "dumb":
                 self._reporter = Bars(self)
             else:
                 self._reporter = Lines(self)

@@ -11,6 +11,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import on_terminal
 
 if TYPE_CHECKING:
     from synapse_sync.sources.accounts import Site
@@ -41,9 +42,9 @@ def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
     from synapse_sync.errors import InputError
     from synapse_sync.tokens import clean_token
 
-    if from_stdin:
+    if from_stdin and sys.stdin is not None:
         text = sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")
-    elif sys.stdin.isatty():
+    elif on_terminal(sys.stdin):
         text = click.prompt(f"Token for {what}", hide_input=True, err=True, default="", show_default=False)
     else:
         raise InputError("there is no terminal to ask for the token on", hint="pipe it in: `--token-stdin < FILE`")

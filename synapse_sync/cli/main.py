@@ -1,144 +1,37 @@
-"""The command line: the group, the error boundary, the exit codes."""
+"""The front door: what needs no more than a look is answered at once, all else by the commands."""
 
 from __future__ import annotations
 
-import importlib
+import atexit
+import os
 import signal
 import sys
-from collections.abc import Sequence
 
-import click
+from synapse_sync.cli.quick import answer
 
-from synapse_sync import __version__
-from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common
-from synapse_sync.errors import StorageError, SynapseError
-
-#: Every verb: the section of the help it stands in, and its sentence. The module of the same name is loaded only
-#: when the verb is used.
-VERBS = {
-    "init": ("Describe", "Write a first synapse.toml for this directory"),
-    "add": ("Describe", "Add models to synapse.toml and lock them"),
-    "remove": ("Describe", "Remove models from synapse.toml and the lockfile"),
-    "lock": ("Make it so", "Pin versions and hashes in synapse.lock"),
-    "sync": ("Make it so", "Make the local trees match: download, verify, link, prune"),
-    "status": ("Look", "Show what sync would do"),
-    "verify": ("Look", "Hash every placed file again; --repair mends"),
-    "list": ("Look", "List the locked models and where they are"),
-    "show": ("Look", "Tell everything about one model"),
-    "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
-    "search": ("Discover", "Search Civitai; --add puts a result into synapse.toml"),
-    "info": ("Discover", "Tell what a site has: versions, files, hashes, permissions"),
-    "images": ("Discover", "List Civitai's images of a model, a version or a creator"),
-    "creators": ("Discover", "List Civitai's creators"),
-    "tags": ("Discover", "List Civitai's tags"),
-    "login": ("Keep house", "Keep a token for a site or a host"),
-    "logout": ("Keep house", "Forget a token that login kept"),
-    "whoami": ("Keep house", "Tell whose tokens there are, and whether they are taken"),
-    "store": ("Keep house", "The store: path, size, gc, verify"),
-    "demo": ("Try it", "The whole job against a small hub on this machine"),
-}
-
-
-#: How the system words it that there is no memory, where Python does not call it a MemoryError.
-_NO_MEMORY = ("can't start new thread", "failed to map segment", "annot allocate memory")
-
-
-class Misspelt(click.UsageError):
-    """A word of the command line that is not known, with a next step."""
-
-    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
-        super().__init__(message, ctx)
-        self.hint = hint
-
-
-class Verbs(click.Group):
-    """A group whose commands are modules of this package, loaded when needed and listed by section."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All verbs, in the order of the help."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Load the module of one verb."""
-        if name not in VERBS:
-            return None
-        module = importlib.import_module(f"synapse_sync.cli.{name}")
-        command = module.command
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a verb; an unknown one gets the nearest known as a hint."""
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], VERBS, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else "`synapse --help` lists the commands"
-            raise Misspelt(f"no such command `{args[0]}`", hint, ctx)
-        if args:
-            ctx.ensure_object(Console).verb = args[0]
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The verbs by section, without loading a single one."""
-        width = max(len(name) for name in VERBS)
-        for section in dict.fromkeys(section for section, _ in VERBS.values()):
-            rows = [(name.ljust(width), text) for name, (where, text) in VERBS.items() if where == section]
-            with formatter.section(section):
-                formatter.write_dl(rows)
-
-
-@click.group(
-    cls=Verbs,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Two files, two commands: write synapse.toml, then `synapse lock` and `synapse sync`.",
-)
-@click.version_option(__version__, "-V", "--version", prog_name="synapse", message="%(prog)s %(version)s")
-@common
-def cli() -> None:
-    """Model files, declared and locked: the same bytes everywhere."""
+TYPE_CHECKING = False  # see `places.py`
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and lets no traceback out (unless `--debug` asks for it)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    console = Console.for_arguments(arguments)
     try:
-        result = cli.main(args=arguments, prog_name="synapse", standalone_mode=False, obj=console)
-        return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        console.usage_error(error)
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        console.interrupted()
+        if answer(arguments):
+            return 0
+        from synapse_sync.cli.commands import run
+    except KeyboardInterrupt:
+        from synapse_sync.cli.console import Console
+
+        Console.for_arguments(arguments).interrupted()
         return 130
-    except SynapseError as error:
-        console.failure(error)
-        return error.exit_code
-    except SystemExit:
-        # The only way in which click ends here by itself: whoever read our output has gone. That is their business.
-        return console.verdict
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        console.failure(StorageError(f"{where}{error.strerror or error}"))
-        return StorageError.exit_code
-    except Exception as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-            console.failure(StorageError("no memory left", hint="what is done stays done: run it again with more"))
-            return StorageError.exit_code
-        console.unexpected(error)
-        return 70
-    finally:
-        console.close()
+    return run(arguments)
 
 
-def entry() -> None:
-    """What the installed commands call. To be asked to end (SIGTERM, SIGHUP) is treated like Ctrl-C."""
+def command() -> int:
+    """The command as a process: to be asked to end (SIGTERM, SIGHUP) is treated like Ctrl-C."""
     asked: list[int] = []
 
     def stop(number: int, frame: object) -> None:
@@ -150,8 +43,27 @@ def entry() -> None:
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
             signal.signal(number, stop)
     code = main()
-    sys.exit(128 + asked[0] if asked and code == 130 else code)
+    return 128 + asked[0] if asked and code == 130 else code
+
+
+def entry() -> NoReturn:
+    """What the installed commands call: the command, and then the end of the process without Python's own.
+
+    Taking three hundred modules down one by one takes a tenth of a sync; the system needs no time for it.
+    """
+    code = command()
+    threading = sys.modules.get("threading")
+    if threading is None or threading.active_count() == 1:
+        try:
+            atexit._run_exitfuncs()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+        except Exception:  # Python says what it always says then
+            sys.exit(code)
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    entry()
+    sys.exit(command())

@@ -8,7 +8,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, scope
-from synapse_sync.cli.texts import count_text, size_text
+from synapse_sync.cli.texts import in_sync_text, size_text
 from synapse_sync.cli.values import plan_value, report_value
 
 _MODES = ["auto", "clone", "hardlink", "symlink", "copy", "move"]
@@ -79,7 +79,7 @@ def command(
         console.outcomes(report)
     console.errors(report.errors)
     if report.plan.in_sync:
-        console.say(_in_sync(report.plan.unchanged))
+        console.say(in_sync_text(report.plan.unchanged))
         return 0
     console.say(_summary(report))
     return report.exit_code
@@ -90,12 +90,8 @@ def _nothing_to_do(console: Console, count: int) -> int:
         console.document(
             {"in_sync": True, "unchanged": count, "fetch_bytes": 0, "not_locked": [], "actions": [], "warnings": []}
         )
-    console.say(_in_sync(count))
+    console.say(in_sync_text(count))
     return 0
-
-
-def _in_sync(count: int) -> str:
-    return f"in sync: {count_text(count, 'file')}, nothing to do"
 
 
 def _show_plan(console: Console, workspace: object, part: object, *, check: bool, locked: bool) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import TextIO
 
-import click
+TYPE_CHECKING = False  # see `places.py`
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -26,12 +27,22 @@ def count_text(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def in_sync_text(files: int) -> str:
+    """The sentence of a sync with nothing to do."""
+    return f"in sync: {count_text(files, 'file')}, nothing to do"
+
+
 def left_text(seconds: float) -> str:
     """A time to wait, for people: `40 s`, `3 min`, `2 h 5 min`."""
     if seconds < 60:
         return f"{max(1, seconds):.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal; one that was closed before Python began is nothing at all."""
+    return stream is not None and stream.isatty()
 
 
 def terminal_width() -> int:
@@ -88,7 +99,7 @@ def plain_text(text: str) -> str:
 def fold_text(text: str, indent: int, stream: TextIO | None = None) -> str:
     """Words for stderr, on a terminal broken between words; only the first line is, the others are to be copied."""
     first, *rest = plain_text(text).split("\n")
-    if (stream or sys.stderr).isatty():
+    if on_terminal(stream or sys.stderr):
         import textwrap
 
         width = terminal_width() - indent
@@ -99,6 +110,8 @@ def fold_text(text: str, indent: int, stream: TextIO | None = None) -> str:
 
 def card_lines(fields: Mapping[str, str]) -> list[str]:
     """Aligned `name  value` lines, on a terminal broken between words."""
+    import click
+
     width = max((len(name) for name in fields), default=0)
     return [
         f"{click.style(name.ljust(width), dim=True)}  {fold_text(value, width + 4, sys.stdout)}"

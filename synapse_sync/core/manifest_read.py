@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from synapse_sync.core.manifest_shape import (
     WorkspaceTable,
 )
 from synapse_sync.core.names import SafePath, clash_key, safe_path
+from synapse_sync.core.nearest import nearest
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
@@ -136,8 +136,8 @@ class _Reader:
             if key.replace("_", "-").casefold() in _SECRETS:
                 self._bad((*path, key), "tokens do not belong into the manifest, which is shared", _SECRETS_HINT)
                 continue
-            near = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+            near = nearest(key.replace("_", "-"), known)
+            hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(known)}"
             if shape in (ModelTable, FileTable):
                 hint = _THEIR_WORDS.get(key.replace("_", "-"), hint)
             self._bad((*path, key), "unknown key", hint)
@@ -190,9 +190,9 @@ class _Reader:
 
     def _choice(self, path: tuple[str, ...], value: str, known: tuple[str, ...]) -> None:
         """Complain about a word that is none of those that are known."""
-        near = difflib.get_close_matches(value, known, n=1)
+        near = nearest(value, known)
         words = f"{', '.join(known[:-1])} or {known[-1]}"
-        self._bad(path, f"expected {words}, got `{value}`", f"did you mean `{near[0]}`?" if near else None)
+        self._bad(path, f"expected {words}, got `{value}`", f"did you mean `{near}`?" if near else None)
 
     # -- tables ------------------------------------------------------------------------------------
 
@@ -274,8 +274,8 @@ class _Reader:
         known = [target.name for target in targets]
         for target in raw.targets or ():
             if target not in known:
-                near = difflib.get_close_matches(target, known, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else f"targets of this manifest: {', '.join(known)}"
+                near = nearest(target, known)
+                hint = f"did you mean `{near}`?" if near else f"targets of this manifest: {', '.join(known)}"
                 self._bad((*path, "targets"), f"no target `{target}`", hint)
         sha256 = raw.sha256.lower().removeprefix("sha256:") if raw.sha256 is not None else None
         if sha256 is not None and not is_sha256(sha256):

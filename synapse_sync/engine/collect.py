@@ -13,10 +13,7 @@ from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.locks import hold
 from synapse_sync.store.pictures import Pictures
-from synapse_sync.store.projects import ProjectRecord, records
-
-#: The lock under which blobs are dropped, and under which a sync says that it uses some.
-LOCK = "collect"
+from synapse_sync.store.projects import COLLECTION, ProjectRecord, records
 
 #: A blob younger than this (seconds) may belong to a lock or sync that is under way.
 GRACE = 3600.0
@@ -106,6 +103,6 @@ def collect(root: Path, plan: Collection, on_wait: Callable[[str], None] | None 
     store.sweep()
     partials.sweep(root, _FORGOTTEN)
     Pictures(root).sweep()
-    with hold(root / "locks" / f"{LOCK}.lock", "collecting what the store needs no more", on_wait=on_wait):
+    with hold(root / "locks" / f"{COLLECTION}.lock", "collecting what the store needs no more", on_wait=on_wait):
         still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
         return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)

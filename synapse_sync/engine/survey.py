@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest import Manifest, Requirement
+from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Key, Observed, Plan, make_plan
 from synapse_sync.engine.observe import observe
 from synapse_sync.engine.scope import Scope
@@ -45,8 +45,8 @@ class Survey:
 
 def unknown_model(name: str, known: Collection[str]) -> InputError:
     """The error for a name that is not declared, with the nearest that is."""
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    hint = f"did you mean `{near[0]}`?" if near else "`synapse list` lists all"
+    near = nearest(name, sorted(known))
+    hint = f"did you mean `{near}`?" if near else "`synapse list` lists all"
     return InputError(f"no model `{name}` in synapse.toml", hint=hint)
 
 

@@ -13,7 +13,6 @@ from synapse_sync.core.plan import Placement
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import UnsafeName
 from synapse_sync.layouts.arrange import layout_of
-from synapse_sync.layouts.sidecars import SIDECARS, About
 
 #: Turns the address of a preview into that of a small still, or film, of it.
 Picture = Callable[..., str]
@@ -115,6 +114,8 @@ def _ending(url: str, *, film: bool) -> str:
 
 
 def _sidecar(kind: str, model: LockedModel, placement: Placement, preview: SafePath | None) -> Companion | None:
+    from synapse_sync.layouts.sidecars import SIDECARS, About  # most projects have none
+
     sidecar = SIDECARS[kind]
     path = _beside(placement.path, sidecar.suffix)
     about = About(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key
+from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Placement
 from synapse_sync.errors import InputError, InvalidManifest, NameClash, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, Layout
@@ -27,11 +27,11 @@ def layout_of(target: Target) -> Layout:
     """The layout of a target; raises `InvalidManifest` with the nearest known name."""
     if target.layout in LAYOUTS:
         return LAYOUTS[target.layout]
-    near = difflib.get_close_matches(target.layout, LAYOUTS, n=1)
+    near = nearest(target.layout, LAYOUTS)
     known = ", ".join(LAYOUTS)
     raise InvalidManifest(
         f"synapse.toml: targets.{target.name}.layout: unknown layout `{target.layout}`",
-        hint=f"did you mean `{near[0]}`?" if near else f"known layouts: {known}",
+        hint=f"did you mean `{near}`?" if near else f"known layouts: {known}",
     )
 
 
@@ -104,8 +104,8 @@ def _arrange_one(
 
 def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
     known = sorted({name for layout in layouts for name in layout.folders})
-    if near := difflib.get_close_matches(kind, known, n=1):
-        return f"did you mean `{near[0]}`?"
+    if near := nearest(kind, known):
+        return f"did you mean `{near}`?"
     return 'give it another `type`, or name the targets that can take it: `targets = ["…"]`'
 
 

@@ -8,9 +8,9 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.request import getproxies
 
 from synapse_sync.errors import InputError, NetworkError
+from synapse_sync.net.proxies import getproxies
 
 _REFUSED = re.compile(r"(?:^|Tunnel connection failed: )(4\d\d)\b")
 _CA_HINT = (

@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
 from synapse_sync.net.addresses import is_loopback
 from synapse_sync.net.api import USER_AGENT, clean
 from synapse_sync.net.clock import TimedResponse
 from synapse_sync.net.credentials import Credentials, display_url
+from synapse_sync.net.proxies import getproxies, proxy_bypass
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import parse_retry_after
 from synapse_sync.net.trust import hopeless, proxy_refused, tls_context

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
+from synapse_sync.store.notes import note_path, read_note
+
+#: The lock under which blobs that nobody uses are dropped, and under which a sync says that it uses some.
+COLLECTION = "collect"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +33,10 @@ class ProjectRecord:
         return {**self.absent, **self.roots}
 
 
-def project_key(project: Path) -> str:
-    """The short name under which a project's receipts and records are kept; its directory is its identity."""
-    return hashlib.sha256(str(project.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
 def read_record(store: Path, key: str) -> ProjectRecord | None:
     """What the store remembers of a project, or None; an unreadable record counts as none."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        data = json.loads((store / "projects" / f"{key}.json").read_bytes())
+        data = read_note(store, key)
         roots = {str(name): str(root) for name, root in data["roots"].items()}
         absent = {str(name): str(root) for name, root in data.get("absent", {}).items()}
         return ProjectRecord(
@@ -55,7 +53,7 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
         "complete": record.complete,
         "absent": dict(record.absent),
     }
-    path = store / "projects" / f"{key}.json"
+    path = Path(note_path(store, key))
     try:
         make_dirs(path.parent)
     except OSError as error:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import stat
+import struct
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,9 @@ from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, InputError, StorageError, UnsafeName
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
-from synapse_sync.store.seen import count_seen, seen_bytes, seen_path
+from synapse_sync.store.seen import DIRECTORY, count_all_seen, receipt_paths, seen_bytes, seen_path
 
 VERSION = 1
-DIRECTORY = ".synapse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ def write(root: Path, receipt: Receipt) -> None:
     write_atomic(path, text.encode("utf-8", "backslashreplace"))
     if receipt.complete is not None:
         # Losing it costs the next sync a few milliseconds.
-        with contextlib.suppress(OSError, OverflowError, UnicodeError, StorageError):
+        with contextlib.suppress(OSError, struct.error, UnicodeError, StorageError):
             entries = [receipt.entries[name] for name in sorted(receipt.entries)]
             quick = Path(seen_path(str(path)))
             write_atomic(quick, seen_bytes(str(path), receipt.complete, entries), durable=False)
@@ -250,35 +250,28 @@ def _look(path: str, link: str | None) -> os.stat_result | None:
     return found if stat.S_ISREG(found.st_mode) else None
 
 
-def count_unchanged(root: Path, project: str, complete: str) -> int | None:
+def count_unchanged(root: str, project: str, complete: str) -> int | None:
     """How many files all look as we left them, if the receipts are of this complete state; else None.
 
     The quick way: `project` is the beginning of the receipts' keys. Entries are not rebuilt as values, and a
     receipt that is damaged in any way says None: the careful way will find out.
     """
+    if (quick := count_all_seen(root, project, complete)) is not None:
+        return quick
     total = 0
-    base = str(root)
-    state = os.path.join(base, DIRECTORY)
     try:
-        names = [name for name in os.listdir(state) if _belongs(name, project)]
-        for name in names:
-            if (quick := count_seen(os.path.join(state, name), complete, base)) is not None:
-                total += quick
-                continue
-            with open(os.path.join(state, name), "rb") as file:
+        paths = receipt_paths(root, project)
+        for path in paths:
+            with open(path, "rb") as file:
                 data = json.load(file)
             if data["version"] != VERSION or data["complete"] != complete:
                 return None
-            if not all(_unchanged(f"{base}/{value['path']}", value) for value in data["entries"]):
+            if not all(_unchanged(f"{root}/{value['path']}", value) for value in data["entries"]):
                 return None
             total += len(data["entries"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return total if names else None
-
-
-def _belongs(name: str, project: str) -> bool:
-    return name.startswith(f"receipt-{project}-") and name.endswith(".json")
+    return total if paths else None
 
 
 def _unchanged(path: str, value: Mapping[str, Any]) -> bool:

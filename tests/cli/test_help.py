@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from synapse_sync.cli.main import VERBS, main
+from synapse_sync.cli.commands import VERBS
+from synapse_sync.cli.main import main
 
 STORE_VERBS = ("path", "size", "gc", "verify")
 ALL = [[verb] for verb in VERBS] + [["store", verb] for verb in STORE_VERBS]

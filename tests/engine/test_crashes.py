@@ -20,7 +20,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.store.locks import hold
-from synapse_sync.store.projects import project_key
+from synapse_sync.store.notes import project_key
 
 pytestmark = pytest.mark.usefixtures("impatient")
 BIG = safetensors_bytes("big", size=3_000_000)

@@ -23,7 +23,8 @@ from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine import collect
 from synapse_sync.store import links
 from synapse_sync.store.locks import hold
-from synapse_sync.store.projects import project_key
+from synapse_sync.store.notes import project_key
+from synapse_sync.store.projects import COLLECTION
 
 REMARKS = {
     84: "interleaving at each call is in the sweep; here both run freely, also where locks lie",
@@ -217,7 +218,7 @@ def test_a_collection_in_the_middle_of_a_sync(
 def test_a_sync_waits_for_a_collection(stage: Stage, ready: collect.Collection) -> None:
     stage.manifest("[models]\n" + SHARPEN + EYES)
     with ExitStack() as running:
-        with hold(stage.store / "locks" / f"{collect.LOCK}.lock", "the test"):
+        with hold(stage.store / "locks" / f"{COLLECTION}.lock", "the test"):
             process = running.enter_context(started(stage.path, "sync"))
             assert process.stderr is not None
             wait_for(lambda: "waiting for" in process.stderr.readline())  # type: ignore[union-attr]

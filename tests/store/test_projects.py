@@ -6,20 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from synapse_sync.store.projects import ProjectRecord, project_key, read_record, records, write_record
+from synapse_sync.store.projects import ProjectRecord, read_record, records, write_record
 
 RECORD = ProjectRecord(
     project="/work/studio", roots={"comfy": "/work/comfy"}, complete="abc", absent={"usb": "/media/usb"}
 )
-
-
-def test_each_directory_has_a_key_of_its_own_by_whatever_name_it_is_reached(tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
-    (tmp_path / "link").symlink_to("one")
-    one, two = project_key(tmp_path / "one"), project_key(tmp_path / "two")
-    assert one != two and len(one) == len(two) == 16
-    assert project_key(tmp_path / "link") == project_key(tmp_path / "two" / ".." / "one") == one
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.store import receipt
+from synapse_sync.store import receipt, seen
 from synapse_sync.store.receipt import Receipt, note, receipt_path, write
-from synapse_sync.store.seen import count_seen, seen_bytes, seen_path
+from synapse_sync.store.seen import count_all_seen, count_seen, seen_bytes, seen_path
 
 KEY = "p-ui"
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["open folders", "whole paths"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to a file; on Windows there is only the second."""
+    if request.param and not seen._FOLDERS_OPEN:
+        pytest.skip("no open folders here")
+    monkeypatch.setattr(seen, "_FOLDERS_OPEN", request.param)
 
 
 def make(root: Path, *names: str, link: bool = False) -> Path:
@@ -81,7 +90,7 @@ def test_a_receipt_that_was_written_anew_is_another_one(tmp_path: Path) -> None:
     path.rename(tmp_path / "old")
     path.write_bytes(text)
     assert count(tmp_path) is None
-    assert receipt.count_unchanged(tmp_path, "p", "f00d") == 1, "the receipt itself is asked then"
+    assert receipt.count_unchanged(str(tmp_path), "p", "f00d") == 1, "the receipt itself is asked then"
     assert quick.exists()
 
 
@@ -123,3 +132,24 @@ def test_damage_never_says_more_than_nothing(tmp_path_factory: pytest.TempPathFa
     end = data.draw(st.integers(start, len(whole)))
     quick.write_bytes(whole[:start] + data.draw(st.binary(max_size=8)) + whole[end:])
     assert count(root) in (None, 0, 1), "two would be a lie: one of them changed"
+
+
+def test_what_does_not_fit_is_not_noted(tmp_path: Path) -> None:
+    """ReFS has inodes of 128 bits; the receipt itself is asked then."""
+    quick = make(tmp_path, "a")
+    known = receipt.read(tmp_path, KEY)
+    assert known is not None
+    wide = {"a": replace(known.entries["a"], inode=1 << 100)}
+    quick.unlink()
+    write(tmp_path, Receipt(project=KEY, target="ui", entries=wide, complete="f00d"))
+    assert not quick.exists()
+    assert receipt.read(tmp_path, KEY).entries == wide
+
+
+def test_all_receipts_of_a_project(tmp_path: Path) -> None:
+    make(tmp_path, "a", "b")
+    assert count_all_seen(str(tmp_path), "p", "f00d") == 2
+    assert count_all_seen(str(tmp_path), "q", "f00d") is None
+    assert count_all_seen(str(tmp_path / "none"), "p", "f00d") is None
+    (tmp_path / ".synapse" / "receipt-p-other.json").write_text("{}")
+    assert count_all_seen(str(tmp_path), "p", "f00d") is None

@@ -1,0 +1,77 @@
+"""Quick: a `synapse sync` with nothing to do, answered before click and most of synapse are imported.
+
+Whatever is not plain to see is left to the commands: other options, settings that have to be parsed, an error of
+any kind. No token is looked at here: nobody is asked for anything.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from synapse_sync.cli.texts import in_sync_text
+from synapse_sync.engine.fresh import fingerprint, unchanged_files
+from synapse_sync.places import (
+    LOCKFILE,
+    MANIFEST,
+    config_path,
+    content,
+    content_digest,
+    find_project,
+    settings_digest,
+    store_path,
+)
+from synapse_sync.store.notes import project_key
+
+TYPE_CHECKING = False  # see `places.py`
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Options that say how something is to be done; they make no difference where nothing is.
+_INDIFFERENT = {"--locked", "--frozen", "--offline", "-y", "--yes", "--no-progress", "-q", "--quiet"}
+#: Addresses of sites, which the settings check.
+_ENDPOINTS = ("CIVITAI_ENDPOINT", "HF_ENDPOINT", "GITHUB_API_URL", "GITHUB_SERVER_URL")
+
+
+def answer(arguments: Sequence[str]) -> bool:
+    """Tell that there is nothing to do, if that is what was asked and what is the case; else say nothing."""
+    options = set(arguments[1:])
+    if arguments[:1] != ["sync"] or not options <= _INDIFFERENT or {"--locked", "--frozen"} <= options:
+        return False
+    try:
+        files = _files_in_sync(os.environ)
+        if files is not None and not options & {"-q", "--quiet"} and sys.stderr is not None:
+            sys.stderr.write(f"{in_sync_text(files)}\n")
+            sys.stderr.flush()
+    except Exception:  # the commands meet it again, and have the words for it
+        return False
+    return files is not None
+
+
+def _files_in_sync(environ: Mapping[str, str]) -> int | None:
+    """How many files are in place, if this can be told without parsing anything of the user's."""
+    project = find_project(os.getcwd())
+    config = content(config_path(environ))
+    store = environ.get("SYNAPSE_STORE")
+    if project is None or (not store and _may_place_the_store(config)):
+        return None
+    if not all(_is_plain(environ[name]) for name in _ENDPOINTS if environ.get(name)):
+        return None
+    state = fingerprint(
+        content_digest(os.path.join(project, MANIFEST)),
+        content_digest(os.path.join(project, LOCKFILE)),
+        settings_digest(config, store),
+        os.path.expanduser("~"),
+    )
+    return unchanged_files(store_path(store, environ), project_key(project), state)
+
+
+def _may_place_the_store(config: bytes) -> bool:
+    """Whether a text in TOML might have the key `store`, which can be written with escapes, too."""
+    return b"store" in config or b"\\" in config
+
+
+def _is_plain(url: str) -> bool:
+    """Whether this is the address of a host and no more, in which nothing can be wrong."""
+    host = url.removeprefix("https://")
+    return host != url and host.isascii() and host.replace(".", "").replace("-", "").isalnum()

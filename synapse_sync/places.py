@@ -1,0 +1,90 @@
+"""Places: where the user's settings, the store and the project are, and what lies there as bytes.
+
+`cli/quick.py` asks before anything else is imported, so this imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+
+TYPE_CHECKING = False  # `typing` alone would take longer than all that is done here
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MANIFEST = "synapse.toml"
+LOCKFILE = "synapse.lock"
+#: For each kind of directory the variable and the usual place of the XDG specification.
+_XDG = {"config": ("XDG_CONFIG_HOME", "~/.config"), "data": ("XDG_DATA_HOME", "~/.local/share")}
+
+
+def config_path(environ: Mapping[str, str]) -> str:
+    """The user's `config.toml`, which need not be there."""
+    given = environ.get("SYNAPSE_CONFIG")
+    return expanded(given) if given else os.path.join(_own_directory("config", environ), "config.toml")
+
+
+def store_path(given: str | None, environ: Mapping[str, str]) -> str:
+    """The store: where a variable or the settings put it, else in its usual place."""
+    return expanded(given) if given else os.path.join(_own_directory("data", environ), "store")
+
+
+def expanded(path: str) -> str:
+    """A path with the home directory for its `~`; raises `InputError` for that of a user who does not exist."""
+    found = os.path.expanduser(path)
+    if found.startswith("~"):
+        from synapse_sync.errors import InputError
+
+        raise InputError(f"{path}: there is no such home directory", hint="write the path without `~`")
+    return found
+
+
+def find_project(start: str) -> str | None:
+    """The nearest directory upwards with a `synapse.toml`, which may wrongly be a directory; or None."""
+    here = os.path.realpath(start)
+    while True:
+        path = os.path.join(here, MANIFEST)
+        if os.path.isfile(path) or os.path.isdir(path):
+            return here
+        above = os.path.dirname(here)
+        if above == here:
+            return None
+        here = above
+
+
+def content(path: str) -> bytes:
+    """What a file holds, nothing if it is not there; raises `OSError`."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+
+
+def content_digest(path: str) -> bytes:
+    """The SHA-256 of that; piece by piece, as the memory for millions of bytes takes longer to get than to fill."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except (FileNotFoundError, NotADirectoryError):
+        return hashlib.sha256().digest()
+
+
+def settings_digest(config: bytes, store: str | None) -> str:
+    """What the settings have to do with whether a sync is complete: the user's file, and where the store is put."""
+    return hashlib.sha256(config + b"\0" + (store or "").encode()).hexdigest()
+
+
+def _own_directory(kind: str, environ: Mapping[str, str]) -> str:
+    """Our directory among the user's own ones."""
+    if sys.platform == "linux" and os.path.isabs(environ.get("HOME", "")):
+        # What platformdirs says as well. Its import takes a third as long as a whole sync with nothing to do.
+        variable, usual = _XDG[kind]
+        base = environ.get(variable, "")
+        return os.path.join(base if os.path.isabs(base) else os.path.expanduser(usual), "synapse")
+    import platformdirs
+
+    if kind == "config":
+        return platformdirs.user_config_dir("synapse", appauthor=False)
+    return platformdirs.user_data_dir("synapse", appauthor=False)

@@ -1,0 +1,301 @@
+"""Quick: the sentence of the commands, without the commands; and every doubt is left to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from world import Project
+
+from synapse_sync.cli import quick
+from synapse_sync.cli.main import main
+from synapse_sync.demo import catalogue
+
+EYES = "models/embeddings/clear-eyes.safetensors"
+MANIFEST = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\neyes = "civitai:{catalogue.EYES}"\n'
+SENTENCE = "in sync: 2 files, nothing to do\n"
+ENTRY = "from synapse_sync.cli.main import entry; entry()"
+
+
+@pytest.fixture
+def settled(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project in sync, seen from within; the addresses of the hub are forgotten."""
+    project.manifest(MANIFEST)
+    project("sync")
+    for name in ("CIVITAI_ENDPOINT", "HF_ENDPOINT", "GITHUB_API_URL", "GITHUB_SERVER_URL"):
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(project.path)
+    return project
+
+
+def start(*words: str, **how: object) -> subprocess.Popen[str]:
+    """The installed command in a process of its own."""
+    return subprocess.Popen([sys.executable, "-c", ENTRY, *words], text=True, **how)  # type: ignore[call-overload]
+
+
+def run(*words: str, **how: object) -> tuple[int, str]:
+    with start(*words, stderr=subprocess.PIPE, **how) as process:
+        said = process.communicate()[1]
+    return process.returncode, said
+
+
+# -- what it answers ---------------------------------------------------------------------------------
+
+
+def test_it_says_what_the_commands_say(settled: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert settled("sync").err == SENTENCE  # with -C, which is left to the commands
+    assert quick.answer(["sync"])
+    assert capsys.readouterr() == ("", SENTENCE)
+    assert run("sync") == (0, SENTENCE)
+
+
+@pytest.mark.parametrize("option", ["--locked", "--frozen", "--offline", "-y", "--yes", "--no-progress"])
+def test_options_that_make_no_difference(settled: Project, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert quick.answer(["sync", option])
+    assert capsys.readouterr() == ("", SENTENCE)
+    assert settled("sync", option).err == SENTENCE
+
+
+@pytest.mark.parametrize("option", ["-q", "--quiet"])
+def test_quiet(settled: Project, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert quick.answer(["sync", "--yes", option])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_from_further_down(settled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir((settled.path / EYES).parent)
+    assert quick.answer(["sync"])
+
+
+@pytest.mark.parametrize("url", ["https://hf-mirror.com", "https://localhost"])
+def test_a_plain_address_of_a_site_is_no_doubt(settled: Project, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", url)
+    assert quick.answer(["sync"])
+
+
+def test_settings_that_do_not_place_the_store(
+    settled: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody says where the store is, and what the settings say is the same as in the last sync."""
+    monkeypatch.delenv("SYNAPSE_STORE")
+    monkeypatch.delenv("SYNAPSE_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(sandbox / "settings"))
+    (sandbox / "settings" / "synapse").mkdir(parents=True)
+    (sandbox / "settings" / "synapse" / "config.toml").write_text("downloads = 2\n")
+    monkeypatch.setenv("XDG_DATA_HOME", str(sandbox))
+    settled.store.rename(settled.store.parent / "synapse-store")
+    (sandbox / "synapse").mkdir()
+    (sandbox / "synapse-store").rename(sandbox / "synapse" / "store")
+    assert not quick.answer(["sync"]), "other settings than those of the last sync"
+    settled("sync", "--frozen")
+    assert quick.answer(["sync"])
+
+
+def imported(*words: str) -> set[str]:
+    """What is imported for a command, besides what Python imports for itself."""
+
+    def shown(*arguments: str) -> set[str]:
+        command = [sys.executable, "-X", "importtime", "-c", *arguments]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+        return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+
+    return shown(ENTRY, *words) - shown("pass")
+
+
+def test_hardly_anything_is_imported(settled: Project) -> None:
+    heavy = {"click", "contextlib", "dataclasses", "inspect", "pathlib", "tomli", "typing", "urllib.parse"}
+    light = imported("sync")
+    assert "synapse_sync.engine.fresh" in light
+    assert not light & heavy
+    assert heavy <= imported("sync", "--no-prune"), "the test can tell"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere platformdirs knows the places")
+def test_the_usual_places_are_known_without_platformdirs(
+    settled: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SYNAPSE_STORE")
+    monkeypatch.delenv("SYNAPSE_CONFIG")
+    settled("sync", "--frozen", "--offline", code=None)
+    assert "platformdirs" not in imported("sync")
+
+
+# -- what it leaves to the commands ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "status",
+        "-q sync",
+        "sync --json",
+        "sync --locked --frozen",
+        "sync --dry-run",
+        "sync --check",
+        "sync --no-prune",
+        "sync --only eyes",
+        "sync --force",
+        "sync --link-mode copy",
+        "sync -C .",
+        "sync -qy",
+        "sync --debug",
+        "sync --help",
+        "sync more",
+        "sync -- -q",
+    ],
+)
+def test_other_arguments(settled: Project, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not quick.answer(words.split())
+    assert capsys.readouterr() == ("", "")
+
+
+def receipts(project: Project, ending: str) -> Path:
+    return next((project.path / ".synapse").glob(f"receipt-*.{ending}"))
+
+
+def note(project: Project) -> Path:
+    return next((project.store / "projects").glob("*.json"))
+
+
+def rewritten(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
+DOUBTS: dict[str, Callable[[Project], object]] = {
+    "manifest changed": lambda p: (p.path / "synapse.toml").open("a").write("# a comment\n"),
+    "manifest gone": lambda p: (p.path / "synapse.toml").unlink(),
+    "lockfile changed": lambda p: (p.path / "synapse.lock").open("a").write("# a comment\n"),
+    "lockfile gone": lambda p: (p.path / "synapse.lock").unlink(),
+    "file gone": lambda p: (p.path / EYES).unlink(),
+    "file moved": lambda p: (p.path / EYES).rename(p.path / "moved"),
+    "file touched": lambda p: os.utime(p.path / EYES, (1, 1)),
+    "file replaced": lambda p: rewritten(p.path / EYES, b"other"),
+    "store gone": lambda p: p.store.rename(p.store.parent / "away"),
+    "note gone": lambda p: note(p).unlink(),
+    "note damaged": lambda p: rewritten(note(p), b"{"),
+    "note deep": lambda p: rewritten(note(p), b"[" * 100_000),
+    "note without roots": lambda p: rewritten(note(p), b'{"complete": "x"}'),
+    "note of numbers": lambda p: rewritten(note(p), b'{"complete": 1, "roots": {"a": 2}}'),
+    "receipt gone": lambda p: receipts(p, "json").unlink(),
+    "receipt rewritten": lambda p: rewritten(receipts(p, "json"), receipts(p, "json").read_bytes()),
+    "seen gone": lambda p: receipts(p, "seen").unlink(),
+    "seen cut": lambda p: rewritten(receipts(p, "seen"), receipts(p, "seen").read_bytes()[:-1]),
+    "seen damaged": lambda p: rewritten(receipts(p, "seen"), b"\xff"),
+    "settings": lambda p: (p.store.parent / "config.toml").write_text("downloads = 2\n"),
+    "settings a directory": lambda p: (p.store.parent / "config.toml").mkdir(),
+}
+
+
+@pytest.mark.parametrize("doubt", DOUBTS)
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_doubts(settled: Project, doubt: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert quick.answer(["sync", "-q"])
+    DOUBTS[doubt](settled)
+    assert not quick.answer(["sync"])
+    assert capsys.readouterr() == ("", "")
+
+
+VARIABLES = [
+    ("HOME", "/elsewhere"),
+    ("SYNAPSE_STORE", "/elsewhere"),
+    ("SYNAPSE_STORE", "~nobody-has-this-name/store"),
+    ("SYNAPSE_CONFIG", "~nobody-has-this-name/config.toml"),
+    ("HF_ENDPOINT", "hf-mirror.com"),
+    ("HF_ENDPOINT", "https://"),
+    ("HF_ENDPOINT", "https://me:secret@hf-mirror.com"),
+    ("HF_ENDPOINT", "https://hf-mirror.com/hub"),
+    ("CIVITAI_ENDPOINT", "ftp://civitai.com"),
+    ("GITHUB_API_URL", "http://api.github.com"),
+    ("GITHUB_SERVER_URL", "https://github.com:443x"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), VARIABLES, ids=[" ".join(pair) for pair in VARIABLES])
+def test_variables_in_doubt(settled: Project, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert quick.answer(["sync", "-q"])
+    monkeypatch.setenv(name, value)
+    assert not quick.answer(["sync"])
+
+
+@pytest.mark.parametrize("key", ["store", '"st\\u006Fre"'])
+def test_settings_that_place_the_store(
+    settled: Project, sandbox: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes TOML to read that; the commands do, and find nothing to do."""
+    monkeypatch.delenv("SYNAPSE_STORE")
+    (sandbox / "config.toml").write_text(f'{key} = "{settled.store}"\n')
+    settled("sync", "--frozen")
+    assert settled("sync").err == SENTENCE
+    monkeypatch.setenv("XDG_DATA_HOME", str(sandbox))
+    (sandbox / "synapse").mkdir()
+    (sandbox / "synapse" / "store").symlink_to(settled.store)
+    assert not quick.answer(["sync"])
+
+
+def test_no_directory_at_all(settled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert not quick.answer(["sync"])
+
+
+# -- when it is stopped, or not listened to ----------------------------------------------------------
+
+
+def test_ctrl_c(settled: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def pressed(environ: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quick, "_files_in_sync", pressed)
+    assert main(["sync"]) == 130
+    assert capsys.readouterr().err == "interrupted; finished files are kept, and the next sync goes on from here\n"
+
+
+@pytest.fixture
+def stuck(settled: Project, sandbox: Path) -> Iterator[subprocess.Popen[str]]:
+    """A sync that waits for its settings, which come through a pipe that stays empty."""
+    pipe = sandbox / "config.toml"
+    os.mkfifo(pipe)
+    with start("sync", stderr=subprocess.PIPE) as process:
+        while True:
+            try:
+                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+                break
+            except OSError:  # nobody reads yet
+                assert process.poll() is None
+                time.sleep(0.01)
+        yield process
+        process.kill()
+        os.close(writer)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signals(stuck: subprocess.Popen[str], number: signal.Signals, code: int) -> None:
+    stuck.send_signal(number)
+    said = stuck.communicate()[1]
+    assert (stuck.returncode, said) == (
+        code,
+        "interrupted; finished files are kept, and the next sync goes on from here\n",
+    )
+
+
+@pytest.mark.parametrize("words", [["sync"], ["sync", "-C", "."]], ids=["quick", "the commands"])
+@pytest.mark.parametrize("how", ["closed", "broken"])
+def test_nobody_reads_what_it_says(settled: Project, words: list[str], how: str) -> None:
+    if how == "closed":
+        command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", ENTRY, *words]
+        assert subprocess.run(command, check=False).returncode == 0
+        return
+    reader, writer = os.pipe()
+    os.close(reader)
+    with start(*words, stderr=writer) as process:
+        os.close(writer)
+        assert process.wait() == 0
