@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -71,9 +72,13 @@ def until(true: Callable[[], object]) -> None:
 
 
 def under_way(stage: Stage) -> bool:
-    """Whether some of the large file is on the disk."""
-    partials = [path for path in (stage.store / "partials").glob("*") if path.suffix != ".json"]
-    return any(path.stat().st_blocks > 0 and path.stat().st_size == len(BIG) for path in partials)
+    """Whether some of the large file is on the disk; small ones may be published while we look."""
+    for path in (stage.store / "partials").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            if path.suffix != ".json" and found.st_blocks > 0 and found.st_size == len(BIG):
+                return True
+    return False
 
 
 # -- signals -----------------------------------------------------------------------------------------
