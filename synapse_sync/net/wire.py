@@ -269,7 +269,7 @@ class Wire:
         with self._lock:
             self.request_count += 1
         try:
-            return manager.request(
+            return manager.urlopen(
                 "GET",
                 url,
                 headers=headers | self.credentials.headers_for(url, via),
