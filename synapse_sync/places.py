@@ -73,7 +73,7 @@ def content_digest(path: str) -> bytes:
 
 def settings_digest(config: bytes, store: str | None) -> str:
     """What the settings have to do with whether a sync is complete: the user's file, and where the store is put."""
-    return hashlib.sha256(config + b"\0" + (store or "").encode()).hexdigest()
+    return hashlib.sha256(config + b"\0" + (store or "").encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _own_directory(kind: str, environ: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import tomli
 
+from synapse_sync.core.nearest import nearest
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Grant, Secret, origin_of
 from synapse_sync.net.rewrites import Rewrites
@@ -191,10 +192,8 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
         raise InputError(f"{path}: not valid TOML: {error}") from error
     for key, value in table.items():
         if key not in _KEYS:
-            import difflib
-
-            near = difflib.get_close_matches(key, _KEYS, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(_KEYS)}"
+            near = nearest(key, _KEYS)
+            hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(_KEYS)}"
             raise InputError(f"{path}: unknown key `{key}`", hint=hint)
         kind = _KEYS[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ BELOW = {
     "engine": {"sources", "layouts", "store", "tokens", "keychain", "core", "net", "errors"},
     "keychain": {"errors"},
     "tokens": {"keychain", "net", "places", "errors"},
-    "settings": {"tokens", "net", "places", "errors"},
+    "settings": {"tokens", "core", "net", "places", "errors"},
     "connections": {"sources", "core", "net", "settings", "tokens", "errors"},
     "workspace": {
         "connections",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from hashlib import sha256
 from pathlib import Path
 
 import platformdirs
 import pytest
+from world import Project
 
+from synapse_sync.demo import catalogue
 from synapse_sync.errors import InputError
 from synapse_sync.places import (
     config_path,
@@ -79,6 +82,16 @@ def test_content(tmp_path: Path) -> None:
     for look in (content, content_digest):
         with pytest.raises(IsADirectoryError):
             look(str(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems have only names in Unicode")
+def test_a_store_whose_path_is_not_utf_8(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / os.fsdecode(b"st\xffore")
+    monkeypatch.setenv("SYNAPSE_STORE", str(store))
+    project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
+    project("sync", code=0)
+    assert "nothing to do" in project("sync", code=0).err
+    assert (store / "blobs").is_dir()
 
 
 def test_settings_with_another_store_are_others() -> None:

@@ -10,6 +10,7 @@ import click
 from synapse_sync import __version__
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.core.nearest import nearest
 from synapse_sync.errors import StorageError, SynapseError
 
 #: Every verb: the section of the help it stands in, and its sentence. The module of the same name is loaded only
@@ -71,10 +72,8 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a verb; an unknown one gets the nearest known as a hint."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], VERBS, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else "`synapse --help` lists the commands"
+            near = nearest(args[0], VERBS)
+            hint = f"did you mean `{near}`?" if near else "`synapse --help` lists the commands"
             raise Misspelt(f"no such command `{args[0]}`", hint, ctx)
         if args:
             ctx.ensure_object(Console).verb = args[0]

@@ -39,9 +39,9 @@ def command(console: Console, layout: str | None, root: str | None) -> int:
 
     Also tells git how to merge synapse.lock (a line in .gitattributes): blocks of two branches are put together.
     """
-    import difflib
     import json
 
+    from synapse_sync.core.nearest import nearest
     from synapse_sync.errors import InputError
     from synapse_sync.layouts import LAYOUTS
     from synapse_sync.places import MANIFEST
@@ -52,9 +52,9 @@ def command(console: Console, layout: str | None, root: str | None) -> int:
     if path.exists() or path.is_symlink():
         raise InputError(f"{path} is already there", hint="edit it, or use `synapse add`")
     if layout is not None and layout not in LAYOUTS:
-        near = difflib.get_close_matches(layout, LAYOUTS, n=1)
+        near = nearest(layout, LAYOUTS)
         known = f"one of: {', '.join(LAYOUTS)}"
-        raise InputError(f"unknown layout `{layout}`", hint=f"did you mean `{near[0]}`? {known}" if near else known)
+        raise InputError(f"unknown layout `{layout}`", hint=f"did you mean `{near}`? {known}" if near else known)
     found_layout, found_root = _guess(directory, layout, root)
     text = _TEMPLATE.format(
         name=json.dumps(directory.name or "models", ensure_ascii=False),
