@@ -81,8 +81,8 @@ def by_xet(source: Path, sha256: str, work: Path) -> Callable[[int], None]:
 def by_http(url: str, sha256: str, size: int, work: Path) -> Callable[[int], None]:
     """Our engine: received, hashed (SHA-256 and BLAKE3) and published durably, a fresh store each time."""
     from synapse_sync.core.reference import Reference
-    from synapse_sync.engine.transfer import Got, Want
-    from synapse_sync.settings import load_settings
+    from synapse_sync.transfer.run import Got, Want
+    from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
     place = Reference.parse(f"hf://{REPO}/model.safetensors")

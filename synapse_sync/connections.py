@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from synapse_sync.settings import Settings
+from synapse_sync.user.settings import Settings
 
 if TYPE_CHECKING:
     import ssl

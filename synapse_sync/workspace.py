@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synapse_sync.connections import Connections
-from synapse_sync.engine.fresh import fingerprint, unchanged_files
-from synapse_sync.engine.reporter import Attentive, Reporter
+from synapse_sync.core.reporter import Attentive, Reporter
+from synapse_sync.engine.unchanged import fingerprint, unchanged_files
 from synapse_sync.errors import (
     Conflict,
     InputError,
@@ -21,32 +21,32 @@ from synapse_sync.errors import (
     SynapseError,
     raise_all,
 )
-from synapse_sync.places import LOCKFILE, MANIFEST, content, content_digest, find_project
-from synapse_sync.settings import Settings, load_settings
 from synapse_sync.sources.register import Register
-from synapse_sync.store.notes import project_key
+from synapse_sync.store.project_note import project_key
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, read_record, write_record
+from synapse_sync.user.places import LOCKFILE, MANIFEST, content, content_digest, find_project
+from synapse_sync.user.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.companion import Companion, LeftOut
     from synapse_sync.core.lockfile import Lockfile
-    from synapse_sync.core.manifest import Manifest, Requirement
+    from synapse_sync.core.manifest.values import Manifest, Requirement
     from synapse_sync.core.plan import Key
     from synapse_sync.core.reference import Reference
     from synapse_sync.core.report import Report
     from synapse_sync.engine.declare import Wishes
+    from synapse_sync.engine.lock import Locked
     from synapse_sync.engine.outdated import Standing
-    from synapse_sync.engine.resolve import Locked
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
-    from synapse_sync.engine.transfer import Got, Want
     from synapse_sync.engine.trees import Tree
-    from synapse_sync.engine.unpack import Member
     from synapse_sync.engine.verify import Verification
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.store.blobs import BlobStore
-    from synapse_sync.store.hubcache import HubCache
+    from synapse_sync.suppliers.hub_cache import HubCache
+    from synapse_sync.transfer.run import Got, Want
+    from synapse_sync.transfer.unpack import Member
 
 
 @dataclass(slots=True)
@@ -153,7 +153,7 @@ class Workspace:
     def manifest(self) -> Manifest:
         """The manifest as values; raises `InvalidManifest`."""
         if self._parts.manifest is None:
-            from synapse_sync.core.manifest_read import parse_manifest
+            from synapse_sync.core.manifest.read import parse_manifest
 
             text = self._parts.seen[MANIFEST] = self.text(MANIFEST)
             self._parts.manifest = parse_manifest(text, MANIFEST)
@@ -201,15 +201,15 @@ class Workspace:
     def hub_cache(self) -> HubCache:
         """What the Hugging Face libraries downloaded on this machine."""
         if self._parts.hub_cache is None:
-            from synapse_sync.store.hubcache import HubCache
+            from synapse_sync.suppliers.hub_cache import HubCache
 
             self._parts.hub_cache = HubCache(self.settings.hub_cache)
         return self._parts.hub_cache
 
     def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
         """Bring bytes into the store, members of archives too; one answer for each want."""
-        from synapse_sync.engine.inspect import inspect_want
-        from synapse_sync.engine.transfer import Limits, transfer
+        from synapse_sync.transfer.inspect import inspect_want
+        from synapse_sync.transfer.run import Limits, transfer
 
         def nearby(want: Want) -> Iterator[Path]:
             return self.hub_cache.files(want.sha256 or "", want.size, want.places)
@@ -236,7 +236,7 @@ class Workspace:
 
         if all(want.archive is None for want in wants):
             return fetch(wants)
-        from synapse_sync.engine.unpack import fetch_members
+        from synapse_sync.transfer.unpack import fetch_members
 
         return fetch_members(wants, fetch, store=self.store, check=inspect_want, reporter=self.reporter)
 
@@ -248,8 +248,8 @@ class Workspace:
 
     def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
         """Bring the members of an archive that match the patterns into the store."""
-        from synapse_sync.engine.inspect import inspect_want
-        from synapse_sync.engine.unpack import unpack
+        from synapse_sync.transfer.inspect import inspect_want
+        from synapse_sync.transfer.unpack import unpack
 
         return unpack(archive, patterns, store=self.store, check=inspect_want, reporter=self.reporter)
 
@@ -284,7 +284,7 @@ class Workspace:
         exclude_newer: str | None = None,
     ) -> Locked:
         """What the lockfile would be; nothing is written. `upgrade` names entries or models; None means all."""
-        from synapse_sync.engine.resolve import lock
+        from synapse_sync.engine.lock import lock
 
         manifest = manifest or self.manifest
         entries = manifest.entries()
@@ -321,7 +321,7 @@ class Workspace:
         """
         if check:
             from synapse_sync.core.freshness import missing_changes
-            from synapse_sync.engine.resolve import Locked
+            from synapse_sync.engine.lock import Locked
 
             return Locked(lockfile=self.lockfile, changes=missing_changes(self.manifest.entries(), self.lockfile))
         with self.hold(f"project-{self.key}", f"the lockfile of {self.project}"):
@@ -388,8 +388,8 @@ class Workspace:
 
         Nothing is written unless all of it can be resolved and has a place in every target that wants it.
         """
-        from synapse_sync.core.manifest_edit import add_model
-        from synapse_sync.core.manifest_read import parse_manifest
+        from synapse_sync.core.manifest.edit import add_model
+        from synapse_sync.core.manifest.read import parse_manifest
         from synapse_sync.engine.declare import Wishes, propose
         from synapse_sync.layouts.arrange import arrange
 
@@ -426,7 +426,7 @@ class Workspace:
     def remove(self, names: Sequence[str]) -> tuple[str, ...]:
         """Take models out of the manifest and the lockfile; raises `InputError` for names that are not there."""
         from synapse_sync.core.lockfile import format_lockfile
-        from synapse_sync.core.manifest_edit import remove_model
+        from synapse_sync.core.manifest.edit import remove_model
         from synapse_sync.engine.survey import unknown_model
 
         with self.hold(f"project-{self.key}", f"the project {self.project}"):
@@ -472,13 +472,12 @@ class Workspace:
 
     def survey(self, scope: Scope | None = None) -> Survey:
         """Compare what is wanted with what is there; changes nothing."""
-        from synapse_sync.engine.preflight import places_of
         from synapse_sync.engine.scope import Scope
         from synapse_sync.engine.survey import survey
 
         def nearby(artifact: Artifact) -> bool:
             given = artifact.given
-            return any(self.hub_cache.files(given.sha256, given.size, places_of(artifact)))
+            return any(self.hub_cache.files(given.sha256, given.size, artifact.locations))
 
         scope = scope or Scope()
         record = read_record(self.settings.store, self.key)
@@ -559,8 +558,8 @@ class Workspace:
         """The content of previews and sidecars."""
         if not companions:
             return {}
-        from synapse_sync.engine.accompany import Desk, bring
-        from synapse_sync.store.pictures import Pictures
+        from synapse_sync.engine.companions import Desk, bring
+        from synapse_sync.store.preview_cache import Pictures
 
         desk = Desk(
             sources=self.sources,

@@ -14,6 +14,9 @@ from world import Project, Result, guard
 from synapse_sync.cli.main import main
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.hub import Hub
+from synapse_sync.net import api
+from synapse_sync.net.retries import Retry
+from synapse_sync.transfer import run as transfer
 
 sys.addaudithook(guard)
 
@@ -73,3 +76,10 @@ def project(
         return Result(code, shown.out, shown.err)
 
     return Project(path=path, store=sandbox / "store", hub=hub, _run=run)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once, unless a server asks for patience."""
+    for module in (transfer, api):
+        monkeypatch.setattr(module, "Retry", lambda: Retry(first_delay=0.001, longest=0.01))

@@ -13,9 +13,9 @@ import pytest
 
 from synapse_sync import errors
 from synapse_sync.cli.commands import VERBS, cli
-from synapse_sync.core.manifest import LINK_MODES
-from synapse_sync.core.manifest_read import parse_manifest
-from synapse_sync.core.manifest_shape import manifest_schema
+from synapse_sync.core.manifest.read import parse_manifest
+from synapse_sync.core.manifest.shape import manifest_schema
+from synapse_sync.core.manifest.values import LINK_MODES
 from synapse_sync.layouts import LAYOUTS
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ import pytest
 
 from synapse_sync.cli.main import main
 from synapse_sync.core.lockfile import parse_lockfile
-from synapse_sync.core.manifest_read import parse_manifest
+from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.demo.catalogue import SDXL_VAE_COMMIT, populate
 from synapse_sync.demo.hub import Hub
 

@@ -13,7 +13,7 @@ from synapse_sync.cli.texts import cell_text, size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import LockedModel
-    from synapse_sync.engine.resolve import Locked
+    from synapse_sync.engine.lock import Locked
     from synapse_sync.errors import SynapseError
 
 _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.progress import Bars, Lines
 from synapse_sync.cli.texts import (
     cell_text,
@@ -24,8 +25,7 @@ from synapse_sync.cli.texts import (
     terminal_width,
     text_width,
 )
-from synapse_sync.cli.values import error_value
-from synapse_sync.engine.reporter import Reporter
+from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import Several, SynapseError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import click
 
+from synapse_sync.cli.civitai_options import asked, limit
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.discover import asked, limit
 from synapse_sync.cli.options import common
 
 

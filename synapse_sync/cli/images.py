@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_sync.cli.civitai_options import asked, limit, word
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.discover import asked, limit, word
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import cell_text, fit_text, terminal_width
 from synapse_sync.sources.civitai.filters import IMAGE_SORTS, LEVELS, PERIODS

@@ -44,8 +44,8 @@ def command(console: Console, layout: str | None, root: str | None) -> int:
     from synapse_sync.core.nearest import nearest
     from synapse_sync.errors import InputError
     from synapse_sync.layouts import LAYOUTS
-    from synapse_sync.places import MANIFEST
     from synapse_sync.store.durable import write_atomic
+    from synapse_sync.user.places import MANIFEST
 
     directory = console.directory.resolve()
     path = directory / MANIFEST

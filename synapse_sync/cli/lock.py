@@ -11,7 +11,7 @@ from synapse_sync.cli.options import common, instant
 from synapse_sync.cli.texts import cell_text, count_text
 
 if TYPE_CHECKING:
-    from synapse_sync.engine.resolve import Locked
+    from synapse_sync.engine.lock import Locked
     from synapse_sync.workspace import Workspace
 
 

@@ -22,8 +22,8 @@ _LONGEST = 16_384
 def host_of(word: str) -> tuple[str, Site | None]:
     """The host under which a token is kept, and its site if it is one of ours; the word is never shown again."""
     from synapse_sync.errors import InputError
-    from synapse_sync.settings import HOST
     from synapse_sync.sources.accounts import site_of
+    from synapse_sync.user.settings import HOST
 
     word = word.lower()
     site = site_of(word)
@@ -40,7 +40,7 @@ def host_of(word: str) -> tuple[str, Site | None]:
 def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
     """The token, which never comes from the command line: others can read that."""
     from synapse_sync.errors import InputError
-    from synapse_sync.tokens import clean_token
+    from synapse_sync.user.tokens import clean_token
 
     if from_stdin and sys.stdin is not None:
         text = sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")
@@ -67,7 +67,7 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
     """
     from synapse_sync.engine.login import keep
     from synapse_sync.net.credentials import Secret
-    from synapse_sync.settings import load_settings
+    from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
     console = ctx.ensure_object(Console)

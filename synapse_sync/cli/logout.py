@@ -22,7 +22,7 @@ def command(console: Console, site: str) -> int:
     A token from the environment or from config.toml stays where it is, and is told about.
     """
     from synapse_sync.engine.logout import forget
-    from synapse_sync.settings import load_settings
+    from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
     host, _ = host_of(site)

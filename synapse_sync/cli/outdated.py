@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.options import common, instant
 from synapse_sync.cli.texts import count_text, cut_text
-from synapse_sync.cli.values import error_value
 
 if TYPE_CHECKING:
     from synapse_sync.engine.outdated import Pin, Standing

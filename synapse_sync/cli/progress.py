@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synapse_sync.cli.texts import cell_text, color_wish, count_text, fit_text, left_text, size_text, text_width
-from synapse_sync.engine.reporter import Reporter
+from synapse_sync.core.reporter import Reporter
 
 if TYPE_CHECKING:
     from synapse_sync.cli.console import Console

@@ -10,8 +10,9 @@ import os
 import sys
 
 from synapse_sync.cli.texts import in_sync_text
-from synapse_sync.engine.fresh import fingerprint, unchanged_files
-from synapse_sync.places import (
+from synapse_sync.engine.unchanged import fingerprint, unchanged_files
+from synapse_sync.store.project_note import project_key
+from synapse_sync.user.places import (
     LOCKFILE,
     MANIFEST,
     config_path,
@@ -21,7 +22,6 @@ from synapse_sync.places import (
     settings_digest,
     store_path,
 )
-from synapse_sync.store.notes import project_key
 
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_sync.cli.civitai_options import asked, limit, short_count, word
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.discover import asked, limit, short_count, word
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import cut_text
 from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, nearest, spelled

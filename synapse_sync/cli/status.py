@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.json_values import plan_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.texts import count_text
-from synapse_sync.cli.values import plan_value
 
 if TYPE_CHECKING:
     from synapse_sync.engine.survey import Survey

@@ -19,7 +19,7 @@ def command() -> None:
 
 
 def _store() -> Path:
-    from synapse_sync.settings import load_settings
+    from synapse_sync.user.settings import load_settings
 
     return load_settings(os.environ, Path.home()).store
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import click
 
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.json_values import plan_value, report_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.texts import in_sync_text, size_text
-from synapse_sync.cli.values import plan_value, report_value
 
 _MODES = ["auto", "clone", "hardlink", "symlink", "copy", "move"]
 
@@ -51,7 +51,7 @@ def command(
     Only files that synapse placed, and that nobody changed since, are ever replaced or removed.
     """
     from synapse_sync.engine.scope import Scope
-    from synapse_sync.settings import parse_rate
+    from synapse_sync.user.settings import parse_rate
     from synapse_sync.workspace import Workspace
 
     rate = parse_rate(limit_rate, "--limit-rate")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.json_values import error_value, report_value
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import count_text, size_text
-from synapse_sync.cli.values import error_value, report_value
 
 
 @click.command("verify", short_help="Hash every placed file again; --repair mends")

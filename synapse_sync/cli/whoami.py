@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.login import host_of
 from synapse_sync.cli.options import common
-from synapse_sync.cli.values import error_value
 
 if TYPE_CHECKING:
     from synapse_sync.engine.whoami import Identity
-    from synapse_sync.settings import Settings
     from synapse_sync.sources.accounts import Site
-    from synapse_sync.tokens import Token
+    from synapse_sync.user.settings import Settings
+    from synapse_sync.user.tokens import Token
 
 
 @click.command("whoami", short_help="Tell whose tokens there are, and whether they are taken")

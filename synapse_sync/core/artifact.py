@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from synapse_sync.core.reference import Reference
+
 #: Kinds of weights that every layout is asked about. The set is open: an unknown type is a valid string that
 #: a layout may refuse.
 MODEL_TYPES = (
@@ -81,6 +83,11 @@ class Artifact:
     def given(self) -> Archive | Artifact:
         """What its places give: the archive that it is in, or else the file itself."""
         return self.archive or self
+
+    @property
+    def locations(self) -> tuple[Reference, ...]:
+        """Every location of the bytes: the stable one first, then the mirrors."""
+        return tuple(Reference.parse(text) for text in (self.url, *self.mirrors))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

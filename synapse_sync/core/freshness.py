@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from synapse_sync.core.lockfile import Lockfile
-from synapse_sync.core.manifest import Requirement
+from synapse_sync.core.manifest.values import Requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 from synapse_sync.core.artifact import Candidate
-from synapse_sync.core.manifest import FileWish
+from synapse_sync.core.manifest.values import FileWish
 from synapse_sync.errors import AmbiguousFile, NotFound
 
 #: Civitai's file types that are the model itself; everything else comes along only when it is asked for.

@@ -13,7 +13,7 @@ import shlex
 import sys
 import threading
 
-from synapse_sync.demo.civitai import Civitai
+from synapse_sync.demo.civitai.site import Civitai
 from synapse_sync.demo.exchange import Faults, Seen
 from synapse_sync.demo.files import Files
 from synapse_sync.demo.github import GitHub

@@ -12,7 +12,7 @@ from synapse_sync.errors import SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.locks import hold
-from synapse_sync.store.pictures import Pictures
+from synapse_sync.store.preview_cache import Pictures
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, records
 
 #: A blob younger than this (seconds) may belong to a lock or sync that is under way.

@@ -15,10 +15,8 @@ from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import Outcome, Report, conflict_error
+from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.observe import hash_file, obstruction
-from synapse_sync.engine.preflight import places_of
-from synapse_sync.engine.reporter import Reporter
-from synapse_sync.engine.transfer import Got, Want
 from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS
@@ -26,6 +24,7 @@ from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import fsync_dir, rename_new, storage_error
 from synapse_sync.store.projects import records
+from synapse_sync.transfer.run import Got, Want
 
 #: Brings wanted bytes into the store; one answer for each want, in their order.
 Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
@@ -39,7 +38,7 @@ def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False) -> 
     """The wish for a locked artifact's bytes."""
     return Want(
         key=artifact.sha256,
-        places=places_of(artifact),
+        places=artifact.locations,
         sha256=artifact.sha256,
         size=artifact.size,
         blake3=artifact.blake3,

@@ -13,7 +13,7 @@ from synapse_sync.errors import InvalidReference, NetworkError, StatusError, Syn
 from synapse_sync.net.retries import may_pass
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Source
-from synapse_sync.sources.elsewhere import Wanted, elsewhere
+from synapse_sync.sources.further_places import Wanted, elsewhere
 
 _AT_ONCE = 8
 

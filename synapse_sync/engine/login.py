@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synapse_sync import keychain
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
-from synapse_sync.tokens import format_kept, read_kept
+from synapse_sync.user import keychain
+from synapse_sync.user.tokens import format_kept, read_kept
 
 
 def keep(path: Path, host: str, token: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synapse_sync import keychain
 from synapse_sync.engine.login import write_kept
-from synapse_sync.tokens import read_kept
+from synapse_sync.user import keychain
+from synapse_sync.user.tokens import read_kept
 
 
 def forget(path: Path, host: str) -> tuple[bool, tuple[str, ...]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
 from synapse_sync.core.lockfile import LockedModel, Lockfile
-from synapse_sync.core.manifest import Requirement, Workspace
+from synapse_sync.core.manifest.values import Requirement, Workspace
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.resolve import ask_all, choose, held_back, question
+from synapse_sync.engine.lock import ask_all, choose, held_back, question
 from synapse_sync.errors import NetworkError, SynapseError
 from synapse_sync.sources.base import Ask, Resolved, Source
 

@@ -7,23 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, format_of
-from synapse_sync.core.manifest import Manifest
+from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
-from synapse_sync.core.reference import Reference
-from synapse_sync.engine.inspect import inspect_file
 from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import AccessDenied, InputError, Offline, RefusedFormat, StorageError, SynapseError
 from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import storage_error
-
-#: Left free on every file system, in bytes: room for receipts, and for others.
-RESERVE = 64 * 1024 * 1024
-
-
-def places_of(artifact: Artifact) -> tuple[Reference, ...]:
-    """Where an artifact can be had: its stable place first, then the mirrors."""
-    return tuple(Reference.parse(text) for text in (artifact.url, *artifact.mirrors))
+from synapse_sync.store.durable import RESERVE, storage_error
+from synapse_sync.transfer.inspect import inspect_file
 
 
 def preflight(
@@ -62,7 +53,7 @@ def preflight(
 
 
 def _is_local(action: Action) -> bool:
-    return action.artifact is not None and any(place.source == "path" for place in places_of(action.artifact))
+    return action.artifact is not None and any(place.source == "path" for place in action.artifact.locations)
 
 
 def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> Iterable[SynapseError]:
@@ -134,7 +125,7 @@ def _token(action: Action, sources: Mapping[str, Source], has_token: Callable[[s
     if action.artifact is None:
         return None
     sentence: str | None = None
-    for place in places_of(action.artifact):
+    for place in action.artifact.locations:
         source = sources[place.source]
         wanted = source.needs_token(place)
         if wanted is None or has_token(source.locate(place).url):

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.lockfile import LockedModel, Lockfile
-from synapse_sync.core.manifest import Manifest, Requirement
+from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Key, Observed, Plan, make_plan
 from synapse_sync.engine.observe import observe
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.trees import Tree, former_trees, with_neighbours
 from synapse_sync.errors import InputError, raise_all
-from synapse_sync.layouts.accompany import accompany
 from synapse_sync.layouts.arrange import Arrangement, arrange
+from synapse_sync.layouts.companions import accompany
 from synapse_sync.sources.register import picture
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.pictures import Pictures
+from synapse_sync.store.preview_cache import Pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

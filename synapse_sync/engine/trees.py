@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
-from synapse_sync.core.manifest import Target
+from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.plan import Placement
 from synapse_sync.store import receipt
 from synapse_sync.store.receipt import Receipt, ReceiptEntry

@@ -9,8 +9,8 @@ from pathlib import Path
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.core.report import Report
+from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.execute import set_aside
-from synapse_sync.engine.reporter import Reporter
 from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import IntegrityError, SynapseError
 from synapse_sync.store import journal

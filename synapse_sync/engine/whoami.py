@@ -8,7 +8,7 @@ from typing import Literal
 
 from synapse_sync.errors import AccessDenied, NetworkError, SynapseError
 from synapse_sync.sources.accounts import Site
-from synapse_sync.tokens import Token
+from synapse_sync.user.tokens import Token
 
 State = Literal["valid", "refused", "unknown", "none"]
 

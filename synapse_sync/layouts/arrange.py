@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel
-from synapse_sync.core.manifest import Requirement, Target
+from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Placement

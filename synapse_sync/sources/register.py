@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def picture(url: str, *, film: bool = False) -> str:
     """The address of a small still, or film, of a preview, where its host is known to make such; no request."""
-    from synapse_sync.sources.civitai.pictures import address
+    from synapse_sync.sources.civitai.image_urls import address
 
     return address(url, film=film)
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from synapse_sync.errors import Conflict, StorageError
 
+#: Bytes that stay free on every file system: room for receipts, and for other programs.
+RESERVE = 64 * 1024 * 1024
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
 #: What a file system answers that has no use for the fsync of a directory.

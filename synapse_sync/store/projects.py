@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
-from synapse_sync.store.notes import note_path, read_note
+from synapse_sync.store.project_note import note_path, read_note
 
 #: The lock under which blobs that nobody uses are dropped, and under which a sync says that it uses some.
 COLLECTION = "collect"

@@ -21,7 +21,7 @@ from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, InputError, StorageError, UnsafeName
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
-from synapse_sync.store.seen import DIRECTORY, count_all_seen, receipt_paths, seen_bytes, seen_path
+from synapse_sync.store.receipt_index import DIRECTORY, count_all_seen, receipt_paths, seen_bytes, seen_path
 
 VERSION = 1
 

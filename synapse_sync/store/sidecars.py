@@ -14,7 +14,7 @@ from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
 from synapse_sync.store.durable import random_name, rename_new, write_atomic
 from synapse_sync.store.receipt import state_directory
-from synapse_sync.store.seen import DIRECTORY
+from synapse_sync.store.receipt_index import DIRECTORY
 
 #: What somebody's sidecar may have in bytes, to be read at all.
 _MAX_BYTES = 16 * 1024 * 1024

@@ -28,8 +28,9 @@ from world import Project
 from synapse_sync.demo.github import Release
 from synapse_sync.demo.storage import Stored
 from synapse_sync.demo.weights import png_bytes, safetensors_bytes
-from synapse_sync.engine import archives, preflight
 from synapse_sync.engine.collect import plan_collection
+from synapse_sync.store.durable import RESERVE
+from synapse_sync.transfer import archives
 
 LORA = safetensors_bytes("lora in a zip", size=40_000)
 OTHER = safetensors_bytes("another in a zip", size=30_000)
@@ -345,7 +346,7 @@ def test_preflight_wants_room_for_the_archive_and_for_what_is_in_it(
     project("lock")
     forget_blobs(project)
     project.hub.clear_log()
-    free = preflight.RESERVE + len(archive) + len(LORA)
+    free = RESERVE + len(archive) + len(LORA)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, free - 1))
     assert "not enough space" in project("sync", code=9).err
     assert project.hub.log == []
@@ -356,7 +357,7 @@ def test_preflight_wants_room_for_the_archive_and_for_what_is_in_it(
 
 def test_lock_unpacks_only_where_there_is_room(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     declare(project, zipped(PARCEL))
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, preflight.RESERVE))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, RESERVE))
     assert "unpacking needs" in project("lock", code=9).err
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from world import Project
 
-from synapse_sync.demo.civitai import File, Image, Model, Version
+from synapse_sync.demo.civitai.site import File, Image, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.storage import Stored
 from synapse_sync.demo.weights import jpeg_bytes, mp4_bytes, png_bytes, safetensors_bytes
-from synapse_sync.engine import accompany
+from synapse_sync.engine import companions as accompany
 from synapse_sync.net.retries import Retry
 
 MODEL, VERSION, NEWER = 71, 710, 720

@@ -16,8 +16,8 @@ from world import Project
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import gguf_bytes, safetensors_bytes
-from synapse_sync.settings import load_settings
 from synapse_sync.store.blobs import BlobStore
+from synapse_sync.user.settings import load_settings
 
 REPO = "studio/large"
 

@@ -276,7 +276,7 @@ def test_a_site_that_is_down_for_a_moment_is_waited_for_and_told(project: Projec
 def test_a_rate_on_the_command_line_wins_over_the_settings(
     project: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from synapse_sync.engine import transfer
+    from synapse_sync.transfer import run as transfer
 
     rates: list[int | None] = []
 

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from synapse_sync.core.artifact import Candidate
-from synapse_sync.core.manifest import FileWish
+from synapse_sync.core.manifest.values import FileWish
 from synapse_sync.core.selection import select
 from synapse_sync.errors import AmbiguousFile, NotFound
 

@@ -9,8 +9,8 @@ from workbench import CHECKPOINT, blob, content_of, declare, downloads, target, 
 from world import Project
 
 from synapse_sync.demo import catalogue
-from synapse_sync.engine import preflight
 from synapse_sync.errors import AccessDenied, InputError, Several, StorageError
+from synapse_sync.store.durable import RESERVE
 
 pytestmark = pytest.mark.usefixtures("impatient")
 Usage = namedtuple("Usage", "total used free")
@@ -26,7 +26,7 @@ def portrait(project: Project) -> bytes:
 
 def leave(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     """Make every disk have room for so many bytes beside the reserve."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, free + preflight.RESERVE))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, free + RESERVE))
 
 
 def test_a_missing_token_is_found_before_the_first_byte(

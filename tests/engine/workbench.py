@@ -10,7 +10,7 @@ from world import Project
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.hub import Hub
-from synapse_sync.settings import load_settings
+from synapse_sync.user.settings import load_settings
 from synapse_sync.workspace import Workspace
 
 CHECKPOINT = "models/checkpoints/portrait_v1.safetensors"

@@ -12,9 +12,9 @@ from liar import Liar
 from stage import Stage
 from world import Project
 
-from synapse_sync.engine import transfer
 from synapse_sync.net import api
 from synapse_sync.net.retries import Retry
+from synapse_sync.transfer import run as transfer
 
 
 @pytest.fixture(autouse=True)

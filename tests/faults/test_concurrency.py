@@ -23,7 +23,7 @@ from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine import collect
 from synapse_sync.store import links
 from synapse_sync.store.locks import hold
-from synapse_sync.store.notes import project_key
+from synapse_sync.store.project_note import project_key
 from synapse_sync.store.projects import COLLECTION
 
 REMARKS = {

@@ -18,11 +18,11 @@ from parsers import READERS, mutants
 from stage import Stage
 
 from synapse_sync.core.lockfile import format_lockfile, parse_lockfile
-from synapse_sync.core.manifest_edit import add_model
-from synapse_sync.core.manifest_read import parse_manifest
+from synapse_sync.core.manifest.edit import add_model
+from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.names import SafePath, clash_key, safe_filename, safe_path
 from synapse_sync.demo import catalogue
-from synapse_sync.demo.civitai import File, Image, Model, Version
+from synapse_sync.demo.civitai.site import File, Image, Model, Version
 from synapse_sync.demo.weights import png_bytes, safetensors_bytes
 from synapse_sync.errors import InputError, SynapseError, UnsafeName
 

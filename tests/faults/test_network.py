@@ -19,8 +19,8 @@ from stage import Stage
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.engine import transfer
 from synapse_sync.net import api, clock, wire
+from synapse_sync.transfer import run as transfer
 
 REMARKS = {
     3: "the API client and the downloads both give up after 10 s; here after less",

@@ -11,7 +11,7 @@ from liar import File, Liar, Lie, Talk
 from stage import Stage
 
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.engine import transfer
+from synapse_sync.transfer import run as transfer
 
 MODEL = safetensors_bytes("a model", size=600_000)
 TWIN = bytes([*MODEL[:-300_000], *reversed(MODEL[-300_000:])])

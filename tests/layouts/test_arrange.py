@@ -9,7 +9,7 @@ import pytest
 
 from synapse_sync.core.artifact import Artifact, ModelCard
 from synapse_sync.core.lockfile import LockedModel
-from synapse_sync.core.manifest import Requirement, Target
+from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, InvalidManifest, NameClash, Several

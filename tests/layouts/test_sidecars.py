@@ -8,7 +8,7 @@ import pytest
 
 from synapse_sync.core.artifact import Artifact, ModelCard, Preview
 from synapse_sync.core.lockfile import LockedModel
-from synapse_sync.core.manifest import SIDECARS as NAMES
+from synapse_sync.core.manifest.values import SIDECARS as NAMES
 from synapse_sync.layouts import LAYOUTS
 from synapse_sync.layouts.sidecars import SIDECARS, About
 

@@ -14,7 +14,7 @@ from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.github import Release
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.net.retries import asked_wait
-from synapse_sync.settings import load_settings
+from synapse_sync.user.settings import load_settings
 
 OLD, NEW = safetensors_bytes("release 1", size=20_000), safetensors_bytes("release 2", size=21_000)
 NOTES = b"notes\n"

@@ -146,7 +146,7 @@ def test_modes_are_all_known() -> None:
 
 
 def test_modes_are_those_of_the_settings() -> None:
-    from synapse_sync.settings import LINK_MODES
+    from synapse_sync.user.settings import LINK_MODES
 
     assert LINK_MODES == MODES
 

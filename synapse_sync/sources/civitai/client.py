@@ -13,7 +13,7 @@ from synapse_sync.errors import NetworkError, NotFound, StatusError, SynapseErro
 from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.sources.civitai.fields import Fields, parse_time
-from synapse_sync.sources.civitai.pictures import numbered
+from synapse_sync.sources.civitai.image_urls import numbered
 from synapse_sync.sources.civitai.schema import (
     Creator,
     CursorMetadata,

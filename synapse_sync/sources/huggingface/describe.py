@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, Candidate, ModelCard, format_of
 from synapse_sync.core.names import safe_filename, safe_path
-from synapse_sync.core.variants import precision_of, quant_of
+from synapse_sync.core.repository_selection import precision_of, quant_of
 from synapse_sync.sources.huggingface.client import RepoFile, Repository
 from synapse_sync.sources.huggingface.statuses import ENDPOINT
 

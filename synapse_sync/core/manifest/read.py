@@ -1,0 +1,456 @@
+"""Reading the manifest: text to typed values. Every mistake is told at once, with its line."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.manifest.shape import (
+    FileTable,
+    ManifestTable,
+    ModelTable,
+    Table,
+    TargetTable,
+    WorkspaceTable,
+)
+from synapse_sync.core.manifest.values import SIDECARS, FileWish, Manifest, Requirement, Target, Workspace
+from synapse_sync.core.names import SafePath, clash_key, safe_path
+from synapse_sync.core.nearest import nearest
+from synapse_sync.core.reference import Reference
+from synapse_sync.core.toml import read_toml
+from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
+
+_CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+#: Keys by which somebody might hope to hand over a token.
+_SECRETS = {"token", "tokens", "api-key", "apikey", "key", "password", "auth", "authorization", "headers", "secret"}
+#: What the hub's own libraries call a thing, and what it is called here.
+_THEIR_WORDS = {
+    "variant": 'write `file = { precision = "fp16" }`',
+    "revision": "it stands in the source: `hf://owner/name@revision`",
+    "allow-patterns": "write `include`",
+    "ignore-patterns": "write `exclude`",
+}
+#: What is written as it is into the one line that says what was asked.
+_ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups"}
+_SECRETS_HINT = "`synapse login HOST` keeps one for you, or put it under [tokens] in your own config.toml"
+
+
+def parse_manifest(text: str, filename: str = "synapse.toml") -> Manifest:
+    """Read a manifest; raises `InvalidManifest`, or `Several` of them, that name file, line and key."""
+    try:
+        data = read_toml(text)
+    except ValueError as error:
+        raise _not_toml(text, filename, str(error)) from error
+    return _Reader(text, filename).manifest(data)
+
+
+def _not_toml(text: str, filename: str, words: str) -> InvalidManifest:
+    if (conflict := _CONFLICT.search(text)) is not None:
+        line = text.count("\n", 0, conflict.start()) + 1
+        return InvalidManifest(f"{filename}:{line}: merge conflict markers", hint="resolve the merge first")
+    match = re.search(r"\(at line (\d+), column (\d+)\)", words)
+    where = f"{filename}:{match[1]}:{match[2]}" if match else filename
+    what = re.sub(r" \(at .*\)$", "", words)
+    return InvalidManifest(f"{where}: not valid TOML: {what}", hint=_toml_hint(what))
+
+
+def _toml_hint(what: str) -> str | None:
+    if "overwrite" in what.lower() or "twice" in what.lower() or "declare" in what.lower():
+        return "a name stands there twice; give one of the two another name"
+    return "strings need quotes, and every line is `key = value` or `[table]`"
+
+
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\\]*"|'[^']*')"""
+_DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
+_HEADER_LINE = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]")
+_KEY_LINE = re.compile(rf"\s*({_DOTTED})\s*=")
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    """`models."a b".file` as its parts."""
+    return tuple(part.strip("\"'") for part in re.findall(_PART, dotted))
+
+
+def _key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """On which line each table and each key begins. Good enough for messages: texts over many lines may mislead."""
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if (header := _HEADER_LINE.match(line)) is not None:
+            table = _keys(header[1])
+            found.setdefault(table, number)
+        elif (key := _KEY_LINE.match(line)) is not None:
+            found.setdefault((*table, *_keys(key[1])), number)
+    return found
+
+
+@functools.cache
+def _fields(shape: type[Table]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a table: msgspec compiles their types anew whenever it is asked."""
+    return msgspec.structs.fields(shape)
+
+
+class _Reader:
+    """Reads one manifest, gathering every mistake."""
+
+    def __init__(self, text: str, filename: str) -> None:
+        self._text = text
+        self._filename = filename
+        self._errors: list[SynapseError] = []
+        self._lines: dict[tuple[str, ...], int] | None = None
+
+    def manifest(self, data: dict[str, Any]) -> Manifest:
+        """The values; raises all mistakes together."""
+        self._known_keys((), data, ManifestTable)
+        workspace = self._workspace(self._as_table((), data, "workspace"))
+        targets = self._targets(self._as_table((), data, "targets"))
+        models = self._models(self._as_table((), data, "models"), workspace, targets)
+        raise_all(self._errors)
+        return Manifest(workspace=workspace, targets=targets, models=models)
+
+    # -- errors ------------------------------------------------------------------------------------
+
+    def _bad(self, path: tuple[str, ...], what: str, hint: str | None = None) -> None:
+        line = self._line(path)
+        where = f"{self._filename}:{line}" if line else self._filename
+        self._errors.append(InvalidManifest(f"{where}: {'.'.join(path)}: {what}", hint=hint))
+
+    def _line(self, path: tuple[str, ...]) -> int | None:
+        """The line a key stands on, or else the nearest table around it."""
+        if self._lines is None:
+            self._lines = _key_lines(self._text)  # once, however many mistakes there are
+        lines = self._lines
+        return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+
+    def _known_keys(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[Table]) -> bool:
+        """Complain about unknown keys, with the nearest known one; True if there are none."""
+        known = [field.encode_name for field in _fields(shape)]
+        unknown = [key for key in table if key not in known]
+        for key in unknown:
+            if key.replace("_", "-").casefold() in _SECRETS:
+                self._bad((*path, key), "tokens do not belong into the manifest, which is shared", _SECRETS_HINT)
+                continue
+            near = nearest(key.replace("_", "-"), known)
+            hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(known)}"
+            if shape in (ModelTable, FileTable):
+                hint = _THEIR_WORDS.get(key.replace("_", "-"), hint)
+            self._bad((*path, key), "unknown key", hint)
+        return not unknown
+
+    def _as_table(self, path: tuple[str, ...], data: Mapping[str, Any], key: str) -> dict[str, Any]:
+        value = data.get(key, {})
+        if isinstance(value, dict):
+            return value
+        self._bad((*path, key), f"expected a table, got {_kind(value)}", f"write `[{'.'.join((*path, key))}]`")
+        return {}
+
+    def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
+        """A table as its shape, or None after complaining."""
+        fine = self._known_keys(path, table, shape)
+        told: set[str] = set()
+        for name in ("file", "prefer"):
+            inner = table.get(name) if name in shape.__struct_fields__ else None
+            if isinstance(inner, dict) and not self._known_keys((*path, name), inner, FileTable):
+                told.add(name)
+        fine = fine and not told
+        values: dict[str, Any] = {}
+        for field in _fields(shape):
+            key = field.encode_name
+            if key in told:
+                continue
+            if key not in table:
+                if field.required:
+                    self._bad(path, f"`{key}` is missing")
+                    fine = False
+                continue
+            # TOML has dates of its own; both spellings mean the same.
+            value = table[key].isoformat() if isinstance(table[key], datetime.date) else table[key]
+            try:
+                values[field.name] = msgspec.convert(value, field.type)
+            except msgspec.ValidationError as error:
+                if get_origin(field.type) is Literal and isinstance(value, str):
+                    self._choice((*path, key), value, get_args(field.type))
+                    fine = False
+                    continue
+                what, _, where = str(error).partition(" - at `$")
+                inner = re.findall(r"[^.\[\]`]+", re.sub(r"\[\d*\]", "", where))
+                self._bad((*path, key, *inner), _plain_words(what))
+                fine = False
+                continue
+            if key in _ONE_LINE and not all(text.isprintable() for text in _strings(value)):
+                self._bad((*path, key), "a line break, or another character that cannot be seen, is in it")
+                fine = False
+        return shape(**values) if fine else None
+
+    def _choice(self, path: tuple[str, ...], value: str, known: tuple[str, ...]) -> None:
+        """Complain about a word that is none of those that are known."""
+        near = nearest(value, known)
+        words = f"{', '.join(known[:-1])} or {known[-1]}"
+        self._bad(path, f"expected {words}, got `{value}`", f"did you mean `{near}`?" if near else None)
+
+    # -- tables ------------------------------------------------------------------------------------
+
+    def _workspace(self, table: dict[str, Any]) -> Workspace:
+        path = ("workspace",)
+        raw: WorkspaceTable | None = self._convert(path, table, WorkspaceTable)
+        if raw is None:
+            return Workspace()
+        digests = [digest.lower() for digest in raw.allow_dangerous]
+        for digest in digests:
+            if not is_sha256(digest):
+                self._bad((*path, "allow-dangerous"), "expected SHA-256 digests of 64 hexadecimal digits")
+        return Workspace(
+            name=raw.name,
+            previews=self._previews(path, raw.previews),
+            prefer=_wish(raw.prefer),
+            allow_pickle=raw.allow_pickle,
+            exclude_newer=self._instant(path, raw.exclude_newer),
+            preview_rating=raw.preview_rating,
+            sidecars=self._sidecars(path, raw.sidecars) or False,
+            allow_dangerous=frozenset(digests),
+        )
+
+    def _targets(self, tables: dict[str, Any]) -> tuple[Target, ...]:
+        found: list[Target] = []
+        for name, table in tables.items():
+            path = ("targets", name)
+            self._name(path, name)
+            if not isinstance(table, dict):
+                self._bad(
+                    path, f"expected a table, got {_kind(table)}", f'write `[targets.{name}]`, then `layout = "…"`'
+                )
+                continue
+            raw: TargetTable | None = self._convert(path, table, TargetTable)
+            if raw is None:
+                found.append(Target(name=name))
+                continue
+            if not raw.root or not raw.root.isprintable():
+                self._bad((*path, "root"), "expected a directory")
+            groups = None if raw.groups is None else tuple(raw.groups)
+            found.append(
+                Target(
+                    name=name,
+                    layout=raw.layout,
+                    root=raw.root,
+                    groups=groups,
+                    link_mode=raw.link_mode,
+                    sidecars=self._sidecars(path, raw.sidecars),
+                )
+            )
+        return tuple(found) or (Target(name="default"),)
+
+    def _models(
+        self, tables: dict[str, Any], workspace: Workspace, targets: tuple[Target, ...]
+    ) -> tuple[Requirement, ...]:
+        found: list[Requirement] = []
+        seen: dict[str, str] = {}
+        for name, value in tables.items():
+            path = ("models", name)
+            self._name(path, name)
+            if (other := seen.setdefault(clash_key(name), name)) != name:
+                self._bad(path, f"the same name as `{other}`, but for case", "give one of them another name")
+            if isinstance(value, str):
+                value = {"source": value}
+            if not isinstance(value, dict):
+                self._bad(path, f"expected a reference or a table, got {_kind(value)}", 'like `"civitai:4384"`')
+                continue
+            raw: ModelTable | None = self._convert(path, value, ModelTable)
+            if raw is not None and (model := self._model(path, name, raw, workspace, targets)) is not None:
+                found.append(model)
+        return tuple(found)
+
+    def _model(
+        self, path: tuple[str, ...], name: str, raw: ModelTable, workspace: Workspace, targets: tuple[Target, ...]
+    ) -> Requirement | None:
+        reference = self._reference((*path, "source"), raw.source)
+        mirrors = [self._reference((*path, "mirrors"), text) for text in raw.mirrors]
+        self._versions(path, raw, reference)
+        known = [target.name for target in targets]
+        for target in raw.targets or ():
+            if target not in known:
+                near = nearest(target, known)
+                hint = f"did you mean `{near}`?" if near else f"targets of this manifest: {', '.join(known)}"
+                self._bad((*path, "targets"), f"no target `{target}`", hint)
+        sha256 = raw.sha256.lower().removeprefix("sha256:") if raw.sha256 is not None else None
+        if sha256 is not None and not is_sha256(sha256):
+            self._bad((*path, "sha256"), "expected 64 hexadecimal digits")
+        if reference is None:
+            return None
+        return Requirement(
+            name=name,
+            reference=reference,
+            versions=tuple(dict.fromkeys(raw.versions)),
+            type=raw.type,
+            wish=_wish(raw.file),
+            prefer=_wish(raw.prefer).over(workspace.prefer),
+            include=_patterns(raw.include),
+            exclude=_patterns(raw.exclude),
+            extract=_patterns(raw.extract),
+            groups=tuple(raw.groups),
+            targets=None if raw.targets is None else tuple(raw.targets),
+            policy=raw.policy,
+            ignore=tuple(raw.ignore),
+            subfolder=self._safe((*path, "subfolder"), raw.subfolder, single=False),
+            filename=self._safe((*path, "filename"), raw.filename, single=True),
+            flatten=raw.flatten,
+            previews=self._previews(path, workspace.previews if raw.previews is None else raw.previews),
+            preview_rating=raw.preview_rating or workspace.preview_rating,
+            cover=self._cover((*path, "cover"), raw.cover),
+            sidecars=self._sidecars(path, raw.sidecars),
+            mirrors=tuple(mirror for mirror in mirrors if mirror is not None),
+            sha256=sha256,
+            allow_pickle=workspace.allow_pickle if raw.allow_pickle is None else raw.allow_pickle,
+            exclude_newer=self._instant(path, raw.exclude_newer) or workspace.exclude_newer,
+        )
+
+    def _versions(self, path: tuple[str, ...], raw: ModelTable, reference: Reference | None) -> None:
+        if not raw.versions or reference is None:
+            return
+        if reference.source != "civitai" or not reference.id:
+            self._bad((*path, "versions"), "only a Civitai model has versions to list", "drop `versions`")
+        elif reference.revision is not None:
+            self._bad(
+                (*path, "versions"), f"`source` names the version {reference.revision} already", "drop one of them"
+            )
+        if any(not 0 < version < 1 << 53 for version in raw.versions):
+            self._bad((*path, "versions"), "expected version ids, numbers above zero")
+        if len(raw.versions) > 1 and (
+            given := [key for key in ("sha256", "filename", "mirrors") if getattr(raw, key)]
+        ):
+            self._bad(
+                (*path, given[0]), "one value cannot hold for several versions", "write an entry for each version"
+            )
+
+    # -- values ------------------------------------------------------------------------------------
+
+    def _name(self, path: tuple[str, ...], name: str) -> None:
+        if "@" in name or "/" in name or any(char.isspace() for char in name) or name.startswith("-"):
+            self._bad(path, "a name must not contain `@`, `/` or spaces, nor begin with `-`")
+            return
+        self._safe(path, name, single=True)
+
+    def _safe(self, path: tuple[str, ...], text: str | None, *, single: bool) -> SafePath | None:
+        if text is None:
+            return None
+        try:
+            safe = safe_path(text if single else text.rstrip("/"))
+        except UnsafeName as error:
+            self._bad(path, error.message)
+            return None
+        if single and len(safe.parts) > 1:
+            self._bad(path, "expected a name without directories", "directories go into `subfolder`")
+        return safe
+
+    def _reference(self, path: tuple[str, ...], text: str) -> Reference | None:
+        try:
+            return Reference.parse(text)
+        except InvalidReference as error:
+            self._bad(path, error.message, error.hint)
+            return None
+
+    def _cover(self, path: tuple[str, ...], text: str | None) -> str | None:
+        """The address of a picture: it goes into the lockfile as it is."""
+        reference = None if text is None else self._reference(path, text)
+        if reference is not None and reference.source in ("civitai", "hash"):
+            self._bad(path, "expected the address of a picture", 'like `"https://image.civitai.com/…"`')
+        return text
+
+    def _sidecars(self, path: tuple[str, ...], value: bool | list[str] | None) -> bool | tuple[str, ...] | None:
+        """Which sidecars are wanted: all that the layout's UI reads, none, or those named."""
+        if value is None or isinstance(value, bool):
+            return value
+        for name in value:
+            if name not in SIDECARS:
+                self._choice((*path, "sidecars"), name, SIDECARS)
+        return tuple(dict.fromkeys(value))
+
+    def _previews(self, path: tuple[str, ...], value: bool | int) -> bool | int:
+        if not isinstance(value, bool) and not 0 <= value <= 100:
+            self._bad((*path, "previews"), "expected true, false or a number from 0 to 100")
+            return True
+        return value
+
+    def _instant(self, path: tuple[str, ...], value: str | None) -> str | None:
+        """A day (with all its hours) or an instant, as an instant in UTC."""
+        if value is None:
+            return None
+        try:
+            moment = datetime.datetime.fromisoformat(value)
+        except ValueError:
+            self._bad((*path, "exclude-newer"), f"`{value}` is not a date like 2026-01-31")
+            return None
+        try:
+            if len(value) <= 10:
+                moment += datetime.timedelta(days=1)
+            utc = moment.replace(tzinfo=datetime.UTC) if moment.tzinfo is None else moment.astimezone(datetime.UTC)
+        except OverflowError:
+            return None  # the end of all time excludes nothing
+        return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_WORDS = {
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+
+
+def _plain_words(what: str) -> str:
+    """What msgspec says of a wrong value, in TOML's words."""
+
+    def plain(match: re.Match[str]) -> str:
+        kinds = [kind for kind in match[1].split(" | ") if kind != "null"]
+        if not all(kind in _WORDS for kind in kinds):
+            return match[0]
+        return " or ".join(_WORDS[kind] for kind in kinds) or "nothing"
+
+    words = re.sub(r"`([^`]*)`", plain, what).replace("Expected", "expected")
+    return words.replace("expected true or false or ", "expected true, false or ")
+
+
+def _kind(value: object) -> str:
+    """What TOML calls the type of a value."""
+    names = {
+        bool: "a boolean",
+        str: "a string",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a table",
+    }
+    return names.get(type(value), "a date")
+
+
+def _strings(value: object) -> Iterator[str]:
+    """The text in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield from (text for item in value for text in _strings(item))
+    elif isinstance(value, dict):
+        yield from (text for item in value.values() for text in _strings(item))
+
+
+def _patterns(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _wish(raw: FileTable) -> FileWish:
+    return FileWish(
+        format=raw.format,
+        precision=raw.precision,
+        size=raw.size,
+        quant=raw.quant,
+        name=raw.name,
+        type=raw.type,
+        id=None if raw.id is None else str(raw.id),
+    )

@@ -1,0 +1,1 @@
+"""A small Civitai for the demo and the tests."""

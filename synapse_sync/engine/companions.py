@@ -1,0 +1,121 @@
+"""Accompany: bring the content of previews and sidecars, from the lockfile, the cache and the sites."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from synapse_sync.core.companion import Companion, LeftOut
+from synapse_sync.core.plan import Key
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import NetworkError, StatusError
+from synapse_sync.layouts.sidecars import SIDECARS, About
+from synapse_sync.net.retries import Retry, may_pass
+from synapse_sync.net.wire import Wire
+from synapse_sync.sources.base import Documenting, Source
+from synapse_sync.store.preview_cache import Pictures
+from synapse_sync.transfer.previews import fetch_pictures, kept_picture
+
+#: Nobody waits long for a picture.
+_RETRY = Retry(attempts=3, longest=4.0, patience=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What companions are made with: the sites, the wire for pictures, and the cache of those."""
+
+    sources: Mapping[str, Source]
+    wire: Callable[[], Wire]
+    pictures: Pictures
+    offline: bool = False
+
+
+def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk) -> Mapping[Key, bytes | LeftOut]:
+    """The content of each companion, or why it has to be left out. `roots` are the targets' directories.
+
+    The weights have to be placed already: some sidecars tell their path and time.
+    """
+    pictures: Mapping[str, bytes | LeftOut] = {}
+    documents: Mapping[str, bytes | LeftOut] = {}
+    asked = [c for c in companions if c.kind != "preview" and SIDECARS[c.kind].words is None]
+    wanted = [(companion.url, companion.film) for companion in companions if companion.url is not None]
+    if desk.offline:
+        away = LeftOut("the network is not to be used", passing=True)
+        pictures = {url: kept_picture(desk.pictures, url, film=film) or away for url, film in wanted}
+        documents = {companion.model.reference: away for companion in asked}
+    else:
+        pictures = fetch_pictures(wanted, wire=desk.wire, cache=desk.pictures, retry=_RETRY)
+        documents = _documents({companion.model.reference for companion in asked}, desk.sources)
+    found: dict[Key, bytes | LeftOut] = {}
+    for companion in companions:
+        if companion.url is not None:
+            found[companion.key] = pictures[companion.url]
+        elif (text := _words(companion, roots[companion.target])) is not None:
+            found[companion.key] = text
+        else:
+            found[companion.key] = documents[companion.model.reference]
+    return found
+
+
+def _documents(references: set[str], sources: Mapping[str, Source]) -> Mapping[str, bytes | LeftOut]:
+    """The sites' own documents, by reference."""
+    by_source: dict[str, list[Reference]] = {}
+    for text in sorted(references):
+        reference = Reference.parse(text)
+        by_source.setdefault(reference.source, []).append(reference)
+    found: dict[str, bytes | LeftOut] = {}
+    for name, group in by_source.items():
+        source: object = sources[name]
+        answers = source.documents(group) if isinstance(source, Documenting) else {}
+        for reference in group:
+            answer = answers.get(reference)
+            if isinstance(answer, bytes):
+                found[str(reference)] = answer
+            elif answer is None:
+                found[str(reference)] = LeftOut("its site has no such document", passing=False)
+            else:
+                found[str(reference)] = LeftOut(answer.message, passing=_may_pass(answer))
+    return found
+
+
+def _may_pass(error: object) -> bool:
+    if isinstance(error, StatusError):
+        return may_pass(error.status, error.body, error.retry_after)
+    return isinstance(error, NetworkError)
+
+
+def _words(companion: Companion, root: Path) -> bytes | None:
+    """The sidecar that follows from what is locked and placed; None if a site has to write it."""
+    tell = SIDECARS[companion.kind].words
+    if tell is None:
+        return None
+    weights = companion.beside.under(root)
+    preview = companion.preview.under(root) if companion.preview is not None else None
+    about = About(
+        model=companion.model,
+        artifact=companion.artifact,
+        path=_slashed(weights),
+        preview=_slashed(preview) if preview is not None else None,
+        modified=_time_of(weights),
+        now=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return as_json(tell(about))
+
+
+def as_json(words: Mapping[str, object]) -> bytes:
+    """A sidecar's text, as the tools write it themselves."""
+    return json.dumps(words, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n"
+
+
+def _slashed(path: Path) -> str:
+    return path.absolute().as_posix()
+
+
+def _time_of(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,42 @@
+"""Fresh: is there anything to do at all? Answered without reading TOML, hashing models or importing much."""
+
+from __future__ import annotations
+
+import hashlib
+
+from synapse_sync import __version__
+from synapse_sync.store.project_note import completed
+from synapse_sync.store.receipt_index import count_all_seen
+
+TYPE_CHECKING = False  # see `places.py`
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def fingerprint(manifest: bytes, lockfile: bytes, settings: str, home: str) -> str:
+    """What a complete sync depended on; a receipt that carries it was written by a sync of this very state.
+
+    The two files are given by their SHA-256.
+    """
+    parts = [_digest(__version__), manifest, lockfile, _digest(settings), _digest(home)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+def unchanged_files(
+    store: str | Path, key: str, state: str, count: Callable[[str, str, str], int | None] = count_all_seen
+) -> int | None:
+    """How many files are in place, if the last sync completed this very state and nothing moved; else None.
+
+    `count` says how many there are in a root. Unless another is given, what was seen last has to be at hand.
+    """
+    note = completed(store, key)
+    if note is None or note[0] != state:
+        return None
+    counts = [count(root, key, state) for root in note[1]]
+    known = [files for files in counts if files is not None]
+    return sum(known) if len(known) == len(counts) else None

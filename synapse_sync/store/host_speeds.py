@@ -1,0 +1,35 @@
+"""The speeds of hosts, as the store remembers them from one run to the next; losing them costs nothing but time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from synapse_sync.core.host_speed import FORGOTTEN, Speed
+from synapse_sync.errors import SynapseError
+from synapse_sync.store.durable import write_atomic
+
+_NAME = "speeds.json"
+
+
+def read_speeds(store: Path) -> dict[str, Speed]:
+    """What is remembered; nothing if that cannot be read."""
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        data = json.loads((store / _NAME).read_bytes())
+        speeds = {str(host): Speed(rate=float(rate), at=float(at)) for host, (rate, at) in data.items()}
+        # A number that is none would beat or lose to everything, for ever.
+        return {host: speed for host, speed in speeds.items() if 0 <= speed.rate < 1e15 and 0 <= speed.at < 1e15}
+    return {}
+
+
+def remember_speeds(store: Path, measured: Mapping[str, Speed], now: float) -> None:
+    """Add what was measured to what other processes remembered meanwhile; what is too old goes."""
+    speeds = {host: speed for host, speed in read_speeds(store).items() if now - speed.at < FORGOTTEN}
+    speeds.update(measured)
+    text = json.dumps(
+        {host: [round(speed.rate), round(speed.at)] for host, speed in sorted(speeds.items())}, indent=1
+    )
+    with contextlib.suppress(SynapseError):
+        write_atomic(store / _NAME, text.encode(), durable=False)

@@ -1,0 +1,1 @@
+"""Suppliers: where else on this machine wanted bytes may be."""

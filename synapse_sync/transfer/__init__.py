@@ -1,0 +1,1 @@
+"""Transfer: bytes from their locations into the store."""

@@ -1,0 +1,414 @@
+"""Flow: one attempt to fill a partial download, over one connection or several."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from synapse_sync.errors import IntegrityError, StatusError, StorageError, SynapseError, WrongContent
+from synapse_sync.net.wire import BadRange, Stream, Transient, strong_validator
+from synapse_sync.store.partials import Partial, Range
+from synapse_sync.transfer.hashing import Chaser, Digests, put_back, take_block
+
+if TYPE_CHECKING:
+    from synapse_sync.transfer.run import Crew, Want
+
+#: What a signed URL answers when its time is over; the stable one is asked again then.
+EXPIRED = frozenset({401, 403, 404, 410})
+_SMALLEST, _LARGEST = 16 << 10, 1 << 20
+#: A read should take about this long: short enough to be told of progress, long enough to cost nothing.
+_PACE = 0.05
+_SAVE_EVERY = 2.0
+_WAIT = 0.25
+#: So much more they must have brought to be worth doubling once more.
+_WORTH = 1.2
+#: The part of one core that is too much for more connections to help.
+_BUSY = 0.8
+#: The last pieces of a file are no smaller than this, and what is left of one is shared from twice as much on.
+_LEAST = 1 << 20
+_LAG = 32 << 20
+_ENDLESS = 1 << 62
+
+
+class Stopped(Exception):
+    """The transfer was interrupted."""
+
+
+class Changed(Exception):
+    """The file is no longer the one of which we have a part."""
+
+
+def host_of(url: str) -> str:
+    """The host (with its port) that a URL asks, for telling hosts apart."""
+    return urlsplit(url).netloc.lower()
+
+
+class Opener:
+    """Asks one place for parts of one file, and remembers where its redirects led.
+
+    A site may count its redirects, so they are followed once; when the signed URL has expired, the stable one is
+    asked again. The signed URL lives here and nowhere else.
+    """
+
+    def __init__(self, crew: Crew, url: str, *, text_ok: bool) -> None:
+        self.url = url
+        self.host = urlsplit(url).netloc
+        self._crew = crew
+        self._text_ok = text_ok
+        self._signed: str | None = None
+
+    def open(self, start: int = 0, end: int | None = None, if_range: str | None = None) -> Stream:
+        """A stream of this part; the caller closes it with `close`."""
+        if (signed := self._signed) is not None:
+            try:
+                return self._ask(signed, start, end, if_range)
+            except (StatusError, WrongContent) as error:
+                if isinstance(error, StatusError) and error.status not in EXPIRED:
+                    raise
+                self._signed = None
+        stream = self._ask(self.url, start, end, if_range)
+        self._signed = stream.url if stream.url != self.url else None
+        return stream
+
+    def close(self, stream: Stream) -> None:
+        """Give the stream back."""
+        self._crew.unwatch(stream)
+        stream.close()
+
+    def _ask(self, url: str, start: int, end: int | None, if_range: str | None) -> Stream:
+        if self._crew.stop.is_set():
+            raise Stopped
+        asked = time.monotonic()
+        stream = self._crew.wire.open(url, start=start, end=end, if_range=if_range, expect_text=self._text_ok)
+        self._crew.health.answered(host_of(self.url), time.monotonic() - asked)
+        self._crew.watch(stream)
+        return stream
+
+
+@dataclass(slots=True, eq=False)
+class _Piece:
+    """What one thread is getting: from `at`, which moves, to before `end`, which others may bring nearer."""
+
+    at: int
+    end: int
+
+
+class Flow:
+    """Fills the partial from `first`, the stream that is open already, and from further ranges.
+
+    All connections take pieces off one frontier, in ascending order, so that the hash can follow closely. Who finds
+    none left takes half of what the one who is farthest behind still has to get.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        want: Want,
+        partial: Partial,
+        opener: Opener,
+        first: Stream | None,
+        *,
+        whole_only: bool = False,
+    ) -> None:
+        self.fetched = 0
+        #: Whether more than the first answer was asked for, and whether a part ever came.
+        self.pieced = self.served = False
+        self._crew = crew
+        self._want = want
+        self._partial = partial
+        self._opener = opener
+        self._first = first
+        self._open: list[Range] = [] if partial.total is None else partial.missing()
+        self._pieces: list[_Piece] = []
+        self._least = min(_LEAST, crew.limits.piece)
+        in_parts = first is not None and not whole_only and (first.status == 206 or first.accepts_ranges)
+        self._splits = in_parts and (partial.total or 0) >= crew.limits.split_from
+        self._changed = threading.Condition()
+        self._helpers: list[threading.Thread] = []
+        self._helping = 0
+        self._recruits = self._splits
+        self._streams: set[Stream] = set()
+        self._fatal: Exception | None = None
+        self._over = threading.Event()
+        self._looked = self._saved = time.monotonic()
+        self._looked_bytes, self._rate = 0, 0.0
+        self._worked = time.process_time()
+        git_size = partial.total if want.git_sha1 is not None else None
+        self._chaser = Chaser(partial.path, git_size=git_size, tick=self._tick)
+
+    def run(self) -> Digests:
+        """Receive all that is missing and hash everything. What was received is written down on failure, too."""
+        try:
+            self._chaser.advance(self._partial.frontier)
+            if self._partial.total is None:
+                self._receive_unmeasured()
+            else:
+                self._receive_pieces()
+            if self._partial.frontier - self._chaser.hashed > _LAG:
+                self._crew.reporter.transfer_phase(self._want.key, "hashing")
+            return self._chaser.finish()
+        except BaseException:
+            self._end()
+            with contextlib.suppress(StorageError):  # what is on its way up matters more
+                self._partial.save()
+            raise
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._over.set()
+        with self._changed:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.abort("no longer needed")
+        for helper in self._helpers:
+            helper.join()
+        self._chaser.cancel()
+        if self._first is not None:
+            self._opener.close(self._first)
+
+    def _tick(self) -> None:
+        """Now and then make sure that not everything is lost when we are killed."""
+        now = time.monotonic()
+        if now - self._saved >= _SAVE_EVERY:
+            self._saved = now
+            self._partial.save()
+
+    def _check(self) -> None:
+        if self._crew.stop.is_set():
+            raise Stopped
+        if self._fatal is not None:
+            raise self._fatal
+        self._chaser.check()
+
+    # -- one stream of unknown length ---------------------------------------------------------------
+
+    def _receive_unmeasured(self) -> None:
+        """Read to the end of the body, but never more than one byte beyond the size that was promised."""
+        assert self._first is not None
+        limit = self._want.size
+        at = self._copy(self._first, _Piece(0, _ENDLESS if limit is None else limit))
+        if limit is not None and at == limit and not self._first.ends():
+            raise IntegrityError(
+                f"`{self._want.subject}` is longer than the {limit} bytes that were promised",
+                hint="upstream changed, or this is another file; `synapse lock --upgrade` takes it as it is",
+            )
+        if limit is not None and at < limit:
+            raise Transient(f"`{self._want.subject}`: the connection ended after {at} of {limit} bytes")
+        self._partial.end_at(at)
+
+    # -- pieces -------------------------------------------------------------------------------------
+
+    def _receive_pieces(self) -> None:
+        stream, self._first = self._first, None
+        try:
+            while True:
+                self._check()
+                piece = self._claim()
+                if piece is None:
+                    if self._wait_for_helpers():
+                        return
+                    continue
+                stream = self._fitting(stream, piece)
+                self._copy(stream, piece)
+        finally:
+            if stream is not None:
+                self._leave(stream)
+
+    def _wait_for_helpers(self) -> bool:
+        """Whether all is done; if not, a helper may hand back the piece that it failed to get."""
+        with self._changed:
+            if not self._helping:
+                return not self._open
+            self._changed.wait(_WAIT)
+            return False
+
+    def _claim(self) -> _Piece | None:
+        """The next piece that nobody has taken; towards the end they get smaller, then the largest is halved."""
+        with self._changed:
+            piece = self._next_piece() if self._open else self._half_of_another() if self._splits else None
+            if piece is not None:
+                self._pieces.append(piece)
+            return piece
+
+    def _next_piece(self) -> _Piece:
+        start, end = self._open[0]
+        stop = end
+        if self._splits:
+            left = sum(end - start for start, end in self._open)
+            fair = max(self._least, left // (2 * (self._helping + 1)))
+            stop = min(end, start + min(self._crew.limits.piece, fair))
+        if stop < end:
+            self._open[0] = (stop, end)
+        else:
+            del self._open[0]
+        return _Piece(start, stop)
+
+    def _half_of_another(self) -> _Piece | None:
+        largest = max(self._pieces, key=lambda piece: piece.end - piece.at, default=None)
+        if largest is None or largest.end - largest.at < 4 * _LARGEST:
+            return None  # its thread may be reading `_LARGEST` bytes right now
+        middle = (largest.at + largest.end) // 2
+        half = _Piece(middle, largest.end)
+        largest.end = middle
+        return half
+
+    def _hand_back(self, piece: _Piece) -> None:
+        """The piece is done with; what it lacks is for whoever comes next."""
+        with self._changed:
+            self._pieces.remove(piece)
+            if piece.at < piece.end:
+                self._open = sorted([*self._open, (piece.at, piece.end)])
+            self._changed.notify_all()
+
+    def _fitting(self, stream: Stream | None, piece: _Piece) -> Stream:
+        """The stream if it goes on with this piece, else a new one."""
+        start, end = piece.at, piece.end
+        if stream is not None and stream.position == start and stream.end is not None and stream.end >= end:
+            with self._changed:
+                self._streams.add(stream)
+            return stream
+        try:
+            if stream is not None:
+                self._leave(stream)
+            return self._open_part(start, end)
+        except BaseException:
+            self._hand_back(piece)
+            raise
+
+    def _leave(self, stream: Stream) -> None:
+        with self._changed:
+            self._streams.discard(stream)
+        self._opener.close(stream)
+
+    def _open_part(self, start: int, end: int) -> Stream:
+        """Ask for one piece, or while we are alone for everything up to the next hole."""
+        partial = self._partial
+        with self._changed:
+            if not self._helping and self._open and self._open[0][0] == end:
+                end = self._open[0][1]
+        self.pieced = True
+        stream = self._opener.open(start, end, strong_validator(partial.etag, partial.last_modified))
+        try:
+            same = None in (stream.etag, partial.etag) or stream.etag == partial.etag
+            if stream.status != 206 and same:
+                raise BadRange(f"`{self._want.subject}`: the server gives only whole files")
+            if not same or stream.total not in (None, partial.total):
+                raise Changed
+        except BaseException:
+            self._opener.close(stream)
+            raise
+        self.served = True
+        with self._changed:
+            self._streams.add(stream)
+        return stream
+
+    def _copy(self, stream: Stream, piece: _Piece) -> int:
+        """Write a stream's bytes to their place up to the piece's end; gives the position reached."""
+        most = _LARGEST if self._crew.bucket.rate is None else max(_SMALLEST, self._crew.bucket.rate // 8)
+        step = min(most, self._crew.steps.get(self._opener.host, _SMALLEST))
+        try:
+            while (left := piece.end - piece.at) > 0:
+                began = time.monotonic()
+                count = self._step(stream, piece.at, min(step, left))
+                if count == 0:
+                    break
+                piece.at += count
+                self._received(count)
+                if time.monotonic() - began < _PACE:
+                    step = min(most, _LARGEST, step * 2)
+                else:
+                    step = max(_SMALLEST, step // 2)
+        finally:
+            self._crew.steps[self._opener.host] = step
+            if self._partial.total is not None:
+                self._hand_back(piece)
+        return piece.at
+
+    def _step(self, stream: Stream, at: int, most: int) -> int:
+        """Receive and write some bytes; where they are the next to be hashed, the hashes get them at first hand."""
+        block = self._chaser.lend(at)
+        into = take_block() if block is None else block
+        count = 0
+        try:
+            count = stream.readinto(into[:most])
+            if count:
+                self._partial.write(at, into[:count])
+        except BaseException:
+            count = 0
+            raise
+        finally:
+            if block is None:
+                put_back(into)
+            else:
+                self._chaser.give(at, block, count)
+        return count
+
+    def _received(self, count: int) -> None:
+        with self._changed:
+            self.fetched += count
+        self._chaser.advance(self._partial.frontier)
+        self._crew.reporter.transfer_advanced(self._want.key, count)
+        if self._chaser.idle:
+            self._tick()
+        self._crew.bucket.take(count)
+        self._check()
+        if self._recruits:
+            self._recruit()
+
+    # -- helpers ------------------------------------------------------------------------------------
+
+    def _recruit(self) -> None:
+        """Twice as many connections for this file, while that brings more and others do not need them more."""
+        with self._changed:
+            now, worked = time.monotonic(), time.process_time()
+            elapsed = max(1e-6, now - self._looked)
+            if elapsed < self._crew.limits.look_every or not self._recruits or self._over.is_set():
+                return
+            busy = worked - self._worked > _BUSY * elapsed
+            rate = (self.fetched - self._looked_bytes) / elapsed
+            helped = not self._helpers or rate > _WORTH * self._rate
+            self._looked, self._looked_bytes, self._rate, self._worked = now, self.fetched, rate, worked
+            if rate >= self._crew.limits.fast_enough or not helped:
+                self._recruits = False
+                return
+            if busy:  # the network waits for us
+                return
+            left = sum(end - start for start, end in self._open) // self._least
+            for _ in range(min(self._helping + 1, self._crew.share() - self._helping - 1, left)):
+                if not self._crew.slot(self._opener.host, wait=False):
+                    return
+                self._helping += 1
+                helper = threading.Thread(target=self._help, name="synapse-range", daemon=True)
+                self._helpers.append(helper)
+                helper.start()
+
+    def _help(self) -> None:
+        stream: Stream | None = None
+        try:
+            while not self._over.is_set() and self._helping < self._crew.share():
+                if (piece := self._claim()) is None:
+                    break
+                previous, stream = stream, None
+                stream = self._fitting(previous, piece)
+                self._copy(stream, piece)
+        except (Changed, StorageError) as error:
+            self._fatal = error
+        except Stopped:
+            pass
+        except SynapseError:
+            # One connection alone still does it; if there is a real reason, it will meet it, too.
+            self._recruits = False
+        except Exception as error:
+            self._fatal = error
+        finally:
+            if stream is not None:
+                self._leave(stream)
+            self._crew.give_back(self._opener.host)
+            with self._changed:
+                self._helping -= 1
+                self._changed.notify_all()

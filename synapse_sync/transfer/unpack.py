@@ -1,0 +1,236 @@
+"""Unpack: files out of an archive into the store, each verified and inspected like a download.
+
+Nothing in an archive is believed: its names never become paths on this machine (members are written to temporary
+files of the store), links and devices are refused, and what may come out is bounded before a byte is written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from synapse_sync.core.artifact import format_of
+from synapse_sync.core.names import clash_key, safe_path
+from synapse_sync.core.reporter import Reporter
+from synapse_sync.errors import (
+    IntegrityError,
+    NotFound,
+    RefusedFormat,
+    StorageError,
+    SynapseError,
+    UnsafeName,
+)
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.durable import RESERVE, storage_error
+from synapse_sync.transfer.archives import MAX_RATIO, SLACK, Entry, open_archive
+from synapse_sync.transfer.hashing import hash_file
+from synapse_sync.transfer.run import Got, Inspect, Want
+
+#: Brings wanted bytes into the store; one answer for each want, in their order.
+Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
+#: What the Finder puts beside each file under the same name.
+_SHADOWS = ("__MACOSX/*", "*/._*", "._*")
+_ANEW = "the lockfile was edited or damaged: run `synapse lock` after removing that model's block"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One file that came out of an archive: `name` is the one in there, `filename` a safe path made of it."""
+
+    name: str
+    filename: str
+    size: int
+    sha256: str
+    blake3: str
+
+
+def unpack(
+    archive: Got, patterns: Sequence[str], *, store: BlobStore, check: Inspect, reporter: Reporter
+) -> tuple[Member, ...]:
+    """Bring every member that matches one of the patterns into the store.
+
+    Raises `NotFound` when none does, `RefusedFormat` for what must not be unpacked, `IntegrityError` for damage.
+    """
+    subject = archive.want.subject
+    reporter.phase(f"unpacking {subject}")
+    with open_archive(archive.path, subject) as opened:
+        listed = [entry for entry in opened.entries if not _is_any(entry.name, _SHADOWS)]
+        chosen = [entry for entry in listed if _is_any(entry.name, patterns)]
+        if not chosen:
+            raise NotFound(
+                f"`{subject}`: nothing in the archive matches {', '.join(f'`{pattern}`' for pattern in patterns)}",
+                hint=_on_offer(listed, patterns),
+            )
+        names = _checked(chosen, archive, store)
+        return tuple(
+            _take(entry, names[entry.name], chunks, archive, store=store, check=check)
+            for entry, chunks in opened.read(chosen)
+        )
+
+
+def fetch_members(
+    wants: Sequence[Want], fetch: Fetcher, *, store: BlobStore, check: Inspect, reporter: Reporter
+) -> tuple[Got | SynapseError, ...]:
+    """Bring files into the store, those that are members of an archive through it; each archive comes once."""
+    results = list(fetch([_outer(want) for want in wants]))
+    groups: dict[str, dict[str, int]] = {}
+    for number, want in enumerate(wants):
+        if want.archive is not None:
+            groups.setdefault(want.archive.sha256, {})[want.archive.member] = number
+    for numbers in groups.values():
+        first = next(iter(numbers.values()))
+        archive = results[first]
+        if isinstance(archive, SynapseError):
+            continue
+        reporter.phase(f"unpacking {archive.want.subject}")
+        try:
+            got = _members(archive, {name: wants[number] for name, number in numbers.items()}, store, check)
+        except SynapseError as error:
+            results = [error if number in numbers.values() else result for number, result in enumerate(results)]
+            continue
+        for name, number in numbers.items():
+            # What came over the network is counted once.
+            results[number] = replace(got[name], fetched_bytes=archive.fetched_bytes if number == first else 0)
+    return tuple(results)
+
+
+def _outer(want: Want) -> Want:
+    """The want for what is to be downloaded: the file, or the archive in which it lies."""
+    if (archive := want.archive) is None:
+        return want
+    return replace(
+        want,
+        key=archive.sha256,
+        sha256=archive.sha256,
+        size=archive.size,
+        blake3=None,
+        format="archive",
+        text_ok=False,
+        archive=None,
+    )
+
+
+def _members(archive: Got, wants: dict[str, Want], store: BlobStore, check: Inspect) -> dict[str, Got]:
+    """The wanted members of an archive, by their names in it."""
+    found: dict[str, Got] = {}
+    with open_archive(archive.path, archive.want.subject) as opened:
+        chosen = [entry for entry in opened.entries if entry.name in wants]
+        names = _checked(chosen, archive, store)
+        for entry, chunks in opened.read(chosen):
+            want = wants[entry.name]
+            member = _take(entry, names[entry.name], chunks, archive, store=store, check=check, want=want)
+            found[entry.name] = Got(
+                want=want,
+                sha256=member.sha256,
+                blake3=member.blake3,
+                size=member.size,
+                path=store.path(member.sha256),
+                place=archive.place,
+                taken_from=archive.taken_from,
+            )
+    for name, want in wants.items():
+        if name not in found:
+            raise IntegrityError(f"`{want.subject}`: the archive has no `{_shown(name)}`", hint=_ANEW)
+    return found
+
+
+def _is_any(name: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _shown(name: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in name)[:160]
+
+
+def _on_offer(entries: Sequence[Entry], patterns: Sequence[str]) -> str:
+    """Up to ten names in the archive, those that look like a pattern first."""
+    names = sorted({_shown(entry.name) for entry in entries})
+    near = [name for pattern in patterns for name in difflib.get_close_matches(pattern, names, n=5, cutoff=0.4)]
+    shown = list(dict.fromkeys([*near, *names]))[:10]
+    more = f" and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
+    return f"in it: {', '.join(shown)}{more}" if shown else "it is empty"
+
+
+def _checked(chosen: Sequence[Entry], archive: Got, store: BlobStore) -> dict[str, str]:
+    """A safe path for each name; raises for everything that must not be unpacked, before anything is."""
+    subject = archive.want.subject
+    names: dict[str, str] = {}
+    seen: dict[str, Entry] = {}
+    for entry in chosen:
+        shown = _shown(entry.name)
+        if entry.fault is not None:
+            raise RefusedFormat(
+                f"`{subject}`: `{shown}` in the archive is {entry.fault}; refused", hint=_fault_hint(entry.fault)
+            )
+        try:
+            names[entry.name] = safe_path(entry.name).text
+        except UnsafeName as error:
+            raise RefusedFormat(
+                f"`{subject}`: a name in the archive cannot be used: {error.message}",
+                hint="leave it out by a narrower `extract`, if the archive is to be trusted at all",
+            ) from None
+        if (other := seen.setdefault(clash_key(names[entry.name]), entry)) is not entry:
+            raise RefusedFormat(
+                f"`{subject}`: the archive has `{_shown(other.name)}` and `{shown}`, which are one name; refused",
+                hint="leave one of them out by a narrower `extract`",
+            )
+    total = sum(entry.size for entry in chosen)
+    if total > MAX_RATIO * archive.size + SLACK:
+        raise RefusedFormat(
+            f"`{subject}`: the archive is refused: {total:,} bytes are to come out of {archive.size:,}",
+            hint="no weights are packed like that; ask whoever made it",
+        )
+    free = shutil.disk_usage(store.root).free
+    if total + RESERVE > free:
+        raise StorageError(
+            f"`{subject}`: unpacking needs {total / 1e9:,.2f} GB, and {free / 1e9:,.2f} GB are free",
+            hint="free some space (`synapse store gc` shows what the store could give back)",
+        )
+    return names
+
+
+def _fault_hint(fault: str) -> str:
+    if fault == "encrypted":
+        return "unpack it yourself with its password, and name the file as `./…`"
+    return "leave it out by a narrower `extract`"
+
+
+def _take(
+    entry: Entry,
+    filename: str,
+    chunks: Iterator[bytes],
+    archive: Got,
+    *,
+    store: BlobStore,
+    check: Inspect,
+    want: Want | None = None,
+) -> Member:
+    """One member into the store; with `want`, only if it is what that wants."""
+    subject = f"{archive.want.subject}: {_shown(entry.name)}"
+    temp = store.temporary()
+    try:
+        try:
+            with temp.open("xb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+        except OSError as error:
+            if error.errno is None:  # the archive's own, not the disk's
+                raise
+            raise storage_error(error, f"unpacking into {store.root}") from error
+        digests = hash_file(temp)
+        if want is not None and (digests.sha256, digests.size) != (want.sha256, want.size):
+            raise IntegrityError(
+                f"`{subject}` has sha256 {digests.sha256[:12]}…, not the one that was locked", hint=_ANEW
+            )
+        check(temp, replace(archive.want, subject=subject, format=format_of(filename)))
+        # Who can give the archive can give this again; of one that came from nowhere, this may be the last copy.
+        origin = store.origin(archive.sha256)
+        store.publish(temp, sha256=digests.sha256, size=digests.size, blake3=digests.blake3, origin=origin)
+    finally:
+        temp.unlink(missing_ok=True)
+    return Member(
+        name=entry.name, filename=filename, size=digests.size, sha256=digests.sha256, blake3=digests.blake3
+    )

@@ -1,0 +1,1 @@
+"""This user's directories, settings, tokens and keyring."""

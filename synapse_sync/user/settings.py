@@ -1,0 +1,305 @@
+"""User settings and tokens: from the environment, token files and the user's own `config.toml`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import tomli
+
+from synapse_sync.core.nearest import nearest
+from synapse_sync.errors import InputError, StorageError
+from synapse_sync.net.credentials import Grant, Secret, origin_of
+from synapse_sync.net.rewrites import Rewrites
+from synapse_sync.user.places import config_path, content, expanded, settings_digest, store_path
+from synapse_sync.user.tokens import (
+    FILE,
+    Token,
+    clean_token,
+    first,
+    from_environment,
+    from_file,
+    kept_token,
+    read_kept,
+)
+
+CIVITAI = "https://civitai.com"
+HUGGINGFACE = "https://huggingface.co"
+GITHUB, GITHUB_API = "https://github.com", "https://api.github.com"
+CIVITAI_HOST, HUGGINGFACE_HOST, GITHUB_HOST = "civitai.com", "huggingface.co", "github.com"
+#: The exact hosts that Civitai's API key may be sent to; storage lives on other subdomains and must never see it.
+CIVITAI_HOSTS = ("civitai.com", "www.civitai.com", "api.civitai.com", "civitai.red")
+CIVITAI_VARIABLES = ("CIVITAI_API_KEY", "CIVITAI_TOKEN", "CIVITAI_API_TOKEN")
+HUGGINGFACE_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+GITHUB_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN")
+LINK_MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
+_KEYS = {
+    "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
+    "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
+    "mirrors": list, "ca-bundle": str,
+}  # fmt: skip
+#: Where other programs look for certificates; the first two are OpenSSL's own.
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that is this user's or this machine's, not the project's."""
+
+    store: Path
+    config: Path
+    hub_cache: Path  # where the Hugging Face libraries keep what they downloaded
+    link_mode: str = "auto"
+    connections: int = 32
+    connections_per_host: int = 16
+    downloads: int = 4
+    limit_rate: int | None = None  # bytes per second, in all
+    allow_http: tuple[str, ...] = ()
+    offline: bool = False
+    rewrites: tuple[tuple[str, str], ...] = ()
+    mirrors: tuple[str, ...] = ()  # templates with `{sha256}`, for `lock --heal`
+    ca_bundles: tuple[tuple[str, Path], ...] = ()  # what names it, and where it is
+    civitai_endpoint: str = CIVITAI
+    huggingface_endpoint: str = HUGGINGFACE
+    github_api: str = GITHUB_API
+    github_server: str = GITHUB
+    tokens: tuple[tuple[str, Token], ...] = ()  # by host, the ones that count
+    fingerprint: str = ""
+
+    def token_for(self, host: str) -> Token | None:
+        """The token that belongs to a host, and where it came from."""
+        return dict(self.tokens).get(host)
+
+    @property
+    def civitai_token(self) -> Secret | None:
+        """Civitai's API key."""
+        token = self.token_for(CIVITAI_HOST)
+        return None if token is None else token.secret
+
+    @property
+    def huggingface_token(self) -> Secret | None:
+        """The token for the endpoint that is really asked: the hub's own, or that of the mirror in its place."""
+        asked = self.asked_huggingface
+        if asked == self.huggingface_endpoint:
+            token = self.token_for(HUGGINGFACE_HOST)
+        else:
+            token = self.token_for(urlsplit(asked).netloc.lower())
+        return None if token is None else token.secret
+
+    @property
+    def asked_huggingface(self) -> str:
+        """The endpoint of the hub after the rewrites."""
+        return Rewrites(self.rewrites).apply(self.huggingface_endpoint).rstrip("/")
+
+    def endpoint_of(self, host: str) -> str:
+        """Where the site that keeps its tokens under this host is asked."""
+        endpoints = {
+            CIVITAI_HOST: self.civitai_endpoint,
+            HUGGINGFACE_HOST: self.huggingface_endpoint,
+            GITHUB_HOST: self.github_api,
+        }
+        return endpoints.get(host, f"https://{host}")
+
+    @property
+    def tokens_file(self) -> Path:
+        """Where `synapse login` keeps tokens."""
+        return self.config.parent / FILE
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """Which token may be sent where: exact origins, nothing else."""
+        out: list[Grant] = []
+        for host, token in self.tokens:
+            if host == CIVITAI_HOST:
+                origins = {origin_of(f"https://{name}") for name in CIVITAI_HOSTS}
+                prefix, origins = "/api/", origins | {origin_of(self.civitai_endpoint)}
+            elif host == HUGGINGFACE_HOST:
+                origins = {origin_of(HUGGINGFACE), origin_of("https://hf.co"), origin_of(self.huggingface_endpoint)}
+                prefix = "/"
+            elif host == GITHUB_HOST:  # for the API alone: downloads are public, and come from other hosts
+                prefix, origins = f"{urlsplit(self.github_api).path}/", {origin_of(self.github_api)}
+            else:  # over plain http only where that is allowed at all, see `Credentials`
+                prefix, origins = "/", {origin_of(f"{scheme}://{host}") for scheme in ("https", "http")}
+            out += [Grant(origin, token.secret, prefix) for origin in sorted(origins)]
+        return tuple(out)
+
+
+def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
+    """Read the environment and the user's `config.toml`; raises `InputError` for what cannot be used."""
+    config = Path(config_path(environ))
+    table, raw = _read_config(config)
+    hub_cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    store = environ.get("SYNAPSE_STORE") or table.get("store")
+    settings = Settings(
+        store=Path(store_path(store, environ)),
+        config=config,
+        link_mode=table.get("link-mode", "auto"),
+        connections=table.get("connections", 32),
+        connections_per_host=table.get("connections-per-host", 16),
+        downloads=table.get("downloads", 4),
+        limit_rate=parse_rate(table.get("limit-rate"), f"{config}: limit-rate"),
+        allow_http=tuple(table.get("allow-http", ())),
+        offline=table.get("offline", False),
+        rewrites=_rewrites(table.get("rewrites", {}), config),
+        mirrors=_templates(table.get("mirrors", ()), config),
+        ca_bundles=_bundles(environ, table.get("ca-bundle"), config),
+        civitai_endpoint=_endpoint(environ, "CIVITAI_ENDPOINT", CIVITAI),
+        huggingface_endpoint=_endpoint(environ, "HF_ENDPOINT", HUGGINGFACE),
+        github_api=_endpoint(environ, "GITHUB_API_URL", GITHUB_API),
+        github_server=_endpoint(environ, "GITHUB_SERVER_URL", GITHUB),
+        tokens=_tokens(environ, home, table.get("tokens", {}), config),
+        hub_cache=Path(expanded(hub_cache)) if hub_cache else _hub_home(environ, home) / "hub",
+        fingerprint=settings_digest(raw, store),
+    )
+    if settings.link_mode not in LINK_MODES:
+        raise InputError(f"{config}: link-mode: `{settings.link_mode}` is not one of {', '.join(LINK_MODES)}")
+    counts = {
+        "connections": settings.connections,
+        "connections-per-host": settings.connections_per_host,
+        "downloads": settings.downloads,
+    }
+    for name, value in counts.items():
+        if not 1 <= value <= 64:
+            raise InputError(f"{config}: {name}: {value} is not between 1 and 64")
+    return settings
+
+
+def parse_rate(value: int | str | None, where: str) -> int | None:
+    """Bytes per second from a number or a text like `20MB`; raises `InputError` that says where it stands."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)[bB]?(?:/s)?", str(value).strip())
+    if match is None or float(match[1]) <= 0:
+        raise InputError(f"{where}: `{value}` is not a rate like `20MB` (bytes a second)")
+    return max(1, int(float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()]))
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
+    try:
+        raw = content(str(path))
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    if not raw:
+        return {}, raw
+    try:
+        table = tomli.loads(raw.decode())
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a plain ValueError
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+    for key, value in table.items():
+        if key not in _KEYS:
+            near = nearest(key, _KEYS)
+            hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(_KEYS)}"
+            raise InputError(f"{path}: unknown key `{key}`", hint=hint)
+        kind = _KEYS[key]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):  # type: ignore[arg-type]
+            raise InputError(f"{path}: {key}: a value of the wrong type")
+    return table, raw
+
+
+def _tokens(
+    environ: Mapping[str, str], home: Path, table: Mapping[str, object], config: Path
+) -> tuple[tuple[str, Token], ...]:
+    """For each host the token that counts: the environment's, else what `synapse login` keeps, else the settings'.
+
+    The hub's own file comes last: whoever gave synapse a token of its own meant that one.
+    """
+    path = config.parent / FILE
+    kept = read_kept(path)
+    written: dict[str, Token | None] = {}
+    for host, value in table.items():
+        if not isinstance(value, str) or HOST.fullmatch(host) is None:
+            raise InputError(f'{config}: tokens: expected lines like `"example.org" = "…"`')
+        where = f"[tokens] in {config}"
+        token = clean_token(value, f"{where}: {host}")
+        written[host.lower()] = None if token is None else Token(Secret(token), where)
+
+    def of(host: str, names: tuple[str, ...] = (), file_name: str = "", last: Path | None = None) -> Token | None:
+        def places() -> Iterator[Token | None]:
+            yield from from_environment(environ, names, file_name)
+            yield kept_token(host, kept, path)
+            yield written.get(host)
+            yield None if last is None else _hub_file(last)
+
+        return first(places())
+
+    hub_home = _hub_home(environ, home)
+    hub_file = None if environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN") else hub_home / "token"
+    found = {host: of(host) for host in {*kept, *written}}
+    found[CIVITAI_HOST] = of(CIVITAI_HOST, CIVITAI_VARIABLES, "CIVITAI_API_KEY_FILE")
+    found[HUGGINGFACE_HOST] = of(HUGGINGFACE_HOST, HUGGINGFACE_VARIABLES, "HF_TOKEN_PATH", hub_file)
+    found[GITHUB_HOST] = of(GITHUB_HOST, GITHUB_VARIABLES, "GITHUB_TOKEN_FILE")
+    return tuple((host, token) for host, token in sorted(found.items()) if token is not None)
+
+
+def _hub_home(environ: Mapping[str, str], home: Path) -> Path:
+    """Where the hub's own libraries keep their things."""
+    caches = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return Path(expanded(environ.get("HF_HOME") or str(caches / "huggingface")))
+
+
+def _hub_file(path: Path) -> Token | None:
+    """What `hf auth login` left; a file of another program that we cannot read is none of our business."""
+    try:
+        return from_file(path, f"the file {path}")
+    except StorageError:
+        return None
+
+
+def _rewrites(table: Mapping[str, object], config: Path) -> tuple[tuple[str, str], ...]:
+    for host, target in table.items():
+        parts = urlsplit(target) if isinstance(target, str) else None
+        if (
+            HOST.fullmatch(host) is None
+            or parts is None
+            or parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or "@" in parts.netloc
+            or parts.query
+            or parts.fragment
+        ):
+            raise InputError(
+                f"{config}: rewrites: `{host}`: expected a host and the URL of what stands in for it",
+                hint='write `"huggingface.co" = "https://mirror.example"`; a token for it goes into [tokens]',
+            )
+    return tuple((host.lower(), str(target).rstrip("/")) for host, target in sorted(table.items()))
+
+
+def _templates(values: Iterable[object], config: Path) -> tuple[str, ...]:
+    templates = tuple(str(value) for value in values)
+    for template in templates:
+        parts = urlsplit(template)
+        if (
+            "{sha256}" not in parts.path
+            or parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or "@" in parts.netloc
+            or parts.query
+        ):
+            raise InputError(
+                f"{config}: mirrors: expected https URLs with `{{sha256}}` in their path, without user or query",
+                hint='write `mirrors = ["https://mirror.example/{sha256}"]`',
+            )
+    return templates
+
+
+def _bundles(environ: Mapping[str, str], given: str | None, config: Path) -> tuple[tuple[str, Path], ...]:
+    """The certificates that are named, and by what."""
+    found = [(name, Path(expanded(environ[name]))) for name in _CA_VARIABLES if environ.get(name)]
+    if given:
+        found.append((f"{config}: ca-bundle", config.parent / expanded(given)))
+    return tuple(found)
+
+
+def _endpoint(environ: Mapping[str, str], name: str, default: str) -> str:
+    url = (environ.get(name) or default).strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise InputError(
+            f"{name} must be an http(s) URL without a user name", hint=f"correct it, or unset it for {default}"
+        )
+    return url

@@ -1,0 +1,249 @@
+"""The manifest: what it says, what it inherits, and how every mistake is told with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import synapse_sync
+from synapse_sync.core.manifest.read import parse_manifest
+from synapse_sync.core.manifest.shape import manifest_schema
+from synapse_sync.core.manifest.values import Manifest, Requirement, Target
+from synapse_sync.errors import InvalidManifest, Several, SynapseError
+
+SHA = "ab" * 32
+
+
+COVER = 'cover = "https://e.com/x.png"'
+
+
+def model(body: str, name: str = "a") -> Requirement:
+    """The one model of a manifest with this body below its header."""
+    return parse_manifest(f"[models.{name}]\n{body}\n").models[0]
+
+
+def mistakes(text: str) -> list[SynapseError]:
+    """All that is wrong with a manifest."""
+    with pytest.raises((InvalidManifest, Several)) as caught:
+        parse_manifest(text)
+    return list(caught.value.errors) if isinstance(caught.value, Several) else [caught.value]
+
+
+def told(text: str) -> str:
+    """All that is said about a manifest, hints included."""
+    return "\n".join(f"{error.message}\n{error.hint or ''}" for error in mistakes(text))
+
+
+def test_an_empty_manifest_has_one_target_and_no_models() -> None:
+    assert parse_manifest("") == Manifest()
+    assert parse_manifest("[models]\n").targets == (Target(name="default", layout="comfyui", root="."),)
+
+
+def test_the_long_form() -> None:
+    found = model(
+        'source = "civitai:58390@62833"\ntype = "lora"\nfile = { format = "safetensors", id = 7 }\n'
+        'groups = ["portrait"]\npolicy = "latest"\nignore = [5]\nsubfolder = "a/b"\nfilename = "x.safetensors"\n'
+        f'previews = 3\nmirrors = ["https://e.com/x"]\nsha256 = "{SHA.upper()}"\nallow-pickle = true\n'
+    )
+    assert (found.name, str(found.reference), found.type) == ("a", "civitai:58390@62833", "lora")
+    assert (found.wish.format, found.wish.id, found.wish.size) == ("safetensors", "7", None)
+    assert (found.groups, found.policy, found.ignore) == (("portrait",), "latest", (5,))
+    assert (str(found.subfolder), str(found.filename), found.previews) == ("a/b", "x.safetensors", 3)
+    assert ([str(mirror) for mirror in found.mirrors], found.sha256) == (["https://e.com/x"], SHA)
+
+
+def test_the_short_form_means_the_long_form() -> None:
+    short = parse_manifest('[models]\na = "civitai:1"\n')
+    assert short.models[0] == model('source = "civitai:1"')
+
+
+def test_a_model_inherits_from_the_workspace_and_prefers_key_by_key() -> None:
+    found = parse_manifest(
+        '[workspace]\npreviews = 2\nallow-pickle = true\nexclude-newer = "2026-01-01T00:00:00Z"\n'
+        'prefer = { format = "gguf", size = "full" }\n'
+        '[models]\na = "civitai:1"\n'
+        '[models.b]\nsource = "civitai:2"\npreviews = false\nallow-pickle = false\nprefer = { size = "pruned" }\n'
+    )
+    a, b = found.models
+    assert (a.previews, a.allow_pickle, a.exclude_newer) == (2, True, "2026-01-01T00:00:00Z")
+    assert (b.previews, b.allow_pickle, b.exclude_newer) == (False, False, "2026-01-01T00:00:00Z")
+    assert (a.prefer.format, a.prefer.size) == ("gguf", "full")
+    assert (b.prefer.format, b.prefer.size) == ("gguf", "pruned")
+
+
+def test_versions_become_entries_of_their_own() -> None:
+    found = parse_manifest('[models.a]\nsource = "civitai:1"\nversions = [3, 2]\n')
+    assert [(entry.name, str(entry.reference)) for entry in found.entries()] == [
+        ("a@3", "civitai:1@3"),
+        ("a@2", "civitai:1@2"),
+    ]
+    assert all(entry.versions == () for entry in found.entries())
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [("", 0), ("previews = true", 1), ("previews = 3", 3), (COVER, 1), (f"{COVER}\npreviews = 3", 3)],
+)
+def test_naming_a_cover_asks_for_it(words: str, count: int) -> None:
+    assert model(f'source = "civitai:1"\n{words}').preview_count == count
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-31", "2026-02-01T00:00:00Z"),
+        ("2026-01-31T12:00:00", "2026-01-31T12:00:00Z"),
+        ("2026-01-31T12:00:00+02:00", "2026-01-31T10:00:00Z"),
+    ],
+)
+def test_a_day_counts_with_all_its_hours(text: str, moment: str) -> None:
+    assert model(f'source = "civitai:1"\nexclude-newer = "{text}"').exclude_newer == moment
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['file = { format = "gguf" }', 'prefer = { size = "full" }', 'include = ["*.gguf"]', 'exclude = ["*.bin"]',
+     'type = "lora"', 'mirrors = ["https://e.com/x"]', f'sha256 = "{SHA}"', "allow-pickle = true",
+     'exclude-newer = "2026-01-01"', "previews = 3", 'cover = "https://e.com/x.png"'],
+)  # fmt: skip
+def test_the_requirement_text_changes_with_what_locking_depends_on(line: str) -> None:
+    plain, changed = model('source = "hf://o/r"').text, model(f'source = "hf://o/r"\n{line}').text
+    assert changed != plain == "hf://o/r"
+    assert changed.startswith("hf://o/r; ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["previews = false", 'groups = ["g"]', 'subfolder = "s"', 'filename = "f"',
+     'policy = "latest"', "ignore = [1]"],
+)  # fmt: skip
+def test_the_requirement_text_does_not_change_with_anything_else(line: str) -> None:
+    assert model(f'source = "hf://o/r"\n{line}').text == "hf://o/r"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'type = "lora\nlora"',
+        r'include = ["*.gguf", "a\rb"]',
+        r'exclude = "\u202e*"',
+        r'file = { format = "a\u0000" }',
+        r'groups = ["\u2028"]',
+    ],
+)
+def test_what_is_asked_is_one_line_that_can_be_read(line: str) -> None:
+    key = line.partition(" ")[0]
+    assert f"synapse.toml:3: models.a.{key}: a line break, or another" in told(
+        f'[models.a]\nsource = "hf://o/r"\n{line}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "nearest"),
+    [
+        ("[workspace]\n\npreviws = 1\n", "synapse.toml:3: workspace.previws: unknown key", "`previews`"),
+        (
+            '[models.foo]\nsource = "civitai:1"\nfiel = 1\n',
+            "synapse.toml:3: models.foo.fiel: unknown key",
+            "`file`",
+        ),
+        (
+            '[models]\na = { source = "civitai:1", file = { fromat = "x" } }\n',
+            ":2: models.a.file.fromat",
+            "`format`",
+        ),
+        (
+            '[targets.comfy]\n[models.a]\nsource = "civitai:1"\ntargets = ["comfi"]\n',
+            ":4: models.a.targets",
+            "`comfy`",
+        ),
+        ("[model]\n", "synapse.toml:1: model: unknown key", "`models`"),
+    ],
+)
+def test_unknown_names_are_told_with_line_and_nearest_known_name(text: str, place: str, nearest: str) -> None:
+    assert place in told(text)
+    assert f"did you mean {nearest}?" in told(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[models]\na = "civitai:1"\nA = "civitai:2"\n', ":3: models.A: "),
+        ('[models]\na = "civitai:1"\na = "civitai:2"\n', ":3"),
+        ("[models]\na = 12\n", ":2: models.a: "),
+        ('[models]\na = "12"\n', "`civitai:@12` (version)"),
+        ('[models]\n"a b" = "civitai:1"\n', "must not contain"),
+        ('[models]\n"a@b" = "civitai:1"\n', "must not contain"),
+        ('[models]\n"a/b" = "civitai:1"\n', "must not contain"),
+        ('[models]\n"..." = "civitai:1"\n', "unsafe path"),
+        ('[models.a]\ntype = "lora"\n', "source"),
+        ('[models.a]\nsource = "civitai:1"\nsubfolder = "../x"\n', ":3: models.a.subfolder: unsafe path"),
+        ('[models.a]\nsource = "civitai:1"\nfilename = "a/b"\n', ":3: models.a.filename: "),
+        ('[models.a]\nsource = "civitai:1"\ntype = 3\n', ":3: models.a.type: "),
+        ('[models.a]\nsource = "civitai:1@2"\nversions = [3]\n', ":3: models.a.versions: "),
+        ('[models.a]\nsource = "hf://o/r"\nversions = [3]\n', ":3: models.a.versions: "),
+        ('[models.a]\nsource = "civitai:1"\npolicy = "lates"\n', ":3: models.a.policy: "),
+        ('[models.a]\nsource = "civitai:1"\nsha256 = "12"\n', ":3: models.a.sha256: "),
+        ('[models.a]\nsource = "civitai:1"\npreviews = -1\n', ":3: models.a.previews: "),
+        ('[models.a]\nsource = "civitai:1"\nexclude-newer = "soon"\n', ":3: models.a.exclude-newer: `soon`"),
+        ('[models]\n<<<<<<< HEAD\na = "civitai:1"\n=======\n', ":2: merge conflict markers"),
+        ("[models\n", "synapse.toml:1"),
+        ("models = 3\n", ":1: models: expected a table"),
+        ("x = " + "[" * 5000, "nested too deeply"),
+    ],
+)
+def test_mistakes_are_told_with_their_place(text: str, words: str) -> None:
+    assert words in told(text)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    text = '[workspace]\nnam = 1\n[models]\na = 1\nb = "x"\n[models.c]\nsource = "civitai:1"\nsha256 = "1"\n'
+    places = [error.message.partition(" ")[0] for error in mistakes(text)]
+    assert places == ["synapse.toml:2:", "synapse.toml:4:", "synapse.toml:5:", "synapse.toml:8:"]
+
+
+def test_the_shipped_schema_is_the_generated_one() -> None:
+    shipped = Path(synapse_sync.__file__).with_name("synapse.schema.json").read_text(encoding="utf-8")
+    assert json.loads(shipped) == manifest_schema()
+
+
+@given(st.text())
+def test_arbitrary_text_is_read_or_refused(text: str) -> None:
+    try:
+        parse_manifest(text)
+    except (InvalidManifest, Several):
+        return
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[workspace]\nexclude-newer = "9999-12-31"\n', "x = " + "9" * 5000],
+    ids=["date", "number"],
+)
+def test_numbers_and_dates_out_of_range_are_never_a_traceback(text: str) -> None:
+    try:
+        parse_manifest(text)
+    except (InvalidManifest, Several):
+        return
+
+
+def test_the_line_is_that_of_the_key_in_its_own_table() -> None:
+    text = '[targets.comfy]\nlink-mode = "simlink"\n[models.a]\nsource = "civitai:1"\ntargets = ["comfy"]\n'
+    assert "synapse.toml:2: targets.comfy.link-mode" in told(text)
+
+
+def test_all_wrong_values_of_one_table_are_told() -> None:
+    assert len(mistakes('[models.a]\nsource = "civitai:1"\npolicy = "x"\ntype = 3\npreviews = "y"\n')) == 3
+
+
+def test_different_patterns_give_different_requirement_texts() -> None:
+    one, two = model('source = "hf://o/r"\ninclude = ["a,b"]'), model('source = "hf://o/r"\ninclude = ["a", "b"]')
+    assert one.text != two.text
+
+
+def test_a_line_of_equal_signs_inside_text_is_no_conflict() -> None:
+    assert parse_manifest('[workspace]\nname = """\n=======\n"""\n').models == ()

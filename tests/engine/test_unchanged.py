@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from workbench import CHECKPOINT, EYES, MODELS, declare, target, workspace
+from world import Project
+
+from synapse_sync.engine.unchanged import fingerprint, unchanged_files
+
+BYTES = st.binary(max_size=20)
+
+
+@pytest.fixture
+def synced(project: Project) -> Project:
+    project.manifest(declare("portrait", "eyes"))
+    project("sync")
+    return project
+
+
+def count(project: Project) -> int | None:
+    with workspace(project.path) as open_workspace:
+        return open_workspace.unchanged()
+
+
+@given(st.tuples(BYTES, BYTES, st.text(), st.text()), st.tuples(BYTES, BYTES, st.text(), st.text()))
+def test_different_states_have_different_fingerprints(
+    one: tuple[bytes, bytes, str, str], two: tuple[bytes, bytes, str, str]
+) -> None:
+    def printed(state: tuple[bytes, bytes, str, str]) -> str | None:
+        try:
+            manifest, lockfile, settings, home = state
+            return fingerprint(sha256(manifest).digest(), sha256(lockfile).digest(), settings, home)
+        except UnicodeEncodeError:
+            return None
+
+    if (first := printed(one)) is not None and (second := printed(two)) is not None:
+        assert (first == second) == (one == two)
+
+
+def test_a_complete_sync_is_remembered(synced: Project) -> None:
+    assert count(synced) == 2
+
+
+def test_nothing_is_known_of_another_store(synced: Project, tmp_path: Path) -> None:
+    assert unchanged_files(tmp_path / "store", "0" * 16, "state") is None
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda path: (path / EYES).unlink(),
+        lambda path: (path / EYES).write_bytes(b"other") if (path / EYES).chmod(0o644) is None else None,
+        lambda path: os.utime(path / EYES, (1, 1)),
+        lambda path: (path / EYES).rename(path / "moved"),
+        lambda path: (path / "synapse.toml").write_text(declare("portrait")),
+        lambda path: (path / "synapse.toml").open("a").write("# a comment\n"),
+        lambda path: (path / "synapse.lock").unlink(),
+        lambda path: next((path / ".synapse").glob("receipt-*.json")).unlink(),
+        lambda path: next((path / ".synapse").glob("receipt-*.json")).write_text("{}"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_any_change_takes_the_careful_way(synced: Project, act: object) -> None:
+    assert callable(act)
+    act(synced.path)
+    assert count(synced) is None
+
+
+def test_a_vanished_blob_behind_a_link_is_noticed(project: Project) -> None:
+    project.manifest(declare("eyes", head=target("t", ".", "symlink")))
+    project("sync")
+    assert count(project) == 1
+    (project.path / EYES).resolve().unlink()
+    assert count(project) is None
+
+
+def test_settings_count_too(synced: Project, monkeypatch: pytest.MonkeyPatch, sandbox: Path) -> None:
+    (sandbox / "config.toml").write_text('link-mode = "copy"\n')
+    assert count(synced) is None
+    synced("sync")
+    assert not (synced.path / CHECKPOINT).samefile(next((synced.store / "blobs").rglob(synced.blobs()[0])))
+    assert count(synced) == 2
+
+
+def test_an_incomplete_sync_is_not_remembered(project: Project) -> None:
+    project.manifest(declare("portrait", "eyes"))
+    (project.path / EYES).parent.mkdir(parents=True)
+    (project.path / EYES).write_bytes(b"mine")
+    project("sync", code=7)
+    assert count(project) is None
+    project("sync", code=7)
+
+
+def test_a_partial_sync_is_not_taken_for_a_whole_one(synced: Project) -> None:
+    text = declare("portrait", "eyes") + f'sharpen = "{MODELS["sharpen"]}"\n'
+    synced.manifest(text)
+    synced("sync", "--only", "sharpen")
+    assert count(synced) is None
+    synced("sync")
+    assert count(synced) == 3
+
+
+def test_a_target_that_went_away_takes_the_careful_way(project: Project) -> None:
+    project.manifest(declare("eyes", head=target("a", "a") + target("b", "b")))
+    project("sync")
+    assert count(project) == 2
+    (project.path / "b").rename(project.path / "c")
+    assert count(project) is None
+
+
+def test_nothing_to_do_loads_nothing_heavy(synced: Project) -> None:
+    code = (
+        "import sys; from synapse_sync.cli.main import main\n"
+        f"assert main(['sync', '-C', {str(synced.path)!r}]) == 0\n"
+        "heavy = {'httpx', 'huggingface_hub', 'rich', 'blake3', 'msgspec', 'tomlkit', 'filelock', 'ssl'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr

@@ -1,0 +1,119 @@
+"""Hashing beside a download: the digests are those of the file, however its bytes came."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synapse_sync.errors import StorageError
+from synapse_sync.transfer.hashing import Chaser, hash_file
+
+MIB = 1 << 20
+DATA = hashlib.shake_128(b"data").digest(11 * MIB + 7)
+
+
+def right(chaser: Chaser, data: bytes) -> None:
+    digests = chaser.finish()
+    assert digests.size == len(data)
+    assert digests.sha256 == hashlib.sha256(data).hexdigest()
+    assert digests.blake3 == blake3(data).hexdigest()
+
+
+def lend(chaser: Chaser, at: int) -> memoryview:
+    block = chaser.lend(at)
+    assert block is not None
+    return block
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, len(DATA)])
+def test_blocks_at_first_hand(tmp_path: Path, size: int) -> None:
+    """The file has nothing in it: what was given is not read again."""
+    (tmp_path / "f").write_bytes(bytes(size))
+    chaser = Chaser(tmp_path / "f")
+    for at in range(0, size, 700_000):
+        part = DATA[at : min(at + 700_000, size)]
+        block = lend(chaser, at)
+        block[: len(part)] = part
+        chaser.give(at, block, len(part))
+    right(chaser, DATA[:size])
+
+
+def test_a_block_is_lent_for_the_next_bytes_only(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(DATA)
+    chaser = Chaser(tmp_path / "f")
+    assert chaser.lend(5) is None
+    block = lend(chaser, 0)
+    chaser.give(0, block, 0)
+    assert lend(chaser, 0) is block, "it is used again"
+    chaser.cancel()
+    assert chaser.lend(0) is None
+
+
+def test_who_is_ahead_waits_for_the_hashes(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(DATA)
+    chaser = Chaser(tmp_path / "f")
+    held = [lend(chaser, 0) for _ in range(8)]
+    got: list[memoryview | None] = []
+    waiting = threading.Thread(target=lambda: got.append(chaser.lend(0)))
+    waiting.start()
+    waiting.join(0.05)
+    assert not got, "there is no ninth block"
+    chaser.give(0, held[0], 0)
+    waiting.join(5)
+    assert got == [held[0]]
+    chaser.finish()
+
+
+def test_the_end_wakes_who_waits(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(DATA)
+    chaser = Chaser(tmp_path / "f")
+    for _ in range(8):
+        lend(chaser, 0)
+    got: list[memoryview | None] = []
+    waiting = threading.Thread(target=lambda: got.append(chaser.lend(0)))
+    waiting.start()
+    chaser.cancel()
+    waiting.join(5)
+    assert got == [None]
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 1 << 30))
+def test_any_mixture_of_given_and_written(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    chance = random.Random(seed)
+    path = tmp_path_factory.mktemp("hash") / "f"
+    path.write_bytes(DATA)
+    chaser = Chaser(path)
+    at = 0
+    while at < len(DATA):
+        count = min(chance.choice([1, 70_000, MIB]), len(DATA) - at)
+        block = chaser.lend(at) if chance.random() < 0.5 else None
+        if block is None:
+            chaser.advance(at + count)
+        else:
+            block[:count] = DATA[at : at + count]
+            chaser.give(at, block, count)
+        at += count
+    right(chaser, DATA)
+
+
+def test_a_file_that_became_shorter(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(DATA[:MIB])
+    chaser = Chaser(tmp_path / "f")
+    chaser.advance(len(DATA))
+    with pytest.raises(StorageError, match="became shorter"):
+        chaser.finish()
+
+
+def test_files_at_rest(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(DATA)
+    digests = hash_file(tmp_path / "f", git=True)
+    assert digests.sha256 == hashlib.sha256(DATA).hexdigest()
+    assert digests.git_sha1 == hashlib.sha1(b"blob %d\0" % len(DATA) + DATA, usedforsecurity=False).hexdigest()

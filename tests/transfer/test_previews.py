@@ -1,0 +1,64 @@
+"""Which pictures are taken, and for how long we wait for one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synapse_sync.net.retries import Retry
+from synapse_sync.store.preview_cache import Pictures
+from synapse_sync.transfer import previews as pictures
+from synapse_sync.transfer.previews import LeftOut, fetch_pictures, is_picture
+
+STILLS = {
+    "JPEG": b"\xff\xd8\xff\xe0" + bytes(12),
+    "PNG": b"\x89PNG\r\n\x1a\n" + bytes(8),
+    "GIF": b"GIF89a" + bytes(10),
+    "WebP": b"RIFF\x00\x00\x00\x00WEBPVP8 ",
+}
+FILMS = {"MP4": b"\x00\x00\x00\x18ftypmp42", "WebM": b"\x1a\x45\xdf\xa3" + bytes(12)}
+OTHERS = {
+    "a sound": b"RIFF\x00\x00\x00\x00WAVEfmt ",
+    "WEBP elsewhere": b"RIFX\x00\x00\x00\x00WEBPVP8 ",
+    "a page": b"<!DOCTYPE html>",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_a_still_is_a_still_and_no_film(name: str) -> None:
+    assert is_picture(STILLS[name], film=False) and not is_picture(STILLS[name], film=True)
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_a_film_is_a_film_and_no_still(name: str) -> None:
+    assert is_picture(FILMS[name], film=True) and not is_picture(FILMS[name], film=False)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_anything_else_is_neither(name: str) -> None:
+    assert not is_picture(OTHERS[name], film=False) and not is_picture(OTHERS[name], film=True)
+
+
+class Endless:
+    """An answer that brings a byte at a time, for ever."""
+
+    def open(self, url: str) -> Endless:
+        return self
+
+    def readinto(self, buffer: memoryview) -> int:
+        return 1
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("limit", "value", "why"), [("_LONGEST", -1.0, "took more than"), ("MAX_BYTES", 9, "MB")])
+def test_a_picture_without_end_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: float, why: str
+) -> None:
+    monkeypatch.setattr(pictures, limit, value)
+    url = "https://image.example/1.png"
+    found = fetch_pictures([(url, False)], wire=Endless, cache=Pictures(tmp_path), retry=Retry())[url]
+    assert isinstance(found, LeftOut) and why in found.why and not found.passing

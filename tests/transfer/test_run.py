@@ -1,0 +1,840 @@
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from synapse_sync.core.reference import Reference
+from synapse_sync.core.reporter import Reporter
+from synapse_sync.errors import (
+    AccessDenied,
+    IntegrityError,
+    NetworkError,
+    NotFound,
+    Offline,
+    RefusedFormat,
+    StorageError,
+    WrongContent,
+)
+from synapse_sync.net.credentials import Credentials, Grant, Secret
+from synapse_sync.net.retries import Retry
+from synapse_sync.net.wire import Stream, Wire
+from synapse_sync.sources.path import PathSource
+from synapse_sync.sources.url import UrlSource
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.partials import bytes_begun
+from synapse_sync.transfer.run import Got, Limits, Want, transfer
+
+MIB = 1 << 20
+QUICK = Retry(attempts=4, first_delay=0.001, longest=0.002)
+
+
+@functools.cache
+def content(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class File:
+    """A file of the test's server, with all its bad manners; each of the lists is used up request by request."""
+
+    body: bytes
+    etag: str | None = '"one"'
+    ranges: bool = True
+    statuses: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    cuts: list[int | None] = field(default_factory=list)  # after how many bytes to hang up
+    headers: dict[str, str] = field(default_factory=dict)
+    endless: bool = False
+    chunked: bool = False
+    pause: float = 0.0  # after each 64 KiB
+    gate: threading.Event | None = None  # waited for after the first 64 KiB
+    gates: list[threading.Event] = field(default_factory=list)  # the same, but each for one request only
+
+
+@dataclass
+class Server:
+    url: str = ""
+    files: dict[str, File] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    served: int = 0
+    busy: int = 0
+    busiest: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ref(self, path: str = "/f") -> Reference:
+        return Reference.parse(self.url + path)
+
+    def ranges(self) -> list[str]:
+        return [headers["range"] for _, headers in self.asked if "range" in headers]
+
+    def count(self, path: str) -> int:
+        return sum(asked.partition("?")[0] == path for asked, _ in self.asked)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    site: Server
+
+    def do_GET(self) -> None:
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        with self.site.lock:
+            self.site.asked.append((self.path, headers))
+            self.site.busy += 1
+            self.site.busiest = max(self.site.busiest, self.site.busy)
+        try:
+            self.answer(headers)
+        finally:
+            with self.site.lock:
+                self.site.busy -= 1
+
+    def answer(self, headers: dict[str, str]) -> None:
+        if (target := self.site.redirects.get(self.path)) is not None:
+            self.head(302, {"Location": target, "Content-Length": "0"})
+            return
+        file = self.site.files.get(self.path) or self.site.files.get(self.path.partition("?")[0])
+        status, extra = (404, {}) if file is None else file.statuses.pop(0) if file.statuses else (0, {})
+        if file is None or status:
+            self.head(status, {"Content-Length": "0", **extra})
+            return
+        start, end, status = 0, len(file.body), 200
+        asked = headers.get("range")
+        if asked and file.ranges and headers.get("if-range", file.etag) == file.etag:
+            first, last = asked.removeprefix("bytes=").split("-")
+            start, end, status = int(first), int(last) + 1 if last else end, 206
+            if start >= len(file.body):
+                self.head(416, {"Content-Length": "0"})
+                return
+            end = min(end, len(file.body))
+        sent = {"Content-Type": "application/octet-stream", "Content-Length": str(end - start)}
+        if status == 206:
+            sent["Content-Range"] = f"bytes {start}-{end - 1}/{len(file.body)}"
+        if file.ranges:
+            sent["Accept-Ranges"] = "bytes"
+        if file.etag:
+            sent["ETag"] = file.etag
+        if file.chunked or file.endless:
+            del sent["Content-Length"]
+            sent["Transfer-Encoding"] = "chunked"
+        self.head(status, sent | file.headers)
+        self.send(file, file.body[start:end])
+
+    def head(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def send(self, file: File, body: bytes) -> None:
+        cut = file.cuts.pop(0) if file.cuts else None
+        limit = len(body) if cut is None else min(cut, len(body))
+        own = file.gates.pop(0) if file.gates else None
+        step = 65536 if file.pause or file.gate or own else MIB
+        for at in range(0, limit, step):
+            part = body[at : min(at + step, limit)]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part) if file.chunked or file.endless else part)
+            with self.site.lock:
+                self.site.served += len(part)
+            if file.gate is not None:
+                file.gate.wait(10)
+            if own is not None and at >= 2 * MIB:
+                own.wait(10)
+            time.sleep(file.pause)
+        while file.endless:
+            self.wfile.write(b"%x\r\n%s\r\n" % (65536, b"x" * 65536))
+        if file.chunked and cut is None:
+            self.wfile.write(b"0\r\n\r\n")
+        if cut is not None:
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def serve() -> Iterator[Server]:
+    site = Server()
+
+    class Http(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass  # clients that hang up are part of the game
+
+    http = Http(("127.0.0.1", 0), type("Bound", (Handler,), {"site": site}))
+    site.url = f"http://127.0.0.1:{http.server_address[1]}"
+    threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield site
+    for file in site.files.values():
+        for gate in (file.gate, *file.gates):
+            if gate is not None:
+                gate.set()
+    http.shutdown()
+    http.server_close()
+
+
+server = pytest.fixture(serve, name="server")
+second = pytest.fixture(serve, name="second")
+
+
+class Heard(Reporter):
+    def __init__(self) -> None:
+        self.events: list[tuple[object, ...]] = []
+        self.on_advance = lambda: None
+
+    def warn(self, text: str) -> None:
+        self.events.append(("warn", text))
+
+    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+        self.events.append(("started", key, total, done))
+
+    def transfer_advanced(self, key: str, count: int) -> None:
+        self.events.append(("advanced", key, count))
+        self.on_advance()
+
+    def transfer_phase(self, key: str, word: str) -> None:
+        self.events.append(("phase", key, word))
+
+    def transfer_finished(self, key: str, error: object) -> None:
+        self.events.append(("finished", key, error))
+
+    def starts(self) -> list[int]:
+        return [event[3] for event in self.events if event[0] == "started"]  # type: ignore[misc]
+
+
+class Bench:
+    """A store and everything that `transfer` wants to be given."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.store = BlobStore(root)
+        self.heard = Heard()
+        self.credentials = Credentials()
+        self.limits = Limits()
+        self.offline = False
+        self.read_timeout = 5.0
+        self.inspect = lambda path, want: None
+        self.wires: list[Wire] = []
+
+    def fetch(self, *wants: Want):
+        with Wire(self.credentials, offline=self.offline, read_timeout=self.read_timeout) as wire:
+            return transfer(
+                wants,
+                store=self.store,
+                sources={"url": UrlSource(), "path": PathSource(self.root)},
+                wire=wire,
+                reporter=self.heard,
+                limits=self.limits,
+                inspect=lambda path, want: self.inspect(path, want),
+                retry=QUICK,
+            )
+
+    def got(self, want: Want) -> Got:
+        (result,) = self.fetch(want)
+        assert isinstance(result, Got), result
+        assert result.path == self.store.path(result.sha256)
+        assert sha(result.path.read_bytes()) == result.sha256
+        assert not list((self.root / "partials").iterdir())
+        return result
+
+    def failed(self, want: Want, kind: type[Exception]):
+        (result,) = self.fetch(want)
+        assert isinstance(result, kind), result
+        return result
+
+    def aside(self) -> list[str]:
+        folder = self.root / "quarantine"
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def bench(tmp_path) -> Bench:
+    return Bench(tmp_path / "store")
+
+
+def want_of(body: bytes, *places: Reference, **over) -> Want:
+    values = {
+        "key": "k", "places": places, "sha256": sha(body), "size": len(body), "blake3": None, "git_sha1": None,
+        "subject": "model (f.safetensors)",
+    }  # fmt: skip
+    return Want(**(values | over))
+
+
+# -- what goes well ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 9 * MIB + 7])
+def test_file_arrives_verified(server, bench, size):
+    from blake3 import blake3
+
+    body = content(size)
+    server.files["/f"] = File(body)
+    got = bench.got(want_of(body, server.ref()))
+    assert (got.size, got.fetched_bytes, got.place) == (size, size, server.ref())
+    assert got.blake3 == blake3(body).hexdigest()
+    assert bench.heard.events[-1] == ("finished", "k", None)
+    assert sum(event[2] for event in bench.heard.events if event[0] == "advanced") == size
+
+
+def test_what_the_store_has_is_not_fetched(server, bench):
+    body = content(1000)
+    server.files["/f"] = File(body)
+    bench.got(want_of(body, server.ref()))
+    got = bench.got(want_of(body, server.ref()))
+    assert (got.fetched_bytes, got.place) == (0, None)
+    assert len(server.asked) == 1
+
+
+def test_answers_come_in_the_order_of_the_wants(server, bench):
+    bodies = [content(size, 1) for size in (10, 9 * MIB, 3000, 20)]
+    for number, body in enumerate(bodies):
+        server.files[f"/{number}"] = File(body)
+    wants = [want_of(b, server.ref(f"/{n}"), key=str(n)) for n, b in enumerate(bodies)]
+    wants.insert(2, want_of(b"gone", server.ref("/gone"), key="gone"))
+    results = bench.fetch(*wants)
+    assert isinstance(results[2], NotFound)
+    assert [r.want for r in results if isinstance(r, Got)] == [*wants[:2], *wants[3:]]
+    assert results[2].subject == "model (f.safetensors)"
+
+
+def test_the_largest_comes_first(server, bench):
+    bench.limits = Limits(downloads=1)
+    for size in (9, 11, 10):
+        server.files[f"/{size}"] = File(content(size * MIB, 2))
+    bench.fetch(*(want_of(server.files[f"/{s}"].body, server.ref(f"/{s}"), key=str(s)) for s in (9, 11, 10)))
+    assert [path for path, _ in server.asked] == ["/11", "/10", "/9"]
+
+
+def test_unknown_digest_and_size_are_found_out(server, bench):
+    body = content(5000)
+    server.files["/f"] = File(body, chunked=True, etag=None)
+    got = bench.got(want_of(body, server.ref(), sha256=None, size=None))
+    assert (got.sha256, got.size) == (sha(body), 5000)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_git_and_blake3_digests_are_held_to(server, bench, chunked):
+    body = content(5000)
+    server.files["/f"] = File(body, chunked=chunked)
+    git = hashlib.sha1(b"blob 5000\0" + body).hexdigest()
+    want = want_of(body, server.ref(), sha256=None, size=None)
+    assert "git-sha1" in str(bench.failed(replace(want, git_sha1="0" * 40), IntegrityError))
+    assert "blake3" in str(bench.failed(replace(want, blake3="0" * 64), IntegrityError))
+    bench.got(replace(want, git_sha1=git))
+
+
+def test_local_file_is_copied(bench, tmp_path):
+    original = tmp_path / "mine.bin"
+    original.write_bytes(b"local")
+    place = Reference.parse(str(original))
+    for digest in (None, sha(b"local")):
+        got = bench.fetch(want_of(b"local", place, sha256=digest))[0]
+        assert isinstance(got, Got), got
+        assert got.path.read_bytes() == b"local" and got.fetched_bytes == 0
+    assert original.read_bytes() == b"local"
+    bench.failed(want_of(b"other", place), IntegrityError)
+    bench.failed(want_of(b"xx", Reference.parse(str(tmp_path / "none"))), NotFound)
+
+
+def test_rate_is_limited(server, bench):
+    body = content(300_000)
+    server.files["/f"] = File(body)
+    bench.limits = Limits(limit_rate=1_000_000)
+    began = time.monotonic()
+    bench.got(want_of(body, server.ref()))
+    assert 0.25 < time.monotonic() - began < 3
+
+
+# -- ranges --------------------------------------------------------------------------------------------
+
+
+def split(**over) -> Limits:
+    return Limits(**({"fast_enough": float("inf"), "look_every": 0.0} | over))
+
+
+def test_large_file_comes_over_several_connections(server, bench):
+    body = content(40 * MIB)
+    server.files["/f"] = File(body, pause=0.001)
+    bench.limits = split()
+    got = bench.got(want_of(body, server.ref()))
+    assert got.fetched_bytes == len(body)
+    assert server.busiest > 1 and len(server.ranges()) > 1
+    assert "range" not in server.asked[0][1]
+    assert all(headers["if-range"] == '"one"' for _, headers in server.asked[1:])
+
+
+def test_fast_connection_stays_alone(server, bench):
+    body = content(40 * MIB)
+    server.files["/f"] = File(body)
+    bench.limits = Limits(fast_enough=1.0)
+    bench.got(want_of(body, server.ref()))
+    assert len(server.asked) == 1
+
+
+def test_no_more_connections_while_this_process_is_the_slow_one(server, bench, monkeypatch):
+    monkeypatch.setattr(time, "process_time", lambda: 2 * time.monotonic())  # two cores, and nothing left of them
+    body = content(40 * MIB)
+    server.files["/f"] = File(body, pause=0.001)
+    bench.limits = split()
+    bench.got(want_of(body, server.ref()))
+    assert len(server.asked) == 1
+
+
+def test_reads_begin_at_the_size_that_their_host_last_took(server, second, bench, monkeypatch):
+    firsts: dict[str, int] = {}
+    real = Stream.readinto
+
+    def readinto(stream, buffer):
+        firsts.setdefault(stream.url, len(buffer))
+        return real(stream, buffer)
+
+    monkeypatch.setattr(Stream, "readinto", readinto)
+    bench.limits = Limits(downloads=1)
+    wants = []
+    for number, site in enumerate((server, server, second)):
+        body = content(MIB - number, number)  # the largest comes first
+        site.files[f"/{number}"] = File(body)
+        wants.append(want_of(body, site.ref(f"/{number}"), key=str(number)))
+    assert all(isinstance(result, Got) for result in bench.fetch(*wants))
+    begun = [firsts[str(want.places[0])] for want in wants]
+    assert begun[0] == begun[2] < begun[1]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept-Ranges": "bytes"}])
+def test_server_without_ranges_is_asked_for_the_whole(server, bench, headers):
+    body = content(6 * MIB)
+    server.files["/f"] = File(body, ranges=False, headers=headers, pause=0.001)
+    bench.limits = split(split_from=2 * MIB, piece=MIB)
+    bench.got(want_of(body, server.ref()))
+    assert bool(server.ranges()) == bool(headers)
+
+
+def test_connections_are_counted_over_all_files(server, bench):
+    bench.limits = split(downloads=2, connections=3, split_from=2 * MIB, piece=MIB)
+    wants = []
+    for number in range(3):
+        body = content(9 * MIB, number)
+        server.files[f"/{number}"] = File(body, pause=0.001)
+        wants.append(want_of(body, server.ref(f"/{number}"), key=str(number)))
+    assert all(isinstance(result, Got) for result in bench.fetch(*wants))
+    assert server.busiest <= 3 + 1  # a connection that is being left may still be counted
+
+
+def test_connections_to_one_host_are_counted(server, second, bench):
+    bench.limits = split(downloads=2, connections=8, per_host=2, split_from=2 * MIB, piece=MIB)
+    wants = []
+    for number in range(4):
+        body = content(6 * MIB, number)
+        site = server if number % 2 else second
+        site.files[f"/{number}"] = File(body, pause=0.001)
+        wants.append(want_of(body, site.ref(f"/{number}"), key=str(number)))
+    assert all(isinstance(result, Got) for result in bench.fetch(*wants))
+    assert max(server.busiest, second.busiest) <= 2 + 1  # a connection that is being left may still be counted
+
+
+def test_who_has_nothing_left_takes_half_of_what_the_slowest_has(server, bench):
+    """The connection that the file began on hangs: the others get all but the last of its piece."""
+    body = content(32 * MIB)
+    gate = threading.Event()
+    server.files["/f"] = File(body, gates=[gate], pause=0.0005)
+    bench.limits = split(split_from=2 * MIB, piece=24 * MIB, look_every=0.05, patience=0.5, slowest=1e5)
+    got = bench.got(want_of(body, server.ref()))
+    assert got.fetched_bytes == len(body)
+    starts = sorted(int(asked.removeprefix("bytes=").split("-")[0]) for asked in server.ranges())
+    assert any(0 < start < 24 * MIB for start in starts), "nobody helped with the first piece"
+
+
+def test_failing_helper_hands_its_piece_back(server, bench):
+    body = content(6 * MIB)
+    server.files["/f"] = File(body, cuts=[None, 100_000], pause=0.001)
+    bench.limits = split(split_from=2 * MIB, piece=MIB)
+    bench.got(want_of(body, server.ref()))
+
+
+# -- resuming ------------------------------------------------------------------------------------------
+
+
+def test_cut_connection_is_gone_on_with(server, bench):
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, cuts=[700_000, 300_000])
+    got = bench.got(want_of(body, server.ref()))
+    assert got.fetched_bytes == server.served == len(body)
+    assert server.ranges() == ["bytes=700000-", "bytes=1000000-"]
+    assert bench.heard.starts() == [0, 700_000, 1_000_000]
+
+
+def test_progress_resets_the_patience(server, bench):
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, cuts=[200_000] * 9)
+    assert bench.got(want_of(body, server.ref())).fetched_bytes == len(body)
+
+
+def test_without_progress_patience_ends(server, bench):
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, cuts=[200_000] + [0] * 9)
+    bench.failed(want_of(body, server.ref()), NetworkError)
+    assert len(server.asked) == 1 + 3  # the first try brought something, so three more without anything
+    assert bytes_begun(bench.root, sha(body)) == 200_000
+
+
+def test_next_run_goes_on_where_the_last_one_ended(server, bench):
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, cuts=[800_000] + [0] * 4)
+    bench.failed(want_of(body, server.ref()), NetworkError)
+    server.files["/f"].cuts.clear()
+    got = bench.got(want_of(body, server.ref()))
+    assert got.fetched_bytes == len(body) - 800_000
+    assert server.served == len(body)
+    assert server.asked[-1][1]["if-range"] == '"one"'
+
+
+def test_next_run_fills_the_holes(server, bench):
+    body = content(6 * MIB)
+    want = want_of(body, server.ref())
+    from synapse_sync.store.partials import Partial, place_id
+
+    partial = Partial(bench.root, sha(body))
+    partial.begin(len(body), etag='"one"', last_modified=None, place=place_id(str(server.ref())))
+    partial.write(MIB, memoryview(body[MIB : 2 * MIB]))
+    partial.write(4 * MIB, memoryview(body[4 * MIB : 5 * MIB]))
+    partial.save()
+    partial.close()
+    server.files["/f"] = File(body)
+    assert bench.got(want).fetched_bytes == 4 * MIB
+    assert server.ranges() == [
+        f"bytes=0-{MIB - 1}",
+        f"bytes={2 * MIB}-{4 * MIB - 1}",
+        f"bytes={5 * MIB}-{6 * MIB - 1}",
+    ]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_changed_file_is_begun_anew(server, bench, known):
+    old, new = content(2 * MIB, 1), content(2 * MIB, 2)
+    want = want_of(new, server.ref(), sha256=sha(new) if known else None, size=None)
+    server.files["/f"] = File(old, cuts=[900_000] + [0] * 4)
+    bench.failed(want, NetworkError)
+    server.files["/f"] = File(new, etag='"two"')
+    got = bench.got(want)
+    assert got.sha256 == sha(new) and got.fetched_bytes == len(new)
+
+
+def test_change_of_size_is_noticed_where_validators_are_missing(server, bench):
+    old, new = content(2 * MIB, 1), content(3 * MIB, 2)
+    want = want_of(new, server.ref(), size=None)
+    server.files["/f"] = File(old, etag=None, cuts=[900_000] + [0] * 4)
+    bench.failed(want, NetworkError)
+    server.files["/f"] = File(new, etag=None)
+    assert bench.got(want).fetched_bytes == len(new)
+
+
+def test_without_digest_and_validator_nothing_is_gone_on_with(server, bench):
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, etag=None, cuts=[900_000])
+    assert bench.got(want_of(body, server.ref(), sha256=None)).fetched_bytes == len(body) + 900_000
+
+
+def test_server_that_does_not_know_if_range_is_asked_without(server, bench):
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, cuts=[900_000])
+    original = Handler.answer
+
+    def forgetful(self, headers):
+        if "if-range" in headers:
+            headers = {key: value for key, value in headers.items() if key != "range"}
+        original(self, headers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Handler, "answer", forgetful)
+        got = bench.got(want_of(body, server.ref()))
+    assert got.fetched_bytes == len(body)
+
+
+def test_wrong_bytes_of_an_earlier_run_get_a_second_chance(server, bench):
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, cuts=[800_000] + [0] * 4)
+    bench.failed(want_of(body, server.ref()), NetworkError)
+    with (bench.root / "partials" / sha(body)).open("r+b") as file:
+        file.write(b"rotten")
+    assert bench.got(want_of(body, server.ref())).fetched_bytes == len(body) * 2 - 800_000
+    assert bench.aside() == []
+
+
+def test_complete_partial_needs_no_network(server, bench):
+    body = content(100_000)
+    server.files["/f"] = File(body)
+
+    def refuse(path, want):
+        raise RefusedFormat("a pickle")
+
+    bench.inspect = refuse
+    bench.failed(want_of(body, server.ref()), RefusedFormat)
+    assert not bench.store.has(sha(body))
+    bench.inspect = lambda path, want: None
+    assert bench.got(want_of(body, server.ref())).fetched_bytes == 0
+    assert len(server.asked) == 1
+
+
+# -- wrong bytes ---------------------------------------------------------------------------------------
+
+
+def test_wrong_bytes_are_set_aside_and_never_published(server, bench):
+    server.files["/f"] = File(content(5000, 1))
+    error = bench.failed(want_of(content(5000, 2), server.ref()), IntegrityError)
+    assert error.exit_code == 6 and "sha256" in error.message
+    assert bench.aside() == [f"{sha(content(5000, 2))}-1"]
+    assert list(bench.store.entries()) == [] and not list((bench.root / "partials").iterdir())
+    bench.failed(want_of(content(5000, 2), server.ref()), IntegrityError)
+    assert len(bench.aside()) == 2
+
+
+@pytest.mark.parametrize("size", [4999, 5001])
+def test_another_size_is_refused_before_it_is_read(server, bench, size):
+    server.files["/f"] = File(content(size), pause=0.5)
+    error = bench.failed(want_of(content(5000), server.ref()), IntegrityError)
+    assert "upstream changed" in error.message and "lock" in error.hint
+
+
+def test_endless_body_ends_one_byte_after_the_promise(server, bench):
+    server.files["/f"] = File(b"x" * 5000, endless=True)
+    error = bench.failed(want_of(b"x" * 5000, server.ref()), IntegrityError)
+    assert "longer than" in error.message
+    assert not list((bench.root / "partials").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+def test_document_instead_of_a_model(server, bench, kind):
+    server.files["/f"] = File(b"<html>", headers={"Content-Type": kind})
+    want = want_of(b"<html>", server.ref())
+    bench.failed(want, WrongContent)
+    bench.got(replace(want, text_ok=True))
+
+
+def test_inspection_prevents_publication(server, bench):
+    body = content(100)
+    server.files["/f"] = File(body)
+
+    def refuse(path: Path, want: Want) -> None:
+        assert path.read_bytes() == body
+        raise WrongContent("a web page")
+
+    bench.inspect = refuse
+    bench.failed(want_of(body, server.ref(), sha256=None), WrongContent)
+    assert list(bench.store.entries()) == [] and not list((bench.root / "partials").iterdir())
+
+
+# -- sites in trouble ----------------------------------------------------------------------------------
+
+
+def test_trouble_passes(server, bench):
+    body = content(100)
+    server.files["/f"] = File(body, statuses=[(503, {"Retry-After": "0"}), (429, {}), (500, {})])
+    bench.got(want_of(body, server.ref()))
+    assert len(server.asked) == 4
+
+
+def test_site_explains_its_statuses(server, bench):
+    bench.failed(want_of(b"x", server.ref("/none")), NotFound)
+    assert len(server.asked) == 1
+    server.files["/f"] = File(b"x", statuses=[(403, {})])
+    bench.failed(want_of(b"x", server.ref()), AccessDenied)
+    server.files["/f"] = File(b"x", statuses=[(503, {})] * 9)
+    error = bench.failed(want_of(b"x", server.ref()), NetworkError)
+    assert "in trouble" in error.message
+
+
+def test_token_stays_at_home(server, second, bench):
+    body = content(100)
+    server.redirects["/f"] = f"{second.url}/stored?sig=1"
+    second.files["/stored"] = File(body)
+    bench.credentials = Credentials([Grant(server.url, Secret("hush"))])
+    bench.got(want_of(body, server.ref()))
+    assert server.asked[0][1]["authorization"] == "Bearer hush"
+    assert "authorization" not in second.asked[0][1]
+
+
+def test_redirect_is_asked_once_and_its_target_never_written(server, second, bench):
+    body = content(6 * MIB)
+    server.redirects["/f"] = f"{second.url}/stored?sig=hush"
+    second.files["/stored"] = File(body, cuts=[5 * MIB // 2], pause=0.001)
+    bench.limits = split(split_from=2 * MIB, piece=MIB)
+    bench.got(want_of(body, server.ref()))
+    assert len(server.asked) == 1 and len(second.asked) > 2
+    for path in bench.root.rglob("*"):
+        assert not path.is_file() or b"hush" not in path.read_bytes()
+
+
+def test_expired_url_is_replaced_by_a_fresh_one(server, second, bench):
+    body = content(2 * MIB)
+    server.redirects["/f"] = f"{second.url}/old?sig=1"
+    second.files["/old"] = File(body, cuts=[700_000])
+    second.files["/new"] = File(body)
+    answer = Handler.answer
+
+    def expiring(self, headers):
+        if self.path.startswith("/old") and len(second.asked) > 1:
+            server.redirects["/f"] = f"{second.url}/new?sig=2"
+            self.head(403, {"Content-Length": "0"})
+        else:
+            answer(self, headers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Handler, "answer", expiring)
+        got = bench.got(want_of(body, server.ref()))
+    assert got.fetched_bytes == len(body)
+    assert [path for path, _ in server.asked] == ["/f", "/f"]
+    assert [path for path, _ in second.asked] == ["/old?sig=1", "/old?sig=1", "/new?sig=2"]
+
+
+def test_mirror_is_tried_when_the_first_place_fails(server, second, bench):
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, cuts=[700_000] + [0] * 4)
+    second.files["/f"] = File(body, etag='"another"')
+    got = bench.got(want_of(body, server.ref(), second.ref()))
+    assert got.place == second.ref()
+    assert second.ranges() == ["bytes=700000-"] and "if-range" not in second.asked[0][1]
+    assert any(event[0] == "warn" and second.url in event[1] for event in bench.heard.events)
+
+
+def test_first_failure_is_told_when_all_places_fail(server, second, bench):
+    error = bench.failed(want_of(b"x", server.ref(), second.ref()), NotFound)
+    assert server.url in error.message
+    bench.failed(want_of(b"x"), NotFound)
+
+
+def test_mirror_with_the_right_bytes_helps_against_wrong_ones(server, second, bench):
+    body = content(100_000, 3)
+    server.files["/f"] = File(content(100_000, 4))
+    second.files["/f"] = File(body)
+    assert bench.got(want_of(body, server.ref(), second.ref())).place == second.ref()
+    assert len(bench.aside()) == 1
+
+
+def test_stream_that_hardly_moves_is_given_up_and_asked_for_again(server, bench):
+    body = content(200_000)
+    gate = threading.Event()
+    server.files["/f"] = File(body, gate=gate)
+    bench.limits = Limits(patience=0.2, slowest=1e6)
+    began = time.monotonic()
+    got = bench.got(want_of(body, server.ref()))  # each connection gives 64 KiB and then nothing
+    assert time.monotonic() - began < 4
+    assert len(server.asked) == 4 and got.fetched_bytes == len(body)
+
+
+def test_offline_says_so(server, bench):
+    bench.offline = True
+    bench.failed(want_of(b"x", server.ref()), Offline)
+    assert server.asked == []
+
+
+# -- together ------------------------------------------------------------------------------------------
+
+
+def test_two_wants_of_the_same_bytes_are_one_download(server, bench):
+    body = content(100_000)
+    server.files["/a"] = server.files["/b"] = File(body)
+    wants = [want_of(body, server.ref("/a"), key="a"), want_of(body, server.ref("/b"), key="b")]
+    results = bench.fetch(*wants)
+    assert [result.want.key for result in results] == ["a", "b"]
+    assert server.served == len(body)
+
+
+def test_two_transfers_of_the_same_bytes_are_one_download(server, bench):
+    body = content(100_000)
+    gate = threading.Event()
+    server.files["/f"] = File(body, gate=gate)
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.extend(bench.fetch(want_of(body, server.ref())))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 5
+    while ("phase", "k", "waiting") not in bench.heard.events and time.monotonic() < deadline:
+        time.sleep(0.01)
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.fetched_bytes for result in results) == [0, len(body)]
+    assert server.served == len(body)
+
+
+def test_full_disk_keeps_what_is_there(server, bench, monkeypatch):
+    from synapse_sync.store import partials
+
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, pause=0.001)
+    original = partials._pwrite
+
+    def filling(fd, data, offset, lock):
+        if offset > MIB:
+            raise OSError(28, "No space left on device")
+        return original(fd, data, offset, lock)
+
+    monkeypatch.setattr(partials, "_pwrite", filling)
+    error = bench.failed(want_of(body, server.ref()), StorageError)
+    assert error.exit_code == 9
+    assert bytes_begun(bench.root, sha(body)) > MIB // 2
+    monkeypatch.setattr(partials, "_pwrite", original)
+    assert bench.got(want_of(body, server.ref())).fetched_bytes < len(body)
+
+
+def test_interrupt_stops_all_and_keeps_what_is_there(server, bench):
+    body = content(9 * MIB)
+    gate = threading.Event()
+    server.files["/f"] = File(body, gate=gate)
+    fired: list[int] = []
+
+    def interrupt():
+        if not fired:
+            fired.append(1)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    bench.heard.on_advance = interrupt
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        bench.fetch(want_of(body, server.ref()))
+    assert time.monotonic() - began < 2.5
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("synapse-")]
+    state = json.loads((bench.root / "partials" / f"{sha(body)}.json").read_text())
+    assert state["done"][0][0] == 0 and state["done"][0][1] > 0
+    gate.set()
+
+
+def test_mistake_of_ours_comes_out(server, bench):
+    body = content(100)
+    server.files["/f"] = File(body)
+
+    def broken(path: Path, want: Want) -> None:
+        raise ZeroDivisionError
+
+    bench.inspect = broken
+    with pytest.raises(ZeroDivisionError):
+        bench.fetch(want_of(body, server.ref()))
+
+
+def test_nobody_there(bench):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = Reference.parse(f"http://127.0.0.1:{free.getsockname()[1]}/f")
+    bench.failed(want_of(b"x", place), NetworkError)
+    assert not list((bench.root / "partials").iterdir())
+
+
+def test_nothing_wanted_is_nothing_done(bench):
+    assert bench.fetch() == ()
