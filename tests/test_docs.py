@@ -13,9 +13,9 @@ import pytest
 
 from synapse_sync import errors
 from synapse_sync.cli.commands import VERBS, cli
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.manifest.shape import manifest_schema
-from synapse_sync.core.manifest.values import LINK_MODES
 from synapse_sync.layouts import LAYOUTS
 
 ROOT = Path(__file__).parents[1]
@@ -118,7 +118,7 @@ def test_readme_lists_are_whole() -> None:
     assert re.findall(r"`([\w-]+)`", layouts[1]) == sorted(LAYOUTS)
     modes = re.search(r"^Link modes: (.+)$", README, re.MULTILINE)
     assert modes is not None
-    assert set(re.findall(r"`([\w-]+)`", modes[1])) == set(LINK_MODES)
+    assert set(re.findall(r"`([\w-]+)`", modes[1])) == set(LinkMode)
 
 
 def test_make_targets_exist() -> None:

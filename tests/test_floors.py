@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import synapse_sync
+from synapse_sync.core.link_mode import LinkMode
 
 PACKAGE = Path(synapse_sync.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -135,3 +136,19 @@ def test_a_layout_and_a_source_are_named_in_their_register_only() -> None:
                 if isinstance(node, ast.Compare):
                     words = {c.value for c in ast.walk(node) if isinstance(c, ast.Constant)}
                     assert not words & sites, f"{path.name}:{node.lineno} has a branch for a site"
+
+
+def test_a_link_mode_is_named_in_two_files_only() -> None:
+    """Another mode is a member of `LinkMode` and a function in `store/links.py`; the others ask the member."""
+    homes = {"core/link_mode.py", "store/links.py"}
+    modes = {mode.name for mode in LinkMode if mode is not LinkMode.AUTO}
+    for path in MODULES:
+        if str(path.relative_to(PACKAGE)) in homes:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Compare):
+                asked = {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
+                assert not asked & modes, f"{path.name}:{node.lineno} has a branch for a link mode"
+            if isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict):
+                words = {inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant)}
+                assert not {"hardlink", "clone"} <= words, f"{path.name}:{node.lineno} lists the link modes again"

@@ -10,8 +10,13 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import plan_value, report_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.texts import in_sync_text, size_text
+from synapse_sync.core.link_mode import LinkMode
 
-_MODES = ["auto", "clone", "hardlink", "symlink", "copy", "move"]
+_MODES = [mode.value for mode in LinkMode]
+
+
+def _link_mode(ctx: click.Context, param: click.Parameter, value: str | None) -> LinkMode | None:
+    return None if value is None else LinkMode(value)
 
 
 @click.command("sync", short_help="Make the local trees match: download, verify, link, prune")
@@ -23,8 +28,9 @@ _MODES = ["auto", "clone", "hardlink", "symlink", "copy", "move"]
 @click.option("--no-prune", is_flag=True, help="Remove nothing.")
 @scope
 @click.option(
-    "--link-mode", metavar="M", type=click.Choice(_MODES), help="auto, clone, hardlink, symlink, copy or move."
-)
+    "--link-mode", metavar="M", type=click.Choice(_MODES), callback=_link_mode,
+    help=f"{', '.join(_MODES[:-1])} or {_MODES[-1]}.",
+)  # fmt: skip
 @click.option("--limit-rate", metavar="RATE", help="At most so many bytes a second in all: 20MB, 500k.")
 @click.option("--force", is_flag=True, help="Move files that are in the way aside; nothing is deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
@@ -41,7 +47,7 @@ def command(
     only: tuple[str, ...],
     groups: tuple[str, ...],
     targets: tuple[str, ...],
-    link_mode: str | None,
+    link_mode: LinkMode | None,
     limit_rate: str | None,
     force: bool,
     yes: bool,

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 
 Key = tuple[str, str]  # (target name, path text)
@@ -23,7 +24,7 @@ class Placement:
     path: SafePath
     model: str
     artifact: Artifact
-    link_mode: str = "auto"
+    link_mode: LinkMode = LinkMode.AUTO
 
     @property
     def key(self) -> Key:
@@ -82,7 +83,7 @@ class Action:
     size: int
     target: str = ""
     path: str = ""
-    link_mode: str = "auto"
+    link_mode: LinkMode = LinkMode.AUTO
     reason: str | None = None
     artifact: Artifact | None = None
     companion: Companion | None = None
@@ -175,7 +176,7 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
         case State.ABSENT | State.MISSING:
             reason = "removed since we placed it" if found.state is State.MISSING else None
             return _action(Verb.PLACE, placement, reason)
-        case State.PLACED if right and _mode_fits(placement.link_mode, found.how):
+        case State.PLACED if right and placement.link_mode.accepts(found.how):
             return None
         case State.PLACED if right:
             return _action(Verb.REPLACE, placement, f"link mode {placement.link_mode} instead of {found.how}")
@@ -250,11 +251,6 @@ def _for_extraneous(key: Key, found: Observed) -> Action:
         path=path,
         reason=reason,
     )
-
-
-def _mode_fits(wanted: str, how: str | None) -> bool:
-    """Whether a file placed in the way `how` satisfies the link mode; `auto` takes what there is."""
-    return wanted == "auto" or how in (wanted, "adopted")
 
 
 def _action(verb: Verb, placement: Placement, reason: str | None) -> Action:

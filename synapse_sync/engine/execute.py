@@ -12,6 +12,7 @@ from pathlib import Path
 
 from synapse_sync.core.artifact import DOCUMENT_FORMATS, Artifact
 from synapse_sync.core.companion import Companion, LeftOut
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import Outcome, Report, conflict_error
@@ -223,15 +224,15 @@ class _Run:
         if not replace_it and (how := self._twin(action, destination)) is not None:
             self._own(action, destination, how)
             return how
-        if mode == "move" and (self.uses[action.sha256] > 0 or self._is_linked(action)):
-            mode = "copy"  # others still need the blob: the last one moves it
+        if mode.empties_store and (self.uses[action.sha256] > 0 or self._is_linked(action)):
+            mode = LinkMode.COPY  # others still need the blob: the last one moves it
         blob = self.store.path(action.sha256)
         if not self._stored(action):
             raise StorageError(f"the store lost {action.sha256[:12]}… while it was needed", hint="sync again")
         how = links.place(blob, destination, mode, replace=replace_it, settle=False)
         self.unsettled.add(destination.parent)
         # A file of its own is what `move` promises, whoever else kept the blob in the store.
-        self._own(action, destination, "move" if action.link_mode == "move" else how)
+        self._own(action, destination, action.link_mode if action.link_mode.empties_store else how)
         return how
 
     def _stored(self, action: Action) -> bool:
@@ -285,7 +286,7 @@ class _Run:
                 return self._place(action, replace_it=True)
             except BaseException:
                 if rescued and not os.path.lexists(place):
-                    links.place(self.store.path(entry.sha256), place, "move")
+                    links.place(self.store.path(entry.sha256), place, LinkMode.MOVE)
                 raise
         aside = set_aside(place)
         self._journal(action, f"moved aside to {aside.name}: {action.reason}")

@@ -159,8 +159,7 @@ def _space(
     for action in plan.of(Verb.PLACE, Verb.REPLACE):
         root = _nearest(trees[action.target].root)
         across = root.stat().st_dev != store_device
-        # Across devices `auto` ends in a symbolic link, which needs no room worth counting.
-        if action.link_mode == "copy" or (across and action.link_mode == "move"):
+        if action.link_mode.needs_room(across=across):
             need(root, action.size)
     for device, size in needed.items():
         free = shutil.disk_usage(where[device]).free

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from synapse_sync.core.link_mode import LinkMode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
@@ -12,7 +14,7 @@ class Scope:
     only: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
-    link_mode: str | None = None
+    link_mode: LinkMode | None = None
     prune: bool = True
     force: bool = False
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.plan import Placement
 from synapse_sync.store import receipt
@@ -29,7 +30,7 @@ class Tree:
 
 
 def open_trees(
-    targets: Iterable[Target], project: Path, key: str, *, link_mode: str | None, default_mode: str
+    targets: Iterable[Target], project: Path, key: str, *, link_mode: LinkMode | None, default_mode: LinkMode
 ) -> dict[str, Tree]:
     """The trees of these targets by name. `link_mode` overrides theirs, `default_mode` stands in for `auto`."""
     trees: dict[str, Tree] = {}
@@ -40,7 +41,7 @@ def open_trees(
         root = root_of(target.root, project)
         own = f"{key}-{target.name}"
         trees[target.name] = Tree(
-            target=replace(target, link_mode=default_mode if mode == "auto" else mode),
+            target=replace(target, link_mode=default_mode if mode is LinkMode.AUTO else mode),
             root=root,
             receipt=receipt.read(root, own) or Receipt(project=own, target=target.name),
             others=frozenset(receipt.others(root, *together)),

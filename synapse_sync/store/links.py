@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store.durable import fsync_dir, fsync_file, make_dirs, random_name, rename_new, storage_error
 
-MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
 #: Temporary names in a target begin with this; what a crash leaves there is swept.
 PREFIX = ".synapse-tmp-"
 _TEMPORARY = re.compile(re.escape(PREFIX) + r"\d+-[0-9a-f]{12}\Z")
@@ -27,17 +27,19 @@ _TEMPORARY = re.compile(re.escape(PREFIX) + r"\d+-[0-9a-f]{12}\Z")
 _STALE = 3600.0
 #: What a file system answers that cannot clone at all; what it says about one file only is not among them.
 _NO_CLONES = {errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EXDEV, errno.ENOTSUP}
+#: What `auto` tries, the cheapest first; cloning must be the first.
+_BEST_FIRST = (LinkMode.CLONE, LinkMode.HARDLINK, LinkMode.SYMLINK, LinkMode.COPY)
 #: From which device to which one could not clone in this run: another try costs as much as all the rest.
 _without_clones: set[tuple[int, int]] = set()
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK = 1 << 20
 _WRITABLE, _READ_ONLY = 0o644, 0o444
 _HINTS = {
-    "clone": "needs a file system that shares blocks (Btrfs, XFS, bcachefs) and holds both store and target; "
-    "`auto` takes what works",
-    "hardlink": "the store and the target must be on one file system with hard links; "
+    LinkMode.CLONE: "needs a file system that shares blocks (Btrfs, XFS, bcachefs) and holds both store and "
+    "target; `auto` takes what works",
+    LinkMode.HARDLINK: "the store and the target must be on one file system with hard links; "
     "`symlink` and `copy` work across",
-    "symlink": "this file system or account has no symbolic links; `copy` always works",
+    LinkMode.SYMLINK: "this file system or account has no symbolic links; `copy` always works",
 }
 
 
@@ -81,7 +83,7 @@ def _mode_of_directory(place: Path, *, create: bool) -> int | None:
     return place.lstat().st_mode
 
 
-def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, settle: bool = True) -> str:
+def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = False, settle: bool = True) -> LinkMode:
     """Give a blob a name in a tree, in one atomic step; returns the way that was really used.
 
     `auto` takes the first of clone, hard link, symbolic link and copy that works. Without `replace`, a file that is
@@ -106,32 +108,30 @@ def place(blob: Path, destination: Path, mode: str, *, replace: bool = False, se
             raise _in_the_way(destination) from None
         except OSError as error:
             failure = error
-            if way == "clone" and error.errno in _NO_CLONES:
+            if way is LinkMode.CLONE and error.errno in _NO_CLONES:
                 _without_clones.add(devices)
     else:
         assert failure is not None
         raise _impossible(failure, doing, mode) from failure
     try:
-        if settle or way == "move":
+        if settle or way.empties_store:
             fsync_dir(destination.parent)
-        if way == "move":
+        if way.empties_store:
             blob.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(error, doing) from error
     return way
 
 
-def _ways(mode: str, devices: tuple[int, int]) -> tuple[str, ...]:
+def _ways(mode: LinkMode, devices: tuple[int, int]) -> tuple[LinkMode, ...]:
     """What to try for a link mode, in order; cloning is not tried again where the file system has refused it."""
-    if mode != "auto":
+    if mode is not LinkMode.AUTO:
         return (mode,)
-    return (
-        ("hardlink", "symlink", "copy") if devices in _without_clones else ("clone", "hardlink", "symlink", "copy")
-    )
+    return _BEST_FIRST[1:] if devices in _without_clones else _BEST_FIRST
 
 
-def _impossible(failure: OSError, doing: str, mode: str) -> StorageError:
-    problem = storage_error(failure, doing if mode == "auto" else f"{doing} by {mode}")
+def _impossible(failure: OSError, doing: str, mode: LinkMode) -> StorageError:
+    problem = storage_error(failure, doing if mode is LinkMode.AUTO else f"{doing} by {mode}")
     if failure.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         problem.hint = _HINTS.get(mode, problem.hint)
     return problem
@@ -142,12 +142,12 @@ def _in_the_way(destination: Path) -> Conflict:
     return Conflict(f"{destination} {what}; left as it is", hint="move it away and sync again")
 
 
-def _place(blob: Path, destination: Path, way: str, *, replace: bool) -> None:
+def _place(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> None:
     """Place in one way: made under a temporary name beside the destination, then renamed.
 
     A link that replaces nothing is made at once: that is one atomic step by itself.
     """
-    if way in ("hardlink", "symlink") and not replace:
+    if way in (LinkMode.HARDLINK, LinkMode.SYMLINK) and not replace:
         _WAYS[way](blob, destination)
         return
     temporary = destination.with_name(f"{PREFIX}{random_name()}")
@@ -159,7 +159,7 @@ def _place(blob: Path, destination: Path, way: str, *, replace: bool) -> None:
         else:
             rename_new(temporary, destination)
     except BaseException:
-        if way == "move":
+        if way.empties_store:
             with contextlib.suppress(OSError):
                 blob.chmod(_READ_ONLY)
         raise
@@ -243,12 +243,12 @@ def _new(path: Path) -> Iterator[int]:
         os.close(handle)
 
 
-_WAYS: dict[str, Callable[[Path, Path], None]] = {
-    "clone": _clone,
-    "hardlink": _hardlink,
-    "symlink": _symlink,
-    "copy": _copy,
-    "move": _move,
+_WAYS: dict[LinkMode, Callable[[Path, Path], None]] = {
+    LinkMode.CLONE: _clone,
+    LinkMode.HARDLINK: _hardlink,
+    LinkMode.SYMLINK: _symlink,
+    LinkMode.COPY: _copy,
+    LinkMode.MOVE: _move,
 }
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import tomli
 
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.nearest import nearest
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Grant, Secret, origin_of
@@ -36,7 +37,6 @@ CIVITAI_HOSTS = ("civitai.com", "www.civitai.com", "api.civitai.com", "civitai.r
 CIVITAI_VARIABLES = ("CIVITAI_API_KEY", "CIVITAI_TOKEN", "CIVITAI_API_TOKEN")
 HUGGINGFACE_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 GITHUB_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN")
-LINK_MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
 _KEYS = {
     "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
     "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
@@ -54,7 +54,7 @@ class Settings:
     store: Path
     config: Path
     hub_cache: Path  # where the Hugging Face libraries keep what they downloaded
-    link_mode: str = "auto"
+    link_mode: LinkMode = LinkMode.AUTO
     connections: int = 32
     connections_per_host: int = 16
     downloads: int = 4
@@ -138,7 +138,7 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
     settings = Settings(
         store=Path(store_path(store, environ)),
         config=config,
-        link_mode=table.get("link-mode", "auto"),
+        link_mode=_link_mode(table.get("link-mode", LinkMode.AUTO), config),
         connections=table.get("connections", 32),
         connections_per_host=table.get("connections-per-host", 16),
         downloads=table.get("downloads", 4),
@@ -156,8 +156,6 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         hub_cache=Path(expanded(hub_cache)) if hub_cache else _hub_home(environ, home) / "hub",
         fingerprint=settings_digest(raw, store),
     )
-    if settings.link_mode not in LINK_MODES:
-        raise InputError(f"{config}: link-mode: `{settings.link_mode}` is not one of {', '.join(LINK_MODES)}")
     counts = {
         "connections": settings.connections,
         "connections-per-host": settings.connections_per_host,
@@ -167,6 +165,13 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         if not 1 <= value <= 64:
             raise InputError(f"{config}: {name}: {value} is not between 1 and 64")
     return settings
+
+
+def _link_mode(text: str, config: Path) -> LinkMode:
+    try:
+        return LinkMode(text)
+    except ValueError:
+        raise InputError(f"{config}: link-mode: `{text}` is not one of {', '.join(LinkMode)}") from None
 
 
 def parse_rate(value: int | str | None, where: str) -> int | None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Action, Key, Observed, Placement, Plan, State, Verb, make_plan
 
@@ -16,7 +17,7 @@ KEY = ("comfy", "models/loras/x.safetensors")
 
 def placement(sha256: str = RIGHT, key: Key = KEY, mode: str = "auto", size: int = 10) -> Placement:
     artifact = Artifact(filename="x.safetensors", size=size, sha256=sha256, url="civitai:@1")
-    return Placement(target=key[0], path=SafePath(key[1]), model="x", artifact=artifact, link_mode=mode)
+    return Placement(target=key[0], path=SafePath(key[1]), model="x", artifact=artifact, link_mode=LinkMode(mode))
 
 
 def plan_of(found: Observed, *, wanted: bool = True, stored: bool = True, **options: bool) -> Plan:

@@ -8,6 +8,7 @@ import unicodedata
 import pytest
 
 from synapse_sync.core.artifact import Artifact, ModelCard
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath
@@ -16,7 +17,7 @@ from synapse_sync.errors import InputError, InvalidManifest, NameClash, Several
 from synapse_sync.layouts.arrange import Arrangement, arrange, layout_of
 
 COMFY = Target(name="comfy", layout="comfyui")
-FORGE = Target(name="forge", layout="forge", link_mode="symlink")
+FORGE = Target(name="forge", layout="forge", link_mode=LinkMode.SYMLINK)
 FLAT = Target(name="flat", layout="flat")
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store import links
-from synapse_sync.store.links import MODES, PREFIX, clone_file, place, safe_parent, sweep
+from synapse_sync.store.links import PREFIX, clone_file, place, safe_parent, sweep
 
 DATA = b"weights" * 1000
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -83,7 +84,7 @@ def test_each_mode(blob: Path, destination: Path, mode: str, replace: bool) -> N
     inode = blob.stat().st_ino
     if replace:
         destination.write_text("the version before")
-    assert place(blob, destination, mode, replace=replace) == mode
+    assert place(blob, destination, LinkMode(mode), replace=replace) == mode
     assert destination.read_bytes() == DATA
     assert names(destination.parent) == [destination.name]
     assert blob.exists() == (mode != "move")
@@ -95,17 +96,17 @@ def test_each_mode(blob: Path, destination: Path, mode: str, replace: bool) -> N
         assert mode_of(destination) == (0o444 if mode == "hardlink" else 0o644)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", LinkMode)
 def test_no_file_stays_open(blob: Path, destination: Path, mode: str) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     with contextlib.suppress(StorageError):  # where nothing can be cloned
-        place(blob, destination, mode)
+        place(blob, destination, LinkMode(mode))
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_auto_takes_the_cheapest_that_works(blob: Path, destination: Path) -> None:
     best = "clone" if can_clone(blob, destination.parent) else "hardlink"
-    assert place(blob, destination, "auto") == best
+    assert place(blob, destination, LinkMode.AUTO) == best
     assert destination.read_bytes() == DATA
 
 
@@ -116,7 +117,7 @@ def test_auto_falls_back(
 ) -> None:
     for way in ("clone", "hardlink", "symlink")[:without]:
         monkeypatch.setitem(links._WAYS, way, refuse(number))
-    assert place(blob, destination, "auto") == expected
+    assert place(blob, destination, LinkMode.AUTO) == expected
     assert destination.read_bytes() == DATA
 
 
@@ -124,7 +125,7 @@ def test_auto_when_nothing_works(blob: Path, destination: Path, monkeypatch: pyt
     for way in ("clone", "hardlink", "symlink", "copy"):
         monkeypatch.setitem(links._WAYS, way, refuse(errno.ENOSPC))
     with pytest.raises(StorageError, match=r"placing `detail\.safetensors`: the disk .* is full"):
-        place(blob, destination, "auto")
+        place(blob, destination, LinkMode.AUTO)
     assert names(destination.parent) == []
 
 
@@ -136,29 +137,23 @@ def test_explicit_mode_that_is_not_possible(
 ) -> None:
     monkeypatch.setitem(links._WAYS, mode, refuse(errno.EPERM))
     with pytest.raises(StorageError, match=f"by {mode}") as caught:
-        place(blob, destination, mode)
+        place(blob, destination, LinkMode(mode))
     assert hint in (caught.value.hint or "")
     assert names(destination.parent) == []
 
 
 def test_modes_are_all_known() -> None:
-    assert set(MODES) == {"auto", *links._WAYS}
-
-
-def test_modes_are_those_of_the_settings() -> None:
-    from synapse_sync.user.settings import LINK_MODES
-
-    assert LINK_MODES == MODES
+    assert set(LinkMode) == {LinkMode.AUTO, *links._WAYS}
 
 
 def test_clone_where_the_file_system_can(blob: Path, destination: Path) -> None:
     if can_clone(blob, destination.parent):
-        assert place(blob, destination, "clone") == "clone"
+        assert place(blob, destination, LinkMode.CLONE) == "clone"
         assert destination.stat().st_ino != blob.stat().st_ino
         assert mode_of(destination) == 0o644
     else:
         with pytest.raises(StorageError, match="by clone"):
-            place(blob, destination, "clone")
+            place(blob, destination, LinkMode.CLONE)
         assert names(destination.parent) == []
 
 
@@ -172,7 +167,7 @@ def test_clone_file_never_touches_an_existing_file(blob: Path, destination: Path
 def test_copies_obey_the_umask(blob: Path, destination: Path) -> None:
     old = os.umask(0o077)
     try:
-        place(blob, destination, "copy")
+        place(blob, destination, LinkMode.COPY)
     finally:
         os.umask(old)
     assert mode_of(destination) == 0o600
@@ -182,7 +177,7 @@ def test_copy_of_a_damaged_blob(blob: Path, destination: Path) -> None:
     blob.chmod(0o644)
     blob.write_bytes(DATA[:-1] + b"X")
     with pytest.raises(IntegrityError, match="no longer has the content of its name"):
-        place(blob, destination, "copy")
+        place(blob, destination, LinkMode.COPY)
     assert names(destination.parent) == []
 
 
@@ -190,19 +185,19 @@ def test_copy_of_a_damaged_blob(blob: Path, destination: Path) -> None:
 def test_missing_blob(blob: Path, destination: Path, mode: str) -> None:
     blob.unlink()
     with pytest.raises(StorageError, match="No such file"):
-        place(blob, destination, mode)
+        place(blob, destination, LinkMode(mode))
     assert names(destination.parent) == []
 
 
 def test_missing_directory_is_made(blob: Path, tmp_path: Path) -> None:
-    assert place(blob, tmp_path / "a" / "b" / "model", "hardlink") == "hardlink"
+    assert place(blob, tmp_path / "a" / "b" / "model", LinkMode.HARDLINK) == "hardlink"
 
 
 def test_relative_blob_gives_an_absolute_link(
     blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(blob.parent)
-    place(Path(blob.name), destination, "symlink")
+    place(Path(blob.name), destination, LinkMode.SYMLINK)
     assert destination.readlink() == blob
 
 
@@ -220,7 +215,7 @@ def test_what_is_there_is_kept(blob: Path, destination: Path, tmp_path: Path, mo
         destination.mkdir()
     before = destination.lstat()
     with pytest.raises(Conflict, match="left as it is"):
-        place(blob, destination, mode)
+        place(blob, destination, LinkMode(mode))
     after = destination.lstat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert names(destination.parent) == [destination.name]
@@ -233,7 +228,7 @@ def test_directory_is_not_replaced(blob: Path, destination: Path, mode: str) -> 
     destination.mkdir()
     (destination / "precious").touch()
     with pytest.raises(Conflict, match="is a directory"):
-        place(blob, destination, mode, replace=True)
+        place(blob, destination, LinkMode(mode), replace=True)
     assert names(destination) == ["precious"]
     assert names(destination.parent) == [destination.name]
 
@@ -243,15 +238,15 @@ def test_replacing_a_link_leaves_its_target(blob: Path, destination: Path, tmp_p
     other = tmp_path / "other"
     other.write_text("mine")
     destination.symlink_to(other)
-    place(blob, destination, mode, replace=True)
+    place(blob, destination, LinkMode(mode), replace=True)
     assert other.read_text() == "mine"
     assert destination.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("mode", ["hardlink", "move"])
 def test_replacing_a_name_of_the_same_file(blob: Path, destination: Path, mode: str) -> None:
-    place(blob, destination, "hardlink")
-    assert place(blob, destination, mode, replace=True) == mode
+    place(blob, destination, LinkMode.HARDLINK)
+    assert place(blob, destination, LinkMode(mode), replace=True) == mode
     assert destination.read_bytes() == DATA
     assert names(destination.parent) == [destination.name]
 
@@ -259,15 +254,15 @@ def test_replacing_a_name_of_the_same_file(blob: Path, destination: Path, mode: 
 def test_replaced_file_stays_for_its_readers(blob: Path, destination: Path) -> None:
     destination.write_text("the version before")
     with destination.open() as reader:
-        place(blob, destination, "copy", replace=True)
+        place(blob, destination, LinkMode.COPY, replace=True)
         assert reader.read() == "the version before"
 
 
 def test_no_hard_links_in_the_target(blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "link", refuse(errno.EPERM))
-    assert place(blob, destination, "copy") == "copy"
+    assert place(blob, destination, LinkMode.COPY) == "copy"
     with pytest.raises(Conflict):
-        place(blob, destination, "copy")
+        place(blob, destination, LinkMode.COPY)
     assert names(destination.parent) == [destination.name]
 
 
@@ -283,7 +278,7 @@ def test_interrupt_leaves_nothing_half_done(
 
     monkeypatch.setitem(links._WAYS, mode, way)
     with pytest.raises(KeyboardInterrupt):
-        place(blob, destination, mode)
+        place(blob, destination, LinkMode(mode))
     # A link is there or not, and whole if it is: the next sync adopts it.
     assert names(destination.parent) in ([], [destination.name] if mode in ("hardlink", "symlink") else [])
     assert not destination.exists() or destination.read_bytes() == blob.read_bytes()
@@ -297,7 +292,7 @@ def test_interrupt_leaves_nothing_half_done(
 def test_move_of_a_blob_that_another_tree_uses(blob: Path, destination: Path, tmp_path: Path) -> None:
     other = tmp_path / "other-tree"
     os.link(blob, other)
-    place(blob, destination, "move")
+    place(blob, destination, LinkMode.MOVE)
     assert not blob.exists()
     assert mode_of(other) == 0o444
     assert other.stat().st_ino != destination.stat().st_ino  # editing one must not edit the other
@@ -306,12 +301,12 @@ def test_move_of_a_blob_that_another_tree_uses(blob: Path, destination: Path, tm
 
 def test_across_file_systems(tmp_path: Path, elsewhere: Path) -> None:
     blob = make_blob(tmp_path / "store")
-    assert place(blob, elsewhere / "a", "auto") == "symlink"
-    assert place(blob, elsewhere / "b", "copy") == "copy"
+    assert place(blob, elsewhere / "a", LinkMode.AUTO) == "symlink"
+    assert place(blob, elsewhere / "b", LinkMode.COPY) == "copy"
     with pytest.raises(StorageError, match="by hardlink") as caught:
-        place(blob, elsewhere / "c", "hardlink")
+        place(blob, elsewhere / "c", LinkMode.HARDLINK)
     assert "one file system" in (caught.value.hint or "")
-    assert place(blob, elsewhere / "d", "move") == "move"
+    assert place(blob, elsewhere / "d", LinkMode.MOVE) == "move"
     assert not blob.exists()
     assert (elsewhere / "b").read_bytes() == (elsewhere / "d").read_bytes() == DATA
     assert mode_of(elsewhere / "d") == 0o644
@@ -323,7 +318,7 @@ def test_damaged_blob_is_not_moved_across(tmp_path: Path, elsewhere: Path) -> No
     blob.chmod(0o644)
     blob.write_bytes(b"rot")
     with pytest.raises(IntegrityError):
-        place(blob, elsewhere / "d", "move")
+        place(blob, elsewhere / "d", LinkMode.MOVE)
     assert blob.exists()
     assert names(elsewhere) == []
 
@@ -402,7 +397,7 @@ def test_sweep_of_nothing(tmp_path: Path) -> None:
 def test_placing_sweeps_its_directory(blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (destination.parent / f"{PREFIX}123-0123456789ab").touch()
     monkeypatch.setattr(links, "_STALE", -60.0)
-    place(blob, destination, "hardlink")
+    place(blob, destination, LinkMode.HARDLINK)
     assert names(destination.parent) == [destination.name]
 
 
@@ -417,13 +412,13 @@ def test_cloning_is_not_tried_again_where_it_was_refused(
 
     monkeypatch.setattr(links, "_without_clones", set())
     monkeypatch.setitem(links._WAYS, "clone", refuse)
-    assert place(blob, destination, "auto") == "hardlink"
-    assert place(blob, destination.with_name("other"), "auto") == "hardlink"
+    assert place(blob, destination, LinkMode.AUTO) == "hardlink"
+    assert place(blob, destination.with_name("other"), LinkMode.AUTO) == "hardlink"
     assert len(tried) == 1
     with pytest.raises(StorageError):
-        place(blob, destination.with_name("third"), "clone")
+        place(blob, destination.with_name("third"), LinkMode.CLONE)
     assert len(tried) == 2, "who asks for clones is told that there are none"
     links._without_clones.clear()
     links._without_clones.add((-1, -1))
-    place(blob, destination.with_name("fourth"), "auto")
+    place(blob, destination.with_name("fourth"), LinkMode.AUTO)
     assert len(tried) == 3, "between other file systems it may be possible"

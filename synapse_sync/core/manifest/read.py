@@ -6,6 +6,7 @@ import datetime
 import functools
 import re
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -174,8 +175,8 @@ class _Reader:
             try:
                 values[field.name] = msgspec.convert(value, field.type)
             except msgspec.ValidationError as error:
-                if get_origin(field.type) is Literal and isinstance(value, str):
-                    self._choice((*path, key), value, get_args(field.type))
+                if isinstance(value, str) and (known := _choices(field.type)):
+                    self._choice((*path, key), value, known)
                     fine = False
                     continue
                 what, _, where = str(error).partition(" - at `$")
@@ -392,6 +393,13 @@ class _Reader:
         except OverflowError:
             return None  # the end of all time excludes nothing
         return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    """The words that a field accepts, where its type is a list of words; else none."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(kind) if isinstance(kind, type) and issubclass(kind, StrEnum) else ()
 
 
 _WORDS = {

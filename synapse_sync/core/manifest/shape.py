@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from synapse_sync.core.link_mode import LinkMode
+
 
 class Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A table of the manifest; keys are written with hyphens."""
@@ -42,7 +44,7 @@ class TargetTable(Table):
     layout: str = "comfyui"
     root: str = "."
     groups: list[str] | None = None
-    link_mode: Literal["auto", "clone", "hardlink", "symlink", "copy", "move"] = "auto"
+    link_mode: LinkMode = LinkMode.AUTO
     sidecars: bool | list[str] | None = None
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from synapse_sync.core.artifact import DEFAULT_RATING
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
 
 POLICIES = ("pinned", "same-base", "latest")
 #: Files with words about a model that some tool reads beside it; what is in them is for `layouts/sidecars.py`.
 SIDECARS = ("a1111", "civitai-info", "lora-manager", "stability-matrix")
-LINK_MODES = ("auto", "clone", "hardlink", "symlink", "copy", "move")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Target:
     layout: str = "comfyui"
     root: str = "."
     groups: tuple[str, ...] | None = None
-    link_mode: str = "auto"
+    link_mode: LinkMode = LinkMode.AUTO
     sidecars: bool | tuple[str, ...] | None = None
 
 

@@ -1,0 +1,35 @@
+"""Link modes: how a blob of the store gets its name in a tree.
+
+A new mode is one member here and one function in `store/links.py`; everything else asks the member.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class LinkMode(StrEnum):
+    """One way to place a file; `auto` is the best one that the two file systems allow."""
+
+    AUTO = "auto"
+    CLONE = "clone"  # a file of its own that shares its blocks with the blob
+    HARDLINK = "hardlink"
+    SYMLINK = "symlink"
+    COPY = "copy"
+    MOVE = "move"  # a file of its own; the blob leaves the store
+
+    @property
+    def empties_store(self) -> bool:
+        """Whether the store no longer has the blob afterwards."""
+        return self is LinkMode.MOVE
+
+    def needs_room(self, *, across: bool) -> bool:
+        """Whether a placed file occupies its size in the target; `across`: store and target are on two devices.
+
+        Across devices `auto` ends in a symbolic link, which needs no room worth counting.
+        """
+        return self is LinkMode.COPY or (across and self is LinkMode.MOVE)
+
+    def accepts(self, how: str | None) -> bool:
+        """Whether a file that was placed in the way `how` may remain; `auto` accepts every way."""
+        return self is LinkMode.AUTO or how in (self, "adopted")
