@@ -24,7 +24,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -32,6 +32,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "faults")]
 
 from sweep.disk import NotPossible, again, disk, lose, settle  # type: ignore[import-not-found]  # noqa: E402
 
+from synapse_sync.demo.server import Listener  # noqa: E402
 from synapse_sync.demo.weights import safetensors_bytes  # noqa: E402
 
 OLD = safetensors_bytes("old", size=28_000_000)
@@ -172,27 +173,15 @@ class Stranger(Handler):
         self._send(OLD, '"old"')
 
 
-class Server(ThreadingHTTPServer):
-    """A server that does not mind clients that hang up."""
-
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients hang up; that is what this is about."""
-
-
 @contextmanager
 def served(handler: type[Handler], state: State) -> Iterator[str]:
     """A server on a port of its own; the value is its address."""
-    server = Server(("127.0.0.1", 0), type("Bound", (handler,), {"state": state}))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
+    server = Listener(type("Bound", (handler,), {"state": state}))
+    server.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield server.url
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        server.stop()
 
 
 def _flip(content: bytes) -> bytes:

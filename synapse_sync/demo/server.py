@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import selectors
 import socket
 import threading
 from collections.abc import Callable
@@ -14,25 +15,23 @@ from synapse_sync.demo.exchange import Fault, Faults, Origin, Reply, Request, Se
 CHUNK = 256 * 1024
 
 
-class Door(HTTPServer):
-    """One origin: a port of 127.0.0.1, and what answers there."""
+class Listener(HTTPServer):
+    """A port of 127.0.0.1 that stops at once, and leaves neither a thread nor a socket behind.
+
+    `serve_forever` of the standard library notices a stop only at its next poll; a stop of this one wakes its loop.
+    """
 
     request_queue_size = 128
     allow_reuse_address = True
 
-    def __init__(
-        self, origin: Origin, answer: Callable[[Request], Reply], faults: Faults, saw: Callable[[Seen], None]
-    ) -> None:
-        super().__init__(("127.0.0.1", 0), Conversation)
-        self.origin: Origin = origin
-        self.answer = answer
-        self.faults = faults
-        self.saw = saw
+    def __init__(self, handler: type[BaseHTTPRequestHandler], name: str = "listener") -> None:
+        """Bind a free port; `handler` talks to each connection, `name` is the name of the accepting thread."""
+        super().__init__(("127.0.0.1", 0), handler)
         self.closing = threading.Event()
-        self.crashes: list[str] = []
         self._lock = threading.Lock()
         self._open: dict[Any, threading.Thread] = {}
-        self._main = threading.Thread(target=self.serve_forever, args=(0.02,), name=f"hub-{origin}", daemon=True)
+        self._waking, self._woken = socket.socketpair()
+        self._main = threading.Thread(target=self._accept, name=name, daemon=True)
 
     @property
     def url(self) -> str:
@@ -52,15 +51,29 @@ class Door(HTTPServer):
     def stop(self) -> None:
         """Stop answering, and wait until every connection is closed."""
         self.closing.set()
-        self.shutdown()
+        self._waking.close()
         self._main.join()
         with self._lock:
             running = dict(self._open)
-        for connection, thread in running.items():
+        for connection in running:
             with contextlib.suppress(OSError):  # the other side, or the thread itself, may have been quicker
                 connection.shutdown(socket.SHUT_RDWR)
+        for thread in running.values():
             thread.join()
         self.server_close()
+        self._woken.close()
+
+    def _accept(self) -> None:
+        # A connection can be given up between select and accept, which must not wait for the next one then.
+        self.socket.setblocking(False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            while selector.select() and not self.closing.is_set():
+                with contextlib.suppress(OSError):
+                    connection, address = self.get_request()
+                    connection.setblocking(True)  # on some systems it is as its listener
+                    self.process_request(connection, address)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Talk to each connection in a thread of its own."""
@@ -77,6 +90,20 @@ class Door(HTTPServer):
             with self._lock:
                 self._open.pop(request, None)
             self.shutdown_request(request)
+
+
+class Door(Listener):
+    """One origin of the hub: a port, and the site that answers there."""
+
+    def __init__(
+        self, origin: Origin, answer: Callable[[Request], Reply], faults: Faults, saw: Callable[[Seen], None]
+    ) -> None:
+        super().__init__(Conversation, f"hub-{origin}")
+        self.origin: Origin = origin
+        self.answer = answer
+        self.faults = faults
+        self.saw = saw
+        self.crashes: list[str] = []
 
 
 class Conversation(BaseHTTPRequestHandler):

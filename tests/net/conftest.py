@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+
+from synapse_sync.demo.server import Listener
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Site:
         self.answers[path] = answer
 
 
-def _serve() -> tuple[Site, ThreadingHTTPServer]:
+def _serve() -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -68,31 +69,19 @@ def _serve() -> tuple[Site, ThreadingHTTPServer]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            pass  # clients that hang up are part of the game
-
-    server = Server(("127.0.0.1", 0), Handler)
-    port = server.server_address[1]
-    site = Site(f"http://127.0.0.1:{port}", port)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    return site, server
+    server = Listener(Handler)
+    site = Site(server.url, server.server_port)
+    server.start()
+    yield site
+    server.stop()
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    site, server = _serve()
-    yield site
-    server.shutdown()
-    server.server_close()
+    yield from _serve()
 
 
 @pytest.fixture
 def other() -> Iterator[Site]:
     """A second origin."""
-    other, server = _serve()
-    yield other
-    server.shutdown()
-    server.server_close()
+    yield from _serve()

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.reporter import Reporter
+from synapse_sync.demo.server import Listener
 from synapse_sync.errors import (
     AccessDenied,
     IntegrityError,
@@ -64,7 +65,8 @@ class File:
     chunked: bool = False
     pause: float = 0.0  # after each 64 KiB
     gate: threading.Event | None = None  # waited for after the first 64 KiB
-    gates: list[threading.Event] = field(default_factory=list)  # the same, but each for one request only
+    gates: list[threading.Event] = field(default_factory=list)  # the same; the first requests wait for one each
+    gated: int = 0  # how many of the gates have a request
 
 
 @dataclass
@@ -144,7 +146,9 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, file: File, body: bytes) -> None:
         cut = file.cuts.pop(0) if file.cuts else None
         limit = len(body) if cut is None else min(cut, len(body))
-        own = file.gates.pop(0) if file.gates else None
+        with self.site.lock:
+            own = file.gates[file.gated] if file.gated < len(file.gates) else None
+            file.gated += 1
         step = 65536 if file.pause or file.gate or own else MIB
         for at in range(0, limit, step):
             part = body[at : min(at + step, limit)]
@@ -169,23 +173,15 @@ class Handler(BaseHTTPRequestHandler):
 
 def serve() -> Iterator[Server]:
     site = Server()
-
-    class Http(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            pass  # clients that hang up are part of the game
-
-    http = Http(("127.0.0.1", 0), type("Bound", (Handler,), {"site": site}))
-    site.url = f"http://127.0.0.1:{http.server_address[1]}"
-    threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    http = Listener(type("Bound", (Handler,), {"site": site}))
+    site.url = http.url
+    http.start()
     yield site
     for file in site.files.values():
         for gate in (file.gate, *file.gates):
             if gate is not None:
                 gate.set()
-    http.shutdown()
-    http.server_close()
+    http.stop()
 
 
 server = pytest.fixture(serve, name="server")
