@@ -27,7 +27,7 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class HostRating:
     """What is known of one host: its mark of this run (less is better) and its speed.
 
     `hoped` is False when an unmeasured host has just failed to give a file; `local` needs no host at all.
@@ -47,27 +47,27 @@ def learned(before: Speed | None, rate: float, now: float) -> Speed:
     return Speed(rate=old * before.rate + (1 - old) * rate, at=now)
 
 
-def preferred(standings: Sequence[Standing], now: float) -> int:
+def preferred(ratings: Sequence[HostRating], now: float) -> int:
     """Which of these places to ask first, told by its index; they are in the user's order.
 
     Of those with the best mark it is the first that is expected to give at least half of what the fastest gives. An
     unmeasured host is expected to be as fast as any, so it gets its turn: where it stands first, or where what
     stands before it is slow. An old figure fades towards that hope, and with it the verdict.
     """
-    best = min(standing.mark for standing in standings)
-    left = [index for index, standing in enumerate(standings) if standing.mark == best]
-    figures = [speed.rate for index in left if (speed := standings[index].speed) is not None]
+    best = min(rating.mark for rating in ratings)
+    left = [index for index, rating in enumerate(ratings) if rating.mark == best]
+    figures = [speed.rate for index in left if (speed := ratings[index].speed) is not None]
     hope = max(HOPED, *figures, 0.0)
-    expected = {index: _expected(standings[index], hope, now) for index in left}
+    expected = {index: _expected(ratings[index], hope, now) for index in left}
     fastest = max(expected.values())
-    return next(index for index in left if standings[index].local or expected[index] * _ALIKE >= fastest)
+    return next(index for index in left if ratings[index].local or expected[index] * _ALIKE >= fastest)
 
 
-def _expected(standing: Standing, hope: float, now: float) -> float:
-    if standing.speed is None:
-        return hope if standing.hoped and not standing.local else 0.0
-    weight = _weight(standing.speed, now)
-    return math.exp(weight * math.log(max(1.0, standing.speed.rate)) + (1 - weight) * math.log(hope))
+def _expected(rating: HostRating, hope: float, now: float) -> float:
+    if rating.speed is None:
+        return hope if rating.hoped and not rating.local else 0.0
+    weight = _weight(rating.speed, now)
+    return math.exp(weight * math.log(max(1.0, rating.speed.rate)) + (1 - weight) * math.log(hope))
 
 
 def _weight(speed: Speed, now: float) -> float:

@@ -1,4 +1,4 @@
-"""Accompany: bring the content of previews and sidecars, from the lockfile, the cache and the sites."""
+"""Companions: bring the content of previews and sidecars, from the lockfile, the cache and the sites."""
 
 from __future__ import annotations
 

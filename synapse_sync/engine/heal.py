@@ -13,7 +13,7 @@ from synapse_sync.errors import InvalidReference, NetworkError, StatusError, Syn
 from synapse_sync.net.retries import may_pass
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Source
-from synapse_sync.sources.further_places import Wanted, elsewhere
+from synapse_sync.sources.further_places import Wanted, further_places
 
 _AT_ONCE = 8
 
@@ -47,7 +47,7 @@ def heal(lockfile: Lockfile, *, sources: Mapping[str, Source], templates: Sequen
         sha256: tuple(Reference.parse(text) for text in (artifact.url, *artifact.mirrors))
         for sha256, artifact in artifacts.items()
     }
-    found, warnings = elsewhere([Wanted(sha256, places) for sha256, places in known.items()], sources)
+    found, warnings = further_places([Wanted(sha256, places) for sha256, places in known.items()], sources)
     for template in templates:
         at_mirror, trouble = _at_mirror(template, artifacts, known, sources, wire)
         found += at_mirror

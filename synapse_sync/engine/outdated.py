@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
 from synapse_sync.core.lockfile import LockedModel, Lockfile
-from synapse_sync.core.manifest.values import Requirement, Workspace
+from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.lock import ask_all, choose, held_back, question
+from synapse_sync.engine.choose import ask_all, choose, held_back, question
 from synapse_sync.errors import NetworkError, SynapseError
 from synapse_sync.sources.base import Ask, Resolved, Source
 
@@ -45,7 +45,7 @@ class Standing:
 def standings(
     entries: Sequence[Requirement],
     lockfile: Lockfile,
-    workspace: Workspace,
+    workspace: WorkspaceOptions,
     *,
     sources: Mapping[str, Source],
     exclude_newer: str | None = None,
@@ -100,7 +100,7 @@ def _standing(
     old: LockedModel,
     allowed: Resolved | SynapseError | None,
     newest: Resolved | SynapseError | None,
-    workspace: Workspace,
+    workspace: WorkspaceOptions,
     exclude_newer: str | None,
 ) -> Standing:
     current = _pin(Reference.parse(old.reference), old.card)

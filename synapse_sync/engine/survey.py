@@ -16,7 +16,7 @@ from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.trees import Tree, former_trees, with_neighbours
 from synapse_sync.errors import InputError, raise_all
 from synapse_sync.layouts.arrange import Arrangement, arrange
-from synapse_sync.layouts.companions import accompany
+from synapse_sync.layouts.companions import arrange_companions
 from synapse_sync.sources.register import picture
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.preview_cache import Pictures
@@ -132,7 +132,7 @@ def _companions(
     """The wanted previews and sidecars, without those previews whose address lately turned out to give none."""
     pictures = Pictures(store.root)
     targets = [tree.target for tree in trees.values()]
-    found = accompany(entries, locked, arrangement.placements, targets, manifest.workspace, picture)
+    found = arrange_companions(entries, locked, arrangement.placements, targets, manifest.workspace, picture)
     return tuple(
         companion
         for companion in found

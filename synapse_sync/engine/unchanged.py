@@ -1,4 +1,4 @@
-"""Fresh: is there anything to do at all? Answered without reading TOML, hashing models or importing much."""
+"""Unchanged: is there anything to do at all? Answered without reading TOML, hashing models or importing much."""
 
 from __future__ import annotations
 

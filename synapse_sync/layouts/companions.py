@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion, chosen, made_from
 from synapse_sync.core.lockfile import LockedModel
-from synapse_sync.core.manifest.values import Requirement, Target, Workspace
+from synapse_sync.core.manifest.values import Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.plan import Placement
 from synapse_sync.core.reference import Reference
@@ -21,12 +21,12 @@ _STILLS = ("png", "jpg", "jpeg", "webp", "gif")
 _FILMS = ("mp4", "webm")
 
 
-def accompany(
+def arrange_companions(
     entries: Sequence[Requirement],
     locked: Mapping[str, LockedModel],
     placements: Sequence[Placement],
     targets: Sequence[Target],
-    workspace: Workspace,
+    workspace: WorkspaceOptions,
     picture: Picture,
 ) -> tuple[Companion, ...]:
     """Give every placed model its previews and sidecars, as manifest, target and layout want them.
@@ -61,7 +61,7 @@ def _is_weights(artifact: Artifact) -> bool:
     return artifact.role == "model" and artifact.format in _WEIGHTS
 
 
-def _kinds(entry: Requirement, target: Target, workspace: Workspace) -> tuple[str, ...]:
+def _kinds(entry: Requirement, target: Target, workspace: WorkspaceOptions) -> tuple[str, ...]:
     """Which sidecars: what the model says goes before what its target and the workspace say."""
     said = next((s for s in (entry.sidecars, target.sidecars) if s is not None), workspace.sidecars)
     if isinstance(said, bool):

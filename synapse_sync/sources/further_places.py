@@ -1,4 +1,4 @@
-"""Elsewhere: further places of files that are known by their SHA-256, in a bounded number of requests."""
+"""Further places of files that are known by their SHA-256, in a bounded number of requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Wanted:
 Found = tuple[list[tuple[str, Reference]], list[str]]
 
 
-def elsewhere(wanted: Sequence[Wanted], sources: Mapping[str, Source]) -> Found:
+def further_places(wanted: Sequence[Wanted], sources: Mapping[str, Source]) -> Found:
     """Ask every site that can tell; a site that fails is a warning, since others may still answer."""
     places: list[tuple[str, Reference]] = []
     warnings: list[str] = []

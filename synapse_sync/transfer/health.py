@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from synapse_sync.core.host_speed import TELLING, Speed, Standing, learned, preferred
+from synapse_sync.core.host_speed import TELLING, HostRating, Speed, learned, preferred
 
 #: A host that takes longer (seconds) until it answers is called slow.
 SLOW = 5.0
@@ -72,7 +72,7 @@ class Health:
         """Which of these to ask first, by its index; an empty name is a file on this machine."""
         with self._lock:
             standings = [
-                Standing(
+                HostRating(
                     mark=self._marks.get(host, _FINE),
                     speed=self._speeds.get(host),
                     hoped=host not in self._missed,

@@ -15,7 +15,7 @@ from synapse_sync.demo.civitai.site import File, Image, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.storage import Stored
 from synapse_sync.demo.weights import jpeg_bytes, mp4_bytes, png_bytes, safetensors_bytes
-from synapse_sync.engine import companions as accompany
+from synapse_sync.engine import companions
 from synapse_sync.net.retries import Retry
 
 MODEL, VERSION, NEWER = 71, 710, 720
@@ -25,7 +25,7 @@ LORA = "models/Lora"
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(accompany, "_RETRY", Retry(attempts=2, first_delay=0.01))
+    monkeypatch.setattr(companions, "_RETRY", Retry(attempts=2, first_delay=0.01))
     yield
 
 

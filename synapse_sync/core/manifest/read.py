@@ -20,7 +20,7 @@ from synapse_sync.core.manifest.shape import (
     TargetTable,
     WorkspaceTable,
 )
-from synapse_sync.core.manifest.values import SIDECARS, FileWish, Manifest, Requirement, Target, Workspace
+from synapse_sync.core.manifest.values import SIDECARS, FileWish, Manifest, Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key, safe_path
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.reference import Reference
@@ -197,16 +197,16 @@ class _Reader:
 
     # -- tables ------------------------------------------------------------------------------------
 
-    def _workspace(self, table: dict[str, Any]) -> Workspace:
+    def _workspace(self, table: dict[str, Any]) -> WorkspaceOptions:
         path = ("workspace",)
         raw: WorkspaceTable | None = self._convert(path, table, WorkspaceTable)
         if raw is None:
-            return Workspace()
+            return WorkspaceOptions()
         digests = [digest.lower() for digest in raw.allow_dangerous]
         for digest in digests:
             if not is_sha256(digest):
                 self._bad((*path, "allow-dangerous"), "expected SHA-256 digests of 64 hexadecimal digits")
-        return Workspace(
+        return WorkspaceOptions(
             name=raw.name,
             previews=self._previews(path, raw.previews),
             prefer=_wish(raw.prefer),
@@ -247,7 +247,7 @@ class _Reader:
         return tuple(found) or (Target(name="default"),)
 
     def _models(
-        self, tables: dict[str, Any], workspace: Workspace, targets: tuple[Target, ...]
+        self, tables: dict[str, Any], workspace: WorkspaceOptions, targets: tuple[Target, ...]
     ) -> tuple[Requirement, ...]:
         found: list[Requirement] = []
         seen: dict[str, str] = {}
@@ -267,7 +267,12 @@ class _Reader:
         return tuple(found)
 
     def _model(
-        self, path: tuple[str, ...], name: str, raw: ModelTable, workspace: Workspace, targets: tuple[Target, ...]
+        self,
+        path: tuple[str, ...],
+        name: str,
+        raw: ModelTable,
+        workspace: WorkspaceOptions,
+        targets: tuple[Target, ...],
     ) -> Requirement | None:
         reference = self._reference((*path, "source"), raw.source)
         mirrors = [self._reference((*path, "mirrors"), text) for text in raw.mirrors]

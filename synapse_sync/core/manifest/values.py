@@ -39,7 +39,7 @@ def _said(wish: FileWish) -> Iterable[tuple[str, str]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workspace:
+class WorkspaceOptions:
     """Defaults and policy for all models; `exclude_newer` is an ISO 8601 instant in UTC."""
 
     name: str | None = None
@@ -125,7 +125,7 @@ class Requirement:
 class Manifest:
     """A whole `synapse.toml`."""
 
-    workspace: Workspace = Workspace()
+    workspace: WorkspaceOptions = WorkspaceOptions()
     targets: tuple[Target, ...] = (Target(name="default"),)
     models: tuple[Requirement, ...] = ()
 

@@ -1,0 +1,172 @@
+"""Choose: ask the sites about requirements, select files from their answers, and refuse forbidden ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from synapse_sync.core.artifact import PICKLE_FORMATS, Candidate
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
+from synapse_sync.core.names import clash_key
+from synapse_sync.core.reference import Reference
+from synapse_sync.core.repository_selection import narrow
+from synapse_sync.core.selection import select
+from synapse_sync.errors import InputError, IntegrityError, NameClash, NotFound, RefusedFormat, SynapseError
+from synapse_sync.sources.base import Ask, Resolved, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A requirement, its site's answer and the files chosen from it; their digests may still be unknown."""
+
+    entry: Requirement
+    resolved: Resolved
+    candidates: tuple[Candidate, ...]
+
+
+def question(
+    entry: Requirement, old: LockedModel | None, *, anew: bool, exclude_newer: str | None, key: str | None = None
+) -> Ask:
+    """The question to a site about a requirement.
+
+    `old` is its last pin. `anew` asks for the version that its policy allows it to move to. `exclude_newer` is an
+    ISO 8601 instant; `key` names the answer (default: the requirement's name).
+    """
+    keeps_base = anew and entry.policy == "same-base" and old is not None and asked_before(entry, old)
+    return Ask(
+        key=key or entry.name,
+        reference=_asked_reference(entry, old, anew=anew),
+        include=entry.include,
+        exclude=entry.exclude,
+        exclude_newer=exclude_newer or entry.exclude_newer,
+        base_model=old.card.base_model if keeps_base and old is not None else None,
+        ignore=tuple(str(number) for number in entry.ignore) if anew else (),
+    )
+
+
+def ask_all(
+    questions: Iterable[tuple[str, Ask]], sources: Mapping[str, Source]
+) -> dict[str, Resolved | SynapseError]:
+    """Ask every source all its questions at once; returns answers by the questions' keys.
+
+    `questions` are pairs of a source's name and a question.
+    """
+    asks: dict[str, list[Ask]] = {}
+    for name, ask in questions:
+        asks.setdefault(name, []).append(ask)
+    answers: dict[str, Resolved | SynapseError] = {}
+    for name, several in asks.items():
+        answers.update(sources[name].resolve(several))
+    return answers
+
+
+def _asked_reference(entry: Requirement, old: LockedModel | None, *, anew: bool) -> Reference:
+    """The reference to ask about: a change of the wanted file alone must not move the locked version."""
+    wanted = entry.reference
+    if old is None or anew or wanted.revision is not None or wanted.source in ("url", "path", "hash"):
+        return wanted
+    if not asked_before(entry, old):
+        return wanted
+    return replace(wanted, revision=Reference.parse(old.reference).revision)
+
+
+def asked_before(entry: Requirement, old: LockedModel) -> bool:
+    """Whether `old` answers the same reference: the requirement may name another model by now."""
+    return old.requirement.split("; ")[0] == str(entry.reference)
+
+
+def choose(entry: Requirement, answer: Resolved | SynapseError, options: WorkspaceOptions) -> Chosen:
+    """Select the files of a requirement from its site's answer.
+
+    Raises the site's error, or the reason why no file may be chosen (missing, ambiguous, refused, clashing names).
+    """
+    if isinstance(answer, SynapseError):
+        raise answer
+    if answer.take_all:
+        if not answer.candidates:
+            raise NotFound(
+                f"`{entry.name}`: no file of `{answer.reference}` matches include and exclude",
+                hint="a pattern matches the whole path: `vae/` or `vae/*` matches the files in a folder",
+            )
+        candidates = narrow(answer.candidates, entry.wish, entry.prefer, subject=entry.name)
+    elif entry.reference.file is not None and len(answer.candidates) == 1:
+        candidates = answer.candidates
+    else:
+        candidates = (select(answer.candidates, entry.wish, entry.prefer, subject=entry.name),)
+    if entry.extract and len(candidates) > 1:
+        raise InputError(
+            f"`{entry.name}`: `extract` needs one archive, and `{answer.reference}` has several files",
+            hint="choose the archive with `include`",
+        )
+    for candidate in candidates:
+        check_policy(entry, candidate, options)
+        _check_promise(entry, candidate, alone=len(candidates) == 1)
+    check_names(entry, candidates)
+    return Chosen(entry, answer, candidates)
+
+
+def check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
+    """Refuse files of one model whose names some file system cannot tell apart; raises `NameClash`.
+
+    With `flatten` only the last part of each name counts.
+    """
+    taken: dict[str, Candidate] = {}
+    for candidate in candidates:
+        name = candidate.filename.rpartition("/")[2] if entry.flatten else candidate.filename
+        other = taken.setdefault(clash_key(name), candidate)
+        if other is not candidate:
+            clash = "would have one name without their folders" if entry.flatten else "are one name on some systems"
+            means = "a narrower `extract`" if entry.extract else "`include` or `exclude`"
+            keep = ", or keep the folders (`flatten = false`)" if entry.flatten else ""
+            raise NameClash(
+                f"`{entry.name}`: `{other.filename}` and `{candidate.filename}` {clash}",
+                hint=f"leave one of them out with {means}{keep}",
+                subject=entry.name,
+            )
+
+
+def check_policy(entry: Requirement, candidate: Candidate, options: WorkspaceOptions) -> None:
+    """Refuse a dangerous file, and a pickle that is not allowed; raises `RefusedFormat`."""
+    if candidate.scan == "danger" and candidate.sha256 not in options.allow_dangerous:
+        hint = f'if you know better, name it: `allow-dangerous = ["{candidate.sha256}"]` in [workspace]'
+        raise RefusedFormat(
+            f"`{entry.name}`: the site's scan calls `{candidate.filename}` dangerous; refused", hint=hint
+        )
+    if candidate.format in PICKLE_FORMATS and not entry.allow_pickle:
+        raise RefusedFormat(
+            f"`{entry.name}`: `{candidate.filename}` is a pickle, which can run code when it is loaded; refused",
+            hint='choose another file (`file = { format = "safetensors" }`, `exclude = ["*.bin"]`), '
+            "or say `allow-pickle = true`",
+        )
+
+
+def _check_promise(entry: Requirement, candidate: Candidate, *, alone: bool) -> None:
+    """Compare the site's digest with the manifest's `sha256`; raises `IntegrityError`."""
+    if entry.sha256 is None:
+        return
+    if not alone:
+        raise InputError(
+            f"`{entry.name}`: `sha256` promises the bytes of one file, and `{entry.reference}` has several",
+            hint="choose one with `include`, or remove `sha256`",
+        )
+    if candidate.sha256 not in (None, entry.sha256):
+        raise IntegrityError(
+            f"`{entry.name}`: the manifest promises sha256 {entry.sha256[:12]}…, "
+            f"the site has {str(candidate.sha256)[:12]}… for `{candidate.filename}`",
+            hint="correct `sha256` in synapse.toml, or choose the right version",
+        )
+
+
+def held_back(entry: Requirement, old: LockedModel, new: Resolved) -> str | None:
+    """The reason why the requirement's policy keeps `old` instead of `new`; None if it does not."""
+    if not asked_before(entry, old):
+        return None
+    if entry.policy == "same-base" and old.card.base_model not in (None, new.card.base_model):
+        return (
+            f"`{entry.name}`: {new.reference} is for {new.card.base_model}, not {old.card.base_model}; "
+            'kept (`policy = "latest"` would move it)'
+        )
+    if new.reference.revision in {str(number) for number in entry.ignore}:
+        return f"`{entry.name}`: {new.reference} is on the `ignore` list; kept"
+    return None

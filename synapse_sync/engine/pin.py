@@ -1,0 +1,285 @@
+"""Pin: the SHA-256 and the size of every chosen file, from the site, the manifest or one download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from synapse_sync.core.artifact import DOCUMENT_FORMATS, Archive, Artifact, Candidate, ModelCard, format_of
+from synapse_sync.core.companion import chosen as chosen_previews
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
+from synapse_sync.core.reference import Reference
+from synapse_sync.engine.choose import Chosen, check_names, check_policy, held_back
+from synapse_sync.errors import SynapseError, raise_all
+from synapse_sync.transfer.run import Got, Want
+from synapse_sync.transfer.unpack import Member
+
+#: Downloads files with unknown digests into the store; one answer for each.
+Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
+#: The length of a file in bytes, without a download; None if the server does not say it.
+Measurer = Callable[[Reference], int | None]
+#: Extracts the members of a fetched archive that match patterns into the store.
+Unpacker = Callable[[Got, Sequence[str]], tuple[Member, ...]]
+#: A chosen file: the name of its requirement, and its number among the requirement's files.
+_File = tuple[str, int]
+
+
+def pin(
+    chosen: Sequence[Chosen],
+    before: Mapping[str, LockedModel],
+    upgrade: Collection[str],
+    options: WorkspaceOptions,
+    fetch: Fetcher,
+    measure: Measurer,
+    unpack: Unpacker,
+) -> tuple[dict[str, LockedModel], list[str]]:
+    """Turn chosen files into locked models; returns those by name, and warnings.
+
+    `before` are the last pins by name, `upgrade` the names that may move. Files with unknown digests are downloaded
+    once, all together. Raises all failures together.
+    """
+    artifacts, wants = _known_artifacts(chosen, before, upgrade, measure)
+    downloaded = _download(chosen, wants, options, fetch, unpack)
+    warnings = _first_use_warnings((name, found) for (name, _), found in downloaded.items())
+    artifacts |= downloaded
+    pinned: dict[str, LockedModel] = {}
+    for item in chosen:
+        name = item.entry.name
+        files = [file for index in range(len(item.candidates)) for file in artifacts[(name, index)]]
+        pinned[name], notes = _pinned(item, files, before.get(name), upgraded=name in upgrade)
+        warnings += notes
+    return pinned, warnings
+
+
+def _known_artifacts(
+    chosen: Sequence[Chosen], before: Mapping[str, LockedModel], upgrade: Collection[str], measure: Measurer
+) -> tuple[dict[_File, tuple[Artifact, ...]], dict[_File, Want]]:
+    """The artifacts whose digest and size are known, and downloads for the other files."""
+    artifacts: dict[_File, tuple[Artifact, ...]] = {}
+    wants: dict[_File, Want] = {}
+    errors: list[SynapseError] = []
+    for item in chosen:
+        name = item.entry.name
+        old = before.get(name)
+        for index, candidate in enumerate(item.candidates):
+            try:
+                if item.entry.extract:
+                    known = _known_members(item.entry, candidate, old)
+                else:
+                    known = _known(item.entry, candidate, old, measure, anew=name in upgrade)
+            except SynapseError as error:
+                errors.append(error.about(name))
+                continue
+            if known:
+                artifacts[(name, index)] = known
+            else:
+                locked = _locked_before(candidate, old) if name not in upgrade else None
+                wants[(name, index)] = _want(item.entry, candidate, locked)
+    raise_all(errors)
+    return artifacts, wants
+
+
+def _download(
+    chosen: Sequence[Chosen],
+    wants: Mapping[_File, Want],
+    options: WorkspaceOptions,
+    fetch: Fetcher,
+    unpack: Unpacker,
+) -> dict[_File, tuple[Artifact, ...]]:
+    """Download files with unknown digests, all at once; archives are unpacked."""
+    by_file = {(item.entry.name, i): (item.entry, c) for item in chosen for i, c in enumerate(item.candidates)}
+    artifacts: dict[_File, tuple[Artifact, ...]] = {}
+    errors: list[SynapseError] = []
+    for file, got in zip(wants, fetch(list(wants.values())) if wants else (), strict=True):
+        entry, candidate = by_file[file]
+        if isinstance(got, SynapseError):
+            errors.append(got.about(entry.name))
+            continue
+        if not entry.extract:
+            artifacts[file] = (_artifact(entry, candidate, got.sha256, got.size, got.blake3, trust="first-use"),)
+            continue
+        try:
+            artifacts[file] = _extracted(entry, candidate, got, unpack, options)
+        except SynapseError as error:
+            errors.append(error.about(entry.name))
+    raise_all(errors)
+    return artifacts
+
+
+def _pinned(
+    item: Chosen, files: Sequence[Artifact], old: LockedModel | None, *, upgraded: bool
+) -> tuple[LockedModel, list[str]]:
+    """The locked model of a requirement, and warnings; an upgrade that its policy forbids keeps the old pin."""
+    warnings = [f"`{item.entry.name}`: {text}" for text in item.resolved.warnings]
+    model = _model(item, tuple(_with_healed(artifact, old) for artifact in files))
+    if old is None:
+        return model, warnings
+    if upgraded and (note := held_back(item.entry, old, item.resolved)):
+        return old, [*warnings, note]
+    if note := _went_back(old, model):
+        warnings.append(note)
+    return model, warnings
+
+
+def _known(
+    entry: Requirement, candidate: Candidate, old: LockedModel | None, measure: Measurer, *, anew: bool
+) -> tuple[Artifact, ...]:
+    """The artifact, if its digest and size can be found without a download; else nothing."""
+    sha256 = candidate.sha256 or entry.sha256
+    if sha256 is None and (locked := _locked_before(candidate, old)) is not None:
+        # Only an upgrade looks again, unless the place is in a pinned version, whose files cannot change.
+        fixed = candidate.git_sha1 is not None and Reference.parse(candidate.url).pinned
+        if fixed or not anew:
+            return (_artifact(entry, candidate, locked.sha256, locked.size, locked.blake3, trust=locked.trust),)
+    if sha256 is None:
+        return ()
+    size = candidate.size
+    if size is None:
+        size = _measured((Reference.parse(candidate.url), *entry.mirrors), measure)
+    return () if size is None else (_artifact(entry, candidate, sha256, size, candidate.blake3),)
+
+
+def _measured(places: Sequence[Reference], measure: Measurer) -> int | None:
+    """The file's length at its first location that answers; raises the first location's error if none does."""
+    errors: list[SynapseError] = []
+    for place in places:
+        try:
+            return measure(place)
+        except SynapseError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _known_members(entry: Requirement, candidate: Candidate, old: LockedModel | None) -> tuple[Artifact, ...]:
+    """The locked members of an archive, if the site still has the same archive; else nothing."""
+    if old is None or old.requirement != entry.text or candidate.sha256 is None:
+        return ()
+    same = all(a.archive is not None and a.archive.sha256 == candidate.sha256 for a in old.artifacts)
+    return old.artifacts if same else ()
+
+
+def _extracted(
+    entry: Requirement, candidate: Candidate, got: Got, unpack: Unpacker, options: WorkspaceOptions
+) -> tuple[Artifact, ...]:
+    """The members of a fetched archive as artifacts; policy applies to each of them."""
+    members = unpack(got, entry.extract)
+    inners = [
+        replace(candidate, filename=m.filename, format=format_of(m.filename), precision=None) for m in members
+    ]
+    check_names(entry, inners)
+    found: list[Artifact] = []
+    for member, inner in zip(members, inners, strict=True):
+        check_policy(entry, inner, options)
+        artifact = _artifact(entry, inner, member.sha256, member.size, member.blake3, trust="first-use")
+        archive = Archive(member=member.name, sha256=got.sha256, size=got.size)
+        found.append(replace(artifact, archive=archive))
+    return tuple(found)
+
+
+def _first_use_warnings(downloaded: Iterable[tuple[str, Sequence[Artifact]]]) -> list[str]:
+    """One warning for all downloads without a promised digest; local files need none."""
+    names = [
+        f"`{name}`"
+        for name, artifacts in downloaded
+        if any(a.trust is not None and Reference.parse(a.url).source != "path" for a in artifacts)
+    ]
+    if not names:
+        return []
+    return [
+        f"trusted on first use: {', '.join(dict.fromkeys(names))} (nobody promises these bytes; what came "
+        "now is locked, and a `sha256` in synapse.toml would have been checked)"
+    ]
+
+
+def _locked_before(candidate: Candidate, old: LockedModel | None) -> Artifact | None:
+    """The artifact that an earlier lock found at this URL: a file, or the archive that files were in."""
+    for artifact in () if old is None else old.artifacts:
+        if artifact.url != candidate.url:
+            continue
+        if (archive := artifact.archive) is not None:
+            artifact = replace(artifact, sha256=archive.sha256, size=archive.size, blake3=None, archive=None)
+        if candidate.size in (None, artifact.size):
+            return artifact
+    return None
+
+
+def _want(entry: Requirement, candidate: Candidate, locked: Artifact | None) -> Want:
+    """The download of one file."""
+    return Want(
+        key=candidate.url,
+        places=(Reference.parse(candidate.url), *entry.mirrors),
+        sha256=candidate.sha256 or entry.sha256 or (None if locked is None else locked.sha256),
+        size=candidate.size,
+        blake3=candidate.blake3,
+        git_sha1=candidate.git_sha1,
+        subject=f"{entry.name} ({candidate.filename})",
+        text_ok=candidate.format in DOCUMENT_FORMATS and not entry.extract,
+        format="archive" if entry.extract else candidate.format,
+        allow_pickle=entry.allow_pickle,
+    )
+
+
+def _artifact(
+    entry: Requirement, candidate: Candidate, sha256: str, size: int, blake3: str | None, trust: str | None = None
+) -> Artifact:
+    promised = entry.sha256 is not None or candidate.sha256 is not None or candidate.git_sha1 is not None
+    return Artifact(
+        filename=candidate.filename,
+        size=size,
+        sha256=sha256,
+        url=candidate.url,
+        blake3=blake3,
+        format=candidate.format,
+        precision=candidate.precision,
+        role=candidate.role,
+        mirrors=tuple(str(mirror) for mirror in entry.mirrors),
+        scan=candidate.scan,
+        trust=None if promised else trust,
+    )
+
+
+def _with_healed(artifact: Artifact, old: LockedModel | None) -> Artifact:
+    """The artifact with the mirrors that `lock --heal` found for the same bytes, after the declared ones."""
+    if old is None:
+        return artifact
+    declared = {word.removeprefix("mirror=") for word in old.requirement.split("; ") if word.startswith("mirror=")}
+    places = (
+        place
+        for locked in old.artifacts
+        if locked.given.sha256 == artifact.given.sha256
+        for place in locked.mirrors
+    )
+    healed = (place for place in places if place not in declared and place != artifact.url)
+    return replace(artifact, mirrors=tuple(dict.fromkeys((*artifact.mirrors, *healed))))
+
+
+def _model(item: Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
+    entry = item.entry
+    reference = item.resolved.reference
+    if not item.resolved.take_all and reference.file is None and item.candidates[0].file_id is not None:
+        reference = replace(reference, file=item.candidates[0].file_id, query=())
+    card: ModelCard = item.resolved.card
+    if entry.type is not None:
+        card = replace(card, type=entry.type)
+    previews = chosen_previews(
+        card.previews, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count
+    )
+    return LockedModel(
+        name=entry.name,
+        requirement=entry.text,
+        reference=str(reference),
+        card=replace(card, previews=previews),
+        artifacts=artifacts,
+    )
+
+
+def _went_back(old: LockedModel, new: LockedModel) -> str | None:
+    """A warning if the site returns an older version of a model than the locked one."""
+    before, after = old.card.published, new.card.published
+    if old.requirement != new.requirement or before is None or after is None or after >= before:
+        return None
+    return (
+        f"`{new.name}`: {new.reference} ({after[:10]}) is older than {old.reference} ({before[:10]}), "
+        "which was locked before"
+    )
