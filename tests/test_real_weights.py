@@ -16,7 +16,7 @@ import pytest
 from synapse_sync.cli.main import main
 from synapse_sync.core.lockfile import LockedModel, parse_lockfile
 from synapse_sync.core.safetensors import check_header
-from synapse_sync.demo.civitai.site import File, Model, Version
+from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.hub import Hub
 
 SIZES = {"model.safetensors": 344_412, "model.int8.safetensors": 113_228}

@@ -7,37 +7,15 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.progress import Bars, Lines
-from synapse_sync.cli.texts import (
-    cell_text,
-    color_wish,
-    count_text,
-    fit_text,
-    fold_text,
-    on_terminal,
-    plain_text,
-    size_text,
-    terminal_width,
-    text_width,
-)
+from synapse_sync.cli.render import usage_words
+from synapse_sync.cli.texts import color_wish, fold_text, on_terminal
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import Several, SynapseError
-
-if TYPE_CHECKING:
-    from synapse_sync.core.freshness import Change
-    from synapse_sync.core.plan import Action, Plan
-    from synapse_sync.core.report import Outcome, Report
-
-_SIGNS = {
-    "fetch": ("↓", "cyan"), "salvage": ("↑", "cyan"), "place": ("+", "green"), "replace": ("~", "yellow"),
-    "adopt": ("=", "green"), "prune": ("-", "red"), "forget": ("·", None), "keep": ("·", None),
-    "conflict": ("!", "red"), "write": ("+", "green"), "merge": ("~", "yellow"),
-}  # fmt: skip
 
 
 class Console:
@@ -84,6 +62,12 @@ class Console:
         if not self.as_json:
             click.echo(text, color=color_wish())
 
+    def answers(self, lines: Iterable[str]) -> None:
+        """Several lines of the answer; under `--json` they are not even made."""
+        if not self.as_json:
+            for line in lines:
+                self.answer(line)
+
     def document(self, value: object) -> None:
         """The one JSON document of `--json`."""
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
@@ -104,9 +88,7 @@ class Console:
         self._err(click.style("warning: ", fg="yellow", bold=True) + fold_text(text, 9))
 
     def _err(self, text: str) -> None:
-        if self._reporter is not None and isinstance(self._reporter, Bars):
-            self._reporter.above(text)
-        else:
+        if not isinstance(self._reporter, Bars) or not self._reporter.above(text):
             click.echo(text, err=True, color=color_wish())
 
     def confirm(self, question: str) -> bool:
@@ -129,7 +111,7 @@ class Console:
         """An error of the command line itself; a command that lacks everything gets its help instead."""
         bare = isinstance(error, click.exceptions.NoArgsIsHelpError)
         message, hint = (
-            ("missing command", "`synapse --help` lists them") if bare else _usage_words(error, self.verb)
+            ("missing command", "`synapse --help` lists them") if bare else usage_words(error, self.verb)
         )
         if self.as_json:
             self._only_error("UsageError", message, hint, error.exit_code)
@@ -162,31 +144,6 @@ class Console:
         value = {"kind": kind, "message": message, "hint": hint, "model": None, "exit_code": code}
         self.document({"errors": [value], "exit_code": code})
 
-    # -- plans and reports -------------------------------------------------------------------------
-
-    def plan(self, plan: Plan) -> None:
-        """What is to be done, by target."""
-        fetches = plan.of(*_verbs("fetch"))
-        if fetches:
-            total = size_text(plan.fetch_bytes)
-            self.answer(click.style("to download", bold=True) + f"  {count_text(len(fetches), 'file')}, {total}")
-            for action in fetches:
-                name = action.artifact.filename if action.artifact is not None else action.sha256[:12]
-                self.answer(_line("fetch", f"{action.model}", f"{plain_text(name)}  {size_text(action.size)}"))
-        for target in dict.fromkeys(action.target for action in plan.actions if action.target):
-            self.answer(click.style(f"target {target}", bold=True))
-            for action in plan.actions:
-                if action.target == target:
-                    self.answer(_line(action.verb.value, action.path, _why(action)))
-
-    def outcomes(self, report: Report) -> None:
-        """What became of each action on a path."""
-        for target in dict.fromkeys(o.action.target for o in report.outcomes if o.action.target):
-            self.answer(click.style(f"target {target}", bold=True))
-            for outcome in report.outcomes:
-                if outcome.action.target == target:
-                    self.answer(_outcome_line(outcome))
-
     def errors(self, errors: Iterable[SynapseError]) -> None:
         """Several failures; what is the same for many models is said once."""
         alike: dict[tuple[str, str | None], list[SynapseError]] = {}
@@ -210,39 +167,6 @@ class Console:
         if hint:
             self._err(click.style("  hint: ", fg="cyan") + fold_text(hint, 8))
 
-    def changes(self, changes: Sequence[Change]) -> None:
-        """The diff of a lock."""
-        if self.quiet:
-            return
-        signs = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
-        for change in changes:
-            sign, color = signs[change.kind]
-            after = change.after or change.before or ""
-            if change.before and change.after and change.before != change.after:
-                after = f"{change.before} → {change.after}"
-            self.answer(
-                f"  {click.style(sign, fg=color)} {change.name}  {click.style(plain_text(after), dim=True)}"
-            )
-
-    def rows(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
-        """A table with aligned columns; the last column is as long as it is."""
-        cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
-        widths = [max(text_width(row[n]) for row in cells) for n in range(len(header))]
-        for number, row in enumerate(cells):
-            text = "  ".join(fit_text(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            self.answer(click.style(text, bold=True) if number == 0 else text)
-
-    def table(self, rows: Sequence[Sequence[str]], header: Sequence[str], *, shrink: int) -> None:
-        """A table of words from outside that fits the terminal; the column `shrink` gives way where it must."""
-        cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
-        widths = [max(text_width(row[n]) for row in cells) for n in range(len(header))]
-        over = sum(widths) + 2 * (len(widths) - 1) - terminal_width()
-        widths[shrink] = max(text_width(header[shrink]), 8, widths[shrink] - max(0, over))
-        for number, row in enumerate(cells):
-            fitted = [fit_text(cell, width) for cell, width in zip(row, widths, strict=True)]
-            text = "  ".join(fitted).rstrip()
-            self.answer(click.style(text, bold=True) if number == 0 else text)
-
     # -- progress ----------------------------------------------------------------------------------
 
     def reporter(self) -> Reporter:
@@ -251,9 +175,9 @@ class Console:
             if self.quiet:
                 self._reporter = Reporter()
             elif self.progress and on_terminal(sys.stderr) and os.environ.get("TERM") != "dumb":
-                self._reporter = Bars(self)
+                self._reporter = Bars(self.say, self.warn, verbose=self.verbose)
             else:
-                self._reporter = Lines(self)
+                self._reporter = Lines(self.say, self.warn, verbose=self.verbose)
         return self._reporter
 
     def close(self) -> None:
@@ -261,48 +185,3 @@ class Console:
         if isinstance(self._reporter, Bars):
             self._reporter.stop()
         self._reporter = None
-
-
-def _verbs(*names: str) -> tuple[Any, ...]:
-    from synapse_sync.core.plan import Verb
-
-    return tuple(Verb(name) for name in names)
-
-
-def _line(verb: str, text: str, remark: str) -> str:
-    sign, color = _SIGNS[verb]
-    tail = f"  {click.style(remark, dim=True)}" if remark else ""
-    return f"  {click.style(sign, fg=color)} {plain_text(text)}{tail}"
-
-
-def _why(action: Action) -> str:
-    return plain_text(action.reason or ("" if action.verb.value != "place" else size_text(action.size)))
-
-
-def _outcome_line(outcome: Outcome) -> str:
-    action = outcome.action
-    if outcome.error is not None:
-        return _line("conflict", action.path, "not done")
-    if outcome.left_out:
-        return _line("keep", action.path, plain_text(f"left out: {outcome.detail}"))
-    remark = outcome.detail or action.reason or ""
-    if action.verb.value in ("place", "replace"):
-        remark = f"{size_text(action.size)}  {remark}"
-    return _line(action.verb.value, action.path, plain_text(remark))
-
-
-def _usage_words(error: click.ClickException, verb: str | None) -> tuple[str, str]:
-    """What click says of a command line, in our tone, and a next step."""
-    near = getattr(error, "possibilities", None)
-    message = error.message if near else error.format_message()
-    context = getattr(error, "ctx", None)
-    name = context.command_path if context is not None else f"synapse {verb or ''}".rstrip()
-    hint = getattr(error, "hint", None) or (f"did you mean `{_nearest(error, near)}`?" if near else None)
-    return message[:1].lower() + message[1:].rstrip("."), hint or f"`{name} --help` tells how it is used"
-
-
-def _nearest(error: click.ClickException, near: Sequence[str]) -> str:
-    import difflib
-
-    word = getattr(error, "option_name", None) or getattr(error, "command_name", None) or ""
-    return (difflib.get_close_matches(str(word), near, n=1) or list(near))[0]

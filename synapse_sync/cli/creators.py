@@ -9,6 +9,7 @@ import click
 from synapse_sync.cli.civitai_options import asked, limit
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.render import table_lines
 
 
 @click.command("creators", short_help="List Civitai's creators")
@@ -36,7 +37,7 @@ def command(console: Console, query: str | None, limit: int) -> int:
         rows = [
             (str(v["username"]), "" if v["models"] is None else str(v["models"]), str(v["page"])) for v in values
         ]
-        console.table(rows, ("creator", "models", "page"), shrink=0)
+        console.answers(table_lines(rows, ("creator", "models", "page"), shrink=0))
     else:
         console.say("nothing found")
     return 0

@@ -10,6 +10,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.render import table_lines
 from synapse_sync.cli.texts import cell_text, cut_text, size_text, terminal_width
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def _tell_versions(console: Console, found: Description, locked: frozenset[str])
                 re.sub(r"^in (early access.*) \d\d:\d\d UTC$", r"\1", _access(edition)),
             )
         )
-    console.table(rows, ("", "version", "name", "base model", "published", "size", "access"), shrink=6)
+    header = ("", "version", "name", "base model", "published", "size", "access")
+    console.answers(table_lines(rows, header, shrink=6))
     if locked:
         console.say("* is told about below, L is locked")
 
@@ -130,7 +132,7 @@ def _tell_version(console: Console, edition: Edition, air: str | None, token: st
             (file.filename, "?" if file.size is None else size_text(file.size), (file.sha256 or "")[:16])
             for file in edition.files
         ]
-        console.table(rows, ("file", "size", "sha256"), shrink=0)
+        console.answers(table_lines(rows, ("file", "size", "sha256"), shrink=0))
         return
     for file, hashes in zip(edition.files, edition.hashes, strict=True):
         size = "size unknown" if file.size is None else size_text(file.size)

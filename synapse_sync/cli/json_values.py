@@ -47,6 +47,13 @@ def plan_value(plan: Plan, stale: Sequence[str] = (), warnings: Sequence[str] = 
     }
 
 
+def in_sync_value(files: int) -> dict[str, Any]:
+    """The plan of a sync with nothing to do, for machines: `files` are in place."""
+    from synapse_sync.core.plan import Plan
+
+    return plan_value(Plan(unchanged=files))
+
+
 def report_value(report: Report) -> dict[str, Any]:
     """A report for machines."""
     return {

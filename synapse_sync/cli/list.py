@@ -8,6 +8,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, scope
+from synapse_sync.cli.render import table_lines
 from synapse_sync.cli.texts import cell_text, fit_text, size_text
 
 
@@ -61,7 +62,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
         for model, value in zip(models, values, strict=True)
     ]
     if rows:
-        console.rows(rows, ("name", "version", "type", "size", "placed", "trusted"))
+        console.answers(table_lines(rows, ("name", "version", "type", "size", "placed", "trusted")))
     for name in survey.stale:
         console.answer(f"{name}  not locked yet")
     if not rows and not survey.stale:

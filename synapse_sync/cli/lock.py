@@ -8,6 +8,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, instant
+from synapse_sync.cli.render import change_lines
 from synapse_sync.cli.texts import cell_text, count_text
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def command(
                 OutOfDate(f"synapse.lock does not answer synapse.toml for {stale}", hint="run `synapse lock`")
             )
         return OutOfDate.exit_code
-    console.changes(locked.changes)
+    if not console.quiet:
+        console.answers(change_lines(locked.changes))
     for place in locked.healed:
         console.answer(
             f"  {click.style('+', fg='green')} {place.model}  {cell_text(f'{place.filename}  {place.place}')}"

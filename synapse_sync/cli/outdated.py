@@ -9,6 +9,7 @@ import click
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.options import common, instant
+from synapse_sync.cli.render import table_lines
 from synapse_sync.cli.texts import count_text, cut_text
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
     shown = [standing for standing in standings if standing.outdated or standing.held is not None]
     rows = [(s.name, _label(s.current), _label(s.allowed) if s.outdated else "", _top(s), _note(s)) for s in shown]
     if rows:
-        console.table(rows, ("name", "locked", "upgrade", "newest", "remark"), shrink=0)
+        console.answers(table_lines(rows, ("name", "locked", "upgrade", "newest", "remark"), shrink=0))
     for standing in standings:
         if standing.current is None and standing.error is None:
             console.answer(f"{standing.name}  not locked yet")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from synapse_sync.cli.texts import cell_text, color_wish, count_text, fit_text, left_text, size_text, text_width
+from synapse_sync.cli.texts import cell_text, count_text, fit_text, left_text, size_text, text_width
 from synapse_sync.core.reporter import Reporter
 
 if TYPE_CHECKING:
-    from synapse_sync.cli.console import Console
     from synapse_sync.errors import SynapseError
 
 #: Seconds between progress lines where there is no terminal.
@@ -74,24 +71,27 @@ class _Sum:
 
 
 class Lines(Reporter):
-    """Progress as plain lines, for logs: when a download begins and ends, and every few seconds."""
+    """Progress as plain lines, for logs: when a download begins and ends, and every few seconds.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    `say` writes a line of talk, `warn` a warning; phases are said if `verbose`.
+    """
+
+    def __init__(self, say: Callable[[str], None], warn: Callable[[str], None], *, verbose: bool = False) -> None:
+        self._say, self._warn, self._verbose = say, warn, verbose
         self._lock = threading.Lock()
         self._sum = _Sum()
         self._last = time.monotonic()
         self._seen = 0
 
     def phase(self, text: str) -> None:
-        if self._console.verbose:
-            self._console.say(text)
+        if self._verbose:
+            self._say(text)
 
     def note(self, text: str) -> None:
-        self._console.say(text)
+        self._say(text)
 
     def warn(self, text: str) -> None:
-        self._console.warn(text)
+        self._warn(text)
 
     def transfers_planned(self, files: int, size: int | None) -> None:
         with self._lock:
@@ -105,7 +105,7 @@ class Lines(Reporter):
         if total is not None and total - done < _SOON:
             return
         resumed = f", going on at {size_text(done)}" if done else ""
-        self._console.say(f"downloading {name}" + (f"  {size_text(total)}" if total else "") + resumed)
+        self._say(f"downloading {name}" + (f"  {size_text(total)}" if total else "") + resumed)
 
     def transfer_advanced(self, key: str, count: int) -> None:
         with self._lock:
@@ -116,7 +116,7 @@ class Lines(Reporter):
             lines = list(self._lines(elapsed))
             self._last = now
         for line in lines:
-            self._console.say(line)
+            self._say(line)
 
     def transfer_phase(self, key: str, word: str) -> None:
         with self._lock:
@@ -128,7 +128,7 @@ class Lines(Reporter):
             file = self._sum.ended(key, failed=error is not None)
         if error is None:
             name, done = (key, 0) if file is None else (file.name, file.done)
-            self._console.say(f"verified {name}  {size_text(done)}")
+            self._say(f"verified {name}  {size_text(done)}")
 
     def _lines(self, elapsed: float) -> Iterator[str]:
         for file in self._sum.active.values():
@@ -153,9 +153,12 @@ def progress_text(name: str, done: int, total: int | None, *, rate: float, word:
 
 
 class Bars(Reporter):
-    """Progress bars by rich: a line a file, and one for all where there are several."""
+    """Progress bars by rich: a line a file, and one for all where there are several.
 
-    def __init__(self, console: Console) -> None:
+    `say` writes a line of talk, `warn` a warning; both ask `above` first. Phases are said if `verbose`.
+    """
+
+    def __init__(self, say: Callable[[str], None], warn: Callable[[str], None], *, verbose: bool = False) -> None:
         from rich.console import Console as Screen
         from rich.console import RenderableType
         from rich.constrain import Constrain
@@ -178,7 +181,7 @@ class Bars(Reporter):
                 for renderable in super().get_renderables():
                     yield Constrain(renderable, max(20, screen.width - 4))
 
-        self._console = console
+        self._say, self._warn, self._verbose = say, warn, verbose
         self._progress = Narrow(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None),
@@ -196,23 +199,23 @@ class Bars(Reporter):
         self._lock = threading.Lock()
 
     def phase(self, text: str) -> None:
-        if self._console.verbose:
-            self.above(text)
+        if self._verbose:
+            self._say(text)
 
     def note(self, text: str) -> None:
-        self.above(text)
+        self._say(text)
 
     def warn(self, text: str) -> None:
-        self._console.warn(text)
+        self._warn(text)
 
-    def above(self, text: str) -> None:
-        """A line above the bars."""
-        if self._tasks:
-            from rich.text import Text
+    def above(self, text: str) -> bool:
+        """Print a line above the bars; False where no bar is shown, and nothing was printed."""
+        if not self._tasks:
+            return False
+        from rich.text import Text
 
-            self._progress.print(Text.from_ansi(text))
-        else:
-            click.echo(text, err=True, color=color_wish())
+        self._progress.print(Text.from_ansi(text))
+        return True
 
     def transfers_planned(self, files: int, size: int | None) -> None:
         with self._lock:

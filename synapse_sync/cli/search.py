@@ -9,6 +9,7 @@ import click
 from synapse_sync.cli.civitai_options import asked, limit, short_count, word
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.render import table_lines
 from synapse_sync.cli.texts import cut_text
 from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, nearest, spelled
 
@@ -111,7 +112,8 @@ def _tell(console: Console, models: list[Model]) -> None:
         for number, model in enumerate(models, start=1)
     ]
     if rows:
-        console.table(rows, ("#", "name", "type", "base model", "downloads", "reference"), shrink=1)
+        header = ("#", "name", "type", "base model", "downloads", "reference")
+        console.answers(table_lines(rows, header, shrink=1))
 
 
 def _tell_nothing(console: Console, bases: list[str], nsfw: bool) -> None:

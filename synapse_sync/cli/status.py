@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import plan_value
+from synapse_sync.cli.json_values import in_sync_value, plan_value
 from synapse_sync.cli.options import common, scope
+from synapse_sync.cli.render import plan_lines
 from synapse_sync.cli.texts import count_text
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
     with Workspace.find(console.directory, offline=True) as workspace:
         if part.is_whole and (count := workspace.unchanged()) is not None:
             if console.as_json:
-                console.document({"in_sync": True, "unchanged": count, "fetch_bytes": 0, "not_locked": [],
-                                  "actions": [], "warnings": []})  # fmt: skip
+                console.document(in_sync_value(count))
             console.answer(f"in sync: {count_text(count, 'file')}")
             return 0
         survey = workspace.survey(part)
@@ -48,7 +48,7 @@ def show_survey(console: Console, survey: Survey) -> None:
         console.answer("not locked yet (sync locks it first, or run `synapse lock`)")
         for name in survey.stale:
             console.answer(f"  ? {name}")
-    console.plan(survey.plan)
+    console.answers(plan_lines(survey.plan))
     if survey.plan.in_sync and not survey.stale:
         console.answer(f"in sync: {count_text(survey.plan.unchanged, 'file')}")
     elif survey.plan.unchanged:

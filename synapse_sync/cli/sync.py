@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import plan_value, report_value
+from synapse_sync.cli.json_values import in_sync_value, plan_value, report_value
 from synapse_sync.cli.options import common, scope
+from synapse_sync.cli.render import outcome_lines
 from synapse_sync.cli.texts import in_sync_text, size_text
 from synapse_sync.core.link_mode import LinkMode
+
+if TYPE_CHECKING:
+    from synapse_sync.core.report import Report
+    from synapse_sync.engine.scope import Scope
+    from synapse_sync.workspace import Workspace
 
 _MODES = [mode.value for mode in LinkMode]
 
@@ -82,7 +89,7 @@ def command(
     if console.as_json:
         console.document(report_value(report))
     elif not console.quiet:
-        console.outcomes(report)
+        console.answers(outcome_lines(report))
     console.errors(report.errors)
     if report.plan.in_sync:
         console.say(in_sync_text(report.plan.unchanged))
@@ -93,21 +100,15 @@ def command(
 
 def _nothing_to_do(console: Console, count: int) -> int:
     if console.as_json:
-        console.document(
-            {"in_sync": True, "unchanged": count, "fetch_bytes": 0, "not_locked": [], "actions": [], "warnings": []}
-        )
+        console.document(in_sync_value(count))
     console.say(in_sync_text(count))
     return 0
 
 
-def _show_plan(console: Console, workspace: object, part: object, *, check: bool, locked: bool) -> int:
+def _show_plan(console: Console, workspace: Workspace, part: Scope, *, check: bool, locked: bool) -> int:
     from synapse_sync.cli.status import show_survey
-    from synapse_sync.engine.scope import Scope
     from synapse_sync.errors import OutOfDate
-    from synapse_sync.workspace import Workspace
 
-    assert isinstance(workspace, Workspace)
-    assert isinstance(part, Scope)
     survey = workspace.survey(part)
     if console.as_json:
         console.document(plan_value(survey.plan, survey.stale, survey.warnings))
@@ -117,11 +118,9 @@ def _show_plan(console: Console, workspace: object, part: object, *, check: bool
     return OutOfDate.exit_code if stale or (check and not survey.plan.in_sync) else 0
 
 
-def _summary(report: object) -> str:
+def _summary(report: Report) -> str:
     from synapse_sync.core.plan import Verb
-    from synapse_sync.core.report import Report
 
-    assert isinstance(report, Report)
     parts = [
         (report.done(Verb.FETCH), f"downloaded ({size_text(report.fetched_bytes)})"),
         (report.done(Verb.SALVAGE), "found on this machine"),

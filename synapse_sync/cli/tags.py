@@ -7,6 +7,7 @@ import click
 from synapse_sync.cli.civitai_options import asked, limit
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.render import table_lines
 
 
 @click.command("tags", short_help="List Civitai's tags")
@@ -25,9 +26,9 @@ def command(console: Console, query: str | None, limit: int) -> int:
     elif found:
         if any(tag.model_count is not None for tag in found):
             rows = [(tag.name, str(tag.model_count or "")) for tag in found]
-            console.table(rows, ("tag", "models"), shrink=0)
+            console.answers(table_lines(rows, ("tag", "models"), shrink=0))
         else:  # the site stopped counting
-            console.table([(tag.name,) for tag in found], ("tag",), shrink=0)
+            console.answers(table_lines([(tag.name,) for tag in found], ("tag",), shrink=0))
     else:
         console.say("nothing found")
     return 0

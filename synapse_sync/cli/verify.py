@@ -7,6 +7,7 @@ import click
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import error_value, report_value
 from synapse_sync.cli.options import common
+from synapse_sync.cli.render import outcome_lines
 from synapse_sync.cli.texts import count_text, size_text
 
 
@@ -47,7 +48,7 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
         console.say(f"set aside: {text}")
     if report is not None:
         if not console.as_json and not console.quiet:
-            console.outcomes(report)
+            console.answers(outcome_lines(report))
         console.errors(report.errors)
         console.say("repaired" if not report.errors else "not everything could be repaired")
         return console.verdict

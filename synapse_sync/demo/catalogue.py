@@ -5,7 +5,7 @@ The public ones have the names, types and file names of the real models, but sma
 
 from __future__ import annotations
 
-from synapse_sync.demo.civitai.site import File, Image, Model, Version
+from synapse_sync.demo.civitai.things import File, Image, Model, Version
 from synapse_sync.demo.hub import Hub
 from synapse_sync.demo.weights import gguf_bytes, pickle_bytes, png_bytes, safetensors_bytes
 

@@ -49,6 +49,13 @@ class Request:
         """Return a query parameter's first value."""
         return next(iter(self.all(name)), None)
 
+    def number(self, name: str, default: int) -> int | None:
+        """Return a query parameter as a number, `default` where it is missing, None where it is no number."""
+        text = self.first(name)
+        if text is None:
+            return default
+        return int(text) if text.isascii() and text.isdigit() else None
+
     def ids(self, name: str) -> list[int]:
         """Return the numbers of a comma list or a repeated parameter."""
         parts = [part for value in self.all(name) for part in value.split(",")]

@@ -2,15 +2,12 @@
 
 Each site has an origin of its own, and all send downloads on to another one, "storage", by signed URLs that
 expire. `log` holds every request that was answered; `faults` makes things go wrong.
-`python -m synapse_sync.demo.hub` keeps one standing, and says how to point the command at it.
+`python -m synapse_sync.demo` runs one until it is interrupted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import shlex
-import sys
 import threading
 
 from synapse_sync.demo.civitai.site import Civitai
@@ -92,20 +89,3 @@ class Hub:
         if tokens:
             variables |= {"CIVITAI_API_KEY": self.civitai_token, "HF_TOKEN": self.huggingface_token}
         return variables
-
-
-def main() -> None:
-    """Stand until interrupted; what is written first is for a shell to evaluate."""
-    from synapse_sync.demo import catalogue  # it imports this module
-
-    with Hub() as hub:
-        catalogue.populate(hub)
-        for name, value in hub.environment().items():
-            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-        sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from world import Project
 
-from synapse_sync.demo.civitai.site import File, Image, Model, Version
+from synapse_sync.demo.civitai.things import File, Image, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.storage import Stored
 from synapse_sync.demo.weights import jpeg_bytes, mp4_bytes, png_bytes, safetensors_bytes

@@ -12,7 +12,7 @@ import pytest
 from world import Project
 
 from synapse_sync.demo import catalogue
-from synapse_sync.demo.civitai.site import File, Model, Version
+from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.storage import Stored
 from synapse_sync.demo.weights import safetensors_bytes

@@ -15,7 +15,7 @@ from world import Project
 from synapse_sync.cli.civitai_options import short_count
 from synapse_sync.cli.texts import cell_text, fit_text, text_width
 from synapse_sync.demo import catalogue
-from synapse_sync.demo.civitai.site import File, Model, Version
+from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.sources.civitai.filters import BASE_MODELS, TYPES, nearest, spelled

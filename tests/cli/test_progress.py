@@ -13,22 +13,17 @@ from hypothesis import strategies as st
 from world import Project
 
 from synapse_sync.cli import progress
-from synapse_sync.cli.console import Console
 from synapse_sync.cli.progress import Bars, Lines, progress_text
 from synapse_sync.cli.texts import left_text
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import NetworkError
 
 
-class Screen(Console):
-    """Keeps what is said."""
+class Said(list[str]):
+    """The lines that were said; a reporter calls it with each of them."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
+    def __call__(self, text: str) -> None:
+        self.append(text)
 
 
 @pytest.fixture
@@ -60,38 +55,38 @@ def test_no_figure_is_beyond_itself(done: int, total: int | None, rate: float) -
 
 
 def test_plain_lines_tell_each_file_and_all(clock: list[float]) -> None:
-    screen = Screen()
-    lines = Lines(screen)
+    said = Said()
+    lines = Lines(said, said)
     lines.transfers_planned(2, 3_000_000)
     lines.transfer_started("a", "first", 1_000_000, 0)
     lines.transfer_started("b", "second", 2_000_000, 1_000_000)
-    screen.said.clear()
+    said.clear()
     lines.transfer_advanced("a", 200_000)
-    assert screen.said == []
+    assert said == []
     clock[0] += 5
     lines.transfer_phase("b", "waiting")
     lines.transfer_advanced("a", 300_000)
-    assert screen.said == [
+    assert said == [
         "  first: 500 kB of 1.0 MB (50 %), 100 kB/s, 5 s left",
         "  second: 1.0 MB of 2.0 MB (50 %), waiting",
         "  all, 0 of 2 files: 1.5 MB of 3.0 MB (50 %), 100 kB/s, 15 s left",
     ]
     lines.transfer_finished("b", NetworkError("gone"))
     clock[0] += 5
-    screen.said.clear()
+    said.clear()
     lines.transfer_advanced("a", 500_000)
-    assert screen.said[-1] == "  all, 1 of 2 files: 2.0 MB of 2.0 MB (100 %), 100 kB/s"
+    assert said[-1] == "  all, 1 of 2 files: 2.0 MB of 2.0 MB (100 %), 100 kB/s"
 
 
 def test_no_line_says_that_a_small_file_begins() -> None:
-    screen = Screen()
-    lines = Lines(screen)
+    said = Said()
+    lines = Lines(said, said)
     lines.transfer_started("a", "small", 1_000_000, 0)
     lines.transfer_started("b", "large", 20_000_000, 0)
     lines.transfer_started("c", "nearly here", 20_000_000, 19_000_000)
     lines.transfer_started("d", "of unknown size", None, 0)
     lines.transfer_finished("a", None)
-    assert screen.said == [
+    assert said == [
         "downloading large  20.0 MB",
         "downloading of unknown size",
         "verified small  0 B",
@@ -99,19 +94,19 @@ def test_no_line_says_that_a_small_file_begins() -> None:
 
 
 def test_a_file_that_begins_anew_counts_once(clock: list[float]) -> None:
-    screen = Screen()
-    lines = Lines(screen)
+    said = Said()
+    lines = Lines(said, said)
     lines.transfers_planned(2, None)
     lines.transfer_started("a", "first", 1_000, 0)
     lines.transfer_advanced("a", 900)
     lines.transfer_started("a", "first", 1_000, 0)
     clock[0] += 5
     lines.transfer_advanced("a", 100)
-    assert screen.said[-1].startswith("  all, 0 of 2 files: 100 B,")
+    assert said[-1].startswith("  all, 0 of 2 files: 100 B,")
 
 
 def test_bars_have_a_line_a_file_and_one_for_all() -> None:
-    bars = Bars(Screen())
+    bars = Bars(Said(), Said())
     tasks: Any = bars._progress
     bars.transfers_planned(3, 600)
     bars.transfer_started("a", "first", 100, 0)
@@ -131,7 +126,7 @@ def test_bars_have_a_line_a_file_and_one_for_all() -> None:
 
 
 def test_bytes_that_come_after_the_bars_are_gone_draw_nothing() -> None:
-    bars = Bars(Screen())
+    bars = Bars(Said(), Said())
     bars.transfers_planned(2, 300)
     bars.transfer_started("a", "first", 100, 0)
     bars.stop()  # an interrupt: the threads need a moment to end
@@ -142,7 +137,7 @@ def test_bytes_that_come_after_the_bars_are_gone_draw_nothing() -> None:
 
 
 def test_one_file_needs_no_line_for_all() -> None:
-    bars = Bars(Screen())
+    bars = Bars(Said(), Said())
     bars.transfers_planned(1, 100)
     bars.transfer_started("a", "first", 100, 0)
     assert len(bars._progress.tasks) == 1

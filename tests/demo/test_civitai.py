@@ -13,7 +13,7 @@ import pytest
 from blake3 import blake3
 
 from synapse_sync.demo import catalogue
-from synapse_sync.demo.civitai.site import File, Model, Version
+from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.hub import Hub
 from synapse_sync.demo.weights import safetensors_bytes

@@ -334,7 +334,7 @@ def test_odd_requests_are_refused_without_a_crash(hub: Hub, method: str, path: s
 
 
 def test_the_hub_stands_when_it_is_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "synapse_sync.demo.hub"]
+    command = [sys.executable, "-m", "synapse_sync.demo"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as standing:
         try:
             assert standing.stdout is not None

@@ -10,7 +10,7 @@ from workbench import downloads
 from world import Project
 
 from synapse_sync.demo import catalogue
-from synapse_sync.demo.civitai.site import File, Version
+from synapse_sync.demo.civitai.things import File, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 

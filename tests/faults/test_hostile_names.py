@@ -22,7 +22,7 @@ from synapse_sync.core.manifest.edit import add_model
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.names import SafePath, clash_key, safe_filename, safe_path
 from synapse_sync.demo import catalogue
-from synapse_sync.demo.civitai.site import File, Image, Model, Version
+from synapse_sync.demo.civitai.things import File, Image, Model, Version
 from synapse_sync.demo.weights import png_bytes, safetensors_bytes
 from synapse_sync.errors import InputError, SynapseError, UnsafeName
 

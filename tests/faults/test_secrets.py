@@ -19,7 +19,7 @@ from stage import Stage
 from world import Result
 
 from synapse_sync.demo import catalogue
-from synapse_sync.demo.civitai.site import File, Model, Version
+from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 

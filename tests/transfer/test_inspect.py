@@ -8,7 +8,7 @@ from workbench import downloads
 from world import Project
 
 from synapse_sync.demo import catalogue
-from synapse_sync.demo.civitai.site import File, Model, Version
+from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import PAGE
 from synapse_sync.demo.weights import gguf_bytes, pickle_bytes, safetensors_bytes
 from synapse_sync.errors import IntegrityError, RefusedFormat, SynapseError, WrongContent

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
+from synapse_sync.demo.civitai.things import Image, Model, Version
 from synapse_sync.demo.exchange import Reply, Request, json_reply
-
-if TYPE_CHECKING:
-    from synapse_sync.demo.civitai.site import Image, Model, Version
 
 _MOST = 200
 _LEVELS = {1: "None", 2: "Soft", 4: "Mature", 8: "X", 16: "X"}
@@ -33,7 +31,7 @@ def enums() -> Reply:
 
 def images(request: Request, shown: Iterable[tuple[Model, Version, Image, str]]) -> Reply:
     """Answer `/images`: newest first, with levels in words and what was asked for left in."""
-    limit = _number(request, "limit", 50)
+    limit = request.number("limit", 50)
     if limit is None or not 0 < limit <= _MOST:
         return json_reply({"error": {"name": "ZodError", "message": "limit"}, "code": "BAD_REQUEST"}, 400)
     highest = _HIGHEST.get(request.first("nsfw") or "true", 31)
@@ -43,7 +41,7 @@ def images(request: Request, shown: Iterable[tuple[Model, Version, Image, str]])
         if row[2].nsfw_level <= highest and _is_wanted(request, row[0], row[1])
     ]
     items.sort(key=lambda item: -item["id"])
-    cursor, page = request.first("cursor"), _number(request, "page", 1)
+    cursor, page = request.first("cursor"), request.number("page", 1)
     start = int(cursor) if cursor and cursor.isdigit() else ((page or 1) - 1) * limit
     metadata: dict[str, Any] = {"currentPage": page, "pageSize": limit} if request.first("page") else {}
     if items[start + limit :]:
@@ -111,7 +109,7 @@ def tags(request: Request, models: Iterable[Model]) -> Reply:
 
 def _page(request: Request, path: str, items: Sequence[dict[str, Any]]) -> Reply:
     """One page of a list that knows its length, and cursors not at all."""
-    limit, page = _number(request, "limit", 20), _number(request, "page", 1)
+    limit, page = request.number("limit", 20), request.number("page", 1)
     if limit is None or page is None or not 0 < limit <= _MOST or page < 1:
         return json_reply({"error": {"name": "ZodError", "message": "limit, page"}}, 400)
     pages = -(-len(items) // limit)
@@ -128,10 +126,3 @@ def _page(request: Request, path: str, items: Sequence[dict[str, Any]]) -> Reply
             metadata[name] = f"http://{request.headers.get('host', '')}/api/v1/{path}?{query}"
     start = (page - 1) * limit
     return json_reply({"items": items[start : start + limit], "metadata": metadata})
-
-
-def _number(request: Request, name: str, default: int) -> int | None:
-    text = request.first(name)
-    if text is None:
-        return default
-    return int(text) if text.isascii() and text.isdigit() else None

@@ -19,7 +19,7 @@ from world import Project
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
 from synapse_sync.demo import catalogue
-from synapse_sync.demo.civitai.site import File, Image, Model, Version
+from synapse_sync.demo.civitai.things import File, Image, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.hub import Hub
 from synapse_sync.demo.weights import safetensors_bytes

@@ -1,0 +1,123 @@
+"""Render: plans, reports, changes and tables as lines of text; `Console` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from synapse_sync.cli.texts import (
+    cell_text,
+    count_text,
+    fit_text,
+    plain_text,
+    size_text,
+    terminal_width,
+    text_width,
+)
+from synapse_sync.core.nearest import nearest
+
+if TYPE_CHECKING:
+    from synapse_sync.core.freshness import Change
+    from synapse_sync.core.plan import Action, Plan
+    from synapse_sync.core.report import Outcome, Report
+
+#: For each verb of a plan its sign and its colour.
+_SIGNS = {
+    "fetch": ("↓", "cyan"), "salvage": ("↑", "cyan"), "place": ("+", "green"), "replace": ("~", "yellow"),
+    "adopt": ("=", "green"), "prune": ("-", "red"), "forget": ("·", None), "keep": ("·", None),
+    "conflict": ("!", "red"), "write": ("+", "green"), "merge": ("~", "yellow"),
+}  # fmt: skip
+_CHANGES = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """The lines of a plan: first the downloads, then the actions by target."""
+    from synapse_sync.core.plan import Verb
+
+    fetches = plan.of(Verb.FETCH)
+    if fetches:
+        total = size_text(plan.fetch_bytes)
+        yield click.style("to download", bold=True) + f"  {count_text(len(fetches), 'file')}, {total}"
+        for action in fetches:
+            name = action.artifact.filename if action.artifact is not None else action.sha256[:12]
+            yield _line("fetch", f"{action.model}", f"{plain_text(name)}  {size_text(action.size)}")
+    for target in dict.fromkeys(action.target for action in plan.actions if action.target):
+        yield click.style(f"target {target}", bold=True)
+        for action in plan.actions:
+            if action.target == target:
+                yield _line(action.verb.value, action.path, _why(action))
+
+
+def outcome_lines(report: Report) -> Iterator[str]:
+    """The lines of a report: the outcome of each action on a path, by target."""
+    for target in dict.fromkeys(o.action.target for o in report.outcomes if o.action.target):
+        yield click.style(f"target {target}", bold=True)
+        for outcome in report.outcomes:
+            if outcome.action.target == target:
+                yield _outcome_line(outcome)
+
+
+def change_lines(changes: Sequence[Change]) -> Iterator[str]:
+    """The lines of a lock: one for each model that was added, removed or changed."""
+    for change in changes:
+        sign, color = _CHANGES[change.kind]
+        after = change.after or change.before or ""
+        if change.before and change.after and change.before != change.after:
+            after = f"{change.before} → {change.after}"
+        yield f"  {click.style(sign, fg=color)} {change.name}  {click.style(plain_text(after), dim=True)}"
+
+
+def table_lines(
+    rows: Sequence[Sequence[str]], header: Sequence[str], *, shrink: int | None = None
+) -> Iterator[str]:
+    """The lines of a table with aligned columns; the cells may come from outside.
+
+    The column `shrink` becomes narrower where the table is wider than the terminal; without it, nothing is cut.
+    """
+    cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(text_width(row[n]) for row in cells) for n in range(len(header))]
+    if shrink is not None:
+        over = sum(widths) + 2 * (len(widths) - 1) - terminal_width()
+        widths[shrink] = max(text_width(header[shrink]), 8, widths[shrink] - max(0, over))
+    for number, row in enumerate(cells):
+        text = "  ".join(fit_text(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield click.style(text, bold=True) if number == 0 else text
+
+
+def _line(verb: str, text: str, remark: str) -> str:
+    sign, color = _SIGNS[verb]
+    tail = f"  {click.style(remark, dim=True)}" if remark else ""
+    return f"  {click.style(sign, fg=color)} {plain_text(text)}{tail}"
+
+
+def _why(action: Action) -> str:
+    return plain_text(action.reason or ("" if action.verb.value != "place" else size_text(action.size)))
+
+
+def _outcome_line(outcome: Outcome) -> str:
+    action = outcome.action
+    if outcome.error is not None:
+        return _line("conflict", action.path, "not done")
+    if outcome.left_out:
+        return _line("keep", action.path, plain_text(f"left out: {outcome.detail}"))
+    remark = outcome.detail or action.reason or ""
+    if action.verb.value in ("place", "replace"):
+        remark = f"{size_text(action.size)}  {remark}"
+    return _line(action.verb.value, action.path, plain_text(remark))
+
+
+def usage_words(error: click.ClickException, verb: str | None) -> tuple[str, str]:
+    """What click says of a command line, in our tone, and a next step."""
+    near = getattr(error, "possibilities", None)
+    message = error.message if near else error.format_message()
+    context = getattr(error, "ctx", None)
+    name = context.command_path if context is not None else f"synapse {verb or ''}".rstrip()
+    hint = getattr(error, "hint", None) or (f"did you mean `{_meant(error, near)}`?" if near else None)
+    return message[:1].lower() + message[1:].rstrip("."), hint or f"`{name} --help` tells how it is used"
+
+
+def _meant(error: click.ClickException, near: Sequence[str]) -> str:
+    word = getattr(error, "option_name", None) or getattr(error, "command_name", None) or ""
+    return nearest(str(word), near) or near[0]

@@ -1,0 +1,26 @@
+"""`python -m synapse_sync.demo`: run the hub until it is interrupted, and print how to point the command at it."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import threading
+
+from synapse_sync.demo import catalogue
+from synapse_sync.demo.hub import Hub
+
+
+def main() -> None:
+    """Run the hub until Ctrl-C; the first lines that it writes are `export` commands for a shell to evaluate."""
+    with Hub() as hub:
+        catalogue.populate(hub)
+        for name, value in hub.environment().items():
+            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The things that the demo's Civitai holds: models, their versions, files and images."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+SITE = "https://civitai.com"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One picture of a version; `nsfw_level` is the bitmask (1 PG, 2 PG13, 4 R, 8 X, 16 XXX)."""
+
+    id: int
+    content: bytes
+    width: int = 64
+    height: int = 96
+    type: str = "image"
+    nsfw_level: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file of a version; a `linked` one belongs to another version, and only its type finds it here."""
+
+    id: int
+    name: str
+    content: bytes
+    type: str = "Model"
+    format: str | None = "SafeTensor"
+    size: str | None = None
+    fp: str | None = None
+    quant: str | None = None
+    primary: bool = False
+    pickle_scan: str = "Success"
+    virus_scan: str = "Success"
+    hashed: bool = True
+    linked: bool = False
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """All digests, in the site's spelling."""
+        if not self.hashed:
+            return {}
+        sha256 = hashlib.sha256(self.content).hexdigest().upper()
+        found = {
+            "AutoV2": sha256[:10],
+            "SHA256": sha256,
+            "CRC32": f"{zlib.crc32(self.content):08X}",
+            "BLAKE3": blake3(self.content).hexdigest().upper(),
+        }
+        if len(self.content) >= 0x200000:  # it reads 64 KiB at 1 MiB; the site has none for files below 2 MiB
+            found["AutoV1"] = hashlib.sha256(self.content[0x100000:0x110000]).hexdigest()[:8].upper()
+        if self.format == "SafeTensor":
+            start = 8 + int.from_bytes(self.content[:8], "little")
+            found["AutoV3"] = hashlib.sha256(self.content[start:]).hexdigest()[:12].upper()
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version; `early_access` is the instant at which it becomes free (`permanent_access`: never).
+
+    An `unlisted` one is missing where its model lists the others, as long as the site has not caught up.
+    """
+
+    id: int
+    name: str
+    files: tuple[File, ...]
+    base_model: str = "SD 1.5"
+    published: str = "2026-01-15T10:00:00.000Z"
+    trained_words: tuple[str, ...] = ()
+    early_access: str | None = None
+    permanent_access: bool = False
+    private: bool = False
+    images: tuple[Image, ...] = ()
+    status: str = "Published"
+    usage_control: str = "Download"
+    unlisted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model; the first version is its default version, and without the PG bit lists pass it over.
+
+    A `hidden` one cannot be found by its own id, while its versions can by theirs.
+    """
+
+    id: int
+    name: str
+    versions: tuple[Version, ...]
+    type: str = "Checkpoint"
+    nsfw_level: int = 1
+    mode: str | None = None
+    creator: str = "ada"
+    tags: tuple[str, ...] = ()
+    hidden: bool = False
