@@ -81,7 +81,7 @@ def by_xet(source: Path, sha256: str, work: Path) -> Callable[[int], None]:
 def by_http(url: str, sha256: str, size: int, work: Path) -> Callable[[int], None]:
     """Our engine: received, hashed (SHA-256 and BLAKE3) and published durably, a fresh store each time."""
     from synapse_sync.core.reference import Reference
-    from synapse_sync.transfer.run import Got, Want
+    from synapse_sync.transfer.want import Got, Want
     from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
@@ -93,7 +93,7 @@ def by_http(url: str, sha256: str, size: int, work: Path) -> Callable[[int], Non
         environ = {"HF_ENDPOINT": url, "SYNAPSE_STORE": str(work / f"store-{number}"),
                    "SYNAPSE_CONFIG": str(work / "none"), "HF_HOME": str(work / "hf")}  # fmt: skip
         with Workspace(work, load_settings(environ, work)) as workspace:
-            (got,) = workspace.fetch([want])
+            (got,) = workspace.transfers.fetch([want])
             assert isinstance(got, Got), got
             assert got.fetched_bytes == size
             got.path.unlink()

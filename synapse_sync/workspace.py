@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synapse_sync.connections import Connections
-from synapse_sync.core.reporter import Attentive, Reporter
+from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
 from synapse_sync.errors import (
     Conflict,
@@ -18,7 +18,6 @@ from synapse_sync.errors import (
     InvalidReference,
     OutOfDate,
     StorageError,
-    SynapseError,
     raise_all,
 )
 from synapse_sync.sources.register import Register
@@ -45,8 +44,7 @@ if TYPE_CHECKING:
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.suppliers.hub_cache import HubCache
-    from synapse_sync.transfer.run import Got, Want
-    from synapse_sync.transfer.unpack import Member
+    from synapse_sync.transfer.fetcher import Transfers
 
 
 @dataclass(slots=True)
@@ -56,8 +54,8 @@ class _Parts:
     manifest: Manifest | None = None
     lockfile: Lockfile | None = None
     hub_cache: HubCache | None = None
+    transfers: Transfers | None = None
     seen: dict[str, str] = field(default_factory=dict)
-    heard: list[str] = field(default_factory=list)
 
 
 class Workspace:
@@ -206,63 +204,28 @@ class Workspace:
             self._parts.hub_cache = HubCache(self.settings.hub_cache)
         return self._parts.hub_cache
 
-    def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
-        """Bring bytes into the store, members of archives too; one answer for each want."""
-        from synapse_sync.transfer.inspect import inspect_want
-        from synapse_sync.transfer.run import Limits, transfer
+    @property
+    def transfers(self) -> Transfers:
+        """Everything that brings bytes into the store."""
+        if self._parts.transfers is None:
+            from synapse_sync.transfer.fetcher import Transfers
+            from synapse_sync.transfer.want import Limits
 
-        def nearby(want: Want) -> Iterator[Path]:
-            return self.hub_cache.files(want.sha256 or "", want.size, want.places)
-
-        settings = self.settings
-        reporter = Attentive(self.reporter, self._parts.heard)
-
-        def fetch(files: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
-            return transfer(
-                files,
+            settings = self.settings
+            self._parts.transfers = Transfers(
                 store=self.store,
                 sources=self.sources,
-                wire=self.connections.wire,
-                reporter=reporter,
+                wire=lambda: self.connections.wire,
+                reporter=self.reporter,
                 limits=Limits(
                     downloads=settings.downloads,
                     connections=settings.connections,
                     per_host=settings.connections_per_host,
                     limit_rate=settings.limit_rate,
                 ),
-                inspect=inspect_want,
-                nearby=nearby,
+                nearby=lambda want: self.hub_cache.files(want.sha256 or "", want.size, want.places),
             )
-
-        if all(want.archive is None for want in wants):
-            return fetch(wants)
-        from synapse_sync.transfer.unpack import fetch_members
-
-        return fetch_members(wants, fetch, store=self.store, check=inspect_want, reporter=self.reporter)
-
-    def _heard(self) -> list[str]:
-        """What was warned of while files were fetched, and was not told in any answer yet."""
-        heard = list(dict.fromkeys(self._parts.heard))
-        self._parts.heard.clear()
-        return heard
-
-    def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
-        """Bring the members of an archive that match the patterns into the store."""
-        from synapse_sync.transfer.inspect import inspect_want
-        from synapse_sync.transfer.unpack import unpack
-
-        return unpack(archive, patterns, store=self.store, check=inspect_want, reporter=self.reporter)
-
-    def measure(self, reference: Reference) -> int | None:
-        """How long a file is, in bytes, without reading it; None if its server does not say."""
-        location = self.sources[reference.source].locate(reference)
-        if location.path is not None:
-            return Path(location.path).stat().st_size
-        stream = self.connections.wire.open(location.url)
-        try:
-            return stream.total
-        finally:
-            stream.close()
+        return self._parts.transfers
 
     @contextmanager
     def hold(self, name: str, what: str, *, reading: bool = False) -> Iterator[None]:
@@ -299,13 +262,13 @@ class Workspace:
             self.lockfile,
             manifest.workspace,
             sources=self.sources,
-            fetch=self.fetch,
-            measure=self.measure,
-            unpack=self.unpack,
+            fetch=self.transfers.fetch,
+            measure=self.transfers.measure,
+            unpack=self.transfers.unpack,
             upgrade=names,
             exclude_newer=exclude_newer or manifest.workspace.exclude_newer,
         )
-        return replace(locked, warnings=(*locked.warnings, *self._heard()))
+        return replace(locked, warnings=(*locked.warnings, *self.transfers.heard()))
 
     def lock(
         self,
@@ -543,7 +506,7 @@ class Workspace:
                 survey.trees,
                 survey.observed,
                 store=self.store,
-                fetch=self.fetch,
+                fetch=self.transfers.fetch,
                 bring=lambda companions: self._bring(companions, survey.trees),
                 reporter=self.reporter,
                 command=command,
@@ -552,7 +515,7 @@ class Workspace:
             in_sync = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
             if scope.is_whole:
                 self._complete(survey, self.state() if in_sync and not survey.stale else None)
-        return replace(report, warnings=(*warnings, *survey.warnings, *self._heard(), *report.warnings))
+        return replace(report, warnings=(*warnings, *survey.warnings, *self.transfers.heard(), *report.warnings))
 
     def _bring(self, companions: Sequence[Companion], trees: Mapping[str, Tree]) -> Mapping[Key, bytes | LeftOut]:
         """The content of previews and sidecars."""

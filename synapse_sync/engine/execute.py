@@ -10,46 +10,27 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from synapse_sync.core.artifact import DOCUMENT_FORMATS, Artifact
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import Outcome, Report, conflict_error
 from synapse_sync.core.reporter import Reporter
-from synapse_sync.engine.observe import hash_file, obstruction
+from synapse_sync.engine.observe import obstruction
 from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS
 from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import fsync_dir, rename_new, storage_error
+from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.projects import records
-from synapse_sync.transfer.run import Got, Want
+from synapse_sync.transfer.want import Fetcher, Got, want_of
 
-#: Brings wanted bytes into the store; one answer for each want, in their order.
-Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
 #: Brings the content of companions, or says why one has to be left out.
 Bringer = Callable[[Sequence[Companion]], Mapping[Key, bytes | LeftOut]]
 #: The receipt is written after so many changes, so that a crash loses little memory (never bytes).
 _EVERY = 200
-
-
-def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False) -> Want:
-    """The wish for a locked artifact's bytes."""
-    return Want(
-        key=artifact.sha256,
-        places=artifact.locations,
-        sha256=artifact.sha256,
-        size=artifact.size,
-        blake3=artifact.blake3,
-        git_sha1=None,
-        subject=subject,
-        text_ok=artifact.format in DOCUMENT_FORMATS,
-        format=artifact.format,
-        allow_pickle=allow_pickle,
-        archive=artifact.archive,
-    )
 
 
 def execute(

@@ -11,9 +11,10 @@ from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.choose import Chosen, ask_all, choose, question
 from synapse_sync.engine.heal import Place
-from synapse_sync.engine.pin import Fetcher, Measurer, Unpacker, pin
+from synapse_sync.engine.pin import pin
 from synapse_sync.errors import StatusError, SynapseError, WrongContent, raise_all
 from synapse_sync.sources.base import Resolved, Source, raise_in_words
+from synapse_sync.transfer.want import Fetcher, Measurer, Unpacker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import StorageError
 from synapse_sync.store.durable import storage_error
+from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.receipt import ReceiptEntry, matches
 
 #: What the system answers where there is nothing, or a link to nothing or to itself.
@@ -114,9 +114,3 @@ def _ours(place: Path, entry: ReceiptEntry, shared: bool) -> Observed:
     if sha256 == entry.sha256 and link == entry.link:
         return seen(State.PLACED, sha256, found.st_size)
     return seen(State.ALTERED, sha256, found.st_size)
-
-
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in lower-case hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

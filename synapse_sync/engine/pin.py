@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from synapse_sync.core.artifact import DOCUMENT_FORMATS, Archive, Artifact, Candidate, ModelCard, format_of
@@ -12,15 +12,8 @@ from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.choose import Chosen, check_names, check_policy, held_back
 from synapse_sync.errors import SynapseError, raise_all
-from synapse_sync.transfer.run import Got, Want
-from synapse_sync.transfer.unpack import Member
+from synapse_sync.transfer.want import Fetcher, Got, Measurer, Unpacker, Want
 
-#: Downloads files with unknown digests into the store; one answer for each.
-Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
-#: The length of a file in bytes, without a download; None if the server does not say it.
-Measurer = Callable[[Reference], int | None]
-#: Extracts the members of a fetched archive that match patterns into the store.
-Unpacker = Callable[[Got, Sequence[str]], tuple[Member, ...]]
 #: A chosen file: the name of its requirement, and its number among the requirement's files.
 _File = tuple[str, int]
 

@@ -26,6 +26,7 @@ from synapse_sync.store.durable import (
     storage_error,
     write_atomic,
 )
+from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.links import clone_file
 
 _READ_ONLY = 0o444
@@ -103,7 +104,7 @@ class BlobStore:
         path = self.path(sha256)
         try:
             before = path.lstat()
-            good = _sha256_of(path) == sha256
+            good = hash_file(path) == sha256
             after = path.lstat()
         except FileNotFoundError:
             return False
@@ -143,7 +144,7 @@ class BlobStore:
         # A wrong BLAKE3 may be a wrong note: the SHA-256 has the last word.
         if known is not None and _blake3_of(path, mapped=path == self.path(sha256)) == known:
             return True
-        return _sha256_of(path) == sha256
+        return hash_file(path) == sha256
 
     def entries(self) -> Iterator[BlobEntry]:
         """Every blob; other files in the store's directories are passed over."""
@@ -379,11 +380,6 @@ def _settle_bytes(temp: Path) -> None:
     except OSError:
         temp.unlink(missing_ok=True)
         raise
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _blake3_of(path: Path, *, mapped: bool) -> str:

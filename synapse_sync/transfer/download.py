@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
@@ -28,13 +26,11 @@ from synapse_sync.net.wire import BadRange, Stream, Transient, strong_validator
 from synapse_sync.sources.base import Relocating, raise_in_words
 from synapse_sync.store.locks import hold
 from synapse_sync.store.partials import Partial, partial_key, place_id
-from synapse_sync.transfer.flow import EXPIRED, Changed, Flow, Opener, Stopped, host_of
-from synapse_sync.transfer.hashing import Digests, hash_file
-
-if TYPE_CHECKING:
-    from synapse_sync.transfer.run import Crew, Got, Want
-
-__all__ = ["Download", "Stopped"]
+from synapse_sync.transfer.crew import Crew
+from synapse_sync.transfer.flow import Flow
+from synapse_sync.transfer.hashing import Digests, digest_file
+from synapse_sync.transfer.opener import EXPIRED, Changed, Opener, Stopped, host_of
+from synapse_sync.transfer.want import Got, Want
 
 #: Fewer new bytes than this are no progress, or a server could keep us for ever.
 _PROGRESS = 64 << 10
@@ -79,8 +75,6 @@ class Download:
         return self._got(want.sha256, store.blake3(want.sha256), path.stat().st_size, path, None)
 
     def _got(self, sha256: str, blake3: str | None, size: int, path: Path, place: Reference | None) -> Got:
-        from synapse_sync.transfer.run import Got
-
         return Got(
             want=self._want,
             sha256=sha256,
@@ -215,7 +209,7 @@ class Download:
         sha256 = want.sha256
         if sha256 is None:
             self._crew.reporter.transfer_phase(want.key, "hashing")
-            digests = hash_file(path, git=want.git_sha1 is not None, stop=self._crew.stop.is_set)
+            digests = digest_file(path, git=want.git_sha1 is not None, stop=self._crew.stop.is_set)
             if self._crew.stop.is_set():
                 raise Stopped
             if (problem := self._mismatch(digests)) is not None:
@@ -320,12 +314,12 @@ class Download:
             reporter.transfer_started(want.key, want.subject, partial.total, partial.done_bytes)
             reporter.transfer_phase(want.key, "downloading")
             flow = Flow(self._crew, want, partial, opener, first, whole_only=whole_only)
-            began = time.monotonic()
+            began = self._crew.clock.now()
             try:
                 return flow.run()
             finally:
                 if self._crew.limits.limit_rate is None:  # else the pace is ours
-                    self._crew.health.measured(host_of(opener.url), flow.fetched, time.monotonic() - began)
+                    self._crew.health.measured(host_of(opener.url), flow.fetched, self._crew.clock.now() - began)
                 self._fetched += flow.fetched
                 self._pieced = self._pieced or flow.pieced
                 self._served = self._served or flow.served
@@ -413,7 +407,7 @@ class Download:
         if want.git_sha1 is not None:
             git = digests.git_sha1
             if git is None and path is not None:  # the size was not known when hashing began
-                git = hash_file(path, git=True).git_sha1
+                git = digest_file(path, git=True).git_sha1
             if git != want.git_sha1:
                 return f"the bytes have git-sha1 {str(git)[:12]}… instead of {want.git_sha1[:12]}…"
         return None

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from synapse_sync.errors import IntegrityError, StatusError, StorageError, SynapseError, WrongContent
+from synapse_sync.errors import IntegrityError, StorageError, SynapseError
 from synapse_sync.net.wire import BadRange, Stream, Transient, strong_validator
 from synapse_sync.store.partials import Partial, Range
+from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.hashing import Chaser, Digests, put_back, take_block
+from synapse_sync.transfer.opener import Changed, Opener, Stopped
+from synapse_sync.transfer.want import Want
 
-if TYPE_CHECKING:
-    from synapse_sync.transfer.run import Crew, Want
-
-#: What a signed URL answers when its time is over; the stable one is asked again then.
-EXPIRED = frozenset({401, 403, 404, 410})
 _SMALLEST, _LARGEST = 16 << 10, 1 << 20
 #: A read should take about this long: short enough to be told of progress, long enough to cost nothing.
 _PACE = 0.05
@@ -32,61 +27,6 @@ _BUSY = 0.8
 _LEAST = 1 << 20
 _LAG = 32 << 20
 _ENDLESS = 1 << 62
-
-
-class Stopped(Exception):
-    """The transfer was interrupted."""
-
-
-class Changed(Exception):
-    """The file is no longer the one of which we have a part."""
-
-
-def host_of(url: str) -> str:
-    """The host (with its port) that a URL asks, for telling hosts apart."""
-    return urlsplit(url).netloc.lower()
-
-
-class Opener:
-    """Asks one place for parts of one file, and remembers where its redirects led.
-
-    A site may count its redirects, so they are followed once; when the signed URL has expired, the stable one is
-    asked again. The signed URL lives here and nowhere else.
-    """
-
-    def __init__(self, crew: Crew, url: str, *, text_ok: bool) -> None:
-        self.url = url
-        self.host = urlsplit(url).netloc
-        self._crew = crew
-        self._text_ok = text_ok
-        self._signed: str | None = None
-
-    def open(self, start: int = 0, end: int | None = None, if_range: str | None = None) -> Stream:
-        """A stream of this part; the caller closes it with `close`."""
-        if (signed := self._signed) is not None:
-            try:
-                return self._ask(signed, start, end, if_range)
-            except (StatusError, WrongContent) as error:
-                if isinstance(error, StatusError) and error.status not in EXPIRED:
-                    raise
-                self._signed = None
-        stream = self._ask(self.url, start, end, if_range)
-        self._signed = stream.url if stream.url != self.url else None
-        return stream
-
-    def close(self, stream: Stream) -> None:
-        """Give the stream back."""
-        self._crew.unwatch(stream)
-        stream.close()
-
-    def _ask(self, url: str, start: int, end: int | None, if_range: str | None) -> Stream:
-        if self._crew.stop.is_set():
-            raise Stopped
-        asked = time.monotonic()
-        stream = self._crew.wire.open(url, start=start, end=end, if_range=if_range, expect_text=self._text_ok)
-        self._crew.health.answered(host_of(self.url), time.monotonic() - asked)
-        self._crew.watch(stream)
-        return stream
 
 
 @dataclass(slots=True, eq=False)
@@ -134,9 +74,10 @@ class Flow:
         self._streams: set[Stream] = set()
         self._fatal: Exception | None = None
         self._over = threading.Event()
-        self._looked = self._saved = time.monotonic()
+        self._clock = crew.clock
+        self._looked = self._saved = self._clock.now()
         self._looked_bytes, self._rate = 0, 0.0
-        self._worked = time.process_time()
+        self._worked = self._clock.worked()
         git_size = partial.total if want.git_sha1 is not None else None
         self._chaser = Chaser(partial.path, git_size=git_size, tick=self._tick)
 
@@ -173,7 +114,7 @@ class Flow:
 
     def _tick(self) -> None:
         """Now and then make sure that not everything is lost when we are killed."""
-        now = time.monotonic()
+        now = self._clock.now()
         if now - self._saved >= _SAVE_EVERY:
             self._saved = now
             self._partial.save()
@@ -313,13 +254,13 @@ class Flow:
         step = min(most, self._crew.steps.get(self._opener.host, _SMALLEST))
         try:
             while (left := piece.end - piece.at) > 0:
-                began = time.monotonic()
+                began = self._clock.now()
                 count = self._step(stream, piece.at, min(step, left))
                 if count == 0:
                     break
                 piece.at += count
                 self._received(count)
-                if time.monotonic() - began < _PACE:
+                if self._clock.now() - began < _PACE:
                     step = min(most, _LARGEST, step * 2)
                 else:
                     step = max(_SMALLEST, step // 2)
@@ -365,7 +306,7 @@ class Flow:
     def _recruit(self) -> None:
         """Twice as many connections for this file, while that brings more and others do not need them more."""
         with self._changed:
-            now, worked = time.monotonic(), time.process_time()
+            now, worked = self._clock.now(), self._clock.worked()
             elapsed = max(1e-6, now - self._looked)
             if elapsed < self._crew.limits.look_every or not self._recruits or self._over.is_set():
                 return

@@ -63,8 +63,11 @@ class _Hashes:
         )
 
 
-def hash_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lambda: False) -> Digests:
-    """Hash a file at rest; `stop` is asked between blocks and ends it early. Raises `StorageError`."""
+def digest_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lambda: False) -> Digests:
+    """The size and all digests of a file at rest; `stop` is asked between blocks and ends it early.
+
+    `git` asks for git's own hash, too. Raises `StorageError`.
+    """
     try:
         with path.open("rb", buffering=0) as file:
             hashes = _Hashes(path.stat().st_size if git else None)

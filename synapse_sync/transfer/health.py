@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from synapse_sync.core.host_speed import TELLING, HostRating, Speed, learned, preferred
 
@@ -19,7 +19,14 @@ class Health:
     Safe to use from threads.
     """
 
-    def __init__(self, speeds: Mapping[str, Speed] | None = None, *, slow: float = SLOW) -> None:
+    def __init__(
+        self,
+        speeds: Mapping[str, Speed] | None = None,
+        *,
+        slow: float = SLOW,
+        today: Callable[[], float] = time.time,
+    ) -> None:
+        self._today = today
         self._slow = slow
         self._marks: dict[str, int] = {}
         self._missed: set[str] = set()
@@ -54,7 +61,7 @@ class Health:
         if count < TELLING:
             return
         with self._lock:
-            speed = learned(self._speeds.get(host), count / max(seconds, 1e-3), time.time())
+            speed = learned(self._speeds.get(host), count / max(seconds, 1e-3), self._today())
             self._speeds[host] = self._measured[host] = speed
 
     @property
@@ -80,4 +87,4 @@ class Health:
                 )
                 for host in hosts
             ]
-        return preferred(standings, time.time())
+        return preferred(standings, self._today())

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from synapse_sync.core.artifact import DOCUMENT_FORMATS
 from synapse_sync.core.safetensors import check_header, header_length, sniff
 from synapse_sync.errors import IntegrityError, RefusedFormat, WrongContent
-
-if TYPE_CHECKING:
-    from synapse_sync.transfer.run import Want
+from synapse_sync.transfer.want import Want
 
 _SNIFF_BYTES = 512
 _PAGE_BYTES = 64 << 10

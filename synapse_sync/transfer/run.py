@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from synapse_sync.core.artifact import Archive
-from synapse_sync.core.reference import Reference
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import SynapseError
 from synapse_sync.net.retries import Retry
-from synapse_sync.net.wire import Stream, Wire
+from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.host_speeds import read_speeds, remember_speeds
+from synapse_sync.store.host_speeds import remember_speeds
 from synapse_sync.store.partials import partial_key
-from synapse_sync.transfer.health import Health
+from synapse_sync.transfer.crew import Crew
+from synapse_sync.transfer.download import Download
+from synapse_sync.transfer.opener import Stopped
+from synapse_sync.transfer.want import Clock, Got, Inspect, Limits, Nearby, Want
 
 #: Files below this are bound by latency, not by bandwidth: some more of them may come at once.
 SMALL = 8 << 20
@@ -32,211 +30,6 @@ _BUSY = 0.5
 _LOOK = 0.15
 #: How long an interrupt waits for the threads to write down how far they came.
 _FAREWELL = 3.0
-_WATCH = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
-    """One file to have, and where it can be got. What is None is not known.
-
-    Places are tried in order; where a digest decides, those of hosts that failed in this run come last, and those
-    of hosts that were much slower than others come later.
-
-    `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer. With `archive`
-    the places give that archive, of which the file is a member; `transfer` itself knows only whole files.
-    """
-
-    key: str
-    places: tuple[Reference, ...]
-    sha256: str | None
-    size: int | None
-    blake3: str | None
-    git_sha1: str | None
-    subject: str
-    text_ok: bool = False
-    format: str = "other"
-    allow_pickle: bool = False
-    archive: Archive | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Got:
-    """A file that is in the store: `path` is the blob, `place` where it came from (None: it was there already).
-
-    `taken_from` is the file on this machine that was copied instead of downloading it.
-    """
-
-    want: Want
-    sha256: str
-    blake3: str | None
-    size: int
-    path: Path
-    fetched_bytes: int = 0
-    place: Reference | None = None
-    taken_from: Path | None = None
-
-
-#: Looks at a complete and verified file before it is published; raises `SynapseError` to prevent that.
-Inspect = Callable[[Path, Want], None]
-#: Files on this machine that may have the wanted bytes and need not be downloaded; nothing of them is believed.
-Nearby = Callable[[Want], Iterable[Path]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much at once. `limit_rate` is in bytes per second over all; None is unlimited.
-
-    `connections` is for all hosts together, `per_host` for each of those that were asked for the files.
-
-    A file from `split_from` bytes on may come in ranges of `piece` bytes over several connections, as long as one
-    connection alone is slower than `fast_enough` bytes per second; whether more of them bring more is looked at
-    every `look_every` seconds. A stream that stays below `slowest` bytes per
-    second for `patience` seconds is given up and asked for again.
-    """
-
-    downloads: int = 4
-    connections: int = 32
-    per_host: int = 16
-    limit_rate: int | None = None
-    split_from: int = 32 << 20
-    piece: int = 8 << 20
-    streams_per_file: int = 16
-    look_every: float = 0.1
-    fast_enough: float = 300e6
-    slowest: float = 1024.0
-    patience: float = 60.0
-
-
-class Bucket:
-    """Shares a rate among all threads: who has received bytes sleeps until they were due."""
-
-    def __init__(self, rate: int | None, stop: threading.Event) -> None:
-        self.rate = rate
-        self._stop = stop
-        self._due = time.monotonic()
-        self._lock = threading.Lock()
-
-    def take(self, count: int) -> None:
-        """Account for bytes, and wait for them; returns early when all is stopped."""
-        if self.rate is None:
-            return
-        with self._lock:
-            now = time.monotonic()
-            self._due = max(self._due, now) + count / self.rate
-            wait = self._due - now
-        self._stop.wait(wait)
-
-
-class Crew:
-    """What the downloads of one transfer share."""
-
-    def __init__(
-        self,
-        *,
-        store: BlobStore,
-        sources: Mapping[str, Source],
-        wire: Wire,
-        reporter: Reporter,
-        limits: Limits,
-        inspect: Inspect,
-        retry: Retry,
-        nearby: Nearby,
-    ) -> None:
-        self.store = store
-        self.sources = sources
-        self.wire = wire
-        self.reporter = reporter
-        self.limits = limits
-        self.inspect = inspect
-        self.retry = retry
-        self.nearby = nearby
-        self.stop = threading.Event()
-        self.bucket = Bucket(limits.limit_rate, self.stop)
-        self.health = Health(read_speeds(store.root))
-        self.active = 0
-        #: How many bytes a host was last asked for in one read.
-        self.steps: dict[str, int] = {}
-        self._slots = threading.Semaphore(max(1, limits.connections))
-        self._by_host: dict[str, threading.Semaphore] = {}
-        self._streams: dict[Stream, tuple[float, int]] = {}
-        self._lock = threading.Lock()
-
-    def slot(self, host: str, *, wait: bool) -> bool:
-        """Take one of the connections to a host; False if there is none (or all is stopped)."""
-        own = self._slots_of(host)
-        if not self._acquire(own, wait=wait):
-            return False
-        if self._acquire(self._slots, wait=wait):
-            return True
-        own.release()
-        return False
-
-    def give_back(self, host: str) -> None:
-        """Let others have the connection."""
-        self._slots.release()
-        self._slots_of(host).release()
-
-    def _slots_of(self, host: str) -> threading.Semaphore:
-        with self._lock:
-            if host not in self._by_host:
-                self._by_host[host] = threading.Semaphore(max(1, self.limits.per_host))
-            return self._by_host[host]
-
-    def _acquire(self, slots: threading.Semaphore, *, wait: bool) -> bool:
-        if not wait:
-            return slots.acquire(blocking=False)
-        while not self.stop.is_set():
-            if slots.acquire(timeout=_WATCH):
-                return True
-        return False
-
-    def share(self) -> int:
-        """How many connections one of the active files may use."""
-        return min(self.limits.streams_per_file, self.limits.per_host // max(1, self.active))
-
-    @contextlib.contextmanager
-    def busy(self) -> Iterator[None]:
-        """Count as an active file."""
-        with self._lock:
-            self.active += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.active -= 1
-
-    def watch(self, stream: Stream) -> None:
-        """Have the stream given up when it is too slow, and when all is stopped."""
-        with self._lock:
-            self._streams[stream] = (time.monotonic(), stream.received)
-        if self.stop.is_set():
-            stream.abort("stopped")
-
-    def unwatch(self, stream: Stream) -> None:
-        """The stream is done with."""
-        with self._lock:
-            self._streams.pop(stream, None)
-
-    def drop_slow(self, now: float) -> None:
-        """Give up streams that hardly move."""
-        floor = self.limits.slowest
-        if self.limits.limit_rate is not None:  # we are the ones who are slow
-            floor = min(floor, self.limits.limit_rate / (4 * self.limits.connections))
-        with self._lock:
-            for stream, (since, received) in list(self._streams.items()):
-                if now - since < self.limits.patience:
-                    continue
-                if stream.received - received < floor * (now - since):
-                    stream.abort(f"fewer than {floor:.0f} bytes a second for {self.limits.patience:.0f} s")
-                self._streams[stream] = (now, stream.received)
-
-    def halt(self) -> None:
-        """Stop everything now; streams that wait for bytes are woken."""
-        self.stop.set()
-        with self._lock:
-            streams = list(self._streams)
-        for stream in streams:
-            stream.abort("stopped")
 
 
 def transfer(
@@ -250,6 +43,7 @@ def transfer(
     inspect: Inspect,
     retry: Retry | None = None,
     nearby: Nearby = lambda want: (),
+    clock: Clock | None = None,
 ) -> tuple[Got | SynapseError, ...]:
     """Bring files into the store; one answer for each want, in their order. Failures are values.
 
@@ -264,6 +58,7 @@ def transfer(
         inspect=inspect,
         retry=retry or Retry(),
         nearby=nearby,
+        clock=clock or Clock(),
     )
     groups: dict[str, list[Want]] = {}
     for want in wants:
@@ -275,7 +70,7 @@ def transfer(
         results = _run(crew, jobs)
     finally:
         if speeds := crew.health.speeds:
-            remember_speeds(store.root, speeds, time.time())
+            remember_speeds(store.root, speeds, crew.clock.today())
     return tuple(
         replace(result, want=want) if isinstance(result := results[_identity(want)], Got) else result
         for want in wants
@@ -353,30 +148,30 @@ def _run(crew: Crew, jobs: Mapping[str, Want]) -> dict[str, Got | SynapseError]:
     try:
         # One lane that ended has found nothing left to begin.
         while waiting and not any(end.is_set() for end in ends[:first]):
-            if _is_idle(ends[0]):
+            if _is_idle(ends[0], crew.clock):
                 for _ in range(min(main, len(waiting))):
                     waiting.popleft().start()
-            crew.drop_slow(time.monotonic())
+            crew.drop_slow()
         for end in ends[: len(threads) - len(waiting)]:
-            while not end.wait(_WATCH):
-                crew.drop_slow(time.monotonic())
+            while not end.wait(crew.limits.watch_every):
+                crew.drop_slow()
     except BaseException:
         crew.halt()
-        deadline = time.monotonic() + _FAREWELL
+        deadline = crew.clock.now() + _FAREWELL
         for end, thread in zip(ends, threads, strict=True):
             if thread.ident is not None:
-                end.wait(max(0.0, deadline - time.monotonic()))
+                end.wait(max(0.0, deadline - crew.clock.now()))
         raise
     if crashes:
         raise crashes[0]
     return results
 
 
-def _is_idle(end: threading.Event) -> bool:
+def _is_idle(end: threading.Event, clock: Clock) -> bool:
     """Whether this process mostly waits, looked at for a moment, or until `end`."""
-    wall, work = time.monotonic(), time.process_time()
+    wall, work = clock.now(), clock.worked()
     end.wait(_LOOK)
-    return time.process_time() - work < _BUSY * (time.monotonic() - wall)
+    return clock.worked() - work < _BUSY * (clock.now() - wall)
 
 
 def _lane(
@@ -388,8 +183,6 @@ def _lane(
     end: threading.Event,
 ) -> None:
     """One thread: file after file until there is none."""
-    from synapse_sync.transfer.download import Download, Stopped
-
     try:
         while not crew.stop.is_set() and (job := work.take(small_only=small_only)) is not None:
             key, want = job

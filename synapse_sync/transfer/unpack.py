@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from synapse_sync.core.artifact import format_of
@@ -26,25 +26,12 @@ from synapse_sync.errors import (
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import RESERVE, storage_error
 from synapse_sync.transfer.archives import MAX_RATIO, SLACK, Entry, open_archive
-from synapse_sync.transfer.hashing import hash_file
-from synapse_sync.transfer.run import Got, Inspect, Want
+from synapse_sync.transfer.hashing import digest_file
+from synapse_sync.transfer.want import Fetcher, Got, Inspect, Member, Want
 
-#: Brings wanted bytes into the store; one answer for each want, in their order.
-Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
 #: What the Finder puts beside each file under the same name.
 _SHADOWS = ("__MACOSX/*", "*/._*", "._*")
 _ANEW = "the lockfile was edited or damaged: run `synapse lock` after removing that model's block"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One file that came out of an archive: `name` is the one in there, `filename` a safe path made of it."""
-
-    name: str
-    filename: str
-    size: int
-    sha256: str
-    blake3: str
 
 
 def unpack(
@@ -220,7 +207,7 @@ def _take(
             if error.errno is None:  # the archive's own, not the disk's
                 raise
             raise storage_error(error, f"unpacking into {store.root}") from error
-        digests = hash_file(temp)
+        digests = digest_file(temp)
         if want is not None and (digests.sha256, digests.size) != (want.sha256, want.size):
             raise IntegrityError(
                 f"`{subject}` has sha256 {digests.sha256[:12]}…, not the one that was locked", hint=_ANEW

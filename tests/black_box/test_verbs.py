@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from world import Project
@@ -276,16 +276,16 @@ def test_a_site_that_is_down_for_a_moment_is_waited_for_and_told(project: Projec
 def test_a_rate_on_the_command_line_wins_over_the_settings(
     project: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from synapse_sync.transfer import run as transfer
+    from synapse_sync.transfer import crew
 
     rates: list[int | None] = []
 
-    class Bucket(transfer.Bucket):
-        def __init__(self, rate: int | None, *arguments: threading.Event) -> None:
+    class Bucket(crew.Bucket):
+        def __init__(self, rate: int | None, *arguments: Any) -> None:
             rates.append(rate)
             super().__init__(rate, *arguments)
 
-    monkeypatch.setattr(transfer, "Bucket", Bucket)
+    monkeypatch.setattr(crew, "Bucket", Bucket)
     (sandbox / "config.toml").write_text('limit-rate = "70MB"\n')
     project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
     assert "--limit-rate: `fast` is not a rate" in project("sync", "--limit-rate", "fast", code=2).err

@@ -201,7 +201,7 @@ from synapse_sync.engine import observe
 from synapse_sync.store import blobs
 def die(path):
     os.kill(os.getpid(), signal.SIGKILL)
-observe.hash_file = blobs._sha256_of = die
+observe.hash_file = blobs.hash_file = die
 from synapse_sync.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -20,7 +20,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.net import api, clock, wire
-from synapse_sync.transfer import run as transfer
+from synapse_sync.transfer import want
 
 REMARKS = {
     3: "the API client and the downloads both give up after 10 s; here after less",
@@ -261,8 +261,9 @@ def test_body_that_drips(stage: Stage, liar: Liar, url: str, monkeypatch: pytest
 
     liar.lie(PATH, drip)
     with monkeypatch.context() as patch:
-        patch.setattr(transfer, "Limits", functools.partial(transfer.Limits, slowest=5000.0, patience=0.2))
-        patch.setattr(transfer, "_WATCH", 0.05)
+        patch.setattr(
+            want, "Limits", functools.partial(want.Limits, slowest=5000.0, patience=0.2, watch_every=0.05)
+        )
         stage("sync")
     assert stage.tree() == {PLACE: MODEL} and liar.count() == 2
 

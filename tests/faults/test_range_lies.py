@@ -11,7 +11,7 @@ from liar import File, Liar, Lie, Talk
 from stage import Stage
 
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.transfer import run as transfer
+from synapse_sync.transfer import want
 
 MODEL = safetensors_bytes("a model", size=600_000)
 TWIN = bytes([*MODEL[:-300_000], *reversed(MODEL[-300_000:])])
@@ -26,9 +26,9 @@ def url(stage: Stage, liar: Liar, monkeypatch: pytest.MonkeyPatch) -> str:
     stage.locked(f'[models.m]\nsource = "{url}"\ntype = "checkpoint"\n')
     liar.asked.clear()
     pieces = functools.partial(
-        transfer.Limits, split_from=65_536, piece=32_768, fast_enough=float("inf"), look_every=0.0
+        want.Limits, split_from=65_536, piece=32_768, fast_enough=float("inf"), look_every=0.0
     )
-    monkeypatch.setattr(transfer, "Limits", pieces)
+    monkeypatch.setattr(want, "Limits", pieces)
     return url
 
 

@@ -47,7 +47,7 @@ def no_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> str:
         raise AssertionError("hashed")
 
-    for name in ("_sha256_of", "_blake3_of", "_both_of"):
+    for name in ("hash_file", "_blake3_of", "_both_of"):
         monkeypatch.setattr(blobs, name, refuse)
 
 
@@ -166,7 +166,7 @@ def test_blob_that_changes_while_it_is_hashed(store: BlobStore, monkeypatch: pyt
         os.utime(where, ns=(6, 6))
         return "0" * 64
 
-    monkeypatch.setattr(blobs, "_sha256_of", hashed)
+    monkeypatch.setattr(blobs, "hash_file", hashed)
     assert not store.has(SHA)
     assert path.exists()  # a moment later it may be the good one that another process has just published
     monkeypatch.undo()
@@ -197,7 +197,7 @@ def test_verify(store: BlobStore, b3: str | None) -> None:
 
 def test_verify_uses_blake3_where_known(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, blake3=B3)
-    monkeypatch.setattr(blobs, "_sha256_of", lambda path: pytest.fail("read by SHA-256"))
+    monkeypatch.setattr(blobs, "hash_file", lambda path: pytest.fail("read by SHA-256"))
     assert store.verify(SHA)
 
 

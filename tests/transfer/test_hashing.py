@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synapse_sync.errors import StorageError
-from synapse_sync.transfer.hashing import Chaser, hash_file
+from synapse_sync.transfer.hashing import Chaser, digest_file
 
 MIB = 1 << 20
 DATA = hashlib.shake_128(b"data").digest(11 * MIB + 7)
@@ -114,6 +114,6 @@ def test_a_file_that_became_shorter(tmp_path: Path) -> None:
 
 def test_files_at_rest(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(DATA)
-    digests = hash_file(tmp_path / "f", git=True)
+    digests = digest_file(tmp_path / "f", git=True)
     assert digests.sha256 == hashlib.sha256(DATA).hexdigest()
     assert digests.git_sha1 == hashlib.sha1(b"blob %d\0" % len(DATA) + DATA, usedforsecurity=False).hexdigest()

@@ -36,7 +36,8 @@ from synapse_sync.sources.path import PathSource
 from synapse_sync.sources.url import UrlSource
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.partials import bytes_begun
-from synapse_sync.transfer.run import Got, Limits, Want, transfer
+from synapse_sync.transfer.run import transfer
+from synapse_sync.transfer.want import Clock, Got, Limits, Want
 
 MIB = 1 << 20
 QUICK = Retry(attempts=4, first_delay=0.001, longest=0.002)
@@ -222,6 +223,7 @@ class Bench:
         self.heard = Heard()
         self.credentials = Credentials()
         self.limits = Limits()
+        self.clock = Clock()
         self.offline = False
         self.read_timeout = 5.0
         self.inspect = lambda path, want: None
@@ -238,6 +240,7 @@ class Bench:
                 limits=self.limits,
                 inspect=lambda path, want: self.inspect(path, want),
                 retry=QUICK,
+                clock=self.clock,
             )
 
     def got(self, want: Want) -> Got:
@@ -382,8 +385,8 @@ def test_fast_connection_stays_alone(server, bench):
     assert len(server.asked) == 1
 
 
-def test_no_more_connections_while_this_process_is_the_slow_one(server, bench, monkeypatch):
-    monkeypatch.setattr(time, "process_time", lambda: 2 * time.monotonic())  # two cores, and nothing left of them
+def test_no_more_connections_while_this_process_is_the_slow_one(server, bench):
+    bench.clock = Clock(worked=lambda: 2 * time.monotonic())  # two cores, and nothing left of them
     body = content(40 * MIB)
     server.files["/f"] = File(body, pause=0.001)
     bench.limits = split()

@@ -1,0 +1,152 @@
+"""The crew: what the downloads of one transfer share, and the limits for all of them together."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+
+from synapse_sync.core.reporter import Reporter
+from synapse_sync.net.retries import Retry
+from synapse_sync.net.wire import Stream, Wire
+from synapse_sync.sources.base import Source
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.host_speeds import read_speeds
+from synapse_sync.transfer.health import Health
+from synapse_sync.transfer.want import Clock, Inspect, Limits, Nearby
+
+
+class Bucket:
+    """Shares a rate among all threads: who has received bytes sleeps until they were due."""
+
+    def __init__(self, rate: int | None, stop: threading.Event, clock: Clock) -> None:
+        self.rate = rate
+        self._stop = stop
+        self._clock = clock
+        self._due = clock.now()
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> None:
+        """Account for bytes, and wait for them; returns early when all is stopped."""
+        if self.rate is None:
+            return
+        with self._lock:
+            now = self._clock.now()
+            self._due = max(self._due, now) + count / self.rate
+            wait = self._due - now
+        self._stop.wait(wait)
+
+
+class Crew:
+    """What the downloads of one transfer share."""
+
+    def __init__(
+        self,
+        *,
+        store: BlobStore,
+        sources: Mapping[str, Source],
+        wire: Wire,
+        reporter: Reporter,
+        limits: Limits,
+        inspect: Inspect,
+        retry: Retry,
+        nearby: Nearby,
+        clock: Clock,
+    ) -> None:
+        self.store = store
+        self.sources = sources
+        self.wire = wire
+        self.reporter = reporter
+        self.limits = limits
+        self.inspect = inspect
+        self.retry = retry
+        self.nearby = nearby
+        self.clock = clock
+        self.stop = threading.Event()
+        self.bucket = Bucket(limits.limit_rate, self.stop, clock)
+        self.health = Health(read_speeds(store.root), today=clock.today)
+        self.active = 0
+        #: How many bytes a host was last asked for in one read.
+        self.steps: dict[str, int] = {}
+        self._slots = threading.Semaphore(max(1, limits.connections))
+        self._by_host: dict[str, threading.Semaphore] = {}
+        self._streams: dict[Stream, tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    def slot(self, host: str, *, wait: bool) -> bool:
+        """Take one of the connections to a host; False if there is none (or all is stopped)."""
+        own = self._slots_of(host)
+        if not self._acquire(own, wait=wait):
+            return False
+        if self._acquire(self._slots, wait=wait):
+            return True
+        own.release()
+        return False
+
+    def give_back(self, host: str) -> None:
+        """Let others have the connection."""
+        self._slots.release()
+        self._slots_of(host).release()
+
+    def _slots_of(self, host: str) -> threading.Semaphore:
+        with self._lock:
+            if host not in self._by_host:
+                self._by_host[host] = threading.Semaphore(max(1, self.limits.per_host))
+            return self._by_host[host]
+
+    def _acquire(self, slots: threading.Semaphore, *, wait: bool) -> bool:
+        if not wait:
+            return slots.acquire(blocking=False)
+        while not self.stop.is_set():
+            if slots.acquire(timeout=self.limits.watch_every):
+                return True
+        return False
+
+    def share(self) -> int:
+        """How many connections one of the active files may use."""
+        return min(self.limits.streams_per_file, self.limits.per_host // max(1, self.active))
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count as an active file."""
+        with self._lock:
+            self.active += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.active -= 1
+
+    def watch(self, stream: Stream) -> None:
+        """Have the stream given up when it is too slow, and when all is stopped."""
+        with self._lock:
+            self._streams[stream] = (self.clock.now(), stream.received)
+        if self.stop.is_set():
+            stream.abort("stopped")
+
+    def unwatch(self, stream: Stream) -> None:
+        """The stream is done with."""
+        with self._lock:
+            self._streams.pop(stream, None)
+
+    def drop_slow(self) -> None:
+        """Give up streams that hardly move."""
+        now = self.clock.now()
+        floor = self.limits.slowest
+        if self.limits.limit_rate is not None:  # we are the ones who are slow
+            floor = min(floor, self.limits.limit_rate / (4 * self.limits.connections))
+        with self._lock:
+            for stream, (since, received) in list(self._streams.items()):
+                if now - since < self.limits.patience:
+                    continue
+                if stream.received - received < floor * (now - since):
+                    stream.abort(f"fewer than {floor:.0f} bytes a second for {self.limits.patience:.0f} s")
+                self._streams[stream] = (now, stream.received)
+
+    def halt(self) -> None:
+        """Stop everything now; streams that wait for bytes are woken."""
+        self.stop.set()
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.abort("stopped")

@@ -1,0 +1,92 @@
+"""The fetcher: the transfer wing wired once, for everybody who needs bytes in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from synapse_sync.core.reference import Reference
+from synapse_sync.core.reporter import Attentive, Reporter
+from synapse_sync.errors import SynapseError
+from synapse_sync.net.retries import Retry
+from synapse_sync.net.wire import Wire
+from synapse_sync.sources.base import Source
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.transfer.inspect import inspect_want
+from synapse_sync.transfer.run import transfer
+from synapse_sync.transfer.unpack import fetch_members, unpack
+from synapse_sync.transfer.want import Clock, Got, Limits, Member, Nearby, Want
+
+
+class Transfers:
+    """Brings bytes into one store; its methods are a `Fetcher`, an `Unpacker` and a `Measurer`.
+
+    `wire` makes the client for files when the first one is needed. `nearby` offers files on this machine that may
+    have the wanted bytes. Warnings go to `reporter` and are kept for `heard`.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: BlobStore,
+        sources: Mapping[str, Source],
+        wire: Callable[[], Wire],
+        reporter: Reporter,
+        limits: Limits | None = None,
+        retry: Retry | None = None,
+        nearby: Nearby = lambda want: (),
+        clock: Clock | None = None,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._wire = wire
+        self._warnings: list[str] = []
+        self._reporter = Attentive(reporter, self._warnings)
+        self._limits = limits
+        self._retry = retry
+        self._nearby = nearby
+        self._clock = clock
+
+    def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
+        """Bring files into the store, members of archives too; one answer for each want, in their order."""
+        if all(want.archive is None for want in wants):
+            return self._transfer(wants)
+        return fetch_members(wants, self._transfer, store=self._store, check=inspect_want, reporter=self._reporter)
+
+    def _transfer(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
+        return transfer(
+            wants,
+            store=self._store,
+            sources=self._sources,
+            wire=self._wire(),
+            reporter=self._reporter,
+            limits=self._limits,
+            inspect=inspect_want,
+            retry=self._retry,
+            nearby=self._nearby,
+            clock=self._clock,
+        )
+
+    def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
+        """Bring the members of a fetched archive that match the patterns into the store; raises like `unpack`."""
+        return unpack(archive, patterns, store=self._store, check=inspect_want, reporter=self._reporter)
+
+    def measure(self, reference: Reference) -> int | None:
+        """The length of a file in bytes, without reading it; None if its server does not say.
+
+        Raises `StatusError`, `WrongContent`, `Offline` or another `NetworkError`.
+        """
+        location = self._sources[reference.source].locate(reference)
+        if location.path is not None:
+            return Path(location.path).stat().st_size
+        stream = self._wire().open(location.url)
+        try:
+            return stream.total
+        finally:
+            stream.close()
+
+    def heard(self) -> list[str]:
+        """The warnings since the last call, each once: they belong in the answer as well as on the screen."""
+        heard = list(dict.fromkeys(self._warnings))
+        self._warnings.clear()
+        return heard

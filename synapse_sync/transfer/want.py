@@ -1,0 +1,133 @@
+"""The values of the transfer wing: the files to have, the files that arrived, and the callables that bring them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_sync.core.artifact import DOCUMENT_FORMATS, Archive, Artifact
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import SynapseError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """One file to have, and where it can be got. What is None is not known.
+
+    Places are tried in order; where a digest decides, those of hosts that failed in this run come last, and those
+    of hosts that were much slower than others come later.
+
+    `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer. With `archive`
+    the places give that archive, of which the file is a member; `transfer` itself knows only whole files.
+    """
+
+    key: str
+    places: tuple[Reference, ...]
+    sha256: str | None
+    size: int | None
+    blake3: str | None
+    git_sha1: str | None
+    subject: str
+    text_ok: bool = False
+    format: str = "other"
+    allow_pickle: bool = False
+    archive: Archive | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Got:
+    """A file that is in the store: `path` is the blob, `place` where it came from (None: it was there already).
+
+    `taken_from` is the file on this machine that was copied instead of downloading it.
+    """
+
+    want: Want
+    sha256: str
+    blake3: str | None
+    size: int
+    path: Path
+    fetched_bytes: int = 0
+    place: Reference | None = None
+    taken_from: Path | None = None
+
+
+#: Looks at a complete and verified file before it is published; raises `SynapseError` to prevent that.
+Inspect = Callable[[Path, Want], None]
+#: Files on this machine that may have the wanted bytes and need not be downloaded; nothing of them is believed.
+Nearby = Callable[[Want], Iterable[Path]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much at once. `limit_rate` is in bytes per second over all; None is unlimited.
+
+    `connections` is for all hosts together, `per_host` for each of those that were asked for the files.
+
+    A file from `split_from` bytes on may come in ranges of `piece` bytes over several connections, as long as one
+    connection alone is slower than `fast_enough` bytes per second; whether more of them bring more is looked at
+    every `look_every` seconds. A stream that stays below `slowest` bytes per second for `patience` seconds is given
+    up and asked for again; every `watch_every` seconds the streams are looked at, and the interrupt.
+    """
+
+    downloads: int = 4
+    connections: int = 32
+    per_host: int = 16
+    limit_rate: int | None = None
+    split_from: int = 32 << 20
+    piece: int = 8 << 20
+    streams_per_file: int = 16
+    look_every: float = 0.1
+    fast_enough: float = 300e6
+    slowest: float = 1024.0
+    patience: float = 60.0
+    watch_every: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """The three clocks that transfers read, in seconds; a test passes its own.
+
+    `now` never goes back, `worked` is the processor time of this process, `today` counts from 1970.
+    """
+
+    now: Callable[[], float] = time.monotonic
+    worked: Callable[[], float] = time.process_time
+    today: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One file that came out of an archive: `name` is the one in there, `filename` a safe path made of it."""
+
+    name: str
+    filename: str
+    size: int
+    sha256: str
+    blake3: str
+
+
+#: Brings wanted bytes into the store; one answer for each want, in their order. Failures are values.
+Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
+#: Asks how long a file is, in bytes, without downloading it; None when the server does not say.
+Measurer = Callable[[Reference], int | None]
+#: Brings the members of a fetched archive that match patterns into the store.
+Unpacker = Callable[[Got, Sequence[str]], tuple[Member, ...]]
+
+
+def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False) -> Want:
+    """The want for a locked artifact's bytes; `subject` names it in messages."""
+    return Want(
+        key=artifact.sha256,
+        places=artifact.locations,
+        sha256=artifact.sha256,
+        size=artifact.size,
+        blake3=artifact.blake3,
+        git_sha1=None,
+        subject=subject,
+        text_ok=artifact.format in DOCUMENT_FORMATS,
+        format=artifact.format,
+        allow_pickle=allow_pickle,
+        archive=artifact.archive,
+    )
