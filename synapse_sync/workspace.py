@@ -254,8 +254,8 @@ class Workspace:
         if upgrade is None:
             names = {entry.name for entry in entries}
         else:
-            names = {e.name for e in entries if e.name in upgrade or e.name.partition("@")[0] in upgrade}
-            known = names | {name.partition("@")[0] for name in names}
+            names = {e.name for e in entries if e.name in upgrade or e.model in upgrade}
+            known = names | {e.model for e in entries if e.name in names}
             raise_all([InputError(f"no model `{name}` in {MANIFEST}") for name in sorted(upgrade - known)])
         locked = lock(
             entries,
@@ -325,7 +325,7 @@ class Workspace:
         except InvalidReference as error:
             if not (self.project / MANIFEST).is_file():
                 raise
-            entries = [e for e in self.manifest.entries() if text in (e.name, e.name.partition("@")[0])]
+            entries = [e for e in self.manifest.entries() if text in (e.name, e.model)]
             if not entries:
                 raise InvalidReference(f"{error.message}, nor a model of {MANIFEST}", hint=error.hint) from error
             names = {entry.name for entry in entries}
@@ -399,7 +399,7 @@ class Workspace:
             lockfile = self.lockfile
             for name in dict.fromkeys(names):
                 text = remove_model(text, name)
-            kept = tuple(m for m in lockfile.models if m.name.partition("@")[0] not in names)
+            kept = tuple(m for m in lockfile.models if m.model not in names)
             self.write(MANIFEST, text)
             if kept != lockfile.models:
                 self.write(LOCKFILE, format_lockfile(replace(lockfile, models=kept)))

@@ -119,7 +119,7 @@ def tell_added(console: Console, names: Sequence[str], locked: Locked) -> None:
 
 
 def _added(names: Sequence[str], locked: Locked) -> list[LockedModel]:
-    return [model for model in locked.lockfile.models if model.name.partition("@")[0] in names]
+    return [model for model in locked.lockfile.models if model.model in names]
 
 
 def _file(wishes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -48,10 +48,18 @@ def plan_value(plan: Plan, stale: Sequence[str] = (), warnings: Sequence[str] = 
 
 
 def in_sync_value(files: int) -> dict[str, Any]:
-    """The plan of a sync with nothing to do, for machines: `files` are in place."""
+    """The plan of a project that is in sync, for machines: `files` are in place."""
     from synapse_sync.core.plan import Plan
 
     return plan_value(Plan(unchanged=files))
+
+
+def nothing_done_value(files: int) -> dict[str, Any]:
+    """The report of a sync with nothing to do, for machines: `files` are in place."""
+    from synapse_sync.core.plan import Plan
+    from synapse_sync.core.report import Report
+
+    return report_value(Report(plan=Plan(unchanged=files)))
 
 
 def report_value(report: Report) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def command(console: Console, name: str) -> int:
     from synapse_sync.workspace import Workspace
 
     with Workspace.find(console.directory, offline=True) as workspace:
-        found = [m for m in workspace.lockfile.models if m.name == name or m.name.partition("@")[0] == name]
+        found = [m for m in workspace.lockfile.models if name in (m.name, m.model)]
         if not found:
             declared = {entry.name for entry in workspace.manifest.entries()}
             hint = "it is declared; `synapse lock` locks it" if name in declared else "`synapse list` lists all"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import in_sync_value, plan_value, report_value
+from synapse_sync.cli.json_values import in_sync_value, nothing_done_value, plan_value, report_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import outcome_lines
 from synapse_sync.cli.texts import in_sync_text, size_text
@@ -73,7 +73,7 @@ def command(
     part = Scope(only=only, groups=groups, targets=targets, link_mode=link_mode, prune=not no_prune, force=force)
     with Workspace.find(console.directory, offline=offline) as workspace:
         if part.is_whole and (count := workspace.unchanged()) is not None:
-            return _nothing_to_do(console, count)
+            return _nothing_to_do(console, count, only_shown=dry_run or check)
         if dry_run or check:
             return _show_plan(console, workspace, part, check=check, locked=locked)
         if rate is not None:
@@ -98,9 +98,9 @@ def command(
     return report.exit_code
 
 
-def _nothing_to_do(console: Console, count: int) -> int:
+def _nothing_to_do(console: Console, count: int, *, only_shown: bool) -> int:
     if console.as_json:
-        console.document(in_sync_value(count))
+        console.document(in_sync_value(count) if only_shown else nothing_done_value(count))
     console.say(in_sync_text(count))
     return 0
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.digest import is_sha256
-from synapse_sync.core.names import SafePath, clash_key
+from synapse_sync.core.names import SafePath, clash_key, declared_name
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.errors import InvalidLockfile, InvalidReference, UnsafeName
@@ -40,6 +40,11 @@ class LockedModel:
     card: ModelCard
     artifacts: tuple[Artifact, ...]
     extra: Pairs = ()
+
+    @property
+    def model(self) -> str:
+        """The name under `[models]`; several versions of one model share it."""
+        return declared_name(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,11 @@ def clash_key(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", path).casefold())
 
 
+def declared_name(entry: str) -> str:
+    """The name under `[models]` of an entry: `NAME@VERSION` is one of several versions of `NAME`."""
+    return entry.partition("@")[0]
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SafePath:
     """A relative path whose every part is safe; the only thing that may be joined to a target's root."""

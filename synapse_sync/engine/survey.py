@@ -54,9 +54,9 @@ def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
     """The entries in scope; raises `InputError` for names and groups that do not exist."""
     entries = manifest.entries()
     if scope.only:
-        names = {entry.name for entry in entries} | {entry.name.partition("@")[0] for entry in entries}
+        names = {entry.name for entry in entries} | {entry.model for entry in entries}
         raise_all([unknown_model(name, names) for name in scope.only if name not in names])
-        entries = tuple(e for e in entries if e.name in scope.only or e.name.partition("@")[0] in scope.only)
+        entries = tuple(e for e in entries if e.name in scope.only or e.model in scope.only)
     if scope.groups:
         groups = {group for entry in entries for group in entry.groups}
         hint = f"there is: {', '.join(sorted(groups))}" if groups else "no model has `groups`"

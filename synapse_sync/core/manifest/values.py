@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from synapse_sync.core.artifact import DEFAULT_RATING
 from synapse_sync.core.link_mode import LinkMode
-from synapse_sync.core.names import SafePath
+from synapse_sync.core.names import SafePath, declared_name
 from synapse_sync.core.reference import Reference
 
 POLICIES = ("pinned", "same-base", "latest")
@@ -92,6 +92,11 @@ class Requirement:
     sha256: str | None = None
     allow_pickle: bool = False
     exclude_newer: str | None = None
+
+    @property
+    def model(self) -> str:
+        """The name under `[models]`; several versions of one model share it."""
+        return declared_name(self.name)
 
     @property
     def preview_count(self) -> int:
