@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from synapse_sync.engine.outdated import Standing
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
-    from synapse_sync.engine.trees import Tree
     from synapse_sync.engine.verify import Verification
     from synapse_sync.sources.base import Description, Source
     from synapse_sync.store.blobs import BlobStore
+    from synapse_sync.store.ownership import Tree
     from synapse_sync.suppliers.hub_cache import HubCache
     from synapse_sync.transfer.fetcher import Transfers
 
@@ -417,7 +417,7 @@ class Workspace:
     def trees(self, scope: Scope | None = None) -> dict[str, Tree]:
         """The targets in scope on this machine, each with our receipt; raises `InputError` for unknown ones."""
         from synapse_sync.engine.scope import Scope
-        from synapse_sync.engine.trees import open_trees
+        from synapse_sync.store.ownership import open_trees
 
         scope = scope or Scope()
         targets = {target.name: target for target in self.manifest.targets}
@@ -584,7 +584,7 @@ class Workspace:
 
     def _remember(self, survey: Survey, complete: str | None) -> None:
         """Tell the store that this project uses it, before anything is placed."""
-        from synapse_sync.engine.trees import roots_of
+        from synapse_sync.store.ownership import roots_of
 
         known = read_record(self.settings.store, self.key)
         before = known.every_root if known is not None else {}
@@ -599,8 +599,8 @@ class Workspace:
 
     def _complete(self, survey: Survey, state: str | None) -> None:
         """Write down that this state is complete, so that the next sync need only look."""
-        from synapse_sync.engine.execute import refresh
         from synapse_sync.store import receipt
+        from synapse_sync.store.tree import refresh
 
         declared = {target.name for target in self.manifest.targets}
         kept: dict[str, Tree] = {}

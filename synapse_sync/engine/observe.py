@@ -11,10 +11,10 @@ from pathlib import Path
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
-from synapse_sync.engine.trees import Tree
-from synapse_sync.errors import StorageError
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.hashing import hash_file
+from synapse_sync.store.ownership import Tree
+from synapse_sync.store.reach import obstruction
 from synapse_sync.store.receipt import ReceiptEntry, matches
 
 #: What the system answers where there is nothing, or a link to nothing or to itself.
@@ -45,26 +45,6 @@ def _observe_one(key: Key, wanted: Placement | None, tree: Tree) -> Observed:
         return _ours(path.under(tree.root), entry, shared)
     except OSError as error:
         raise storage_error(error, f"looking at `{path}` in target `{tree.target.name}`") from error
-
-
-def obstruction(root: Path, path: SafePath) -> str | None:
-    """Why a path cannot be reached without leaving the root: a parent that is a link or a file; None if it can."""
-    place = str(root)
-    for part in path.parts[:-1]:
-        place = os.path.join(place, part)
-        try:
-            mode = os.lstat(place).st_mode
-        except FileNotFoundError:
-            return None
-        except NotADirectoryError:
-            return f"{root} is a file where the target's directory is needed"
-        except OSError as error:
-            raise StorageError(f"cannot look at {place}: {error.strerror}") from error
-        if stat.S_ISLNK(mode):
-            return f"`{os.path.relpath(place, root)}` is a symbolic link; not followed out of the target"
-        if not stat.S_ISDIR(mode):
-            return f"`{os.path.relpath(place, root)}` is not a directory"
-    return None
 
 
 def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:

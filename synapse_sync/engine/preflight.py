@@ -9,11 +9,11 @@ from pathlib import Path
 from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, format_of
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
-from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import AccessDenied, InputError, Offline, RefusedFormat, StorageError, SynapseError
 from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import RESERVE, storage_error
+from synapse_sync.store.ownership import Tree
 from synapse_sync.transfer.inspect import inspect_file
 
 

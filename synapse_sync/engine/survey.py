@@ -13,12 +13,12 @@ from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Key, Observed, Plan, make_plan
 from synapse_sync.engine.observe import observe
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.trees import Tree, former_trees, with_neighbours
 from synapse_sync.errors import InputError, raise_all
 from synapse_sync.layouts.arrange import Arrangement, arrange
 from synapse_sync.layouts.companions import arrange_companions
 from synapse_sync.sources.register import picture
 from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.ownership import Tree, former_trees, with_neighbours
 from synapse_sync.store.preview_cache import Pictures
 
 

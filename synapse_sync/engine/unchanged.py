@@ -6,7 +6,7 @@ import hashlib
 
 from synapse_sync import __version__
 from synapse_sync.store.project_note import completed
-from synapse_sync.store.receipt_index import count_all_seen
+from synapse_sync.store.receipt_index import count_by_indexes
 
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _digest(text: str) -> bytes:
 
 
 def unchanged_files(
-    store: str | Path, key: str, state: str, count: Callable[[str, str, str], int | None] = count_all_seen
+    store: str | Path, key: str, state: str, count: Callable[[str, str, str], int | None] = count_by_indexes
 ) -> int | None:
     """How many files are in place, if the last sync completed this very state and nothing moved; else None.
 

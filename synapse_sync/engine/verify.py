@@ -10,12 +10,11 @@ from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.core.report import Report
 from synapse_sync.core.reporter import Reporter
-from synapse_sync.engine.execute import set_aside
-from synapse_sync.engine.trees import Tree
 from synapse_sync.errors import IntegrityError, SynapseError
-from synapse_sync.store import journal
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import storage_error
+from synapse_sync.store.ownership import Tree
+from synapse_sync.store.tree import clear_bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +132,7 @@ class _Run:
             self._quarantine(sha256)
         if self.repair and found.state is not State.FOREIGN:  # what we never placed is not ours to move
             kept = linked or ours or (place.exists() and self.store.has_aside(sha256, place))
-            self._clear(placement, place, keep=not kept)
+            self._clear(placement, keep=not kept)
 
     def _inode(self, path: Path, sha256: str) -> bool:
         """Whether a file has this content; several names of one file are read once."""
@@ -148,20 +147,10 @@ class _Run:
         if (where := self.store.quarantine(sha256, "found bad by verify")) is not None:
             self.aside.append(f"blob {sha256[:16]}… → {where}")
 
-    def _clear(self, placement: Placement, place: Path, *, keep: bool) -> None:
-        """Free the path: a name whose bytes are in quarantine goes, any other content moves aside."""
-        root = self.trees[placement.target].root
-        if keep:
-            aside = set_aside(place)
+    def _clear(self, placement: Placement, *, keep: bool) -> None:
+        """Free a path: a name whose bytes are in quarantine is removed, any other content moves aside."""
+        tree = self.trees[placement.target]
+        sha256 = placement.artifact.sha256
+        aside = clear_bad(tree, SafePath(placement.path.text), sha256=sha256, keep=keep, command="verify")
+        if aside is not None:
             self.aside.append(f"{placement.path} → {aside.name}")
-        else:
-            place.unlink(missing_ok=True)
-        why = "bad content, moved aside" if keep else "bad content, kept in the store's quarantine"
-        journal.append(
-            root,
-            verb="repair",
-            path=placement.path.text,
-            sha256=placement.artifact.sha256,
-            why=why,
-            command="verify",
-        )

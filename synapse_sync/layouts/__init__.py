@@ -100,3 +100,11 @@ def guess(names: Collection[str]) -> Layout | None:
         if layout.markers and hits * 2 >= len(layout.markers):
             scores.append((hits, hits / len(layout.markers), layout.name))
     return LAYOUTS[max(scores)[2]] if scores else None
+
+
+def ui_folders() -> frozenset[str]:
+    """Every folder that any UI has for models, with the folders above it, relative to the UI's directory."""
+    folders = {name for layout in LAYOUTS.values() for names in layout.folders.values() for name in names}
+    return frozenset(
+        "/".join(parts[: count + 1]) for parts in (f.split("/") for f in folders) for count in range(len(parts))
+    )

@@ -1,4 +1,4 @@
-"""Links: how a blob gets its name in a tree. Atomic, and never over a file that nobody agreed to replace."""
+"""Links: give a blob a name in a tree. Atomic, and never over a file unless the caller asked to replace it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pathlib import Path
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.link_mode import LinkMode
-from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store.durable import fsync_dir, fsync_file, make_dirs, random_name, rename_new, storage_error
 
@@ -41,46 +40,6 @@ _HINTS = {
     "`symlink` and `copy` work across",
     LinkMode.SYMLINK: "this file system or account has no symbolic links; `copy` always works",
 }
-
-
-def safe_parent(root: Path, path: SafePath, *, create: bool = True) -> Path:
-    """The full path of `path` below `root`, its directories made one by one.
-
-    A directory below the root that is a symbolic link or a file is never followed: raises `Conflict`. The root
-    itself may be a link. Without `create` nothing is made, and missing directories are accepted.
-    """
-    place = root
-    try:
-        if create:
-            make_dirs(root)
-        for part in path.parts[:-1]:
-            place = place / part
-            mode = _mode_of_directory(place, create=create)
-            if mode is None:
-                break
-            if not stat.S_ISDIR(mode):
-                what = "a symbolic link" if stat.S_ISLNK(mode) else "a file"
-                raise Conflict(
-                    f"{place} is {what} where a directory is needed; not followed",
-                    hint="make the target's `root` the directory that it leads to, or replace it by a directory",
-                )
-    except FileExistsError:
-        raise Conflict(f"{root} is a file where the target's directory is needed") from None
-    except OSError as error:
-        raise storage_error(error, f"making the directory of `{path}`") from error
-    return path.under(root)
-
-
-def _mode_of_directory(place: Path, *, create: bool) -> int | None:
-    try:
-        return place.lstat().st_mode
-    except FileNotFoundError:
-        if not create:
-            return None
-    with contextlib.suppress(FileExistsError):
-        place.mkdir()
-        fsync_dir(place.parent)
-    return place.lstat().st_mode
 
 
 def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = False, settle: bool = True) -> LinkMode:

@@ -21,7 +21,7 @@ from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, InputError, StorageError, UnsafeName
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
-from synapse_sync.store.receipt_index import DIRECTORY, count_all_seen, receipt_paths, seen_bytes, seen_path
+from synapse_sync.store.receipt_index import DIRECTORY, count_by_indexes, index_bytes, index_path, receipt_paths
 
 VERSION = 1
 
@@ -112,15 +112,15 @@ def write(root: Path, receipt: Receipt) -> None:
         # Losing it costs the next sync a few milliseconds.
         with contextlib.suppress(OSError, struct.error, UnicodeError, StorageError):
             entries = [receipt.entries[name] for name in sorted(receipt.entries)]
-            quick = Path(seen_path(str(path)))
-            write_atomic(quick, seen_bytes(str(path), receipt.complete, entries), durable=False)
+            index = Path(index_path(str(path)))
+            write_atomic(index, index_bytes(str(path), receipt.complete, entries), durable=False)
 
 
 def discard(root: Path, key: str) -> None:
     """Remove the receipt of a target that has nothing placed any more; raises `StorageError`."""
     try:
         receipt_path(root, key).unlink(missing_ok=True)
-        Path(seen_path(str(receipt_path(root, key)))).unlink(missing_ok=True)
+        Path(index_path(str(receipt_path(root, key)))).unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(error, f"removing a receipt in {root}") from error
 
@@ -256,7 +256,7 @@ def count_unchanged(root: str, project: str, complete: str) -> int | None:
     The quick way: `project` is the beginning of the receipts' keys. Entries are not rebuilt as values, and a
     receipt that is damaged in any way says None: the careful way will find out.
     """
-    if (quick := count_all_seen(root, project, complete)) is not None:
+    if (quick := count_by_indexes(root, project, complete)) is not None:
         return quick
     total = 0
     try:

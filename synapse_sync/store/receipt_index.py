@@ -1,7 +1,7 @@
-"""Seen: a complete receipt once more, in the form in which the stats of ten thousand files are compared quickest.
+"""The index of a receipt: its paths and stats once more, in the form that compares ten thousand files fastest.
 
-It lies beside its receipt and holds only while that is the very file it was made from. Whoever finds it missing,
-old or damaged reads the receipt instead: that takes four times as long and knows everything.
+The index is a file beside its receipt, and counts only while the receipt is the very file that it was made from.
+Where it is missing, old or damaged, the receipt is read instead: that takes four times as long and is always right.
 """
 
 from __future__ import annotations
@@ -13,12 +13,26 @@ from stat import S_ISLNK, S_ISREG
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import Protocol
 
-    from synapse_sync.store.receipt import ReceiptEntry
+    class Indexed(Protocol):
+        """The part of a receipt's entry that is indexed; a protocol, so that this file imports nothing."""
 
-#: Our own directory in a root, where its receipts lie.
+        @property
+        def path(self) -> str: ...
+        @property
+        def link(self) -> str | None: ...
+        @property
+        def size(self) -> int: ...
+        @property
+        def mtime_ns(self) -> int: ...
+        @property
+        def inode(self) -> int: ...
+
+
+#: The directory in a target's root that holds its receipts, journal and sidecar bases.
 DIRECTORY = ".synapse"
-_MAGIC = "synapse seen 1"
+_MAGIC = "synapse index 1"
 #: How a file looked: its size, its time in nanoseconds and its inode, for which network file systems use all bits.
 _LOOK = struct.Struct("<qqQ")
 #: Windows cannot open a directory to look at what is in it.
@@ -35,13 +49,18 @@ def receipt_paths(root: str, project: str) -> list[str]:
     ]
 
 
-def seen_path(receipt: str) -> str:
-    """The file that goes with a receipt."""
-    return f"{receipt.removesuffix('.json')}.seen"
+def index_path(receipt: str) -> str:
+    """The path of a receipt's index, from the path of the receipt."""
+    return f"{receipt.removesuffix('.json')}.index"
 
 
-def seen_bytes(receipt: str, complete: str, entries: Collection[ReceiptEntry]) -> bytes:
-    """What to write beside the receipt file that was just written; its stat is taken now."""
+def index_bytes(receipt: str, complete: str, entries: Collection[Indexed]) -> bytes:
+    """The content of the index of a receipt.
+
+    `receipt` is the path of the receipt file, which must just have been written: its stat is taken now. `complete`
+    is the fingerprint of the state that it completes, without spaces. Raises `OSError`; `struct.error` where a stat
+    does not fit (ReFS has inodes of 128 bits); `UnicodeError`.
+    """
     looks = b"".join(_LOOK.pack(entry.size, entry.mtime_ns, entry.inode) for entry in entries)
     names = "\0".join([entry.path for entry in entries] + [entry.link or "" for entry in entries])
     text = names.encode("utf-8", "surrogateescape")
@@ -49,20 +68,23 @@ def seen_bytes(receipt: str, complete: str, entries: Collection[ReceiptEntry]) -
     return head.encode() + text + looks
 
 
-def count_all_seen(root: str, project: str, complete: str) -> int | None:
-    """How many files of a project in a root all look as they did; None if one does not, or if it is not known."""
+def count_by_indexes(root: str, project: str, complete: str) -> int | None:
+    """How many files a project has in a root, if the indexes of all its receipts show that none changed; else None.
+
+    `project` is the beginning of the receipts' keys, `complete` the fingerprint that they must carry.
+    """
     try:
-        counts = [count_seen(receipt, complete, root) for receipt in receipt_paths(root, project)]
+        counts = [count_by_index(receipt, complete, root) for receipt in receipt_paths(root, project)]
     except OSError:
         return None
     known = [files for files in counts if files is not None]
     return sum(known) if counts and len(known) == len(counts) else None
 
 
-def count_seen(receipt: str, complete: str, base: str) -> int | None:
-    """How many files below `base` all look as they did; None if one does not, or if nothing is known here."""
+def count_by_index(receipt: str, complete: str, base: str) -> int | None:
+    """How many files a receipt lists below `base`; None if one of them changed, or if no valid index says."""
     try:
-        with open(seen_path(receipt), "rb") as file:
+        with open(index_path(receipt), "rb") as file:
             head = file.readline(300).decode("ascii").split(" ")
             if head[:-2] != [*_MAGIC.split(" "), complete, *_mark(receipt).split(" ")]:
                 return None

@@ -186,9 +186,9 @@ DOUBTS: dict[str, Callable[[Project], object]] = {
     "note of numbers": lambda p: rewritten(note(p), b'{"complete": 1, "roots": {"a": 2}}'),
     "receipt gone": lambda p: receipts(p, "json").unlink(),
     "receipt rewritten": lambda p: rewritten(receipts(p, "json"), receipts(p, "json").read_bytes()),
-    "seen gone": lambda p: receipts(p, "seen").unlink(),
-    "seen cut": lambda p: rewritten(receipts(p, "seen"), receipts(p, "seen").read_bytes()[:-1]),
-    "seen damaged": lambda p: rewritten(receipts(p, "seen"), b"\xff"),
+    "index gone": lambda p: receipts(p, "index").unlink(),
+    "index cut": lambda p: rewritten(receipts(p, "index"), receipts(p, "index").read_bytes()[:-1]),
+    "index damaged": lambda p: rewritten(receipts(p, "index"), b"\xff"),
     "settings": lambda p: (p.store.parent / "config.toml").write_text("downloads = 2\n"),
     "settings a directory": lambda p: (p.store.parent / "config.toml").mkdir(),
 }

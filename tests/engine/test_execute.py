@@ -27,11 +27,15 @@ from workbench import (
 from world import Project
 
 from synapse_sync.core.plan import Verb
+from synapse_sync.core.report import Outcome
+from synapse_sync.core.reporter import Reporter
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.engine import execute as execute_module
-from synapse_sync.engine.execute import set_aside
 from synapse_sync.engine.scope import Scope
+from synapse_sync.store import tree as tree_module
+from synapse_sync.store.tree import set_aside
+from synapse_sync.user.settings import load_settings
+from synapse_sync.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -163,18 +167,25 @@ def test_a_changed_file_is_kept_and_told(project: Project, portrait: bytes) -> N
     assert listed(project.path) == {EYES}
 
 
-def test_a_file_that_changes_between_look_and_deed_is_left(
-    project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.manifest(declare("portrait", "eyes", head=target("t", ".", "copy")))
+def test_a_file_that_changes_between_look_and_deed_is_left(project: Project, portrait: bytes) -> None:
+    head = target("t", ".", "copy")
+    project.manifest(declare("portrait", head=head))
     project("sync")
     place = project.path / CHECKPOINT
-    project.manifest(declare("eyes", head=target("t", ".", "copy")))
-    monkeypatch.setattr(
-        "synapse_sync.engine.execute._Run._reach",
-        lambda run, action: (place.write_bytes(b"just now"), place)[1],
-    )
-    assert "just been changed" in project("sync", code=7).err
+
+    class Busy(Reporter):
+        """Another program, which writes to one file while synapse places another."""
+
+        def action_done(self, outcome: Outcome) -> None:
+            if outcome.action.verb is Verb.PLACE:
+                place.write_bytes(b"just now")
+
+    project.manifest(declare("eyes", head=head))
+    settings = load_settings(os.environ, Path.home())
+    with Workspace(project.path, settings, reporter=Busy()) as open_workspace:
+        report = open_workspace.sync()
+    assert report.exit_code == 7
+    assert "just been changed" in report.errors[0].message
     assert place.read_bytes() == b"just now"
 
 
@@ -614,13 +625,13 @@ def test_a_directory_is_durable_before_the_receipt_lists_what_was_placed_in_it(
     project.manifest(declare("eyes", "sharpen"))
     project("lock")
     seen: list[tuple[str, set[str]]] = []
-    settle = execute_module.fsync_dir
+    settle = tree_module.fsync_dir
 
     def watched(directory: Path) -> None:
         seen.append((str(directory.relative_to(project.path)), listed(project.path)))
         settle(directory)
 
-    monkeypatch.setattr(execute_module, "fsync_dir", watched)
+    monkeypatch.setattr(tree_module, "fsync_dir", watched)
     project("sync")
     assert {EYES, SHARPEN} <= listed(project.path)
     assert sorted(directory for directory, _ in seen) == sorted({str(Path(EYES).parent), str(Path(SHARPEN).parent)})
@@ -634,7 +645,7 @@ def test_a_directory_that_cannot_be_made_durable_is_told(
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(directory))
 
     with monkeypatch.context() as patch:
-        patch.setattr(execute_module, "fsync_dir", broken)
+        patch.setattr(tree_module, "fsync_dir", broken)
         assert "disk reports an error" in project("sync", code=9).err
     project("sync")
     assert (project.path / CHECKPOINT).read_bytes() == portrait

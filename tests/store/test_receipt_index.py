@@ -1,4 +1,4 @@
-"""Seen: it says what the receipt says, or nothing."""
+"""The index of a receipt says what the receipt says, or nothing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.store import receipt
-from synapse_sync.store import receipt_index as seen
+from synapse_sync.store import receipt, receipt_index
 from synapse_sync.store.receipt import Receipt, note, receipt_path, write
-from synapse_sync.store.receipt_index import count_all_seen, count_seen, seen_bytes, seen_path
+from synapse_sync.store.receipt_index import count_by_index, count_by_indexes, index_bytes, index_path
 
 KEY = "p-ui"
 
@@ -22,13 +21,13 @@ KEY = "p-ui"
 @pytest.fixture(autouse=True, params=[True, False], ids=["open folders", "whole paths"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways to a file; on Windows there is only the second."""
-    if request.param and not seen._FOLDERS_OPEN:
+    if request.param and not receipt_index._FOLDERS_OPEN:
         pytest.skip("no open folders here")
-    monkeypatch.setattr(seen, "_FOLDERS_OPEN", request.param)
+    monkeypatch.setattr(receipt_index, "_FOLDERS_OPEN", request.param)
 
 
 def make(root: Path, *names: str, link: bool = False) -> Path:
-    """Place files and write a complete receipt of them; returns the path of what goes with it."""
+    """Place files and write a complete receipt of them; returns the path of its index."""
     entries = {}
     for name in names:
         place = root / name
@@ -40,11 +39,11 @@ def make(root: Path, *names: str, link: bool = False) -> Path:
             place.write_bytes(name.encode())
         entries[name] = note(place, path=name, sha256="a" * 64, how="copy", model="m")
     write(root, Receipt(project=KEY, target="ui", entries=entries, complete="f00d"))
-    return Path(seen_path(str(receipt_path(root, KEY))))
+    return Path(index_path(str(receipt_path(root, KEY))))
 
 
 def count(root: Path, complete: str = "f00d") -> int | None:
-    return count_seen(str(receipt_path(root, KEY)), complete, str(root))
+    return count_by_index(str(receipt_path(root, KEY)), complete, str(root))
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -85,14 +84,14 @@ def test_a_link_that_leads_elsewhere(tmp_path: Path) -> None:
 
 
 def test_a_receipt_that_was_written_anew_is_another_one(tmp_path: Path) -> None:
-    quick = make(tmp_path, "a")
+    index = make(tmp_path, "a")
     path = receipt_path(tmp_path, KEY)
     text = path.read_bytes()
     path.rename(tmp_path / "old")
     path.write_bytes(text)
     assert count(tmp_path) is None
     assert receipt.count_unchanged(str(tmp_path), "p", "f00d") == 1, "the receipt itself is asked then"
-    assert quick.exists()
+    assert index.exists()
 
 
 def test_an_unfinished_receipt_has_none(tmp_path: Path) -> None:
@@ -104,9 +103,9 @@ def test_an_unfinished_receipt_has_none(tmp_path: Path) -> None:
 
 
 def test_it_goes_with_its_receipt(tmp_path: Path) -> None:
-    quick = make(tmp_path, "a")
+    index = make(tmp_path, "a")
     receipt.discard(tmp_path, KEY)
-    assert not quick.exists()
+    assert not index.exists()
 
 
 def test_no_files_at_all(tmp_path: Path) -> None:
@@ -120,37 +119,37 @@ def test_inodes_of_64_bits(tmp_path: Path) -> None:
     known = receipt.read(tmp_path, KEY)
     assert known is not None
     data = json.loads(path.read_bytes())["entries"][0] | {"inode": (1 << 64) - 2}
-    assert seen_bytes(str(path), "f00d", [receipt.ReceiptEntry(**data)])
+    assert index_bytes(str(path), "f00d", [receipt.ReceiptEntry(**data)])
 
 
 @given(st.data())
 def test_damage_never_says_more_than_nothing(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    root = tmp_path_factory.mktemp("seen")
-    quick = make(root, "a", "b")
+    root = tmp_path_factory.mktemp("index")
+    index = make(root, "a", "b")
     os.utime(root / "b", ns=(5, 5))
-    whole = quick.read_bytes()
+    whole = index.read_bytes()
     start = data.draw(st.integers(0, len(whole)))
     end = data.draw(st.integers(start, len(whole)))
-    quick.write_bytes(whole[:start] + data.draw(st.binary(max_size=8)) + whole[end:])
+    index.write_bytes(whole[:start] + data.draw(st.binary(max_size=8)) + whole[end:])
     assert count(root) in (None, 0, 1), "two would be a lie: one of them changed"
 
 
 def test_what_does_not_fit_is_not_noted(tmp_path: Path) -> None:
     """ReFS has inodes of 128 bits; the receipt itself is asked then."""
-    quick = make(tmp_path, "a")
+    index = make(tmp_path, "a")
     known = receipt.read(tmp_path, KEY)
     assert known is not None
     wide = {"a": replace(known.entries["a"], inode=1 << 100)}
-    quick.unlink()
+    index.unlink()
     write(tmp_path, Receipt(project=KEY, target="ui", entries=wide, complete="f00d"))
-    assert not quick.exists()
+    assert not index.exists()
     assert receipt.read(tmp_path, KEY).entries == wide
 
 
 def test_all_receipts_of_a_project(tmp_path: Path) -> None:
     make(tmp_path, "a", "b")
-    assert count_all_seen(str(tmp_path), "p", "f00d") == 2
-    assert count_all_seen(str(tmp_path), "q", "f00d") is None
-    assert count_all_seen(str(tmp_path / "none"), "p", "f00d") is None
+    assert count_by_indexes(str(tmp_path), "p", "f00d") == 2
+    assert count_by_indexes(str(tmp_path), "q", "f00d") is None
+    assert count_by_indexes(str(tmp_path / "none"), "p", "f00d") is None
     (tmp_path / ".synapse" / "receipt-p-other.json").write_text("{}")
-    assert count_all_seen(str(tmp_path), "p", "f00d") is None
+    assert count_by_indexes(str(tmp_path), "p", "f00d") is None

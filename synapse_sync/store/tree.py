@@ -1,0 +1,405 @@
+"""Every step on a path of a target, with its line in the journal and its entry in the receipt."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.names import SafePath
+from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
+from synapse_sync.core.report import conflict_error
+from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
+from synapse_sync.store import journal, links, receipt, sidecars
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.durable import fsync_dir, rename_new, storage_error
+from synapse_sync.store.hashing import hash_file
+from synapse_sync.store.ownership import Tree
+from synapse_sync.store.projects import records
+from synapse_sync.store.reach import obstruction, safe_parent
+from synapse_sync.store.receipt import ReceiptEntry
+
+#: Changes between two writings of the receipts: a crash loses at most that many entries, never file contents.
+_EVERY = 200
+
+
+class TreeWriter:
+    """The writer of one run: carries out actions on the paths of its targets, and keeps their receipts.
+
+    `trees` are the targets by name, `observed` is the state that the plan was made from. `command` is named in the
+    journal. `folders` are directories that belong to a UI, relative to a root: they stay when they become empty.
+    """
+
+    def __init__(
+        self,
+        trees: Mapping[str, Tree],
+        observed: Mapping[Key, Observed],
+        *,
+        store: BlobStore,
+        command: str,
+        folders: Collection[str],
+    ) -> None:
+        self._trees = trees
+        self._observed = observed
+        self._store = store
+        self._command = command
+        self._folders = folders
+        self._entries: dict[str, dict[str, ReceiptEntry]] = {}
+        self._uses: Counter[str] = Counter()  # how many paths of the plan still need a blob
+        self._stored: set[str] = set()  # blobs that this run has seen in the store
+        self._unsettled: set[Path] = set()  # directories whose new names are not durable yet
+        self._changes = 0
+
+    def expect(self, plan: Plan) -> None:
+        """Count how many paths each blob is placed at, so that only the last one may move it."""
+        self._uses = Counter(action.sha256 for action in plan.of(Verb.PLACE, Verb.REPLACE))
+
+    def salvage(self, sha256: str) -> str | None:
+        """Copy bytes from a path of a tree into the store; returns the path, or None if no tree has them."""
+        for (target, path), found in self._observed.items():
+            if found.sha256 != sha256 or found.state not in (State.PLACED, State.FOREIGN, State.ALTERED):
+                continue
+            try:
+                self._store.import_file(SafePath(path).under(self._trees[target].root), sha256=sha256)
+            except (SynapseError, OSError):
+                continue  # changed or gone meanwhile: another path may still have the bytes
+            self.arrived(sha256)
+            return path
+        return None
+
+    def arrived(self, sha256: str) -> None:
+        """Note that the store has a blob, so that it is not looked for again."""
+        self._stored.add(sha256)
+
+    def carry_out(self, action: Action, content: bytes | None = None) -> str | None:
+        """Carry out one action on a path; `content` are the bytes of a companion.
+
+        Returns words on how it was done, or None. Raises `Conflict` where the path is not ours or has just changed,
+        `StorageError`, `IntegrityError`.
+        """
+        self._changes += 1
+        try:
+            return self._carry_out(action, content)
+        except OSError as error:
+            raise storage_error(error, f"placing `{action.path}`") from error
+
+    def save_sometimes(self) -> None:
+        """Write the receipts after every 200 actions; raises what failed."""
+        if self._changes >= _EVERY:
+            self.write_receipts()
+
+    def _carry_out(self, action: Action, content: bytes | None) -> str | None:
+        match action.verb:
+            case Verb.PLACE:
+                return self._place(action, replace_it=False)
+            case Verb.REPLACE:
+                return self._replace(action)
+            case Verb.ADOPT:
+                return self._adopt(action)
+            case Verb.WRITE | Verb.MERGE:
+                assert content is not None
+                return self._accompany(action, content)
+            case Verb.PRUNE:
+                return self._prune(action)
+            case Verb.FORGET | Verb.KEEP:
+                self._listed(action.target).pop(action.path, None)
+                return action.reason
+            case _:
+                raise conflict_error(action)
+
+    # -- weights -----------------------------------------------------------------------------------
+
+    def _place(self, action: Action, *, replace_it: bool) -> str:
+        """Give a blob its name in the tree."""
+        tree = self._trees[action.target]
+        destination = safe_parent(tree.root, SafePath(action.path), create=True)
+        mode = action.link_mode
+        self._uses[action.sha256] -= 1
+        if not replace_it and (how := self._twin(action, destination)) is not None:
+            self._own(action, destination, how)
+            return how
+        if mode.empties_store and (self._uses[action.sha256] > 0 or self._is_linked(action)):
+            mode = LinkMode.COPY  # others still need the blob: the last one moves it
+        blob = self._store.path(action.sha256)
+        if not self._has_blob(action):
+            raise StorageError(f"the store lost {action.sha256[:12]}… while it was needed", hint="sync again")
+        how = links.place(blob, destination, mode, replace=replace_it, settle=False)
+        # The name is durable only when its directory is: `write_receipts` sees to that before the receipt lists it.
+        self._unsettled.add(destination.parent)
+        # A file of its own is what `move` promises, even where the blob stays in the store for others.
+        self._own(action, destination, action.link_mode if action.link_mode.empties_store else how)
+        return how
+
+    def _has_blob(self, action: Action) -> bool:
+        if action.sha256 not in self._stored and self._store.has(action.sha256, action.size):
+            self._stored.add(action.sha256)
+        return action.sha256 in self._stored
+
+    def _twin(self, action: Action, destination: Path) -> str | None:
+        """How another target, whose root is above this path, has just placed this very file; None if none has."""
+        for target, tree in self._trees.items():
+            if target == action.target:
+                path = action.path
+            elif destination.is_relative_to(tree.root):
+                path = destination.relative_to(tree.root).as_posix()
+            else:
+                continue
+            entry = self._listed(target).get(path)
+            if entry is not None and entry.sha256 == action.sha256:
+                return entry.how if receipt.matches(str(destination), entry) == "same" else None
+        return None
+
+    def _is_linked(self, action: Action) -> bool:
+        """Whether a symbolic link may lead to the blob: one of this run's that stays, or any of another project."""
+        for target, tree in self._trees.items():
+            for path, entry in self._listed(target).items():
+                here = tree.root == self._trees[action.target].root and path == action.path
+                if not here and entry.how == "symlink" and entry.sha256 == action.sha256:
+                    return True
+        own = {tree.receipt.project for tree in self._trees.values()}
+        roots = {
+            Path(root)
+            for key, record in records(self._store.root)
+            if not any(name.startswith(f"{key}-") for name in own)
+            for root in record.every_root.values()
+        }
+        return any(action.sha256 in receipt.all_digests(root) for root in roots)
+
+    def _replace(self, action: Action) -> str:
+        """Replace a placed file by the wanted bytes; a foreign one (`--force`) moves aside first."""
+        found = self._observed[(action.target, action.path)]
+        place = self._reach(action)
+        if found.state is State.PLACED:
+            self._still_ours(action, place)
+            entry = self._listed(action.target)[action.path]
+            rescued = self._rescue(action, place)
+            # The journal comes first: a line without its act is harmless, an act without its line is not.
+            self._journal(action, f"replaced: {action.reason}")
+            try:
+                return self._place(action, replace_it=True)
+            except BaseException:
+                # The only copy went into the store: without this the path would be empty until the next sync.
+                if rescued and not os.path.lexists(place):
+                    links.place(self._store.path(entry.sha256), place, LinkMode.MOVE)
+                raise
+        aside = set_aside(place)
+        self._journal(action, f"moved aside to {aside.name}: {action.reason}")
+        try:
+            how = self._place(action, replace_it=False)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                rename_new(aside, place)
+            raise
+        return f"{how}; the file that was there is now `{aside.name}`"
+
+    def _adopt(self, action: Action) -> str:
+        """List a file that has the right bytes already."""
+        place = self._reach(action)
+        how = self._how(place, action)
+        self._own(action, place, how)
+        return how
+
+    def _how(self, place: Path, action: Action) -> str:
+        """The way in which a right file is placed: a link to the blob is synapse's own, made before a crash."""
+        blob = self._store.path(action.sha256)
+        if place.is_symlink():
+            return "symlink" if str(place.readlink()) == str(blob) else "adopted"
+        if blob.exists() and place.samefile(blob):
+            return "hardlink"
+        return "adopted"
+
+    # -- companions --------------------------------------------------------------------------------
+
+    def _accompany(self, action: Action, content: bytes) -> str:
+        """Write one preview or sidecar, or merge into one that holds words of others."""
+        companion = action.companion
+        assert companion is not None
+        root = self._trees[action.target].root
+        place = safe_parent(root, SafePath(action.path), create=True)
+        if action.verb is Verb.MERGE:
+            how = sidecars.merge_into(place, content, sidecars.base_path(root, companion.path))
+        elif self._observed[(action.target, action.path)].state is State.PLACED:
+            self._still_ours(action, place)
+            how = sidecars.rewrite(place, content)
+        else:
+            how = sidecars.write_new(place, content)
+        if how == "changed":
+            self._journal(action, f"merged: {action.reason}")
+        if companion.kind != "preview":
+            sidecars.remember(root, companion.path, content)
+        self._listed(action.target)[action.path] = receipt.note(
+            place,
+            path=action.path,
+            sha256=hash_file(place),
+            how=MERGED if action.verb is Verb.MERGE else "written",
+            model=action.model,
+            made=companion.made,
+        )
+        return how
+
+    # -- removals ----------------------------------------------------------------------------------
+
+    def _prune(self, action: Action) -> str | None:
+        """Remove a placed file that is no longer wanted; where the store lacks its bytes, they move there first."""
+        place = self._reach(action)
+        entry = self._listed(action.target)[action.path]
+        if entry.how == "adopted" and place.is_symlink():
+            self._listed(action.target).pop(action.path)
+            return "left: a link that you made"
+        if not os.path.lexists(place):
+            self._listed(action.target).pop(action.path)
+            return "already gone"
+        if place.name not in os.listdir(place.parent):
+            # A file system that ignores case shows another file by this name: perhaps the one that replaced it.
+            self._listed(action.target).pop(action.path)
+            return "left: its name differs by case only"
+        self._still_ours(action, place)
+        self._rescue(action, place)
+        # The journal comes first: a line without its act is harmless, an act without its line is not.
+        self._journal(action, action.reason or "")
+        # The rescue may have moved the file into the store already.
+        place.unlink(missing_ok=True)
+        # The entry goes last: after a crash before this the next sync finds the file gone and forgets it.
+        self._listed(action.target).pop(action.path)
+        if entry.made is not None:
+            sidecars.forget(self._trees[action.target].root, SafePath(action.path))
+        self._tidy(action)
+        return None
+
+    def _rescue(self, action: Action, place: Path) -> bool:
+        """Move the only copy of some bytes into the store before it leaves the tree; returns whether it was one."""
+        entry = self._listed(action.target)[action.path]
+        if place.is_symlink() or entry.made is not None or self._store.has(entry.sha256, entry.size):
+            return False
+        self._store.import_file(place, sha256=entry.sha256, move=True)
+        return True
+
+    def _tidy(self, action: Action) -> None:
+        """Remove the directories that a removal left empty, but none that belongs to a UI."""
+        root = self._trees[action.target].root
+        parts = SafePath(action.path).parts[:-1]
+        while parts and "/".join(parts) not in self._folders:
+            try:
+                root.joinpath(*parts).rmdir()
+            except OSError:
+                return
+            parts = parts[:-1]
+
+    # -- looking once more ----------------------------------------------------------------------------
+
+    def _reach(self, action: Action) -> Path:
+        """The path on disk; raises `Conflict` if a link or a file bars the way to it."""
+        root = self._trees[action.target].root
+        path = SafePath(action.path)
+        if (obstacle := obstruction(root, path)) is not None:
+            raise Conflict(f"`{action.path}` in target `{action.target}`: {obstacle}; left as it is")
+        return path.under(root)
+
+    def _still_ours(self, action: Action, place: Path) -> None:
+        """Look again right before a file is replaced or removed: minutes may have passed since it was observed."""
+        entry = self._listed(action.target).get(action.path)
+        if entry is None:
+            raise Conflict(f"`{action.path}` in target `{action.target}` is not in our receipt; left as it is")
+        state = receipt.matches(str(place), entry)
+        known = self._observed[(action.target, action.path)]
+        refreshed = known.state is State.PLACED and known.sha256 in (entry.sha256, None)
+        if state == "changed" and not (refreshed and self._same_content(place, entry)):
+            raise Conflict(f"`{action.path}` in target `{action.target}` has just been changed; left as it is")
+
+    def _same_content(self, place: Path, entry: ReceiptEntry) -> bool:
+        if place.is_symlink() and not place.exists():
+            return entry.link is not None and str(place.readlink()) == entry.link
+        return hash_file(place) == entry.sha256
+
+    # -- memory ------------------------------------------------------------------------------------
+
+    def _listed(self, target: str) -> dict[str, ReceiptEntry]:
+        """The entries of a target's receipt as they will be written."""
+        if target not in self._entries:
+            self._entries[target] = dict(self._trees[target].receipt.entries)
+        return self._entries[target]
+
+    def _own(self, action: Action, place: Path, how: str) -> None:
+        entry = receipt.note(place, path=action.path, sha256=action.sha256, how=how, model=action.model)
+        self._listed(action.target)[action.path] = entry
+
+    def _journal(self, action: Action, why: str) -> None:
+        root = self._trees[action.target].root
+        journal.append(
+            root, verb=action.verb.value, path=action.path, sha256=action.sha256, why=why, command=self._command
+        )
+
+    def write_receipts(self) -> None:
+        """Make new names durable, then write the receipt of every target that changed; raises what failed.
+
+        In this order: a receipt that lists a name which a power loss took would call a file missing that synapse
+        never placed durably. One target that cannot be written does not stop the others.
+        """
+        self._changes = 0
+        errors: list[SynapseError] = []
+        while self._unsettled:
+            directory = self._unsettled.pop()
+            try:
+                fsync_dir(directory)
+            except OSError as error:
+                errors.append(storage_error(error, f"placing files in {directory}"))
+        for target, entries in self._entries.items():
+            tree = self._trees[target]
+            try:
+                if entries != tree.receipt.entries:
+                    receipt.write(tree.root, replace(tree.receipt, entries=entries, complete=None))
+            except SynapseError as error:
+                errors.append(error)
+        raise_all(errors)
+
+
+def set_aside(place: Path) -> Path:
+    """Rename a file to a name that says what happened, never over another one; returns the new path."""
+    for number in range(1, 10_000):
+        aside = place.with_name(f"{place.name}.set-aside-{number}")
+        if not aside.exists() and not aside.is_symlink():
+            place.rename(aside)
+            return aside
+    raise Conflict(f"{place} cannot be moved aside: too many files were already")
+
+
+def clear_bad(tree: Tree, path: SafePath, *, sha256: str, keep: bool, command: str) -> Path | None:
+    """Free a path whose content is not that of `sha256`, with a line in the journal.
+
+    With `keep` the file moves aside, and its new path is returned. Without it the name is removed: its bytes must
+    be in the store's quarantine.
+    """
+    place = path.under(tree.root)
+    why = "bad content, moved aside" if keep else "bad content, kept in the store's quarantine"
+    # The journal comes first: a line without its act is harmless, an act without its line is not.
+    journal.append(tree.root, verb="repair", path=path.text, sha256=sha256, why=why, command=command)
+    if keep:
+        return set_aside(place)
+    place.unlink(missing_ok=True)
+    return None
+
+
+def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) -> int:
+    """Write a receipt with the stats of now, and with the state that it completes; returns how many files it lists.
+
+    `complete` is the fingerprint of that state, None if the sync left something to do.
+    """
+    current = receipt.read(tree.root, tree.receipt.project) or tree.receipt
+    entries = dict(current.entries)
+    for path, entry in current.entries.items():
+        found = observed.get((tree.target.name, path))
+        place = SafePath(path).under(tree.root)
+        if found is not None and found.state is State.PLACED and receipt.matches(str(place), entry) == "changed":
+            mode = os.lstat(place).st_mode
+            if stat.S_ISREG(mode) or place.exists():
+                entries[path] = receipt.note(
+                    place, path=path, sha256=entry.sha256, how=entry.how, model=entry.model, made=entry.made
+                )
+    if entries != current.entries or current.complete != complete:
+        receipt.write(tree.root, replace(current, entries=entries, complete=complete))
+    return len(entries)
