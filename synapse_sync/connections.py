@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import ssl
 
     from synapse_sync.net.api import Api
+    from synapse_sync.net.bounds import Bounds
     from synapse_sync.net.credentials import Credentials, Grant, Secret
+    from synapse_sync.net.retries import Retry
     from synapse_sync.net.wire import Wire
     from synapse_sync.sources.accounts import Site
     from synapse_sync.sources.civitai.client import Client
@@ -21,13 +23,24 @@ if TYPE_CHECKING:
 class Connections:
     """The clients for APIs and files, each made when it is first needed; `close` ends them all.
 
-    `note` is told when a site makes us wait.
+    `note` reports that a site makes us wait. `retry` and `bounds` say how patient all clients are; without them
+    they are the usual ones.
     """
 
-    def __init__(self, settings: Settings, *, offline: bool, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        offline: bool,
+        note: Callable[[str], None],
+        retry: Retry | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
         self.settings = settings
         self.offline = offline
         self._note = note
+        self._retry = retry
+        self._bounds = bounds
         self._credentials: Credentials | None = None
         self._tls: ssl.SSLContext | None = None
         self._api: Api | None = None
@@ -62,6 +75,24 @@ class Connections:
         return self._tls
 
     @property
+    def retry(self) -> Retry:
+        """How often and how patiently a request is repeated."""
+        if self._retry is None:
+            from synapse_sync.net.retries import Retry
+
+            self._retry = Retry()
+        return self._retry
+
+    @property
+    def bounds(self) -> Bounds:
+        """How long each step of a request may last."""
+        if self._bounds is None:
+            from synapse_sync.net.bounds import Bounds
+
+            self._bounds = Bounds()
+        return self._bounds
+
+    @property
     def api(self) -> Api:
         """The client for the sites' JSON APIs."""
         if self._api is None:
@@ -71,7 +102,14 @@ class Connections:
     def _client(self, credentials: Credentials) -> Api:
         from synapse_sync.net.api import Api
 
-        return Api(credentials, offline=self.offline, tls=self.tls, on_wait=self._note)
+        return Api(
+            credentials,
+            offline=self.offline,
+            retry=self.retry,
+            bounds=self.bounds,
+            tls=self.tls,
+            on_wait=self._note,
+        )
 
     def account(self, site: Site, token: Secret) -> str | None:
         """Whose token this is, as its site says; None if the user's rewrites keep it from the site.
@@ -101,7 +139,11 @@ class Connections:
             from synapse_sync.net.wire import Wire
 
             self._wire = Wire(
-                self.credentials, offline=self.offline, connections=self.settings.connections, tls=self.tls
+                self.credentials,
+                offline=self.offline,
+                bounds=self.bounds,
+                connections=self.settings.connections,
+                tls=self.tls,
             )
             self._cleanup.callback(self._wire.close)
         return self._wire

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from synapse_sync import __version__
 from synapse_sync.errors import NetworkError, Offline, StatusError
+from synapse_sync.net.agent import USER_AGENT, clean
+from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, display_url
+from synapse_sync.net.failures import Transient
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait, may_pass
 from synapse_sync.net.trust import hopeless, proxy_refused, secure_proxies, tls_context
@@ -22,22 +24,7 @@ from synapse_sync.net.trust import hopeless, proxy_refused, secure_proxies, tls_
 if TYPE_CHECKING:
     import httpx  # takes a tenth of a second: imported when the first request is made
 
-#: Honest, and without any word by which sites recognise a browser and send it to a login page.
-USER_AGENT = f"synapse-sync/{__version__} (+python)"
-MAX_BODY = 64 * 1024 * 1024
-MAX_EXCERPT = 600
-#: Seconds for a connection, and between two pieces of an answer.
-TIMEOUTS = (10.0, 30.0)
-#: Seconds for a whole answer: one that drips would keep us for ever.
-LONGEST = 300.0
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
-
-
-def clean(text: str, limit: int = MAX_EXCERPT) -> str:
-    """Text of a server as it may be shown: no control or invisible characters, one line, not too long."""
-    shown = "".join(char if char.isprintable() else " " if char.isspace() else "" for char in text[: limit * 8])
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +36,6 @@ class _Answer:
     body: bytes
     content_type: str
     retry_after: float | None
-
-
-class _Transient(Exception):
-    """A failure of the network that may pass by itself."""
-
-    def __init__(self, error: NetworkError) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 class Api:
@@ -72,9 +51,9 @@ class Api:
         *,
         offline: bool = False,
         retry: Retry | None = None,
+        bounds: Bounds | None = None,
         user_agent: str = USER_AGENT,
         connections: int = 4,
-        max_body: int = MAX_BODY,
         tls: Callable[[], ssl.SSLContext] = tls_context,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -86,9 +65,9 @@ class Api:
         #: Requests that were really sent, each hop and each attempt counted.
         self.request_count = 0
         self._retry = retry or Retry()
+        self._bounds = bounds or Bounds()
         self._user_agent = user_agent
         self._connections = connections
-        self._max_body = max_body
         self._tls = tls
         self._clock = clock
         self._sleep = sleep
@@ -142,8 +121,8 @@ class Api:
             error: NetworkError
             try:
                 answer = self._follow(method, url, body)
-            except _Transient as transient:
-                error, wait = transient.error, self._retry.delay(attempt, None, self._jitter())
+            except Transient as transient:
+                error, wait = transient, self._retry.delay(attempt, None, self._jitter())
             else:
                 if 200 <= answer.status < 300:
                     return answer
@@ -213,12 +192,12 @@ class Api:
 
     def _read(self, response: httpx.Response, url: str) -> _Answer:
         received = bytearray()
-        until = time.monotonic() + LONGEST
+        until = time.monotonic() + self._bounds.answer
         if response.status_code not in STATUSES:
             for chunk in response.iter_bytes():
                 received += chunk
-                if len(received) > self._max_body:
-                    raise NetworkError(f"{display_url(url)} answered with more than {self._max_body} bytes")
+                if len(received) > self._bounds.body:
+                    raise NetworkError(f"{display_url(url)} answered with more than {self._bounds.body} bytes")
                 if time.monotonic() > until:
                     raise NetworkError(
                         f"{display_url(url)}: the answer did not end in time", hint="try again later"
@@ -239,7 +218,7 @@ class Api:
         words = clean(self.credentials.scrub(str(error)), 200) or type(error).__name__
         if isinstance(error, httpx.TimeoutException):
             words = "no answer in time"
-        return _Transient(NetworkError(f"{shown}: {words}", hint="check the connection and try again"))
+        return Transient(f"{shown}: {words}", hint="check the connection and try again")
 
     def _connect(self) -> httpx.Client:
         from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -258,7 +237,7 @@ class Api:
                         trust_env=True,
                         verify=context,
                         mounts={**secure_proxies(httpx, context), **dict.fromkeys(_LOOPBACK)},
-                        timeout=httpx.Timeout(TIMEOUTS[1], connect=TIMEOUTS[0]),
+                        timeout=httpx.Timeout(self._bounds.read, connect=self._bounds.connect),
                         limits=httpx.Limits(max_connections=self._connections),
                     )
                 except (ImportError, ValueError, httpx.InvalidURL):

@@ -7,8 +7,7 @@ import io
 import time
 from typing import Any
 
-#: Seconds from a request to the end of the headers of its answer.
-LONGEST_HEAD = 60.0
+from synapse_sync.net.bounds import Bounds
 
 
 class _Watched(io.RawIOBase):
@@ -47,21 +46,25 @@ class _Watched(io.RawIOBase):
 class _Entry:
     """What an answer takes for a socket, to make its file of."""
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, until: float) -> None:
         self._socket = sock
+        self._until = until
         self.raw: _Watched | None = None
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """The same as a socket's own, but watched."""
-        self.raw = _Watched(self._socket, time.monotonic() + LONGEST_HEAD)
+        self.raw = _Watched(self._socket, self._until)
         return io.BufferedReader(self.raw)
 
 
 class TimedResponse(http.client.HTTPResponse):
     """An answer whose headers have to come in time."""
 
+    #: Seconds from the request to the end of the headers.
+    longest_head = Bounds().head
+
     def __init__(self, sock: Any, *arguments: Any, **more: Any) -> None:
-        entry = _Entry(sock)
+        entry = _Entry(sock, time.monotonic() + self.longest_head)
         super().__init__(entry, *arguments, **more)  # type: ignore[arg-type]
         self._watched = entry.raw
 

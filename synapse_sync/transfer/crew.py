@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.net.retries import Retry
-from synapse_sync.net.wire import Stream, Wire
+from synapse_sync.net.stream import Stream
+from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.host_speeds import read_speeds

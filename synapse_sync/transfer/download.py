@@ -21,8 +21,9 @@ from synapse_sync.errors import (
     WrongContent,
 )
 from synapse_sync.net.credentials import display_url
+from synapse_sync.net.failures import BadRange, Transient
 from synapse_sync.net.retries import WORTH_TELLING, may_pass
-from synapse_sync.net.wire import BadRange, Stream, Transient, strong_validator
+from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.sources.base import Relocating, raise_in_words
 from synapse_sync.store.locks import hold
 from synapse_sync.store.partials import Partial, partial_key, place_id

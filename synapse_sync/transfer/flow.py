@@ -7,7 +7,8 @@ import threading
 from dataclasses import dataclass
 
 from synapse_sync.errors import IntegrityError, StorageError, SynapseError
-from synapse_sync.net.wire import BadRange, Stream, Transient, strong_validator
+from synapse_sync.net.failures import BadRange, Transient
+from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.store.partials import Partial, Range
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.hashing import Chaser, Digests, put_back, take_block

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from synapse_sync.errors import StatusError, WrongContent
-from synapse_sync.net.wire import Stream
+from synapse_sync.net.stream import Stream
 from synapse_sync.transfer.crew import Crew
 
 #: What a signed URL answers when its time is over; the stable one is asked again then.

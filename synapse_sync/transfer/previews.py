@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from synapse_sync.core.companion import LeftOut
 from synapse_sync.errors import NetworkError, StatusError, SynapseError
 from synapse_sync.net.credentials import display_url
+from synapse_sync.net.failures import Transient
 from synapse_sync.net.retries import Retry, may_pass
-from synapse_sync.net.wire import Transient, Wire
+from synapse_sync.net.wire import Wire
 from synapse_sync.store.preview_cache import Pictures
 
 #: No preview of 450 pixels is as large as this (bytes); what is larger is not read to the end.

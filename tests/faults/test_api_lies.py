@@ -18,6 +18,8 @@ from stage import Stage
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault, Reply
 from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.net import bounds
+from synapse_sync.net.bounds import Bounds
 
 REMARKS = {
     38: "the cap is 64 MB: a list of a hundred models may have tens; Hugging Face is read by its own library",
@@ -130,7 +132,6 @@ def test_answer_that_is_too_long(
     stage: Stage, liar: Liar, monkeypatch: pytest.MonkeyPatch, length: int | None
 ) -> None:
     """A gigabyte is announced or just sent; it is left at the limit, which is smaller here."""
-    from synapse_sync.net import api
 
     def endless(talk: Talk) -> None:
         talk.head(200, Content_Type="application/json", **({} if length is None else {"Content_Length": length}))
@@ -141,7 +142,7 @@ def test_answer_that_is_too_long(
     stage.manifest(PORTRAIT)
     with monkeypatch.context() as patch:
         patch.setenv("CIVITAI_ENDPOINT", liar.url)
-        patch.setattr(api.Api.__init__, "__kwdefaults__", {**api.Api.__init__.__kwdefaults__, "max_body": 1 << 20})
+        patch.setattr(bounds, "Bounds", lambda: Bounds(body=1 << 20))
         assert "more than 1048576 bytes" in stage("lock", code=5).err
     assert liar.count() == 1
 

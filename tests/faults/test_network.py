@@ -19,7 +19,8 @@ from stage import Stage
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.net import api, clock, wire
+from synapse_sync.net import bounds
+from synapse_sync.net.bounds import Bounds
 from synapse_sync.transfer import want
 
 REMARKS = {
@@ -58,9 +59,7 @@ def portrait(stage: Stage) -> str:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time limits of a fraction of a second."""
-    quick = functools.partial(wire.Wire, connect_timeout=0.2, read_timeout=0.2)
-    monkeypatch.setattr(wire, "Wire", quick)
-    monkeypatch.setattr(api, "TIMEOUTS", (0.2, 0.2))
+    monkeypatch.setattr(bounds, "Bounds", lambda: Bounds(connect=0.2, read=0.2))
 
 
 # -- no connection -----------------------------------------------------------------------------------
@@ -283,7 +282,7 @@ def test_headers_that_drip(
 
     (liar.always if always else liar.lie)(PATH, drip)
     with monkeypatch.context() as patch:
-        patch.setattr(clock, "LONGEST_HEAD", 0.2)
+        patch.setattr(bounds, "Bounds", lambda: Bounds(head=0.2))
         said = stage("sync", code=5 if always else 0)
     if always:
         assert "no answer in time" in said.err
@@ -306,8 +305,7 @@ def test_api_that_stalls_or_drips(stage: Stage, liar: Liar, monkeypatch: pytest.
     stage.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n')
     with monkeypatch.context() as patch:
         patch.setenv("CIVITAI_ENDPOINT", liar.url)
-        patch.setattr(api, "TIMEOUTS", (0.2, 0.2))
-        patch.setattr(api, "LONGEST", 0.4)
+        patch.setattr(bounds, "Bounds", lambda: Bounds(connect=0.2, read=0.2, answer=0.4))
         said = stage("lock", code=5)
     assert "in time" in said.err and not (stage.path / "synapse.lock").exists()
 

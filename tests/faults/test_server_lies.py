@@ -10,7 +10,8 @@ from liar import File, Liar, Lie, Talk
 from stage import Stage
 
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.net import wire
+from synapse_sync.net import bounds
+from synapse_sync.net.bounds import Bounds
 
 REMARKS = {
     29: "wrong bytes that came in one piece are not asked for again at the same place: its mirrors are tried",
@@ -273,7 +274,7 @@ def test_no_length_and_no_end_costs_a_moment(
 
     liar.always(PATH, silent)
     with monkeypatch.context() as patch:
-        patch.setattr(wire, "_SILENCE", 0.1)
+        patch.setattr(bounds, "Bounds", lambda: Bounds(silence=0.1))
         arrives(stage)
     assert liar.count() == 1, "what was promised had come"
 

@@ -6,7 +6,9 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from synapse_sync.errors import NetworkError, Offline, StatusError
-from synapse_sync.net.api import Api, clean
+from synapse_sync.net.agent import clean
+from synapse_sync.net.api import Api
+from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.net.retries import Retry
 
@@ -132,7 +134,7 @@ def test_web_page_is_named(site, api):
 
 def test_body_is_bounded(site):
     site.says("/m", b"[" + b" " * 5000 + b"]")
-    with Api(Credentials(), max_body=1000) as api, pytest.raises(NetworkError, match="more than 1000"):
+    with Api(Credentials(), bounds=Bounds(body=1000)) as api, pytest.raises(NetworkError, match="more than 1000"):
         api.get_json(f"{site.url}/m")
 
 

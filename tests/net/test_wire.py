@@ -9,16 +9,20 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
-from synapse_sync.net import wire as wire_module
+from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Grant, Secret
-from synapse_sync.net.wire import BadRange, Stream, Transient, Wire, strong_validator
+from synapse_sync.net.failures import BadRange, Transient
+from synapse_sync.net.pools import Pools
+from synapse_sync.net.stream import Stream, strong_validator
+from synapse_sync.net.trust import tls_context
+from synapse_sync.net.wire import Wire
 
 BODY = bytes(range(256)) * 40
 
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    with Wire(Credentials(), read_timeout=2.0) as wire:
+    with Wire(Credentials(), bounds=Bounds(read=2.0)) as wire:
         yield wire
 
 
@@ -242,7 +246,7 @@ def test_nobody_listens_is_transient_and_says_no_query(wire):
 def test_silence_ends_after_the_timeout(site):
     gate = threading.Event()
     site.answers["/f"] = lambda handler: gate.wait(5)
-    with Wire(Credentials(), read_timeout=0.2) as wire, pytest.raises(Transient, match="in time"):
+    with Wire(Credentials(), bounds=Bounds(read=0.2)) as wire, pytest.raises(Transient, match="in time"):
         wire.open(f"{site.url}/f")
     gate.set()
 
@@ -281,16 +285,19 @@ def test_proxy_of_the_environment_is_used_but_not_for_loopback(site, other, monk
     assert other.asked[0].headers["proxy-authorization"] == "Basic bWU6cGFzcyB3b3Jk"
 
 
-def test_the_environment_is_asked_for_a_proxy_once_a_host(site, monkeypatch):
+def test_the_environment_is_asked_for_a_proxy_once_a_host(site):
     asked = []
-    monkeypatch.setattr(wire_module, "is_loopback", lambda host: False)
-    monkeypatch.setattr(wire_module, "proxy_bypass", lambda host: asked.append(host) or True)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    pools = Pools(
+        connections=1,
+        bounds=Bounds(),
+        tls=tls_context,
+        proxy_for=lambda scheme, host: asked.append((scheme, host)),
+    )
     site.says("/f", BODY)
-    with Wire(Credentials()) as wire:
+    with Wire(Credentials(), pools=pools) as wire:
         for _ in range(3):
             assert read(wire.open(f"{site.url}/f")) == BODY
-    assert asked == ["127.0.0.1"]
+    assert asked == [("http", "127.0.0.1")]
 
 
 def test_unusable_proxy_is_named_without_its_password(monkeypatch):

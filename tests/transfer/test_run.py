@@ -29,9 +29,11 @@ from synapse_sync.errors import (
     StorageError,
     WrongContent,
 )
+from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.net.retries import Retry
-from synapse_sync.net.wire import Stream, Wire
+from synapse_sync.net.stream import Stream
+from synapse_sync.net.wire import Wire
 from synapse_sync.sources.path import PathSource
 from synapse_sync.sources.url import UrlSource
 from synapse_sync.store.blobs import BlobStore
@@ -230,7 +232,7 @@ class Bench:
         self.wires: list[Wire] = []
 
     def fetch(self, *wants: Want):
-        with Wire(self.credentials, offline=self.offline, read_timeout=self.read_timeout) as wire:
+        with Wire(self.credentials, offline=self.offline, bounds=Bounds(read=self.read_timeout)) as wire:
             return transfer(
                 wants,
                 store=self.store,

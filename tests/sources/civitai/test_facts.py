@@ -32,7 +32,8 @@ from synapse_sync.errors import (
     StatusError,
     SynapseError,
 )
-from synapse_sync.net.api import USER_AGENT, Api
+from synapse_sync.net.agent import USER_AGENT
+from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.sources.base import Ask, Resolved

@@ -1,0 +1,197 @@
+"""The body of one answer, and what its headers say about the file that it belongs to."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from synapse_sync.net.clock import TimedResponse
+from synapse_sync.net.credentials import display_url
+from synapse_sync.net.failures import BadRange, Transient, describe
+
+if TYPE_CHECKING:
+    import urllib3
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The part of a file that a request is about; `end` is exclusive, None is the file's end."""
+
+    start: int
+    end: int | None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether less than the whole file is asked for."""
+        return self.start > 0 or self.end is not None
+
+    @property
+    def header(self) -> str:
+        """The value of the `Range` header."""
+        return f"bytes={self.start}-{'' if self.end is None else self.end - 1}"
+
+
+class Stream:
+    """The body of one answer, to be read once and closed; a context manager.
+
+    `start` is where in the file the body begins, `total` the size of the whole file if the server announces it,
+    `length` the bytes of this body if known. `silence` (seconds) is for `ends`.
+    """
+
+    def __init__(
+        self,
+        response: urllib3.BaseHTTPResponse,
+        *,
+        url: str,
+        start: int,
+        total: int | None,
+        length: int | None,
+        silence: float,
+    ) -> None:
+        self.url = url
+        self.status = response.status
+        self.start = start
+        self.total = total
+        self.etag: str | None = response.headers.get("ETag")
+        self.last_modified: str | None = response.headers.get("Last-Modified")
+        self.content_type = content_type(response)
+        self.accepts_ranges = response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+        #: Where the body ends in the file (exclusive); None if unknown.
+        self.end: int | None = None if length is None else start + length
+        #: Bytes read so far.
+        self.received = 0
+        self._length = length
+        self._silence = silence
+        self._response = response
+        self._aborted: str | None = None
+        self._closed = False
+        body = getattr(response, "_fp", None)
+        # urllib3's own `readinto` reads into a new object and copies; the response below it does not.
+        self._raw: Any = body if isinstance(body, http.client.HTTPResponse) else response
+
+    @property
+    def position(self) -> int:
+        """Where in the file the next byte belongs."""
+        return self.start + self.received
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer with the bytes that have arrived; return their number, 0 at the end.
+
+        Raises `Transient` when the body ends before its announced length.
+        """
+        left = None if self._length is None else self._length - self.received
+        if left == 0 or not len(buffer):
+            return 0
+        if left is not None and left < len(buffer):
+            buffer = buffer[:left]
+        count = self._read(buffer)
+        self.received += count
+        if count == 0 and left is not None:
+            self._fail(f"the connection ended early, after {self.received} of {self._length} bytes")
+        if count == 0 or count == left:
+            self._release()
+        return count
+
+    def ends(self) -> bool:
+        """Whether nothing follows. Without an announced length, a server that falls silent counts as finished."""
+        if self._length is not None:
+            return self.received == self._length
+        if isinstance(self._raw, TimedResponse):
+            self._raw.within(self._silence)
+        try:
+            return self.readinto(memoryview(bytearray(1))) == 0
+        except Transient as error:
+            if isinstance(error.__context__, TimeoutError) and self._aborted is None:
+                return True
+            raise
+
+    def abort(self, why: str) -> None:
+        """Wake a reading thread with a `Transient` that says `why`; may be called from any thread."""
+        self._aborted = why
+        with contextlib.suppress(Exception):  # the stream may be closed already, which is as good
+            self._response.shutdown()
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else close it."""
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(OSError):
+                self._response.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _read(self, buffer: memoryview) -> int:
+        import urllib3
+
+        if self._aborted is not None:
+            self._fail(self._aborted)
+        try:
+            return int(self._raw.readinto(buffer))
+        except (
+            OSError,
+            ValueError,
+            AttributeError,
+            http.client.HTTPException,
+            urllib3.exceptions.HTTPError,
+        ) as error:
+            # Race: `abort` or `close` in another thread takes the response apart while this one reads. http.client
+            # then fails with a ValueError or an AttributeError.
+            self._fail(describe(error))
+
+    def _fail(self, words: str) -> NoReturn:
+        self.close()
+        raise Transient(
+            f"{display_url(self.url)}: {self._aborted or words}", hint="check the connection and try again"
+        ) from None
+
+    def _release(self) -> None:
+        """The body is complete: let the next request use the connection."""
+        original = getattr(self._response, "_original_response", None)
+        if not self._closed and original is not None and original.isclosed():
+            self._closed = True
+            self._response.release_conn()
+
+
+def strong_validator(etag: str | None, last_modified: str | None) -> str | None:
+    """Return the value to send as `If-Range`: a strong ETag, else the date, else nothing."""
+    if etag and not etag.startswith("W/"):
+        return etag
+    return last_modified or None
+
+
+def content_type(response: urllib3.BaseHTTPResponse) -> str:
+    """The media type of an answer in lower case, without its parameters."""
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def announced_length(response: urllib3.BaseHTTPResponse) -> int | None:
+    """The announced length of the body in bytes; None if it arrives in chunks or the header is unreadable."""
+    if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
+        return None
+    text = response.headers.get("Content-Length", "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def announced_part(response: urllib3.BaseHTTPResponse, shown: str, asked: Asked) -> tuple[int, int | None, int]:
+    """The start of the part in this answer, the size of the whole file if known, and the part's length, in bytes.
+
+    Raises `BadRange` unless it is the part that was asked for. `shown` is the URL for the message.
+    """
+    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", "").strip())
+    if match is None or not asked.is_part:
+        raise BadRange(f"{shown} answered with a part of the file, and does not say which")
+    start, stop = int(match[1]), int(match[2]) + 1
+    total = None if match[3] == "*" else int(match[3])
+    wanted = total if asked.end is None else asked.end if total is None else min(asked.end, total)
+    if start != asked.start or stop <= start or (wanted is not None and stop != wanted):
+        raise BadRange(f"{shown} answered with another part of the file than was asked for")
+    return start, total, stop - start
