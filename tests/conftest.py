@@ -14,7 +14,7 @@ from world import Project, Result, guard
 from synapse_sync.cli.main import main
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.hub import Hub
-from synapse_sync.net import api
+from synapse_sync.net import retries
 from synapse_sync.net.retries import Retry
 from synapse_sync.transfer import run as transfer
 
@@ -81,5 +81,5 @@ def project(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once, unless a server asks for patience."""
-    for module in (transfer, api):
+    for module in (transfer, retries):
         monkeypatch.setattr(module, "Retry", lambda: Retry(first_delay=0.001, longest=0.01))
