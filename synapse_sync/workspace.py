@@ -27,6 +27,8 @@ from synapse_sync.user.places import LOCKFILE, MANIFEST, content, content_digest
 from synapse_sync.user.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.companion import Companion, LeftOut
     from synapse_sync.core.lockfile import Lockfile
@@ -244,7 +246,7 @@ class Workspace:
         manifest: Manifest | None = None,
         *,
         upgrade: frozenset[str] | None = frozenset(),
-        exclude_newer: str | None = None,
+        exclude_newer: datetime | None = None,
     ) -> Locked:
         """What the lockfile would be; nothing is written. `upgrade` names entries or models; None means all."""
         from synapse_sync.engine.lock import lock
@@ -274,7 +276,7 @@ class Workspace:
         self,
         *,
         upgrade: frozenset[str] | None = frozenset(),
-        exclude_newer: str | None = None,
+        exclude_newer: datetime | None = None,
         check: bool = False,
         heal: bool = False,
     ) -> Locked:
@@ -303,7 +305,7 @@ class Workspace:
         warnings = (*locked.warnings, *healed.warnings)
         return replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
 
-    def outdated(self, *, exclude_newer: str | None = None) -> tuple[Standing, ...]:
+    def outdated(self, *, exclude_newer: datetime | None = None) -> tuple[Standing, ...]:
         """How every entry stands against its site: what is locked, what an upgrade would take, what there is."""
         from synapse_sync.engine.outdated import standings
 

@@ -311,3 +311,14 @@ def test_a_link_mode_is_named_in_two_files_only() -> None:
             if isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict):
                 words = {inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant)}
                 assert not {"hardlink", "clone"} <= words, f"{path.name}:{node.lineno} lists the link modes again"
+
+
+def test_dates_are_read_in_one_place() -> None:
+    """A day, a zone and a placeholder mean the same everywhere; the demo hub plays the sites and is its own."""
+    readers = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("fromisoformat", "strptime")
+    }
+    assert {place for place in readers if not place.startswith("demo/")} == {"core/instant.py"}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from synapse_sync.cli.console import Console
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,17 +74,13 @@ def scope(command: F) -> F:
     return command
 
 
-def instant(text: str | None) -> str | None:
-    """`--exclude-newer`: a day or an instant as an ISO 8601 instant in UTC; a day is meant with all its hours."""
-    from datetime import UTC, datetime, timedelta
+def instant(text: str | None) -> datetime | None:
+    """`--exclude-newer`: a day (with all its hours) or a time, in UTC."""
+    from synapse_sync.core.instant import parse_cutoff
 
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return parse_cutoff(text)
     except ValueError:
         raise click.BadParameter(f"`{text}` is not a date like 2026-01-31", param_hint="--exclude-newer") from None
-    if len(text) <= 10:
-        moment += timedelta(days=1)  # what was published on that very day counts
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

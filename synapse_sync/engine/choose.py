@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from synapse_sync.core.artifact import PICKLE_FORMATS, Candidate
 from synapse_sync.core.lockfile import LockedModel
@@ -26,12 +27,17 @@ class Chosen:
 
 
 def question(
-    entry: Requirement, old: LockedModel | None, *, anew: bool, exclude_newer: str | None, key: str | None = None
+    entry: Requirement,
+    old: LockedModel | None,
+    *,
+    anew: bool,
+    exclude_newer: datetime | None,
+    key: str | None = None,
 ) -> Ask:
     """The question to a site about a requirement.
 
-    `old` is its last pin. `anew` asks for the version that its policy allows it to move to. `exclude_newer` is an
-    ISO 8601 instant; `key` names the answer (default: the requirement's name).
+    `old` is its last pin. `anew` asks for the version that its policy allows it to move to. `exclude_newer` is
+    in UTC; `key` names the answer (default: the requirement's name).
     """
     keeps_base = anew and entry.policy == "same-base" and old is not None and asked_before(entry, old)
     return Ask(

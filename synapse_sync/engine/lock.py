@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from synapse_sync.core.freshness import Change, stale_entries
 from synapse_sync.core.lockfile import LockedModel, Lockfile
@@ -37,12 +38,12 @@ def lock(
     measure: Measurer,
     unpack: Unpacker,
     upgrade: Collection[str] = (),
-    exclude_newer: str | None = None,
+    exclude_newer: datetime | None = None,
 ) -> Locked:
     """Resolve stale requirements, keep the other pins, and drop models that are no longer declared.
 
     `entries` are the requirements of the manifest, `old` is the last lockfile, `options` is `[workspace]`.
-    `upgrade` names requirements that may move. `exclude_newer` is an ISO 8601 instant in UTC. Each source gets all
+    `upgrade` names requirements that may move. `exclude_newer` is in UTC. Each source gets all
     its questions at once. Raises all failures together; then nothing is locked.
     """
     before = {model.name: model for model in old.models}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
+from synapse_sync.core.instant import instant_text, is_older
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
@@ -48,7 +50,7 @@ def standings(
     workspace: WorkspaceOptions,
     *,
     sources: Mapping[str, Source],
-    exclude_newer: str | None = None,
+    exclude_newer: datetime | None = None,
 ) -> tuple[Standing, ...]:
     """Compare every entry with its site; each source is asked once. What is not locked has no `current`."""
     known = {model.name: model for model in lockfile.models}
@@ -78,7 +80,7 @@ def _newest(entry: Requirement) -> str:
 
 
 def _questions(
-    entries: Sequence[Requirement], locked: Mapping[str, LockedModel], exclude_newer: str | None
+    entries: Sequence[Requirement], locked: Mapping[str, LockedModel], exclude_newer: datetime | None
 ) -> Iterator[tuple[str, Ask]]:
     for entry in entries:
         if (old := locked.get(entry.name)) is None:
@@ -101,7 +103,7 @@ def _standing(
     allowed: Resolved | SynapseError | None,
     newest: Resolved | SynapseError | None,
     workspace: WorkspaceOptions,
-    exclude_newer: str | None,
+    exclude_newer: datetime | None,
 ) -> Standing:
     current = _pin(Reference.parse(old.reference), old.card)
     taken, outdated = current, False
@@ -158,11 +160,11 @@ def _same_archive(old: Artifact, new: Candidate) -> bool:
     return new.url == old.url and new.size in (None, old.archive.size)
 
 
-def _held(entry: Requirement, current: Pin, taken: Pin, top: Pin, exclude_newer: str | None) -> str | None:
+def _held(entry: Requirement, current: Pin, taken: Pin, top: Pin, exclude_newer: datetime | None) -> str | None:
     """Why the newest version is not the one that an upgrade takes; None where it is, or is none newer."""
     if top.reference.revision in (taken.reference.revision, current.reference.revision):
         return None
-    if None not in (top.published, taken.published) and str(top.published) < str(taken.published):
+    if is_older(top.published, taken.published):
         return None
     if entry.policy == "pinned":
         return "policy is pinned"
@@ -173,5 +175,5 @@ def _held(entry: Requirement, current: Pin, taken: Pin, top: Pin, exclude_newer:
     if entry.policy == "same-base" and current.base_model not in (None, top.base_model):
         return f"for {top.base_model or 'another base model'}, not {current.base_model}"
     if exclude_newer is not None:
-        return f"newer than {exclude_newer}"
+        return f"newer than {instant_text(exclude_newer)}"
     return None

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from synapse_sync.core.artifact import DOCUMENT_FORMATS, Archive, Artifact, Candidate, ModelCard, format_of
 from synapse_sync.core.companion import chosen as chosen_previews
+from synapse_sync.core.instant import is_older
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
@@ -270,7 +271,7 @@ def _model(item: Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
 def _went_back(old: LockedModel, new: LockedModel) -> str | None:
     """A warning if the site returns an older version of a model than the locked one."""
     before, after = old.card.published, new.card.published
-    if old.requirement != new.requirement or before is None or after is None or after >= before:
+    if old.requirement != new.requirement or before is None or after is None or not is_older(after, before):
         return None
     return (
         f"`{new.name}`: {new.reference} ({after[:10]}) is older than {old.reference} ({before[:10]}), "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NoReturn, Protocol, runtime_checkable
 
 from synapse_sync.core.artifact import Candidate, ModelCard
@@ -17,7 +18,7 @@ class Ask:
     """One question to a source: what the manifest says about one model, as far as a source needs it.
 
     `key` is ours, opaque to the source, and comes back with the answer. `include`/`exclude` are glob patterns
-    over repository paths. `exclude_newer` is an ISO 8601 instant: resolve as of then. Where the site chooses the
+    over repository paths. `exclude_newer`, in UTC: resolve as of then. Where the site chooses the
     version, one for `base_model` and none of `ignore` (revisions) is taken, if it has such a one.
     """
 
@@ -25,7 +26,7 @@ class Ask:
     reference: Reference
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    exclude_newer: str | None = None
+    exclude_newer: datetime | None = None
     base_model: str | None = None
     ignore: tuple[str, ...] = ()
 

@@ -15,6 +15,7 @@ import msgspec
 
 from synapse_sync.core.artifact import Candidate, ModelCard, format_of
 from synapse_sync.core.digest import Digest, is_sha256
+from synapse_sync.core.instant import instant_text, parse_instant
 from synapse_sync.core.names import safe_filename
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
@@ -78,7 +79,7 @@ class GitHubSource:
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
         """Answer all questions; each release is asked for once."""
-        releases: dict[tuple[str, str | None, str | None], _Release | SynapseError] = {}
+        releases: dict[tuple[str, str | None, datetime | None], _Release | SynapseError] = {}
         answers: dict[str, Resolved | SynapseError] = {}
         for ask in asks:
             key = (ask.reference.id, ask.reference.revision, ask.exclude_newer)
@@ -168,17 +169,17 @@ class GitHubSource:
     def _releases(self, reference: Reference, page: int = 1) -> list[_Release]:
         return self._get(reference, "/releases", list[_Release], per_page=str(_PAGE), page=str(page))
 
-    def _as_of(self, reference: Reference, cutoff: str) -> _Release:
+    def _as_of(self, reference: Reference, cutoff: datetime) -> _Release:
         """The newest full release that there was at an instant."""
         for page in range(1, _MOST_PAGES + 1):
             releases = self._releases(reference, page)
             full = [r for r in releases if r.published_at is not None and not r.draft and not r.prerelease]
-            then = [r for r in full if _instant(r.published_at) <= _instant(cutoff)]
+            then = [r for r in full if _instant(r.published_at) <= cutoff]
             if then:
                 return max(then, key=lambda release: _instant(release.published_at))
             if len(releases) < _PAGE:
                 break
-        raise NotFound(f"`{reference}` had no release yet on {cutoff}", hint="move `exclude-newer`")
+        raise NotFound(f"`{reference}` had no release yet on {instant_text(cutoff)}", hint="move `exclude-newer`")
 
     def _refuse_private(self, reference: Reference) -> None:
         """The files of a private repository have no address that a token opens; without a token we see none."""
@@ -221,10 +222,9 @@ class GitHubSource:
 
 
 def _instant(text: str | None) -> datetime:
-    try:
-        return datetime.fromisoformat(text or "")
-    except ValueError:
-        raise NetworkError(f"GitHub's answer has `{text}` for a date") from None
+    if (moment := parse_instant(text)) is None:
+        raise NetworkError(f"GitHub's answer has `{text}` for a date")
+    return moment
 
 
 def _is_pattern(name: str) -> bool:

@@ -16,6 +16,7 @@ import tomllib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ class _Parrot(Api):
 _ASKS = (
     Ask(key="version", reference=Reference.parse("civitai:7@70")),
     Ask(key="model", reference=Reference.parse("civitai:7")),
-    Ask(key="file", reference=Reference.parse("civitai:7@70+700"), exclude_newer="2026-01-01T00:00:00Z"),
+    Ask(key="file", reference=Reference.parse("civitai:7@70+700"), exclude_newer=datetime(2026, 1, 1, tzinfo=UTC)),
     Ask(key="hash", reference=Reference.parse("autov2:0123456789")),
 )
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.instant import parse_cutoff
 from synapse_sync.core.manifest.shape import (
     FileTable,
     ManifestTable,
@@ -382,22 +383,15 @@ class _Reader:
             return True
         return value
 
-    def _instant(self, path: tuple[str, ...], value: str | None) -> str | None:
-        """A day (with all its hours) or an instant, as an instant in UTC."""
+    def _instant(self, path: tuple[str, ...], value: str | None) -> datetime.datetime | None:
+        """A day (with all its hours) or a time, in UTC."""
         if value is None:
             return None
         try:
-            moment = datetime.datetime.fromisoformat(value)
+            return parse_cutoff(value)
         except ValueError:
             self._bad((*path, "exclude-newer"), f"`{value}` is not a date like 2026-01-31")
             return None
-        try:
-            if len(value) <= 10:
-                moment += datetime.timedelta(days=1)
-            utc = moment.replace(tzinfo=datetime.UTC) if moment.tzinfo is None else moment.astimezone(datetime.UTC)
-        except OverflowError:
-            return None  # the end of all time excludes nothing
-        return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _choices(kind: Any) -> tuple[str, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from synapse_sync.core.artifact import DEFAULT_RATING
+from synapse_sync.core.instant import instant_text
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath, declared_name
 from synapse_sync.core.reference import Reference
@@ -40,13 +42,13 @@ def _said(wish: FileWish) -> Iterable[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceOptions:
-    """Defaults and policy for all models; `exclude_newer` is an ISO 8601 instant in UTC."""
+    """Defaults and policy for all models; `exclude_newer` is in UTC."""
 
     name: str | None = None
     previews: bool | int = False
     prefer: FileWish = FileWish()
     allow_pickle: bool = False
-    exclude_newer: str | None = None
+    exclude_newer: datetime | None = None
     preview_rating: str = DEFAULT_RATING
     sidecars: bool | tuple[str, ...] = False
     allow_dangerous: frozenset[str] = frozenset()
@@ -91,7 +93,7 @@ class Requirement:
     mirrors: tuple[Reference, ...] = ()
     sha256: str | None = None
     allow_pickle: bool = False
-    exclude_newer: str | None = None
+    exclude_newer: datetime | None = None
 
     @property
     def model(self) -> str:
@@ -119,7 +121,7 @@ class Requirement:
         words += [f"mirror={mirror}" for mirror in self.mirrors]
         words += [f"sha256={self.sha256}"] if self.sha256 else []
         words += ["allow-pickle"] if self.allow_pickle else []
-        words += [f"exclude-newer={self.exclude_newer}"] if self.exclude_newer else []
+        words += [f"exclude-newer={instant_text(self.exclude_newer)}"] if self.exclude_newer else []
         words += [f"previews={int(self.previews)}"] if self.previews else []
         words += [f"preview-rating={self.preview_rating}"] if self.preview_rating != DEFAULT_RATING else []
         words += [f"cover={self.cover}"] if self.cover else []

@@ -9,10 +9,11 @@ from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from synapse_sync.core.instant import parse_instant
 from synapse_sync.errors import NetworkError, NotFound, StatusError, SynapseError
 from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
-from synapse_sync.sources.civitai.fields import Fields, parse_time
+from synapse_sync.sources.civitai.fields import Fields
 from synapse_sync.sources.civitai.image_urls import numbered
 from synapse_sync.sources.civitai.schema import (
     Creator,
@@ -353,4 +354,4 @@ def _first(limit: int | None, items: Iterator[_T]) -> Iterator[_T]:
 
 
 def _age(version: ModelVersion) -> tuple[datetime, int]:
-    return parse_time(version.published_at) or datetime.max.replace(tzinfo=UTC), version.id
+    return parse_instant(version.published_at) or datetime.max.replace(tzinfo=UTC), version.id

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from synapse_sync.errors import NetworkError
@@ -109,23 +108,3 @@ def _integer(value: object) -> int | None:
     if isinstance(value, str):
         return int(value) if re.fullmatch(r"\d{1,18}", value) else None
     return value if isinstance(value, int) else None
-
-
-def parse_time(text: str | None) -> datetime | None:
-    """An instant of the API (also without a zone, which means UTC), or None."""
-    try:
-        moment = datetime.fromisoformat((text or "").strip())
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    # Years at the ends of the calendar are placeholders, with which nobody could reckon.
-    return moment if 1 < moment.year < 9000 else None
-
-
-def as_utc_text(text: str | None) -> str | None:
-    """A timestamp as it was given, but always ending in `Z`; None if it cannot be read."""
-    moment = parse_time(text)
-    if moment is None or text is None:
-        return None
-    bare = re.fullmatch(r"\s*(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)(?:Z|[+-]00:?00)?\s*", text)
-    return f"{bare[1]}T{bare[2]}Z" if bare else moment.isoformat().replace("+00:00", "Z")

@@ -7,11 +7,11 @@ from urllib.parse import urlencode
 
 from synapse_sync.core.artifact import Candidate, ModelCard, Preview
 from synapse_sync.core.digest import Digest, is_sha256
+from synapse_sync.core.instant import utc_text
 from synapse_sync.core.names import safe_filename
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import NotFound
 from synapse_sync.sources.civitai.client import ENDPOINT
-from synapse_sync.sources.civitai.fields import as_utc_text
 from synapse_sync.sources.civitai.schema import Model, ModelFile, ModelVersion
 from synapse_sync.sources.civitai.vocabulary import file_format, model_type
 
@@ -123,7 +123,7 @@ def card_of(version: ModelVersion, model: Model | None) -> ModelCard:
         version_name=version.name,
         type=model_type(model.type if model else version.model.type),
         base_model=version.base_model,
-        published=as_utc_text(version.published_at),
+        published=utc_text(version.published_at),
         trained_words=version.trained_words,
         license=_license(model) if model else (),
         nsfw=level,

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from synapse_sync.sources.civitai.fields import Fields, parse_time
+from synapse_sync.core.instant import parse_instant
+from synapse_sync.sources.civitai.fields import Fields
 
 __all__ = [
     "Creator", "CursorMetadata", "EarlyAccess", "FileHashes", "HashMatch", "Image", "Me", "Model", "ModelBrief",
@@ -241,7 +242,7 @@ class EarlyAccess:
 
     def holds(self, now: datetime) -> bool:
         """Whether it is still in force."""
-        ends = parse_time(self.ends_at)
+        ends = parse_instant(self.ends_at)
         return self.permanent or ends is None or ends > now
 
 
@@ -255,7 +256,7 @@ def _early_access(fields: Fields) -> EarlyAccess | None:
     if ends_at:
         return EarlyAccess(ends_at=ends_at)
     days = fields.integer("earlyAccessTimeFrame") or 0
-    published = parse_time(fields.text("publishedAt", "createdAt"))
+    published = parse_instant(fields.text("publishedAt", "createdAt"))
     if 0 < days < 3650 and published is not None:
         return EarlyAccess(ends_at=(published + timedelta(days=days)).isoformat())
     if fields.text("availability") == "EarlyAccess":

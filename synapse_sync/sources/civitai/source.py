@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from synapse_sync.core.digest import Digest
+from synapse_sync.core.instant import instant_text, parse_instant
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
     InputError,
@@ -23,7 +24,6 @@ from synapse_sync.sources.civitai import statuses
 from synapse_sync.sources.civitai.client import ENDPOINT, Client
 from synapse_sync.sources.civitai.describe import describe
 from synapse_sync.sources.civitai.document import documents
-from synapse_sync.sources.civitai.fields import parse_time
 from synapse_sync.sources.civitai.files import card_of, narrow, offered
 from synapse_sync.sources.civitai.relocate import other_places
 from synapse_sync.sources.civitai.schema import Model, ModelVersion
@@ -310,10 +310,9 @@ class CivitaiSource:
         """The first version, in the site's order, that can be had (and was there at the time that counts)."""
         if (reason := statuses.withdrawn(model.mode, f"civitai:{model.id}")) is not None:
             raise reason
-        cutoff = _cutoff(ask)
         reasons: list[SynapseError] = []
         for version in _in_order(ask, model.versions):
-            if cutoff is not None and _published(version) > cutoff:
+            if ask.exclude_newer is not None and _published(version) > ask.exclude_newer:
                 continue
             if not version.files:
                 # Lists are now and then behind, and leave out what is empty: the version itself knows better.
@@ -326,9 +325,10 @@ class CivitaiSource:
             reasons.append(reason)
         if reasons:
             raise reasons[0]
-        if model.versions:
+        if ask.exclude_newer is not None and model.versions:
+            then = instant_text(ask.exclude_newer)
             raise NotFound(
-                f"Civitai's model {model.id} ({model.name}) had no version yet on {ask.exclude_newer}",
+                f"Civitai's model {model.id} ({model.name}) had no version yet on {then}",
                 hint=f"move `exclude-newer`, or pin one:\n{_listing(model)}",
             )
         raise NotFound(
@@ -381,28 +381,19 @@ def _unknown_hash(digest: Digest) -> NotFound:
     )
 
 
-def _cutoff(ask: Ask) -> datetime | None:
-    if ask.exclude_newer is None:
-        return None
-    moment = parse_time(ask.exclude_newer)
-    if moment is None:
-        raise InputError(
-            f"`{ask.exclude_newer}` is not a date", hint="write it like 2026-01-31 or 2026-01-31T12:00:00Z"
-        )
-    return moment
-
-
 def _published(version: ModelVersion) -> datetime:
     """When a version came out; one that does not say counts as too new, since it cannot be shown to be older."""
-    return parse_time(version.published_at) or parse_time(version.created_at) or datetime.max.replace(tzinfo=UTC)
+    return (
+        parse_instant(version.published_at) or parse_instant(version.created_at) or datetime.max.replace(tzinfo=UTC)
+    )
 
 
 def _too_new(ask: Ask, version: ModelVersion) -> tuple[str, ...]:
     """A version that was named by its number is taken whatever its date, but not without a word."""
-    cutoff = _cutoff(ask)
-    if cutoff is None or _published(version) <= cutoff:
+    if ask.exclude_newer is None or _published(version) <= ask.exclude_newer:
         return ()
-    return (f"version {version.id} is newer than {ask.exclude_newer}; taken, since it is named by its number",)
+    then = instant_text(ask.exclude_newer)
+    return (f"version {version.id} is newer than {then}; taken, since it is named by its number",)
 
 
 def _listing(model: Model) -> str:

@@ -6,10 +6,10 @@ import json
 import re
 from datetime import datetime
 
+from synapse_sync.core.instant import parse_instant
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError
 from synapse_sync.sources.civitai.client import ENDPOINT
-from synapse_sync.sources.civitai.fields import parse_time
 from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelVersion
 
 TOKEN_HINT = (
@@ -65,7 +65,7 @@ def generation_only(what: str) -> AccessDenied:
 
 
 def _early(what: str, early: EarlyAccess, model_id: int | None) -> AccessDenied:
-    ends = parse_time(early.ends_at)
+    ends = parse_instant(early.ends_at)
     page = f"{ENDPOINT}/models/{model_id}" if model_id else ENDPOINT
     if early.permanent or ends is None:
         return AccessDenied(f"`{what}` is for those who paid for it", hint=f"see {page}, or pin another version")

@@ -8,16 +8,16 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from synapse_sync import __version__
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.instant import instant_text
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
     AccessDenied,
-    InputError,
     IntegrityError,
     InvalidReference,
     NetworkError,
@@ -94,7 +94,7 @@ class Client:
         self._refusals: dict[tuple[str, str], SynapseError | None] = {}
         self._asking = threading.Lock()
 
-    def read(self, id_: str, revision: str | None, exclude_newer: str | None) -> Repository:
+    def read(self, id_: str, revision: str | None, cutoff: datetime | None) -> Repository:
         """Ask for one repository: its commit and its files come in one answer.
 
         Only of a gated one, with a token, is it asked besides whether that opens it.
@@ -111,13 +111,14 @@ class Client:
 
         # With the branch named, as the library itself asks to download: some mirrors answer only that.
         found = info(revision or "main")
-        cutoff = _cutoff(exclude_newer)
         pinned = revision is not None and _HEX40.match(revision)
         if cutoff is not None and not pinned and (found.last_modified is None or found.last_modified > cutoff):
             commits = self._ask(reference, lambda: api.list_repo_commits(name, repo_type=kind, revision=revision))
             earlier = next((commit.commit_id for commit in commits if commit.created_at <= cutoff), None)
             if earlier is None:
-                raise NotFound(f"`{reference}` had no commit yet on {exclude_newer}", hint="move `exclude-newer`")
+                raise NotFound(
+                    f"`{reference}` had no commit yet on {instant_text(cutoff)}", hint="move `exclude-newer`"
+                )
             if earlier != found.sha:
                 found = info(earlier)
         files = _files(found)
@@ -281,18 +282,6 @@ def _split_id(id_: str) -> tuple[str, str]:
     """The kind of repository and its name, as the library wants them."""
     first, _, rest = id_.partition("/")
     return (_KINDS[first], rest) if first in _KINDS and rest else ("model", id_)
-
-
-def _cutoff(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(
-            f"`{text}` is not a date", hint="write it like 2026-01-31 or 2026-01-31T12:00:00Z"
-        ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _one_line(value: object) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC
 from urllib.parse import quote
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, Candidate, ModelCard, format_of
+from synapse_sync.core.instant import instant_text
 from synapse_sync.core.names import safe_filename, safe_path
 from synapse_sync.core.repository_selection import precision_of, quant_of
 from synapse_sync.sources.huggingface.client import RepoFile, Repository
@@ -49,7 +49,7 @@ def card_of(repository: Repository, files: Sequence[RepoFile]) -> ModelCard:
         version_name=repository.commit[:12],
         type=_type(files),
         base_model=repository.base_model,
-        published=modified.astimezone(UTC).isoformat().replace("+00:00", "Z") if modified else None,
+        published=instant_text(modified) if modified else None,
         license=facts,
     )
 

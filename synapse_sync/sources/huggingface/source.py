@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from synapse_sync.core.digest import Digest
@@ -56,7 +57,7 @@ class HuggingFaceSource:
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
         """Answer all questions; each repository is asked once per revision, a few at the same time."""
-        groups: dict[tuple[str, str | None, str | None], list[Ask]] = {}
+        groups: dict[tuple[str, str | None, datetime | None], list[Ask]] = {}
         for ask in asks:
             groups.setdefault((ask.reference.id, ask.reference.revision, ask.exclude_newer), []).append(ask)
         answers: dict[str, Resolved | SynapseError] = {}
@@ -120,8 +121,8 @@ class HuggingFaceSource:
             return None
         return f"{TOKEN_HINT}, after accepting the conditions at {page_of(reference.id)}"
 
-    def _read_all(self, keys: Sequence[tuple[str, str | None, str | None]]) -> list[Repository | SynapseError]:
-        def read(key: tuple[str, str | None, str | None]) -> Repository | SynapseError:
+    def _read_all(self, keys: Sequence[tuple[str, str | None, datetime | None]]) -> list[Repository | SynapseError]:
+        def read(key: tuple[str, str | None, datetime | None]) -> Repository | SynapseError:
             try:
                 return self._client.read(*key)
             except SynapseError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,8 @@ def test_a_model_inherits_from_the_workspace_and_prefers_key_by_key() -> None:
         '[models.b]\nsource = "civitai:2"\npreviews = false\nallow-pickle = false\nprefer = { size = "pruned" }\n'
     )
     a, b = found.models
-    assert (a.previews, a.allow_pickle, a.exclude_newer) == (2, True, "2026-01-01T00:00:00Z")
-    assert (b.previews, b.allow_pickle, b.exclude_newer) == (False, False, "2026-01-01T00:00:00Z")
+    assert (a.previews, a.allow_pickle, a.exclude_newer) == (2, True, datetime(2026, 1, 1, tzinfo=UTC))
+    assert (b.previews, b.allow_pickle, b.exclude_newer) == (False, False, datetime(2026, 1, 1, tzinfo=UTC))
     assert (a.prefer.format, a.prefer.size) == ("gguf", "full")
     assert (b.prefer.format, b.prefer.size) == ("gguf", "pruned")
 
@@ -101,7 +102,9 @@ def test_naming_a_cover_asks_for_it(words: str, count: int) -> None:
     ],
 )
 def test_a_day_counts_with_all_its_hours(text: str, moment: str) -> None:
-    assert model(f'source = "civitai:1"\nexclude-newer = "{text}"').exclude_newer == moment
+    found = model(f'source = "civitai:1"\nexclude-newer = "{text}"')
+    assert found.exclude_newer == datetime.fromisoformat(moment)
+    assert f"exclude-newer={moment}" in found.text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.sources.civitai.client import Client
-from synapse_sync.sources.civitai.fields import Fields, as_utc_text
+from synapse_sync.sources.civitai.fields import Fields
 from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelFile, ModelVersion
 
 
@@ -149,12 +149,6 @@ def test_commercial_use_is_read_in_all_its_forms(raw, commercial) -> None:
 )
 def test_early_access_is_read_in_its_old_and_new_forms(raw, expected) -> None:
     assert ModelVersion.decode({"id": 1, **raw}).early_access == expected
-
-
-def test_times_get_their_zone() -> None:
-    assert as_utc_text("2023-04-28T19:32:30.819") == "2023-04-28T19:32:30.819Z"
-    assert as_utc_text("2023-04-28T19:32:30+02:00") == "2023-04-28T17:32:30Z"
-    assert as_utc_text("soon") is None
 
 
 def test_the_package_loads_no_http_client() -> None:

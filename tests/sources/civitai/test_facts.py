@@ -17,6 +17,7 @@ import pytest
 from world import Project
 
 from synapse_sync.core.digest import Digest
+from synapse_sync.core.instant import utc_text
 from synapse_sync.core.reference import Reference
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Image, Model, Version
@@ -39,7 +40,7 @@ from synapse_sync.net.retries import Retry
 from synapse_sync.sources.base import Ask, Resolved
 from synapse_sync.sources.civitai import schema
 from synapse_sync.sources.civitai.client import Client
-from synapse_sync.sources.civitai.fields import Fields, as_utc_text
+from synapse_sync.sources.civitai.fields import Fields
 from synapse_sync.sources.civitai.hashes import digests_of, file_hashes
 from synapse_sync.sources.civitai.source import CivitaiSource
 
@@ -264,7 +265,7 @@ def test_f11_odd_forms_are_read(client: Client, hub: Hub) -> None:
     model = client.model(5)
     assert (model.name, model.allow_commercial_use, model.tags) == ("a\x01b", ("Image", "Sell"), ("x", "y"))
     assert model.creator is not None and model.creator.username == "123"
-    assert as_utc_text(model.versions[0].published_at) == "2023-04-28T19:32:30.819Z"
+    assert utc_text(model.versions[0].published_at) == "2023-04-28T19:32:30.819Z"
 
 
 def test_f11_what_is_needed_is_named(client: Client, hub: Hub) -> None:

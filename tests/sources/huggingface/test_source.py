@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -221,13 +222,17 @@ def test_exclude_newer_takes_the_last_commit_of_then(source, site) -> None:
         {"id": id_, "authors": [], "date": date, "title": "", "message": ""} for id_, date in commits
     ]
     site.routes[f"/api/models/o/r/revision/{COMMIT}"] = info(lfs("a.safetensors"))
-    answer = resolve(source, hub("a.safetensors"), exclude_newer="2024-04-01")
+    answer = resolve(source, hub("a.safetensors"), exclude_newer=datetime(2024, 4, 1, tzinfo=UTC))
     assert answer.reference.revision == OLDER
     assert answer.candidates[0].size == 50
-    assert resolve(source, hub("a.safetensors"), exclude_newer="2024-06-01").reference.revision == COMMIT
-    assert isinstance(refuse(source, hub("a.safetensors"), exclude_newer="2023-01-01"), NotFound)
-    assert isinstance(refuse(source, hub("a.safetensors"), exclude_newer="soon"), InputError)
-    pinned = resolve(source, hub("a.safetensors", COMMIT), exclude_newer="2024-04-01")
+    assert (
+        resolve(source, hub("a.safetensors"), exclude_newer=datetime(2024, 6, 1, tzinfo=UTC)).reference.revision
+        == COMMIT
+    )
+    assert isinstance(
+        refuse(source, hub("a.safetensors"), exclude_newer=datetime(2023, 1, 1, tzinfo=UTC)), NotFound
+    )
+    pinned = resolve(source, hub("a.safetensors", COMMIT), exclude_newer=datetime(2024, 4, 1, tzinfo=UTC))
     assert pinned.reference.revision == COMMIT
 
 
