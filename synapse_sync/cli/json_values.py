@@ -68,6 +68,7 @@ def report_value(report: Report) -> dict[str, Any]:
         **plan_value(report.plan, warnings=report.warnings),
         "in_sync": not report.errors,
         "fetched_bytes": report.fetched_bytes,
+        "copied_bytes": report.copied_bytes,
         "outcomes": [
             {
                 **action_value(outcome.action),

@@ -122,7 +122,8 @@ def _summary(report: Report) -> str:
     from synapse_sync.core.plan import Verb
 
     parts = [
-        (report.done(Verb.FETCH), f"downloaded ({size_text(report.fetched_bytes)})"),
+        (report.done(Verb.FETCH) - report.copied_files, f"downloaded ({size_text(report.fetched_bytes)})"),
+        (report.copied_files, f"copied from this machine ({size_text(report.copied_bytes)})"),
         (report.done(Verb.SALVAGE), "found on this machine"),
         (report.done(Verb.PLACE), "placed"),
         (report.done(Verb.REPLACE), "replaced"),

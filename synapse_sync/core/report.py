@@ -20,12 +20,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a sync did."""
+    """What a sync did.
+
+    `fetched_bytes` came over the network. `copied_files` were taken from elsewhere on this machine instead of a
+    download (a local source, another program's cache); `copied_bytes` were copied for that.
+    """
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     warnings: tuple[str, ...] = ()
     fetched_bytes: int = 0
+    copied_files: int = 0
+    copied_bytes: int = 0
     unfinished: bool = False  # a companion was left out that may be had the next time
 
     @property

@@ -61,6 +61,8 @@ def execute(
         outcomes=tuple(run.outcomes),
         warnings=tuple(run.warnings),
         fetched_bytes=run.fetched,
+        copied_files=run.copied_files,
+        copied_bytes=run.copied_bytes,
         unfinished=run.unfinished,
     )
 
@@ -76,6 +78,8 @@ class _Run:
     warnings: list[str] = field(default_factory=list)
     failed: dict[str, SynapseError] = field(default_factory=dict)  # blobs that could not be had
     fetched: int = 0
+    copied_files: int = 0
+    copied_bytes: int = 0
     unfinished: bool = False
 
     def supply(self, actions: Sequence[Action], fetch: Fetcher) -> None:
@@ -91,9 +95,13 @@ class _Run:
             if error is not None:
                 self.failed[action.sha256] = error
             else:
-                self.fetched += got.fetched_bytes if isinstance(got, Got) else 0
                 self.writer.arrived(action.sha256)
-            taken = got.taken_from if isinstance(got, Got) else None
+            taken = None
+            if isinstance(got, Got):
+                taken = got.taken_from
+                self.fetched += got.fetched_bytes
+                self.copied_bytes += got.copied_bytes
+                self.copied_files += action.verb is Verb.FETCH and taken is not None
             self._note(Outcome(action=action, error=error, detail=f"from {taken}" if taken else None))
 
     def _salvage(self, action: Action) -> bool:

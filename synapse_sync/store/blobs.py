@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -194,12 +194,21 @@ class BlobStore:
             self._note(sha256, found, blake3=blake3, origin=origin)
         return path
 
-    def import_file(self, source: Path, *, sha256: str, move: bool = False, origin: str | None = None) -> Path:
+    def import_file(
+        self,
+        source: Path,
+        *,
+        sha256: str,
+        move: bool = False,
+        origin: str | None = None,
+        advanced: Callable[[int], None] = lambda count: None,
+    ) -> Path:
         """Bring a file from elsewhere into the store: cloned or copied (with `move`, renamed), and hashed.
 
         Without `move`, the source is not even read if the store has the blob already, and `origin` is the reference
-        that can give the bytes again. Raises `IntegrityError` if
-        its content is another one, `Conflict` if it is no regular file or changes meanwhile; then it stays.
+        that can give the bytes again. `advanced` hears how many more bytes were copied; an exception that it raises
+        ends the copy. Raises `IntegrityError` if the content is another one, `Conflict` if the source is no regular
+        file or changes meanwhile; then it stays.
         """
         with _doing(f"taking {source.name} into the store"):
             found = source.lstat() if move else source.stat()
@@ -207,15 +216,21 @@ class BlobStore:
                 raise Conflict(f"{source} is not a regular file; left where it is")
             if move:
                 return self._move_in(source, sha256)
-            return self.path(sha256) if self.has(sha256) else self._copy_in(source, sha256, origin)
+            return self.path(sha256) if self.has(sha256) else self._copy_in(source, sha256, origin, advanced)
 
-    def _copy_in(self, source: Path, sha256: str, origin: str | None = None) -> Path:
+    def _copy_in(
+        self,
+        source: Path,
+        sha256: str,
+        origin: str | None = None,
+        advanced: Callable[[int], None] = lambda count: None,
+    ) -> Path:
         temp = self.temporary()
         try:
             if clone_file(source, temp):
-                found, blake3 = _both_of(temp)
+                found, blake3 = _both_of(temp, advanced)
             else:
-                found, blake3 = _copy_and_hash(source, temp)
+                found, blake3 = _copy_and_hash(source, temp, advanced)
             if found != sha256:
                 raise _other_content(source)
             return self.publish(temp, sha256=sha256, size=temp.stat().st_size, blake3=blake3, origin=origin)
@@ -393,14 +408,15 @@ def _blake3_of(path: Path, *, mapped: bool) -> str:
     return digest.hexdigest()
 
 
-def _both_of(path: Path) -> tuple[str, str]:
-    """SHA-256 and BLAKE3 of a file, read once."""
+def _both_of(path: Path, advanced: Callable[[int], None] = lambda count: None) -> tuple[str, str]:
+    """SHA-256 and BLAKE3 of a file, read once; `advanced` hears how many more bytes were read."""
     from blake3 import blake3
 
     digest, other = hashlib.sha256(), blake3()
     for chunk in _chunks(path):
         digest.update(chunk)
         other.update(chunk)
+        advanced(len(chunk))
     return digest.hexdigest(), other.hexdigest()
 
 
@@ -411,8 +427,8 @@ def _chunks(path: Path) -> Iterator[memoryview]:
             yield buffer[:count]
 
 
-def _copy_and_hash(source: Path, temp: Path) -> tuple[str, str]:
-    """Copy a file; SHA-256 and BLAKE3 of what is written."""
+def _copy_and_hash(source: Path, temp: Path, advanced: Callable[[int], None]) -> tuple[str, str]:
+    """Copy a file; SHA-256 and BLAKE3 of the written bytes. `advanced` hears how many more they are."""
     from blake3 import blake3
 
     digest, other = hashlib.sha256(), blake3()
@@ -420,6 +436,7 @@ def _copy_and_hash(source: Path, temp: Path) -> tuple[str, str]:
         for chunk in _chunks(source):
             digest.update(chunk)
             other.update(chunk)
+            advanced(len(chunk))
             while chunk:
                 chunk = chunk[outside.write(chunk) :]
     return digest.hexdigest(), other.hexdigest()

@@ -61,7 +61,7 @@ class Download:
             return got
         lock = self._crew.store.root / f"locks/{self._key}.lock"
         with hold(lock, f"`{self._want.subject}`", on_wait=self._waiting):
-            # Whoever had the lock before us may have brought it.
+            # Another process may have had the lock before, and brought the file.
             return self._stored() or self._from_nearby() or self._from_places()
 
     def _waiting(self, text: str) -> None:
@@ -73,7 +73,9 @@ class Download:
         if want.sha256 is None or not store.has(want.sha256, want.size):
             return None
         path = store.path(want.sha256)
-        return self._got(want.sha256, store.blake3(want.sha256), path.stat().st_size, path, None)
+        size = path.stat().st_size
+        self._crew.reporter.transfer_started(want.key, want.subject, size, size)
+        return self._got(want.sha256, store.blake3(want.sha256), size, path, None)
 
     def _got(self, sha256: str, blake3: str | None, size: int, path: Path, place: Reference | None) -> Got:
         return Got(
@@ -196,7 +198,7 @@ class Download:
             except SynapseError as error:
                 self._crew.reporter.note(f"`{want.subject}`: {path} is of no use: {error.message}")
             else:
-                return replace(got, taken_from=path)
+                return got
         return None
 
     def _local(self, path: Path, place: Reference, origin: str | None = None) -> Got:
@@ -220,8 +222,20 @@ class Download:
             raise IntegrityError(f"`{want.subject}`: {path} has {size} bytes, {want.size} were promised")
         self._look(path)
         self._crew.reporter.transfer_phase(want.key, "verifying")
-        blob = store.import_file(path, sha256=sha256, origin=origin)
-        return self._got(sha256, store.blake3(sha256), size, blob, place)
+        copied = 0
+
+        def advanced(count: int) -> None:
+            nonlocal copied
+            copied += count
+            self._crew.reporter.transfer_advanced(want.key, count)
+            if self._crew.stop.is_set():
+                raise Stopped
+
+        blob = store.import_file(path, sha256=sha256, origin=origin, advanced=advanced)
+        if copied < size:  # the store had the blob, and nothing was copied
+            self._crew.reporter.transfer_advanced(want.key, size - copied)
+        got = self._got(sha256, store.blake3(sha256), size, blob, place)
+        return replace(got, taken_from=path, copied_bytes=copied)
 
     # -- from the network ---------------------------------------------------------------------------
 

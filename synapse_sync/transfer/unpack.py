@@ -79,8 +79,13 @@ def fetch_members(
             results = [error if number in numbers.values() else result for number, result in enumerate(results)]
             continue
         for name, number in numbers.items():
-            # What came over the network is counted once.
-            results[number] = replace(got[name], fetched_bytes=archive.fetched_bytes if number == first else 0)
+            # The archive came once, so its bytes are counted once.
+            counted = number == first
+            results[number] = replace(
+                got[name],
+                fetched_bytes=archive.fetched_bytes if counted else 0,
+                copied_bytes=archive.copied_bytes if counted else 0,
+            )
     return tuple(results)
 
 

@@ -40,7 +40,7 @@ class Want:
 class Got:
     """A file that is in the store: `path` is the blob, `place` where it came from (None: it was there already).
 
-    `taken_from` is the file on this machine that was copied instead of downloading it.
+    `taken_from` is the file on this machine that was copied instead of a download, `copied_bytes` the length of it.
     """
 
     want: Want
@@ -49,6 +49,7 @@ class Got:
     size: int
     path: Path
     fetched_bytes: int = 0
+    copied_bytes: int = 0
     place: Reference | None = None
     taken_from: Path | None = None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from world import Project
 
+from synapse_sync.cli.texts import size_text
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
 
@@ -284,9 +287,22 @@ def test_a_local_file_is_placed_too(project: Project) -> None:
     (project.path / "merges").mkdir()
     (project.path / "merges" / "mix.safetensors").write_bytes(content)
     project.manifest(one("./merges/mix.safetensors", type="lora"))
-    project("sync")
+    project("lock")
+    shutil.rmtree(project.store)  # as on another machine that has the lockfile
+    said = project("sync").err
+    size = size_text(len(content))
+    assert re.search(rf"^verified .*mix\.safetensors.*  {re.escape(size)}$", said, re.MULTILINE), said
+    assert f"1 copied from this machine ({size})" in said
+    assert "downloaded" not in said and " 0 B" not in said
     assert project.tree()["models/loras/mix.safetensors"] == content
     assert project.tree()["merges/mix.safetensors"] == content
+
+
+def test_a_local_file_is_counted_while_it_is_locked(project: Project) -> None:
+    (project.path / "mix.safetensors").write_bytes(content := safetensors_bytes("local"))
+    project.manifest(one("./mix.safetensors", type="lora"))
+    said = project("sync").err
+    assert f"  {size_text(len(content))}\n" in said and " 0 B" not in said
 
 
 def test_a_mirror_helps_when_the_first_place_is_dead(project: Project) -> None:

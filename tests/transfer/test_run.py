@@ -226,6 +226,7 @@ class Bench:
         self.credentials = Credentials()
         self.limits = Limits()
         self.clock = Clock()
+        self.nearby = lambda want: ()
         self.offline = False
         self.read_timeout = 5.0
         self.inspect = lambda path, want: None
@@ -243,6 +244,7 @@ class Bench:
                 inspect=lambda path, want: self.inspect(path, want),
                 retry=QUICK,
                 clock=self.clock,
+                nearby=self.nearby,
             )
 
     def got(self, want: Want) -> Got:
@@ -347,9 +349,49 @@ def test_local_file_is_copied(bench, tmp_path):
         got = bench.fetch(want_of(b"local", place, sha256=digest))[0]
         assert isinstance(got, Got), got
         assert got.path.read_bytes() == b"local" and got.fetched_bytes == 0
+        assert got.taken_from == (original if digest is None else None)  # the second time the store has it
+        assert got.copied_bytes == (5 if digest is None else 0)
     assert original.read_bytes() == b"local"
     bench.failed(want_of(b"other", place), IntegrityError)
     bench.failed(want_of(b"xx", Reference.parse(str(tmp_path / "none"))), NotFound)
+
+
+@pytest.mark.parametrize("place", ["local", "nearby", "store", "network"])
+def test_progress_accounts_for_every_byte_wherever_it_comes_from(server, bench, tmp_path, place):
+    body = content(3 * MIB)
+    original = tmp_path / "mine.bin"
+    original.write_bytes(body)
+    server.files["/f"] = File(body)
+    want = want_of(body, Reference.parse(str(original)) if place == "local" else server.ref())
+    if place == "nearby":
+        bench.nearby = lambda want: [original]
+    if place == "store":
+        bench.store.import_file(original, sha256=sha(body))
+    (got,) = bench.fetch(want)
+    assert isinstance(got, Got), got
+    begun = [event for event in bench.heard.events if event[0] == "started"]
+    assert begun[-1][2] == len(body)
+    counted = begun[-1][3] + sum(event[2] for event in bench.heard.events if event[0] == "advanced")
+    assert counted == len(body)
+    copied = place in ("local", "nearby")
+    assert (got.copied_bytes, got.taken_from) == ((len(body), original) if copied else (0, None))
+    assert got.fetched_bytes == (len(body) if place == "network" else 0)
+
+
+def test_an_interrupt_ends_the_copy_of_a_local_file(bench, tmp_path):
+    original = tmp_path / "mine.bin"
+    original.write_bytes(content(3 * MIB))
+
+    def interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)  # the main thread stops the others meanwhile
+
+    bench.heard.on_advance = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        bench.fetch(want_of(content(3 * MIB), Reference.parse(str(original))))
+    assert not bench.store.has(sha(content(3 * MIB)))
+    assert list((bench.root / "tmp").iterdir()) == []
+    assert sum(event[0] == "advanced" for event in bench.heard.events) == 1
 
 
 def test_rate_is_limited(server, bench):
