@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from keyword import iskeyword
 
 import click
 
@@ -39,6 +40,11 @@ VERBS = {
 }
 
 
+def module_of(verb: str) -> str:
+    """The module of a verb; `import` is a keyword of Python, so its module would be `import_`."""
+    return f"synapse_sync.cli.{verb}_" if iskeyword(verb) else f"synapse_sync.cli.{verb}"
+
+
 #: How the system words it that there is no memory, where Python does not call it a MemoryError.
 _NO_MEMORY = ("can't start new thread", "failed to map segment", "annot allocate memory")
 
@@ -62,8 +68,7 @@ class Verbs(click.Group):
         """Load the module of one verb."""
         if name not in VERBS:
             return None
-        module = importlib.import_module(f"synapse_sync.cli.{name}")
-        command = module.command
+        command = importlib.import_module(module_of(name)).command
         assert isinstance(command, click.Command)
         return command
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from synapse_sync.cli.commands import VERBS
+from synapse_sync.cli.commands import VERBS, module_of
 from synapse_sync.cli.main import main
 
 STORE_VERBS = ("path", "size", "gc", "verify")
@@ -48,9 +48,14 @@ def test_every_verb_has_a_help_that_fits(words: list[str], capsys: pytest.Captur
 def test_what_the_list_says_is_what_the_verb_says(verb: str) -> None:
     import importlib
 
-    command = importlib.import_module(f"synapse_sync.cli.{verb}").command
+    command = importlib.import_module(module_of(verb)).command
     assert command.short_help == VERBS[verb][1]
     assert command.name == verb
+
+
+def test_a_verb_that_is_a_word_of_python_has_a_file_that_can_be_imported() -> None:
+    assert module_of("import") == "synapse_sync.cli.import_"
+    assert module_of("sync") == "synapse_sync.cli.sync"
 
 
 @pytest.mark.parametrize("words", [[], ["store"]])
