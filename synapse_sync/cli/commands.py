@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from keyword import iskeyword
 
@@ -11,6 +12,7 @@ import click
 from synapse_sync import __version__
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import plain_text
 from synapse_sync.core.nearest import nearest
 from synapse_sync.errors import StorageError, SynapseError
 
@@ -121,18 +123,38 @@ def run(arguments: Sequence[str]) -> int:
     except SynapseError as error:
         console.failure(error)
         return error.exit_code
-    except SystemExit:
-        # The only way in which click ends here by itself: whoever read our output has gone. That is their business.
-        return console.verdict
+    except SystemExit as stop:
+        # click ends the process when a pipe is broken. Our own output cannot be the cause, see `streams.py`.
+        return _failed_call(console, stop.__context__)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        console.failure(StorageError(f"{where}{error.strerror or error}"))
-        return StorageError.exit_code
+        return _failed_call(console, error)
     except Exception as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-            console.failure(StorageError("no memory left", hint="what is done stays done: run it again with more"))
-            return StorageError.exit_code
+        if (known := _of_the_machine(error)) is not None:
+            console.failure(known)
+            return known.exit_code
         console.unexpected(error)
         return 70
     finally:
         console.close()
+
+
+def _of_the_machine(error: Exception) -> StorageError | None:
+    """An error that is no bug: no memory is left, or the locale has no file name for a path; None for others."""
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return StorageError("no memory left", hint="finished work is kept; run it again with more memory")
+    # Paths alone meet the locale's encoding: files are read and written as UTF-8, and the streams have a handler.
+    encoding = sys.getfilesystemencoding()
+    if isinstance(error, UnicodeEncodeError) and encoding != "utf-8" and error.encoding == encoding:
+        return StorageError(
+            f"`{plain_text(error.object)}` cannot be a file name here: the encoding of this locale is {encoding}",
+            hint="set `PYTHONUTF8=1`, or use a UTF-8 locale (`LC_ALL=C.UTF-8`), and run it again",
+        )
+    return None
+
+
+def _failed_call(console: Console, error: BaseException | None) -> int:
+    """Report a call of the system that failed; returns the exit code."""
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    what = getattr(error, "strerror", None) or str(error)
+    console.failure(StorageError(f"{where}{what}"))
+    return StorageError.exit_code

@@ -13,6 +13,7 @@ import click
 from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.progress import Bars, Lines
 from synapse_sync.cli.render import usage_words
+from synapse_sync.cli.streams import use_utf8
 from synapse_sync.cli.texts import color_wish, fold_text, on_terminal
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import Several, SynapseError
@@ -36,8 +37,6 @@ class Console:
         self.debug = debug
         self.progress = progress
         self.directory = Path()
-        #: The exit code of what was done, should the answer find no reader any more.
-        self.verdict = 0
         self.verb: str | None = None
         self._reporter: Reporter | None = None
         self._warned: set[str] = set()
@@ -70,6 +69,7 @@ class Console:
 
     def document(self, value: object) -> None:
         """The one JSON document of `--json`."""
+        use_utf8(sys.stdout)
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
         if not text.replace("\n", "").isprintable():  # what is invisible or moves a cursor is escaped
             text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)

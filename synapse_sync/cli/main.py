@@ -8,6 +8,7 @@ import signal
 import sys
 
 from synapse_sync.cli.quick import answer
+from synapse_sync.cli.streams import Streams
 
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and lets no traceback out (unless `--debug` asks for it)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with Streams() as streams:
+        return streams.settled(_run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         if answer(arguments):
             return 0

@@ -83,7 +83,6 @@ def command(
             part, locked=locked, frozen=frozen, confirm=lambda question: yes or console.confirm(question)
         )
     console.close()
-    console.verdict = report.exit_code
     for warning in report.warnings:
         console.warn(warning)
     if console.as_json:

@@ -31,7 +31,6 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
         result = workspace.verify(repair=repair, whole_store=whole_store)
     console.close()
     report = result.report
-    console.verdict = report.exit_code if report is not None else IntegrityError.exit_code if result.bad else 0
     if console.as_json:
         console.document(
             {
@@ -51,7 +50,7 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
             console.answers(outcome_lines(report))
         console.errors(report.errors)
         console.say("repaired" if not report.errors else "not everything could be repaired")
-        return console.verdict
+        return report.exit_code
     console.say(f"verified {count_text(result.files, 'file')}, {size_text(result.bytes)}: "
                 + ("all good" if not result.bad else count_text(len(result.bad), "problem")))  # fmt: skip
-    return console.verdict
+    return IntegrityError.exit_code if result.bad else 0

@@ -1,0 +1,135 @@
+"""The two streams of a run: printing never fails, and an answer that was lost is reported at the end.
+
+A full disk, a reader that has gone or a character that the encoding lacks must not stop the work: a file may be
+half placed, or a lockfile not written yet. Import-light: every run loads this, the quick answer too.
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import os
+import sys
+
+TYPE_CHECKING = False  # see `places.py`
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TextIO
+
+#: The error handler that both streams get.
+_HANDLER = "synapse-plain"
+#: Signs that synapse prints, for an encoding that lacks them.
+_PLAIN = {"…": "...", "→": "->", "↓": "v", "↑": "^", "×": "x", "·": "-", "“": '"', "”": '"', "’": "'", "–": "-",
+          "━": "-", "╸": "-", "╺": "-"}  # fmt: skip
+#: Whoever read the output has gone: their decision, and no failure.
+_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN}
+
+
+def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Replace one character that cannot be encoded: by a plain sign, by its own byte, or by an escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    char = error.object[error.start]
+    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not text: it is printed as that byte
+        return bytes([ord(char) - 0xDC00]), error.start + 1
+    return _PLAIN.get(char) or char.encode("ascii", "backslashreplace").decode("ascii"), error.start + 1
+
+
+codecs.register_error(_HANDLER, _plain)
+
+
+class Guard:
+    """A text stream whose `write` and `flush` never raise for the stream's sake; `lost` is the first failure."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.lost: Exception | None = None
+        self._errors = getattr(stream, "errors", None)
+        _reconfigure(stream, errors=_HANDLER)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    @property
+    def encoding(self) -> str:
+        """The encoding; ASCII passes for UTF-8, since click and rich would otherwise go round this guard."""
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        return "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
+
+    def write(self, text: str) -> int:
+        """Write text, or drop it if an earlier write failed; returns its length."""
+        self._attempt(lambda: self.stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, unless an earlier write failed."""
+        self._attempt(self.stream.flush)
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        if self.lost is None:
+            try:
+                step()
+            except (OSError, ValueError) as error:  # ValueError: the stream was closed
+                self.lost = error
+
+    def release(self) -> None:
+        """Flush, and leave the stream as it was; text that cannot be written any more is dropped."""
+        self.flush()
+        if self.lost is None:
+            _reconfigure(self.stream, errors=self._errors)
+            return
+        try:
+            # The buffer still holds the lost text, and Python would fail on it at its end, with code 120.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+        except (OSError, ValueError):
+            pass
+
+
+def _reconfigure(stream: TextIO, **how: str | None) -> None:
+    change = getattr(stream, "reconfigure", None)
+    if change is not None:
+        change(**how)
+
+
+def use_utf8(stream: TextIO | None) -> None:
+    """Switch a stream to UTF-8, whatever the locale says: for JSON."""
+    if stream is not None:
+        _reconfigure(stream, encoding="utf-8", errors=_HANDLER)
+
+
+class Streams:
+    """A context in which `sys.stdout` and `sys.stderr` are guarded; a stream that was closed stays closed."""
+
+    def __enter__(self) -> Streams:
+        self._before = sys.stdout, sys.stderr
+        self._out = None if sys.stdout is None else Guard(sys.stdout)
+        self._err = None if sys.stderr is None else Guard(sys.stderr)
+        sys.stdout, sys.stderr = self._out, self._err
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        sys.stdout, sys.stderr = self._before
+        for guard in (self._out, self._err):
+            if guard is not None:
+                guard.release()
+
+    def settled(self, code: int) -> int:
+        """The exit code of the run, given the one of its work: 9 if that is 0 and the answer could not be written.
+
+        Lost talk on stderr changes nothing, nor does a reader that has gone.
+        """
+        if self._out is None:
+            return code
+        self._out.flush()
+        lost = self._out.lost
+        if lost is None or getattr(lost, "errno", None) in _GONE:
+            return code
+        from synapse_sync.errors import StorageError
+
+        if self._err is not None:
+            words = getattr(lost, "strerror", None) or str(lost)
+            self._err.write(f"error: cannot write the answer to standard output: {words}\n")
+            self._err.flush()
+        return code or StorageError.exit_code
