@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from synapse_sync.net.credentials import Credentials, Grant, Secret
     from synapse_sync.net.retries import Retry
     from synapse_sync.net.wire import Wire
-    from synapse_sync.sources.accounts import Site
+    from synapse_sync.sites import Site
     from synapse_sync.sources.civitai.client import Client
 
 
@@ -117,20 +117,21 @@ class Connections:
         Raises `AccessDenied` if the site refuses it. No other token is sent, and this one nowhere else.
         """
         from synapse_sync.net.credentials import Grant, origin_of
+        from synapse_sync.sources.accounts import account_of
 
-        endpoint = self.settings.endpoint_of(site.host)
+        endpoint = self.settings.endpoints[site.name][0]
         credentials = self._credentials_of([Grant(origin_of(endpoint), token)])
         if credentials.is_rewritten(endpoint):
             return None
         with self._client(credentials) as api:
-            return site.account(api, endpoint)
+            return account_of(site, api, endpoint)
 
     @property
     def civitai(self) -> Client:
         """Civitai's API, for looking around."""
         from synapse_sync.sources.civitai.client import Client
 
-        return Client(self.api, self.settings.civitai_endpoint)
+        return Client(self.api, self.settings.endpoints["civitai"][0])
 
     @property
     def wire(self) -> Wire:

@@ -20,6 +20,7 @@ from synapse_sync.errors import (
     StorageError,
     raise_all,
 )
+from synapse_sync.sources.base import Means
 from synapse_sync.sources.register import Register
 from synapse_sync.store.project_note import project_key
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, read_record, write_record
@@ -73,16 +74,15 @@ class Workspace:
         self.key = project_key(self.project)
         self.connections = Connections(settings, offline=self.offline, note=lambda text: self.reporter.note(text))
         self.sources: Mapping[str, Source] = Register(
-            project=self.project,
-            api=lambda: self.connections.api,
-            credentials=lambda: self.connections.credentials,
-            civitai_endpoint=settings.civitai_endpoint,
-            huggingface_endpoint=settings.asked_huggingface,
-            huggingface_token=settings.huggingface_token,
-            offline=self.offline,
-            github_api=settings.github_api,
-            github_server=settings.github_server,
-            tls=self.connections.tls,
+            Means(
+                project=self.project,
+                api=lambda: self.connections.api,
+                credentials=lambda: self.connections.credentials,
+                tls=self.connections.tls,
+                endpoints=settings.endpoints,
+                asked=settings.asked,
+                offline=self.offline,
+            )
         )
         self._parts = _Parts()
 

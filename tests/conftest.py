@@ -16,6 +16,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.hub import Hub
 from synapse_sync.net import retries
 from synapse_sync.net.retries import Retry
+from synapse_sync.sites import SITES, variables
 from synapse_sync.transfer import run as transfer
 
 sys.addaudithook(guard)
@@ -29,10 +30,11 @@ settings.load_profile("untimed")
 def sandbox(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own for each test, and no token from outside."""
     home = tmp_path_factory.mktemp("home")
+    sites = tuple({f"{name.partition('_')[0]}_" for site in SITES for name in variables(site)})
     for name in list(os.environ):
-        if name.startswith(
-            ("SYNAPSE_", "CIVITAI_", "HF_", "HUGGING", "GITHUB_", "GH_", "XDG_", "SSL_CERT", "REQUESTS_CA")
-        ) or name.lower().endswith("_proxy"):
+        if name.startswith(("SYNAPSE_", "XDG_", "SSL_CERT", "REQUESTS_CA", *sites)) or name.lower().endswith(
+            "_proxy"
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("SYNAPSE_STORE", str(home / "store"))

@@ -14,6 +14,7 @@ import pytest
 
 import synapse_sync
 from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.sites import SITES, variables
 
 PACKAGE = Path(synapse_sync.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -322,3 +323,20 @@ def test_dates_are_read_in_one_place() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("fromisoformat", "strptime")
     }
     assert {place for place in readers if not place.startswith("demo/")} == {"core/instant.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_host_and_a_variable_of_a_site_are_named_in_its_row_only(path: Path) -> None:
+    """Or in the site's own package; the demo is a site itself. Docstrings may name examples."""
+    room, *rest = path.relative_to(PACKAGE).with_suffix("").parts
+    if room in ("sites", "demo"):
+        return
+    others = [site for site in SITES if room != "sources" or rest[0] != site.name]
+    names = {name for site in others for name in (*variables(site), *site.hosts)}
+    tree = ast.parse(path.read_text("utf-8"))
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            # As a whole word: `raw.githubusercontent.com` is no host of a row, `HF_TOKEN_PATH` is not `HF_TOKEN`.
+            found = [name for name in names if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", node.value)]
+            assert not found, f"{path.name}:{node.lineno} names {found}"

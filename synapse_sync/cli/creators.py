@@ -10,6 +10,7 @@ from synapse_sync.cli.civitai_options import asked, limit
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
+from synapse_sync.sites import named
 
 
 @click.command("creators", short_help="List Civitai's creators")
@@ -27,7 +28,7 @@ def command(console: Console, query: str | None, limit: int) -> int:
         {
             "username": creator.username,
             "models": creator.model_count,
-            "page": f"https://civitai.com/user/{quote(creator.username, safe='')}",
+            "page": f"{named('civitai').home}/user/{quote(creator.username, safe='')}",
         }
         for creator in found
     ]

@@ -13,7 +13,7 @@ from synapse_sync.cli.texts import cell_text, fit_text, terminal_width
 from synapse_sync.sources.civitai.filters import IMAGE_SORTS, LEVELS, PERIODS
 
 if TYPE_CHECKING:
-    from synapse_sync.sources.civitai.schema import Image
+    from synapse_sync.sources.civitai.schema_lists import Image
 
 
 @click.command("images", short_help="List Civitai's images of a model, a version or a creator")

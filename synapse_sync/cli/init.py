@@ -8,6 +8,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.sites import named
 
 _TEMPLATE = """\
 # Models of this project. `synapse lock` pins them in synapse.lock, `synapse sync` makes the tree match.
@@ -23,7 +24,7 @@ root = {root}  # the directory of the UI itself
 
 [models]
 # dreamshaper = "civitai:4384"                                # its default version is pinned at lock
-# detail = "https://civitai.com/models/58390?modelVersionId=62833"
+# detail = "{civitai}/models/58390?modelVersionId=62833"
 # sdxl-vae = "hf://madebyollin/sdxl-vae-fp16-fix/sdxl_vae.safetensors"
 """
 _ATTRIBUTES = "synapse.lock merge=union\n"
@@ -57,6 +58,7 @@ def command(console: Console, layout: str | None, root: str | None) -> int:
         raise InputError(f"unknown layout `{layout}`", hint=f"did you mean `{near}`? {known}" if near else known)
     found_layout, found_root = _guess(directory, layout, root)
     text = _TEMPLATE.format(
+        civitai=named("civitai").home,
         name=json.dumps(directory.name or "models", ensure_ascii=False),
         target=found_layout,
         layout=found_layout,

@@ -12,27 +12,29 @@ import click
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import on_terminal
+from synapse_sync.sites import SITES, site_of
 
 if TYPE_CHECKING:
-    from synapse_sync.sources.accounts import Site
+    from synapse_sync.sites import Site
 
+#: The argument in help texts.
+SITE_WORDS = "|".join((*(site.name for site in SITES), "HOST"))
 _LONGEST = 16_384
 
 
 def host_of(word: str) -> tuple[str, Site | None]:
     """The host under which a token is kept, and its site if it is one of ours; the word is never shown again."""
     from synapse_sync.errors import InputError
-    from synapse_sync.sources.accounts import site_of
     from synapse_sync.user.settings import HOST
 
     word = word.lower()
     site = site_of(word)
     if site is not None:
-        return site.host, site
+        return site.token_host, site
     if HOST.fullmatch(word) is None or not any(char in word for char in ".:"):
         raise InputError(
             "this is no site or host",
-            hint="name `civitai`, `huggingface`, `github`, or a host as it stands in URLs: `models.example`",
+            hint=f"name {', '.join(f'`{site.name}`' for site in SITES)}, or a host as in URLs: `models.example`",
         )
     return word, None
 
@@ -55,7 +57,7 @@ def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
 
 
 @click.command("login", short_help="Keep a token for a site or a host", context_settings={"allow_extra_args": True})
-@click.argument("site", metavar="civitai|huggingface|github|HOST")
+@click.argument("site", metavar=SITE_WORDS)
 @click.option("--token-stdin", is_flag=True, help="Read the token from stdin instead of asking for it.")
 @common
 @click.pass_context
@@ -65,8 +67,9 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
     It is kept in the system's keyring where there is one (and synapse-sync[keyring] is installed), else in a file
     that only you can read.
     """
-    from synapse_sync.engine.login import keep
     from synapse_sync.net.credentials import Secret
+    from synapse_sync.store.durable import write_private
+    from synapse_sync.user.kept_tokens import keep
     from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
@@ -75,12 +78,12 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
         raise click.UsageError("a token does not belong on the command line, where others can read it")
     host, known = host_of(site)
     if known is not None and not token_stdin:
-        console.say(f"make a token at {known.page}")
+        console.say(f"make a token at {known.token_page}")
     token = _ask(console, known.title if known is not None else host, from_stdin=token_stdin)
     with Workspace.anywhere(console.directory) as workspace:
         account = workspace.connections.account(known, Secret(token)) if known is not None else None
         with workspace.hold("tokens", "the kept tokens"):
-            where = keep(workspace.settings.tokens_file, host, token)
+            where = keep(workspace.settings.tokens_file, host, token, write=write_private)
         wins = load_settings(os.environ, Path.home()).token_for(host)
     unchecked = account is None
     if unchecked:

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.login import host_of
+from synapse_sync.cli.login import SITE_WORDS, host_of
 from synapse_sync.cli.options import common
 
 
 @click.command("logout", short_help="Forget a token that login kept")
-@click.argument("site", metavar="civitai|huggingface|HOST")
+@click.argument("site", metavar=SITE_WORDS)
 @common
 @click.pass_obj
 def command(console: Console, site: str) -> int:
@@ -21,13 +21,14 @@ def command(console: Console, site: str) -> int:
 
     A token from the environment or from config.toml stays where it is, and is told about.
     """
-    from synapse_sync.engine.logout import forget
+    from synapse_sync.store.durable import write_private
+    from synapse_sync.user.kept_tokens import forget
     from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
     host, _ = host_of(site)
     with Workspace.anywhere(console.directory) as workspace, workspace.hold("tokens", "the kept tokens"):
-        forgotten, warnings = forget(workspace.settings.tokens_file, host)
+        forgotten, warnings = forget(workspace.settings.tokens_file, host, write=write_private)
         left = load_settings(os.environ, Path.home()).token_for(host)
     for warning in warnings:
         console.warn(warning)

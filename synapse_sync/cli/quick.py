@@ -11,6 +11,7 @@ import sys
 
 from synapse_sync.cli.texts import in_sync_text
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
+from synapse_sync.sites import endpoint_variables
 from synapse_sync.store.project_note import project_key
 from synapse_sync.user.places import (
     LOCKFILE,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Options that say how something is to be done; they make no difference where nothing is.
 _INDIFFERENT = {"--locked", "--frozen", "--offline", "-y", "--yes", "--no-progress", "-q", "--quiet"}
-#: Addresses of sites, which the settings check.
-_ENDPOINTS = ("CIVITAI_ENDPOINT", "HF_ENDPOINT", "GITHUB_API_URL", "GITHUB_SERVER_URL")
 
 
 def answer(arguments: Sequence[str]) -> bool:
@@ -55,7 +54,8 @@ def _files_in_sync(environ: Mapping[str, str]) -> int | None:
     store = environ.get("SYNAPSE_STORE")
     if project is None or (not store and _may_place_the_store(config)):
         return None
-    if not all(_is_plain(environ[name]) for name in _ENDPOINTS if environ.get(name)):
+    # The settings check these addresses; one that might be refused is left to them.
+    if not all(_is_plain(environ[name]) for name in endpoint_variables() if environ.get(name)):
         return None
     state = fingerprint(
         content_digest(os.path.join(project, MANIFEST)),

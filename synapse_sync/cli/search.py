@@ -11,6 +11,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
 from synapse_sync.cli.texts import cut_text
+from synapse_sync.sites import named
 from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, nearest, spelled
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _value(number: int, model: Model) -> dict[str, Any]:
         "nsfw": model.nsfw,
         "mode": model.mode,
         "downloads": model.stats.download_count,
-        "page": f"https://civitai.com/models/{model.id}",
+        "page": f"{named('civitai').home}/models/{model.id}",
         "versions": [
             {"id": v.id, "name": v.name, "base_model": v.base_model, "published": v.published_at}
             for v in model.versions

@@ -13,7 +13,7 @@ from synapse_sync.cli.options import common
 
 if TYPE_CHECKING:
     from synapse_sync.engine.whoami import Identity
-    from synapse_sync.sources.accounts import Site
+    from synapse_sync.sites import Site
     from synapse_sync.user.settings import Settings
     from synapse_sync.user.tokens import Token
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def command(console: Console, site: str | None) -> int:
     """Tell whose tokens there are and where each comes from, after asking their sites.
 
-    SITE is civitai, huggingface, github or a host; without it all are told about. Exit 3 if a token is refused, or
+    SITE is the name of a site, or a host; without it, all are shown. Exit 3 if a token is refused, or
     if there is none for the SITE that was named.
     """
     from synapse_sync.engine.whoami import identities
@@ -48,12 +48,12 @@ def command(console: Console, site: str | None) -> int:
 
 
 def _asked(settings: Settings, word: str | None) -> list[tuple[str, Site | None, Token | None]]:
-    from synapse_sync.sources.accounts import SITES
+    from synapse_sync.sites import SITES
 
     if word is not None:
         host, site = host_of(word)
         return [(host, site, settings.token_for(host))]
-    ours = {site.host: site for site in SITES.values()}
+    ours = {site.token_host: site for site in SITES}
     hosts = [*ours, *(host for host, _ in settings.tokens if host not in ours)]
     return [(host, ours.get(host), settings.token_for(host)) for host in hosts]
 

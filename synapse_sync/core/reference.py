@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from synapse_sync.core.digest import LENGTHS, Digest
+from synapse_sync.core.reference_text import check_inner_path, has_control, is_control, refuse_secrets, shown
 from synapse_sync.errors import InvalidReference
+from synapse_sync.sites import SITES, Repositories, Site, host_site, named
 
 #: Longer than any URL that a server accepts; also bounds what a hostile manifest can make us look at.
 MAX_LENGTH = 4096
@@ -20,7 +21,6 @@ SELECTORS = ("format", "fp", "quantType", "size", "type")
 
 #: Civitai's ids are 32-bit today; this is where its JavaScript would stop counting.
 _MAX_ID = 2**53 - 1
-_CIVITAI_HOST = r"(?:(?:www|api)\.)?civitai\.(?:com|red|green)\Z"
 _CIVITAI_PATHS = (
     (r"models/(?P<id>[0-9]+)(?:/[^/]*)*\Z", "page"),
     (r"api/v1/models/(?P<id>[0-9]+)\Z", "page"),
@@ -39,7 +39,6 @@ _CIVITAI = (
     r"(?a)(?P<id>\d+)?(?:@(?P<revision>\d+))?(?::[\w\-]+)?(?:\+(?P<file>\d+))?(?::[\w\-]+)?(?:\.[\w\-]+)?"
     r"(?:\?(?P<query>.*))?\Z"
 )
-_HF_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _HF_KINDS = frozenset({"datasets", "spaces"})
 _HF_NAME = r"(?a)\w[\w.\-]{0,95}\Z"
 #: First parts of pages of the hub that are no owner's name.
@@ -51,31 +50,19 @@ _HF_PAGES = frozenset({
 })
 # fmt: on
 _HF_REFS = r"(refs/pr/[0-9]+|refs/convert/[^/]+)(?:/|\Z)"
-#: Names by GitHub's rules; what is attached to a release has no directories.
-_RELEASE = (
-    r"(?a)(?P<id>[A-Za-z0-9][A-Za-z0-9\-_]{0,38}/(?!\.{1,2}(?:[@/]|\Z))[\w.\-]{1,100})"
-    r"(?:@(?P<tag>[^/]+))?(?:/(?P<file>[^/\s][^/]{0,254}(?<!\s)))?\Z"
-)
-_COMMIT = r"[0-9a-f]{40}\Z"
 _WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".onnx")
 _HOST = r"[a-z0-9_][a-z0-9._\-]*\Z|\[[0-9a-f:.]+\]\Z"
 _DRIVE = r"[A-Za-z]:[\\/]"
-#: Query keys that carry a credential, or that only a signed URL has.
-# fmt: off
-_SECRETS = frozenset({
-    "access_token", "accesskey", "api-key", "api_key", "apikey", "auth", "authorization", "client_secret",
-    "hdnts", "jwt", "key-pair-id", "password", "passwd", "secret", "sig", "signature", "token",
-    "x-amz-credential", "x-amz-security-token", "x-amz-signature", "x-goog-credential", "x-goog-signature",
-    "x-token",
-})
-# fmt: on
+_PINNED = {site.name: site.pinned for site in SITES}
+_BY_SCHEME = {site.repositories.scheme: site for site in SITES if site.repositories is not None}
+_SCHEME_OF = {site.name: scheme for scheme, site in _BY_SCHEME.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A coordinate of a model, a version or a file; `str()` gives the canonical text.
 
-    `source` is `civitai`, `huggingface`, `github`, `hash`, `url` or `path`. `id` is what the source calls the
+    `source` is the name of a site in `sites.py`, `hash`, `url` or `path`. `id` is what the source calls the
     model (empty for a Civitai version whose model is not known), `revision` its version, `file` a file id, the name
     or pattern of a release's file, or a repository path, which ends in `/` for a folder. `ecosystem` and `kind`
     come from an AIR and are no part of the identity.
@@ -97,10 +84,8 @@ class Reference:
     @property
     def pinned(self) -> bool:
         """Whether it names one exact version, so that resolving it again can give nothing else."""
-        if self.source in ("civitai", "github"):
-            return self.revision is not None
-        if self.source == "huggingface":
-            return self.revision is not None and re.match(_COMMIT, self.revision) is not None
+        if self.source in _PINNED:
+            return self.revision is not None and re.match(_PINNED[self.source], self.revision) is not None
         return self.source != "hash" or self.id.startswith(("sha256:", "blake3:"))
 
     def __str__(self) -> str:
@@ -109,9 +94,9 @@ class Reference:
         if self.source == "huggingface":
             revision = None if self.revision is None else quote(self.revision, safe="+=")
             return f"hf://{self.id}{_suffix('@', revision)}{_suffix('/', self.file)}"
-        if self.source == "github":
-            tag = None if self.revision is None else quote(self.revision, safe="+=")
-            return f"gh:{self.id}{_suffix('@', tag)}{_suffix('/', self.file)}"
+        if (scheme := _SCHEME_OF.get(self.source)) is not None:
+            revision = None if self.revision is None else quote(self.revision, safe="+=")
+            return f"{scheme}:{self.id}{_suffix('@', revision)}{_suffix('/', self.file)}"
         return self.id
 
     def _selectors(self) -> str:
@@ -125,39 +110,20 @@ def _read(text: str) -> Reference:
     """Read a reference, once: a manifest, its lockfile and what is done with them name the same one many times."""
     if len(text) > MAX_LENGTH:
         raise InvalidReference(f"a reference of {len(text)} characters; the most is {MAX_LENGTH}")
-    if _has_control(text):
-        raise InvalidReference(f"`{_shown(text)}`: a reference must not contain control or invisible characters")
+    if has_control(text):
+        raise InvalidReference(f"`{shown(text)}`: a reference must not contain control or invisible characters")
     try:
         found = _parse(text)
     except ValueError:
         # Without the cause: urlsplit and unquote say it about the whole text, which may hold a secret.
-        raise InvalidReference(f"`{_shown(text)}` is not a valid URL") from None
+        raise InvalidReference(f"`{shown(text)}` is not a valid URL") from None
     if len(str(found)) > MAX_LENGTH:
-        raise InvalidReference(f"`{_shown(text)}`: longer than {MAX_LENGTH} characters when written out")
+        raise InvalidReference(f"`{shown(text)}`: longer than {MAX_LENGTH} characters when written out")
     return found
 
 
 def _suffix(mark: str, value: str | None) -> str:
     return "" if value is None else mark + value
-
-
-def _has_control(text: str) -> bool:
-    """Whether a character is a control or invisible one; none of them is printable, and few texts have others."""
-    return not text.isprintable() and any(map(_is_control, text))
-
-
-def _is_control(char: str) -> bool:
-    return unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def _shown(text: str) -> str:
-    """The text as far as it may be repeated: no query, no user name or password, nothing that moves a cursor."""
-    text = text.partition("?")[0].partition("#")[0]
-    text = (
-        re.sub(r"//[^/]*@", "//", text, count=1) if re.match(r"(?!hf:)[A-Za-z][\w+.\-]*://", text, re.I) else text
-    )
-    text = "".join("�" if _is_control(char) else char for char in text)
-    return text if len(text) <= 120 else text[:119] + "…"
 
 
 def _parse(text: str) -> Reference:
@@ -166,8 +132,8 @@ def _parse(text: str) -> Reference:
         return _web(text)
     if scheme == "hf" and text[3:5] == "//":
         return _hub(text[5:], text)
-    if scheme == "gh":
-        return _release(text)
+    if (site := _BY_SCHEME.get(scheme)) is not None:
+        return _short(site, text)
     if scheme in LENGTHS:
         return Reference("hash", str(Digest.parse(text)))
     if text[:7].lower() == "file://":
@@ -176,7 +142,7 @@ def _parse(text: str) -> Reference:
         return _path(text)
     if (air := re.match(_AIR, text)) is not None:
         return _air(air, text)
-    raise InvalidReference(f"`{_shown(text)}` is not a reference", hint=_hint(text))
+    raise InvalidReference(f"`{shown(text)}` is not a reference", hint=_hint(text))
 
 
 def _hint(text: str) -> str:
@@ -186,13 +152,13 @@ def _hint(text: str) -> str:
         return f"a number may be a model or a version: `civitai:{number}` (model) or `civitai:@{number}` (version)"
     if re.fullmatch(r"[0-9a-fA-F]{64}", text):
         return "a hash needs its algorithm: `sha256:…`"
-    if re.match(r"(?:(?:www|api)\.)?(?:civitai\.\w+|huggingface\.co|hf\.co)/", text, re.I):
-        return f"write the whole address: `https://{_shown(text)}`"
+    if host_site(text.partition("/")[0].lower()) is not None and "/" in text:
+        return f"write the whole address: `https://{shown(text)}`"
     if re.match(r"(?:urn:|air:)", text, re.I):
         return "of the AIR sources, `civitai` and `huggingface` are known"
     if re.fullmatch(r"(?:hf:)?[\w.\-]+/[\w.\-/@]+", text, re.I):
         name = text.removeprefix("hf:")
-        return f"on Hugging Face: `hf://{_shown(name)}`; a local file: `./{_shown(name)}`"
+        return f"on Hugging Face: `hf://{shown(name)}`; a local file: `./{shown(name)}`"
     return "for example `civitai:4384`, `hf://owner/repo`, `sha256:…`, `https://…` or `./file.safetensors`"
 
 
@@ -220,19 +186,17 @@ def _civitai(rest: str, text: str) -> Reference:
     match = re.match(_CIVITAI, rest)
     if match is None or (match["id"] is None and match["revision"] is None):
         raise InvalidReference(
-            f"`{_shown(text)}` is not a Civitai reference",
+            f"`{shown(text)}` is not a Civitai reference",
             hint="`civitai:MODEL`, `civitai:MODEL@VERSION`, `civitai:MODEL@VERSION+FILE` or `civitai:@VERSION`",
         )
     query: tuple[tuple[str, str], ...] = ()
     if match["query"] is not None:
-        _refuse_secrets(match["query"], text, "CIVITAI_API_KEY")
+        refuse_secrets(match["query"], text, named("civitai"))
         query = _selectors(match["query"])
         if len(query) != match["query"].count("&") + 1:
-            raise InvalidReference(f"`{_shown(text)}`: after `?` only {', '.join(SELECTORS)} are known, each once")
+            raise InvalidReference(f"`{shown(text)}`: after `?` only {', '.join(SELECTORS)} are known, each once")
     if match["revision"] is None and (match["file"] is not None or query):
-        raise InvalidReference(
-            f"`{_shown(text)}` chooses a file without a version", hint="add `@VERSION` before it"
-        )
+        raise InvalidReference(f"`{shown(text)}` chooses a file without a version", hint="add `@VERSION` before it")
     return _civitai_reference(text, match["id"], match["revision"], match["file"], query)
 
 
@@ -253,20 +217,20 @@ def _number(digits: str | None, text: str) -> str | None:
     if digits is None:
         return None
     if len(digits) > 20 or not digits.isascii() or not digits.isdigit() or not 0 < int(digits) <= _MAX_ID:
-        raise InvalidReference(f"`{_shown(text)}`: `{_shown(digits[:24])}` is not an id of Civitai")
+        raise InvalidReference(f"`{shown(text)}`: `{shown(digits[:24])}` is not an id of Civitai")
     return str(int(digits))
 
 
 def _selectors(query: str) -> tuple[tuple[str, str], ...]:
     pairs = parse_qsl(query, errors="strict")
-    if _has_control(query + "".join(value for _, value in pairs)):
+    if has_control(query + "".join(value for _, value in pairs)):
         raise ValueError("control characters in a query")
     # Of a key that is given twice the site takes the first.
     return tuple(sorted(dict(pair for pair in reversed(pairs) if pair[0] in SELECTORS and pair[1]).items()))
 
 
 def _civitai_page(parts: SplitResult, text: str) -> Reference:
-    _refuse_secrets(parts.query, text, "CIVITAI_API_KEY")
+    refuse_secrets(parts.query, text, named("civitai"))
     path = parts.path.strip("/")
     for pattern, form in _CIVITAI_PATHS:
         if (match := re.match(pattern, path)) is None:
@@ -281,8 +245,9 @@ def _civitai_page(parts: SplitResult, text: str) -> Reference:
         if (algorithm := _HASHES.get(len(match["hash"]))) is not None:
             return Reference("hash", str(Digest(algorithm, match["hash"].lower())))
     raise InvalidReference(
-        f"`{_shown(text)}` is a page of Civitai, but not that of a model",
-        hint="open the model's page and copy its address: `https://civitai.com/models/ID?modelVersionId=VERSION`",
+        f"`{shown(text)}` is a page of Civitai, but not that of a model",
+        hint="open the model's page and copy its address: "
+        f"`{named('civitai').home}/models/ID?modelVersionId=VERSION`",
     )
 
 
@@ -302,7 +267,7 @@ def _hub(rest: str, text: str) -> Reference:
     revision, path = _split_revision(unquote(revision, errors="strict"), "/".join(parts[count:]))
     if not revision:
         raise InvalidReference(
-            f"`{_shown(text)}`: nothing after `@`", hint="a branch, a tag or a commit belongs there"
+            f"`{shown(text)}`: nothing after `@`", hint="a branch, a tag or a commit belongs there"
         )
     return _hub_reference(prefix, names, revision, path, text)
 
@@ -327,7 +292,7 @@ def _hub_air(rest: str, text: str) -> Reference:
 
 
 def _hub_page(parts: SplitResult, text: str) -> Reference:
-    _refuse_secrets(parts.query, text, "HF_TOKEN")
+    refuse_secrets(parts.query, text, named("huggingface"))
     pieces = parts.path.strip("/").split("/")
     prefix = pieces.pop(0) if len(pieces) > 1 and pieces[0] in _HF_KINDS else ""
     for count in (1, 2):
@@ -344,8 +309,8 @@ def _hub_page(parts: SplitResult, text: str) -> Reference:
     if len(pieces) == 2 or (prefix and len(pieces) == 1):
         return _hub_reference(prefix, pieces, None, "", text)
     raise InvalidReference(
-        f"`{_shown(text)}` is a page of Hugging Face, but not that of a repository or a file",
-        hint="for example `https://huggingface.co/owner/repo` or `hf://owner/repo/file.safetensors`",
+        f"`{shown(text)}` is a page of Hugging Face, but not that of a repository or a file",
+        hint=f"for example `{named('huggingface').home}/owner/repo` or `hf://owner/repo/file.safetensors`",
     )
 
 
@@ -354,34 +319,53 @@ def _hub_reference(prefix: str, names: list[str], revision: str | None, path: st
     good = all(re.match(_HF_NAME, name) and ".." not in name and "--" not in name for name in names)
     if not good or names[0] in _HF_PAGES:
         raise InvalidReference(
-            f"`{_shown(text)}` does not name a repository on Hugging Face", hint="for example `hf://owner/repo`"
+            f"`{shown(text)}` does not name a repository on Hugging Face", hint="for example `hf://owner/repo`"
         )
-    if revision is not None and (len(revision) > 255 or any(c.isspace() or _is_control(c) for c in revision)):
-        raise InvalidReference(f"`{_shown(text)}`: this is not the name of a branch, a tag or a commit")
-    parts = path.removesuffix("/").split("/") if path else []
-    if any(part in ("", ".", "..") or "\\" in part or _has_control(part) for part in parts):
-        raise InvalidReference(f"`{_shown(text)}`: the path inside the repository is not plain")
-    if path and path[-1].isspace():
-        raise InvalidReference(f"`{_shown(text)}`: the path inside the repository ends with a space")
+    if revision is not None and (len(revision) > 255 or any(c.isspace() or is_control(c) for c in revision)):
+        raise InvalidReference(f"`{shown(text)}`: this is not the name of a branch, a tag or a commit")
+    check_inner_path(path, text)
     prefix = f"{prefix}/" if prefix in _HF_KINDS else ""
     return Reference("huggingface", prefix + "/".join(names), revision, path or None)
 
 
-# GitHub
+# Sites with plain repositories, as their rows in `sites.py` describe them
 
 
-def _release(text: str) -> Reference:
-    """`owner/repo[@tag][/file]`: a slash in a tag is written `%2F`, a file may be a pattern."""
-    match = re.match(_RELEASE, text[3:])
+def _short(site: Site, text: str) -> Reference:
+    """`scheme:owner/repo[@revision][/file]`; a slash in a revision is written `%2F`."""
+    forms = _forms(site)
+    match = re.match(forms.form, text[len(forms.scheme) + 1 :])
     if match is None:
-        raise InvalidReference(
-            f"`{_shown(text)}` is not a file of a release on GitHub",
-            hint="`gh:owner/repo@tag/file`, or `gh:owner/repo/file` for the newest release; in a tag, `/` is `%2F`",
-        )
-    tag = None if match["tag"] is None else unquote(match["tag"], errors="strict")
-    if tag is not None and (len(tag) > 255 or any(c.isspace() or _is_control(c) for c in tag)):
-        raise InvalidReference(f"`{_shown(text)}`: this is not the name of a tag")
-    return Reference("github", match["id"], tag, match["file"])
+        raise InvalidReference(f"`{shown(text)}` is not {forms.what}", hint=forms.example)
+    revision = None if match["revision"] is None else unquote(match["revision"], errors="strict")
+    return _repository_reference(site, match["id"], revision, match["file"], text)
+
+
+def _page(site: Site, parts: SplitResult, text: str) -> Reference:
+    """A page of such a site: the groups of the first pattern that fits, completed from the query."""
+    refuse_secrets(parts.query, text, site)
+    forms = _forms(site)
+    path = parts.path.strip("/")
+    match = next((found for pattern in forms.pages if (found := re.match(pattern, path)) is not None), None)
+    if match is None:
+        raise InvalidReference(f"`{shown(text)}` is not {forms.what}", hint=forms.example)
+    values = {name: unquote(value, errors="strict") for name, value in match.groupdict().items() if value}
+    query = dict(reversed(parse_qsl(parts.query, errors="strict")))
+    values |= {group: query[key] for key, group in forms.query if query.get(key)}
+    return _repository_reference(site, values["id"], values.get("revision"), values.get("file"), text)
+
+
+def _repository_reference(site: Site, id_: str, revision: str | None, file: str | None, text: str) -> Reference:
+    """Every part checked; the file is a name, or a path that stays inside the repository."""
+    if revision is not None and (len(revision) > 255 or any(c.isspace() or is_control(c) for c in revision)):
+        raise InvalidReference(f"`{shown(text)}`: this is not the name of a branch, a tag or a commit")
+    check_inner_path(file or "", text)
+    return Reference(site.name, id_, revision, file)
+
+
+def _forms(site: Site) -> Repositories:
+    assert site.repositories is not None
+    return site.repositories
 
 
 # Plain URLs and paths
@@ -391,18 +375,21 @@ def _web(text: str) -> Reference:
     parts = urlsplit(text)
     if "@" in parts.netloc:
         raise InvalidReference(
-            f"`{_shown(text)}`: a user name or password must not be part of a URL",
+            f"`{shown(text)}`: a user name or password must not be part of a URL",
             hint="put credentials into the settings, where they are kept out of files that are shared",
         )
     host, port = (parts.hostname or "").lower(), parts.port
     host = f"[{host}]" if ":" in host else host
     if not re.match(_HOST, host):
-        raise InvalidReference(f"`{_shown(text)}` has no usable host name")
-    if port in (None, 80, 443) and re.match(_CIVITAI_HOST, host):
+        raise InvalidReference(f"`{shown(text)}` has no usable host name")
+    site = host_site(host) if port in (None, 80, 443) else None
+    if site is not None and site.name == "civitai":
         return _civitai_page(parts, text)
-    if port in (None, 80, 443) and host in _HF_HOSTS:
+    if site is not None and site.name == "huggingface":
         return _hub_page(parts, text)
-    _refuse_secrets(parts.query, text, None)
+    if site is not None and _forms(site).pages:
+        return _page(site, parts, text)
+    refuse_secrets(parts.query, text, None)
     default = {"http": 80, "https": 443}[parts.scheme]
     netloc = host if port in (None, default) else f"{host}:{port}"
     path = quote(parts.path, safe="%/:@!$&'()*+,;=~") or "/"
@@ -410,23 +397,11 @@ def _web(text: str) -> Reference:
     return Reference("url", f"{parts.scheme}://{netloc}{path}{_suffix('?', query or None)}")
 
 
-def _refuse_secrets(query: str, text: str, variable: str | None) -> None:
-    """A token or a signature in a URL would end up in a file that is shared, and a signed URL soon dies anyway."""
-    keys = {unquote(pair.partition("=")[0]).strip().lower() for pair in re.split("[&;]", query)}
-    if not (keys & _SECRETS or {"policy", "expires"} <= keys):
-        return
-    if variable is not None:
-        hint = f"leave it out; the token is read from {variable}"
-    else:
-        hint = "use the address that the site shows before it redirects; tokens belong into the settings"
-    raise InvalidReference(f"`{_shown(text)}`: the query holds a token or a signature", hint=hint)
-
-
 def _file_url(text: str) -> str:
     rest = text[7:]
     rest = rest[9:] if rest[:10].lower() == "localhost/" else rest
     if not rest.startswith("/"):
-        raise InvalidReference(f"`{_shown(text)}` names another machine", hint="three slashes: `file:///dir/file`")
+        raise InvalidReference(f"`{shown(text)}` names another machine", hint="three slashes: `file:///dir/file`")
     path = unquote(rest, errors="strict")
     return path[1:] if re.match(_DRIVE, path[1:]) else path
 
@@ -442,9 +417,9 @@ def _path(text: str) -> Reference:
         prefix = ""
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if not parts or parts[-1] == ".." or text.endswith("/") or parts[-1][-1].isspace():
-        raise InvalidReference(f"`{_shown(prefix + text)}` does not name a file")
-    if _has_control(text):
-        raise InvalidReference(f"`{_shown(prefix + text)}`: control characters in a path")
+        raise InvalidReference(f"`{shown(prefix + text)}` does not name a file")
+    if has_control(text):
+        raise InvalidReference(f"`{shown(prefix + text)}`: control characters in a path")
     if not prefix and parts[0] != "..":
         prefix = "./"
     return Reference("path", prefix + "/".join(parts))

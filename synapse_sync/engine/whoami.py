@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from synapse_sync.errors import AccessDenied, NetworkError, SynapseError
-from synapse_sync.sources.accounts import Site
+from synapse_sync.sites import Site
 from synapse_sync.user.tokens import Token
 
 State = Literal["valid", "refused", "unknown", "none"]

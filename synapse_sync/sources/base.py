@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
 
 from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import StatusError, SynapseError, WrongContent
+
+if TYPE_CHECKING:
+    import ssl
+
+    from synapse_sync.net.api import Api
+    from synapse_sync.net.credentials import Credentials, Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """The means with which a source is made.
+
+    `project` is the project's directory. `api`, `credentials` and `tls` make what they are named after when it is
+    first needed. `endpoints` are those of each site, in the order of its row in `sites.py`. `asked(name)` returns
+    the API's endpoint of a site after the user's rewrites, with the token for it.
+    """
+
+    project: Path
+    api: Callable[[], Api]
+    credentials: Callable[[], Credentials]
+    tls: Callable[[], ssl.SSLContext]
+    endpoints: Mapping[str, tuple[str, ...]]
+    asked: Callable[[str], tuple[str, Secret | None]]
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +169,27 @@ class Relocating(Protocol):
 
     def relocate(self, reference: Reference, sha256: str | None) -> Iterator[Reference]:
         """Places to try instead, best first, and the same one again where a 404 may pass by itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file by its content, and the locations that are known for it."""
+
+    sha256: str
+    places: tuple[Reference, ...]
+
+
+#: Locations that a site found, each with the SHA-256 of its file, and warnings.
+Found = tuple[list[tuple[str, Reference]], list[str]]
+
+
+@runtime_checkable
+class Finding(Protocol):
+    """A source that knows further locations of files, by their content."""
+
+    def further_places(self, wanted: Sequence[Wanted]) -> Found:
+        """Find locations of `wanted` in a bounded number of requests; raises `SynapseError` if it cannot."""
         ...
 
 

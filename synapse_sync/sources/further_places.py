@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import StatusError, SynapseError
-from synapse_sync.sources.base import Ask, Resolved, Source
+from synapse_sync.sites import SITES
+from synapse_sync.sources.base import Ask, Finding, Found, Resolved, Source, Wanted
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A file by its content, and the places that are known for it."""
-
-    sha256: str
-    places: tuple[Reference, ...]
-
-
-#: What a site found, by SHA-256, and what went wrong.
-Found = tuple[list[tuple[str, Reference]], list[str]]
+__all__ = ["Found", "Wanted", "further_places", "same_repositories"]
 
 
 def further_places(wanted: Sequence[Wanted], sources: Mapping[str, Source]) -> Found:
-    """Ask every site that can tell; a site that fails is a warning, since others may still answer."""
+    """Ask every site that can find files; a site that fails is a warning, since others may still answer."""
     places: list[tuple[str, Reference]] = []
     warnings: list[str] = []
-    for name, ask in _FINDERS.items():
+    for source in (sources[site.name] for site in SITES):
+        if not isinstance(source, Finding):
+            continue
         try:
-            found, trouble = ask(wanted, sources[name])
+            found, trouble = source.further_places(wanted)
         except SynapseError as error:
-            told = sources[name].explain(Reference("url", name), error) if isinstance(error, StatusError) else error
+            told = source.explain(Reference("url", error.url), error) if isinstance(error, StatusError) else error
             warnings.append(f"{told.message}; no places were looked for there")
         else:
             places += found
@@ -38,18 +30,13 @@ def further_places(wanted: Sequence[Wanted], sources: Mapping[str, Source]) -> F
     return places, warnings
 
 
-def _by_hash(wanted: Sequence[Wanted], source: Source) -> Found:
-    """Civitai: one request for 10,000 files, and one more for each hundred that it has."""
-    from synapse_sync.sources.civitai.source import CivitaiSource
+def same_repositories(name: str, source: Source, wanted: Sequence[Wanted]) -> Found:
+    """Look for `wanted` in the repositories of the site `name` that are known for them, as they are now.
 
-    assert isinstance(source, CivitaiSource)
-    return list(source.places({file.sha256 for file in wanted}).items()), []
-
-
-def _same_repository(wanted: Sequence[Wanted], source: Source) -> Found:
-    """Hugging Face has no look-up by content: each repository is listed once, as it is on its main branch now."""
-    ids = {place.id for file in wanted for place in file.places if place.source == "huggingface"}
-    asks = [Ask(key=id_, reference=Reference("huggingface", id_), include=("*",)) for id_ in sorted(ids)]
+    For a site without a look-up by content: each repository is listed once, on its default branch.
+    """
+    ids = {place.id for file in wanted for place in file.places if place.source == name}
+    asks = [Ask(key=id_, reference=Reference(name, id_), include=("*",)) for id_ in sorted(ids)]
     found: list[tuple[str, Reference]] = []
     warnings: list[str] = []
     for id_, answer in source.resolve(asks).items() if asks else ():
@@ -61,9 +48,3 @@ def _same_repository(wanted: Sequence[Wanted], source: Source) -> Found:
         else:
             warnings.append(f"{answer.message}; its main branch could not be looked at")
     return found, warnings
-
-
-_FINDERS: dict[str, Callable[[Sequence[Wanted], Source], Found]] = {
-    "civitai": _by_hash,
-    "huggingface": _same_repository,
-}

@@ -27,19 +27,36 @@ from synapse_sync.errors import (
     StatusError,
     SynapseError,
 )
+from synapse_sync.sites import named
 from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
 from synapse_sync.sources.url import UrlSource
 
 if TYPE_CHECKING:
     from synapse_sync.net.api import Api
+    from synapse_sync.sources.base import Means
 
 _PAGE = 100
 _MOST_PAGES = 10
-_TOKEN_HINT = (
-    "set GITHUB_TOKEN to a token, or `synapse login github` (no scope is needed): with one, 5,000 requests an hour "
-    "are free"
-)
+_SITE = named("github")
+_TOKEN_HINT = f"{_SITE.token_hint}. It needs no scope, and allows 5,000 requests an hour"
 _T = TypeVar("_T")
+
+
+def make(means: Means) -> GitHubSource:
+    """Make the source."""
+    api, server = means.endpoints["github"]
+    return GitHubSource(means.api(), api, server)
+
+
+def account(api: Api, endpoint: str) -> object:
+    """Ask for the name of the account that the token of `api` belongs to."""
+    try:
+        answer = api.get_json(f"{endpoint}/user")
+    except StatusError as error:
+        if error.status == 403 and "by integration" in error.body.casefold():
+            return "an app, such as GitHub Actions"  # its tokens are good for releases, and belong to nobody
+        raise
+    return answer.get("login") if isinstance(answer, dict) else None
 
 
 class _Asset(msgspec.Struct):
@@ -121,7 +138,7 @@ class GitHubSource:
         if error.status == 401:
             return AccessDenied(
                 "GitHub refuses the token (401)",
-                hint="renew GITHUB_TOKEN (or GH_TOKEN), or unset it: it is optional",
+                hint=f"it is optional: unset it, or {_SITE.token_hint}",
             )
         if error.status in (403, 451):
             return AccessDenied(f"GitHub does not give `{id_}` to us ({error.status})", hint=error.body or None)

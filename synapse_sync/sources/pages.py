@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from synapse_sync.sites import named
+
 _BY_HAND = "download it in a browser and name the file as `./…`, or look for a host with plain links"
 
 
@@ -70,7 +72,7 @@ _PAGES = (
         todo="write `/api/file/ID` instead of `/u/ID`",
     ),
     Page(
-        hosts=("github.com",),
+        hosts=named("github").hosts,
         what="a page of GitHub",
         todo="for a file of a release write `gh:OWNER/REPO@TAG/FILE`; for one of the tree take what `Raw` leads to",
     ),

@@ -1,17 +1,20 @@
-"""The register of sources: one line a site; a module is loaded when its site is first asked."""
+"""The register of sources, by the rows of `sites.py`; a module is loaded when its site is first asked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from synapse_sync.sites import SITES
 
 if TYPE_CHECKING:
-    import ssl
+    from synapse_sync.sources.base import Means, Source
 
-    from synapse_sync.net.api import Api
-    from synapse_sync.net.credentials import Credentials, Secret
-    from synapse_sync.sources.base import Source
+
+def site_module(name: str) -> Any:
+    """Return the module of the site `name`, which has `make(means)` and `account(api, endpoint)`."""
+    return import_module(f"synapse_sync.sources.{name}")
 
 
 def picture(url: str, *, film: bool = False) -> str:
@@ -22,38 +25,14 @@ def picture(url: str, *, film: bool = False) -> str:
 
 
 class Register(Mapping[str, "Source"]):
-    """Sources by the name that a `Reference` carries. `api` and `credentials` are called when one is needed."""
+    """Sources by the name that a `Reference` carries; each is made from `means` when it is first asked for."""
 
-    def __init__(
-        self,
-        *,
-        project: Path,
-        api: Callable[[], Api],
-        credentials: Callable[[], Credentials],
-        civitai_endpoint: str,
-        huggingface_endpoint: str,
-        huggingface_token: Secret | None,
-        offline: bool,
-        github_api: str,
-        github_server: str,
-        tls: Callable[[], ssl.SSLContext],
-    ) -> None:
-        self._project = project
-        self._api = api
-        self._credentials = credentials
-        self._civitai_endpoint = civitai_endpoint
-        self._huggingface_endpoint = huggingface_endpoint
-        self._huggingface_token = huggingface_token
-        self._offline = offline
-        self._github_api = github_api
-        self._github_server = github_server
-        self._tls = tls
+    def __init__(self, means: Means) -> None:
+        self._means = means
         self._made: dict[str, Source] = {}
         self._makers: dict[str, Callable[[], Source]] = {
-            "civitai": self._civitai,
+            **{site.name: _maker(site.name, means) for site in SITES},
             "hash": lambda: self["civitai"],
-            "huggingface": self._huggingface,
-            "github": self._github,
             "url": self._url,
             "path": self._path,
         }
@@ -69,27 +48,6 @@ class Register(Mapping[str, "Source"]):
     def __len__(self) -> int:
         return len(self._makers)
 
-    def _civitai(self) -> Source:
-        from synapse_sync.sources.civitai.source import CivitaiSource
-
-        return CivitaiSource(self._api(), self._civitai_endpoint)
-
-    def _huggingface(self) -> Source:
-        from synapse_sync.sources.huggingface.source import HuggingFaceSource
-
-        return HuggingFaceSource(
-            self._huggingface_endpoint,
-            self._huggingface_token,
-            self._offline,
-            credentials=self._credentials(),
-            tls=self._tls,
-        )
-
-    def _github(self) -> Source:
-        from synapse_sync.sources.github import GitHubSource
-
-        return GitHubSource(self._api(), self._github_api, self._github_server)
-
     def _url(self) -> Source:
         from synapse_sync.sources.url import UrlSource
 
@@ -98,4 +56,12 @@ class Register(Mapping[str, "Source"]):
     def _path(self) -> Source:
         from synapse_sync.sources.path import PathSource
 
-        return PathSource(self._project)
+        return PathSource(self._means.project)
+
+
+def _maker(name: str, means: Means) -> Callable[[], Source]:
+    def make() -> Source:
+        source: Source = site_module(name).make(means)
+        return source
+
+    return make

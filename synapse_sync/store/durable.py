@@ -95,6 +95,17 @@ def rename_new(source: Path, destination: Path) -> None:
         source.unlink()
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file for its owner's eyes only, whatever it was before; raises `StorageError`."""
+    try:
+        if not path.parent.is_dir():
+            make_dirs(path.parent.parent)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, f"making {path.parent}") from error
+    write_atomic(path, data, mode=0o600, keep_mode=False)
+
+
 def write_atomic(
     path: Path, data: bytes, *, mode: int = 0o644, keep_mode: bool = True, durable: bool = True
 ) -> None:

@@ -16,27 +16,11 @@ from synapse_sync.core.nearest import nearest
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Grant, Secret, origin_of
 from synapse_sync.net.rewrites import Rewrites
+from synapse_sync.sites import SITES, Library, Site, named
+from synapse_sync.user.kept_tokens import FILE, kept_token, read_kept
 from synapse_sync.user.places import config_path, content, expanded, settings_digest, store_path
-from synapse_sync.user.tokens import (
-    FILE,
-    Token,
-    clean_token,
-    first,
-    from_environment,
-    from_file,
-    kept_token,
-    read_kept,
-)
+from synapse_sync.user.tokens import Token, clean_token, first, from_environment, from_file
 
-CIVITAI = "https://civitai.com"
-HUGGINGFACE = "https://huggingface.co"
-GITHUB, GITHUB_API = "https://github.com", "https://api.github.com"
-CIVITAI_HOST, HUGGINGFACE_HOST, GITHUB_HOST = "civitai.com", "huggingface.co", "github.com"
-#: The exact hosts that Civitai's API key may be sent to; storage lives on other subdomains and must never see it.
-CIVITAI_HOSTS = ("civitai.com", "www.civitai.com", "api.civitai.com", "civitai.red")
-CIVITAI_VARIABLES = ("CIVITAI_API_KEY", "CIVITAI_TOKEN", "CIVITAI_API_TOKEN")
-HUGGINGFACE_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-GITHUB_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN")
 _KEYS = {
     "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
     "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
@@ -55,6 +39,7 @@ class Settings:
     config: Path
     hub_cache: Path  # where the Hugging Face libraries keep what they downloaded
     link_mode: LinkMode = LinkMode.AUTO
+    endpoints: Mapping[str, tuple[str, ...]]  # by the name of the site, in the order of its row
     connections: int = 32
     connections_per_host: int = 16
     downloads: int = 4
@@ -64,10 +49,6 @@ class Settings:
     rewrites: tuple[tuple[str, str], ...] = ()
     mirrors: tuple[str, ...] = ()  # templates with `{sha256}`, for `lock --heal`
     ca_bundles: tuple[tuple[str, Path], ...] = ()  # what names it, and where it is
-    civitai_endpoint: str = CIVITAI
-    huggingface_endpoint: str = HUGGINGFACE
-    github_api: str = GITHUB_API
-    github_server: str = GITHUB
     tokens: tuple[tuple[str, Token], ...] = ()  # by host, the ones that count
     fingerprint: str = ""
 
@@ -75,35 +56,15 @@ class Settings:
         """The token that belongs to a host, and where it came from."""
         return dict(self.tokens).get(host)
 
-    @property
-    def civitai_token(self) -> Secret | None:
-        """Civitai's API key."""
-        token = self.token_for(CIVITAI_HOST)
-        return None if token is None else token.secret
+    def asked(self, name: str) -> tuple[str, Secret | None]:
+        """Return the API's endpoint of the site `name` after the rewrites, and the token for it.
 
-    @property
-    def huggingface_token(self) -> Secret | None:
-        """The token for the endpoint that is really asked: the hub's own, or that of the mirror in its place."""
-        asked = self.asked_huggingface
-        if asked == self.huggingface_endpoint:
-            token = self.token_for(HUGGINGFACE_HOST)
-        else:
-            token = self.token_for(urlsplit(asked).netloc.lower())
-        return None if token is None else token.secret
-
-    @property
-    def asked_huggingface(self) -> str:
-        """The endpoint of the hub after the rewrites."""
-        return Rewrites(self.rewrites).apply(self.huggingface_endpoint).rstrip("/")
-
-    def endpoint_of(self, host: str) -> str:
-        """Where the site that keeps its tokens under this host is asked."""
-        endpoints = {
-            CIVITAI_HOST: self.civitai_endpoint,
-            HUGGINGFACE_HOST: self.huggingface_endpoint,
-            GITHUB_HOST: self.github_api,
-        }
-        return endpoints.get(host, f"https://{host}")
+        A rewritten endpoint has the token of the host that is really asked, never the site's own.
+        """
+        site, endpoint = named(name), self.endpoints[name][0]
+        asked = Rewrites(self.rewrites).apply(endpoint).rstrip("/")
+        token = self.token_for(site.token_host if asked == endpoint else urlsplit(asked).netloc.lower())
+        return asked, None if token is None else token.secret
 
     @property
     def tokens_file(self) -> Path:
@@ -113,27 +74,32 @@ class Settings:
     @property
     def grants(self) -> tuple[Grant, ...]:
         """Which token may be sent where: exact origins, nothing else."""
+        own = {site.token_host: site for site in SITES}
         out: list[Grant] = []
         for host, token in self.tokens:
-            if host == CIVITAI_HOST:
-                origins = {origin_of(f"https://{name}") for name in CIVITAI_HOSTS}
-                prefix, origins = "/api/", origins | {origin_of(self.civitai_endpoint)}
-            elif host == HUGGINGFACE_HOST:
-                origins = {origin_of(HUGGINGFACE), origin_of("https://hf.co"), origin_of(self.huggingface_endpoint)}
-                prefix = "/"
-            elif host == GITHUB_HOST:  # for the API alone: downloads are public, and come from other hosts
-                prefix, origins = f"{urlsplit(self.github_api).path}/", {origin_of(self.github_api)}
+            if host in own:
+                site = own[host]
+                places = _token_places(site, self.endpoints[site.name][0])
             else:  # over plain http only where that is allowed at all, see `Credentials`
-                prefix, origins = "/", {origin_of(f"{scheme}://{host}") for scheme in ("https", "http")}
-            out += [Grant(origin, token.secret, prefix) for origin in sorted(origins)]
+                places = {(origin_of(f"{scheme}://{host}"), "/") for scheme in ("https", "http")}
+            out += [Grant(origin, token.secret, prefix) for origin, prefix in sorted(places)]
         return tuple(out)
+
+
+def _token_places(site: Site, endpoint: str) -> set[tuple[str, str]]:
+    """Return the pairs of an origin and the beginning of a path to which the token of a site may be sent."""
+    urls = (endpoint, *(f"https://{name}" for name in site.token_hosts))
+    return {
+        (origin_of(url), path if path.startswith("/") else f"{urlsplit(url).path}/{path}")
+        for url in urls
+        for path in site.token_paths
+    }
 
 
 def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
     """Read the environment and the user's `config.toml`; raises `InputError` for what cannot be used."""
     config = Path(config_path(environ))
     table, raw = _read_config(config)
-    hub_cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
     store = environ.get("SYNAPSE_STORE") or table.get("store")
     settings = Settings(
         store=Path(store_path(store, environ)),
@@ -148,12 +114,9 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         rewrites=_rewrites(table.get("rewrites", {}), config),
         mirrors=_templates(table.get("mirrors", ()), config),
         ca_bundles=_bundles(environ, table.get("ca-bundle"), config),
-        civitai_endpoint=_endpoint(environ, "CIVITAI_ENDPOINT", CIVITAI),
-        huggingface_endpoint=_endpoint(environ, "HF_ENDPOINT", HUGGINGFACE),
-        github_api=_endpoint(environ, "GITHUB_API_URL", GITHUB_API),
-        github_server=_endpoint(environ, "GITHUB_SERVER_URL", GITHUB),
+        endpoints={site.name: tuple(_endpoint(environ, *pair) for pair in site.endpoints) for site in SITES},
         tokens=_tokens(environ, home, table.get("tokens", {}), config),
-        hub_cache=Path(expanded(hub_cache)) if hub_cache else _hub_home(environ, home) / "hub",
+        hub_cache=_hub_cache(environ, home),
         fingerprint=settings_digest(raw, store),
     )
     counts = {
@@ -232,23 +195,34 @@ def _tokens(
 
         return first(places())
 
-    hub_home = _hub_home(environ, home)
-    hub_file = None if environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN") else hub_home / "token"
     found = {host: of(host) for host in {*kept, *written}}
-    found[CIVITAI_HOST] = of(CIVITAI_HOST, CIVITAI_VARIABLES, "CIVITAI_API_KEY_FILE")
-    found[HUGGINGFACE_HOST] = of(HUGGINGFACE_HOST, HUGGINGFACE_VARIABLES, "HF_TOKEN_PATH", hub_file)
-    found[GITHUB_HOST] = of(GITHUB_HOST, GITHUB_VARIABLES, "GITHUB_TOKEN_FILE")
+    for site in SITES:
+        last = None if site.library is None else _library_token(site.library, environ, home)
+        found[site.token_host] = of(site.token_host, site.token_variables, site.token_file, last)
     return tuple((host, token) for host, token in sorted(found.items()) if token is not None)
 
 
-def _hub_home(environ: Mapping[str, str], home: Path) -> Path:
-    """Where the hub's own libraries keep their things."""
+def _library_home(library: Library, environ: Mapping[str, str], home: Path) -> Path:
+    """Return the directory of a site's own library."""
     caches = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return Path(expanded(environ.get("HF_HOME") or str(caches / "huggingface")))
+    return Path(expanded(environ.get(library.home) or str(caches / library.usual)))
+
+
+def _library_token(library: Library, environ: Mapping[str, str], home: Path) -> Path | None:
+    """Return the file in which a site's own library keeps its token, or None if that must not be used."""
+    return None if environ.get(library.no_token) else _library_home(library, environ, home) / library.token
+
+
+def _hub_cache(environ: Mapping[str, str], home: Path) -> Path:
+    """Return the directory with the downloads of Hugging Face's own libraries."""
+    library = named("huggingface").library
+    assert library is not None
+    given = next((environ[name] for name in library.cache if environ.get(name)), None)
+    return Path(expanded(given)) if given else _library_home(library, environ, home) / "hub"
 
 
 def _hub_file(path: Path) -> Token | None:
-    """What `hf auth login` left; a file of another program that we cannot read is none of our business."""
+    """Return the token that a site's own login left; a file of another program that cannot be read is no error."""
     try:
         return from_file(path, f"the file {path}")
     except StorageError:
@@ -269,7 +243,7 @@ def _rewrites(table: Mapping[str, object], config: Path) -> tuple[tuple[str, str
         ):
             raise InputError(
                 f"{config}: rewrites: `{host}`: expected a host and the URL of what stands in for it",
-                hint='write `"huggingface.co" = "https://mirror.example"`; a token for it goes into [tokens]',
+                hint='write `"host.example" = "https://mirror.example"`; its token belongs in [tokens]',
             )
     return tuple((host.lower(), str(target).rstrip("/")) for host, target in sorted(table.items()))
 

@@ -1,20 +1,14 @@
-"""Tokens: where each is looked for, which one counts, and the file in which `synapse login` keeps them."""
+"""Tokens: where each is looked for, and which one counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import tomli
-
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Secret
-from synapse_sync.user.keychain import fetch
 from synapse_sync.user.places import expanded
-
-FILE = "tokens.toml"
-_HEADER = "# Written by `synapse login`; `synapse logout` takes tokens away. Do not share it.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,52 +58,3 @@ def from_file(path: Path, origin: str) -> Token | None:
     except OSError as error:
         raise StorageError(f"cannot read {origin}: {error.strerror}") from error
     return None if value is None else Token(Secret(value), origin)
-
-
-def read_kept(path: Path) -> dict[str, str | None]:
-    """What `synapse login` keeps: the token by host, or None where it lies in the keyring."""
-    try:
-        table = tomli.loads(path.read_bytes().decode())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError):
-        raise InputError(f"{path}: not valid TOML", hint="delete it and log in again") from None
-    kept: dict[str, str | None] = {}
-    for host, value in table.items():
-        if isinstance(value, str):
-            kept[host] = value
-        elif value == {"keyring": True}:
-            kept[host] = None
-        else:
-            raise InputError(f"{path}: `{host}` makes no sense", hint="delete the line and log in again")
-    return kept
-
-
-def format_kept(kept: Mapping[str, str | None]) -> str:
-    """The text of that file. Hosts and tokens are plain ASCII without quotes' enemies, see `clean_token`."""
-
-    def quoted(text: str) -> str:
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-    lines = (
-        f"{quoted(host)} = {'{ keyring = true }' if token is None else quoted(token)}\n"
-        for host, token in sorted(kept.items())
-    )
-    return _HEADER + "".join(lines)
-
-
-def kept_token(host: str, kept: Mapping[str, str | None], path: Path) -> Token | None:
-    """A kept token; the keyring is opened when somebody wants to see it, not before."""
-    if host not in kept:
-        return None
-    token = kept[host]
-    if token is not None:
-        value = clean_token(token, f"{path}: {host}")
-        return None if value is None else Token(Secret(value), f"the file {path}", kept=True)
-    return Token(Secret(_from_keyring(host)), "the system's keyring", kept=True)
-
-
-def _from_keyring(host: str) -> Callable[[], str]:
-    return lambda: clean_token(fetch(host), f"the keyring: {host}") or ""

@@ -16,6 +16,7 @@ from world import Project
 from synapse_sync.cli import quick
 from synapse_sync.cli.main import main
 from synapse_sync.demo import catalogue
+from synapse_sync.sites import endpoint_variables
 
 EYES = "models/embeddings/clear-eyes.safetensors"
 MANIFEST = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\neyes = "civitai:{catalogue.EYES}"\n'
@@ -28,7 +29,7 @@ def settled(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project in sync, seen from within; the addresses of the hub are forgotten."""
     project.manifest(MANIFEST)
     project("sync")
-    for name in ("CIVITAI_ENDPOINT", "HF_ENDPOINT", "GITHUB_API_URL", "GITHUB_SERVER_URL"):
+    for name in endpoint_variables():
         monkeypatch.delenv(name)
     monkeypatch.chdir(project.path)
     return project

@@ -253,7 +253,7 @@ def test_the_limit_of_requests_is_told_with_its_end(project: Project) -> None:
     result = project("lock", code=5)
     assert "GitHub's limit of requests is used up until " in result.err
     assert "(30 min from now)" in result.err
-    assert "set GITHUB_TOKEN" in result.err
+    assert "set GH_TOKEN" in result.err
     assert len(api(project)) == 1  # asking again would help nobody
 
 

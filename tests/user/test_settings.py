@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synapse_sync.errors import InputError
-from synapse_sync.user.settings import GITHUB_HOST, HUGGINGFACE_HOST, Settings, load_settings, parse_rate
+from synapse_sync.user.settings import Settings, load_settings, parse_rate
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_which_token_counts(load, tmp_path: Path) -> None:
         places.items(), ("from-hub", "from-config", "from-login", "by-path", "from-variable"), strict=True
     ):
         given[name] = text
-        assert revealed(load(**given), HUGGINGFACE_HOST) == expected
+        assert revealed(load(**given), "huggingface.co") == expected
 
 
 def test_a_token_knows_where_it_came_from(load, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_githubs_token_is_for_its_api_alone(load, tmp_path: Path) -> None:
         ("GH_TOKEN", "first", "first"),
     ):
         given[name] = text
-        assert revealed(load(**given), GITHUB_HOST) == expected
+        assert revealed(load(**given), "github.com") == expected
     (grant,) = load(**given).grants
     assert (grant.origin, grant.path_prefix) == ("https://api.github.com:443", "/")
     (grant,) = load(**given, GITHUB_API_URL="https://git.example/api/v3").grants
@@ -84,20 +84,20 @@ def test_githubs_token_is_for_its_api_alone(load, tmp_path: Path) -> None:
 def test_an_empty_variable_is_none(load) -> None:
     settings = load(CIVITAI_API_KEY="  \n", CIVITAI_TOKEN="second")
     assert revealed(settings, "civitai.com") == "second"
-    assert load(HF_TOKEN="").token_for(HUGGINGFACE_HOST) is None
+    assert load(HF_TOKEN="").token_for("huggingface.co") is None
 
 
 def test_the_hubs_own_file_can_be_switched_off(load) -> None:
-    assert load(hub="x", HF_HUB_DISABLE_IMPLICIT_TOKEN="1").token_for(HUGGINGFACE_HOST) is None
+    assert load(hub="x", HF_HUB_DISABLE_IMPLICIT_TOKEN="1").token_for("huggingface.co") is None
 
 
 def test_a_rewritten_hub_has_its_own_token_or_none(load) -> None:
     config = '[rewrites]\n"huggingface.co" = "https://mirror.example/hf/"\n'
     settings = load(config, HF_TOKEN="for-the-hub")
-    assert settings.asked_huggingface == "https://mirror.example/hf"
-    assert settings.huggingface_token is None
+    assert settings.asked("huggingface") == ("https://mirror.example/hf", None)
     settings = load(config + '[tokens]\n"mirror.example" = "own"\n', HF_TOKEN="for-the-hub")
-    assert settings.huggingface_token is not None and settings.huggingface_token.reveal() == "own"
+    _, token = settings.asked("huggingface")
+    assert token is not None and token.reveal() == "own"
 
 
 @pytest.mark.parametrize(

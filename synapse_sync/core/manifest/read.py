@@ -365,7 +365,7 @@ class _Reader:
         """The address of a picture: it goes into the lockfile as it is."""
         reference = None if text is None else self._reference(path, text)
         if reference is not None and reference.source in ("civitai", "hash"):
-            self._bad(path, "expected the address of a picture", 'like `"https://image.civitai.com/…"`')
+            self._bad(path, "expected the address of a picture", 'like `"https://example.org/cover.png"`')
         return text
 
     def _sidecars(self, path: tuple[str, ...], value: bool | list[str] | None) -> bool | tuple[str, ...] | None:

@@ -11,19 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from synapse_sync.net.api import Api
+    from synapse_sync.sources.base import Means, Source
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.sources.civitai.hashes import file_hashes
-    from synapse_sync.sources.civitai.schema import (
-        Creator,
-        CursorMetadata,
-        Image,
-        Model,
-        ModelFile,
-        ModelImage,
-        ModelVersion,
-        PageMetadata,
-        Tag,
-    )
+    from synapse_sync.sources.civitai.schema import Creator, Model, ModelFile, ModelImage, ModelVersion
+    from synapse_sync.sources.civitai.schema_lists import CursorMetadata, Image, PageMetadata, Tag
     from synapse_sync.sources.civitai.source import CivitaiSource
 
 __all__ = [
@@ -40,7 +33,10 @@ __all__ = [
     "Tag",
     "file_hashes",
 ]
-_MODULES = {"CivitaiSource": "source", "Client": "client", "file_hashes": "hashes"}
+_MODULES = {
+    "CivitaiSource": "source", "Client": "client", "file_hashes": "hashes", "CursorMetadata": "schema_lists",
+    "Image": "schema_lists", "PageMetadata": "schema_lists", "Tag": "schema_lists",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -48,3 +44,17 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'schema')}"), name)
+
+
+def make(means: Means) -> Source:
+    """Make the source."""
+    from synapse_sync.sources.civitai.source import CivitaiSource
+
+    return CivitaiSource(means.api(), means.endpoints["civitai"][0])
+
+
+def account(api: Api, endpoint: str) -> object:
+    """Ask for the name of the account that the token of `api` belongs to."""
+    from synapse_sync.sources.civitai.client import Client
+
+    return Client(api, endpoint).me().username

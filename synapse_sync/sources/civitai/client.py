@@ -13,23 +13,21 @@ from synapse_sync.core.instant import parse_instant
 from synapse_sync.errors import NetworkError, NotFound, StatusError, SynapseError
 from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
+from synapse_sync.sites import named
 from synapse_sync.sources.civitai.fields import Fields
 from synapse_sync.sources.civitai.image_urls import numbered
-from synapse_sync.sources.civitai.schema import (
-    Creator,
+from synapse_sync.sources.civitai.schema import Creator, Model, ModelImage, ModelVersion
+from synapse_sync.sources.civitai.schema_lists import (
     CursorMetadata,
     HashMatch,
     Image,
     Me,
-    Model,
-    ModelImage,
-    ModelVersion,
     PageMetadata,
     Tag,
     decode_matches,
 )
 
-ENDPOINT = "https://civitai.com"
+ENDPOINT = named("civitai").endpoints[0][1]
 BATCH = 100
 HASH_BATCH = 10_000
 #: What one request gives at most.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from synapse_sync.sources.civitai.schema import Image, ModelImage
+    from synapse_sync.sources.civitai.schema import ModelImage
+    from synapse_sync.sources.civitai.schema_lists import Image
 
 #: `/<key>/<uuid>/<name=value,…>/<file name>`, or without the third part, as addresses were until 2023.
 _PATH = re.compile(

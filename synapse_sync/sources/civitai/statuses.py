@@ -9,13 +9,11 @@ from datetime import datetime
 from synapse_sync.core.instant import parse_instant
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError
+from synapse_sync.sites import named
 from synapse_sync.sources.civitai.client import ENDPOINT
 from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelVersion
 
-TOKEN_HINT = (
-    "run `synapse login civitai`, or set CIVITAI_API_KEY (or CIVITAI_API_KEY_FILE), with an API key, which is made "
-    "at https://civitai.com/user/account"
-)
+TOKEN_HINT = named("civitai").token_hint
 _ELSEWHERE = "if you have the file, name its path as `source`; another place can be named in `mirrors`"
 
 

@@ -15,12 +15,13 @@ from synapse_sync.errors import InvalidReference, NetworkError, StatusError, Syn
 from synapse_sync.net.credentials import Credentials, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.net.trust import tls_context
-from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
+from synapse_sync.sources.base import Ask, Description, Found, Location, Resolved, Wanted, description_of
+from synapse_sync.sources.further_places import same_repositories
 from synapse_sync.sources.huggingface.choose import one_file, several_files
 from synapse_sync.sources.huggingface.client import Client, RepoFile, Repository
 from synapse_sync.sources.huggingface.describe import candidate_of, card_of
 from synapse_sync.sources.huggingface.shards import with_shards
-from synapse_sync.sources.huggingface.statuses import ENDPOINT, TOKEN_HINT, explain, not_let_in, page_of
+from synapse_sync.sources.huggingface.statuses import ENDPOINT, SITE, TOKEN_HINT, explain, not_let_in, page_of
 
 _REPOSITORIES_AT_ONCE = 4
 
@@ -100,13 +101,16 @@ class HuggingFaceSource:
         """Nothing: the hub has no look-up by content."""
         return {}
 
+    def further_places(self, wanted: Sequence[Wanted]) -> Found:
+        """Look for files in the repositories that are known for them, as they are on the main branch now."""
+        return same_repositories("huggingface", self, wanted)
+
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
         """The hub's status in words, or that of the storage to which it redirects."""
         host = urlsplit(error.url).netloc
         if error.status in (400, 401, 403) and host not in (
             urlsplit(self._endpoint).netloc,
-            "huggingface.co",
-            "hf.co",
+            *SITE.hosts,
         ):
             return NetworkError(
                 f"the storage behind Hugging Face refuses `{reference}` ({error.status})",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, SynapseError
+from synapse_sync.sites import named
 
-ENDPOINT = "https://huggingface.co"
-TOKEN_HINT = (
-    "run `synapse login huggingface`, or set HF_TOKEN (or HF_TOKEN_PATH), with a token, which is made at "
-    "https://huggingface.co/settings/tokens"
-)
+SITE = named("huggingface")
+ENDPOINT = SITE.endpoints[0][1]
+TOKEN_HINT = SITE.token_hint
 
 
 def page_of(id_: str) -> str:

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from synapse_sync.sources.civitai.fields import Fields
 from synapse_sync.sources.civitai.files import card_of, offered
-from synapse_sync.sources.civitai.schema import (
-    Creator,
-    CursorMetadata,
-    Image,
-    Model,
-    ModelVersion,
-    PageMetadata,
-    Tag,
-)
+from synapse_sync.sources.civitai.schema import Creator, Model, ModelVersion
+from synapse_sync.sources.civitai.schema_lists import CursorMetadata, Image, PageMetadata, Tag
 
 SHA = "AB" * 32
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from synapse_sync.sources.civitai.image_urls import address, identity, numbered
-from synapse_sync.sources.civitai.schema import Image, ModelImage
+from synapse_sync.sources.civitai.schema import ModelImage
+from synapse_sync.sources.civitai.schema_lists import Image
 
 KEY = "https://image.civitai.com/xG1nkqKTMzGDvpLrqFT7WA"
 ONE, TWO = "42b875cf-c62b-41fa-a349-383b7f074351", "f3a1aa7c-0159-4dd8-884a-1e7ceb350f96"

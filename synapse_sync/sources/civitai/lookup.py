@@ -1,0 +1,292 @@
+"""Look-up of Civitai's versions: by number, by hash, or the one that a model has by default."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from synapse_sync.core.digest import Digest
+from synapse_sync.core.instant import instant_text, parse_instant
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import InputError, InvalidReference, NotFound, StatusError, SynapseError
+from synapse_sync.sources.base import Ask
+from synapse_sync.sources.civitai import statuses
+from synapse_sync.sources.civitai.client import Client
+from synapse_sync.sources.civitai.schema import Model, ModelVersion
+
+_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one question comes down to, after hashes were looked up."""
+
+    model_id: int | None
+    version_id: int | None
+    digest: Digest | None = None
+
+
+@dataclass(slots=True)
+class Answers:
+    """What the site said during one `resolve`, so that nothing is asked twice."""
+
+    models: dict[int, Model | SynapseError] = field(default_factory=dict)
+    holders: dict[int, Model] = field(default_factory=dict)
+    versions: dict[int, ModelVersion | SynapseError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A version, and its model where the site gives it."""
+
+    version: ModelVersion
+    model: Model | None
+    warnings: tuple[str, ...] = ()
+
+
+class Lookup:
+    """Answers of one site, asked through `client`.
+
+    `explain` turns a status into the site's own words for one reference; `clock` returns the present time.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        explain: Callable[[Reference, StatusError], SynapseError],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._explain = explain
+        self._clock = clock
+
+    def own(self, reference: Reference, error: SynapseError) -> SynapseError:
+        """This question's own error: one failed request may concern many, and each is told about by itself."""
+        if isinstance(error, StatusError):
+            return self._explain(reference, error)
+        return type(error)(error.message, hint=error.hint)
+
+    def by_hash(self, digest: Digest) -> ModelVersion | SynapseError:
+        try:
+            return self._client.by_hash(digest.value)
+        except StatusError as error:
+            return _unknown_hash(digest) if error.status == 404 else error
+        except SynapseError as error:
+            return error
+
+    def look_up(self, asks: Sequence[Ask], seen: Answers) -> dict[str, Target | SynapseError]:
+        """Which version each hash belongs to."""
+        found: dict[str, Target | SynapseError] = {}
+        digests: dict[str, Digest] = {}
+        for ask in asks:
+            try:
+                digests[ask.key] = Digest.parse(ask.reference.id)
+            except SynapseError as error:
+                found[ask.key] = error
+        sha256s = {digest.value for digest in digests.values() if digest.algorithm == "sha256"}
+        matches, failure = {}, None
+        try:
+            matches = self._client.by_hashes_ids(sha256s) if sha256s else {}
+        except SynapseError as error:
+            failure = error
+        for key, digest in digests.items():
+            if digest.algorithm == "sha256":
+                match = matches.get(digest.value)
+                missing = failure or _unknown_hash(digest)
+                found[key] = Target(match.model_id, match.version_id, digest) if match else missing
+                continue
+            version = self.by_hash(digest)
+            if isinstance(version, ModelVersion):
+                seen.versions[version.id] = version
+                found[key] = Target(version.model_id, version.id, digest)
+            else:
+                found[key] = version
+        return found
+
+    def gather(self, targets: Collection[Target], seen: Answers) -> None:
+        """Ask for all models at once, then for the models of the versions whose model is not known."""
+        ids = {target.model_id for target in targets if target.model_id is not None}
+        if ids:
+            seen.models.update(self._client.models_by_ids(ids))
+        versions = {t.version_id for t in targets if t.model_id is None and t.version_id is not None}
+        if not versions:
+            return
+        try:
+            seen.holders.update(self._client.models_by_version_ids(versions))
+        except StatusError as error:
+            if error.status == 429 or error.status >= 500:
+                seen.versions.update(dict.fromkeys(versions, error))
+            # Any other status: the list does not want to answer this; each version is asked for by itself.
+        except SynapseError as error:
+            seen.versions.update(dict.fromkeys(versions, error))
+
+    def find(self, ask: Ask, target: Target, seen: Answers) -> Found:
+        """The version that is meant; raises why it cannot be had."""
+        model = self._model(target, seen)
+        if target.version_id is None:
+            if isinstance(model, Model):
+                return self._default(ask, model, seen)
+            raise model or NotFound(f"Civitai has no model for `{ask.reference}`")
+        version = self._version(ask.reference, target, model, seen)
+        known = model if isinstance(model, Model) and version.model_id in (None, model.id) else None
+        if known is not None and (reason := statuses.withdrawn(known.mode, str(ask.reference))) is not None:
+            raise reason
+        if not version.files or (known is None and version.model_id is None):
+            # The list says less about a version than the version itself does.
+            version = self._single(ask.reference, version.id, seen)
+        if (reason := statuses.unusable(version, known, self._clock())) is not None:
+            raise reason
+        return Found(version, known, _too_new(ask, version))
+
+    def _model(self, target: Target, seen: Answers) -> Model | SynapseError | None:
+        if target.model_id is not None:
+            return seen.models.get(target.model_id)
+        return seen.holders.get(target.version_id or 0)
+
+    def _version(
+        self, reference: Reference, target: Target, model: Model | SynapseError | None, seen: Answers
+    ) -> ModelVersion:
+        """A version by its number: as its model lists it, else as the site knows it by itself."""
+        number = target.version_id
+        assert number is not None
+        if isinstance(model, Model):
+            listed = next((version for version in model.versions if version.id == number), None)
+            if listed is not None:
+                return listed
+        elif model is not None and not isinstance(model, NotFound):
+            raise model
+        try:
+            version = self._single(reference, number, seen)
+        except NotFound:
+            if isinstance(model, Model):
+                raise NotFound(
+                    f"Civitai's model {model.id} ({model.name}) has no version {number}", hint=_listing(model)
+                ) from None
+            raise
+        if target.model_id is not None and version.model_id not in (None, target.model_id):
+            raise InputError(
+                f"`{reference}`: version {number} belongs to model {version.model_id}, not to {target.model_id}",
+                hint=f"write `civitai:{version.model_id}@{number}`"
+                + (
+                    f", or choose a version of {target.model_id}:\n{_listing(model)}"
+                    if isinstance(model, Model)
+                    else ""
+                ),
+            )
+        return version
+
+    def _single(self, reference: Reference, number: int, seen: Answers) -> ModelVersion:
+        if number not in seen.versions:
+            try:
+                seen.versions[number] = self._client.model_version(number)
+            except StatusError as error:
+                seen.versions[number] = statuses.no_version(number) if error.status == 404 else error
+            except SynapseError as error:
+                seen.versions[number] = error
+        answer = seen.versions[number]
+        if isinstance(answer, SynapseError):
+            raise self.own(reference, answer)
+        return answer
+
+    def _default(self, ask: Ask, model: Model, seen: Answers) -> Found:
+        """The first version, in the site's order, that can be had (and was there at the time that counts)."""
+        if (reason := statuses.withdrawn(model.mode, f"civitai:{model.id}")) is not None:
+            raise reason
+        reasons: list[SynapseError] = []
+        for version in _in_order(ask, model.versions):
+            if ask.exclude_newer is not None and _published(version) > ask.exclude_newer:
+                continue
+            if not version.files:
+                # Lists are now and then behind, and leave out what is empty: the version itself knows better.
+                with contextlib.suppress(SynapseError):
+                    version = self._single(ask.reference, version.id, seen)
+            reason = statuses.unusable(version, model, self._clock())
+            if reason is None:
+                passed = tuple(f"{reason.message}; took {version.id} ({version.name})" for reason in reasons)
+                return Found(version, model, passed + _passed_over(ask, model, version))
+            reasons.append(reason)
+        if reasons:
+            raise reasons[0]
+        if ask.exclude_newer is not None and model.versions:
+            then = instant_text(ask.exclude_newer)
+            raise NotFound(
+                f"Civitai's model {model.id} ({model.name}) had no version yet on {then}",
+                hint=f"move `exclude-newer`, or pin one:\n{_listing(model)}",
+            )
+        raise NotFound(
+            f"Civitai lists no published version of model {model.id} ({model.name})",
+            hint="if you know a version, name it: `civitai:MODEL@VERSION`",
+        )
+
+
+def _in_order(ask: Ask, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """The site's order, but what the question would rather not have comes last."""
+    return sorted(versions, key=lambda version: _unfit(ask, version))
+
+
+def _unfit(ask: Ask, version: ModelVersion) -> bool:
+    return str(version.id) in ask.ignore or ask.base_model not in (None, version.base_model)
+
+
+def _passed_over(ask: Ask, model: Model, taken: ModelVersion) -> tuple[str, ...]:
+    """Why the site's default version was not taken, where that is for the sake of the question."""
+    first = model.versions[0]
+    if _unfit(ask, taken) or not _unfit(ask, first):
+        return ()
+    ignored = str(first.id) in ask.ignore
+    reason = "is on the `ignore` list" if ignored else f"is for {first.base_model}, not {ask.base_model}"
+    return (f"civitai:{model.id}@{first.id} {reason}; took {taken.id} ({taken.name})",)
+
+
+def _number(text: str, reference: Reference) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise InvalidReference(f"`{reference}`: `{text}` is not a number, and Civitai's ids are")
+    return int(text)
+
+
+def target_of(reference: Reference) -> Target:
+    model_id = _number(reference.id, reference) if reference.id else None
+    version_id = _number(reference.revision, reference) if reference.revision else None
+    if model_id is None and version_id is None:
+        raise InvalidReference(f"`{reference}` names neither a model nor a version")
+    return Target(model_id, version_id)
+
+
+def reference_of(model_id: int | None, version_id: int) -> Reference:
+    return Reference("civitai", "" if model_id is None else str(model_id), str(version_id))
+
+
+def _unknown_hash(digest: Digest) -> NotFound:
+    return NotFound(
+        f"Civitai knows no file with {digest}",
+        hint="it may have been deleted, or never been there; name another place for it",
+    )
+
+
+def _published(version: ModelVersion) -> datetime:
+    """When a version came out; one that does not say counts as too new, since it cannot be shown to be older."""
+    return (
+        parse_instant(version.published_at) or parse_instant(version.created_at) or datetime.max.replace(tzinfo=UTC)
+    )
+
+
+def _too_new(ask: Ask, version: ModelVersion) -> tuple[str, ...]:
+    """A version that was named by its number is taken whatever its date, but not without a word."""
+    if ask.exclude_newer is None or _published(version) <= ask.exclude_newer:
+        return ()
+    then = instant_text(ask.exclude_newer)
+    return (f"version {version.id} is newer than {then}; taken, since it is named by its number",)
+
+
+def _listing(model: Model) -> str:
+    """The versions of a model as references, in the site's order."""
+    lines = [
+        f"civitai:{model.id}@{version.id}  # {version.name or 'without a name'}"
+        + (f", {version.base_model}" if version.base_model else "")
+        for version in model.versions[:_LISTED]
+    ]
+    if len(model.versions) > _LISTED:
+        lines.append(f"… and {len(model.versions) - _LISTED} more")
+    return "\n".join(lines) or "it lists no versions"

@@ -1,0 +1,156 @@
+"""Civitai's lists as values: images, tags, how a list goes on, and the answer to many hashes.
+
+Read leniently, like `schema.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from synapse_sync.sources.civitai.fields import Fields
+from synapse_sync.sources.civitai.schema import nsfw_level
+
+__all__ = ["CursorMetadata", "HashMatch", "Image", "Me", "PageMetadata", "Tag", "decode_matches"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One of `/images`: `nsfw_level` is a word here (None, Soft, Mature, X), `browsing_level` the bitmask.
+
+    `meta` is what it was made with, as the site gives it: flat, or below another `meta`.
+    """
+
+    id: int
+    url: str
+    type: str = "image"
+    nsfw_level: str | None = None
+    browsing_level: int = 0
+    width: int | None = None
+    height: int | None = None
+    hash: str | None = None
+    created_at: str | None = None
+    post_id: int | None = None
+    username: str | None = None
+    base_model: str | None = None
+    version_ids: tuple[int, ...] = ()
+    stats: Mapping[str, int] = field(default_factory=dict, hash=False)
+    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @classmethod
+    def decode(cls, raw: object, where: str = "image") -> Image:
+        """Read one of the `items` of `/images`."""
+        fields = raw if isinstance(raw, Fields) else Fields(raw, where)
+        stats = fields.object("stats")
+        ids = fields.value("modelVersionIds")
+        return cls(
+            id=fields.need_integer("id"),
+            url=fields.need_text("url"),
+            type=fields.text("type") or "image",
+            nsfw_level=fields.text("nsfwLevel"),
+            browsing_level=fields.integer("browsingLevel") or nsfw_level(fields),
+            width=fields.integer("width"),
+            height=fields.integer("height"),
+            hash=fields.text("hash"),
+            created_at=fields.text("createdAt"),
+            post_id=fields.integer("postId"),
+            username=fields.text("username"),
+            base_model=fields.text("baseModel"),
+            version_ids=tuple(n for n in ids if isinstance(n, int)) if isinstance(ids, list) else (),
+            stats={name: count for name in stats.raw if (count := stats.integer(name)) is not None},
+            meta=fields.table("meta"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A tag; `model_count` has not been said since 2024."""
+
+    name: str
+    model_count: int | None = None
+    link: str | None = None
+
+    @classmethod
+    def decode(cls, fields: Fields) -> Tag:
+        """Read one of the `items` of `/tags`."""
+        return cls(
+            name=fields.need_text("name"), model_count=fields.integer("modelCount"), link=fields.text("link")
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageMetadata:
+    """How a list that is counted in pages goes on (creators and tags)."""
+
+    total_items: int | None = None
+    current_page: int | None = None
+    page_size: int | None = None
+    total_pages: int | None = None
+    next_page: str | None = None
+    prev_page: str | None = None
+
+    @classmethod
+    def decode(cls, fields: Fields) -> PageMetadata:
+        """Read `metadata`."""
+        return cls(
+            total_items=fields.integer("totalItems"),
+            current_page=fields.integer("currentPage"),
+            page_size=fields.integer("pageSize"),
+            total_pages=fields.integer("totalPages"),
+            next_page=fields.text("nextPage"),
+            prev_page=fields.text("prevPage"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CursorMetadata:
+    """How a list without a total goes on (models and images); at its end there is no `next_cursor`.
+
+    The cursor is opaque: a number in early answers, several ones in a string today.
+    """
+
+    next_cursor: str | None = None
+    next_page: str | None = None
+    current_page: int | None = None
+    page_size: int | None = None
+
+    @classmethod
+    def decode(cls, fields: Fields) -> CursorMetadata:
+        """Read `metadata`."""
+        return cls(
+            next_cursor=fields.text("nextCursor"),
+            next_page=fields.text("nextPage"),
+            current_page=fields.integer("currentPage"),
+            page_size=fields.integer("pageSize"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashMatch:
+    """One row of the answer to many hashes: which version holds these bytes."""
+
+    sha256: str
+    version_id: int
+    model_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Me:
+    """Whose token this is."""
+
+    id: int | None = None
+    username: str | None = None
+
+
+def decode_matches(raw: object) -> tuple[HashMatch, ...]:
+    """Read the answer of `by-hash/ids`; rows without a hash or a version are skipped."""
+    rows: Sequence[object] = raw if isinstance(raw, list) else []
+    matches = []
+    for row in rows:
+        fields = Fields(row if isinstance(row, Mapping) else {}, "match")
+        version_id, sha256 = fields.integer("modelVersionId"), fields.text("hash")
+        if version_id is not None and sha256:
+            model_id = fields.integer("modelId")
+            matches.append(HashMatch(sha256=sha256.lower(), version_id=version_id, model_id=model_id))
+    return tuple(matches)
