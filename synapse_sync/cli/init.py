@@ -2,127 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.sites import named
-
-_TEMPLATE = """\
-# Models of this project. `synapse lock` pins them in synapse.lock, `synapse sync` makes the tree match.
-# Commit both files.
-
-[workspace]
-name = {name}
-# prefer = {{ format = "safetensors", precision = "fp16" }}
-
-[targets.{target}]
-layout = "{layout}"
-root = {root}  # the directory of the UI itself
-
-[models]
-# dreamshaper = "civitai:4384"                                # its default version is pinned at lock
-# detail = "{civitai}/models/58390?modelVersionId=62833"
-# sdxl-vae = "hf://madebyollin/sdxl-vae-fp16-fix/sdxl_vae.safetensors"
-"""
-_ATTRIBUTES = "synapse.lock merge=union\n"
 
 
 @click.command("init", short_help="Write a first synapse.toml for this directory")
 @click.option("--layout", metavar="NAME", help="The UI: comfyui, a1111, forge, sdnext, swarmui, flat …")
-@click.option("--root", metavar="DIR", help="The UI's directory; guessed from what lies here.")
+@click.option("--root", metavar="DIR", help="The UI's directory; guessed by default.")
 @common
 @click.pass_obj
 def command(console: Console, layout: str | None, root: str | None) -> int:
-    """Write a commented synapse.toml; the layout is guessed from what lies here.
+    """Write a commented synapse.toml; the layout is guessed from the files in the directory.
 
-    Also tells git how to merge synapse.lock (a line in .gitattributes): blocks of two branches are put together.
+    Also adds a line to .gitattributes, so that git merges synapse.lock block by block.
     """
-    import json
+    from synapse_sync.workspace import Workspace
 
-    from synapse_sync.core.nearest import nearest
-    from synapse_sync.errors import InputError
-    from synapse_sync.layouts import LAYOUTS
-    from synapse_sync.store.durable import write_atomic
-    from synapse_sync.user.places import MANIFEST
-
-    directory = console.directory.resolve()
-    path = directory / MANIFEST
-    if path.exists() or path.is_symlink():
-        raise InputError(f"{path} is already there", hint="edit it, or use `synapse add`")
-    if layout is not None and layout not in LAYOUTS:
-        near = nearest(layout, LAYOUTS)
-        known = f"one of: {', '.join(LAYOUTS)}"
-        raise InputError(f"unknown layout `{layout}`", hint=f"did you mean `{near}`? {known}" if near else known)
-    found_layout, found_root = _guess(directory, layout, root)
-    text = _TEMPLATE.format(
-        civitai=named("civitai").home,
-        name=json.dumps(directory.name or "models", ensure_ascii=False),
-        target=found_layout,
-        layout=found_layout,
-        root=json.dumps(found_root, ensure_ascii=False),
-    )
-    write_atomic(path, text.encode())
-    attributes = _merge_rule(directory)
+    created = Workspace.create(console.directory, layout=layout, root=root)
     if console.as_json:
-        console.document({"manifest": str(path), "layout": found_layout, "root": found_root})
-    console.say(f"wrote {MANIFEST}: layout {found_layout}, root {found_root}")
-    if attributes:
+        console.document({"manifest": str(created.manifest), "layout": created.layout, "root": created.root})
+    console.say(f"wrote {created.manifest.name}: layout {created.layout}, root {created.root}")
+    if created.attributes:
         console.say("wrote a line to .gitattributes, so that git merges synapse.lock block by block")
     console.say("next: `synapse add REFERENCE`, then `synapse sync`")
     return 0
-
-
-def _guess(directory: Path, layout: str | None, root: str | None) -> tuple[str, str]:
-    """Layout and root: this directory, one just below it, or ComfyUI below it."""
-    from synapse_sync.layouts import guess
-
-    def look(place: Path) -> str | None:
-        try:
-            names = {str(entry.relative_to(place)) for entry in place.iterdir()}
-            names |= {
-                f"{name}/{sub.name}" for name in names if (place / name).is_dir() for sub in _children(place / name)
-            }
-        except OSError:
-            return None
-        found = guess(names)
-        return found.name if found is not None else None
-
-    if root is not None:
-        return layout or look(directory / root) or "comfyui", root
-    if (here := look(directory)) is not None:
-        return layout or here, "."
-    for child in _children(directory):
-        if child.is_dir() and (below := look(child)) is not None:
-            return layout or below, child.name
-    return layout or "comfyui", "."
-
-
-def _children(place: Path) -> list[Path]:
-    try:
-        return sorted(place.iterdir())
-    except OSError:
-        return []
-
-
-def _merge_rule(directory: Path) -> bool:
-    """Add the merge rule to .gitattributes if it is not there; True if the file was changed."""
-    from synapse_sync.store.durable import write_atomic
-
-    path = directory / ".gitattributes"
-    if path.is_symlink():
-        return False
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        text = ""
-    except (OSError, UnicodeDecodeError):
-        return False
-    if any(line.split()[:1] == ["synapse.lock"] for line in text.splitlines()):
-        return False
-    if text and not text.endswith("\n"):
-        text += "\n"
-    write_atomic(path, (text + _ATTRIBUTES).encode())
-    return True

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import click
 
 from synapse_sync.cli.console import Console
@@ -18,18 +15,14 @@ def command() -> None:
     """The store, where every file lies once by its hash, whatever number of trees use it."""
 
 
-def _store() -> Path:
-    from synapse_sync.user.settings import load_settings
-
-    return load_settings(os.environ, Path.home()).store
-
-
 @command.command("path")
 @common
 @click.pass_obj
 def path(console: Console) -> int:
     """Print where the store is."""
-    store = _store()
+    from synapse_sync.workspace import Workspace
+
+    store = Workspace.anywhere(console.directory).store.root
     if console.as_json:
         console.document({"path": str(store)})
     console.answer(str(store))
@@ -41,9 +34,9 @@ def path(console: Console) -> int:
 @click.pass_obj
 def size(console: Console) -> int:
     """Print how much the store holds."""
-    from synapse_sync.store.blobs import BlobStore
+    from synapse_sync.workspace import Workspace
 
-    entries = list(BlobStore(_store()).entries())
+    entries = list(Workspace.anywhere(console.directory).store.entries())
     total = sum(entry.size for entry in entries)
     if console.as_json:
         console.document({"blobs": len(entries), "bytes": total})
@@ -62,11 +55,11 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
 
     Bytes that came from nowhere we know (adopted files, local paths) are kept, but for --irreplaceable.
     """
-    from synapse_sync.engine.collect import collect, plan_collection
     from synapse_sync.errors import InputError
+    from synapse_sync.workspace import Workspace
 
-    store = _store()
-    plan = plan_collection(store, irreplaceable=irreplaceable)
+    workspace = Workspace.anywhere(console.directory)
+    plan = workspace.plan_collection(irreplaceable=irreplaceable)
     value = {
         "drop": [{"sha256": blob.sha256, "size": blob.size} for blob in plan.drop],
         "kept_irreplaceable": [{"sha256": blob.sha256, "size": blob.size} for blob in plan.irreplaceable],
@@ -86,7 +79,7 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
     if plan.drop and not dry_run:
         if not yes and not console.confirm(f"Drop {count_text(len(plan.drop), 'blob')}, {size_text(plan.bytes)}?"):
             raise InputError("nothing was dropped", hint="say `--yes`, or `--dry-run` to only look")
-        freed = collect(store, plan, on_wait=console.say)
+        freed = workspace.collect(plan, on_wait=console.say)
     if console.as_json:
         console.document({**value, "freed_bytes": freed})
     kept = f"{plan.in_use:,} in use, or younger than an hour"
@@ -103,10 +96,10 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
 @click.pass_obj
 def verify(console: Console) -> int:
     """Hash every blob again; bad ones are set aside and never used."""
-    from synapse_sync.engine.verify import verify_store
     from synapse_sync.errors import IntegrityError
+    from synapse_sync.workspace import Workspace
 
-    result = verify_store(_store(), repair=True)
+    result = Workspace.anywhere(console.directory).verify_store()
     if console.as_json:
         console.document({"blobs": result.files, "bytes": result.bytes, "set_aside": list(result.set_aside)})
     for error in result.bad:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -71,13 +70,11 @@ def command(
     if locked and frozen:
         raise click.UsageError("--locked and --frozen exclude each other")
     part = Scope(only=only, groups=groups, targets=targets, link_mode=link_mode, prune=not no_prune, force=force)
-    with Workspace.find(console.directory, offline=offline) as workspace:
+    with Workspace.find(console.directory, offline=offline, limit_rate=rate) as workspace:
         if part.is_whole and (count := workspace.unchanged()) is not None:
             return _nothing_to_do(console, count, only_shown=dry_run or check)
         if dry_run or check:
             return _show_plan(console, workspace, part, check=check, locked=locked)
-        if rate is not None:
-            workspace.settings = replace(workspace.settings, limit_rate=rate)
         workspace.reporter = console.reporter()
         report = workspace.sync(
             part, locked=locked, frozen=frozen, confirm=lambda question: yes or console.confirm(question)

@@ -11,7 +11,7 @@ from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.errors import SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.locks import hold
+from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import Pictures
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, records
 
@@ -103,6 +103,6 @@ def collect(root: Path, plan: Collection, on_wait: Callable[[str], None] | None 
     store.sweep()
     partials.sweep(root, _FORGOTTEN)
     Pictures(root).sweep()
-    with hold(root / "locks" / f"{COLLECTION}.lock", "collecting what the store needs no more", on_wait=on_wait):
+    with hold(lock_path(root, COLLECTION), "collecting what the store needs no more", on_wait=on_wait):
         still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
         return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)

@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
+from synapse_sync.engine.lock import Locked, resolve
+from synapse_sync.engine.survey import unknown_model
+from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, SynapseError, UnsafeName, raise_all
+from synapse_sync.layouts.arrange import arrange
+from synapse_sync.project import Project
 from synapse_sync.sources.base import Ask, Resolved, Source
+from synapse_sync.user.places import MANIFEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,68 @@ class Wishes:
     previews: bool | None = None
     cover: str | None = None
     allow_pickle: bool = False
+
+
+def add(
+    project: Project, references: Sequence[Reference], wishes: Wishes, tools: Tools
+) -> tuple[list[str], Locked]:
+    """Write references into the manifest as new models, and lock them; returns their names and the lock.
+
+    Nothing is written unless all of them can be resolved and have a place in every target that wants them.
+    """
+    from synapse_sync.core.manifest.edit import add_model  # imports tomlkit, which is slow
+
+    with project.hold(tools.reporter.note):
+        if wishes == Wishes():
+            _refuse_twice(project, references)
+        text = project.text(MANIFEST)
+        taken = [model.name for model in project.manifest.models]
+        models = propose(references, wishes, taken, tools.sources)
+        for name, value in models:
+            text = add_model(text, name, value)
+        manifest = parse_manifest(text, MANIFEST)
+        locked = resolve(manifest, project.lockfile, tools)
+        arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
+        # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.
+        project.write(MANIFEST, text)
+        project.write_lockfile(locked.lockfile)
+    return [name for name, _ in models], locked
+
+
+def _refuse_twice(project: Project, references: Sequence[Reference]) -> None:
+    """Refuse references that the manifest has already; raises `InputError`."""
+    known = {model.reference: model.name for model in project.manifest.models if not model.versions}
+    raise_all(
+        [
+            InputError(
+                f"`{reference}` is in {MANIFEST} already, as `{known[reference]}`",
+                hint="to have it twice, give it another `--name`; to change its entry, edit the file",
+            )
+            for reference in references
+            if reference in known
+        ]
+    )
+
+
+def remove(project: Project, names: Sequence[str], tools: Tools) -> tuple[str, ...]:
+    """Remove models from the manifest and the lockfile; returns their names.
+
+    Raises `InputError` for names that are not declared.
+    """
+    from synapse_sync.core.manifest.edit import remove_model
+
+    with project.hold(tools.reporter.note):
+        known = {model.name for model in project.manifest.models}
+        raise_all([unknown_model(name, known) for name in names if name not in known])
+        text = project.text(MANIFEST)
+        lockfile = project.lockfile
+        for name in dict.fromkeys(names):
+            text = remove_model(text, name)
+        kept = tuple(m for m in lockfile.models if m.model not in names)
+        project.write(MANIFEST, text)
+        if kept != lockfile.models:
+            project.write_lockfile(replace(lockfile, models=kept))
+    return tuple(dict.fromkeys(names))
 
 
 def propose(

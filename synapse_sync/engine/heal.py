@@ -36,7 +36,9 @@ class Healed:
     warnings: tuple[str, ...] = ()
 
 
-def heal(lockfile: Lockfile, *, sources: Mapping[str, Source], templates: Sequence[str], wire: Wire) -> Healed:
+def find_locations(
+    lockfile: Lockfile, *, sources: Mapping[str, Source], templates: Sequence[str], wire: Wire
+) -> Healed:
     """Look for every file of the lockfile at the sites that know content, and at the user's own mirrors.
 
     For a file out of an archive that is the archive. A place on the sites is taken at their word. A mirror is asked

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from synapse_sync.core.freshness import Change, stale_entries
+from synapse_sync.core.freshness import Change, missing_changes, stale_entries
 from synapse_sync.core.lockfile import LockedModel, Lockfile
-from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
+from synapse_sync.core.manifest.values import Manifest, Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.choose import Chosen, ask_all, choose, question
-from synapse_sync.engine.heal import Place
+from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.pin import pin
-from synapse_sync.errors import StatusError, SynapseError, WrongContent, raise_all
+from synapse_sync.engine.tools import Tools
+from synapse_sync.errors import InputError, StatusError, SynapseError, WrongContent, raise_all
+from synapse_sync.project import Project
 from synapse_sync.sources.base import Resolved, Source, raise_in_words
-from synapse_sync.transfer.want import Fetcher, Measurer, Unpacker
+from synapse_sync.transfer.want import Measurer
+from synapse_sync.user.places import MANIFEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,41 +32,77 @@ class Locked:
 
 
 def lock(
-    entries: Sequence[Requirement],
-    old: Lockfile,
-    options: WorkspaceOptions,
+    project: Project,
+    tools: Tools,
     *,
-    sources: Mapping[str, Source],
-    fetch: Fetcher,
-    measure: Measurer,
-    unpack: Unpacker,
-    upgrade: Collection[str] = (),
+    upgrade: frozenset[str] | None = frozenset(),
+    exclude_newer: datetime | None = None,
+    heal: bool = False,
+) -> Locked:
+    """Bring the lockfile up to date with the manifest, and write it.
+
+    `upgrade` names models or requirements that may move; None means all. With `heal`, further locations of all
+    locked files are looked for and written as mirrors. Raises all failures together; then nothing is written.
+    """
+    with project.hold(tools.reporter.note):
+        locked = resolve(project.manifest, project.lockfile, tools, upgrade=upgrade, exclude_newer=exclude_newer)
+        if heal:
+            healed = find_locations(
+                locked.lockfile, sources=tools.sources, templates=tools.mirrors, wire=tools.wire()
+            )
+            warnings = (*locked.warnings, *healed.warnings)
+            locked = replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
+        project.write_lockfile(locked.lockfile)
+    return locked
+
+
+def check(project: Project) -> Locked:
+    """What a lock would change; nothing is asked or written."""
+    changes = missing_changes(project.manifest.entries(), project.lockfile)
+    return Locked(lockfile=project.lockfile, changes=changes)
+
+
+def resolve(
+    manifest: Manifest,
+    old: Lockfile,
+    tools: Tools,
+    *,
+    upgrade: frozenset[str] | None = frozenset(),
     exclude_newer: datetime | None = None,
 ) -> Locked:
     """Resolve stale requirements, keep the other pins, and drop models that are no longer declared.
 
-    `entries` are the requirements of the manifest, `old` is the last lockfile, `options` is `[workspace]`.
-    `upgrade` names requirements that may move. `exclude_newer` is in UTC. Each source gets all
-    its questions at once. Raises all failures together; then nothing is locked.
+    `old` is the last lockfile. `upgrade` names models or requirements that may move; None means all.
+    `exclude_newer` is an instant in UTC. Each source receives all its questions at once. Nothing is
+    written. Raises all failures together.
     """
+    entries = manifest.entries()
+    newer = exclude_newer or manifest.workspace.exclude_newer
     before = {model.name: model for model in old.models}
-    upgrade = {e.name for e in entries if e.name in upgrade and e.policy != "pinned"}
-    stale = stale_entries(entries, old, upgrade)
-    answers = ask_all(
-        (
-            (
-                e.reference.source,
-                question(e, before.get(e.name), anew=e.name in upgrade, exclude_newer=exclude_newer),
-            )
-            for e in stale
-        ),
-        sources,
+    moving = _upgraded(entries, upgrade)
+    stale = stale_entries(entries, old, moving)
+    questions = (
+        (e.reference.source, question(e, before.get(e.name), anew=e.name in moving, exclude_newer=newer))
+        for e in stale
     )
-    chosen = _choose_all(stale, answers, options)
-    resolved, warnings = pin(chosen, before, upgrade, options, fetch, _explained(measure, sources), unpack)
+    chosen = _choose_all(stale, ask_all(questions, tools.sources), manifest.workspace)
+    transfers = tools.transfers()
+    measure = _explained(transfers.measure, tools.sources)
+    resolved, warnings = pin(chosen, before, moving, manifest.workspace, transfers.fetch, measure, transfers.unpack)
     models = {e.name: resolved.get(e.name) or before[e.name] for e in entries}
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
-    return Locked(lockfile=after, changes=_changes(before, models), warnings=tuple(warnings))
+    return Locked(lockfile=after, changes=_changes(before, models), warnings=(*warnings, *transfers.heard()))
+
+
+def _upgraded(entries: Sequence[Requirement], upgrade: frozenset[str] | None) -> set[str]:
+    """The requirements that may move; raises `InputError` for names that are not declared."""
+    if upgrade is None:
+        named = set(entries)
+    else:
+        named = {e for e in entries if e.name in upgrade or e.model in upgrade}
+        known = {e.name for e in named} | {e.model for e in named}
+        raise_all([InputError(f"no model `{name}` in {MANIFEST}") for name in sorted(upgrade - known)])
+    return {e.name for e in named if e.policy != "pinned"}
 
 
 def _choose_all(

@@ -7,19 +7,23 @@ from dataclasses import dataclass
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Key, Observed, Plan, make_plan
 from synapse_sync.engine.observe import observe
 from synapse_sync.engine.scope import Scope
+from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, raise_all
 from synapse_sync.layouts.arrange import Arrangement, arrange
 from synapse_sync.layouts.companions import arrange_companions
+from synapse_sync.project import Project
 from synapse_sync.sources.register import picture
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.ownership import Tree, former_trees, with_neighbours
+from synapse_sync.store.ownership import Tree, former_trees, open_trees, with_neighbours
 from synapse_sync.store.preview_cache import Pictures
+from synapse_sync.store.projects import read_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +63,43 @@ def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
         entries = tuple(e for e in entries if e.name in scope.only or e.model in scope.only)
     if scope.groups:
         groups = {group for entry in entries for group in entry.groups}
-        hint = f"there is: {', '.join(sorted(groups))}" if groups else "no model has `groups`"
+        hint = f"available: {', '.join(sorted(groups))}" if groups else "no model has `groups`"
         raise_all([InputError(f"no model is in group `{g}`", hint=hint) for g in scope.groups if g not in groups])
         entries = tuple(entry for entry in entries if set(entry.groups) & set(scope.groups))
     return entries
+
+
+def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, Tree]:
+    """The targets in scope on this machine, by name, each with its receipt.
+
+    `link_mode` is the user's default. Raises `InputError` for targets that do not exist.
+    """
+    targets = {target.name: target for target in project.manifest.targets}
+    raise_all(
+        [
+            InputError(f"no target `{name}` in synapse.toml", hint=f"available: {', '.join(targets)}")
+            for name in scope.targets
+            if name not in targets
+        ]
+    )
+    chosen = [target for name, target in targets.items() if not scope.targets or name in scope.targets]
+    return open_trees(chosen, project.directory, project.key, link_mode=scope.link_mode, default_mode=link_mode)
+
+
+def survey_project(project: Project, scope: Scope, tools: Tools) -> Survey:
+    """Compare what a project wants with what exists on this machine; changes nothing."""
+    record = read_record(project.store, project.key)
+    return survey(
+        project.manifest,
+        project.lockfile,
+        scope,
+        trees_in(project, scope, tools.link_mode),
+        key=project.key,
+        former=record.every_root if record is not None else {},
+        stale=project.stale(),
+        store=tools.store,
+        nearby=tools.nearby,
+    )
 
 
 def survey(

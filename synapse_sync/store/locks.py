@@ -25,6 +25,11 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
 _PAUSE = 0.05
 
 
+def lock_path(store: Path, name: str) -> Path:
+    """The path of the lock of this name in a store."""
+    return store / "locks" / f"{name}.lock"
+
+
 @contextlib.contextmanager
 def hold(
     path: Path,

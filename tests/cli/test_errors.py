@@ -171,7 +171,7 @@ def test_names_that_are_not_there_come_with_those_that_are(project: Project) -> 
     project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
     assert "did you mean `portrait`?" in project("remove", "potrait", code=2).err
     assert "did you mean `portrait`?" in project("sync", "--only", "potrait", code=2).err
-    assert "there is: default" in project("sync", "--target", "x", code=2).err
+    assert "available: default" in project("sync", "--target", "x", code=2).err
     assert "no model has `groups`" in project("sync", "--group", "x", code=2).err
 
 

@@ -1,0 +1,119 @@
+"""Init: a first manifest for a directory, with its layout guessed, and git's merge rule for the lockfile."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_sync.core.nearest import nearest
+from synapse_sync.errors import InputError
+from synapse_sync.layouts import LAYOUTS, guess
+from synapse_sync.sites import named
+from synapse_sync.store.durable import write_atomic
+from synapse_sync.user.places import MANIFEST
+
+_TEMPLATE = """\
+# Models of this project. `synapse lock` pins them in synapse.lock, `synapse sync` makes the tree match.
+# Commit both files.
+
+[workspace]
+name = {name}
+# prefer = {{ format = "safetensors", precision = "fp16" }}
+
+[targets.{target}]
+layout = "{layout}"
+root = {root}  # the directory of the UI itself
+
+[models]
+# dreamshaper = "civitai:4384"                                # its default version is pinned at lock
+# detail = "{civitai}/models/58390?modelVersionId=62833"
+# sdxl-vae = "hf://madebyollin/sdxl-vae-fp16-fix/sdxl_vae.safetensors"
+"""
+_ATTRIBUTES = "synapse.lock merge=union\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A new manifest: its path, its target, and whether a line was added to `.gitattributes`."""
+
+    manifest: Path
+    layout: str
+    root: str
+    attributes: bool
+
+
+def create(directory: Path, *, layout: str | None = None, root: str | None = None) -> Created:
+    """Write a commented manifest into a directory.
+
+    `layout` and `root` describe the target; they are guessed from the files of the directory if they are None.
+    Raises `InputError` if the directory has a manifest already, or for an unknown layout.
+    """
+    directory = directory.resolve()
+    path = directory / MANIFEST
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} exists already", hint="edit it, or use `synapse add`")
+    if layout is not None and layout not in LAYOUTS:
+        near = nearest(layout, LAYOUTS)
+        known = f"one of: {', '.join(LAYOUTS)}"
+        raise InputError(f"unknown layout `{layout}`", hint=f"did you mean `{near}`? {known}" if near else known)
+    found_layout, found_root = _guess(directory, layout, root)
+    text = _TEMPLATE.format(
+        civitai=named("civitai").home,
+        name=json.dumps(directory.name or "models", ensure_ascii=False),
+        target=found_layout,
+        layout=found_layout,
+        root=json.dumps(found_root, ensure_ascii=False),
+    )
+    write_atomic(path, text.encode())
+    return Created(manifest=path, layout=found_layout, root=found_root, attributes=_merge_rule(directory))
+
+
+def _guess(directory: Path, layout: str | None, root: str | None) -> tuple[str, str]:
+    """Layout and root: of this directory, of one just below it, or ComfyUI's."""
+
+    def look(place: Path) -> str | None:
+        try:
+            names = {str(entry.relative_to(place)) for entry in place.iterdir()}
+            names |= {
+                f"{name}/{sub.name}" for name in names if (place / name).is_dir() for sub in _children(place / name)
+            }
+        except OSError:
+            return None
+        found = guess(names)
+        return found.name if found is not None else None
+
+    if root is not None:
+        return layout or look(directory / root) or "comfyui", root
+    if (here := look(directory)) is not None:
+        return layout or here, "."
+    for child in _children(directory):
+        if child.is_dir() and (below := look(child)) is not None:
+            return layout or below, child.name
+    return layout or "comfyui", "."
+
+
+def _children(place: Path) -> list[Path]:
+    try:
+        return sorted(place.iterdir())
+    except OSError:
+        return []
+
+
+def _merge_rule(directory: Path) -> bool:
+    """Add the merge rule to `.gitattributes` if it is missing; True if the file was changed."""
+    path = directory / ".gitattributes"
+    if path.is_symlink():
+        return False
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError):
+        return False
+    if any(line.split()[:1] == ["synapse.lock"] for line in text.splitlines()):
+        return False
+    if text and not text.endswith("\n"):
+        text += "\n"
+    write_atomic(path, (text + _ATTRIBUTES).encode())
+    return True

@@ -1,0 +1,52 @@
+"""Repair: verify the trees of a project and, if wanted, sync again where they were wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from synapse_sync.engine.scope import Scope
+from synapse_sync.engine.survey import survey_project, trees_in
+from synapse_sync.engine.sync import sync
+from synapse_sync.engine.tools import Tools
+from synapse_sync.engine.verify import Verification, verify_store, verify_tree
+from synapse_sync.project import Project
+from synapse_sync.store.locks import hold, lock_path
+from synapse_sync.store.project_note import project_key
+
+
+def verify(
+    project: Project, tools: Tools, state: Callable[[], str], *, repair: bool = False, whole_store: bool = False
+) -> Verification:
+    """Hash every wanted file and the blobs behind them.
+
+    `state` returns the fingerprint of the two files and the settings. With `repair`, bad files are set aside and a
+    sync follows, whose report is in the result. With `whole_store`, every blob of the store is hashed too.
+    """
+    with ExitStack() as held:
+        for root in sorted({tree.root for tree in trees_in(project, Scope(), tools.link_mode).values()}):
+            path = lock_path(project.store, f"target-{project_key(root)}")
+            held.enter_context(hold(path, f"the target {root}", on_wait=tools.reporter.note, reading=not repair))
+        survey = survey_project(project, Scope(prune=False), tools)
+        result = verify_tree(
+            survey.arrangement.placements,
+            survey.observed,
+            survey.trees,
+            store=tools.store,
+            reporter=tools.reporter,
+            repair=repair,
+        )
+    if whole_store:
+        rest = verify_store(project.store, repair=True)
+        result = replace(
+            result,
+            files=result.files + rest.files,
+            bytes=result.bytes + rest.bytes,
+            bad=(*result.bad, *rest.bad),
+            set_aside=(*result.set_aside, *rest.set_aside),
+        )
+    if repair and result.bad:
+        report = sync(project, Scope(prune=False), tools, state=state, locked=True, command="verify")
+        result = replace(result, report=report)
+    return result

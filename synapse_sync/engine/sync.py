@@ -1,0 +1,144 @@
+"""Sync: the whole story, from the project's lock to the note that everything is in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from synapse_sync.core.companion import Companion, LeftOut
+from synapse_sync.core.plan import Key, Verb
+from synapse_sync.core.report import Report
+from synapse_sync.engine.execute import execute
+from synapse_sync.engine.preflight import preflight
+from synapse_sync.engine.remember import note_completion, note_use
+from synapse_sync.engine.scope import Scope
+from synapse_sync.engine.survey import Survey, survey_project, trees_in
+from synapse_sync.engine.tools import Tools
+from synapse_sync.errors import InputError, OutOfDate, raise_all
+from synapse_sync.project import Project
+from synapse_sync.store import partials
+from synapse_sync.store.locks import hold, lock_path
+from synapse_sync.store.ownership import Tree
+from synapse_sync.store.project_note import project_key
+from synapse_sync.store.projects import COLLECTION, read_record
+from synapse_sync.user.places import LOCKFILE, MANIFEST
+
+
+def sync(
+    project: Project,
+    scope: Scope,
+    tools: Tools,
+    *,
+    state: Callable[[], str],
+    locked: bool = False,
+    frozen: bool = False,
+    confirm: Callable[[str], bool] = lambda question: False,
+    command: str = "sync",
+) -> Report:
+    """Make the trees match the manifest: lock stale models, survey, preflight, execute.
+
+    `state` returns the fingerprint of the two files and the settings. `locked` refuses a stale lockfile
+    (`OutOfDate`); `frozen` follows it as it is. `confirm` is asked before an unusually large prune. `command` is
+    the verb for the journal. Raises everything that preflight finds; failures of single files are in the report.
+    """
+    with ExitStack() as held:
+        held.enter_context(project.hold(tools.reporter.note))
+        warnings = refresh_lock(project, tools, locked=locked, frozen=frozen)
+        # Targets are locked in one order, so that two projects with the same targets cannot wait for each other.
+        for root in sorted({tree.root for tree in trees_in(project, scope, tools.link_mode).values()}):
+            path = lock_path(project.store, f"target-{project_key(root)}")
+            held.enter_context(hold(path, f"the target {root}", on_wait=tools.reporter.note))
+        survey = survey_project(project, scope, tools)
+        if frozen:
+            warnings += [f"`{name}` is not answered by {LOCKFILE}; --frozen ignores that" for name in survey.stale]
+        check_prune(survey, confirm)
+        check_before(survey, project, tools)
+        # Noted before anything is placed, and never during a collection: a collection keeps every blob that a known
+        # project uses, so from here on none of ours is dropped.
+        collection = lock_path(project.store, COLLECTION)
+        with hold(collection, f"the store {project.store}", on_wait=tools.reporter.note):
+            note_use(project, survey.trees)
+        report = carry_out(survey, project, tools, command)
+        in_sync = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
+        if scope.is_whole:
+            note_completion(project, survey, state() if in_sync and not survey.stale else None)
+    return replace(report, warnings=(*warnings, *survey.warnings, *tools.transfers().heard(), *report.warnings))
+
+
+def refresh_lock(project: Project, tools: Tools, *, locked: bool, frozen: bool) -> list[str]:
+    """Lock stale models and write the lockfile; returns warnings.
+
+    With `frozen` nothing is locked; with `locked` a stale lockfile raises `OutOfDate`.
+    """
+    stale = project.stale()
+    if not stale or frozen:
+        return []
+    if locked:
+        names = ", ".join(f"`{name}`" for name in stale)
+        raise OutOfDate(f"{LOCKFILE} does not answer {MANIFEST} for {names}", hint="run `synapse lock`")
+    from synapse_sync.engine.lock import resolve  # a sync of locked models starts without it
+
+    answer = resolve(project.manifest, project.lockfile, tools)
+    project.write_lockfile(answer.lockfile)
+    for change in answer.changes:
+        gone = f"{change.kind}: {change.name}"
+        tools.reporter.note(gone if change.after is None else f"locked {change.name}  {change.after}")
+    return list(answer.warnings)
+
+
+def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:
+    """Ask before a prune of more than ten files and more than half of all placed ones; no raises `InputError`."""
+    count = len(survey.plan.of(Verb.PRUNE))
+    if count <= max(10, survey.listed // 2):
+        return
+    if not confirm(f"{count} of the {survey.listed} files that synapse placed would be removed. Go on?"):
+        raise InputError(
+            f"{count} of the {survey.listed} files that synapse placed would be removed; nothing was done",
+            hint="if that is meant, say `--yes`; to keep them, `--no-prune`",
+        )
+
+
+def check_before(survey: Survey, project: Project, tools: Tools) -> None:
+    """Raise everything that preflight finds, together."""
+    record = read_record(project.store, project.key)
+    raise_all(
+        preflight(
+            survey.plan,
+            project.manifest,
+            survey.trees,
+            sources=tools.sources,
+            has_token=tools.has_token,
+            store=project.store,
+            project=project.directory,
+            offline=tools.offline,
+            begun=lambda sha256: partials.bytes_begun(project.store, sha256),
+            synced=record.roots.values() if record is not None and record.complete is not None else (),
+        )
+    )
+
+
+def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> Report:
+    """Execute the plan of a survey; failures of single files are in the report."""
+    return execute(
+        survey.plan,
+        survey.trees,
+        survey.observed,
+        store=tools.store,
+        fetch=tools.transfers().fetch,
+        bring=lambda companions: _bring(companions, survey.trees, tools) if companions else {},
+        reporter=tools.reporter,
+        command=command,
+        pickles={entry.name for entry in project.manifest.entries() if entry.allow_pickle},
+    )
+
+
+def _bring(
+    companions: Sequence[Companion], trees: Mapping[str, Tree], tools: Tools
+) -> Mapping[Key, bytes | LeftOut]:
+    """The content of previews and sidecars."""
+    from synapse_sync.engine.companions import Desk, bring  # most projects have none
+    from synapse_sync.store.preview_cache import Pictures
+
+    desk = Desk(sources=tools.sources, wire=tools.wire, pictures=Pictures(tools.store.root), offline=tools.offline)
+    return bring(companions, {name: tree.root for name, tree in trees.items()}, desk)

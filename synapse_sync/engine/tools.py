@@ -1,0 +1,37 @@
+"""Tools: the store, the sites and the connections that the verbs work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synapse_sync.core.artifact import Artifact
+    from synapse_sync.core.link_mode import LinkMode
+    from synapse_sync.core.reporter import Reporter
+    from synapse_sync.net.wire import Wire
+    from synapse_sync.sources.base import Source
+    from synapse_sync.store.blobs import BlobStore
+    from synapse_sync.transfer.fetcher import Transfers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """One set of tools for one command; each connection is made when it is first needed.
+
+    `transfers` and `wire` return the means to bring bytes into the store, and the client for files. `has_token`
+    says whether a request to a URL would carry a token. `nearby` says whether a cache on this machine seems to have
+    a file. `link_mode` is the user's default, `mirrors` are the user's own, as URL templates.
+    """
+
+    store: BlobStore
+    sources: Mapping[str, Source]
+    reporter: Reporter
+    transfers: Callable[[], Transfers]
+    wire: Callable[[], Wire]
+    has_token: Callable[[str], bool]
+    nearby: Callable[[Artifact], bool]
+    link_mode: LinkMode
+    mirrors: tuple[str, ...] = ()
+    offline: bool = False

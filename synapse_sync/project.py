@@ -1,0 +1,124 @@
+"""Project: the two files of a project directory, and the lock under which they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synapse_sync.errors import Conflict, InputError, StorageError
+from synapse_sync.store.project_note import project_key
+from synapse_sync.user.places import LOCKFILE, MANIFEST, content, content_digest
+
+if TYPE_CHECKING:
+    from synapse_sync.core.lockfile import Lockfile
+    from synapse_sync.core.manifest.values import Manifest
+
+
+class Project:
+    """A project directory: its manifest and lockfile as values, each read once.
+
+    `directory` holds the two files. `store` is the root of the user's store, which holds the project's lock.
+    """
+
+    def __init__(self, directory: Path, store: Path) -> None:
+        self.directory = directory.resolve()
+        self.store = store
+        self.key = project_key(self.directory)
+        self._manifest: Manifest | None = None
+        self._lockfile: Lockfile | None = None
+        self._texts: dict[str, str] = {}
+
+    def read(self, name: str) -> bytes:
+        """The content of a file of the project, empty if it does not exist; raises `StorageError`."""
+        return self._look(name, content)
+
+    def digests(self) -> tuple[bytes, bytes]:
+        """The SHA-256 of the manifest and of the lockfile, for `fingerprint`; raises `StorageError`."""
+        return self._look(MANIFEST, content_digest), self._look(LOCKFILE, content_digest)
+
+    def _look(self, name: str, how: Callable[[str], bytes]) -> bytes:
+        try:
+            return how(str(self.directory / name))
+        except OSError as error:
+            raise StorageError(f"cannot read {self.directory / name}: {error.strerror}") from error
+
+    def text(self, name: str) -> str:
+        """A file of the project as text; raises `InputError` if it is not UTF-8."""
+        try:
+            return self.read(name).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            hint = "save it as UTF-8"
+            if name == LOCKFILE:
+                hint = "restore it from git, or delete it and run `synapse lock`"
+            raise InputError(f"{name}: not UTF-8 text (byte {error.start})", hint=hint) from error
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest as values; raises `InvalidManifest`."""
+        if self._manifest is None:
+            from synapse_sync.core.manifest.read import parse_manifest
+
+            text = self._texts[MANIFEST] = self.text(MANIFEST)
+            self._manifest = parse_manifest(text, MANIFEST)
+        return self._manifest
+
+    @property
+    def lockfile(self) -> Lockfile:
+        """The lockfile as values, an empty one if the file does not exist; raises `InvalidLockfile`."""
+        if self._lockfile is None:
+            from synapse_sync.core.lockfile import Lockfile, parse_lockfile
+
+            text = self._texts[LOCKFILE] = self.text(LOCKFILE)
+            self._lockfile = parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
+        return self._lockfile
+
+    def stale(self) -> tuple[str, ...]:
+        """Names of models that the lockfile does not answer, and of locked ones that are no longer declared."""
+        from synapse_sync.core.freshness import missing_changes
+
+        return tuple(change.name for change in missing_changes(self.manifest.entries(), self.lockfile))
+
+    def forget(self) -> None:
+        """Read both files again when they are needed next."""
+        self._manifest = self._lockfile = None
+        self._texts.clear()
+
+    def write(self, name: str, text: str) -> bool:
+        """Write a file of the project whole or not at all; False if it had this content already.
+
+        Raises `Conflict` if another program changed the file since it was read: that change would be lost.
+        """
+        from synapse_sync.store.durable import write_atomic
+
+        # The project's lock keeps other synapse processes out, but not an editor or git.
+        if name in self._texts and self.text(name) != self._texts[name]:
+            raise Conflict(
+                f"{name} was changed by another program meanwhile; it was not written", hint="run it again"
+            )
+        data = text.encode()
+        if self.read(name) == data and (self.directory / name).exists():
+            return False
+        write_atomic(self.directory / name, data)
+        self._manifest = self._lockfile = None
+        self._texts.pop(name, None)  # the other file is still compared with the text that was read
+        return True
+
+    def write_lockfile(self, lockfile: Lockfile) -> bool:
+        """Write the lockfile; False if it had this content already. Raises like `write`."""
+        from synapse_sync.core.lockfile import format_lockfile
+
+        return self.write(LOCKFILE, format_lockfile(lockfile))
+
+    @contextmanager
+    def hold(self, on_wait: Callable[[str], None]) -> Iterator[None]:
+        """Be the only synapse process that changes this project; reads both files anew.
+
+        `on_wait` is called once with a line about the process that holds the lock now.
+        """
+        from synapse_sync.store.locks import hold, lock_path
+
+        with hold(lock_path(self.store, f"project-{self.key}"), f"the project {self.directory}", on_wait=on_wait):
+            self.forget()  # another process may have written them during the wait
+            yield
