@@ -8,6 +8,7 @@
     │   ├── UnsafeName                 a name that must not become a path
     │   ├── NameClash                  two models for one path
     │   ├── AmbiguousFile              a version with several files that fit
+    │   ├── MissingType                nobody says which kind of model it is
     │   └── RefusedFormat              a format or scan result that policy refuses
     ├── AccessDenied               3   token missing or refused, gated, early access
     ├── NotFound                   4   the site does not have it (any more)
@@ -27,6 +28,7 @@ Errors carry plain data only, so that no floor has to import another for them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class SynapseError(Exception):
@@ -40,6 +42,12 @@ class SynapseError(Exception):
         self.hint = hint
         #: The model or file it is about, when that is known to the raiser or added on the way up.
         self.subject = subject
+
+    def copy(self) -> Self:
+        """The same error for another model that met it: the copy can be `about` somebody else."""
+        again = type(self).__new__(type(self), *self.args)
+        again.__dict__.update(self.__dict__)
+        return again
 
     def about(self, subject: str) -> SynapseError:
         """Remember whom this is about, unless a deeper floor already said so; returns itself."""
@@ -78,11 +86,33 @@ class NameClash(InputError):
 
 
 class AmbiguousFile(InputError):
-    """Several files of one version fit what was asked."""
+    """Several files of one version fit what was asked.
+
+    `candidates` are the lines of the manifest that would each choose one of them, with a comment about the file.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, subject: str | None = None, candidates: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, hint=hint, subject=subject)
+        self.candidates = tuple(candidates)
+
+
+class MissingType(InputError):
+    """Neither the site nor the file says which kind of model this is, and every folder needs one."""
 
 
 class RefusedFormat(InputError):
-    """A file format, or a scan result, that policy refuses."""
+    """A file format, or a scan result, that policy refuses.
+
+    `permission` is the key of the manifest that would allow it, if one would.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, subject: str | None = None, permission: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, subject=subject)
+        self.permission = permission
 
 
 class AccessDenied(SynapseError):

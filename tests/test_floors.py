@@ -340,3 +340,30 @@ def test_a_host_and_a_variable_of_a_site_are_named_in_its_row_only(path: Path) -
             # As a whole word: `raw.githubusercontent.com` is no host of a row, `HF_TOKEN_PATH` is not `HF_TOKEN`.
             found = [name for name in names if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", node.value)]
             assert not found, f"{path.name}:{node.lineno} names {found}"
+
+
+def test_policy_has_one_home() -> None:
+    """Which formats are pickles or documents, and which scans are bad, is asked of `core/policy.py` alone."""
+    askers = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.Name) and node.id in ("PICKLE_FORMATS", "DOCUMENT_FORMATS"))
+        or (isinstance(node, ast.Compare) and any(_is_word(inner, "danger") for inner in ast.walk(node)))
+    }
+    assert askers == {"core/artifact.py", "core/policy.py"}
+
+
+def test_errors_are_asked_not_searched() -> None:
+    """The command line decides by an error's class and fields: its words are for people, and change."""
+    for path in (PACKAGE / "cli").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.In | ast.NotIn):
+                continue
+            fields = {inner.attr for inner in ast.walk(node.comparators[0]) if isinstance(inner, ast.Attribute)}
+            asked_for_subject = isinstance(node.left, ast.Attribute) and node.left.attr == "subject"
+            assert asked_for_subject or not fields & {"message", "hint"}, f"{path.name}:{node.lineno}"
+
+
+def _is_word(node: ast.AST, word: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == word

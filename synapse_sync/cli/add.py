@@ -77,15 +77,16 @@ def command(
 
 def _in_options(error: SynapseError) -> SynapseError:
     """The same error, with a next step for this command line instead of for an entry that was not written."""
-    from synapse_sync.errors import AmbiguousFile, RefusedFormat, Several
+    from synapse_sync.core.policy import ALLOW_PICKLE
+    from synapse_sync.errors import AmbiguousFile, MissingType, RefusedFormat, Several
 
     for each in error.errors if isinstance(error, Several) else (error,):
-        first, _, listing = (each.hint or "").partition("\n")
-        if isinstance(each, AmbiguousFile):
-            each.hint = f"choose one with `--file ID`; in synapse.toml it is one of these:\n{listing}"
-        elif isinstance(each, RefusedFormat) and "`allow-pickle" in first:
+        if isinstance(each, AmbiguousFile) and each.candidates:
+            lines = "\n".join(each.candidates)
+            each.hint = f"choose one with `--file ID`; in synapse.toml it is one of these:\n{lines}"
+        elif isinstance(each, RefusedFormat) and each.permission == ALLOW_PICKLE:
             each.hint = "choose another (`--file format=safetensors`, `--include`), or say `--allow-pickle`"
-        elif '`type = "' in first:
+        elif isinstance(each, MissingType):
             each.hint = "say which: `--type lora`, checkpoint, vae, controlnet, upscaler …"
     return error
 

@@ -56,6 +56,7 @@ def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *,
         f"`{subject}`: {len(fitting)} files fit, and none of them is the primary one",
         hint="put one of these lines into the manifest:\n" + _listing(fitting),
         subject=subject,
+        candidates=[_line(candidate) for candidate in fitting],
     )
 
 

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from synapse_sync.core.artifact import PICKLE_FORMATS, Candidate
+from synapse_sync.core.artifact import Candidate
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
 from synapse_sync.core.names import clash_key
+from synapse_sync.core.policy import Facts, Permissions, objection
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.repository_selection import narrow
 from synapse_sync.core.selection import select
-from synapse_sync.errors import InputError, IntegrityError, NameClash, NotFound, RefusedFormat, SynapseError
+from synapse_sync.errors import InputError, IntegrityError, NameClash, NotFound, SynapseError
 from synapse_sync.sources.base import Ask, Resolved, Source
 
 
@@ -133,18 +134,17 @@ def check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
 
 
 def check_policy(entry: Requirement, candidate: Candidate, options: WorkspaceOptions) -> None:
-    """Refuse a dangerous file, and a pickle that is not allowed; raises `RefusedFormat`."""
-    if candidate.scan == "danger" and candidate.sha256 not in options.allow_dangerous:
-        hint = f'if you know better, name it: `allow-dangerous = ["{candidate.sha256}"]` in [workspace]'
-        raise RefusedFormat(
-            f"`{entry.name}`: the site's scan calls `{candidate.filename}` dangerous; refused", hint=hint
-        )
-    if candidate.format in PICKLE_FORMATS and not entry.allow_pickle:
-        raise RefusedFormat(
-            f"`{entry.name}`: `{candidate.filename}` is a pickle, which can run code when it is loaded; refused",
-            hint='choose another file (`file = { format = "safetensors" }`, `exclude = ["*.bin"]`), '
-            "or say `allow-pickle = true`",
-        )
+    """Refuse a file that policy forbids; raises `RefusedFormat`."""
+    facts = Facts(
+        subject=entry.name,
+        names=(candidate.filename,),
+        format=candidate.format,
+        scan=candidate.scan,
+        sha256=candidate.sha256,
+    )
+    refused = objection(facts, Permissions(pickles=entry.allow_pickle, dangerous=options.allow_dangerous))
+    if refused is not None:
+        raise refused
 
 
 def _check_promise(entry: Requirement, candidate: Candidate, *, alone: bool) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from synapse_sync.core.artifact import DOCUMENT_FORMATS, Archive, Artifact, Candidate, ModelCard, format_of
+from synapse_sync.core.artifact import Archive, Artifact, Candidate, ModelCard, format_of
 from synapse_sync.core.companion import chosen as chosen_previews
 from synapse_sync.core.instant import is_older
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
+from synapse_sync.core.policy import documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.choose import Chosen, check_names, check_policy, held_back
 from synapse_sync.errors import SynapseError, raise_all
@@ -208,7 +209,7 @@ def _want(entry: Requirement, candidate: Candidate, locked: Artifact | None) -> 
         blake3=candidate.blake3,
         git_sha1=candidate.git_sha1,
         subject=f"{entry.name} ({candidate.filename})",
-        text_ok=candidate.format in DOCUMENT_FORMATS and not entry.extract,
+        text_ok=documents_expected(candidate.format) and not entry.extract,
         format="archive" if entry.extract else candidate.format,
         allow_pickle=entry.allow_pickle,
     )

@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from synapse_sync.core.artifact import PICKLE_FORMATS, Artifact, format_of
+from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
-from synapse_sync.errors import AccessDenied, InputError, Offline, RefusedFormat, StorageError, SynapseError
+from synapse_sync.core.policy import Facts, Permissions, objection
+from synapse_sync.errors import AccessDenied, InputError, Offline, StorageError, SynapseError
 from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import RESERVE, storage_error
@@ -70,25 +71,26 @@ def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> 
             continue
         if (action.model, action.sha256) in told:
             continue
-        problem = _refusal(action, artifact, manifest, pickles=allowed.get(action.model, False))
+        permissions = Permissions(
+            pickles=allowed.get(action.model, False), dangerous=manifest.workspace.allow_dangerous
+        )
+        problem = _refusal(action, artifact, permissions)
         if problem is None and action.sha256 not in coming:
-            problem = _content(blobs.path(action.sha256), action, pickles=allowed.get(action.model, False))
+            problem = _content(blobs.path(action.sha256), action, pickles=permissions.pickles)
         if problem is not None:
             told.add((action.model, action.sha256))
             yield problem
 
 
-def _refusal(action: Action, artifact: Artifact, manifest: Manifest, *, pickles: bool) -> SynapseError | None:
-    if artifact.scan == "danger" and artifact.given.sha256 not in manifest.workspace.allow_dangerous:
-        return RefusedFormat(f"`{action.model}`: the site's scan calls `{artifact.filename}` dangerous; refused")
-    formats = {artifact.format, format_of(artifact.filename), format_of(action.path)}
-    if formats & PICKLE_FORMATS and not pickles:
-        return RefusedFormat(
-            f"`{action.model}`: `{action.path or artifact.filename}` is a pickle, which can run code when loaded; "
-            "refused",
-            hint="say `allow-pickle = true` for it in synapse.toml if you trust its author",
-        )
-    return None
+def _refusal(action: Action, artifact: Artifact, permissions: Permissions) -> SynapseError | None:
+    facts = Facts(
+        subject=action.model,
+        names=(artifact.filename, *([action.path] if action.path else [])),
+        format=artifact.format,
+        scan=artifact.scan,
+        sha256=artifact.given.sha256,
+    )
+    return objection(facts, permissions)
 
 
 def _content(blob: Path, action: Action, *, pickles: bool) -> SynapseError | None:

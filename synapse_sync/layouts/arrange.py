@@ -11,7 +11,7 @@ from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Placement
-from synapse_sync.errors import InputError, InvalidManifest, NameClash, SynapseError, raise_all
+from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, Layout
 
 
@@ -75,7 +75,7 @@ def _arrange_one(
     kind = entry.type or model.card.type
     wanting = [target for target in targets if _wants(target, entry)]
     if kind is None and any(layouts[target.name].folder("other") is None for target in wanting):
-        raise InputError(
+        raise MissingType(
             f"`{entry.name}`: neither the site nor the file tells what kind of model this is",
             hint='add for example `type = "lora"` to its entry in synapse.toml',
         )

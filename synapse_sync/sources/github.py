@@ -251,7 +251,7 @@ def _is_pattern(name: str) -> bool:
 def _answer(ask: Ask, release: _Release | SynapseError) -> Resolved:
     if isinstance(release, SynapseError):
         # One for each that asked: errors remember whom they are about.
-        raise type(release)(release.message, hint=release.hint)
+        raise release.copy()
     assets = [asset for asset in release.assets if asset.state == "uploaded"]
     chosen = assets if ask.reference.file is None else [_one(ask.reference, release.tag_name, assets)]
     if not chosen:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synapse_sync.core.artifact import DOCUMENT_FORMATS, Archive, Artifact
+from synapse_sync.core.artifact import Archive, Artifact
+from synapse_sync.core.policy import documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import SynapseError
 
@@ -127,7 +128,7 @@ def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False) -> 
         blake3=artifact.blake3,
         git_sha1=None,
         subject=subject,
-        text_ok=artifact.format in DOCUMENT_FORMATS,
+        text_ok=documents_expected(artifact.format),
         format=artifact.format,
         allow_pickle=allow_pickle,
         archive=artifact.archive,

@@ -13,7 +13,7 @@ from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import InputError, InvalidManifest, NameClash, Several
+from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, Several
 from synapse_sync.layouts.arrange import Arrangement, arrange, layout_of
 
 COMFY = Target(name="comfy", layout="comfyui")
@@ -189,7 +189,7 @@ def test_all_errors_are_told_together() -> None:
     models = [locked("a", "x.bin"), locked("b", "x.bin"), locked("c", kind=None), locked("d", kind="something_new")]
     with pytest.raises(Several) as caught:
         arranged(entries, models)
-    assert [type(error) for error in caught.value.errors] == [InputError, InputError, NameClash]
+    assert [type(error) for error in caught.value.errors] == [MissingType, InputError, NameClash]
     assert [error.subject for error in caught.value.errors] == ["c", "d", "b"]
 
 

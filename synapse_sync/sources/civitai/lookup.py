@@ -66,7 +66,7 @@ class Lookup:
         """This question's own error: one failed request may concern many, and each is told about by itself."""
         if isinstance(error, StatusError):
             return self._explain(reference, error)
-        return type(error)(error.message, hint=error.hint)
+        return error.copy()
 
     def by_hash(self, digest: Digest) -> ModelVersion | SynapseError:
         try:

@@ -176,4 +176,4 @@ def _refusal(repository: Repository, *, has_token: bool) -> SynapseError | None:
 
 def _copy(error: SynapseError) -> SynapseError:
     """An error of its own for each question that met it."""
-    return type(error)(error.message, hint=error.hint)
+    return error.copy()

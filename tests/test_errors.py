@@ -1,0 +1,35 @@
+"""Errors carry their facts as fields, and keep them when they are copied."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from synapse_sync import errors
+from synapse_sync.errors import AmbiguousFile, RefusedFormat, StatusError, SynapseError
+
+KINDS = [
+    kind for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, SynapseError) and kind not in (errors.Several, StatusError)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_is_about_somebody_else(kind: type[SynapseError]) -> None:
+    one = kind("words", hint="do this")
+    other = one.copy()
+    one.about("first")
+    other.about("second")
+    assert type(other) is kind
+    assert (str(other), other.message, other.hint, other.exit_code) == ("words", "words", "do this", kind.exit_code)
+    assert (one.subject, other.subject) == ("first", "second")
+
+
+def test_a_copy_keeps_the_fields() -> None:
+    ambiguous = AmbiguousFile("two", candidates=["file = { id = 1 }", "file = { id = 2 }"]).copy()
+    assert isinstance(ambiguous, AmbiguousFile) and len(ambiguous.candidates) == 2
+    refused = RefusedFormat("no", permission="allow-pickle").copy()
+    assert isinstance(refused, RefusedFormat) and refused.permission == "allow-pickle"
+    status = StatusError("503", status=503, url="https://example.org", body="b", retry_after=2.0).copy()
+    assert isinstance(status, StatusError) and (status.status, status.body, status.retry_after) == (503, "b", 2.0)
