@@ -31,6 +31,7 @@ from synapse_sync.net.retries import RETRYABLE, Retry
 from synapse_sync.net.trust import hopeless
 from synapse_sync.sources.huggingface.connection import connect_as_we_do
 from synapse_sync.sources.huggingface.statuses import explain
+from synapse_sync.sources.repository_files import RepoFile
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi  # its HTTP client takes a tenth of a second to import
@@ -40,16 +41,6 @@ _TIMEOUT = 30.0
 _MAX_READ = 64 << 20
 _HEX40 = re.compile(r"[0-9a-f]{40}\Z")
 _KINDS = {"datasets": "dataset", "spaces": "space"}
-
-
-@dataclass(frozen=True, slots=True)
-class RepoFile:
-    """One file of a repository: an LFS file has a sha256, any other the sha1 that git gave it."""
-
-    path: str
-    size: int | None
-    sha256: str | None
-    git_sha1: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +57,11 @@ class Repository:
     refusal: SynapseError | None = None
     license: str | None = None
     base_model: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The reference of the repository, for messages."""
+        return f"hf://{self.id}"
 
 
 class Client:

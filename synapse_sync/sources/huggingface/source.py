@@ -17,11 +17,11 @@ from synapse_sync.net.retries import Retry
 from synapse_sync.net.trust import tls_context
 from synapse_sync.sources.base import Ask, Description, Found, Location, Resolved, Wanted, description_of
 from synapse_sync.sources.further_places import same_repositories
-from synapse_sync.sources.huggingface.choose import one_file, several_files
-from synapse_sync.sources.huggingface.client import Client, RepoFile, Repository
+from synapse_sync.sources.huggingface.client import Client, Repository
 from synapse_sync.sources.huggingface.describe import candidate_of, card_of
-from synapse_sync.sources.huggingface.shards import with_shards
 from synapse_sync.sources.huggingface.statuses import ENDPOINT, SITE, TOKEN_HINT, explain, not_let_in, page_of
+from synapse_sync.sources.repository_files import RepoFile, one_file, several_files
+from synapse_sync.sources.shards import with_shards
 
 _REPOSITORIES_AT_ONCE = 4
 

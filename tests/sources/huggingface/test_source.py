@@ -26,8 +26,8 @@ from synapse_sync.errors import (
 from synapse_sync.net.credentials import Credentials, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.sources.base import Ask, Resolved
-from synapse_sync.sources.huggingface.choose import matches
 from synapse_sync.sources.huggingface.source import HuggingFaceSource
+from synapse_sync.sources.repository_files import matches
 
 COMMIT, OLDER = "1" * 40, "2" * 40
 SHA, BLOB = "ab" * 32, "cd" * 20

@@ -5,25 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TypeVar
 
 from synapse_sync.errors import IntegrityError, NotFound
 from synapse_sync.sources.base import Ask
-from synapse_sync.sources.huggingface.choose import matches
-from synapse_sync.sources.huggingface.client import RepoFile, Repository
+from synapse_sync.sources.repository_files import RepoFile, Repository, matches
 
-#: Reads a small file of a repository.
-Reader = Callable[[Repository, RepoFile], bytes]
+_R = TypeVar("_R", bound=Repository)
 
 _INDEX = re.compile(r"\.safetensors\.index(?:\.\w+)?\.json\Z")
 _NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.(?:\w+\.)?(?:safetensors|gguf))\Z")
 
 
-def with_shards(repository: Repository, files: Sequence[RepoFile], ask: Ask, read: Reader) -> tuple[RepoFile, ...]:
+def with_shards(
+    repository: _R, files: Sequence[RepoFile], ask: Ask, read: Callable[[_R, RepoFile], bytes]
+) -> tuple[RepoFile, ...]:
     """The chosen files, and with a shard or an index of safetensors all that belongs to it.
 
-    An index is read where its shards may be meant; without one the numbers in the names tell, as with GGUF. One
-    that a pattern like `*.json` brought along is only a file, and shards that `exclude` takes out all together stay
-    out. Raises `NotFound` for one that is not in the repository.
+    `read` returns the content of a small file. An index is read where its shards may be meant; without one, the
+    numbers in the names decide, as with GGUF. An index that a pattern like `*.json` included is only a file, and
+    shards that `exclude` leaves out all together stay out. Raises `NotFound` for one that is not in the repository.
     """
     listed = {file.path: file for file in repository.files}
     chosen = {file.path for file in files}
@@ -59,7 +60,7 @@ def _named_by(index: RepoFile, repository: Repository, content: bytes) -> set[st
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         names = set()
     if not names or not all(isinstance(name, str) for name in names):
-        raise IntegrityError(f"`hf://{repository.id}`: `{index.path}` is not an index of shards")
+        raise IntegrityError(f"`{repository.label}`: `{index.path}` is not an index of shards")
     folder = index.path[: index.path.rfind("/") + 1]
     return {folder + name for name in names}
 
@@ -75,6 +76,6 @@ def _check(repository: Repository, missing: set[str], why: str) -> None:
     if missing:
         names = ", ".join(f"`{path}`" for path in sorted(missing)[:3]) + (" …" if len(missing) > 3 else "")
         raise NotFound(
-            f"`hf://{repository.id}` is not complete at commit {repository.commit[:12]}: {why} {names}",
+            f"`{repository.label}` is not complete at commit {repository.commit[:12]}: {why} {names}",
             hint="name a revision that has all shards, or ask the repository's owner",
         )

@@ -1,0 +1,106 @@
+"""The files of a repository: which of them are meant, and what they are. For every site with repositories."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
+from synapse_sync.errors import NotFound
+from synapse_sync.sources.base import Ask
+
+#: Folders by which repositories made for user interfaces sort their files.
+_FOLDERS = {
+    "diffusion_models": "diffusion_model", "unet": "diffusion_model", "vae": "vae", "text_encoders": "text_encoder",
+    "text_encoder": "text_encoder", "clip": "text_encoder", "clip_vision": "clip_vision", "loras": "lora",
+    "lora": "lora", "controlnet": "controlnet", "checkpoints": "checkpoint", "embeddings": "embedding",
+    "upscale_models": "upscaler", "style_models": "style_model", "model_patches": "model_patch",
+    "audio_encoders": "audio_encoder", "ipadapter": "ip_adapter", "vae_approx": "vae_approx",
+    "latent_upscale_models": "latent_upscaler",
+}  # fmt: skip
+_WORDS = {"vae": "vae", "lora": "lora", "controlnet": "controlnet"}
+_DEFAULT_EXCLUDE = (".gitattributes",)
+
+
+@dataclass(frozen=True, slots=True)
+class RepoFile:
+    """One file of a repository: its sha256, or the sha1 that git gave it."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+    git_sha1: str | None
+
+
+class Repository(Protocol):
+    """A repository at one commit; `label` is its reference, for messages."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def commit(self) -> str: ...
+    @property
+    def files(self) -> tuple[RepoFile, ...]: ...
+
+
+def one_file(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:
+    """The file that the reference names; empty if it names a folder or no file at all. Raises `NotFound`."""
+    path = ask.reference.file
+    if not path or path.endswith("/"):
+        return ()
+    found = tuple(file for file in repository.files if file.path == path)
+    if found:
+        return found
+    names = [file.path for file in repository.files]
+    near = difflib.get_close_matches(path, names, n=3) or [n for n in names if format_of(n) in WEIGHT_FORMATS][:8]
+    raise NotFound(
+        f"`{repository.label}` has no file `{path}` at commit {repository.commit[:12]}",
+        hint="its files include:\n" + "\n".join(near) if near else "it holds no weights",
+    )
+
+
+def several_files(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:
+    """The files that include and exclude leave, by the rules of Hugging Face's library for patterns."""
+    folder = ask.reference.file or ""
+    below = [file for file in repository.files if file.path.startswith(folder)]
+    if not below:
+        what = f"folder `{folder}`" if folder else "files"
+        raise NotFound(f"`{repository.label}` has no {what} at commit {repository.commit[:12]}")
+    exclude = ask.exclude if ask.include else (*ask.exclude, *_DEFAULT_EXCLUDE)
+    left = (
+        file
+        for file in below
+        if (not ask.include or matches(file.path, ask.include)) and not matches(file.path, exclude)
+    )
+    return tuple(sorted(left, key=lambda file: file.path))
+
+
+def matches(path: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns fits, as the library of Hugging Face has it.
+
+    Case counts, `*` also means `/`, what ends in `/` means all that is below, and a backslash is a slash.
+    """
+    plain = [pattern.replace("\\", "/") for pattern in patterns]
+    return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in plain)
+
+
+def type_of(files: Sequence[RepoFile]) -> str | None:
+    """What the files are, where their places tell and agree; a guess is better left to the user."""
+    if len(files) > 1 and any(file.path.rpartition("/")[2] == "model_index.json" for file in files):
+        return "diffusers"
+    guesses = {_guess(file.path) for file in files if format_of(file.path) in WEIGHT_FORMATS}
+    return guesses.pop() if len(guesses) == 1 else None
+
+
+def _guess(path: str) -> str | None:
+    *folders, name = path.casefold().split("/")
+    for folder in reversed(folders):
+        if folder in _FOLDERS:
+            return _FOLDERS[folder]
+    words = set(re.split(r"[^a-z0-9]+", name))
+    named = {_WORDS[word] for word in words & set(_WORDS)}
+    return named.pop() if len(named) == 1 else None
