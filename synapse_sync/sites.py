@@ -191,6 +191,42 @@ SITES = (
             ),
         ),
     ),
+    Site(
+        name="modelscope",
+        title="ModelScope",
+        hosts=("modelscope.cn", "www.modelscope.cn"),
+        endpoints=(("MODELSCOPE_ENDPOINT", "https://modelscope.cn"),),
+        token_host="modelscope.cn",
+        token_variables=("MODELSCOPE_API_TOKEN",),
+        token_file="MODELSCOPE_API_TOKEN_FILE",
+        token_page="https://modelscope.cn/my/myaccesstoken",
+        token_hosts=("modelscope.cn", "www.modelscope.cn"),
+        token_paths=("api/", "openapi/"),
+        words=("www.modelscope.cn",),
+        repositories=Repositories(
+            scheme="modelscope",
+            form=(
+                r"(?a)(?P<id>[\w\-][\w.\-]{0,99}/[\w\-][\w.\-]{0,99})"
+                r"(?:@(?P<revision>[^/]+))?(?:/(?P<file>.+))?\Z"
+            ),
+            what="a repository or a file on ModelScope",
+            example="`modelscope:owner/repo` or `modelscope:owner/repo@revision/file.safetensors`",
+            # A page may have the slashes of a path encoded. `file/view` is the page of a file, `resolve` its bytes.
+            pages=tuple(
+                rf"(?a)(?:api/v1/)?models/(?P<id>[\w\-][\w.\-]{{0,99}}/[\w\-][\w.\-]{{0,99}}){rest}\Z"
+                for rest in (
+                    r"(?:/(?:summary|files|feedback|repo|repo/files))?",
+                    r"/(?:resolve|file/view)/(?P<revision>[^/]+)(?:/(?P<file>.+))?",
+                )
+            ),
+            query=(
+                ("Revision", "revision"),
+                ("version", "revision"),
+                ("FilePath", "file"),
+                ("fileName", "file"),
+            ),
+        ),
+    ),
 )
 
 

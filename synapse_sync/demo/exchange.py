@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
-Origin = Literal["civitai", "huggingface", "github", "files", "storage"]
+Origin = Literal["civitai", "huggingface", "github", "modelscope", "files", "storage"]
 MODIFIED = "Sun, 01 Mar 2026 12:00:00 GMT"
 PAGE = b"<!DOCTYPE html><html><head><title>Hub</title></head><body><h1>Please log in</h1></body></html>"
 

@@ -15,12 +15,13 @@ from synapse_sync.demo.exchange import Faults, Seen
 from synapse_sync.demo.files import Files
 from synapse_sync.demo.github import GitHub
 from synapse_sync.demo.huggingface import HuggingFace
+from synapse_sync.demo.modelscope import ModelScope
 from synapse_sync.demo.server import Door
 from synapse_sync.demo.storage import Storage
 
 
 class Hub:
-    """Four sites and their storage; a context manager that leaves no socket behind."""
+    """Five sites and their storage; a context manager that leaves no socket behind."""
 
     def __init__(self) -> None:
         self.civitai_token = f"civitai-{secrets.token_hex(16)}"
@@ -30,6 +31,8 @@ class Hub:
         self.huggingface = HuggingFace(storage=self.storage, token=self.huggingface_token)
         self.github_token = f"ghp_{secrets.token_hex(18)}"
         self.github = GitHub(storage=self.storage, token=self.github_token)
+        self.modelscope_token = f"ms-{secrets.token_hex(16)}"
+        self.modelscope = ModelScope(storage=self.storage, token=self.modelscope_token)
         self.files = Files(storage=self.storage)
         self.faults = Faults()
         self.log: list[Seen] = []
@@ -38,13 +41,15 @@ class Hub:
             Door("civitai", self.civitai.answer, self.faults, self._saw),
             Door("huggingface", self.huggingface.answer, self.faults, self._saw),
             Door("github", self.github.answer, self.faults, self._saw),
+            Door("modelscope", self.modelscope.answer, self.faults, self._saw),
             Door("files", self.files.answer, self.faults, self._saw),
             Door("storage", self.storage.answer, self.faults, self._saw),
         )
-        civitai, huggingface, github, files, storage = (door.url for door in self._doors)
+        civitai, huggingface, github, modelscope, files, storage = (door.url for door in self._doors)
         self.civitai_url = civitai
         self.huggingface.url = huggingface
         self.github.url = github
+        self.modelscope.url = modelscope
         self.files.url = files
         self.storage.url = storage
 
@@ -83,6 +88,7 @@ class Hub:
             "HF_ENDPOINT": self.huggingface.url,
             "GITHUB_API_URL": self.github.api_url,
             "GITHUB_SERVER_URL": self.github.url,
+            "MODELSCOPE_ENDPOINT": self.modelscope.url,
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
         }
