@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synapse_sync.errors import Conflict, InputError, StorageError
+from synapse_sync.errors import Conflict, InputError, InvalidLockfile, StorageError
 from synapse_sync.store.project_note import project_key
 from synapse_sync.user.places import LOCKFILE, MANIFEST, content, content_digest
 
@@ -97,8 +97,9 @@ class Project:
             raise Conflict(
                 f"{name} was changed by another program meanwhile; it was not written", hint="run it again"
             )
-        data = text.encode()
-        if self.read(name) == data and (self.directory / name).exists():
+        before = self.read(name)
+        data = _in_style_of(before, text)
+        if before == data and (self.directory / name).exists():
             return False
         write_atomic(self.directory / name, data)
         self._manifest = self._lockfile = None
@@ -109,7 +110,21 @@ class Project:
         """Write the lockfile; False if it had this content already. Raises like `write`."""
         from synapse_sync.core.lockfile import format_lockfile
 
+        # Git and editors change line ends, comments and order without changing the content: that is no reason to
+        # write, and "up to date" must be true of the bytes as well.
+        if self._holds(lockfile):
+            return False
         return self.write(LOCKFILE, format_lockfile(lockfile))
+
+    def _holds(self, lockfile: Lockfile) -> bool:
+        """Whether the lockfile exists and has this content."""
+        from synapse_sync.core.lockfile import format_lockfile, parse_lockfile
+
+        text = self.text(LOCKFILE)
+        try:
+            return bool(text.strip()) and format_lockfile(parse_lockfile(text)) == format_lockfile(lockfile)
+        except InvalidLockfile:
+            return False
 
     @contextmanager
     def hold(self, on_wait: Callable[[str], None]) -> Iterator[None]:
@@ -122,3 +137,10 @@ class Project:
         with hold(lock_path(self.store, f"project-{self.key}"), f"the project {self.directory}", on_wait=on_wait):
             self.forget()  # another process may have written them during the wait
             yield
+
+
+def _in_style_of(before: bytes, text: str) -> bytes:
+    """The text as bytes, with the line ends of the file that it replaces."""
+    if b"\r\n" in before and before.count(b"\r\n") == before.count(b"\n"):
+        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+    return text.encode()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from synapse_sync.core.lockfile import Lockfile
+from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Requirement
 
 
@@ -25,6 +25,34 @@ def stale_entries(
     """The entries whose requirement the lockfile does not answer, or that are to be upgraded."""
     known = {model.name: model.requirement for model in lockfile.models}
     return [e for e in entries if known.get(e.name) != e.text or e.name in upgrade]
+
+
+def with_renamed(entries: Sequence[Requirement], lockfile: Lockfile) -> Lockfile:
+    """The lockfile with the pins of renamed models under their new names, besides all others.
+
+    `entries` are the requirements of the manifest. A pin is free if no requirement has its name; it moves to a new
+    name that asks the same, or else to one that asks about the same reference.
+    """
+    names = {entry.name for entry in entries}
+    known = {model.name for model in lockfile.models}
+    free = [model for model in lockfile.models if model.name not in names]
+    moved: dict[str, LockedModel] = {}
+    for exact in (True, False):
+        for entry in entries:
+            if entry.name in known or entry.name in moved:
+                continue
+            pin = next((m for m in free if _asks_the_same(entry, m, exact=exact)), None)
+            if pin is not None:
+                free.remove(pin)
+                moved[entry.name] = replace(pin, name=entry.name)
+    return replace(lockfile, models=(*lockfile.models, *moved.values())) if moved else lockfile
+
+
+def _asks_the_same(entry: Requirement, pin: LockedModel, *, exact: bool) -> bool:
+    """Whether a pin answers a requirement, or at least (not `exact`) its reference."""
+    if exact:
+        return pin.requirement == entry.text
+    return pin.requirement.split("; ")[0] == str(entry.reference)
 
 
 def missing_changes(entries: Sequence[Requirement], lockfile: Lockfile) -> tuple[Change, ...]:

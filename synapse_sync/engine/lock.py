@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from synapse_sync.core.freshness import Change, missing_changes, stale_entries
+from synapse_sync.core.freshness import Change, missing_changes, stale_entries, with_renamed
 from synapse_sync.core.lockfile import LockedModel, Lockfile
+from synapse_sync.core.lockfile_repair import repair_lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.choose import Chosen, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.pin import pin
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import InputError, StatusError, SynapseError, WrongContent, raise_all
+from synapse_sync.errors import InputError, InvalidLockfile, StatusError, SynapseError, WrongContent, raise_all
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Resolved, Source, raise_in_words
 from synapse_sync.transfer.want import Measurer
-from synapse_sync.user.places import MANIFEST
+from synapse_sync.user.places import LOCKFILE, MANIFEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,9 @@ def lock(
     locked files are looked for and written as mirrors. Raises all failures together; then nothing is written.
     """
     with project.hold(tools.reporter.note):
-        locked = resolve(project.manifest, project.lockfile, tools, upgrade=upgrade, exclude_newer=exclude_newer)
+        old, damage = _last_lock(project)
+        locked = resolve(project.manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer)
+        locked = replace(locked, warnings=(*damage, *locked.warnings))
         if heal:
             healed = find_locations(
                 locked.lockfile, sources=tools.sources, templates=tools.mirrors, wire=tools.wire()
@@ -54,6 +57,20 @@ def lock(
             locked = replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
         project.write_lockfile(locked.lockfile)
     return locked
+
+
+def _last_lock(project: Project) -> tuple[Lockfile, tuple[str, ...]]:
+    """The lockfile, and a warning if it was damaged: then only its sound blocks are in it.
+
+    Raises `InvalidLockfile` if nothing of it can be used.
+    """
+    try:
+        return project.lockfile, ()
+    except InvalidLockfile as error:
+        repaired = repair_lockfile(project.text(LOCKFILE), LOCKFILE)
+        names = ", ".join(f"`{name}`" for name in repaired.damaged)
+        lost = f"resolved again: {names}" if names else "no model is affected"
+        return repaired.lockfile, (f"{LOCKFILE} was damaged ({error.message}); {lost}",)
 
 
 def check(project: Project) -> Locked:
@@ -79,17 +96,19 @@ def resolve(
     entries = manifest.entries()
     newer = exclude_newer or manifest.workspace.exclude_newer
     before = {model.name: model for model in old.models}
+    old = with_renamed(entries, old)
+    pins = {model.name: model for model in old.models}
     moving = _upgraded(entries, upgrade)
     stale = stale_entries(entries, old, moving)
     questions = (
-        (e.reference.source, question(e, before.get(e.name), anew=e.name in moving, exclude_newer=newer))
+        (e.reference.source, question(e, pins.get(e.name), anew=e.name in moving, exclude_newer=newer))
         for e in stale
     )
     chosen = _choose_all(stale, ask_all(questions, tools.sources), manifest.workspace)
     transfers = tools.transfers()
     measure = _explained(transfers.measure, tools.sources)
-    resolved, warnings = pin(chosen, before, moving, manifest.workspace, transfers.fetch, measure, transfers.unpack)
-    models = {e.name: resolved.get(e.name) or before[e.name] for e in entries}
+    resolved, warnings = pin(chosen, pins, moving, manifest.workspace, transfers.fetch, measure, transfers.unpack)
+    models = {e.name: resolved.get(e.name) or pins[e.name] for e in entries}
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
     return Locked(lockfile=after, changes=_changes(before, models), warnings=(*warnings, *transfers.heard()))
 

@@ -186,7 +186,7 @@ LOCKFILES: list[tuple[str, str, int, list[str]]] = [
     ("filename = ", 'filename = "../x"', 2, ["model `a`: artifact 1: unsafe path"]),
     ("reference = ", 'reference = "bah"', 2, ["model `a`: `bah` is not a reference"]),
     ("name = ", "", 2, ["model 1: `name` is missing"]),
-    ("name = ", '<<<<<<< HEAD\nname = "a"', 2, ["merge conflict markers", "take either side whole"]),
+    ("name = ", '<<<<<<< HEAD\nname = "a"', 2, ["merge conflict markers", "run `synapse lock`"]),
     ("sha256 = ", f'sha256 = "{"1" * 64}"', 6, ["`a (portrait_v1.safetensors)`", "instead of 111111111111…"]),
 ]
 

@@ -270,7 +270,7 @@ def test_adjacent_additions_conflict_without_the_merge_rule_and_the_error_says_w
     assert code == 1
     with pytest.raises(InvalidLockfile, match=r"synapse\.lock:\d+: merge conflict") as caught:
         parse_lockfile(text)
-    assert "take either side" in (caught.value.hint or "")
+    assert "run `synapse lock`" in (caught.value.hint or "")
     assert "merge=union" in (caught.value.hint or "")
 
 
@@ -351,7 +351,7 @@ def test_what_makes_no_sense_is_refused_with_model_and_line(old: str, new: str, 
     assert caught.value.message.startswith(f"some/synapse.lock:{line}: model ")
     assert ("`beta`" in caught.value.message) == (new != 'name = ""')
     assert says in caught.value.message
-    assert "run `synapse lock` to make it anew" in (caught.value.hint or "")
+    assert "run `synapse lock`, which resolves damaged blocks again" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

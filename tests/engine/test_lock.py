@@ -183,3 +183,59 @@ def test_what_is_dangerous_is_taken_only_by_its_digest(project: Project) -> None
     project.manifest(head + f'[models]\ndanger = "civitai:{catalogue.DANGER}"\n')
     project("sync")
     assert list(project.tree().values()) == [content]
+
+
+def test_a_renamed_model_keeps_its_pin(project: Project) -> None:
+    project.manifest(f'[models]\nold = "civitai:{catalogue.PORTRAIT}"\nother = "civitai:{catalogue.EYES}"\n')
+    project("sync")
+    before, tree = project.lock_text, project.tree()
+    catalogue.publish_upgrade(project.hub)
+    project.hub.clear_log()
+    project.manifest(f'[models]\nnew = "civitai:{catalogue.PORTRAIT}"\nother = "civitai:{catalogue.EYES}"\n')
+    project("lock")
+    assert project.hub.requests() == [], "the requirement was answered already"
+    assert project.lock_text == before.replace('"old"', '"new"').replace("# old", "# new")
+    project("sync")
+    assert project.tree() == tree
+
+
+def test_a_model_that_is_renamed_and_changed_keeps_its_version(project: Project) -> None:
+    project.manifest(f'[models]\nold = "civitai:{catalogue.PORTRAIT}"\n')
+    project("lock")
+    catalogue.publish_upgrade(project.hub)
+    project.manifest(f'[models.new]\nsource = "civitai:{catalogue.PORTRAIT}"\ntype = "checkpoint"\n')
+    project("lock")
+    assert f"@{catalogue.PORTRAIT_V1}" in project.lock_text and f"@{catalogue.PORTRAIT_V2}" not in project.lock_text
+
+
+def test_a_second_model_of_one_reference_is_new(project: Project) -> None:
+    """Only a pin that lost its name moves: a copy of a model asks for what is newest."""
+    project.manifest(f'[models]\nold = "civitai:{catalogue.PORTRAIT}"\n')
+    project("lock")
+    catalogue.publish_upgrade(project.hub)
+    project.manifest(f'[models]\nnew = "civitai:{catalogue.PORTRAIT}"\nold = "civitai:{catalogue.PORTRAIT}"\n')
+    project("lock")
+    assert f"@{catalogue.PORTRAIT_V1}" in project.lock_text and f"@{catalogue.PORTRAIT_V2}" in project.lock_text
+
+
+def test_lock_repairs_a_damaged_block_names_it_and_moves_no_other_pin(project: Project) -> None:
+    models = f'[models]\nother = "civitai:{catalogue.PORTRAIT}"\nfixed = "civitai:{catalogue.EYES}"\n'
+    project.manifest(models)
+    project("lock")
+    good = project.lock_text
+    block = next(part for part in good.split("\n\n") if part.startswith("[[model]] # fixed"))
+    catalogue.publish_upgrade(project.hub)
+    for damaged in (
+        good.replace(block, block.replace("requirement = ", 'requirement = "x"\nrequirement = ')),
+        good.replace(
+            block, "<<<<<<< ours\n" + block + "=======\n" + block.replace("size = ", "size = 1") + ">>>>>>> b\n"
+        ),
+        good.replace(block, block[: len(block) // 2]),
+    ):
+        (project.path / "synapse.lock").write_text(damaged)
+        for verb in ("sync", "status"):
+            said = project(verb, code=2).err
+            assert "run `synapse lock`" in said
+        assert "`fixed`" in project("lock").err
+        assert project.lock_text == good
+    project("lock", "--check")
