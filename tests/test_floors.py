@@ -367,3 +367,29 @@ def test_errors_are_asked_not_searched() -> None:
 
 def _is_word(node: ast.AST, word: str) -> bool:
     return isinstance(node, ast.Constant) and node.value == word
+
+
+#: Where text from outside becomes references; everywhere else they are values already.
+DOORS = {
+    "core/lockfile.py",
+    "core/manifest/read.py",
+    "cli/add.py",
+    "cli/images.py",
+    "engine/describe.py",  # its text is an argument of the command line: a reference, or a name in the manifest
+    "engine/heal.py",  # templates of the settings are filled in with a digest there
+    "sources/civitai/files.py",
+    "sources/github.py",
+    "sources/huggingface/describe.py",
+    "sources/modelscope.py",
+}
+
+
+def test_references_are_read_at_doors_only() -> None:
+    readers = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("parse", "verbatim")
+        and isinstance(node.value, ast.Name) and node.value.id == "Reference"
+    }  # fmt: skip
+    assert readers == DOORS

@@ -96,7 +96,7 @@ def added_value(names: Sequence[str], locked: Locked) -> list[dict[str, Any]]:
     return [
         {
             "name": model.name,
-            "reference": model.reference,
+            "reference": model.reference.text,
             "title": model.card.title,
             "version": model.card.version_name,
             "type": model.card.type,

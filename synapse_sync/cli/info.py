@@ -209,7 +209,7 @@ def _edition_value(edition: Edition, locked: frozenset[str]) -> dict[str, Any]:
                 "nsfw": preview.nsfw,
                 "width": preview.width,
                 "height": preview.height,
-                "url": preview.url,
+                "url": preview.url.text,
             }
             for preview in card.previews
         ],
@@ -226,7 +226,7 @@ def _edition_value(edition: Edition, locked: frozenset[str]) -> dict[str, Any]:
                 "primary": file.primary,
                 "id": file.file_id,
                 "scan": file.scan,
-                "url": file.url,
+                "url": file.url.text,
             }
             for file, hashes in zip(edition.files, edition.hashes, strict=True)
         ],

@@ -37,7 +37,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
         values.append(
             {
                 "name": model.name,
-                "reference": model.reference,
+                "reference": model.reference.text,
                 "title": model.card.title,
                 "version": model.card.version_name,
                 "type": model.card.type,

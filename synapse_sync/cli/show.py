@@ -34,7 +34,8 @@ def command(console: Console, name: str) -> int:
         files = [
             {
                 "filename": a.filename, "size": a.size, "sha256": a.sha256, "blake3": a.blake3, "format": a.format,
-                "precision": a.precision, "role": a.role, "url": a.url, "mirrors": list(a.mirrors), "scan": a.scan,
+                "precision": a.precision, "role": a.role, "url": a.url.text,
+                "mirrors": [mirror.text for mirror in a.mirrors], "scan": a.scan,
                 "trust": a.trust,
                 "archive": None if a.archive is None else
                 {"member": a.archive.member, "size": a.archive.size, "sha256": a.archive.sha256},
@@ -50,7 +51,7 @@ def command(console: Console, name: str) -> int:
         ]  # fmt: skip
         values.append(
             {
-                "name": model.name, "reference": model.reference, "requirement": model.requirement,
+                "name": model.name, "reference": model.reference.text, "requirement": model.requirement,
                 "title": card.title, "version": card.version_name, "type": card.type, "base_model": card.base_model,
                 "published": card.published, "trained_words": list(card.trained_words),
                 "license": dict(card.license),

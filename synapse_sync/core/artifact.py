@@ -60,20 +60,20 @@ class Artifact:
     """A file to have: which bytes, and where they can be got.
 
     `filename` is a `SafePath` text (repositories keep their folders); `size` is in bytes; `sha256` and `blake3`
-    are lower-case hexadecimal; `url` and `mirrors` are reference texts that a source can `locate`, never signed
-    and without a token; `scan` is the site's word: "success", "pending", "danger", "error" or None. With `archive`
+    are lower-case hexadecimal; `url` and `mirrors` are references that a source can `locate`, never signed and
+    without a token; `scan` is the site's word: "success", "pending", "danger", "error" or None. With `archive`
     they are the places of that archive, of which this is a member; size and digests are the member's in any case.
     """
 
     filename: str
     size: int
     sha256: str
-    url: str
+    url: Reference
     blake3: str | None = None
     format: str = "other"
     precision: str | None = None
     role: str = "model"
-    mirrors: tuple[str, ...] = ()
+    mirrors: tuple[Reference, ...] = ()
     scan: str | None = None
     trust: str | None = None  # "first-use": nobody promised this digest before we saw the bytes
     archive: Archive | None = None
@@ -87,7 +87,7 @@ class Artifact:
     @property
     def locations(self) -> tuple[Reference, ...]:
         """Every location of the bytes: the stable one first, then the mirrors."""
-        return tuple(Reference.parse(text) for text in (self.url, *self.mirrors))
+        return (self.url, *self.mirrors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Candidate:
     """
 
     filename: str
-    url: str
+    url: Reference
     size: int | None = None
     sha256: str | None = None
     blake3: str | None = None
@@ -117,12 +117,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A picture or film that shows what a model does; `type` is the site's word, not the file ending.
+    """An image or film that shows what a model does; `type` is the site's word, not the file ending.
 
     `id` is the site's number for the image, where it tells; `nsfw` the bit of its rating.
     """
 
-    url: str
+    url: Reference
     id: int | None = None
     type: str = "image"
     nsfw: int = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from synapse_sync.core.artifact import RATINGS, Artifact, Preview
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.names import SafePath
+from synapse_sync.core.reference import Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,9 @@ def made_from(*facts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def chosen(previews: tuple[Preview, ...], *, cover: str | None, rating: str, count: int) -> tuple[Preview, ...]:
+def chosen(
+    previews: tuple[Preview, ...], *, cover: Reference | None, rating: str, count: int
+) -> tuple[Preview, ...]:
     """The cover that the user named, whatever it shows, then the first of the site's that are not too explicit.
 
     Each address once. What the site did not rate counts as harmless.

@@ -36,7 +36,7 @@ class LockedModel:
 
     name: str
     requirement: str
-    reference: str
+    reference: Reference
     card: ModelCard
     artifacts: tuple[Artifact, ...]
     extra: Pairs = ()
@@ -87,7 +87,7 @@ def _model_text(model: LockedModel) -> str:
     }
     # The pinned reference goes between the words: a unique line among those that many models share.
     early = {key: words.pop(key) for key in ("title", "version-name")}
-    lines += [*_pairs(early), _pair("reference", model.reference), *_pairs(words)]
+    lines += [*_pairs(early), _pair("reference", model.reference.text), *_pairs(words)]
     for artifact in sorted(model.artifacts, key=lambda artifact: artifact.filename):
         lines += _artifact_lines(model, artifact)
     for number, preview in enumerate(card.previews, start=1):
@@ -116,8 +116,8 @@ def _artifact_lines(model: LockedModel, artifact: Artifact) -> list[str]:
         "scan": artifact.scan,
         "trust": artifact.trust,
         "archive": None if artifact.archive is None else _archive_fields(artifact.archive),
-        "mirrors": list(artifact.mirrors),
-        "url": artifact.url,
+        "mirrors": [mirror.text for mirror in artifact.mirrors],
+        "url": artifact.url.text,
         **dict(artifact.extra),
         "sha256": artifact.sha256,
     }
@@ -136,7 +136,7 @@ def _preview_lines(model: LockedModel, number: int, preview: Preview) -> list[st
         "width": preview.width,
         "height": preview.height,
         **dict(preview.extra),
-        "url": preview.url,
+        "url": preview.url.text,
     }
     return [f"[[model.preview]] # {comment_text(model.name, str(number))}\n", *_pairs(fields)]
 
@@ -285,12 +285,11 @@ class _Table:
             raise self._bad(f"`{key}` is not a list of tables")
         return value
 
-    def _reference(self, text: str) -> str:
+    def _reference(self, text: str) -> Reference:
         try:
-            Reference.parse(text)
+            return Reference.verbatim(text)
         except InvalidReference as error:
             raise self._bad(str(error)) from error
-        return text
 
     def _digest(self, key: str) -> str | None:
         value = self._maybe(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
@@ -75,11 +75,28 @@ class Reference:
     query: tuple[tuple[str, str], ...] = ()
     ecosystem: str | None = field(default=None, compare=False)
     kind: str | None = field(default=None, compare=False)
+    #: The text as it was written, where it is kept and is not the canonical one. `replace()` drops it, as it must.
+    _written: str | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Read any form that people paste; raises `InvalidReference`, and never repeats a secret."""
-        return _read(text.strip())
+        return _read(text.strip()).canonical()
+
+    @classmethod
+    def verbatim(cls, text: str) -> Reference:
+        """Read a reference and keep its text, for files that repeat it unchanged; raises `InvalidReference`."""
+        found = _read(text.strip())
+        return found if found.text == text else _keep(replace(found), text)
+
+    def canonical(self) -> Reference:
+        """The same reference, written canonically."""
+        return self if self._written is None else replace(self)
+
+    @property
+    def text(self) -> str:
+        """The text that `verbatim` kept, else the canonical one."""
+        return str(self) if self._written is None else self._written
 
     @property
     def pinned(self) -> bool:
@@ -117,8 +134,15 @@ def _read(text: str) -> Reference:
     except ValueError:
         # Without the cause: urlsplit and unquote say it about the whole text, which may hold a secret.
         raise InvalidReference(f"`{shown(text)}` is not a valid URL") from None
-    if len(str(found)) > MAX_LENGTH:
+    canonical = str(found)
+    if len(canonical) > MAX_LENGTH:
         raise InvalidReference(f"`{shown(text)}`: longer than {MAX_LENGTH} characters when written out")
+    return found if canonical == text else _keep(found, text)
+
+
+def _keep(found: Reference, text: str) -> Reference:
+    """Note the text of a reference that nobody else has seen yet."""
+    object.__setattr__(found, "_written", text)
     return found
 
 

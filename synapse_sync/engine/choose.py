@@ -75,7 +75,7 @@ def _asked_reference(entry: Requirement, old: LockedModel | None, *, anew: bool)
         return wanted
     if not asked_before(entry, old):
         return wanted
-    return replace(wanted, revision=Reference.parse(old.reference).revision)
+    return replace(wanted, revision=old.reference.revision)
 
 
 def asked_before(entry: Requirement, old: LockedModel) -> bool:

@@ -39,7 +39,7 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
     The weights have to be placed already: some sidecars tell their path and time.
     """
     pictures: Mapping[str, bytes | LeftOut] = {}
-    documents: Mapping[str, bytes | LeftOut] = {}
+    documents: Mapping[Reference, bytes | LeftOut] = {}
     asked = [c for c in companions if c.kind != "preview" and SIDECARS[c.kind].words is None]
     wanted = [(companion.url, companion.film) for companion in companions if companion.url is not None]
     if desk.offline:
@@ -60,24 +60,23 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
     return found
 
 
-def _documents(references: set[str], sources: Mapping[str, Source]) -> Mapping[str, bytes | LeftOut]:
+def _documents(references: set[Reference], sources: Mapping[str, Source]) -> Mapping[Reference, bytes | LeftOut]:
     """The sites' own documents, by reference."""
     by_source: dict[str, list[Reference]] = {}
-    for text in sorted(references):
-        reference = Reference.parse(text)
+    for reference in sorted(references, key=str):
         by_source.setdefault(reference.source, []).append(reference)
-    found: dict[str, bytes | LeftOut] = {}
+    found: dict[Reference, bytes | LeftOut] = {}
     for name, group in by_source.items():
         source: object = sources[name]
         answers = source.documents(group) if isinstance(source, Documenting) else {}
         for reference in group:
             answer = answers.get(reference)
             if isinstance(answer, bytes):
-                found[str(reference)] = answer
+                found[reference] = answer
             elif answer is None:
-                found[str(reference)] = LeftOut("its site has no such document", passing=False)
+                found[reference] = LeftOut("its site has no such document", passing=False)
             else:
-                found[str(reference)] = LeftOut(answer.message, passing=_may_pass(answer))
+                found[reference] = LeftOut(answer.message, passing=_may_pass(answer))
     return found
 
 

@@ -27,7 +27,7 @@ def describe(project: Project, text: str, sources: Mapping[str, Source]) -> tupl
         if not entries:
             raise InvalidReference(f"{error.message}, nor a model of {MANIFEST}", hint=error.hint) from error
         names = {entry.name for entry in entries}
-        locked = [Reference.parse(m.reference) for m in project.lockfile.models if m.name in names]
+        locked = [m.reference for m in project.lockfile.models if m.name in names]
         reference = locked[0] if locked else entries[0].reference
     found = sources[reference.source].describe(reference)
     return found, frozenset(str(replace(pin, file=None, query=())) for pin in locked)

@@ -45,10 +45,7 @@ def find_locations(
     for one byte, and has to tell the right size.
     """
     artifacts = {a.given.sha256: a for model in lockfile.models for a in model.artifacts}
-    known = {
-        sha256: tuple(Reference.parse(text) for text in (artifact.url, *artifact.mirrors))
-        for sha256, artifact in artifacts.items()
-    }
+    known = {sha256: artifact.locations for sha256, artifact in artifacts.items()}
     found, warnings = further_places([Wanted(sha256, places) for sha256, places in known.items()], sources)
     for template in templates:
         at_mirror, trouble = _at_mirror(template, artifacts, known, sources, wire)
@@ -111,12 +108,12 @@ def _written(lockfile: Lockfile, found: Iterable[tuple[str, Reference]], warning
 
     def healed(model: LockedModel, artifact: Artifact) -> Artifact:
         mirrors = list(artifact.mirrors)
-        seen = {Reference.parse(text) for text in (artifact.url, *mirrors)}
+        seen = set(artifact.locations)
         for place in by_digest.get(artifact.given.sha256, ()):
             if place not in seen:
                 seen.add(place)
-                mirrors.append(str(place))
-                name = artifact.filename if artifact.archive is None else artifact.url.rpartition("/")[2]
+                mirrors.append(place.canonical())
+                name = artifact.filename if artifact.archive is None else artifact.url.text.rpartition("/")[2]
                 new[Place(model=model.name, filename=name, place=str(place))] = None
         return replace(artifact, mirrors=tuple(mirrors))
 

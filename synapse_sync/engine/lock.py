@@ -154,17 +154,17 @@ def _explained(measure: Measurer, sources: Mapping[str, Source]) -> Measurer:
 def _changes(before: Mapping[str, LockedModel], after: Mapping[str, LockedModel]) -> tuple[Change, ...]:
     """The differences between two sets of locked models, by name."""
     changes = [
-        Change(kind="added", name=name, after=model.reference)
+        Change(kind="added", name=name, after=model.reference.text)
         for name, model in after.items()
         if name not in before
     ]
     changes += [
-        Change(kind="removed", name=name, before=model.reference)
+        Change(kind="removed", name=name, before=model.reference.text)
         for name, model in before.items()
         if name not in after
     ]
     changes += [
-        Change(kind="changed", name=name, before=before[name].reference, after=model.reference)
+        Change(kind="changed", name=name, before=before[name].reference.text, after=model.reference.text)
         for name, model in after.items()
         if name in before and model != before[name]
     ]

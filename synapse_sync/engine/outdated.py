@@ -88,7 +88,7 @@ def _questions(
         if entry.policy != "pinned":
             ask = question(entry, old, anew=True, exclude_newer=exclude_newer, key=_allowed(entry))
             yield entry.reference.source, ask
-        at = Reference.parse(old.reference)
+        at = old.reference
         if at.revision is not None and at.id:
             # A branch is asked for by its name; a version is what there may be newer ones of.
             branch = (
@@ -105,7 +105,7 @@ def _standing(
     workspace: WorkspaceOptions,
     exclude_newer: datetime | None,
 ) -> Standing:
-    current = _pin(Reference.parse(old.reference), old.card)
+    current = _pin(old.reference, old.card)
     taken, outdated = current, False
     error: SynapseError | None = None
     if allowed is not None:

@@ -124,14 +124,14 @@ def _known(
     sha256 = candidate.sha256 or entry.sha256
     if sha256 is None and (locked := _locked_before(candidate, old)) is not None:
         # Only an upgrade looks again, unless the place is in a pinned version, whose files cannot change.
-        fixed = candidate.git_sha1 is not None and Reference.parse(candidate.url).pinned
+        fixed = candidate.git_sha1 is not None and candidate.url.pinned
         if fixed or not anew:
             return (_artifact(entry, candidate, locked.sha256, locked.size, locked.blake3, trust=locked.trust),)
     if sha256 is None:
         return ()
     size = candidate.size
     if size is None:
-        size = _measured((Reference.parse(candidate.url), *entry.mirrors), measure)
+        size = _measured((candidate.url, *entry.mirrors), measure)
     return () if size is None else (_artifact(entry, candidate, sha256, size, candidate.blake3),)
 
 
@@ -177,7 +177,7 @@ def _first_use_warnings(downloaded: Iterable[tuple[str, Sequence[Artifact]]]) ->
     names = [
         f"`{name}`"
         for name, artifacts in downloaded
-        if any(a.trust is not None and Reference.parse(a.url).source != "path" for a in artifacts)
+        if any(a.trust is not None and a.url.source != "path" for a in artifacts)
     ]
     if not names:
         return []
@@ -202,8 +202,8 @@ def _locked_before(candidate: Candidate, old: LockedModel | None) -> Artifact | 
 def _want(entry: Requirement, candidate: Candidate, locked: Artifact | None) -> Want:
     """The download of one file."""
     return Want(
-        key=candidate.url,
-        places=(Reference.parse(candidate.url), *entry.mirrors),
+        key=candidate.url.text,
+        places=(candidate.url, *entry.mirrors),
         sha256=candidate.sha256 or entry.sha256 or (None if locked is None else locked.sha256),
         size=candidate.size,
         blake3=candidate.blake3,
@@ -228,7 +228,7 @@ def _artifact(
         format=candidate.format,
         precision=candidate.precision,
         role=candidate.role,
-        mirrors=tuple(str(mirror) for mirror in entry.mirrors),
+        mirrors=entry.mirrors,
         scan=candidate.scan,
         trust=None if promised else trust,
     )
@@ -245,7 +245,7 @@ def _with_healed(artifact: Artifact, old: LockedModel | None) -> Artifact:
         if locked.given.sha256 == artifact.given.sha256
         for place in locked.mirrors
     )
-    healed = (place for place in places if place not in declared and place != artifact.url)
+    healed = (place for place in places if place.text not in declared and place != artifact.url)
     return replace(artifact, mirrors=tuple(dict.fromkeys((*artifact.mirrors, *healed))))
 
 
@@ -263,7 +263,7 @@ def _model(item: Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
     return LockedModel(
         name=entry.name,
         requirement=entry.text,
-        reference=str(reference),
+        reference=reference.canonical(),
         card=replace(card, previews=previews),
         artifacts=artifacts,
     )

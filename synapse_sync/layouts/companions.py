@@ -10,7 +10,6 @@ from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.plan import Placement
-from synapse_sync.core.reference import Reference
 from synapse_sync.errors import UnsafeName
 from synapse_sync.layouts.arrange import layout_of
 
@@ -86,10 +85,10 @@ def _previews(
 ) -> Iterator[Companion]:
     wanted = chosen(model.card.previews, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
     for number, preview in enumerate(wanted, start=1):
-        if Reference.parse(preview.url).source != "url":
+        if preview.url.source != "url":
             continue  # a cover on this machine or in a repository is not fetched
         film = films and preview.type == "video"
-        url = picture(preview.url, film=film)
+        url = picture(preview.url.text, film=film)
         ending = _ending(url, film=film)
         path = _beside(placement.path, f".preview.{ending}" if number == 1 else f".preview-{number}.{ending}")
         if path is not None:
@@ -128,7 +127,7 @@ def _sidecar(kind: str, model: LockedModel, placement: Placement, preview: SafeP
         return None
     if sidecar.only_civitai and not about.is_civitai:
         return None
-    words = sidecar.words(about) if sidecar.words is not None else model.reference
+    words = sidecar.words(about) if sidecar.words is not None else model.reference.text
     return Companion(
         target=placement.target,
         path=path,

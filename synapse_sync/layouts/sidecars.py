@@ -50,7 +50,7 @@ class About:
     @property
     def reference(self) -> Reference:
         """The pinned version."""
-        return Reference.parse(self.model.reference)
+        return self.model.reference
 
     @property
     def is_civitai(self) -> bool:
@@ -137,7 +137,7 @@ def _stability_matrix(about: About) -> Words:
         "TrainedWords": list(card.trained_words),
     }
     if about.shown is not None:
-        words["ThumbnailImageUrl"] = about.shown.url
+        words["ThumbnailImageUrl"] = about.shown.url.text
     return words
 
 

@@ -42,9 +42,7 @@ def same_repositories(name: str, source: Source, wanted: Sequence[Wanted]) -> Fo
     for id_, answer in source.resolve(asks).items() if asks else ():
         if isinstance(answer, Resolved):
             known = {file.sha256 for file in wanted if any(place.id == id_ for place in file.places)}
-            found += [
-                (c.sha256, Reference.parse(c.url)) for c in answer.candidates if c.sha256 in known and c.sha256
-            ]
+            found += [(c.sha256, c.url) for c in answer.candidates if c.sha256 in known and c.sha256]
         else:
             warnings.append(f"{answer.message}; its main branch could not be looked at")
     return found, warnings

@@ -299,7 +299,7 @@ def _candidate(reference: Reference, asset: _Asset) -> Candidate:
     digest = (asset.digest or "").lower().removeprefix("sha256:")
     filename = safe_filename(asset.name)
     try:
-        url = str(Reference.parse(asset.browser_download_url))
+        url = Reference.parse(asset.browser_download_url)
     except InvalidReference as error:
         raise NetworkError(f"GitHub's address for `{asset.name}` of `{reference}` makes no sense") from error
     return Candidate(

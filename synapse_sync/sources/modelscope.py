@@ -265,7 +265,8 @@ def _candidate(repository: _Repository, file: RepoFile, *, whole_path: bool) -> 
     last = file.path.rpartition("/")[2]
     return Candidate(
         filename=safe_path(file.path).text if whole_path else safe_filename(last),
-        url=str(Reference("modelscope", repository.id, repository.commit, file.path)),
+        # Read again, which refuses a path that could not be written into a lockfile.
+        url=Reference.parse(str(Reference("modelscope", repository.id, repository.commit, file.path))),
         size=file.size,
         sha256=file.sha256,
         format=format_of(last),

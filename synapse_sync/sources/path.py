@@ -64,7 +64,7 @@ class PathSource:
         size = _size(path, str(ask.reference))
         filename = safe_filename(path.name)
         candidate = Candidate(
-            filename=filename, url=str(ask.reference), size=size, format=format_of(filename), primary=True
+            filename=filename, url=ask.reference, size=size, format=format_of(filename), primary=True
         )
         return Resolved(
             key=ask.key, reference=ask.reference, card=ModelCard(title=filename), candidates=(candidate,)

@@ -72,5 +72,5 @@ def _answer(ask: Ask) -> Resolved:
     # `Reference.parse` has refused what must not get into a lockfile: tokens, signatures, passwords.
     path = urlsplit(ask.reference.id).path
     filename = safe_filename(unquote(path.rpartition("/")[2]))
-    candidate = Candidate(filename=filename, url=str(ask.reference), format=format_of(filename), primary=True)
+    candidate = Candidate(filename=filename, url=ask.reference, format=format_of(filename), primary=True)
     return Resolved(key=ask.key, reference=ask.reference, card=ModelCard(title=filename), candidates=(candidate,))

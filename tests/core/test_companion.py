@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from synapse_sync.core.artifact import RATINGS, Preview
 from synapse_sync.core.companion import chosen, made_from, merge
+from synapse_sync.core.reference import Reference
 
 values = st.none() | st.integers(0, 3) | st.sampled_from(["", "a", "b"]) | st.just([])
 tables = st.dictionaries(st.sampled_from("abcde"), values)
@@ -39,7 +40,7 @@ def test_an_untouched_sidecar_becomes_ours(base: dict[str, object], ours: dict[s
 
 
 def previews(*levels: int) -> tuple[Preview, ...]:
-    return tuple(Preview(url=f"https://e.com/{n}", nsfw=level) for n, level in enumerate(levels))
+    return tuple(Preview(url=Reference.parse(f"https://e.com/{n}"), nsfw=level) for n, level in enumerate(levels))
 
 
 def test_the_rating_is_the_most_that_is_shown() -> None:
@@ -56,8 +57,8 @@ def test_the_first_ones_that_fit_are_chosen() -> None:
 def test_the_users_cover_comes_first_and_once() -> None:
     site = previews(8, 1)
     assert chosen(site, cover=site[0].url, rating="pg", count=3) == site
-    assert chosen(site, cover="https://e.com/own", rating="pg", count=2) == (
-        Preview(url="https://e.com/own"),
+    assert chosen(site, cover=Reference.parse("https://e.com/own"), rating="pg", count=2) == (
+        Preview(url=Reference.parse("https://e.com/own")),
         site[1],
     )
 

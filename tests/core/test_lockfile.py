@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.lockfile import LockedModel, Lockfile, format_lockfile, parse_lockfile
+from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidLockfile
 
 
@@ -28,7 +29,7 @@ def locked(name: str, *, bytes_of: str | None = None, previews: int = 1) -> Lock
     return LockedModel(
         name=name,
         requirement=f"civitai:1; sha256={sha(content)}",
-        reference="civitai:1@2+3",
+        reference=Reference.parse("civitai:1@2+3"),
         card=ModelCard(
             title="Same title",
             version_name="v1.0",
@@ -39,7 +40,7 @@ def locked(name: str, *, bytes_of: str | None = None, previews: int = 1) -> Lock
             license=(("allow-derivatives", True), ("creator", "somebody")),
             nsfw=1,
             previews=tuple(
-                Preview(url="https://image.example.com/x.jpeg", nsfw=1, width=512, height=768)
+                Preview(url=Reference.parse("https://image.example.com/x.jpeg"), nsfw=1, width=512, height=768)
                 for _ in range(previews)
             ),
         ),
@@ -48,12 +49,12 @@ def locked(name: str, *, bytes_of: str | None = None, previews: int = 1) -> Lock
                 filename="same.safetensors",
                 size=1000,
                 sha256=sha(content),
-                url="https://example.com/same.safetensors",
+                url=Reference.parse("https://example.com/same.safetensors"),
                 blake3=sha("blake3"),
                 format="safetensors",
                 precision="fp16",
                 role="vae",
-                mirrors=("https://mirror.example.com/same.safetensors",),
+                mirrors=(Reference.parse("https://mirror.example.com/same.safetensors"),),
                 scan="success",
                 trust="first-use",
                 archive=Archive(member="a/same.safetensors", sha256=sha("archive"), size=2000),
@@ -81,7 +82,11 @@ values = st.recursive(
     max_leaves=5,
 )
 extras = st.dictionaries(texts.map(lambda text: f"x-{text}"), values, max_size=2).map(lambda d: tuple(d.items()))
-references = st.integers(1, 10**9).map(lambda number: f"civitai:{number}")
+#: Forms of one reference, of which only the first is canonical: a lockfile keeps the one that it has.
+FORMS = ("civitai:{0}", "https://civitai.com/models/{0}/name", "urn:air:sd1:lora:civitai:{0}", " civitai:0{0} ")
+references = st.builds(
+    lambda form, number: Reference.verbatim(form.format(number)), st.sampled_from(FORMS), st.integers(1, 10**9)
+)
 artifacts = st.builds(
     Artifact,
     filename=filenames,
@@ -178,9 +183,9 @@ def test_the_first_line_is_the_version_and_nothing_absent_is_written() -> None:
     bare = LockedModel(
         name="a",
         requirement="civitai:1",
-        reference="civitai:1@2",
+        reference=Reference.parse("civitai:1@2"),
         card=ModelCard(),
-        artifacts=(Artifact(filename="a.bin", size=0, sha256=sha("a"), url="civitai:@2"),),
+        artifacts=(Artifact(filename="a.bin", size=0, sha256=sha("a"), url=Reference.parse("civitai:@2")),),
     )
     text = format_lockfile(Lockfile(models=(bare,)))
     assert text.startswith("version = 1\n# ")

@@ -10,13 +10,14 @@ from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Action, Key, Observed, Placement, Plan, State, Verb, make_plan
+from synapse_sync.core.reference import Reference
 
 RIGHT, WRONG = "a" * 64, "b" * 64
 KEY = ("comfy", "models/loras/x.safetensors")
 
 
 def placement(sha256: str = RIGHT, key: Key = KEY, mode: str = "auto", size: int = 10) -> Placement:
-    artifact = Artifact(filename="x.safetensors", size=size, sha256=sha256, url="civitai:@1")
+    artifact = Artifact(filename="x.safetensors", size=size, sha256=sha256, url=Reference.parse("civitai:@1"))
     return Placement(target=key[0], path=SafePath(key[1]), model="x", artifact=artifact, link_mode=LinkMode(mode))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,3 +226,26 @@ def test_civitai_coordinates_round_trip(model: int, version: int | None, file: i
         None if version is None or file is None else str(file),
     )
     assert Reference.parse(str(made)) == made
+
+
+@pytest.mark.parametrize("text", [*CANONICAL, *(f" {text} " for text in list(CANONICAL)[:3])])
+def test_verbatim_keeps_the_text_and_is_the_same_reference(text: str) -> None:
+    kept, plain = Reference.verbatim(text), Reference.parse(text)
+    assert kept == plain and hash(kept) == hash(plain)
+    assert (kept.text, plain.text) == (text, str(plain))
+    assert str(kept) == str(plain) == CANONICAL[text.strip()]
+
+
+def test_another_version_does_not_keep_the_text_of_this_one() -> None:
+    """A text that outlived a change would be written into a lockfile for the wrong version."""
+    kept = Reference.verbatim("https://civitai.com/models/4384?modelVersionId=128713")
+    other = replace(kept, revision="5")
+    assert other.text == "civitai:4384@5"
+    assert kept.text.endswith("=128713")
+
+
+def test_reading_a_text_again_gives_the_canonical_one_whoever_kept_it_before() -> None:
+    text = "https://civitai.com/models/77?modelVersionId=78"
+    assert Reference.verbatim(text).text == text
+    assert Reference.parse(text).text == "civitai:77@78"
+    assert Reference.verbatim(text).text == text

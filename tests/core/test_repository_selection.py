@@ -4,6 +4,7 @@ import pytest
 
 from synapse_sync.core.artifact import Candidate, format_of
 from synapse_sync.core.manifest.values import FileWish
+from synapse_sync.core.reference import Reference
 from synapse_sync.core.repository_selection import narrow, precision_of, quant_of
 from synapse_sync.errors import NotFound
 
@@ -12,7 +13,7 @@ def candidates(*paths: str) -> list[Candidate]:
     return [
         Candidate(
             filename=path,
-            url=f"hf://o/r@{'1' * 40}/{path}",
+            url=Reference.parse(f"hf://o/r@{'1' * 40}/{path}"),
             format=format_of(path),
             precision=precision_of(path.rpartition("/")[2]),
             quant=quant_of(path),

@@ -8,12 +8,17 @@ import pytest
 
 from synapse_sync.core.artifact import Candidate
 from synapse_sync.core.manifest.values import FileWish
+from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
 from synapse_sync.errors import AmbiguousFile, NotFound
 
 
 def offer(file_id: str, **words: object) -> Candidate:
-    given = {"filename": f"{file_id}.safetensors", "format": "safetensors", "url": f"civitai:@1+{file_id}"}
+    given = {
+        "filename": f"{file_id}.safetensors",
+        "format": "safetensors",
+        "url": Reference.parse(f"https://example.org/{file_id}"),
+    }
     return Candidate(file_id=file_id, **{**given, **words})  # type: ignore[arg-type]
 
 
@@ -87,6 +92,7 @@ def test_several_primaries_are_ambiguous_and_every_line_on_offer_is_toml_that_se
     with pytest.raises(AmbiguousFile, match="`m`: 3 files fit") as caught:
         select(candidates, FileWish(), FileWish(), subject="m")
     lines = (caught.value.hint or "").splitlines()[1:]
+    assert caught.value.candidates == tuple(lines)
     assert "2.5 MB" in lines[2]
     chosen = [_follow(line, candidates) for line in lines]
     assert chosen == candidates[:3]
@@ -94,7 +100,7 @@ def test_several_primaries_are_ambiguous_and_every_line_on_offer_is_toml_that_se
 
 def test_names_that_look_like_patterns_can_be_chosen_by_the_line_on_offer() -> None:
     candidates = [
-        Candidate(filename=name, url=f"https://example.com/{number}", format="safetensors")
+        Candidate(filename=name, url=Reference.parse(f"https://example.com/{number}"), format="safetensors")
         for number, name in enumerate(['a[v2] "x".safetensors', "b\\c.safetensors"])
     ]
     with pytest.raises(AmbiguousFile) as caught:

@@ -26,7 +26,7 @@ class Titles:
     def _answer(self, ask: Ask) -> Resolved | SynapseError:
         if ask.reference.id not in self.titles:
             return NotFound(f"{ask.reference} is not there")
-        candidate = Candidate(filename="folder/The File.v2.safetensors", url=str(ask.reference))
+        candidate = Candidate(filename="folder/The File.v2.safetensors", url=ask.reference)
         card = ModelCard(title=self.titles[ask.reference.id])
         return Resolved(key=ask.key, reference=ask.reference, card=card, candidates=(candidate,))
 

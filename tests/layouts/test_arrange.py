@@ -31,12 +31,14 @@ def locked(name: str, *filenames: str, kind: str | None = "lora", content: str |
             filename=filename,
             size=1,
             sha256=hashlib.sha256((content or name + filename).encode()).hexdigest(),
-            url="civitai:@2",
+            url=Reference.parse("civitai:@2"),
         )
         for filename in filenames or (f"{name}.safetensors",)
     )
     card = ModelCard(type=kind)
-    return LockedModel(name=name, requirement="civitai:1", reference="civitai:1@2", card=card, artifacts=files)
+    return LockedModel(
+        name=name, requirement="civitai:1", reference=Reference.parse("civitai:1@2"), card=card, artifacts=files
+    )
 
 
 def arranged(entries: list[Requirement], models: list[LockedModel], *targets: Target) -> Arrangement:

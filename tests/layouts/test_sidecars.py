@@ -9,6 +9,7 @@ import pytest
 from synapse_sync.core.artifact import Artifact, ModelCard, Preview
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import SIDECARS as NAMES
+from synapse_sync.core.reference import Reference
 from synapse_sync.layouts import LAYOUTS
 from synapse_sync.layouts.sidecars import SIDECARS, About
 
@@ -25,18 +26,20 @@ def about(
         base_model=base,
         trained_words=("a", "b c"),
         nsfw=nsfw,
-        previews=(Preview(url="https://image.civitai.com/x/1.jpeg", nsfw=2),),
+        previews=(Preview(url=Reference.parse("https://image.civitai.com/x/1.jpeg"), nsfw=2),),
     )
     artifact = Artifact(
         filename="dreamshaper_8.safetensors",
         size=10,
         sha256=SHA,
-        url="civitai:@128713",
+        url=Reference.parse("civitai:@128713"),
         format="safetensors",
         precision="fp16",
         blake3="cd" * 32,
     )
-    model = LockedModel(name="d", requirement="r", reference=reference, card=card, artifacts=(artifact,))
+    model = LockedModel(
+        name="d", requirement="r", reference=Reference.parse(reference), card=card, artifacts=(artifact,)
+    )
     return About(
         model=model,
         artifact=artifact,

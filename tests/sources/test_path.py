@@ -28,7 +28,7 @@ def test_a_file_beside_the_manifest(tmp_path: Path) -> None:
     (candidate,) = answer.candidates
     assert (candidate.filename, candidate.size, candidate.format) == ("x.safetensors", 5, "safetensors")
     assert candidate.sha256 is None
-    again = PathSource(tmp_path).locate(Reference.parse(candidate.url))
+    again = PathSource(tmp_path).locate(candidate.url)
     assert again.url == ""
     assert again.path == str(tmp_path / "own" / "x.safetensors")
 

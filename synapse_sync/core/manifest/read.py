@@ -361,12 +361,12 @@ class _Reader:
             self._bad(path, error.message, error.hint)
             return None
 
-    def _cover(self, path: tuple[str, ...], text: str | None) -> str | None:
-        """The address of a picture: it goes into the lockfile as it is."""
+    def _cover(self, path: tuple[str, ...], text: str | None) -> Reference | None:
+        """The address of an image: it goes into the lockfile as it is."""
         reference = None if text is None else self._reference(path, text)
         if reference is not None and reference.source in ("civitai", "hash"):
-            self._bad(path, "expected the address of a picture", 'like `"https://example.org/cover.png"`')
-        return text
+            self._bad(path, "expected the address of an image", 'like `"https://example.org/cover.png"`')
+        return None if text is None or reference is None else Reference.verbatim(text)
 
     def _sidecars(self, path: tuple[str, ...], value: bool | list[str] | None) -> bool | tuple[str, ...] | None:
         """Which sidecars are wanted: all that the layout's UI reads, none, or those named."""

@@ -88,7 +88,7 @@ class Requirement:
     flatten: bool = False
     previews: bool | int = False
     preview_rating: str = DEFAULT_RATING
-    cover: str | None = None
+    cover: Reference | None = None
     sidecars: bool | tuple[str, ...] | None = None
     mirrors: tuple[Reference, ...] = ()
     sha256: str | None = None
@@ -124,7 +124,7 @@ class Requirement:
         words += [f"exclude-newer={instant_text(self.exclude_newer)}"] if self.exclude_newer else []
         words += [f"previews={int(self.previews)}"] if self.previews else []
         words += [f"preview-rating={self.preview_rating}"] if self.preview_rating != DEFAULT_RATING else []
-        words += [f"cover={self.cover}"] if self.cover else []
+        words += [f"cover={self.cover.text}"] if self.cover else []
         return "; ".join(words)
 
 

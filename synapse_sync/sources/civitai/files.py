@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlencode
 
 from synapse_sync.core.artifact import Candidate, ModelCard, Preview
@@ -10,9 +11,9 @@ from synapse_sync.core.digest import Digest, is_sha256
 from synapse_sync.core.instant import utc_text
 from synapse_sync.core.names import safe_filename
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import NotFound
+from synapse_sync.errors import InvalidReference, NotFound
 from synapse_sync.sources.civitai.client import ENDPOINT
-from synapse_sync.sources.civitai.schema import Model, ModelFile, ModelVersion
+from synapse_sync.sources.civitai.schema import Model, ModelFile, ModelImage, ModelVersion
 from synapse_sync.sources.civitai.vocabulary import file_format, model_type
 
 _ROLES = {"vae": "vae", "config": "config", "text encoder": "text_encoder"}
@@ -51,7 +52,7 @@ def _candidate(version: ModelVersion, file: ModelFile, pinned: bool) -> Candidat
     )
 
 
-def _download_url(version_id: int, file: ModelFile, *, by_id: bool) -> str:
+def _download_url(version_id: int, file: ModelFile, *, by_id: bool) -> Reference:
     """The URL to lock: always on the site itself, whatever host or mirror has answered."""
     query: Sequence[tuple[str, str]] = ()
     if by_id and file.id is not None:
@@ -59,7 +60,7 @@ def _download_url(version_id: int, file: ModelFile, *, by_id: bool) -> str:
     else:
         query = sorted((key, value) for key, value in file.selectors if key in _SELECTORS)
     url = f"{ENDPOINT}/api/download/models/{version_id}"
-    return f"{url}?{urlencode(query)}" if query else url
+    return Reference.verbatim(f"{url}?{urlencode(query)}" if query else url)
 
 
 def _scan(file: ModelFile) -> str | None:
@@ -127,18 +128,22 @@ def card_of(version: ModelVersion, model: Model | None) -> ModelCard:
         trained_words=version.trained_words,
         license=_license(model) if model else (),
         nsfw=level,
-        previews=tuple(
-            Preview(
-                url=image.url,
+        previews=tuple(_previews(version.images)),
+    )
+
+
+def _previews(images: Iterable[ModelImage]) -> Iterator[Preview]:
+    """The images of a version; one whose address could not be written into a lockfile is left out."""
+    for image in images:
+        with contextlib.suppress(InvalidReference):
+            yield Preview(
+                url=Reference.verbatim(image.url),
                 id=image.id,
                 type=image.type,
                 nsfw=image.nsfw_level,
                 width=image.width,
                 height=image.height,
             )
-            for image in version.images
-        ),
-    )
 
 
 def _license(model: Model) -> tuple[tuple[str, object], ...]:

@@ -115,7 +115,7 @@ class CivitaiSource:
         for sha256, version in (self._client.by_hashes(known) if known else {}).items():
             urls = [candidate.url for _, candidate in offered(version) if candidate.sha256 == sha256]
             if urls:
-                found[sha256] = Reference.parse(urls[0])
+                found[sha256] = urls[0]
         return list(found.items()), []
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from synapse_sync.core.artifact import Candidate, ModelCard, format_of
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.names import safe_filename, safe_path
+from synapse_sync.core.reference import Reference
 from synapse_sync.core.repository_selection import precision_of, quant_of
 from synapse_sync.sources.huggingface.client import Repository
 from synapse_sync.sources.huggingface.statuses import ENDPOINT
@@ -19,7 +20,7 @@ def candidate_of(repository: Repository, file: RepoFile, *, whole_path: bool) ->
     last = file.path.rpartition("/")[2]
     return Candidate(
         filename=safe_path(file.path).text if whole_path else safe_filename(last),
-        url=f"{ENDPOINT}/{repository.id}/resolve/{repository.commit}/{quote(file.path)}",
+        url=Reference.verbatim(f"{ENDPOINT}/{repository.id}/resolve/{repository.commit}/{quote(file.path)}"),
         size=file.size,
         sha256=file.sha256,
         git_sha1=file.git_sha1,

@@ -97,7 +97,8 @@ def test_a_list_of_2024() -> None:
         {"id": 9, "publishedAt": "2023-04-28T19:32:30.819", "files": files, "images": [image]}
     )
     assert [candidate.size for _, candidate in offered(version)] == [5_672_794_774, 4_244_124_028]
-    assert all(c.url.startswith("https://civitai.com/api/download/models/9?fileId=") for _, c in offered(version))
+    urls = [candidate.url.text for _, candidate in offered(version)]
+    assert all(url.startswith("https://civitai.com/api/download/models/9?fileId=") for url in urls)
     assert card_of(version, None).published == "2023-04-28T19:32:30.819Z"
     assert (version.images[0].type, version.images[0].nsfw_level) == ("video", 4)
 
@@ -144,7 +145,7 @@ def test_a_version_of_2026() -> None:
     candidates = [candidate for _, candidate in offered(version)]
     assert [candidate.file_id for candidate in candidates] == ["2863150", "2863158", None]
     assert [candidate.role for candidate in candidates] == ["text_encoder", "model", "vae"]
-    assert candidates[2].url == f"{site}?type=VAE"
+    assert candidates[2].url.text == f"{site}?type=VAE"
 
 
 def test_a_mini_of_2025() -> None:

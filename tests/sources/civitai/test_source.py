@@ -119,7 +119,7 @@ def test_the_first_version_of_the_site_is_the_default(source, publish) -> None:
     assert str(answer.reference) == "civitai:4@42"
     assert not answer.take_all
     (candidate,) = answer.candidates
-    assert candidate.url == "https://civitai.com/api/download/models/42?fileId=420"
+    assert candidate.url.text == "https://civitai.com/api/download/models/42?fileId=420"
     assert (candidate.filename, candidate.size, candidate.sha256) == ("model.safetensors", 2560, SHA_A)
     assert (candidate.format, candidate.precision, candidate.size_class) == ("safetensors", "fp16", "pruned")
     assert (candidate.kind, candidate.role, candidate.primary, candidate.scan) == (
@@ -355,7 +355,7 @@ def test_a_linked_vae_keeps_the_sites_selectors(source, publish) -> None:
     linked = file(77, type="VAE", downloadUrl="https://civitai.com/api/download/models/42?type=VAE")
     publish(model(4, version(42, own, linked)))
     vae = resolve(source, civitai("4")).candidates[1]
-    assert vae.url == "https://civitai.com/api/download/models/42?type=VAE"
+    assert vae.url.text == "https://civitai.com/api/download/models/42?type=VAE"
     assert (vae.role, vae.kind, vae.file_id) == ("vae", "vae", None)
 
 
@@ -438,7 +438,7 @@ def test_locate_asks_nothing_and_uses_the_endpoint(source, site) -> None:
 
 def test_what_is_locked_can_be_read_and_located_again(source, publish, site) -> None:
     publish(model(4, version(42)))
-    url = resolve(source, civitai("4")).candidates[0].url
+    url = resolve(source, civitai("4")).candidates[0].url.text
     assert source.locate(Reference.parse(url)).url == f"{site.url}/api/download/models/42?fileId=420"
 
 

@@ -93,12 +93,10 @@ def test_one_file_is_pinned_to_the_commit(source, site) -> None:
     assert answer.reference.pinned
     assert not answer.take_all
     (candidate,) = answer.candidates
-    assert candidate.url == f"https://huggingface.co/o/r/resolve/{COMMIT}/vae/my%20vae-fp16.safetensors"
+    assert candidate.url.text == f"https://huggingface.co/o/r/resolve/{COMMIT}/vae/my%20vae-fp16.safetensors"
     assert (candidate.filename, candidate.size, candidate.sha256) == ("my vae-fp16.safetensors", 100, SHA)
     assert (candidate.format, candidate.precision, candidate.git_sha1) == ("safetensors", "fp16", None)
-    assert source.locate(Reference.parse(candidate.url)).url == (
-        f"{site.url}/o/r/resolve/{COMMIT}/vae/my%20vae-fp16.safetensors"
-    )
+    assert source.locate(candidate.url).url == (f"{site.url}/o/r/resolve/{COMMIT}/vae/my%20vae-fp16.safetensors")
 
 
 def test_a_repository_costs_one_request_and_no_telemetry(source, site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +171,7 @@ def test_datasets_and_spaces_have_their_own_places(source, site) -> None:
     site.routes["/api/datasets/o/r/revision/main"] = info(lfs("a.safetensors"))
     answer = resolve(source, hub("a.safetensors", id_="datasets/o/r"))
     assert answer.reference.id == "datasets/o/r"
-    assert answer.candidates[0].url == f"https://huggingface.co/datasets/o/r/resolve/{COMMIT}/a.safetensors"
+    assert answer.candidates[0].url.text == f"https://huggingface.co/datasets/o/r/resolve/{COMMIT}/a.safetensors"
 
 
 def test_a_renamed_repository_is_locked_under_its_new_name(source, site) -> None:
