@@ -30,7 +30,7 @@ _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only these files of a repository (repeatable).")
 @click.option("--extract", multiple=True, metavar="GLOB", help="Take these files out of an archive (repeatable).")
 @click.option("--previews/--no-previews", default=None, help="Whether to keep previews beside it.")
-@click.option("--cover", metavar="URL", help="The picture to use as its preview.")
+@click.option("--cover", metavar="URL", help="The image to use as its preview.")
 @click.option("--allow-pickle", is_flag=True, help="Accept a format that can run code when it is loaded.")
 @common
 @click.pass_obj

@@ -29,7 +29,7 @@ _TYPE = word(TYPES, also=OUR_TYPES, open=True)
 @click.option("--period", type=word(PERIODS), metavar="TIME", help=", ".join(PERIODS) + ".")
 @click.option("--creator", metavar="NAME", help="Only models of this creator.")
 @click.option("--tag", metavar="TAG", help="Only models with this tag.")
-@click.option("--nsfw", is_flag=True, help="Also models without a picture for all ages.")
+@click.option("--nsfw", is_flag=True, help="Also models without an image for all ages.")
 @limit
 @click.option(
     "--add", "add", multiple=True, type=click.IntRange(1), metavar="N", help="Add the Nth result (repeatable)."
@@ -125,7 +125,7 @@ def _tell_nothing(console: Console, bases: list[str], nsfw: bool) -> None:
             near = ", ".join(f"`{word}`" for word in nearest(base, BASE_MODELS, 3))
             console.say(f"`{base}` is no base model that we know of" + (f"; there are {near}" if near else ""))
     if not nsfw:
-        console.say("Civitai leaves out models that have no picture for all ages, unless --nsfw is given")
+        console.say("Civitai leaves out models that have no image for all ages, unless --nsfw is given")
 
 
 def _base(model: Model) -> str | None:

@@ -59,7 +59,7 @@ def _file(
     )
 
 
-def _pictures(version: int) -> tuple[Image, ...]:
+def _images(version: int) -> tuple[Image, ...]:
     """Two previews: the cover, and one that is not for everybody."""
     return (
         Image(id=version * 10 + 1, content=png_bytes(f"cover of {version}")),
@@ -77,7 +77,7 @@ def publish_upgrade(hub: Hub) -> None:
             name="v2",
             files=(file,),
             published="2026-05-01T10:00:00.000Z",
-            images=_pictures(PORTRAIT_V2),
+            images=_images(PORTRAIT_V2),
         ),
     )
 
@@ -93,7 +93,7 @@ def _invented(hub: Hub) -> None:
                     id=PORTRAIT_V1,
                     name="v1",
                     files=(_file(920_001, "portrait_v1.safetensors", size=400_000),),
-                    images=_pictures(PORTRAIT_V1),
+                    images=_images(PORTRAIT_V1),
                 ),
             ),
         ),
@@ -107,7 +107,7 @@ def _invented(hub: Hub) -> None:
                     name="v2",
                     files=(_file(920_012, "detail_v2.safetensors"),),
                     trained_words=("detailed",),
-                    images=_pictures(DETAIL_V2),
+                    images=_images(DETAIL_V2),
                 ),
                 Version(id=DETAIL_V1, name="v1", files=(_file(920_011, "detail_v1.safetensors"),)),
             ),

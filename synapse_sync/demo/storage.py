@@ -33,7 +33,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Storage:
-    """A bucket with signed URLs, and public pictures beside it."""
+    """A bucket with signed URLs, and public images beside it."""
 
     url: str = ""
     signed_seconds: float = 86_400.0

@@ -103,7 +103,7 @@ def jpeg_bytes(seed: str) -> bytes:
 
 
 def mp4_bytes(seed: str) -> bytes:
-    """Return the boxes of a film without any picture in it."""
+    """Return the boxes of a film without any image in it."""
 
     def box(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", 8 + len(body)) + kind + body

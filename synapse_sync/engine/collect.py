@@ -12,7 +12,7 @@ from synapse_sync.errors import SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.locks import hold, lock_path
-from synapse_sync.store.preview_cache import Pictures
+from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, records
 
 #: A blob younger than this (seconds) may belong to a lock or sync that is under way.
@@ -102,7 +102,7 @@ def collect(root: Path, plan: Collection, on_wait: Callable[[str], None] | None 
     store = BlobStore(root)
     store.sweep()
     partials.sweep(root, _FORGOTTEN)
-    Pictures(root).sweep()
+    PreviewCache(root).sweep()
     with hold(lock_path(root, COLLECTION), "collecting what the store needs no more", on_wait=on_wait):
         still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
         return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)

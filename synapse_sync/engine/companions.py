@@ -16,20 +16,20 @@ from synapse_sync.layouts.sidecars import SIDECARS, About
 from synapse_sync.net.retries import Retry, may_pass
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Documenting, Source
-from synapse_sync.store.preview_cache import Pictures
-from synapse_sync.transfer.previews import fetch_pictures, kept_picture
+from synapse_sync.store.preview_cache import PreviewCache
+from synapse_sync.transfer.previews import cached_preview, fetch_previews
 
-#: Nobody waits long for a picture.
+#: Nobody waits long for an image.
 _RETRY = Retry(attempts=3, longest=4.0, patience=10.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What companions are made with: the sites, the wire for pictures, and the cache of those."""
+    """What companions are made with: the sites, the wire for previews, and their cache."""
 
     sources: Mapping[str, Source]
     wire: Callable[[], Wire]
-    pictures: Pictures
+    previews: PreviewCache
     offline: bool = False
 
 
@@ -38,21 +38,21 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
 
     The weights have to be placed already: some sidecars tell their path and time.
     """
-    pictures: Mapping[str, bytes | LeftOut] = {}
+    previews: Mapping[str, bytes | LeftOut] = {}
     documents: Mapping[Reference, bytes | LeftOut] = {}
     asked = [c for c in companions if c.kind != "preview" and SIDECARS[c.kind].words is None]
     wanted = [(companion.url, companion.film) for companion in companions if companion.url is not None]
     if desk.offline:
         away = LeftOut("the network is not to be used", passing=True)
-        pictures = {url: kept_picture(desk.pictures, url, film=film) or away for url, film in wanted}
+        previews = {url: cached_preview(desk.previews, url, film=film) or away for url, film in wanted}
         documents = {companion.model.reference: away for companion in asked}
     else:
-        pictures = fetch_pictures(wanted, wire=desk.wire, cache=desk.pictures, retry=_RETRY)
+        previews = fetch_previews(wanted, wire=desk.wire, cache=desk.previews, retry=_RETRY)
         documents = _documents({companion.model.reference for companion in asked}, desk.sources)
     found: dict[Key, bytes | LeftOut] = {}
     for companion in companions:
         if companion.url is not None:
-            found[companion.key] = pictures[companion.url]
+            found[companion.key] = previews[companion.url]
         elif (text := _words(companion, roots[companion.target])) is not None:
             found[companion.key] = text
         else:

@@ -19,10 +19,10 @@ from synapse_sync.errors import InputError, raise_all
 from synapse_sync.layouts.arrange import Arrangement, arrange
 from synapse_sync.layouts.companions import arrange_companions
 from synapse_sync.project import Project
-from synapse_sync.sources.register import picture
+from synapse_sync.sources.register import preview_url
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.ownership import Tree, former_trees, open_trees, with_neighbours
-from synapse_sync.store.preview_cache import Pictures
+from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.projects import read_record
 
 
@@ -167,15 +167,15 @@ def _companions(
     store: BlobStore,
 ) -> tuple[Companion, ...]:
     """The wanted previews and sidecars, without those previews whose address lately turned out to give none."""
-    pictures = Pictures(store.root)
+    cache = PreviewCache(store.root)
     targets = [tree.target for tree in trees.values()]
-    found = arrange_companions(entries, locked, arrangement.placements, targets, manifest.workspace, picture)
+    found = arrange_companions(entries, locked, arrangement.placements, targets, manifest.workspace, preview_url)
     return tuple(
         companion
         for companion in found
         if companion.url is None
         or trees[companion.target].entry(companion.path.text) is not None
-        or pictures.given_up(companion.url) is None
+        or cache.given_up(companion.url) is None
     )
 
 

@@ -138,7 +138,9 @@ def _bring(
 ) -> Mapping[Key, bytes | LeftOut]:
     """The content of previews and sidecars."""
     from synapse_sync.engine.companions import Desk, bring  # most projects have none
-    from synapse_sync.store.preview_cache import Pictures
+    from synapse_sync.store.preview_cache import PreviewCache
 
-    desk = Desk(sources=tools.sources, wire=tools.wire, pictures=Pictures(tools.store.root), offline=tools.offline)
+    desk = Desk(
+        sources=tools.sources, wire=tools.wire, previews=PreviewCache(tools.store.root), offline=tools.offline
+    )
     return bring(companions, {name: tree.root for name, tree in trees.items()}, desk)

@@ -14,7 +14,7 @@ from synapse_sync.errors import UnsafeName
 from synapse_sync.layouts.arrange import layout_of
 
 #: Turns the address of a preview into that of a small still, or film, of it.
-Picture = Callable[..., str]
+PreviewUrl = Callable[..., str]
 _WEIGHTS = frozenset({"safetensors", "gguf", "pickle", "onnx", "other"})
 _STILLS = ("png", "jpg", "jpeg", "webp", "gif")
 _FILMS = ("mp4", "webm")
@@ -26,7 +26,7 @@ def arrange_companions(
     placements: Sequence[Placement],
     targets: Sequence[Target],
     workspace: WorkspaceOptions,
-    picture: Picture,
+    preview_url: PreviewUrl,
 ) -> tuple[Companion, ...]:
     """Give every placed model its previews and sidecars, as manifest, target and layout want them.
 
@@ -39,7 +39,9 @@ def arrange_companions(
     found: list[Companion] = []
     for placement in _weights(placements):
         entry, target = by_name[placement.model], by_target[placement.target]
-        for companion in _of_one(entry, locked[entry.name], placement, _kinds(entry, target, workspace), picture):
+        for companion in _of_one(
+            entry, locked[entry.name], placement, _kinds(entry, target, workspace), preview_url
+        ):
             key = (companion.target, clash_key(companion.path.text))
             if key not in taken:
                 taken.add(key)
@@ -69,10 +71,10 @@ def _kinds(entry: Requirement, target: Target, workspace: WorkspaceOptions) -> t
 
 
 def _of_one(
-    entry: Requirement, model: LockedModel, placement: Placement, kinds: Sequence[str], picture: Picture
+    entry: Requirement, model: LockedModel, placement: Placement, kinds: Sequence[str], preview_url: PreviewUrl
 ) -> Iterator[Companion]:
     # LoRA-Manager alone plays films; the others would show nothing.
-    previews = list(_previews(entry, model, placement, picture, films="lora-manager" in kinds))
+    previews = list(_previews(entry, model, placement, preview_url, films="lora-manager" in kinds))
     yield from previews
     cover = previews[0].path if previews else None
     for kind in kinds:
@@ -81,14 +83,14 @@ def _of_one(
 
 
 def _previews(
-    entry: Requirement, model: LockedModel, placement: Placement, picture: Picture, *, films: bool
+    entry: Requirement, model: LockedModel, placement: Placement, preview_url: PreviewUrl, *, films: bool
 ) -> Iterator[Companion]:
     wanted = chosen(model.card.previews, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
     for number, preview in enumerate(wanted, start=1):
         if preview.url.source != "url":
             continue  # a cover on this machine or in a repository is not fetched
         film = films and preview.type == "video"
-        url = picture(preview.url.text, film=film)
+        url = preview_url(preview.url.text, film=film)
         ending = _ending(url, film=film)
         path = _beside(placement.path, f".preview.{ending}" if number == 1 else f".preview-{number}.{ending}")
         if path is not None:

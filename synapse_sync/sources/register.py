@@ -17,7 +17,7 @@ def site_module(name: str) -> Any:
     return import_module(f"synapse_sync.sources.{name}")
 
 
-def picture(url: str, *, film: bool = False) -> str:
+def preview_url(url: str, *, film: bool = False) -> str:
     """The address of a small still, or film, of a preview, where its host is known to make such; no request."""
     from synapse_sync.sources.civitai.image_urls import address
 

@@ -1,4 +1,4 @@
-"""Pictures: previews as they were fetched, by their address, so that each is asked for once.
+"""Previews as they were fetched, by their address, so that each is asked for once.
 
 Their bytes are nobody's promise, so they are no blobs: a cache that may be emptied at any time.
 """
@@ -12,20 +12,21 @@ from pathlib import Path
 
 from synapse_sync.store.durable import storage_error, write_atomic
 
-#: Seconds after which an address that gave no picture is tried again.
+#: Seconds after which an address that gave no preview is tried again.
 _TRY_AGAIN = 7 * 86_400.0
-#: Seconds after which a picture that nobody asked for is dropped by `sweep`.
+#: Seconds after which an image that nobody asked for is dropped by `sweep`.
 _FORGOTTEN = 30 * 86_400.0
 
 
-class Pictures:
+class PreviewCache:
     """The cache in one store."""
 
     def __init__(self, root: Path) -> None:
+        # The name that stores on disk have; another one would fetch every preview again.
         self._directory = root / "pictures"
 
     def get(self, url: str) -> bytes | None:
-        """The picture of this address, if it is there."""
+        """The preview of this address, if it is there."""
         try:
             return self._path(url).read_bytes()
         except FileNotFoundError:
@@ -34,11 +35,11 @@ class Pictures:
             raise storage_error(error, "reading a preview") from error
 
     def put(self, url: str, content: bytes) -> None:
-        """Keep a picture; raises `StorageError`."""
+        """Keep an image; raises `StorageError`."""
         self._write(self._path(url), content)
 
     def given_up(self, url: str) -> str | None:
-        """Why this address gives no picture, as it said within the last week; None if it may."""
+        """Why this address gives no preview, as it said within the last week; None if it may."""
         note = self._path(url).with_suffix(".gone")
         with contextlib.suppress(OSError):
             if time.time() - note.stat().st_mtime < _TRY_AGAIN:
@@ -46,7 +47,7 @@ class Pictures:
         return None
 
     def give_up(self, url: str, why: str) -> None:
-        """Remember that this address gives no picture; raises `StorageError`."""
+        """Remember that this address gives no preview; raises `StorageError`."""
         self._write(self._path(url).with_suffix(".gone"), why.encode("utf-8", "replace"))
 
     def sweep(self) -> int:

@@ -1,4 +1,4 @@
-"""Pictures: fetching previews. Whatever goes wrong is told and left out; no sync fails for a picture."""
+"""Fetch previews. Whatever goes wrong is told and left out; no sync fails for an image."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from synapse_sync.net.credentials import display_url
 from synapse_sync.net.failures import Transient
 from synapse_sync.net.retries import Retry, may_pass
 from synapse_sync.net.wire import Wire
-from synapse_sync.store.preview_cache import Pictures
+from synapse_sync.store.preview_cache import PreviewCache
 
 #: No preview of 450 pixels is as large as this (bytes); what is larger is not read to the end.
 MAX_BYTES = 64 * 1024 * 1024
 _CONNECTIONS = 4
-#: Seconds that one picture may take, however slowly it comes.
+#: Seconds that one image may take, however slowly it comes.
 _LONGEST = 60.0
 _STILLS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")
 
 
-def fetch_pictures(
-    wanted: Iterable[tuple[str, bool]], *, wire: Callable[[], Wire], cache: Pictures, retry: Retry
+def fetch_previews(
+    wanted: Iterable[tuple[str, bool]], *, wire: Callable[[], Wire], cache: PreviewCache, retry: Retry
 ) -> Mapping[str, bytes | LeftOut]:
-    """Fetch pictures by address, each with whether it is a film; each once, from the cache where it can be.
+    """Fetch previews by address, each with whether it is a film; each once, from the cache where it can be.
 
     An address that gives none for good is remembered, so that not every sync asks for it.
     """
     found: dict[str, bytes | LeftOut] = {}
     missing: dict[str, bool] = {}
     for url, film in dict(wanted).items():
-        if (content := kept_picture(cache, url, film=film)) is not None:
+        if (content := cached_preview(cache, url, film=film)) is not None:
             found[url] = content
         elif (why := cache.given_up(url)) is not None:
             found[url] = LeftOut(why, passing=False)
@@ -55,14 +55,14 @@ def fetch_pictures(
     return found
 
 
-def kept_picture(cache: Pictures, url: str, *, film: bool) -> bytes | None:
-    """The picture of an address as the cache has it; what a power loss may have left of one does not count."""
+def cached_preview(cache: PreviewCache, url: str, *, film: bool) -> bytes | None:
+    """The preview of an address as the cache has it; what a power loss may have left of one does not count."""
     content = cache.get(url)
-    return content if content is not None and is_picture(content, film=film) else None
+    return content if content is not None and is_preview(content, film=film) else None
 
 
-def is_picture(content: bytes, *, film: bool) -> bool:
-    """Whether bytes are what their beginning says: a still picture, or a film."""
+def is_preview(content: bytes, *, film: bool) -> bool:
+    """Whether bytes are what their beginning says: a still image, or a film."""
     if film:
         return content[4:8] == b"ftyp" or content.startswith(b"\x1a\x45\xdf\xa3")
     return content.startswith(_STILLS) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
@@ -84,8 +84,8 @@ def _fetch(url: str, film: bool, wire: Wire, retry: Retry) -> bytes | LeftOut:
         else:
             if content is None:
                 return LeftOut(f"more than {MAX_BYTES >> 20} MB", passing=False)
-            if not is_picture(content, film=film):
-                return LeftOut(f"what came is no {'film' if film else 'picture'}", passing=False)
+            if not is_preview(content, film=film):
+                return LeftOut(f"what came is no {'film' if film else 'image'}", passing=False)
             return content
         pause = retry.delay(attempt, wait, random.random()) if left.passing else None
         if pause is None:

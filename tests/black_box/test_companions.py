@@ -46,7 +46,7 @@ def publish(project: Project, *images: Image, **more: Any) -> None:
 
 
 def put(project: Project, path: str, content: bytes) -> str:
-    """Lay a picture on some host; returns its address."""
+    """Lay an image on some host; returns its address."""
     return project.hub.storage.publish(path, Stored(content=content, content_type="image/png"))
 
 
@@ -183,7 +183,7 @@ def test_each_address_is_asked_for_once(project: Project) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 410, 416, 403])
-def test_a_picture_that_is_gone_fails_nothing_and_is_not_asked_for_again(project: Project, status: int) -> None:
+def test_a_preview_that_is_gone_fails_nothing_and_is_not_asked_for_again(project: Project, status: int) -> None:
     publish(project, image(1))
     project.hub.faults.add("/demo/", Fault(status=status))
     manifest(project, workspace="previews = true")
@@ -217,9 +217,9 @@ def test_a_web_page_is_no_preview(project: Project) -> None:
     assert names(project) == ["portrait.safetensors"]
 
 
-def test_bytes_that_are_no_picture_are_no_preview(project: Project) -> None:
+def test_bytes_that_are_no_image_are_no_preview(project: Project) -> None:
     publish(project)
-    cover = put(project, "/mine/face.png", b"MZ not a picture")
+    cover = put(project, "/mine/face.png", b"MZ not an image")
     manifest(project, model=f'cover = "{cover}"')
     project("sync", code=0)
     assert names(project) == ["portrait.safetensors"]
@@ -237,7 +237,7 @@ def test_offline_leaves_them_out_for_now(project: Project) -> None:
     assert len(names(project)) == 2
 
 
-def test_what_a_power_loss_left_of_a_cached_picture_is_not_placed(project: Project) -> None:
+def test_what_a_power_loss_left_of_a_cached_preview_is_not_placed(project: Project) -> None:
     publish(project, image(1))
     manifest(project, workspace="previews = true")
     project("sync")
@@ -250,7 +250,7 @@ def test_what_a_power_loss_left_of_a_cached_picture_is_not_placed(project: Proje
     assert file(project, "portrait.preview.jpeg").read_bytes() == jpeg_bytes("still of 1")
 
 
-def test_a_picture_of_the_users_own_is_left(project: Project) -> None:
+def test_a_preview_of_the_users_own_is_left(project: Project) -> None:
     publish(project, image(1))
     file(project, "").mkdir(parents=True)
     file(project, "portrait.preview.jpeg").write_bytes(b"mine")
@@ -267,11 +267,11 @@ def test_a_preview_that_the_ui_replaced_is_kept_for_ever(project: Project) -> No
     publish(project, image(1))
     manifest(project, workspace="previews = true")
     project("sync")
-    file(project, "portrait.preview.jpeg").write_bytes(jpeg_bytes("the user's best picture"))
+    file(project, "portrait.preview.jpeg").write_bytes(jpeg_bytes("the user's best image"))
     project("sync", code=0)
     settled(project)
     project.manifest('[targets.ui]\nlayout = "a1111"\n[models]\n')
-    assert file(project, "portrait.preview.jpeg").read_bytes() == jpeg_bytes("the user's best picture")
+    assert file(project, "portrait.preview.jpeg").read_bytes() == jpeg_bytes("the user's best image")
 
 
 def test_they_go_with_the_weights(project: Project) -> None:

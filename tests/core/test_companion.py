@@ -63,7 +63,7 @@ def test_the_users_cover_comes_first_and_once() -> None:
     )
 
 
-def test_a_picture_that_stands_there_twice_is_one() -> None:
+def test_an_image_that_is_listed_twice_is_one() -> None:
     twice = (*previews(1), *previews(1))
     assert chosen(twice, cover=None, rating="pg", count=5) == previews(1)
 

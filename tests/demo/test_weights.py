@@ -64,7 +64,7 @@ def test_a_pickle_is_a_harmless_archive() -> None:
     assert sniff(data) == "pickle"
 
 
-def test_a_picture_holds_its_pixels() -> None:
+def test_an_image_holds_its_pixels() -> None:
     data = weights.png_bytes("x", width=5, height=7)
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     assert struct.unpack(">II", data[16:24]) == (5, 7)

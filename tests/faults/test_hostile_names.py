@@ -416,9 +416,9 @@ def test_whatever_we_write_into_a_lockfile_is_read_again() -> None:
 def test_words_of_a_site_cannot_leave_their_line(stage: Stage) -> None:
     words = 'x"\n[[model]]\nname = "evil"\r\n\u2028\x1b[2J\\'
     file = File(id=77_001, name="ok.safetensors", content=CONTENT, primary=True)
-    picture = Image(id=1, content=png_bytes("x"))
+    image = Image(id=1, content=png_bytes("x"))
     version = Version(
-        id=77_010, name=words, files=(file,), trained_words=(words,), base_model=words, images=(picture,)
+        id=77_010, name=words, files=(file,), trained_words=(words,), base_model=words, images=(image,)
     )
     stage.hub.civitai.add(Model(id=77, name=words, versions=(version,)))
     stage.manifest('[models]\nit = "civitai:77"\n')

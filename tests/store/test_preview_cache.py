@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from synapse_sync.store.preview_cache import Pictures
+from synapse_sync.store.preview_cache import PreviewCache
 
 URL = "https://image.example/1.png"
 DAY = 86_400
@@ -21,8 +21,8 @@ def age(store: Path, days: float) -> None:
         os.utime(path, (then, then))
 
 
-def test_each_address_has_its_picture(tmp_path: Path) -> None:
-    cache = Pictures(tmp_path)
+def test_each_address_has_its_preview(tmp_path: Path) -> None:
+    cache = PreviewCache(tmp_path)
     assert cache.get(URL) is None
     cache.put(URL, b"one")
     cache.put(f"{URL}?width=450", b"two")
@@ -31,10 +31,10 @@ def test_each_address_has_its_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("days", "why"), [(0, "gone"), (6.9, "gone"), (7.1, None)])
-def test_an_address_without_a_picture_is_tried_again_after_a_week(
+def test_an_address_without_a_preview_is_tried_again_after_a_week(
     tmp_path: Path, days: float, why: str | None
 ) -> None:
-    cache = Pictures(tmp_path)
+    cache = PreviewCache(tmp_path)
     cache.give_up(URL, "gone")
     age(tmp_path, days)
     assert cache.given_up(URL) == why
@@ -42,7 +42,7 @@ def test_an_address_without_a_picture_is_tried_again_after_a_week(
 
 @pytest.mark.parametrize(("days", "freed"), [(29.9, 0), (30.1, 5)])
 def test_what_nobody_asked_for_in_a_month_is_dropped(tmp_path: Path, days: float, freed: int) -> None:
-    cache = Pictures(tmp_path)
+    cache = PreviewCache(tmp_path)
     cache.put(URL, b"bytes")
     age(tmp_path, days)
     assert cache.sweep() == freed
@@ -50,4 +50,4 @@ def test_what_nobody_asked_for_in_a_month_is_dropped(tmp_path: Path, days: float
 
 
 def test_nothing_is_dropped_where_nothing_is(tmp_path: Path) -> None:
-    assert Pictures(tmp_path).sweep() == 0
+    assert PreviewCache(tmp_path).sweep() == 0

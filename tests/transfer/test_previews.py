@@ -1,4 +1,4 @@
-"""Which pictures are taken, and for how long we wait for one."""
+"""Which previews are accepted, and for how long we wait for one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from synapse_sync.net.retries import Retry
-from synapse_sync.store.preview_cache import Pictures
-from synapse_sync.transfer import previews as pictures
-from synapse_sync.transfer.previews import LeftOut, fetch_pictures, is_picture
+from synapse_sync.store.preview_cache import PreviewCache
+from synapse_sync.transfer import previews as transfer_previews
+from synapse_sync.transfer.previews import LeftOut, fetch_previews, is_preview
 
 STILLS = {
     "JPEG": b"\xff\xd8\xff\xe0" + bytes(12),
@@ -28,17 +28,17 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", STILLS)
 def test_a_still_is_a_still_and_no_film(name: str) -> None:
-    assert is_picture(STILLS[name], film=False) and not is_picture(STILLS[name], film=True)
+    assert is_preview(STILLS[name], film=False) and not is_preview(STILLS[name], film=True)
 
 
 @pytest.mark.parametrize("name", FILMS)
 def test_a_film_is_a_film_and_no_still(name: str) -> None:
-    assert is_picture(FILMS[name], film=True) and not is_picture(FILMS[name], film=False)
+    assert is_preview(FILMS[name], film=True) and not is_preview(FILMS[name], film=False)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_anything_else_is_neither(name: str) -> None:
-    assert not is_picture(OTHERS[name], film=False) and not is_picture(OTHERS[name], film=True)
+    assert not is_preview(OTHERS[name], film=False) and not is_preview(OTHERS[name], film=True)
 
 
 class Endless:
@@ -55,10 +55,10 @@ class Endless:
 
 
 @pytest.mark.parametrize(("limit", "value", "why"), [("_LONGEST", -1.0, "took more than"), ("MAX_BYTES", 9, "MB")])
-def test_a_picture_without_end_is_left_out(
+def test_a_preview_without_end_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: float, why: str
 ) -> None:
-    monkeypatch.setattr(pictures, limit, value)
+    monkeypatch.setattr(transfer_previews, limit, value)
     url = "https://image.example/1.png"
-    found = fetch_pictures([(url, False)], wire=Endless, cache=Pictures(tmp_path), retry=Retry())[url]
+    found = fetch_previews([(url, False)], wire=Endless, cache=PreviewCache(tmp_path), retry=Retry())[url]
     assert isinstance(found, LeftOut) and why in found.why and not found.passing

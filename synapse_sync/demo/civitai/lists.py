@@ -61,7 +61,7 @@ def _is_wanted(request: Request, model: Model, version: Version) -> bool:
 
 
 def _image_json(request: Request, model: Model, version: Version, image: Image, url: str) -> dict[str, Any]:
-    meta = {"prompt": f"a picture of {model.name}", "seed": image.id, "steps": 20, "sampler": "Euler a"}
+    meta = {"prompt": f"an image of {model.name}", "seed": image.id, "steps": 20, "sampler": "Euler a"}
     return {
         "id": image.id,
         "url": url,

@@ -116,9 +116,9 @@ class Shapes:
         return url if bare else f"{url}?{urlencode(chosen)}"
 
     def image(self, image: Image, shape: Shape) -> dict[str, Any]:
-        """A picture: it lies on the storage origin, open to everybody, as on the site's image host.
+        """An image: it lies on the storage origin, open to everybody, as on the site's image host.
 
-        Small stills and films are made of it, too; the address of a film has the ending of a picture.
+        Small stills and films are made of it, too; the address of a film has the ending of an image.
         """
         base = f"/demo/{uuid.uuid5(uuid.NAMESPACE_OID, str(image.id))}"
         still = jpeg_bytes(f"still of {image.id}")

@@ -116,7 +116,7 @@ class Civitai:
             case ("api", "v1", "model-versions", number) if number.isdigit():
                 return self._one_version(int(number))
             case ("api", "v1", "images"):
-                return images(request, self._pictures())
+                return images(request, self._images())
             case ("api", "v1", "creators"):
                 return creators(request, list(self.models.values()))
             case ("api", "v1", "tags"):
@@ -182,7 +182,7 @@ class Civitai:
             }
         )
 
-    def _pictures(self) -> list[tuple[Model, Version, Image, str]]:
+    def _images(self) -> list[tuple[Model, Version, Image, str]]:
         rows = [(model, version, image) for model, version in self._all() for image in version.images]
         return [(*row, self._shapes.image(row[2], "alone")["url"]) for row in rows]
 

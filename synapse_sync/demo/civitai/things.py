@@ -13,7 +13,7 @@ SITE = "https://civitai.com"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One picture of a version; `nsfw_level` is the bitmask (1 PG, 2 PG13, 4 R, 8 X, 16 XXX)."""
+    """One image of a version; `nsfw_level` is the bitmask (1 PG, 2 PG13, 4 R, 8 X, 16 XXX)."""
 
     id: int
     content: bytes

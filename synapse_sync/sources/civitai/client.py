@@ -274,7 +274,7 @@ class Client:
         return dict(parse_qsl(urlsplit(url).query)).get("cursor")
 
     def _list(self, key: str, ids: Sequence[int]) -> Iterator[Model]:
-        # Without nsfw=true the site leaves out, silently, every model that has no all-ages picture.
+        # Without nsfw=true the site leaves out, silently, every model that has no all-ages image.
         params = [(key, ",".join(map(str, ids))), ("nsfw", "true")]
         for item in self._page("models", params, BATCH).need_objects("items"):
             try:

@@ -1,4 +1,4 @@
-"""Civitai's pictures: which address gives which size and form of one, and which picture is which."""
+"""Civitai's images: which address gives which size and form of one, and which image is which."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FILM = "transcode=true,width=450"
 
 
 def address(url: str, *, film: bool = False) -> str:
-    """Where a small still of a picture or film is or, with `film`, one that plays; others stay as they are."""
+    """Where a small still of an image or film is or, with `film`, one that plays; others stay as they are."""
     parts = urlsplit(url)
     match = _PATH.fullmatch(parts.path)
     if match is None:
@@ -34,13 +34,13 @@ def address(url: str, *, film: bool = False) -> str:
 
 
 def identity(url: str) -> str:
-    """What all addresses of one picture have in common: the name that the site keeps it under."""
+    """What all addresses of one image have in common: the name that the site keeps it under."""
     match = _PATH.fullmatch(urlsplit(url).path)
     return match["uuid"].lower() if match is not None else url
 
 
 def numbered(previews: Iterable[ModelImage], images: Iterable[Image]) -> tuple[ModelImage, ...]:
-    """A version's previews with their ids, found by address among the full images; each picture once.
+    """A version's previews with their ids, found by address among the full images; each image once.
 
     Only lists give previews an id; a version by itself does not.
     """

@@ -1,4 +1,4 @@
-"""Civitai's pictures: addresses of stills and films, and which picture is which."""
+"""Civitai's images: addresses of stills and films, and which image is which."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_address_of_an_address_is_the_same() -> None:
     assert address(address(url, film=True)) == address(url)
 
 
-def test_one_picture_has_many_addresses() -> None:
+def test_one_image_has_many_addresses() -> None:
     assert identity(f"{KEY}/{ONE}/original=true/1.jpeg") == identity(f"{KEY}/{ONE.upper()}/width=450/x.mp4") == ONE
     assert identity("https://e.com/x.png") == "https://e.com/x.png"
 
