@@ -13,7 +13,8 @@ from synapse_sync.core.plan import Key
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import NetworkError, StatusError
 from synapse_sync.layouts.sidecars import SIDECARS, About
-from synapse_sync.net.retries import Retry, may_pass
+from synapse_sync.net.failures import may_pass
+from synapse_sync.net.retries import Retry
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Documenting, Source
 from synapse_sync.store.preview_cache import PreviewCache
@@ -82,7 +83,7 @@ def _documents(references: set[Reference], sources: Mapping[str, Source]) -> Map
 
 def _may_pass(error: object) -> bool:
     if isinstance(error, StatusError):
-        return may_pass(error.status, error.body, error.retry_after)
+        return may_pass(error)
     return isinstance(error, NetworkError)
 
 

@@ -10,7 +10,7 @@ from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidReference, NetworkError, StatusError, SynapseError
-from synapse_sync.net.retries import may_pass
+from synapse_sync.net.failures import BadRange, may_pass
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Source
 from synapse_sync.sources.further_places import Wanted, further_places
@@ -74,8 +74,10 @@ def _at_mirror(
         try:
             has = _has(artifact, sources[place.source].locate(place).url, wire)
         except StatusError as error:
-            if may_pass(error.status, error.body, None) or error.status in (401, 407):
+            if may_pass(error) or error.status in (401, 407):
                 trouble.append(f"{error.message}; this mirror was not asked any further")
+            return None
+        except BadRange:
             return None
         except NetworkError as error:
             trouble.append(f"{error.message}; this mirror was not asked any further")

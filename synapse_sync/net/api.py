@@ -7,42 +7,43 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from synapse_sync.errors import NetworkError, Offline, StatusError
 from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
+from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
-from synapse_sync.net.failures import Transient
+from synapse_sync.net.failures import proxy_refused, unreachable
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
-from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait, may_pass
-from synapse_sync.net.trust import hopeless, proxy_refused, secure_proxies, tls_context
-
-if TYPE_CHECKING:
-    import httpx  # takes a tenth of a second: imported when the first request is made
-
-_LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait
+from synapse_sync.net.transports import Transports
+from synapse_sync.net.trust import tls_context
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What came back at the end of the redirects."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The answer at the end of the redirects: its body is decoded, `headers` have names in lower case.
+
+    `retry_after` is the wait in seconds that it asks for.
+    """
 
     url: str
     status: int
     body: bytes
-    content_type: str
-    retry_after: float | None
+    headers: Mapping[str, str]
+    retry_after: float | None = None
 
 
 class Api:
-    """Asks JSON APIs: redirects by hand, tokens by exact origin, patient retries; safe to use from threads.
+    """A client for JSON APIs: redirects by hand, tokens by exact origin, patient retries; safe to use from threads.
 
-    `on_wait` is told why and how long a request waits for its next attempt. `clock` (seconds since 1970), `sleep`
-    and `jitter` (0 to 1) are there to be replaced in tests.
+    `library` is httpx or a module like it; without it, httpx is imported with the first request. `on_wait` reports
+    why and how long a request waits for its next attempt. `clock` returns seconds since 1970, `jitter` a number
+    between 0 and 1.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Api:
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
         on_wait: Callable[[str], None] | None = None,
+        library: Any = None,
     ) -> None:
         self.credentials = credentials
         self.offline = offline
@@ -73,25 +75,40 @@ class Api:
         self._sleep = sleep
         self._jitter = jitter
         self._on_wait = on_wait
-        self._client: httpx.Client | None = None
+        self._library = library
+        self._transports: Transports | None = None
         self._lock = threading.Lock()
 
     def get_json(self, url: str, params: Sequence[tuple[str, str]] = ()) -> Any:
-        """The JSON that a GET answers; raises `StatusError`, `NetworkError` or `Offline`."""
+        """Return the JSON that a GET answers; raises `StatusError`, `NetworkError` or `Offline`."""
         if params:
             url = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}"
         return self._json("GET", url, None)
 
     def post_json(self, url: str, body: Any) -> Any:
-        """The JSON that a POST of JSON answers; raises like `get_json`. Only for look-ups: it may be repeated."""
+        """Return the JSON that a POST of JSON answers; only for look-ups, which may be repeated. Raises alike."""
         return self._json("POST", url, json.dumps(body).encode())
+
+    def exchange(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
+        """Return the answer to one request, whatever its status, without trying again.
+
+        Redirects are followed, except those of a HEAD. Raises `Offline`, or `NetworkError` where no answer comes.
+        """
+        if self.offline:
+            raise Offline(f"{display_url(url)} is needed, but the network is not to be used", hint="drop --offline")
+        answer = self._follow(method, url, {name.lower(): value for name, value in (headers or {}).items()}, body)
+        if answer.status == 407:
+            raise proxy_refused(407, display_url(answer.url))
+        return answer
 
     def close(self) -> None:
         """Close the connections; a later request opens new ones."""
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+            transports, self._transports = self._transports, None
+        if transports is not None:
+            transports.close()
 
     def __enter__(self) -> Api:
         return self
@@ -100,48 +117,41 @@ class Api:
         self.close()
 
     def _json(self, method: str, url: str, body: bytes | None) -> Any:
-        if self.offline:
-            raise Offline(f"{display_url(url)} is needed, but the network is not to be used", hint="drop --offline")
         answer = self._patiently(method, url, body)
         try:
             # Sites let control characters pass into their strings; that is not worth a failure.
             return json.loads(answer.body.decode("utf-8-sig", "replace"), strict=False)
         except (ValueError, RecursionError):
-            what = "a web page" if "html" in answer.content_type else "something that is not JSON"
+            is_page = "html" in answer.headers.get("content-type", "").lower()
+            what = "a web page" if is_page else "something that is not JSON"
             raise NetworkError(
                 f"{display_url(answer.url)} answered with {what}",
                 hint="a login page, a captive portal or a proxy may be in the way; try again later",
             ) from None
 
-    def _patiently(self, method: str, url: str, body: bytes | None) -> _Answer:
+    def _patiently(self, method: str, url: str, body: bytes | None) -> Answer:
+        """Ask until the answer is a success, or until no further attempt makes sense."""
+        headers = {} if body is None else {"content-type": "application/json"}
         attempt = 0
         while True:
             attempt += 1
-            wait: float | None
             error: NetworkError
             try:
-                answer = self._follow(method, url, body)
-            except Transient as transient:
-                error, wait = transient, self._retry.delay(attempt, None, self._jitter())
-            else:
-                if 200 <= answer.status < 300:
+                answer = self.exchange(method, url, headers=headers, body=body)
+                if 200 <= answer.status < 300 and not is_unready(answer):
                     return answer
-                if answer.status == 407:
-                    raise proxy_refused(407, display_url(answer.url))
-                status_error = self._status_error(answer)
-                error, wait = status_error, self._pause(attempt, status_error)
+                error = self.status_error(answer)
+            except NetworkError as failure:
+                error = failure
+            wait = self._retry.after(attempt, error, self._jitter())
             if wait is None:
                 raise error
             if self._on_wait is not None and wait >= WORTH_TELLING:
                 self._on_wait(f"{error.message}; trying again in {wait:.0f} s")
             self._sleep(wait)
 
-    def _pause(self, attempt: int, error: StatusError) -> float | None:
-        if not may_pass(error.status, error.body, error.retry_after):
-            return None
-        return self._retry.delay(attempt, error.retry_after, self._jitter())
-
-    def _status_error(self, answer: _Answer) -> StatusError:
+    def status_error(self, answer: Answer) -> StatusError:
+        """Return the error for an answer that is no success, with the beginning of its text made harmless."""
         shown = display_url(answer.url)
         body = clean(self.credentials.scrub(answer.body[:65536].decode("utf-8", "replace")))
         hint = None
@@ -156,93 +166,72 @@ class Api:
             hint=hint,
         )
 
-    def _follow(self, method: str, url: str, body: bytes | None) -> _Answer:
-        """One attempt: ask, and take each redirect as a new request with the token of its own origin or none."""
+    def _follow(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        """One attempt: ask, and follow each redirect as a new request with the token of its own origin or none."""
         current = url
         via: list[str] = []
+        cookies = Cookies()
         for _ in range(MAX_HOPS + 1):
             current = self.credentials.destination(current)
-            answer, location = self._send(method, current, body, via)
-            if answer.status not in STATUSES:
+            own = cookies.headers_for(current) | self.credentials.headers_for(current, via)
+            answer, location, baked = self._send(method, current, headers | own, body)
+            if answer.status not in STATUSES or method == "HEAD":
                 return answer
+            cookies.keep(current, baked)
             via.append(current)
             current = next_hop(current, location)
             self.credentials.check_hop(via[-1], current)
-            if answer.status in {301, 302, 303}:
+            if answer.status in {301, 302, 303} and method != "GET":
                 method, body = "GET", None
+                headers.pop("content-type", None)
         raise NetworkError(f"{display_url(url)} redirects more than {MAX_HOPS} times")
 
-    def _send(self, method: str, url: str, body: bytes | None, via: Sequence[str]) -> tuple[_Answer, str | None]:
-        import httpx
-
-        client = self._connect()
-        headers = self.credentials.headers_for(url, via)
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        shown = display_url(url)
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[Answer, str | None, list[str]]:
+        """The answer to one request, where it redirects to, and the cookies that it sets."""
+        transports = self._connect()
+        usual = {"user-agent": self._user_agent, "accept": "application/json"}
         with self._lock:
             self.request_count += 1
         try:
-            with client.stream(method, url, content=body, headers=headers) as response:
-                return self._read(response, url), response.headers.get("location")
-        except httpx.TransportError as error:
-            raise self._transport_error(error, shown) from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise NetworkError(f"{shown}: {clean(self.credentials.scrub(str(error)), 200)}") from None
+            with transports.send(method, url, usual | dict(headers), body) as response:
+                location = response.headers.get("location")
+                return self._read(response, url), location, response.headers.get_list("set-cookie")
+        except (self._library.HTTPError, self._library.InvalidURL, self._library.StreamError) as error:
+            raise unreachable(error, display_url(url), transports.proxy(url)) from None
+        except (ValueError, TypeError):
+            # The text of such an error may quote a header, and so a token.
+            raise NetworkError(f"{display_url(url)}: the request cannot be sent as it is") from None
 
-    def _read(self, response: httpx.Response, url: str) -> _Answer:
+    def _read(self, response: Any, url: str) -> Answer:
         received = bytearray()
-        until = time.monotonic() + self._bounds.answer
         if response.status_code not in STATUSES:
             for chunk in response.iter_bytes():
                 received += chunk
                 if len(received) > self._bounds.body:
                     raise NetworkError(f"{display_url(url)} answered with more than {self._bounds.body} bytes")
-                if time.monotonic() > until:
-                    raise NetworkError(
-                        f"{display_url(url)}: the answer did not end in time", hint="try again later"
-                    )
-        return _Answer(
+        return Answer(
             url=url,
             status=response.status_code,
             body=bytes(received),
-            content_type=response.headers.get("content-type", "").lower(),
+            headers=dict(response.headers),
             retry_after=asked_wait(response.headers, self._clock()),
         )
 
-    def _transport_error(self, error: httpx.TransportError, shown: str) -> Exception:
-        import httpx
-
-        if (final := hopeless(error, shown)) is not None:
-            return final
-        words = clean(self.credentials.scrub(str(error)), 200) or type(error).__name__
-        if isinstance(error, httpx.TimeoutException):
-            words = "no answer in time"
-        return Transient(f"{shown}: {words}", hint="check the connection and try again")
-
-    def _connect(self) -> httpx.Client:
-        from http.cookiejar import CookieJar, DefaultCookiePolicy
-
-        import httpx
-
+    def _connect(self) -> Transports:
         with self._lock:
-            if self._client is None:
-                context = self._tls()
-                try:
-                    self._client = httpx.Client(
-                        headers={"User-Agent": self._user_agent, "Accept": "application/json"},
-                        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                        follow_redirects=False,
-                        # For proxies and certificates only: this httpx never reads a .netrc unless told to.
-                        trust_env=True,
-                        verify=context,
-                        mounts={**secure_proxies(httpx, context), **dict.fromkeys(_LOOPBACK)},
-                        timeout=httpx.Timeout(self._bounds.read, connect=self._bounds.connect),
-                        limits=httpx.Limits(max_connections=self._connections),
-                    )
-                except (ImportError, ValueError, httpx.InvalidURL):
-                    raise NetworkError(
-                        "the proxy in the environment cannot be used",
-                        hint="check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",
-                    ) from None
-            return self._client
+            if self._library is None:
+                import httpx
+
+                self._library = httpx
+            if self._transports is None:
+                self._transports = Transports(
+                    self._library, tls=self._tls(), bounds=self._bounds, connections=self._connections
+                )
+            return self._transports
+
+
+def is_unready(answer: Answer) -> bool:
+    """Whether a success is none yet: the server accepted the request, and says when to come back."""
+    return answer.status == 202 and answer.retry_after is not None

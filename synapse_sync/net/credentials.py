@@ -113,6 +113,10 @@ class Credentials:
         self._allow_http = frozenset(host.lower() for host in allow_http)
         self._rewrites = rewrites or Rewrites()
 
+    def instead(self, grants: Iterable[Grant]) -> Credentials:
+        """The same rules with these tokens and no others."""
+        return Credentials(grants, allow_http=self._allow_http, rewrites=self._rewrites)
+
     def destination(self, url: str) -> str:
         """The URL that is really asked for this one, by the user's rewrites; raises like `check_url`.
 

@@ -1,12 +1,37 @@
-"""Failures of the network, and the words for them."""
+"""Failures of the network: the words for them, and the one rule which of them may pass.
+
+All HTTP clients report their libraries' exceptions by `unreachable`, and everybody who repeats a request asks
+`may_pass`.
+"""
 
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 
-from synapse_sync.errors import NetworkError
+from synapse_sync.errors import NetworkError, StatusError
+from synapse_sync.net.answers import HeadTooLong
+from synapse_sync.net.proxies import Proxy
+
+#: Statuses after which the same request may succeed; every other status is an answer.
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+#: The texts of a 429 that no waiting ends: for a page that does not exist, and for a limit of the day.
+_FINAL = ("too many pages", "unusual amount of downloading")
+_ACCEPTED = 202
+_REFUSED = re.compile(r"(?:^|Tunnel connection failed: )(4\d\d)\b")
+_CA_HINT = (
+    "if a company proxy or your own server signs with its own CA, name that CA's certificate: "
+    '`ca-bundle = "/path/to/ca.pem"` in config.toml, or SSL_CERT_FILE'
+)
+_DATED = re.compile("expired|not yet valid")
+_CLOCK_HINT = "check the clock of this machine; if it is right, the server needs a new certificate"
+_LOGIN_HINT = "put them into the variable that names it: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+#: The libraries' names of what goes wrong before a connection is made.
+_CONNECTING = frozenset(
+    {"ConnectError", "ConnectTimeout", "NewConnectionError", "ConnectTimeoutError", "ProxyError"}
+)
 
 
 class Transient(NetworkError):
@@ -17,34 +42,118 @@ class BadRange(NetworkError):
     """A server that answers a request for a part with another part; it should be asked for the whole file."""
 
 
-def describe(error: BaseException) -> str:
-    """Say in a few words why a request of urllib3 failed.
+def may_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed later: after a transient failure, or a status that says so.
 
-    The library's own messages are not used: they contain URLs with signatures, and headers with tokens.
+    A 202 (accepted, but not ready yet) counts if it says when to come back.
     """
-    from urllib3 import exceptions as lib
+    if not isinstance(error, StatusError):
+        return isinstance(error, Transient)
+    if error.status == _ACCEPTED:
+        return error.retry_after is not None
+    if error.status == 429 and error.retry_after is None and any(words in error.body for words in _FINAL):
+        return False
+    return error.status in RETRYABLE
 
-    chain: list[BaseException] = [error]
-    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None and inner not in chain:
-        chain.append(inner)
+
+def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) -> NetworkError:
+    """Return the error for a request that failed without an answer: a `Transient` if it may pass.
+
+    `error` is an exception of httpx, of urllib3, of http.client or of a socket, `shown` the URL as it may be shown,
+    `proxy` the one through which the request went. The libraries' own messages are not used: they contain URLs
+    with signatures, headers with tokens, and the proxy's password.
+    """
+    chain = _chain(error)
     for link in chain:
-        if isinstance(link, (lib.NameResolutionError, socket.gaierror)):
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return NetworkError(
+                f"{shown}: the server's certificate cannot be trusted ({link.verify_message})",
+                hint=_CLOCK_HINT if _DATED.search(link.verify_message) else _CA_HINT,
+            )
+        # httpx reports a proxy's status as `407 …` in a ProxyError, urllib3 passes on the text of http.client.
+        if isinstance(link, OSError) or _is(link, {"ProxyError"}):
+            refused = _REFUSED.search(str(link))
+            if refused is not None:
+                return proxy_refused(int(refused[1]), shown)
+        if isinstance(link, HeadTooLong):
+            return _too_long(shown, str(link))
+        # The limit of h11, on which httpx stands: 100 KiB.
+        if _is(link, {"RemoteProtocolError"}) and "buffer too long" in str(link):
+            return _too_long(shown, "headers of more than 100 KiB")
+        if _is(link, {"ReadTimeout"}) and "did not end in time" in str(link):
+            return NetworkError(f"{shown}: the answer did not end in time", hint="try again later")
+        if _is(link, {"DecodingError"}):
+            return NetworkError(f"{shown}: the body of the answer cannot be decoded", hint="try again later")
+        if _is(link, {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}):
+            return NetworkError(f"{shown}: the request cannot be sent as it is")
+    words = describe(error)
+    if proxy is not None and any(_is(link, _CONNECTING) for link in chain) and not _is_tls(chain):
+        return Transient(
+            f"{shown}: the proxy {proxy.url} cannot be used: {words}",
+            hint="check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or name the host in NO_PROXY",
+        )
+    return Transient(f"{shown}: {words}", hint="check the connection and try again")
+
+
+def proxy_refused(status: int, shown: str) -> NetworkError:
+    """Return the error for a proxy that answers with this status in place of the server."""
+    if status == 407:
+        return NetworkError(f"{shown}: the proxy wants a user name and a password (407)", hint=_LOGIN_HINT)
+    return NetworkError(
+        f"{shown}: the proxy refuses to connect ({status})",
+        hint="ask its administrator to allow this host, or name the host in NO_PROXY",
+    )
+
+
+def describe(error: BaseException) -> str:
+    """Say in a few words why a request failed, without any text of a library or a server."""
+    chain = _chain(error)
+    for link in chain:
+        if isinstance(link, socket.gaierror) or _is(link, {"NameResolutionError"}):
             return "the host name cannot be found"
-        # In urllib3 2, the error for any failed connection is a subclass of the one for a time-out.
-        if isinstance(link, lib.ConnectTimeoutError) and not isinstance(link, lib.NewConnectionError):
+        if _is(link, {"ConnectTimeout", "ConnectTimeoutError"}):
             return "no connection in time"
-        if isinstance(link, (lib.ReadTimeoutError, TimeoutError)):
+        if isinstance(link, TimeoutError) or _is(link, {"ReadTimeout", "WriteTimeout", "ReadTimeoutError"}):
             return "no answer in time"
     for link in chain:
-        if isinstance(link, lib.ProxyError):
-            return "the proxy cannot be used"
         if isinstance(link, ssl.SSLError):
             return f"the encrypted connection failed ({link.reason or 'TLS'})"
         if isinstance(link, OSError) and link.strerror:
             return link.strerror
     for link in chain:
-        if isinstance(link, http.client.IncompleteRead):
+        text = str(link)
+        if isinstance(link, http.client.IncompleteRead) or "peer closed connection" in text:
             return "the connection ended early"
-        if isinstance(link, (http.client.RemoteDisconnected, lib.ProtocolError)):
+        if isinstance(link, http.client.RemoteDisconnected) or "disconnected without" in text:
             return "the connection was closed without an answer"
+        if isinstance(link, http.client.HTTPException) or _is(link, {"RemoteProtocolError"}):
+            return "the answer is not HTTP"
+    if any(_is(link, {"ProtocolError"}) for link in chain):
+        return "the connection was closed without an answer"
     return f"the connection failed ({type(error).__name__})"
+
+
+def _too_long(shown: str, words: str) -> NetworkError:
+    return NetworkError(
+        f"{shown} answered with {words}", hint="no download needs that: ask who runs the server, or use a mirror"
+    )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception and its causes; urllib3 passes some of them as arguments instead."""
+    chain = [error]
+    while True:
+        link = chain[-1]
+        inner = link.__cause__ or link.__context__ or next((a for a in link.args if isinstance(a, Exception)), None)
+        if inner is None or inner in chain:
+            return chain
+        chain.append(inner)
+
+
+def _is(error: BaseException, names: frozenset[str] | set[str]) -> bool:
+    """Whether this is an exception of an HTTP library with one of these names; no library is imported for it."""
+    return type(error).__name__ in names
+
+
+def _is_tls(chain: list[BaseException]) -> bool:
+    return any(isinstance(link, ssl.SSLError) for link in chain)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from synapse_sync.errors import NetworkError
+from synapse_sync.net.answers import TimedResponse
 from synapse_sync.net.bounds import Bounds
-from synapse_sync.net.clock import TimedResponse
-from synapse_sync.net.proxies import proxy_for
+from synapse_sync.net.dial import Dialer
+from synapse_sync.net.proxies import Proxy, proxy_for
 
 if TYPE_CHECKING:
     import urllib3  # imported when the first byte is needed
@@ -30,28 +31,35 @@ class Pools:
         connections: int,
         bounds: Bounds,
         tls: Callable[[], ssl.SSLContext],
-        proxy_for: Callable[[str, str], str | None] = proxy_for,
+        proxy_for: Callable[[str, str, int | None], Proxy | None] = proxy_for,
+        dialer: Dialer | None = None,
     ) -> None:
         self._connections = connections
         self._bounds = bounds
         self._tls = tls
         self._proxy_for = proxy_for
-        self._managers: dict[str, urllib3.PoolManager] = {}
-        self._proxies: dict[tuple[str, str], str | None] = {}
+        self._dialer = dialer or Dialer()
+        self._managers: dict[str | Proxy, urllib3.PoolManager] = {}
+        self._proxies: dict[tuple[str, str, int | None], Proxy | None] = {}
         self._lock = threading.Lock()
+
+    def proxy(self, url: str) -> Proxy | None:
+        """The proxy for this URL, looked up once a host; raises `NetworkError` for an unusable one."""
+        parts = urlsplit(url)
+        asked = (parts.scheme.lower(), (parts.hostname or "").lower(), parts.port)
+        if asked not in self._proxies:
+            self._proxies[asked] = self._proxy_for(*asked)
+        return self._proxies[asked]
 
     def manager(self, url: str) -> urllib3.PoolManager:
         """The pools for this URL; raises `NetworkError` for an unusable proxy."""
-        parts = urlsplit(url)
-        scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-        if (scheme, host) not in self._proxies:
-            self._proxies[scheme, host] = self._proxy_for(scheme, host)
-        proxy = self._proxies[scheme, host]
+        scheme, proxy = urlsplit(url).scheme.lower(), self.proxy(url)
         key = proxy or scheme
         with self._lock:
             manager = self._managers.get(key)
             if manager is None:
-                manager = self._managers[key] = self._connect(proxy, encrypted=proxy is not None or key != "http")
+                encrypted = proxy is not None or scheme != "http"
+                manager = self._managers[key] = self._connect(proxy, encrypted=encrypted)
             return manager
 
     def close(self) -> None:
@@ -61,7 +69,7 @@ class Pools:
         for manager in managers.values():
             manager.clear()
 
-    def _connect(self, proxy: str | None, *, encrypted: bool) -> urllib3.PoolManager:
+    def _connect(self, proxy: Proxy | None, *, encrypted: bool) -> urllib3.PoolManager:
         import urllib3
 
         options: dict[str, Any] = {
@@ -73,35 +81,52 @@ class Pools:
         if encrypted:  # reading all certificates takes a while
             options["ssl_context"] = self._tls()
         if proxy is None:
-            return self._timed(urllib3.PoolManager(**options))
-        try:
-            parts = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
-            bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-            login = parts.netloc.rpartition("@")[0]
-            headers = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
-            return self._timed(
-                urllib3.ProxyManager(
-                    bare, proxy_headers=headers, proxy_ssl_context=options["ssl_context"], **options
-                )
+            return self._ours(urllib3.PoolManager(**options))
+        return self._ours(
+            urllib3.ProxyManager(
+                proxy.url,
+                proxy_headers=dict(proxy.headers),
+                proxy_ssl_context=options["ssl_context"],
+                **options,
             )
-        except (ValueError, urllib3.exceptions.HTTPError):
-            raise NetworkError(
-                "the proxy in the environment cannot be used",
-                hint="http:// and https:// proxies work; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",
-            ) from None
+        )
 
-    def _timed(self, manager: urllib3.PoolManager) -> urllib3.PoolManager:
-        """The same manager, whose answers must have all their headers in time."""
+    def _ours(self, manager: urllib3.PoolManager) -> urllib3.PoolManager:
+        """The same manager, with connections that race the addresses of a host, and answers with bounded heads."""
         from urllib3 import connection, connectionpool
+        from urllib3 import exceptions as lib
+
+        dialer, longest_head = self._dialer, self._bounds.head
 
         class Answer(TimedResponse):
-            longest_head = self._bounds.head
+            pass
+
+        Answer.longest_head = longest_head
+
+        def connect(self: connection.HTTPConnection) -> socket.socket:
+            timeout = self.timeout if isinstance(self.timeout, int | float) else None
+            try:
+                return dialer.connect(
+                    self._dns_host,
+                    self.port,
+                    timeout=timeout,
+                    source=self.source_address,
+                    options=self.socket_options,
+                )
+            except socket.gaierror as error:
+                raise lib.NameResolutionError(self.host, self, error) from error
+            except TimeoutError as error:
+                raise lib.ConnectTimeoutError(self, "timed out") from error
+            except OSError as error:
+                raise lib.NewConnectionError(self, str(error)) from error
 
         class Plain(connection.HTTPConnection):
             response_class = Answer
+            _new_conn = connect
 
         class Secure(connection.HTTPSConnection):
             response_class = Answer
+            _new_conn = connect
 
         class PlainPool(connectionpool.HTTPConnectionPool):
             ConnectionCls = Plain

@@ -1,11 +1,50 @@
-"""Proxies: those of the environment's variables and, on macOS and Windows, of the system's settings."""
+"""Proxies: those of the environment's variables and, on macOS and Windows, of the system's settings.
+
+All HTTP clients ask `proxy_for`, so that one setting means the same for each of them.
+"""
 
 from __future__ import annotations
 
+import base64
+import ipaddress
 import os
 import sys
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
 
+from synapse_sync.errors import NetworkError
 from synapse_sync.net.addresses import is_loopback
+
+_PORTS = {"http": 80, "https": 443}
+_HINT = "synapse uses http:// and https:// proxies: correct or unset HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy to connect through: its URL without a login, and the headers that carry the login."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the proxy itself is asked over https."""
+        return self.url.startswith("https:")
+
+
+def proxy_for(scheme: str, host: str, port: int | None = None) -> Proxy | None:
+    """Return the proxy for requests of this scheme to this host and port; None if the host is asked directly.
+
+    This machine is never asked through a proxy: a proxy cannot reach what only this machine can. Raises
+    `NetworkError` for a proxy that cannot be used; neither its message nor its hint contains the login.
+    """
+    if is_loopback(host):
+        return None
+    proxies = getproxies()
+    for name in (scheme, "all"):
+        if proxies.get(name):
+            return None if _is_exempt(host, port, proxies.get("no", "")) else _read(proxies[name], name)
+    return None
 
 
 def getproxies() -> dict[str, str]:
@@ -17,20 +56,53 @@ def getproxies() -> dict[str, str]:
     return urllib.request.getproxies()
 
 
-def proxy_bypass(host: str) -> bool:
-    """Whether a host is to be reached without the proxy."""
+def _is_exempt(host: str, port: int | None, exempt: str) -> bool:
+    """Whether `NO_PROXY` or the system's settings exempt this host.
+
+    Besides the forms that Python's own library knows, `*` among others, `*.example.com`, and networks such as
+    10.0.0.0/8 count, as they do for curl and Go.
+    """
     import urllib.request
 
-    return bool(urllib.request.proxy_bypass(host))
+    asked = host if port is None else f"{host}:{port}"
+    if urllib.request.proxy_bypass(asked):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    for name in (part.strip().lower() for part in exempt.split(",")):
+        if name == "*" or name.strip("[]") == host or (name.startswith("*.") and host.endswith(name[1:])):
+            return True
+        if "/" in name and address is not None:
+            try:
+                if address in ipaddress.ip_network(name, strict=False):
+                    return True
+            except ValueError:
+                continue
+    return False
 
 
-def proxy_for(scheme: str, host: str) -> str | None:
-    """The URL of the proxy for requests of this scheme to this host; None if it is asked directly.
-
-    This machine is never asked through a proxy: a proxy cannot reach what only this machine can.
-    """
-    if is_loopback(host):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    return None if not proxy or proxy_bypass(host) else proxy
+def _read(text: str, name: str) -> Proxy:
+    """The proxy that a setting names. The text itself is never shown: a password may be anywhere in it."""
+    variable = f"{name.upper()}_PROXY"
+    named = variable if {variable, variable.lower()} & os.environ.keys() else "the system's settings"
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
+    except ValueError:
+        raise NetworkError(f"the proxy in {named} cannot be used: its URL is not readable", hint=_HINT) from None
+    if scheme.startswith("socks"):
+        raise NetworkError(f"the proxy in {named} cannot be used: it is a SOCKS proxy", hint=_HINT)
+    if scheme not in _PORTS:
+        raise NetworkError(f"the proxy in {named} cannot be used: its scheme is not http or https", hint=_HINT)
+    if not host or port == 0 or not all(char.isprintable() and char not in " \\" for char in host):
+        raise NetworkError(f"the proxy in {named} cannot be used: it names no host and port", hint=_HINT)
+    host = f"[{host}]" if ":" in host else host
+    login, at, _ = parts.netloc.rpartition("@")
+    headers: tuple[tuple[str, str], ...] = ()
+    if at:
+        user, _, password = login.partition(":")
+        coded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode("ascii")
+        headers = (("Proxy-Authorization", f"Basic {coded}"),)
+    return Proxy(f"{scheme}://{host}:{port or _PORTS[scheme]}", headers)

@@ -6,19 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-#: Statuses that may pass by themselves; everything else is an answer.
-RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-
-#: What sites say with a 429 that no waiting of ours will end: a page that does not exist, and a limit for the day.
-_FINAL = ("too many pages", "unusual amount of downloading")
-
-
-def may_pass(status: int, body: str, retry_after: float | None) -> bool:
-    """Whether this answer may be another one in a while."""
-    if status == 429 and retry_after is None and any(words in body for words in _FINAL):
-        return False
-    return status in RETRYABLE
-
+from synapse_sync.errors import StatusError, SynapseError
+from synapse_sync.net.failures import may_pass
 
 #: A shorter wait (seconds) is over before anybody has read about it.
 WORTH_TELLING = 0.5
@@ -48,6 +37,12 @@ class Retry:
             return None if retry_after > self.patience else retry_after + jitter * self.first_delay
         backoff = min(self.longest, self.first_delay * 2.0 ** (attempt - 1))
         return backoff * (0.5 + jitter / 2)
+
+    def after(self, attempt: int, error: SynapseError, jitter: float) -> float | None:
+        """Seconds to wait after this failure of attempt number `attempt`; None if another attempt is useless."""
+        if not may_pass(error):
+            return None
+        return self.delay(attempt, error.retry_after if isinstance(error, StatusError) else None, jitter)
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from synapse_sync.net.clock import TimedResponse
+from synapse_sync.net.answers import TimedResponse
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.failures import BadRange, Transient, describe
 
@@ -195,3 +195,18 @@ def announced_part(response: urllib3.BaseHTTPResponse, shown: str, asked: Asked)
     if start != asked.start or stop <= start or (wanted is not None and stop != wanted):
         raise BadRange(f"{shown} answered with another part of the file than was asked for")
     return start, total, stop - start
+
+
+def check_whole(response: urllib3.BaseHTTPResponse, shown: str, length: int | None) -> None:
+    """Raise `BadRange` if an answer with status 200 says by its `Content-Range` that it is not the whole file.
+
+    Some servers honour a range and say 200 all the same; without this the part would be pinned as the file.
+    """
+    said = response.headers.get("Content-Range", "").strip()
+    match = _CONTENT_RANGE.match(said)
+    if match is None:
+        return
+    start, stop = int(match[1]), int(match[2]) + 1
+    total = stop if match[3] == "*" else int(match[3])
+    if start > 0 or stop != total or length not in (None, total):
+        raise BadRange(f"{shown} says 200, as for a whole file, and by its Content-Range that it is a part")

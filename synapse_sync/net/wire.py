@@ -6,20 +6,21 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
 from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
+from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
-from synapse_sync.net.failures import BadRange, Transient, describe
+from synapse_sync.net.failures import BadRange, proxy_refused, unreachable
 from synapse_sync.net.pools import Pools
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
 from synapse_sync.net.retries import parse_retry_after
-from synapse_sync.net.stream import Asked, Stream, announced_length, announced_part, content_type
-from synapse_sync.net.trust import hopeless, proxy_refused, tls_context
+from synapse_sync.net.stream import Asked, Stream, announced_length, announced_part, check_whole, content_type
+from synapse_sync.net.trust import tls_context
 
 if TYPE_CHECKING:
     import urllib3  # imported when the first byte is needed
@@ -81,13 +82,16 @@ class Wire:
         asked = Asked(start, end)
         current = url
         via: list[str] = []
+        cookies = Cookies()
         for _ in range(MAX_HOPS + 1):
             current = self.credentials.destination(current)
-            response = self._send(current, asked, if_range, via)
+            own = cookies.headers_for(current) | self.credentials.headers_for(current, via)
+            response = self._send(current, asked, if_range, own)
             try:
                 if response.status not in STATUSES:
                     return self._judge(response, current, asked, expect_text)
                 location = response.headers.get("Location")
+                cookies.keep(current, response.headers.getlist("Set-Cookie"))
                 _read_aside(response)
                 target = next_hop(current, location)
                 self.credentials.check_hop(current, target)
@@ -110,7 +114,9 @@ class Wire:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _send(self, url: str, asked: Asked, if_range: str | None, via: Sequence[str]) -> urllib3.BaseHTTPResponse:
+    def _send(
+        self, url: str, asked: Asked, if_range: str | None, own: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
         import urllib3
 
         headers = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -125,30 +131,24 @@ class Wire:
             return manager.urlopen(
                 "GET",
                 url,
-                headers=headers | self.credentials.headers_for(url, via),
+                headers=headers | dict(own),
                 preload_content=False,
                 decode_content=False,
                 redirect=False,
                 retries=False,
             )
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
-            raise self._unreachable(error, display_url(url)) from None
+            raise unreachable(error, display_url(url), self._pools.proxy(url)) from None
         except ValueError:
             # The text of such an error may quote a header, and so a token.
             raise NetworkError(f"{display_url(url)}: the request cannot be sent as it is") from None
-
-    def _unreachable(self, error: Exception, shown: str) -> NetworkError:
-        if (final := hopeless(error, shown)) is not None:
-            return final
-        words = clean(self.credentials.scrub(describe(error)), 200)
-        return Transient(f"{shown}: {words}", hint="check the connection and try again")
 
     def _judge(self, response: urllib3.BaseHTTPResponse, url: str, asked: Asked, expect_text: bool) -> Stream:
         """Turn an answer that is no redirect into a stream, or refuse it."""
         shown = display_url(url)
         if response.status == 407:
             raise proxy_refused(407, shown)
-        if response.status >= 400:
+        if response.status >= 400 or response.status == 202:
             raise self._status_error(response, shown)
         if response.status not in (200, 206):
             raise NetworkError(f"{shown} answered {response.status} instead of the file")
@@ -159,6 +159,7 @@ class Wire:
             if length is not None and length != size:
                 raise BadRange(f"{shown} announces {length} bytes for a range of {size}")
             return Stream(response, url=url, start=start, total=total, length=size, silence=silence)
+        check_whole(response, shown, length)
         return Stream(response, url=url, start=0, total=length, length=length, silence=silence)
 
     def _refuse_documents(self, response: urllib3.BaseHTTPResponse, shown: str, expect_text: bool) -> None:

@@ -22,7 +22,7 @@ from synapse_sync.errors import (
 )
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.failures import BadRange, Transient
-from synapse_sync.net.retries import WORTH_TELLING, may_pass
+from synapse_sync.net.retries import WORTH_TELLING
 from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.sources.base import Relocating, raise_in_words
 from synapse_sync.store.locks import hold
@@ -309,16 +309,11 @@ class Download:
         """How long to wait before the next attempt; None when it would be the same again."""
         if self._impatient:
             return None
-        retry_after = None
-        if isinstance(error, StatusError):
-            retry_after = error.retry_after
+        if isinstance(error, StatusError) and error.status in EXPIRED:
             # A redirect's target that refuses may have got a signature that was about to expire.
-            stale = error.status in EXPIRED and error.url != display_url(opener.url) and tries == 1
-            if not may_pass(error.status, error.body, retry_after) and not stale:
-                return None
-        elif not isinstance(error, Transient):
-            return None
-        return self._crew.retry.delay(tries, retry_after, random.random())
+            stale = tries == 1 and error.url != display_url(opener.url)
+            return self._crew.retry.delay(tries, error.retry_after, random.random()) if stale else None
+        return self._crew.retry.after(tries, error, random.random())
 
     def _attempt(self, partial: Partial, place: Reference, opener: Opener, *, whole_only: bool) -> Digests:
         if not self._crew.slot(opener.host, wait=True):

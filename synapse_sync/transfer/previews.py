@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from synapse_sync.core.companion import LeftOut
-from synapse_sync.errors import NetworkError, StatusError, SynapseError
+from synapse_sync.errors import NetworkError, SynapseError
 from synapse_sync.net.credentials import display_url
-from synapse_sync.net.failures import Transient
-from synapse_sync.net.retries import Retry, may_pass
+from synapse_sync.net.failures import may_pass
+from synapse_sync.net.retries import Retry
 from synapse_sync.net.wire import Wire
 from synapse_sync.store.preview_cache import PreviewCache
 
@@ -74,11 +74,8 @@ def _fetch(url: str, film: bool, wire: Wire, retry: Retry) -> bytes | LeftOut:
         attempt += 1
         try:
             content = _read(url, wire)
-        except StatusError as error:
-            passing = may_pass(error.status, error.body, error.retry_after)
-            left, wait = LeftOut(error.message, passing), error.retry_after
         except NetworkError as error:
-            left, wait = LeftOut(error.message, isinstance(error, Transient)), None
+            left, pause = LeftOut(error.message, may_pass(error)), retry.after(attempt, error, random.random())
         except SynapseError as error:
             return LeftOut(error.message, passing=False)
         else:
@@ -87,7 +84,6 @@ def _fetch(url: str, film: bool, wire: Wire, retry: Retry) -> bytes | LeftOut:
             if not is_preview(content, film=film):
                 return LeftOut(f"what came is no {'film' if film else 'image'}", passing=False)
             return content
-        pause = retry.delay(attempt, wait, random.random()) if left.passing else None
         if pause is None:
             return left
         time.sleep(pause)

@@ -27,7 +27,7 @@ from synapse_sync.core.reference import MAX_LENGTH, Reference
 from synapse_sync.core.safetensors import check_header, sniff
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import InputError, SynapseError, UnsafeName
-from synapse_sync.net.api import Api, _Answer
+from synapse_sync.net.api import Answer, Api
 from synapse_sync.net.credentials import Credentials
 from synapse_sync.sources.base import Ask
 from synapse_sync.sources.civitai import CivitaiSource
@@ -148,12 +148,12 @@ class _Parrot(Api):
         except (ValueError, RecursionError):
             self._table = None
 
-    def _patiently(self, method: str, url: str, body: bytes | None) -> _Answer:
+    def _patiently(self, method: str, url: str, body: bytes | None) -> Answer:
         kind = "version" if "/model-versions" in url else "list" if "/models?" in url else "model"
         said = self._body
         if isinstance(self._table, dict) and kind in self._table:
             said = json.dumps(self._table[kind]).encode("utf-8", "surrogatepass")
-        return _Answer(url=url, status=200, body=said, content_type="application/json", retry_after=None)
+        return Answer(url=url, status=200, body=said, headers={"content-type": "application/json"})
 
 
 _ASKS = (

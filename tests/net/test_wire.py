@@ -291,13 +291,13 @@ def test_the_environment_is_asked_for_a_proxy_once_a_host(site):
         connections=1,
         bounds=Bounds(),
         tls=tls_context,
-        proxy_for=lambda scheme, host: asked.append((scheme, host)),
+        proxy_for=lambda *parts: asked.append(parts),
     )
     site.says("/f", BODY)
     with Wire(Credentials(), pools=pools) as wire:
         for _ in range(3):
             assert read(wire.open(f"{site.url}/f")) == BODY
-    assert asked == [("http", "127.0.0.1")]
+    assert asked == [("http", "127.0.0.1", site.port)]
 
 
 def test_unusable_proxy_is_named_without_its_password(monkeypatch):

@@ -6,6 +6,7 @@ import hashlib
 import re
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,13 +24,15 @@ from synapse_sync.errors import (
     NetworkError,
     NotFound,
     Offline,
+    StatusError,
     SynapseError,
 )
 from synapse_sync.net.addresses import is_loopback
-from synapse_sync.net.credentials import Credentials, Secret
-from synapse_sync.net.retries import RETRYABLE, Retry
-from synapse_sync.net.trust import hopeless
-from synapse_sync.sources.huggingface.connection import connect_as_we_do
+from synapse_sync.net.api import Api
+from synapse_sync.net.credentials import Credentials, Grant, Secret, origin_of
+from synapse_sync.net.failures import Transient, may_pass, unreachable
+from synapse_sync.net.retries import Retry, parse_retry_after
+from synapse_sync.sources.huggingface.connection import client_library, connect_through, one_listing
 from synapse_sync.sources.huggingface.statuses import explain
 from synapse_sync.sources.repository_files import RepoFile
 
@@ -89,6 +92,7 @@ class Client:
         self.gated: dict[str, str] = {}
         self._refusals: dict[tuple[str, str], SynapseError | None] = {}
         self._asking = threading.Lock()
+        self._api: Api | None = None
 
     def read(self, id_: str, revision: str | None, cutoff: datetime | None) -> Repository:
         """Ask for one repository: its commit and its files come in one answer.
@@ -204,7 +208,7 @@ class Client:
             self._credentials.check_url(self._endpoint)
         from huggingface_hub import HfApi, constants
 
-        connect_as_we_do(self._tls, self._credentials)
+        connect_through(self._through(), self._endpoint)
         # Its telemetry is a request of its own, sent before ours.
         constants.HF_HUB_DISABLE_TELEMETRY = True
         return HfApi(
@@ -213,6 +217,17 @@ class Client:
             library_name="synapse-sync",
             library_version=__version__,
         )
+
+    def _through(self) -> Api:
+        """The client that really sends the requests."""
+        with self._asking:
+            if self._api is None:
+                token = self._token if self._token and self._may_see_token() else None
+                # Another site may have the same origin in front of it, and its token is not for this one.
+                grants = [] if token is None else [Grant(origin_of(self._endpoint), token)]
+                credentials = (self._credentials or Credentials()).instead(grants)
+                self._api = Api(credentials, tls=self._tls, library=client_library())
+            return self._api
 
     def _may_see_token(self) -> bool:
         if self._credentials is not None:
@@ -226,7 +241,8 @@ class Client:
         while True:
             attempt += 1
             try:
-                return call()
+                with one_listing():
+                    return call()
             except Exception as error:
                 ours, passing = self._translate(reference, error)
                 # A token may be part of what the library says, and so of its chain of causes.
@@ -239,6 +255,11 @@ class Client:
         """An exception of the hub's library as one of ours, and whether it may pass; others are raised again."""
         from huggingface_hub import errors
 
+        if isinstance(error, SynapseError):
+            ours = error
+            if isinstance(error, Transient):
+                ours = NetworkError(error.message, hint="check the connection (and HF_ENDPOINT), and try again")
+            return ours, may_pass(error)
         if isinstance(error, errors.OfflineModeIsEnabled):
             return Offline(
                 f"`{reference}` has to be looked up, but HF_HUB_OFFLINE forbids it", hint="unset it"
@@ -252,26 +273,15 @@ class Client:
             body = f"{error.response.headers.get('x-error-code', '')} {_said(error)}"
             gated = self.gated.get(reference.id)
             ours = explain(reference, status, body, None, has_token=bool(self._token), gated=gated)
-            return ours, status in RETRYABLE
+            plain = StatusError("", status=status, url="", body=body, retry_after=_retry_after(error))
+            return ours, may_pass(plain)
         if type(error).__module__.partition(".")[0].startswith("httpx"):
-            if (final := hopeless(error, self._endpoint)) is not None:
-                return final, False
-            words = self._hide(str(error)) or type(error).__name__
-            ours = NetworkError(
-                f"cannot reach {self._endpoint}: {words}",
-                hint="check the connection (and HF_ENDPOINT), and try again",
-            )
-            return ours, "Invalid" not in type(error).__name__ and "Unsupported" not in type(error).__name__
+            return unreachable(error, self._endpoint), False
         if isinstance(error, KeyError | TypeError | ValueError | AttributeError | RecursionError):
             return NetworkError(
                 f"`{reference}`: {self._endpoint} answered with something that is not its API"
             ), False
         raise error
-
-    def _hide(self, text: str) -> str:
-        """The library's words without the token; a header that it could not send is not shown at all."""
-        text = text.replace(self._token.reveal(), "***") if self._token else text
-        return "" if "bearer" in text.casefold() else " ".join(text.split())[:400]
 
 
 def _split_id(id_: str) -> tuple[str, str]:
@@ -292,9 +302,10 @@ def _said(error: Exception) -> str:
 
 
 def _retry_after(error: Exception) -> float | None:
+    if isinstance(error, StatusError):
+        return error.retry_after
     headers = getattr(getattr(error, "response", None), "headers", {})
-    text = headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else None
+    return parse_retry_after(headers.get("retry-after"), time.time())
 
 
 def _file(path: str, size: object, sha256: object, blob_id: object) -> RepoFile:

@@ -1,74 +1,108 @@
-"""How the hub's own library connects: with our certificates and rewrites, and past proxies on this machine."""
+"""How the hub's own library connects: through our API client, by whose rules every request of it goes."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from synapse_sync.errors import NetworkError
-from synapse_sync.net.credentials import Credentials
-from synapse_sync.net.trust import secure_proxies
+from synapse_sync.net.api import Api, is_unready
+from synapse_sync.net.credentials import display_url, origin_of
 
-#: A proxy cannot reach what only this machine can.
-_LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+#: Pages of one listing that are read at most: a page of the hub has 1000 files, a repository 100,000 as it advises.
+_MOST_PAGES = 150
+#: Headers of a request that are ours to set, and of an answer that no longer hold for its decoded body.
+_OURS = frozenset({"authorization", "cookie", "host", "connection", "accept-encoding", "content-length"})
+_SPENT = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"})
 _lock = threading.Lock()
-_installed: tuple[Callable[[], ssl.SSLContext], Credentials | None] | None = None
-#: The class of the library's own client, and its hooks.
-_theirs: tuple[Any, dict[str, list[Any]]] | None = None
+_installed: tuple[Api, str] | None = None
+_pages: ContextVar[set[str] | None] = ContextVar("pages", default=None)
 
 
-def connect_as_we_do(tls: Callable[[], ssl.SSLContext], credentials: Credentials | None) -> None:
-    """Give the library a client with these certificates and rules; its hooks stay. Once is enough.
+def client_library() -> Any:
+    """The module of the HTTP library on which the hub's library stands: httpx or one that is like it."""
+    from huggingface_hub.errors import HfHubHTTPError
 
-    Threads come here together, and a new client closes the connections of the old one: `tls` itself tells whether
-    it is the same, since each call of it may make a new context.
+    names = (kind.__module__.partition(".")[0] for kind in HfHubHTTPError.__mro__)
+    return importlib.import_module(next(name for name in names if name.startswith("httpx")))
+
+
+def connect_through(api: Api, endpoint: str) -> None:
+    """Make the library send its requests through `api`, and to this endpoint only; its hooks stay.
+
+    Without this, the library would follow redirects and `Link` headers to any host, with the token.
     """
-    global _installed, _theirs
+    global _installed
     with _lock:
-        if _installed == (tls, credentials):
+        # Race: threads come here together, and a new client closes the connections of the one before.
+        if _installed == (api, endpoint):
             return
-        context = tls()
         from huggingface_hub import get_session, set_client_factory
 
-        try:
-            if _theirs is None:
-                own = get_session()
-                _theirs = type(own), own.event_hooks
-            kind, hooks = _theirs
-            if credentials is not None:
-                hooks = {**hooks, "request": [*hooks["request"], _rewriting(credentials)]}
-            library = importlib.import_module(kind.__module__.partition(".")[0])
+        library = client_library()
+        # Its own client is not asked for these hooks: to make one fails where the environment names a bad proxy.
+        hook = getattr(importlib.import_module("huggingface_hub.utils._http"), "hf_request_event_hook", None)
+        hooks = {"request": [] if hook is None else [hook]}
 
-            def client() -> Any:
-                return kind(
-                    event_hooks=hooks,
-                    follow_redirects=True,
-                    timeout=None,
-                    verify=context,
-                    mounts={**secure_proxies(library, context), **dict.fromkeys(_LOOPBACK)},
+        def client() -> Any:
+            return library.Client(
+                transport=_through(library, api, endpoint), event_hooks=hooks, trust_env=False, timeout=None
+            )
+
+        set_client_factory(client)
+        get_session()
+        _installed = (api, endpoint)
+
+
+@contextlib.contextmanager
+def one_listing() -> Iterator[None]:
+    """While this lasts, this thread asks for the pages of one listing: different ones, and not too many."""
+    token = _pages.set(set())
+    try:
+        yield
+    finally:
+        _pages.reset(token)
+
+
+def _through(library: Any, api: Api, endpoint: str) -> Any:
+    """A transport for the library that asks our API client."""
+
+    class Through(library.BaseTransport):  # type: ignore[misc]
+        """Hands on one request after the other."""
+
+        def handle_request(self, request: Any) -> Any:
+            url = str(request.url)
+            if origin_of(url) != origin_of(endpoint):
+                raise NetworkError(
+                    f"{endpoint} refers to another host for its own listing ({display_url(url)}); refused",
+                    hint="a proxy or a mirror may be changing its answers; check HF_ENDPOINT",
                 )
+            headers = {name: value for name, value in request.headers.items() if name.lower() not in _OURS}
+            answer = api.exchange(request.method, url, headers=headers, body=request.read() or None)
+            if is_unready(answer):
+                raise api.status_error(answer)
+            if 200 <= answer.status < 300:
+                _count_page(endpoint, url)
+            kept = [(name, value) for name, value in answer.headers.items() if name not in _SPENT]
+            return library.Response(answer.status, headers=kept, content=answer.body, request=request)
 
-            set_client_factory(client)
-            get_session()
-        except (ImportError, ValueError):
-            raise NetworkError(
-                "the proxy in the environment cannot be used", hint="check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
-            ) from None
-        _installed = (tls, credentials)
+        def close(self) -> None:
+            api.close()
+
+    return Through()
 
 
-def _rewriting(credentials: Credentials) -> Callable[[Any], None]:
-    """A hook that sends each request, the hops of a redirect too, where the user has that host asked."""
-
-    def rewrite(request: Any) -> None:
-        asked = credentials.destination(str(request.url))
-        if asked != str(request.url):
-            request.url = type(request.url)(asked)
-            request.headers["Host"] = request.url.netloc.decode("ascii")
-            # The endpoint itself was rewritten before: this is a hop, whose token would be another host's.
-            request.headers.pop("Authorization", None)
-
-    return rewrite
+def _count_page(endpoint: str, url: str) -> None:
+    pages = _pages.get()
+    if pages is None:
+        return
+    if url in pages or len(pages) >= _MOST_PAGES:
+        raise NetworkError(
+            f"{endpoint}: its listing does not end ({display_url(url)})",
+            hint="a proxy or a mirror may be changing its answers; check HF_ENDPOINT",
+        )
+    pages.add(url)

@@ -1,0 +1,140 @@
+"""Connections to hosts with several addresses, of which some may be dead."""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+#: Seconds that an address has for itself before the next one is tried beside it (RFC 8305, section 5).
+HEAD_START = 0.25
+_UNDER_WAY = {
+    errno.EINPROGRESS,
+    errno.EWOULDBLOCK,
+    errno.EAGAIN,
+    getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS),
+}
+
+
+class Dialer:
+    """Opens TCP connections; for each host it remembers which address answered. Safe to use from threads."""
+
+    def __init__(self, head_start: float = HEAD_START) -> None:
+        self._head_start = head_start
+        self._answered: dict[tuple[str, int], Any] = {}
+
+    def connect(
+        self,
+        host: str,
+        port: int,
+        *,
+        timeout: float | None,
+        source: tuple[str, int] | None = None,
+        options: Iterable[Sequence[Any]] | None = None,
+    ) -> socket.socket:
+        """Return a connection to the first address that answers; `timeout` (seconds) is for all addresses together.
+
+        `source` is the local address to use, `options` are those of `socket.setsockopt`. Raises `socket.gaierror`
+        for an unknown host, `TimeoutError`, or the `OSError` of the last address.
+        """
+        host = host.strip("[]")
+        found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+        addresses = _alternating([(family, address) for family, _, _, _, address in found])
+        known = self._answered.get((host, port))
+        # The sort keeps the order otherwise: the address that answered before comes first.
+        addresses.sort(key=lambda one: one[1] != known)
+        sock = _Race(addresses, self._head_start, source, tuple(options or ())).run(timeout)
+        if len(addresses) > 1:
+            self._answered[host, port] = sock.getpeername()
+        sock.settimeout(timeout)
+        return sock
+
+
+def _alternating(addresses: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
+    """The addresses, each once, their families by turns: two dead ones of one family do not hold up the other."""
+    queues: dict[int, deque[tuple[int, Any]]] = {}
+    for family, address in dict.fromkeys(addresses):
+        queues.setdefault(family, deque()).append((family, address))
+    order: list[tuple[int, Any]] = []
+    while any(queues.values()):
+        order += [queue.popleft() for queue in queues.values() if queue]
+    return order
+
+
+class _Race:
+    """Attempts to connect to several addresses, each begun a little after the one before."""
+
+    def __init__(
+        self,
+        addresses: Sequence[tuple[int, Any]],
+        head_start: float,
+        source: tuple[str, int] | None,
+        options: tuple[Sequence[Any], ...],
+    ) -> None:
+        self._waiting = deque(addresses)
+        self._head_start = head_start
+        self._source = source
+        self._options = options
+        self._error: OSError | None = None
+        self._running: set[socket.socket] = set()
+
+    def run(self, timeout: float | None) -> socket.socket:
+        """The first connection that is made; all others are closed."""
+        until = None if timeout is None else time.monotonic() + timeout
+        with selectors.DefaultSelector() as selector:
+            try:
+                return self._run(selector, until)
+            finally:
+                for loser in self._running:
+                    loser.close()
+
+    def _run(self, selector: selectors.BaseSelector, until: float | None) -> socket.socket:
+        due = time.monotonic()
+        while self._waiting or self._running:
+            now = time.monotonic()
+            if until is not None and now >= until:
+                raise TimeoutError("timed out")
+            if self._waiting and (now >= due or not self._running):
+                sock = self._begin(*self._waiting.popleft())
+                if sock is not None:
+                    selector.register(sock, selectors.EVENT_WRITE)
+                    due = now + self._head_start
+                continue
+            moments = [moment for moment in (until, due if self._waiting else None) if moment is not None]
+            for key, _ in selector.select(max(0.0, min(moments) - now) if moments else None):
+                done: Any = key.fileobj
+                selector.unregister(done)
+                self._running.discard(done)
+                if (failed := done.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) == 0:
+                    winner: socket.socket = done
+                    return winner
+                done.close()
+                self._error = OSError(failed, os.strerror(failed))
+                due = now  # the next address need not wait any longer
+        raise self._error or OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+
+    def _begin(self, family: int, address: Any) -> socket.socket | None:
+        """Begin to connect to one address; None if that fails at once, as without any route to it."""
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            for option in self._options:
+                sock.setsockopt(*option)
+            if self._source is not None:
+                sock.bind(self._source)
+            sock.setblocking(False)
+            failed = sock.connect_ex(address)
+            if failed not in _UNDER_WAY and failed != 0:
+                raise OSError(failed, os.strerror(failed))
+        except OSError as error:
+            self._error = error
+            if sock is not None:
+                sock.close()
+            return None
+        self._running.add(sock)
+        return sock

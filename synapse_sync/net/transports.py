@@ -1,0 +1,163 @@
+"""What httpx and its likes send requests through: the same proxies, addresses and limits as for file bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from synapse_sync.net.bounds import Bounds
+from synapse_sync.net.dial import Dialer
+from synapse_sync.net.proxies import Proxy, proxy_for
+
+
+class Transports:
+    """One transport of a library for each proxy, and one for direct connections; safe to use from threads.
+
+    `library` is httpx or a module that is like it, `connections` the number of connections for each transport.
+    """
+
+    def __init__(
+        self,
+        library: Any,
+        *,
+        tls: ssl.SSLContext,
+        bounds: Bounds,
+        connections: int,
+        dialer: Dialer | None = None,
+    ) -> None:
+        self._library = library
+        self._tls = tls
+        self._bounds = bounds
+        self._limits = library.Limits(max_connections=connections)
+        self._backend = _backend_of(library, dialer or Dialer(), bounds.answer)
+        self._proxies: dict[tuple[str, str, int | None], Proxy | None] = {}
+        self._made: dict[Proxy | None, Any] = {}
+        self._lock = threading.Lock()
+
+    def proxy(self, url: str) -> Proxy | None:
+        """The proxy for this URL, looked up once a host; raises `NetworkError` for an unusable one."""
+        parts = urlsplit(url)
+        asked = (parts.scheme.lower(), (parts.hostname or "").lower(), parts.port)
+        if asked not in self._proxies:
+            self._proxies[asked] = proxy_for(*asked)
+        return self._proxies[asked]
+
+    @contextlib.contextmanager
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Iterator[Any]:
+        """Send one request, and yield the library's response, whose body is read inside the `with`.
+
+        The names of `headers` are in lower case.
+
+        Raises exceptions of the library, or `NetworkError` for an unusable proxy. No client of the library is used:
+        one would keep cookies, and judges redirects before they can be judged here.
+        """
+        bounds = self._bounds
+        waits = {"connect": bounds.connect, "read": bounds.read, "write": bounds.read, "pool": bounds.read}
+        request = self._library.Request(
+            method,
+            url,
+            headers={"accept-encoding": "gzip, deflate", "connection": "keep-alive", **headers},
+            content=body,
+            extensions={"timeout": waits},
+        )
+        response = self._transport_for(self.proxy(url)).handle_request(request)
+        response.request = request
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            made, self._made = self._made, {}
+        for transport in made.values():
+            transport.close()
+
+    def _transport_for(self, proxy: Proxy | None) -> Any:
+        with self._lock:
+            if proxy not in self._made:
+                self._made[proxy] = self._transport(proxy)
+            return self._made[proxy]
+
+    def _transport(self, proxy: Proxy | None) -> Any:
+        through = None
+        if proxy is not None:
+            context = self._tls if proxy.encrypted else None
+            through = self._library.Proxy(proxy.url, headers=list(proxy.headers), ssl_context=context)
+        transport = self._library.HTTPTransport(
+            verify=self._tls, trust_env=False, limits=self._limits, proxy=through
+        )
+        # The library has no option for this; httpcore, on which it stands, has, and reads it for each connection.
+        transport._pool._network_backend = self._backend
+        return transport
+
+
+def _backend_of(library: Any, dialer: Dialer, longest: float) -> Any:
+    """A network backend of the library's httpcore that dials as we do, and bounds the time of a whole answer.
+
+    `longest` is in seconds, from the request to the last byte of its answer: the library's own limit is for each
+    read alone, so that a server which drips could hold a request for days.
+    """
+    core = importlib.import_module(library.HTTPTransport.__module__.partition(".")[0].replace("httpx", "httpcore"))
+    streams = importlib.import_module(f"{core.__name__}._backends.sync")
+
+    class Stream(core.NetworkStream):  # type: ignore[misc,name-defined]
+        """A connection whose answers have to end in time."""
+
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+            self._until = time.monotonic() + longest
+
+        def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise core.ReadTimeout("the answer did not end in time")
+            data: bytes = self._inner.read(max_bytes, left if timeout is None else min(timeout, left))
+            return data
+
+        def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            self._until = time.monotonic() + longest
+            self._inner.write(buffer, timeout)
+
+        def close(self) -> None:
+            self._inner.close()
+
+        def start_tls(
+            self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        ) -> Any:
+            return Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+        def get_extra_info(self, info: str) -> Any:
+            return self._inner.get_extra_info(info)
+
+    class Backend(core.SyncBackend):  # type: ignore[misc,name-defined]
+        """Opens connections."""
+
+        def connect_tcp(
+            self,
+            host: str,
+            port: int,
+            timeout: float | None = None,
+            local_address: str | None = None,
+            socket_options: Any = None,
+        ) -> Any:
+            nodelay = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            source = None if local_address is None else (local_address, 0)
+            options = [*(socket_options or ()), nodelay]
+            try:
+                sock = dialer.connect(host, port, timeout=timeout, source=source, options=options)
+            except TimeoutError as error:
+                raise core.ConnectTimeout(str(error)) from error
+            except OSError as error:
+                raise core.ConnectError(str(error)) from error
+            return Stream(streams.SyncStream(sock))
+
+    return Backend()
