@@ -61,6 +61,7 @@ class Workspace:
             Means(
                 project=self.project.directory,
                 api=lambda: self.connections.api,
+                wire=lambda: self.connections.wire,
                 credentials=lambda: self.connections.credentials,
                 tls=self.connections.tls,
                 endpoints=settings.endpoints,

@@ -99,7 +99,7 @@ def test_means_are_made_late(project: Project) -> None:
         raise AssertionError
 
     means = Means(
-        project=project.path, api=never, credentials=never, tls=never, endpoints={}, asked=never,  # type: ignore[arg-type]
+        project=project.path, api=never, wire=never, credentials=never, tls=never, endpoints={}, asked=never,  # type: ignore[arg-type]
     )  # fmt: skip
     assert set(Register(means)) == {*(site.name for site in SITES), "hash", "url", "path"}
 

@@ -7,15 +7,19 @@ space, Unicode form NFC, at most 180 bytes of UTF-8 a name.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from synapse_sync.errors import UnsafeName
 
 MAX_NAME_BYTES = 180
 _FORBIDDEN = set('<>:"/\\|?*')
+#: A parameter of a header: `name=token` or `name="quoted string"`, after the type or another parameter.
+_PARAMETER = r"""(?:^|;)\s*([\w!#$&+\-.^`|~*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))"""
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"} | {
     f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"
 }
@@ -95,14 +99,18 @@ class SafePath:
         return self.text
 
 
-def safe_filename(text: str, *, fallback: str = "model") -> str:
-    """Make a site's file name safe, keeping as much of it as can be kept; never raises.
+def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") -> str:
+    """Make the name of one file safe, keeping as much of it as can be kept; never raises.
 
-    Only the last component counts: directories in a site's file name are not ours to create.
+    Only the last component counts: a site's file name must not create directories. With `encoded`, the text has the
+    form of its transport (a URL, a header) and is percent-decoded once. The name is visible: it does not begin with
+    a dot, since UIs pass over hidden files. `fallback` stands in for a name of which nothing is left.
     """
+    if encoded:
+        text = percent_decoded(text)
     name = PurePosixPath(unicodedata.normalize("NFC", text).replace("\\", "/")).name
     name = "".join("_" if char in _FORBIDDEN else "" if _is_bad(char) else char for char in name)
-    name = name.strip(" ").rstrip(". ")
+    name = _visible(name.strip(" ").rstrip(". "), fallback)
     stem, dot, suffix = name.rpartition(".")
     if not stem:
         stem, dot, suffix = name, "", ""
@@ -114,11 +122,52 @@ def safe_filename(text: str, *, fallback: str = "model") -> str:
     return name
 
 
-def safe_path(text: str) -> SafePath:
+def safe_path(text: str, *, visible: bool = False) -> SafePath:
     """Make a site's relative path safe part by part; `..` and absolute paths are refused, not repaired.
 
+    A repository keeps its names, since other files refer to them; with `visible`, no part begins with a dot.
     Raises `UnsafeName`.
     """
     if text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", text):
         raise UnsafeName(f"unsafe path {text!r}: absolute")
-    return SafePath(unicodedata.normalize("NFC", text))
+    path = SafePath(unicodedata.normalize("NFC", text))
+    return SafePath("/".join(_visible(part, "model") for part in path.parts)) if visible else path
+
+
+def percent_decoded(text: str) -> str:
+    """Decode `%20` and its like once; a text that does not decode to UTF-8 stays as it is.
+
+    A `%` that no two hexadecimal digits follow means itself.
+    """
+    try:
+        return unquote(text, errors="strict")
+    except ValueError:
+        return text
+
+
+def disposition_name(header: str | None) -> str | None:
+    """Return the file name in a `Content-Disposition` header as it was sent, or None.
+
+    The syntax is that of RFC 6266: `filename*` (RFC 8187: charset, language, percent-encoded bytes) goes before
+    `filename` (a token or a quoted string, whose UTF-8 arrives as Latin-1). A name in `filename` may be
+    percent-encoded all the same: browsers decode it, and so does this. The name is not safe yet.
+    """
+    values: dict[str, str] = {}
+    for match in re.finditer(_PARAMETER, header or ""):
+        key, quoted, plain = match.groups()
+        values.setdefault(key.lower(), plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
+    charset, _, rest = values.get("filename*", "").partition("'")
+    _, mark, extended = rest.partition("'")
+    if mark and extended:
+        with contextlib.suppress(ValueError, LookupError):  # an unknown charset, or bytes that it does not have
+            return unquote(extended, encoding=charset.strip() or "utf-8", errors="strict")
+    name = values.get("filename", "").strip()
+    with contextlib.suppress(ValueError):
+        name = name.encode("latin-1").decode("utf-8")
+    return percent_decoded(name) or None
+
+
+def _visible(name: str, fallback: str) -> str:
+    """The name without dots at its beginning; one that was nothing but an ending is `fallback` with that ending."""
+    rest = name.lstrip(". ")
+    return rest if rest == name or "." in rest else f"{fallback}.{rest}" if rest else rest

@@ -60,6 +60,7 @@ class Stream:
         self.etag: str | None = response.headers.get("ETag")
         self.last_modified: str | None = response.headers.get("Last-Modified")
         self.content_type = content_type(response)
+        self.disposition: str | None = response.headers.get("Content-Disposition")
         self.accepts_ranges = response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
         #: Where the body ends in the file (exclusive); None if unknown.
         self.end: int | None = None if length is None else start + length

@@ -18,19 +18,21 @@ if TYPE_CHECKING:
 
     from synapse_sync.net.api import Api
     from synapse_sync.net.credentials import Credentials, Secret
+    from synapse_sync.net.wire import Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """The means with which a source is made.
 
-    `project` is the project's directory. `api`, `credentials` and `tls` make what they are named after when it is
-    first needed. `endpoints` are those of each site, in the order of its row in `sites.py`. `asked(name)` returns
-    the API's endpoint of a site after the user's rewrites, with the token for it.
+    `project` is the project's directory. `api`, `wire`, `credentials` and `tls` make what they are named after when
+    it is first needed. `endpoints` are those of each site, in the order of its row in `sites.py`. `asked(name)`
+    returns the API's endpoint of a site after the user's rewrites, with the token for it.
     """
 
     project: Path
     api: Callable[[], Api]
+    wire: Callable[[], Wire]
     credentials: Callable[[], Credentials]
     tls: Callable[[], ssl.SSLContext]
     endpoints: Mapping[str, tuple[str, ...]]

@@ -51,7 +51,7 @@ class Register(Mapping[str, "Source"]):
     def _url(self) -> Source:
         from synapse_sync.sources.url import UrlSource
 
-        return UrlSource()
+        return UrlSource(self._means.wire)
 
     def _path(self) -> Source:
         from synapse_sync.sources.path import PathSource

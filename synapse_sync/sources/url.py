@@ -1,30 +1,61 @@
-"""Plain URLs as a source: one file, named by its address."""
+"""Plain URLs as a source: one file, named by its address or by its server."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from urllib.parse import unquote, urlsplit
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from synapse_sync.core.artifact import Candidate, ModelCard, format_of
 from synapse_sync.core.digest import Digest
-from synapse_sync.core.names import safe_filename
+from synapse_sync.core.names import disposition_name, safe_filename
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError, WrongContent
 from synapse_sync.net.credentials import display_url
+from synapse_sync.net.retries import Retry
 from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
 from synapse_sync.sources.pages import recognise
 
+if TYPE_CHECKING:
+    from synapse_sync.net.wire import Wire
+
+_ASKED_AT_ONCE = 8
+
 
 class UrlSource:
-    """Any https address of a file. Nothing is asked before the download, so nothing is known but the name."""
+    """Any https address of a file.
+
+    The name of the file is that of the address. Where that has none (a number, `download`), the server is asked for
+    one, as a browser would do: its answer to a request for one byte has the name in `Content-Disposition`. `wire`
+    makes the client; without it no request is made. `retry` and `sleep` are replaced in tests.
+    """
+
+    def __init__(
+        self,
+        wire: Callable[[], Wire] | None = None,
+        *,
+        retry: Retry | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._wire = wire
+        self._retry = retry or Retry(attempts=3)
+        self._sleep = sleep
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
-        """One candidate for each question; no request is made."""
-        return {ask.key: _answer(ask) for ask in asks}
+        """One candidate for each question; several servers are asked for names at the same time."""
+        unnamed = {ask.reference.id for ask in asks if _is_vague(_name_in(ask.reference.id))}
+        names: dict[str, str | SynapseError | None] = {}
+        if self._wire is not None and unnamed:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(max_workers=min(len(unnamed), _ASKED_AT_ONCE)) as pool:
+                names = dict(zip(unnamed, pool.map(self._ask_name, unnamed), strict=True))
+        return {ask.key: _answer(ask, names.get(ask.reference.id)) for ask in asks}
 
     def describe(self, reference: Reference) -> Description:
         """Its name; no request is made."""
-        return description_of(_answer(Ask(key="", reference=reference)))
+        return description_of(_answer(Ask(key="", reference=reference), None))
 
     def locate(self, reference: Reference) -> Location:
         """The URL itself."""
@@ -67,10 +98,46 @@ class UrlSource:
         """None: nobody knows before trying."""
         return None
 
+    def _ask_name(self, url: str) -> str | SynapseError | None:
+        """The name in the server's answer, None if there is none in it, or the reason why it could not be asked."""
+        assert self._wire is not None
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                with self._wire().open(url, start=0, end=1, expect_text=True) as stream:
+                    return disposition_name(stream.disposition)
+            except SynapseError as error:
+                wait = self._retry.after(attempt, error, 0.5)
+                if wait is None:
+                    return error
+            self._sleep(wait)
 
-def _answer(ask: Ask) -> Resolved:
+
+def _answer(ask: Ask, given: str | SynapseError | None) -> Resolved:
     # `Reference.parse` has refused what must not get into a lockfile: tokens, signatures, passwords.
-    path = urlsplit(ask.reference.id).path
-    filename = safe_filename(unquote(path.rpartition("/")[2]))
+    filename = _name_in(ask.reference.id)
+    warnings: tuple[str, ...] = ()
+    if isinstance(given, SynapseError):
+        # No failure yet: the download meets it again, or finds the file at a mirror.
+        warnings = (f"{given.message}; the file is called `{filename}` (name it with `filename`)",)
+    elif given is not None and (not _is_vague(name := safe_filename(given)) or "." not in filename):
+        filename = name
     candidate = Candidate(filename=filename, url=ask.reference, format=format_of(filename), primary=True)
-    return Resolved(key=ask.key, reference=ask.reference, card=ModelCard(title=filename), candidates=(candidate,))
+    return Resolved(
+        key=ask.key,
+        reference=ask.reference,
+        card=ModelCard(title=filename),
+        candidates=(candidate,),
+        warnings=warnings,
+    )
+
+
+def _name_in(url: str) -> str:
+    """The file name at the end of an address's path."""
+    return safe_filename(urlsplit(url).path.rpartition("/")[2], encoded=True)
+
+
+def _is_vague(name: str) -> bool:
+    """Whether a name does not say what the file is, as `77`, `download` or `get.php`."""
+    return format_of(name) == "other"

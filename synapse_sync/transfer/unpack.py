@@ -158,7 +158,7 @@ def _checked(chosen: Sequence[Entry], archive: Got, store: BlobStore) -> dict[st
                 f"`{subject}`: `{shown}` in the archive is {entry.fault}; refused", hint=_fault_hint(entry.fault)
             )
         try:
-            names[entry.name] = safe_path(entry.name).text
+            names[entry.name] = safe_path(entry.name, visible=True).text
         except UnsafeName as error:
             raise RefusedFormat(
                 f"`{subject}`: a name in the archive cannot be used: {error.message}",

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.names import MAX_NAME_BYTES, SafePath, clash_key, safe_filename, safe_path
+from synapse_sync.core.names import (
+    MAX_NAME_BYTES,
+    SafePath,
+    clash_key,
+    disposition_name,
+    safe_filename,
+    safe_path,
+)
 from synapse_sync.errors import UnsafeName
 
 UNSAFE = [
@@ -58,3 +65,94 @@ def test_lenient_keeps_what_it_can() -> None:
 def test_clash_key_folds_case_and_form() -> None:
     assert clash_key("A.bin") == clash_key("a.bin")
     assert clash_key("e\u0301") == clash_key("\u00e9")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("caf%C3%A9%20%5Bv2%5D.gguf", "café [v2].gguf"),
+        ("75%25 grain.pt", "75% grain.pt"),
+        ("30%Zoom.pt", "30%Zoom.pt"),
+        ("100%accurate.pt", "100%accurate.pt"),  # `%ac` is a byte, but no UTF-8
+        ("%FF%FE.pt", "%FF%FE.pt"),
+        ("twice%2520encoded.pt", "twice%20encoded.pt"),
+        ("up%2F..%2Fevil.pt", "evil.pt"),
+        ("%2e%2e", "model"),
+        ("a%00b%0Ac.pt", "abc.pt"),
+        ("%2Ehidden.pt", "hidden.pt"),
+    ],
+)
+def test_a_name_in_the_form_of_its_transport_is_decoded_once(text: str, name: str) -> None:
+    assert safe_filename(text, encoded=True) == name
+
+
+@given(st.text())
+def test_a_decoded_name_is_safe_too(text: str) -> None:
+    name = safe_filename(text, encoded=True)
+    assert SafePath(name).parts == (name,)
+
+
+def test_a_plain_name_is_not_decoded() -> None:
+    assert safe_filename("a%20b.pt") == "a%20b.pt"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (".secret.pt", "secret.pt"),
+        ("..double.pt", "double.pt"),
+        (". .spaced.pt", "spaced.pt"),
+        (".safetensors", "model.safetensors"),
+        ("．wide.pt", "．wide.pt"),
+        (".git", "model.git"),
+        ("...", "model"),
+    ],
+)
+def test_a_file_is_never_hidden(text: str, name: str) -> None:
+    assert safe_filename(text) == name
+
+
+@given(st.text())
+def test_no_name_begins_with_a_dot(text: str) -> None:
+    assert not safe_filename(text).startswith(".")
+    assert not safe_filename(text, encoded=True).startswith(".")
+
+
+def test_a_path_keeps_its_dots_unless_it_is_to_be_visible() -> None:
+    assert safe_path(".config/.index.json").text == ".config/.index.json"
+    assert safe_path(".config/.index.json", visible=True).text == "model.config/index.json"
+    with pytest.raises(UnsafeName):
+        safe_path("a/../b", visible=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("attachment", None),
+        (None, None),
+        ("attachment; filename=plain.pt", "plain.pt"),
+        ('attachment; filename="two words.pt"', "two words.pt"),
+        ('inline;FileName = "case.pt" ; size=3', "case.pt"),
+        (r'attachment; filename="quo\"te;d.pt"', 'quo"te;d.pt'),
+        ("attachment; filename*=utf-8'en'%E2%82%AC%20rates.pt", "€ rates.pt"),
+        ("attachment; filename=old.pt; filename*=UTF-8''n%C3%A9w.pt", "néw.pt"),
+        ("attachment; filename*=iso-8859-1''%A3.pt; filename=x.pt", "£.pt"),
+        ("attachment; filename*=UTF-8''%FF; filename=fall.pt", "fall.pt"),
+        ("attachment; filename*=unknown-8''%41; filename=fall.pt", "fall.pt"),
+        ("attachment; filename*=broken; filename=fall.pt", "fall.pt"),
+        ('attachment; filename="na%C3%AFve.pt"', "naïve.pt"),
+        ('attachment; filename="' + "水.pt".encode().decode("latin-1") + '"', "水.pt"),
+        ('attachment; filename="first.pt"; filename="second.pt"', "first.pt"),
+        ('filename="no-type.pt"', "no-type.pt"),
+        ('attachment; filename=""', None),
+        ('attachment; note="; filename=fake.pt"; filename=true.pt', "true.pt"),
+    ],
+)
+def test_the_name_in_a_header(header: str | None, name: str | None) -> None:
+    assert disposition_name(header) == name
+
+
+@given(st.text())
+def test_any_header_is_read(text: str) -> None:
+    name = disposition_name(text)
+    assert name is None or name

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from world import Project
 
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
+from synapse_sync.demo.exchange import Fault
+from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError
 from synapse_sync.sources.base import Ask, Resolved
 from synapse_sync.sources.url import UrlSource
@@ -62,3 +65,73 @@ def test_nothing_is_known_beforehand() -> None:
     source = UrlSource()
     assert source.identify([Digest("sha256", "ab" * 32)]) == {}
     assert source.needs_token(Reference("url", "https://example.org/x")) is None
+
+
+# -- names that a server gives ---------------------------------------------------------------------------
+
+
+WEIGHTS = safetensors_bytes("named by its server", size=20_000)
+
+
+def placed(project: Project, url: str, more: str = "") -> list[str]:
+    """Lock and sync one LoRA; returns the names in its folder."""
+    project.manifest(f'[models.m]\nsource = "{url}"\ntype = "lora"\n{more}')
+    project("sync")
+    return [path.removeprefix("models/loras/") for path in project.tree()]
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "name"),
+    [
+        ("1234", "oil paint.safetensors", "oil paint.safetensors"),
+        ("get.php", "油.safetensors", "油.safetensors"),
+        ("uc", "..\\..\\.up.safetensors", "up.safetensors"),
+        ("own.safetensors", "theirs.safetensors", "own.safetensors"),
+        ("odd.v2", "no-ending", "odd.v2"),
+        ("nameless", None, "nameless"),
+    ],
+)
+def test_an_address_without_a_name_has_that_of_its_server(
+    project: Project, path: str, given: str | None, name: str
+) -> None:
+    url = project.hub.files.put(path, WEIGHTS, filename=given)
+    assert placed(project, url) == [name]
+
+
+def test_the_name_behind_a_redirect_counts(project: Project) -> None:
+    url = project.hub.files.put("9", WEIGHTS, filename="stored.safetensors", redirect_to_storage=True)
+    assert placed(project, url) == ["stored.safetensors"]
+
+
+def test_one_byte_is_asked_for_and_only_where_the_name_is_missing(project: Project) -> None:
+    placed(project, project.hub.files.put("own.safetensors", WEIGHTS, filename="other.safetensors"))
+    assert [seen.headers.get("range") for seen in project.hub.requests("files")] == [None]
+    project.hub.clear_log()
+    url = project.hub.files.put("9", WEIGHTS, filename="nine.safetensors")
+    assert placed(project, url, 'filename = "mine.safetensors"\n') == ["mine.safetensors"]
+    assert placed(project, url) == ["nine.safetensors"]
+    assert [seen.headers.get("range") for seen in project.hub.requests("files")] == ["bytes=0-0", None]
+    project.hub.clear_log()
+    project("lock")
+    assert project.hub.log == []
+
+
+def test_the_format_in_the_servers_name_is_what_policy_judges(project: Project) -> None:
+    url = project.hub.files.put("9", b"\x80\x02.", filename="evil.pt")
+    project.manifest(f'[models.m]\nsource = "{url}"\ntype = "lora"\n')
+    assert "allow-pickle" in project("lock", code=2).err
+    assert [seen.headers.get("range") for seen in project.hub.requests("files")] == ["bytes=0-0"]
+
+
+def test_a_server_that_stumbles_is_asked_again(project: Project) -> None:
+    url = project.hub.files.put("9", WEIGHTS, filename="nine.safetensors")
+    project.hub.faults.add("/files/9", Fault(status=503, times=2))
+    assert placed(project, url) == ["nine.safetensors"]
+
+
+def test_a_server_that_does_not_answer_leaves_the_name_of_the_address(project: Project) -> None:
+    dead = project.hub.files.put("9", WEIGHTS, status=404)
+    mirror = project.hub.files.put("mirror.safetensors", WEIGHTS)
+    project.manifest(f'[models.m]\nsource = "{dead}"\ntype = "lora"\nmirrors = ["{mirror}"]\n')
+    assert "the file is called `9` (name it with `filename`)" in " ".join(project("sync").err.split())
+    assert list(project.tree()) == ["models/loras/9"]

@@ -32,7 +32,8 @@ def offered(version: ModelVersion) -> tuple[tuple[ModelFile, Candidate], ...]:
 def _candidate(version: ModelVersion, file: ModelFile, pinned: bool) -> Candidate:
     foreign = pinned and "fileId=" not in (file.download_url or "") and bool(file.selectors)
     kind = file.type.casefold()
-    name = safe_filename(file.name)
+    # The site keeps some names in the form of their upload, percent-encoded, and decodes them at download.
+    name = safe_filename(file.name, encoded=True)
     quant = (file.quant_type or "").casefold()
     return Candidate(
         filename=name,
