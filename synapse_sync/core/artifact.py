@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from synapse_sync.core.reference import Reference
@@ -33,13 +34,27 @@ _FORMATS = {
     "zip": "archive", "tar": "archive", "tgz": "archive", "gz": "archive", "bz2": "archive", "xz": "archive",
     "7z": "archive", "rar": "archive", "json": "config", "yaml": "config", "yml": "config",
     "txt": "text", "md": "text", "html": "text", "htm": "text", "xml": "text", "csv": "text", "py": "text",
-    "jsonl": "config", "ipynb": "config",
+    "jsonl": "config", "ipynb": "config", "gitattributes": "text", "gitignore": "text",
 }  # fmt: skip
+#: Documents that repositories and archives contain under a name without an ending.
+_DOCUMENTS = frozenset({
+    "license", "licence", "readme", "notice", "copying", "authors", "changelog", "version", "checkpoint",
+    "use_policy", "makefile", "dockerfile",
+})  # fmt: skip
+#: The number of a version or of a file (`v1.5`) is no ending.
+_ENDING = re.compile(r".\.[A-Za-z][A-Za-z0-9_-]{0,15}\Z", re.DOTALL)
 
 
 def format_of(filename: str) -> str:
     """The format that a file name promises: safetensors, gguf, onnx, pickle, archive, config, text or other."""
-    return _FORMATS.get(filename.rpartition(".")[2].casefold(), "other")
+    name = filename.rpartition("/")[2].casefold()
+    return "text" if name in _DOCUMENTS else _FORMATS.get(name.rpartition(".")[2], "other")
+
+
+def has_ending(filename: str) -> bool:
+    """Whether a file name has an ending like `.bin`; the names of known documents (`LICENSE`) need none."""
+    name = filename.rpartition("/")[2]
+    return name.casefold() in _DOCUMENTS or _ENDING.search(name) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

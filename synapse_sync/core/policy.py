@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import DOCUMENT_FORMATS, PICKLE_FORMATS, format_of
-from synapse_sync.errors import RefusedFormat, SynapseError, WrongContent
+from synapse_sync.core.artifact import (
+    DOCUMENT_FORMATS,
+    PICKLE_FORMATS,
+    WEIGHT_FORMATS,
+    Artifact,
+    format_of,
+    has_ending,
+)
+from synapse_sync.core.content import Content
+from synapse_sync.errors import IntegrityError, RefusedFormat, SynapseError, WrongContent
 
 ALLOW_PICKLE, ALLOW_DANGEROUS = "allow-pickle", "allow-dangerous"
-_CONTENTS = {"html": "a web page", "json": "a JSON document", "pickle": "a pickle", "zip": "a zip archive"}
+_CONTENTS = {
+    "html": "a web page", "json": "a JSON document", "text": "plain text", "image": "an image",
+    "pickle": "a pickle", "zip": "a zip archive",
+}  # fmt: skip
+#: The formats whose header is checked, with their names for people.
+_CHECKED = {"safetensors": "safetensors", "gguf": "GGUF"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +31,8 @@ class Facts:
 
     `subject` names the model, and perhaps the file, in messages. `names` are the names of the file: at the site, in
     the lockfile, in the tree; the last one is shown. `format` is the site's or the lockfile's word. `scan` is the
-    site's verdict on the bytes `sha256` (of the archive, for one of its members). `content` is what the first bytes
-    are, as `sniff` says it.
+    site's verdict on the bytes `sha256` (of the archive, for one of its members). `content` is the answer of
+    `identify`. `local` says that the manifest names a file of this machine: then only its name in the tree counts.
     """
 
     subject: str
@@ -27,7 +40,8 @@ class Facts:
     names: tuple[str, ...] = ()
     scan: str | None = None
     sha256: str | None = None
-    content: str | None = None
+    content: Content | None = None
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,39 +52,113 @@ class Permissions:
     dangerous: Collection[str] = frozenset()
 
 
+def facts_of(artifact: Artifact, model: str, path: str = "") -> Facts:
+    """The facts about a locked file; `path` is its path in a tree, if it is about to get one."""
+    return Facts(
+        subject=model,
+        format=artifact.format,
+        names=(artifact.filename, *([path] if path else [])),
+        scan=artifact.scan,
+        sha256=artifact.given.sha256,
+        local=artifact.locations[0].source == "path",
+    )
+
+
 def objection(facts: Facts, allowed: Permissions) -> SynapseError | None:
     """Why a file must not be used; None if nothing is against it.
 
-    Returns `RefusedFormat` for a dangerous file and for a pickle that is not allowed, and `WrongContent` for a web
-    page or an error document in place of the file.
+    Returns `RefusedFormat` for a dangerous file and for a pickle that is not allowed, `WrongContent` for a web page
+    or an error document in place of the file, `IntegrityError` for other content that cannot be the file.
     """
     shown = facts.names[-1] if facts.names else None
     if facts.scan == "danger" and facts.sha256 not in allowed.dangerous:
         return _dangerous(facts, shown)
-    if not documents_expected(facts.format) and (
-        facts.content == "html" or (facts.content == "json" and facts.format != "other")
-    ):
-        return WrongContent(
-            f"`{facts.subject}` is {_CONTENTS[facts.content]}, not a model",
-            hint="the site probably wants a token, or the link is no direct download link",
-        )
-    if allowed.pickles:
+    if (problem := _not_the_file(facts)) is not None:
+        return problem
+    kind = None if facts.content is None else facts.content.kind
+    promised = _promised(facts)
+    if not allowed.pickles:
+        for format in _CHECKED:
+            if format in promised and kind in ("pickle", "zip"):
+                return RefusedFormat(
+                    f"`{facts.subject}` calls itself {format} and is {_CONTENTS[kind]}; refused",
+                    subject=facts.subject,
+                )
+        # A UI goes by the name in the tree, whatever the lockfile and the first bytes say.
+        formats = {facts.format, *(format_of(name) for name in facts.names)}
+        if formats & PICKLE_FORMATS or (kind == "pickle" and facts.format not in PICKLE_FORMATS):
+            return _pickle(facts, shown)
+    return _damage(facts, promised)
+
+
+def remark(facts: Facts) -> str | None:
+    """A warning about the user's own file under a name that no UI loads as a model."""
+    if not facts.local or not facts.names or _is_for_weights(facts):
         return None
-    if facts.format in ("safetensors", "gguf") and facts.content in ("pickle", "zip"):
-        return RefusedFormat(
-            f"`{facts.subject}` calls itself {facts.format} and is {_CONTENTS[facts.content]}; refused",
-            subject=facts.subject,
-        )
-    # A UI goes by the name in the tree, whatever the lockfile and the first bytes say.
-    formats = {facts.format, *(format_of(name) for name in facts.names)}
-    if formats & PICKLE_FORMATS or (facts.content == "pickle" and facts.format not in PICKLE_FORMATS):
-        return _pickle(facts, shown)
-    return None
+    return f"`{facts.subject}`: no UI loads `{facts.names[-1]}` as a model; your file is placed as it is"
 
 
 def documents_expected(format: str) -> bool:
     """Whether a JSON or HTML document may be the file itself; else it came instead of the file."""
     return format in DOCUMENT_FORMATS
+
+
+def _promised(facts: Facts) -> set[str]:
+    """The formats that the file's names promise; for a remote file the site's word counts as well."""
+    if facts.local and facts.names:
+        return {format_of(facts.names[-1])}
+    return {facts.format, *(format_of(name) for name in facts.names)}
+
+
+def _is_for_weights(facts: Facts) -> bool:
+    """Whether a program would take the file for a model or an archive of one: by its ending, or without any."""
+    if _promised(facts) & (WEIGHT_FORMATS | {"archive"}):
+        return True
+    names = facts.names[-1:] if facts.local else facts.names
+    # A repository's own documents have no ending at times (LICENSE); its source knows them as text.
+    return not documents_expected(facts.format) and any(not has_ending(name) for name in names)
+
+
+def _not_the_file(facts: Facts) -> SynapseError | None:
+    """What came instead of the file: a document, a pointer to it, or nothing at all."""
+    if facts.content is None:
+        return None
+    kind = facts.content.kind
+    for_weights = _is_for_weights(facts)
+    anywhere = not facts.local and not documents_expected(facts.format)
+    if (kind == "html" and (for_weights or anywhere)) or (kind == "json" and for_weights):
+        return WrongContent(
+            f"`{facts.subject}` is {_CONTENTS[kind]}, not a model",
+            hint="the site probably wants a token, or the link is no direct download link",
+        )
+    if kind == "lfs-pointer" and (for_weights or not facts.local):
+        return IntegrityError(
+            f"`{facts.subject}` is a pointer of Git LFS, not the file that it names",
+            hint="use an address that serves the file itself; in a clone, `git lfs pull` fetches it",
+        )
+    if kind == "empty" and (for_weights or anywhere):
+        return IntegrityError(f"`{facts.subject}` is empty", hint="look at its page: the upload may have failed")
+    if kind in ("text", "image") and for_weights:
+        return IntegrityError(
+            f"`{facts.subject}` is {_CONTENTS[kind]}, not a model",
+            hint="check the address in a browser; a file that is meant to be text needs a name that says so",
+        )
+    return None
+
+
+def _damage(facts: Facts, promised: set[str]) -> IntegrityError | None:
+    """A format that the content does not have, and a file that ends too early."""
+    if facts.content is None:
+        return None
+    kind, fault = facts.content.kind, facts.content.fault
+    for format, title in _CHECKED.items():
+        if format in promised and (kind != format or fault is not None):
+            words = fault or "its header is missing"
+            return IntegrityError(f"`{facts.subject}` is not a valid {title} file: {words}")
+    if fault is not None and _is_for_weights(facts):
+        words = f": the archive is damaged: {fault}" if "archive" in promised else f" is not a whole file: {fault}"
+        return IntegrityError(f"`{facts.subject}`{words}", hint="download it again")
+    return None
 
 
 def _dangerous(facts: Facts, shown: str | None) -> RefusedFormat:

@@ -1,4 +1,4 @@
-"""The safetensors header, checked as its specification says, and what the first bytes of a file give away.
+"""The safetensors header, checked as its specification says.
 
 Format: 8 bytes little-endian header length, a JSON header, then the tensors' data without holes
 (github.com/huggingface/safetensors, README "Format").
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any
 
 MAX_HEADER = 100_000_000  # bytes; the reference implementation's own limit
@@ -19,10 +18,6 @@ _BITS = {
     "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }  # fmt: skip
 _MAX_DIMENSIONS = 64  # torch and numpy end there too
-#: A pickle of protocol 2 and later begins with PROTO; an older one with a mark, or with a module and a name.
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([dli]p\d|[\]})]q\x00|c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
-#: Web pages, and the XML error documents of storage services.
-_MARKUP = re.compile(rb"<(!doctype html|html|head|body|script|\?xml|!--|error\b)")
 
 
 def header_length(first: bytes, file_size: int) -> int:
@@ -99,25 +94,3 @@ def _span(name: str, value: Any) -> tuple[int, int]:
     if bits is not None and (stop - start) * 8 != bits * math.prod(shape):
         raise ValueError(f"tensor {name!r}: {stop - start} bytes do not fit its shape")
     return start, stop
-
-
-def sniff(first: bytes) -> str | None:
-    """What the first bytes of a file say it is; None if they say nothing.
-
-    "html" (and XML error documents), "json", "pickle", "zip", "gzip", "gguf" or "safetensors".
-    """
-    if first.startswith(b"GGUF"):
-        return "gguf"
-    if first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        # torch's archives begin with the pickle that they are about.
-        return "pickle" if b"data.pkl" in first else "zip"
-    if first.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if len(first) > 8 and first[8:9] == b"{" and 2 <= int.from_bytes(first[:8], "little") <= MAX_HEADER:
-        return "safetensors"
-    if _PICKLE.match(first):
-        return "pickle"
-    text = first.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").lower()
-    if _MARKUP.match(text):
-        return "html"
-    return "json" if text.startswith((b"{", b"[")) else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.plan import Action, Key, Observed, Plan, Verb
+from synapse_sync.core.policy import Permissions, facts_of
 from synapse_sync.core.report import Outcome, Report
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import SynapseError
@@ -14,6 +15,7 @@ from synapse_sync.layouts import ui_folders
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.tree import TreeWriter
+from synapse_sync.transfer.inspect import inspect_file
 from synapse_sync.transfer.want import Fetcher, Got, want_of
 
 #: Brings the content of companions, or says why one has to be left out.
@@ -40,7 +42,9 @@ def execute(
     that had an error. The receipts are written whatever happens, also on Ctrl-C.
     """
     writer = TreeWriter(trees, observed, store=store, command=command, folders=ui_folders())
-    run = _Run(writer=writer, reporter=reporter, pickles=pickles)
+    run = _Run(writer=writer, store=store, reporter=reporter, pickles=pickles)
+    for action in plan.of(Verb.PLACE, Verb.REPLACE):
+        run.uses.setdefault(action.sha256, []).append(action)
     run.supply(plan.of(Verb.FETCH, Verb.SALVAGE), fetch)
     writer.expect(plan)
     try:
@@ -72,8 +76,10 @@ class _Run:
     """One execution: the outcomes so far."""
 
     writer: TreeWriter
+    store: BlobStore
     reporter: Reporter
     pickles: Collection[str] = ()
+    uses: dict[str, list[Action]] = field(default_factory=dict)  # the paths that want a blob
     outcomes: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failed: dict[str, SynapseError] = field(default_factory=dict)  # blobs that could not be had
@@ -86,7 +92,12 @@ class _Run:
         """Bring every needed blob into the store; a failure is kept for the paths that wanted the blob."""
         missing = [action for action in actions if not (action.verb is Verb.SALVAGE and self._salvage(action))]
         wants = [
-            want_of(a.artifact, f"{a.model} ({a.artifact.filename})", allow_pickle=a.model in self.pickles)
+            want_of(
+                a.artifact,
+                f"{a.model} ({a.artifact.filename})",
+                allow_pickle=a.model in self.pickles,
+                names=[use.path for use in self.uses.get(a.sha256, ())],
+            )
             for a in missing
             if a.artifact is not None
         ]
@@ -107,9 +118,25 @@ class _Run:
     def _salvage(self, action: Action) -> bool:
         """Copy a blob back from a tree that has the same bytes; False if none has."""
         path = self.writer.salvage(action.sha256)
-        if path is not None:
-            self._note(Outcome(action=action, detail=f"from {path}"))
-        return path is not None
+        if path is None:
+            return False
+        error = self._inspected(action.sha256)
+        if error is not None:
+            self.failed[action.sha256] = error
+        self._note(Outcome(action=action, error=error, detail=f"from {path}"))
+        return True
+
+    def _inspected(self, sha256: str) -> SynapseError | None:
+        """Why a blob that came from a tree must not be placed: it did not pass the door that downloads pass."""
+        for use in self.uses.get(sha256, ()):
+            if use.artifact is None:
+                continue
+            facts = replace(facts_of(use.artifact, use.model, use.path), scan=None)  # preflight judged the scan
+            try:
+                inspect_file(self.store.path(sha256), facts, Permissions(pickles=use.model in self.pickles))
+            except SynapseError as error:
+                return error.about(use.model)
+        return None
 
     def accompany(self, actions: Sequence[Action], bring: Bringer) -> None:
         """Write the companions of the weights that are in place."""

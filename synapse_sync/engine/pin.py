@@ -212,6 +212,8 @@ def _want(entry: Requirement, candidate: Candidate, locked: Artifact | None) -> 
         text_ok=documents_expected(candidate.format) and not entry.extract,
         format="archive" if entry.extract else candidate.format,
         allow_pickle=entry.allow_pickle,
+        source_names=() if entry.extract else (candidate.filename,),
+        names=() if entry.extract or entry.filename is None else (entry.filename.text,),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
-from synapse_sync.core.policy import Facts, Permissions, objection
+from synapse_sync.core.policy import Permissions, facts_of, objection
 from synapse_sync.errors import AccessDenied, InputError, Offline, StorageError, SynapseError
 from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
@@ -76,28 +76,21 @@ def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> 
         )
         problem = _refusal(action, artifact, permissions)
         if problem is None and action.sha256 not in coming:
-            problem = _content(blobs.path(action.sha256), action, pickles=permissions.pickles)
+            problem = _content(blobs.path(action.sha256), action, permissions)
         if problem is not None:
             told.add((action.model, action.sha256))
             yield problem
 
 
 def _refusal(action: Action, artifact: Artifact, permissions: Permissions) -> SynapseError | None:
-    facts = Facts(
-        subject=action.model,
-        names=(artifact.filename, *([action.path] if action.path else [])),
-        format=artifact.format,
-        scan=artifact.scan,
-        sha256=artifact.given.sha256,
-    )
-    return objection(facts, permissions)
+    return objection(facts_of(artifact, action.model, action.path), permissions)
 
 
-def _content(blob: Path, action: Action, *, pickles: bool) -> SynapseError | None:
+def _content(blob: Path, action: Action, permissions: Permissions) -> SynapseError | None:
     """What speaks against a blob that is in the store already: another project may have allowed more."""
     assert action.artifact is not None
     try:
-        inspect_file(blob, format=action.artifact.format, name=action.model, allow_pickle=pickles)
+        inspect_file(blob, facts_of(action.artifact, action.model, action.path), permissions)
     except SynapseError as error:
         return error
     except OSError as error:

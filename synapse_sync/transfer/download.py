@@ -433,10 +433,12 @@ class Download:
     def _look(self, path: Path) -> None:
         """Have the file inspected; with the right digest no other place could give another one."""
         try:
-            self._crew.inspect(path, self._want)
+            remarks = self._crew.inspect(path, self._want)
         except SynapseError:
             self._hopeless = self._want.sha256 is not None
             raise
+        for warning in remarks:
+            self._crew.reporter.warn(warning)
 
     def _publish(self, partial: Partial, digests: Digests, place: Reference) -> Got:
         try:

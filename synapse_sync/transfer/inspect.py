@@ -1,45 +1,55 @@
-"""Inspect: is this file what its name promises? Looked at before it is published, never loaded."""
+"""Inspect: is this file what its names promise? Looked at before it is published, never loaded."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from synapse_sync.core.policy import Facts, Permissions, objection
-from synapse_sync.core.safetensors import check_header, header_length, sniff
-from synapse_sync.errors import IntegrityError, WrongContent
+from synapse_sync.core.content import identify
+from synapse_sync.core.policy import Facts, Permissions, objection, remark
+from synapse_sync.errors import WrongContent
 from synapse_sync.transfer.want import Want
 
-_SNIFF_BYTES = 512
 _PAGE_BYTES = 64 << 10
 
 
-def inspect_want(path: Path, want: Want) -> None:
-    """Check a file that was brought for a want; raises like `inspect_file`."""
-    inspect_file(path, format=want.format, name=want.subject, allow_pickle=want.allow_pickle)
+def inspect_want(path: Path, want: Want) -> tuple[str, ...]:
+    """Check a file that was brought for a want, under each of its names; returns warnings.
+
+    A UI goes by the name in the tree, and one file may have several of them. Raises like `inspect_file`.
+    """
+    allowed = Permissions(pickles=want.allow_pickle)
+    remarks: dict[str, None] = {}
+    for name in want.names or (None,):
+        names = want.source_names if name is None else (*want.source_names, name)
+        facts = Facts(subject=want.subject, format=want.format, names=names, local=want.is_local)
+        if (warning := inspect_file(path, facts, allowed)) is not None:
+            remarks[warning] = None
+    return tuple(remarks)
 
 
-def inspect_file(path: Path, *, format: str, name: str, allow_pickle: bool) -> None:
-    """Check a downloaded file against its format by content.
+def inspect_file(path: Path, facts: Facts, allowed: Permissions) -> str | None:
+    """Check a file at rest by its content; returns a warning about it, or None.
 
-    Raises `WrongContent` for a web page or an error document, `IntegrityError` for a damaged safetensors or GGUF
-    file, `RefusedFormat` for a pickle in disguise.
+    Raises `WrongContent` for a web page or an error document, `IntegrityError` for other content that cannot be
+    the file and for a damaged one, `RefusedFormat` for a pickle that is not allowed. An unreadable file raises
+    `OSError`.
     """
     with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        first = file.read(_SNIFF_BYTES)
-        found = sniff(first)
-        facts = Facts(subject=name, format=format, content=found)
-        refused = objection(facts, Permissions(pickles=allow_pickle))
+
+        def read(start: int, count: int) -> bytes:
+            file.seek(start)
+            data = bytearray()
+            # Without a buffer a read may return less than was asked for.
+            while len(data) < count and (block := file.read(count - len(data))):
+                data += block
+            return bytes(data)
+
+        facts = replace(facts, content=identify(os.fstat(file.fileno()).st_size, read))
+        refused = objection(facts, allowed)
         if isinstance(refused, WrongContent):
-            refused.body = (first + file.read(_PAGE_BYTES)).decode("utf-8", "replace")
-        if refused is not None:
-            raise refused
-        if format == "gguf" and found != "gguf":
-            raise IntegrityError(f"`{name}` is not a GGUF file")
-        if format == "safetensors":
-            try:
-                whole = 8 + header_length(first[:8], size)
-                check_header(first + file.read(max(0, whole - len(first))), size)
-            except ValueError as error:
-                raise IntegrityError(f"`{name}` is not a valid safetensors file: {error}") from error
+            refused.body = read(0, _PAGE_BYTES).decode("utf-8", "replace")
+    if refused is not None:
+        raise refused
+    return remark(facts)

@@ -102,6 +102,8 @@ def _outer(want: Want) -> Want:
         format="archive",
         text_ok=False,
         archive=None,
+        source_names=(),
+        names=(),
     )
 
 
@@ -217,7 +219,10 @@ def _take(
             raise IntegrityError(
                 f"`{subject}` has sha256 {digests.sha256[:12]}…, not the one that was locked", hint=_ANEW
             )
-        check(temp, replace(archive.want, subject=subject, format=format_of(filename)))
+        names = () if want is None else want.names
+        pickles = archive.want.allow_pickle if want is None else want.allow_pickle
+        looked_at = replace(archive.want, subject=subject, format=format_of(filename), source_names=(filename,))
+        check(temp, replace(looked_at, names=names, allow_pickle=pickles))
         # Who can give the archive can give this again; of one that came from nowhere, this may be the last copy.
         origin = store.origin(archive.sha256)
         store.publish(temp, sha256=digests.sha256, size=digests.size, blake3=digests.blake3, origin=origin)

@@ -22,6 +22,7 @@ class Want:
 
     `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer. With `archive`
     the places give that archive, of which the file is a member; `transfer` itself knows only whole files.
+    `source_names` are the file's names at its source, `names` those in the trees, as far as they are known.
     """
 
     key: str
@@ -35,6 +36,13 @@ class Want:
     format: str = "other"
     allow_pickle: bool = False
     archive: Archive | None = None
+    source_names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the manifest names a file of this machine."""
+        return bool(self.places) and self.places[0].source == "path"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +63,8 @@ class Got:
     taken_from: Path | None = None
 
 
-#: Looks at a complete and verified file before it is published; raises `SynapseError` to prevent that.
-Inspect = Callable[[Path, Want], None]
+#: Looks at a complete and verified file before it is published; returns warnings, raises to prevent it.
+Inspect = Callable[[Path, Want], Sequence[str]]
 #: Files on this machine that may have the wanted bytes and need not be downloaded; nothing of them is believed.
 Nearby = Callable[[Want], Iterable[Path]]
 
@@ -118,8 +126,8 @@ Measurer = Callable[[Reference], int | None]
 Unpacker = Callable[[Got, Sequence[str]], tuple[Member, ...]]
 
 
-def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False) -> Want:
-    """The want for a locked artifact's bytes; `subject` names it in messages."""
+def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False, names: Sequence[str] = ()) -> Want:
+    """The want for a locked artifact's bytes; `subject` is for messages, `names` are its paths in the trees."""
     return Want(
         key=artifact.sha256,
         places=artifact.locations,
@@ -132,4 +140,6 @@ def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False) -> 
         format=artifact.format,
         allow_pickle=allow_pickle,
         archive=artifact.archive,
+        source_names=(artifact.filename,),
+        names=tuple(names),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from synapse_sync.core.content import Content
 from synapse_sync.core.policy import (
     ALLOW_DANGEROUS,
     ALLOW_PICKLE,
@@ -29,9 +30,9 @@ def test_a_harmless_file_is_allowed_at_every_step() -> None:
     for facts in (
         Facts(subject="m", format="safetensors", names=("a.safetensors",), scan="success", sha256=SHA),
         Facts(subject="m", format="safetensors", names=("a.safetensors", "loras/b.safetensors"), sha256=SHA),
-        Facts(subject="m", format="safetensors", content="safetensors"),
-        Facts(subject="m", format="config", names=("config.json",), content="json"),
-        Facts(subject="m", format="other", content="json"),
+        Facts(subject="m", format="safetensors", content=Content("safetensors")),
+        Facts(subject="m", format="config", names=("config.json",), content=Content("json")),
+        Facts(subject="m", format="other", content=Content("json")),
     ):
         assert objection(facts, Permissions()) is None
 
@@ -58,9 +59,9 @@ def test_allowed_danger_is_still_held_to_its_format() -> None:
         Facts(subject="m", format="pickle", names=("a.bin",)),
         Facts(subject="m", format="safetensors", names=("a.pt",)),
         Facts(subject="m", format="safetensors", names=("a.safetensors", "models/loras/a.CKPT")),
-        Facts(subject="m", format="onnx", content="pickle"),
-        Facts(subject="m", format="other", content="pickle"),
-        Facts(subject="m", format="config", content="pickle"),
+        Facts(subject="m", format="onnx", content=Content("pickle")),
+        Facts(subject="m", format="other", content=Content("pickle")),
+        Facts(subject="m", format="config", content=Content("pickle")),
     ],
 )
 def test_a_pickle_is_one_by_its_format_by_any_name_and_by_content(facts: Facts) -> None:
@@ -71,13 +72,13 @@ def test_a_pickle_is_one_by_its_format_by_any_name_and_by_content(facts: Facts) 
 @pytest.mark.parametrize("format", ["safetensors", "gguf"])
 @pytest.mark.parametrize("content", ["pickle", "zip"])
 def test_a_pickle_in_disguise_says_so(format: str, content: str) -> None:
-    found = objection(Facts(subject="m", format=format, content=content), Permissions())
+    found = objection(Facts(subject="m", format=format, content=Content(content)), Permissions())
     assert isinstance(found, RefusedFormat) and f"calls itself {format}" in found.message
 
 
 @pytest.mark.parametrize(("format", "content"), [("safetensors", "html"), ("other", "html"), ("pickle", "json")])
 def test_a_page_in_place_of_a_file_is_wrong_whatever_is_allowed(format: str, content: str) -> None:
-    assert isinstance(objection(Facts(subject="m", format=format, content=content), ALL), WrongContent)
+    assert isinstance(objection(Facts(subject="m", format=format, content=Content(content)), ALL), WrongContent)
 
 
 def test_documents_may_be_documents() -> None:

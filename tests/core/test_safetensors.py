@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.safetensors import MAX_HEADER, check_header, header_length, sniff
+from synapse_sync.core.content import kind_of
+from synapse_sync.core.safetensors import MAX_HEADER, check_header, header_length
 
 
 def packed(header: object, data: int = 0) -> tuple[bytes, int]:
@@ -144,34 +145,6 @@ def test_real_weights(name: str) -> None:
     data, size = path.read_bytes(), path.stat().st_size
     end = 8 + header_length(data[:8], size)
     check_header(data[:end], size)
-    assert sniff(data[:512]) == "safetensors"
+    assert kind_of(data[:512]) == "safetensors"
     with pytest.raises(ValueError, match="the file has"):
         check_header(data[:end], size - 1)
-
-
-@pytest.mark.parametrize(
-    ("first", "kind"),
-    [
-        (b"\n <!DOCTYPE html><html>", "html"),
-        (b"\xef\xbb\xbf<HTML lang=en>", "html"),
-        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "html"),
-        (b"<Error><Code>NoSuchKey</Code>", "html"),
-        (b' {"error": "no such model"}', "json"),
-        (b"[1, 2]", "json"),
-        (b"\x80\x02}q\x00", "pickle"),
-        (b"cos\nsystem\n(S'true'\ntR.", "pickle"),
-        (b"(dp0\nS'a'\np1\n", "pickle"),
-        (b"PK\x03\x04rest", "zip"),
-        (b"\x1f\x8b\x08", "gzip"),
-        (b"GGUF\x03\x00\x00\x00", "gguf"),
-        (packed({"a": tensor(0, 2)}, 2)[0], "safetensors"),
-        (struct.pack("<Q", 0x0280) + b"{" + b" " * 99, "safetensors"),  # its first two bytes are those of a pickle
-        (b"12345678{", None),
-        (b"<3 this model", None),
-        (b"collected words", None),
-        (b"", None),
-        (bytes(512), None),
-    ],
-)
-def test_sniff(first: bytes, kind: str | None) -> None:
-    assert sniff(first) == kind

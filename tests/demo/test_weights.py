@@ -11,7 +11,8 @@ import zlib
 
 import pytest
 
-from synapse_sync.core.safetensors import check_header, sniff
+from synapse_sync.core.content import Content, identify_bytes
+from synapse_sync.core.safetensors import check_header
 from synapse_sync.demo import weights
 
 
@@ -28,7 +29,7 @@ def test_a_safetensors_file_passes_our_own_check(dtype: str, tensors: int) -> No
     ends = [0, *(entry["data_offsets"][1] for entry in header.values())]
     assert ends == sorted(ends)
     assert 8 + length + ends[-1] == len(data)
-    assert sniff(data) == "safetensors"
+    assert identify_bytes(data) == Content("safetensors")
 
 
 def test_a_table_of_tensors_is_written_as_given() -> None:
@@ -52,7 +53,7 @@ def test_a_gguf_says_what_it_holds() -> None:
     assert struct.unpack("<4sIQQ", data[:24]) == (b"GGUF", 3, 1, 1)
     assert data.endswith(weights.noise("g", 400))
     assert (len(data) - 400) % 32 == 0
-    assert sniff(data) == "gguf"
+    assert identify_bytes(data) == Content("gguf")
 
 
 def test_a_pickle_is_a_harmless_archive() -> None:
@@ -61,7 +62,7 @@ def test_a_pickle_is_a_harmless_archive() -> None:
         assert archive.testzip() is None
         assert pickle.loads(archive.read("archive/data.pkl"))["seed"] == "p"
         assert archive.read("archive/data/0") == weights.noise("p", 100)
-    assert sniff(data) == "pickle"
+    assert identify_bytes(data) == Content("pickle")
 
 
 def test_an_image_holds_its_pixels() -> None:

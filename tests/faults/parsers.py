@@ -20,11 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from synapse_sync.core.content import identify_bytes
 from synapse_sync.core.lockfile import format_lockfile, parse_lockfile
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.names import SafePath, clash_key, safe_filename, safe_path
 from synapse_sync.core.reference import MAX_LENGTH, Reference
-from synapse_sync.core.safetensors import check_header, sniff
+from synapse_sync.core.safetensors import check_header
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import InputError, SynapseError, UnsafeName
 from synapse_sync.net.api import Answer, Api
@@ -101,7 +102,7 @@ def _reference(data: bytes) -> None:
 
 
 def _safetensors(data: bytes) -> None:
-    sniff(data)
+    identify_bytes(data)
     check_header(data, len(data))
 
 

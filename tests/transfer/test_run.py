@@ -229,7 +229,7 @@ class Bench:
         self.nearby = lambda want: ()
         self.offline = False
         self.read_timeout = 5.0
-        self.inspect = lambda path, want: None
+        self.inspect = lambda path, want: ()
         self.wires: list[Wire] = []
 
     def fetch(self, *wants: Want):
@@ -628,7 +628,7 @@ def test_complete_partial_needs_no_network(server, bench):
     bench.inspect = refuse
     bench.failed(want_of(body, server.ref()), RefusedFormat)
     assert not bench.store.has(sha(body))
-    bench.inspect = lambda path, want: None
+    bench.inspect = lambda path, want: ()
     assert bench.got(want_of(body, server.ref())).fetched_bytes == 0
     assert len(server.asked) == 1
 

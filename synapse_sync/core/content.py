@@ -1,0 +1,169 @@
+"""Content: the one answer to "what are these bytes", by the bytes alone. Names and headers are not looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from synapse_sync.core.gguf import Longer, check_gguf
+from synapse_sync.core.onnx import outline
+from synapse_sync.core.safetensors import MAX_HEADER, check_header, header_length
+
+#: Bytes at the beginning that decide the kind.
+HEAD = 4096
+#: Bytes at the end in which a zip archive has its last record, whatever its comment.
+_TAIL = 22 + 0xFFFF
+#: The header of a GGUF file is read in steps that double up to this; beyond it the file is believed.
+_GGUF_STEP, _GGUF_MOST = 1 << 20, 64 << 20
+
+#: A pickle of protocol 2 and later begins with PROTO; an older one with a mark, or with a module and a name.
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([dli]p\d|[\]})]q\x00|c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
+#: torch before 1.6 wrote several pickles and raw data behind them; its files do not end with a pickle's STOP.
+_OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+#: Web pages, and the XML error documents of storage services.
+_MARKUP = re.compile(rb"<(!doctype html|html|head|body|script|\?xml|!--|error\b)")
+#: The first line of a Git LFS pointer, also of those before version 1 (git-lfs, docs/spec.md).
+_POINTER = re.compile(rb"version https?://(git-lfs\.github\.com|hawser\.github\.com|git-media\.io)/(spec/)?v")
+_IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
+_ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
+#: Control characters that no text has; tab, line feed, form feed, return and escape are in some.
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+
+#: The kinds that are words for people or programs, and never weights.
+DOCUMENTS = frozenset({"empty", "lfs-pointer", "html", "json", "text", "image"})
+
+#: Reads up to `count` bytes of a file from `start` on.
+Read = Callable[[int, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The kind of some bytes, and why they cannot be a whole file of that kind.
+
+    `kind` is "safetensors", "gguf", "onnx", "pickle" (torch's zip archives, too), "zip", "archive" (gzip, xz, 7-Zip
+    and others), "html" (and XML error documents), "json", "lfs-pointer", "text", "image", "empty", or "unknown".
+    `fault` is None for a file that may be whole.
+    """
+
+    kind: str
+    fault: str | None = None
+
+
+def identify(size: int, read: Read) -> Content:
+    """Say what a file of `size` bytes is; `read(start, count)` returns up to that many of its bytes."""
+    if size == 0:
+        return Content("empty")
+    first = read(0, HEAD)
+    kind = kind_of(first, whole=size <= len(first))
+    if kind == "text" and size > len(first) and not _is_text(read(max(0, size - HEAD), HEAD)):
+        kind = "unknown"  # a header of words before other data
+    match kind:
+        case "safetensors":
+            return Content(kind, _safetensors_fault(size, first, read))
+        case "gguf":
+            return Content(kind, _gguf_fault(size, read))
+        case "zip" | "pickle" if first.startswith(b"PK"):
+            return _zip_content(size, read, kind)
+        case "pickle":
+            ends = first.startswith(_OLD_TORCH) or read(size - 1, 1) == b"."
+            return Content(kind, None if ends else "it ends before its pickle does")
+        case "archive":
+            return Content(kind, _archive_fault(size, first, read))
+        case "unknown":
+            whole = outline(size, read)
+            return Content(kind) if whole is None else Content("onnx", _CUT if whole == "cut" else None)
+    return Content(kind)
+
+
+_CUT = "it ends too early"
+
+
+def identify_bytes(data: bytes) -> Content:
+    """Say what these bytes are, which are all of the file."""
+    return identify(len(data), lambda start, count: data[start : start + count])
+
+
+def kind_of(first: bytes, *, whole: bool = False) -> str:
+    """The kind that a file's first bytes show, like `Content.kind`; `whole` says that these are all its bytes."""
+    if not first:
+        return "empty" if whole else "unknown"
+    if first.startswith(b"GGUF"):
+        return "gguf"
+    if first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        # torch's archives begin with the pickle that they are about.
+        return "pickle" if b"data.pkl" in first else "zip"
+    if first.startswith(_ARCHIVES) or first[257:262] == b"ustar":
+        return "archive"
+    if first.startswith(_IMAGES) or (first[:4] == b"RIFF" and first[8:12] == b"WEBP"):
+        return "image"
+    if len(first) > 8 and first[8:9] == b"{" and 2 <= int.from_bytes(first[:8], "little") <= MAX_HEADER:
+        return "safetensors"
+    if _PICKLE.match(first):
+        return "pickle"
+    if _POINTER.match(first):
+        return "lfs-pointer"
+    text = first.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").lower()
+    if _MARKUP.match(text):
+        return "html"
+    if not _is_text(first):
+        return "unknown"
+    return "json" if text.startswith((b"{", b"[")) else "text"
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether these bytes are words: in UTF-8, in UTF-16 with its mark, or in an older encoding."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        words = data.decode("utf-16", "ignore")  # the last character may be cut in two
+        return all(char.isprintable() or char.isspace() or char == "\ufeff" for char in words)
+    return _NO_TEXT.search(data) is None
+
+
+def _safetensors_fault(size: int, first: bytes, read: Read) -> str | None:
+    try:
+        whole = 8 + header_length(first[:8], size)
+        check_header(first if len(first) >= whole else read(0, whole), size)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _gguf_fault(size: int, read: Read) -> str | None:
+    step = _GGUF_STEP
+    while True:
+        try:
+            check_gguf(read(0, step), size)
+        except ValueError as error:
+            return str(error)
+        except Longer:
+            step *= 2
+            if step <= _GGUF_MOST:
+                continue
+        return None
+
+
+def _zip_content(size: int, read: Read, kind: str) -> Content:
+    """A zip archive by the record at its end, which a file that was cut off lacks."""
+    tail = read(max(0, size - _TAIL), _TAIL)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < 22:
+        return Content(kind, "its directory at the end is missing")
+    length, offset = (int.from_bytes(tail[at + start : at + start + 4], "little") for start in (12, 16))
+    here = size - len(tail) + at
+    comment = int.from_bytes(tail[at + 20 : at + 22], "little")
+    if at + 22 + comment > len(tail):
+        return Content(kind, _CUT)
+    if 0xFFFFFFFF not in (length, offset) and offset + length > here:
+        return Content(kind, "its directory does not fit into it")
+    return Content("pickle" if kind == "pickle" or b".pkl" in tail[:at] else kind)
+
+
+def _archive_fault(size: int, first: bytes, read: Read) -> str | None:
+    if first.startswith(b"\x1f\x8b") and size < 18:
+        return _CUT
+    if first.startswith(b"\xfd7zXZ\x00") and (size < 32 or not read(size - 32, 32).rstrip(b"\0").endswith(b"YZ")):
+        return _CUT
+    if first.startswith(b"7z"):
+        offset, length = (int.from_bytes(first[start : start + 8], "little") for start in (12, 20))
+        return None if 32 + offset + length <= size and size >= 32 else _CUT
+    return None

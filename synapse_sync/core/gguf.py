@@ -1,0 +1,125 @@
+"""The GGUF header, walked far enough to see whether the file holds all tensors that it lists.
+
+Format: magic, version, counts, metadata, tensor infos, padding, data (github.com/ggml-org/ggml, docs/gguf.md). All
+numbers are little-endian, or big-endian where the version number shows it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+#: Values and bytes of one block of each tensor type (ggml.h, `ggml_type`). Types that are not listed are newer.
+_BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66),
+    17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136),
+    24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54),
+    35: (256, 66), 39: (32, 17),
+}  # fmt: skip
+#: Bytes of the metadata types of a fixed size; 8 is a string, 9 an array.
+_WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_STRING, _ARRAY = 8, 9
+_ALIGNMENT = b"general.alignment"
+_MAX_DIMENSIONS = 8  # ggml itself has four
+_MAX_DEPTH = 8
+
+
+class Longer(Exception):
+    """The header goes on beyond the bytes that were passed."""
+
+
+def check_gguf(data: bytes, file_size: int) -> None:
+    """Check the beginning of a GGUF file (`data`) against the size of the file in bytes.
+
+    Raises `ValueError` for a header that cannot be one and for a file that ends before its tensors do, `Longer`
+    when more bytes are needed than `data` has.
+    """
+    if file_size < 24:
+        raise ValueError(f"it ends after {file_size} bytes, within its header")
+    walk = _Walk(data, file_size)
+    tensors, pairs = walk.count(), walk.count()
+    alignment = 32
+    for _ in range(pairs):
+        key = walk.string()
+        kind = walk.number(4)
+        at = walk.at
+        walk.skip_value(kind)
+        if key == _ALIGNMENT and kind == 4:
+            alignment = walk.number_at(at, 4)
+    if not 0 < alignment <= 1 << 20:
+        raise ValueError("its alignment cannot be one")
+    end = 0
+    for _ in range(tensors):
+        end = max(end, walk.tensor())
+    start = -(-walk.at // alignment) * alignment
+    if tensors and start + end > file_size:
+        raise ValueError(f"its header lists {start + end} bytes, the file has {file_size}")
+
+
+class _Walk:
+    """A position in the header that only moves forward. Every step fails at the file's end."""
+
+    def __init__(self, data: bytes, file_size: int) -> None:
+        self._data = data
+        self._size = file_size
+        version = int.from_bytes(data[4:8], "little")
+        self._order: Literal["little", "big"] = "big" if version > 0xFFFF else "little"
+        if self._order == "big":
+            version = int.from_bytes(data[4:8], "big")
+        #: Version 1 counted in 32 bits.
+        self._wide = 4 if version == 1 else 8
+        self.at = 8
+
+    def _move(self, count: int) -> int:
+        start = self.at
+        if start + count > self._size:
+            raise ValueError("it ends within its header")
+        if start + count > len(self._data):
+            raise Longer
+        self.at = start + count
+        return start
+
+    def number(self, width: int) -> int:
+        return self.number_at(self._move(width), width)
+
+    def number_at(self, start: int, width: int) -> int:
+        return int.from_bytes(self._data[start : start + width], self._order)
+
+    def count(self) -> int:
+        """A number of things, each of which takes at least a byte of the file."""
+        count = self.number(self._wide)
+        if count > self._size:
+            raise ValueError("its header lists more than the file can hold")
+        return count
+
+    def string(self) -> bytes:
+        length = self.count()
+        start = self._move(length)
+        return self._data[start : start + min(length, 64)]
+
+    def skip_value(self, kind: int, depth: int = 0) -> None:
+        if kind in _WIDTHS:
+            self._move(_WIDTHS[kind])
+        elif kind == _STRING:
+            self.string()
+        elif kind == _ARRAY and depth < _MAX_DEPTH:
+            inner, count = self.number(4), self.count()
+            if inner in _WIDTHS:
+                self._move(_WIDTHS[inner] * count)
+            else:
+                for _ in range(count):
+                    self.skip_value(inner, depth + 1)
+        else:
+            raise ValueError(f"its metadata has a value of the unknown type {kind}")
+
+    def tensor(self) -> int:
+        """The end of a tensor's data in bytes, counted from the start of all data."""
+        self.string()
+        dimensions = self.number(4)
+        if dimensions > _MAX_DIMENSIONS:
+            raise ValueError(f"it has a tensor of {dimensions} dimensions")
+        values = math.prod(self.number(self._wide) for _ in range(dimensions))
+        kind, offset = self.number(4), self.number(8)
+        per, size = _BLOCKS.get(kind, (1, 0))  # of a newer type only the beginning is known
+        return offset + -(-values // per) * size
