@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from synapse_sync.core.artifact import Artifact
@@ -40,7 +40,7 @@ class State(StrEnum):
     PLACED = "placed"  # we placed it, and it is as we left it
     ALTERED = "altered"  # we placed it; somebody changed or replaced it
     FOREIGN = "foreign"  # a regular file that we did not place
-    OBSTRUCTED = "obstructed"  # something that is not a file, or that lies behind a link
+    OBSTRUCTED = "obstructed"  # something that is not a file, or a path whose way is barred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,7 @@ class Observed:
     model: str | None = None
     made: str | None = None  # what a companion there was made from
     shared: bool = False  # the receipt of another project lists the path too
+    real: str | None = None  # where its directory really is, if the way to it leads through a link
     detail: str | None = None
 
 
@@ -87,6 +88,7 @@ class Action:
     reason: str | None = None
     artifact: Artifact | None = None
     companion: Companion | None = None
+    movable: bool = True  # of a CONFLICT: `--force` can move aside what is in the way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +193,8 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
     reason = found.detail or reasons.get(found.state, "not a regular file")
     if force and found.state is not State.OBSTRUCTED:
         return _action(Verb.REPLACE, placement, f"{reason}; moved aside")
-    return _action(Verb.CONFLICT, placement, reason)
+    conflict = _action(Verb.CONFLICT, placement, reason)
+    return replace(conflict, movable=found.state is not State.OBSTRUCTED)
 
 
 def _for_companion(companion: Companion, found: Observed) -> Action | None:

@@ -61,9 +61,11 @@ class Report:
 
 
 def conflict_error(action: Action) -> Conflict:
-    """The sentence for a path where a file that is not ours is in the way."""
+    """The error for a path where something that synapse did not place is in the way."""
+    # A hint must work when typed: `--force` moves files only, never a directory or a link.
+    hint = "move or rename what is in the way, or set another `filename` for the model"
     return Conflict(
         f"`{action.path}` in target `{action.target}`: {action.reason}; left as it is",
-        hint="move or rename what is there, or give the model another `filename`; `--force` moves a file aside",
+        hint=f"{hint}; `--force` moves a file aside" if action.movable else hint,
         subject=action.model,
     )

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
@@ -14,7 +15,7 @@ from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ownership import Tree
-from synapse_sync.store.reach import obstruction
+from synapse_sync.store.reach import Way, way_to
 from synapse_sync.store.receipt import ReceiptEntry, matches
 
 #: What the system answers where there is nothing, or a link to nothing or to itself.
@@ -22,29 +23,66 @@ _NOTHING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 def observe(
-    placements: Sequence[Placement], trees: Mapping[str, Tree], companions: Sequence[Companion] = ()
+    placements: Sequence[Placement],
+    trees: Mapping[str, Tree],
+    companions: Sequence[Companion] = (),
+    ways: Mapping[Key, Way] | None = None,
 ) -> dict[Key, Observed]:
-    """Look at every path that matters: one `lstat` each; content is hashed only where that does not settle it."""
+    """Look at every path that matters: one `lstat` each; content is hashed only where that does not settle it.
+
+    `ways` are the ways to the paths where they are known. Raises `StorageError`.
+    """
     wanted = {placement.key: placement for placement in placements}
+    if ways is None:
+        ways = ways_to(placements, trees, companions)
+    return {key: _observe_one(key, wanted.get(key), trees[key[0]], way) for key, way in ways.items()}
+
+
+def ways_to(
+    placements: Sequence[Placement], trees: Mapping[str, Tree], companions: Sequence[Companion] = ()
+) -> dict[Key, Way]:
+    """The way to every path that matters: those that are wanted, and those that the receipts list."""
     listed = {(name, path) for name, tree in trees.items() for path in tree.receipt.entries}
-    every = wanted.keys() | listed | {companion.key for companion in companions}
-    return {key: _observe_one(key, wanted.get(key), trees[key[0]]) for key in every}
+    every = {placement.key for placement in placements} | listed | {companion.key for companion in companions}
+    folders: dict[tuple[str, str], Way] = {}
+    ways: dict[Key, Way] = {}
+    for target, path in every:
+        folder = (target, path.rpartition("/")[0])
+        if folder not in folders:  # hundreds of files share a way
+            folders[folder] = way_to(trees[target].root, SafePath(path), trees[target].barred)
+        ways[(target, path)] = folders[folder]
+    return ways
 
 
-def _observe_one(key: Key, wanted: Placement | None, tree: Tree) -> Observed:
+def links_to_report(ways: Mapping[Key, Way], trees: Mapping[str, Tree]) -> list[str]:
+    """A line for each directory link that is followed for the first time: no listed file is behind it yet."""
+    links = {(target, name, to) for (target, _), way in ways.items() if way.obstacle is None
+             for name, to in way.links.items()}  # fmt: skip
+    found = []
+    for target, name, to in sorted(links):
+        entries = trees[target].receipt.entries
+        if any(name == "." or path.startswith(f"{name}/") for path in entries):
+            continue
+        what = f"{trees[target].root}" if name == "." else f"`{name}`"
+        found.append(f"target `{target}`: {what} is a link to {to}; synapse follows it")
+    return found
+
+
+def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way) -> Observed:
     entry = tree.entry(key[1])
     shared = key[1] in tree.others
     model = entry.model if entry is not None else None
     path = SafePath(key[1])
-    obstacle = obstruction(tree.root, path)
-    if obstacle is not None:
-        return Observed(state=State.OBSTRUCTED, detail=obstacle, model=model, shared=shared)
+    if way.obstacle is not None:
+        return Observed(state=State.OBSTRUCTED, detail=way.obstacle, model=model, shared=shared, real=way.real)
     try:
         if entry is None:
-            return _foreign(path.under(tree.root), wanted, shared)
-        return _ours(path.under(tree.root), entry, shared)
+            found = _foreign(path.under(tree.root), wanted, shared)
+        else:
+            found = _ours(path.under(tree.root), entry, shared)
     except OSError as error:
         raise storage_error(error, f"looking at `{path}` in target `{tree.target.name}`") from error
+    return found if way.real is None else replace(found, real=way.real)
 
 
 def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 
 from synapse_sync.engine.scope import Scope
@@ -12,8 +11,7 @@ from synapse_sync.engine.sync import sync
 from synapse_sync.engine.tools import Tools
 from synapse_sync.engine.verify import Verification, verify_store, verify_tree
 from synapse_sync.project import Project
-from synapse_sync.store.locks import hold, lock_path
-from synapse_sync.store.project_note import project_key
+from synapse_sync.store.ownership import hold_roots
 
 
 def verify(
@@ -24,10 +22,8 @@ def verify(
     `state` returns the fingerprint of the two files and the settings. With `repair`, bad files are set aside and a
     sync follows, whose report is in the result. With `whole_store`, every blob of the store is hashed too.
     """
-    with ExitStack() as held:
-        for root in sorted({tree.root for tree in trees_in(project, Scope(), tools.link_mode).values()}):
-            path = lock_path(project.store, f"target-{project_key(root)}")
-            held.enter_context(hold(path, f"the target {root}", on_wait=tools.reporter.note, reading=not repair))
+    trees = trees_in(project, Scope(), tools.link_mode)
+    with hold_roots(trees, project.store, tools.reporter.note, reading=not repair):
         survey = survey_project(project, Scope(prune=False), tools)
         result = verify_tree(
             survey.arrangement.placements,

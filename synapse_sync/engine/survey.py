@@ -12,7 +12,7 @@ from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Key, Observed, Plan, make_plan
-from synapse_sync.engine.observe import observe
+from synapse_sync.engine.observe import links_to_report, observe, ways_to
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, raise_all
@@ -21,7 +21,7 @@ from synapse_sync.layouts.companions import arrange_companions
 from synapse_sync.project import Project
 from synapse_sync.sources.register import preview_url
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.ownership import Tree, former_trees, open_trees, with_neighbours
+from synapse_sync.store.ownership import Tree, former_trees, open_trees, with_barriers, with_neighbours
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.projects import read_record
 
@@ -126,8 +126,13 @@ def survey(
         trees = {**trees, **former_trees(former, key, trees)}
     companions = _companions(manifest, entries, locked, arrangement, trees, store)
     trees = with_neighbours(trees, (*arrangement.placements, *companions))
-    observed = observe(arrangement.placements, trees, companions)
-    warnings = list(arrangement.notes)
+    declared = {target.name for target in manifest.targets}
+    ways = ways_to(arrangement.placements, trees, companions)
+    if any(way.links for way in ways.values()):
+        trees = with_barriers(trees, declared, key=key, store=store.root)
+        ways = ways_to(arrangement.placements, trees, companions)
+    observed = observe(arrangement.placements, trees, companions, ways)
+    warnings = [*arrangement.notes, *links_to_report(ways, trees)]
     prune = scope.prune and not scope.only and not scope.groups
     if prune and not manifest.models and any(tree.receipt.entries for tree in trees.values()):
         prune = False

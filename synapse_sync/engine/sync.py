@@ -19,8 +19,7 @@ from synapse_sync.errors import InputError, OutOfDate, raise_all
 from synapse_sync.project import Project
 from synapse_sync.store import partials
 from synapse_sync.store.locks import hold, lock_path
-from synapse_sync.store.ownership import Tree
-from synapse_sync.store.project_note import project_key
+from synapse_sync.store.ownership import Tree, hold_roots
 from synapse_sync.store.projects import COLLECTION, read_record
 from synapse_sync.user.places import LOCKFILE, MANIFEST
 
@@ -45,10 +44,8 @@ def sync(
     with ExitStack() as held:
         held.enter_context(project.hold(tools.reporter.note))
         warnings = refresh_lock(project, tools, locked=locked, frozen=frozen)
-        # Targets are locked in one order, so that two projects with the same targets cannot wait for each other.
-        for root in sorted({tree.root for tree in trees_in(project, scope, tools.link_mode).values()}):
-            path = lock_path(project.store, f"target-{project_key(root)}")
-            held.enter_context(hold(path, f"the target {root}", on_wait=tools.reporter.note))
+        trees = trees_in(project, scope, tools.link_mode)
+        held.enter_context(hold_roots(trees, project.store, tools.reporter.note))
         survey = survey_project(project, scope, tools)
         if frozen:
             warnings += [f"`{name}` is not answered by {LOCKFILE}; --frozen ignores that" for name in survey.stale]

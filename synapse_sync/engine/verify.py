@@ -132,7 +132,7 @@ class _Run:
             self._quarantine(sha256)
         if self.repair and found.state is not State.FOREIGN:  # what we never placed is not ours to move
             kept = linked or ours or (place.exists() and self.store.has_aside(sha256, place))
-            self._clear(placement, keep=not kept)
+            self._clear(placement, found.real, keep=not kept)
 
     def _inode(self, path: Path, sha256: str) -> bool:
         """Whether a file has this content; several names of one file are read once."""
@@ -147,10 +147,10 @@ class _Run:
         if (where := self.store.quarantine(sha256, "found bad by verify")) is not None:
             self.aside.append(f"blob {sha256[:16]}… → {where}")
 
-    def _clear(self, placement: Placement, *, keep: bool) -> None:
+    def _clear(self, placement: Placement, real: str | None, *, keep: bool) -> None:
         """Free a path: a name whose bytes are in quarantine is removed, any other content moves aside."""
         tree = self.trees[placement.target]
         sha256 = placement.artifact.sha256
-        aside = clear_bad(tree, SafePath(placement.path.text), sha256=sha256, keep=keep, command="verify")
+        aside = clear_bad(tree, placement.path, real, sha256=sha256, keep=keep, command="verify")
         if aside is not None:
             self.aside.append(f"{placement.path} → {aside.name}")

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.manifest.values import Target
-from synapse_sync.core.plan import Placement
+from synapse_sync.core.plan import Key, Placement
 from synapse_sync.store import receipt
+from synapse_sync.store.locks import hold, lock_path
+from synapse_sync.store.project_note import project_key
+from synapse_sync.store.projects import records
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
+from synapse_sync.store.receipt_index import DIRECTORY, receipt_paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A target on this machine: its directory, our receipt there, and what other receipts there list."""
+    """A target on this machine: its directory, this project's receipt there, and the paths of others.
+
+    `others` are the paths that other receipts list, or that are wanted under another name.
+    `barred` are the real paths into which no link in this target may lead, each with words for its owner.
+    """
 
     target: Target
     root: Path
     receipt: Receipt
     others: frozenset[str] = frozenset()
+    barred: Mapping[str, str] = field(default_factory=dict)
 
     def entry(self, path: str) -> ReceiptEntry | None:
         """What our receipt says about a path."""
@@ -64,21 +74,86 @@ def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree]) 
 
 
 def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Companion]) -> dict[str, Tree]:
-    """Trees that know what the others want below the same root: it is not theirs to take away.
+    """Trees that know which of their paths are wanted by another tree, or under another path: nobody removes those.
 
-    What the others only *have* does not count, or of two targets that drop a file neither would remove it.
+    Paths are compared by their real directories, so that two ways to one directory count as one. What other trees
+    only *have* does not count: of two targets that drop a file neither would remove it.
     """
+    where = _RealPlaces()
+    wanted_at: dict[str, set[Key]] = {}
+    for each in wanted:
+        wanted_at.setdefault(where(trees[each.target].root, each.path.text), set()).add(each.key)
     found: dict[str, Tree] = {}
     for name, tree in trees.items():
-        near = {other for other, its in trees.items() if other != name and _overlap(tree.root, its.root)}
-        places = (each.path.under(trees[each.target].root) for each in wanted if each.target in near)
-        theirs = {place.relative_to(tree.root).as_posix() for place in places if place.is_relative_to(tree.root)}
+        paths = {*tree.receipt.entries, *(each.path.text for each in wanted if each.target == name)}
+        theirs = {path for path in paths if wanted_at.get(where(tree.root, path), set()) - {(name, path)}}
         found[name] = replace(tree, others=tree.others | theirs) if theirs else tree
     return found
 
 
-def _overlap(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)
+class _RealPlaces:
+    """The real place of a path; each directory is resolved once."""
+
+    def __init__(self) -> None:
+        self._directories: dict[tuple[Path, str], str] = {}
+
+    def __call__(self, root: Path, path: str) -> str:
+        folder, _, name = path.rpartition("/")
+        if (root, folder) not in self._directories:
+            self._directories[(root, folder)] = os.path.realpath(os.path.join(root, folder))
+        return os.path.join(self._directories[(root, folder)], name)
+
+
+def with_barriers(trees: Mapping[str, Tree], wanted: Collection[str], *, key: str, store: Path) -> dict[str, Tree]:
+    """Trees that know where no link of theirs may lead: into the store, into another target, or into `.synapse`.
+
+    `wanted` are the names of the targets that the manifest has: a former target is no owner any more. `key` is the
+    project's key; the targets of other projects are those that the store at `store` remembers.
+    """
+    away = {
+        os.path.realpath(root): f"a target of the project {record.project}"
+        for other, record in records(store)
+        if other != key
+        for root in record.roots.values()
+        if _has_receipt(root, other)
+    }
+    found: dict[str, Tree] = {}
+    for name, tree in trees.items():
+        # Projects that share a root share its receipts, too, by whichever path they reach it.
+        barred = {root: words for root, words in away.items() if root != os.path.realpath(tree.root)}
+        barred |= {
+            os.path.realpath(trees[other].root): f"the target `{other}`"
+            for other in wanted
+            if other in trees and trees[other].root != tree.root
+        }
+        barred |= {os.path.realpath(store): "the store", os.path.realpath(tree.root / DIRECTORY): "its `.synapse`"}
+        found[name] = replace(tree, barred=barred)
+    return found
+
+
+@contextmanager
+def hold_roots(
+    trees: Mapping[str, Tree], store: Path, on_wait: Callable[[str], None], *, reading: bool = False
+) -> Iterator[None]:
+    """Be the only synapse process that works on these trees; `on_wait` is called with a line about who has one now.
+
+    Raises `StorageError`. With `reading`, a store that cannot be written to needs no lock.
+    """
+    # One lock for each real directory: a process that took the same one twice would wait for itself. Locks are
+    # taken in one order, so that two projects with the same targets cannot wait for each other.
+    roots = {project_key(tree.root): tree.root for tree in trees.values()}
+    with ExitStack() as held:
+        for key in sorted(roots):
+            path = lock_path(store, f"target-{key}")
+            held.enter_context(hold(path, f"the target {roots[key]}", on_wait=on_wait, reading=reading))
+        yield
+
+
+def _has_receipt(root: str, key: str) -> bool:
+    try:
+        return bool(receipt_paths(root, key))
+    except OSError:
+        return False
 
 
 def root_of(text: str, project: Path) -> Path:

@@ -21,7 +21,7 @@ from synapse_sync.store.durable import fsync_dir, rename_new, storage_error
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.projects import records
-from synapse_sync.store.reach import obstruction, safe_parent
+from synapse_sync.store.reach import make_way, walk_again
 from synapse_sync.store.receipt import ReceiptEntry
 
 #: Changes between two writings of the receipts: a crash loses at most that many entries, never file contents.
@@ -52,6 +52,8 @@ class TreeWriter:
         self._entries: dict[str, dict[str, ReceiptEntry]] = {}
         self._uses: Counter[str] = Counter()  # how many paths of the plan still need a blob
         self._stored: set[str] = set()  # blobs that this run has seen in the store
+        self._placed: dict[str, ReceiptEntry] = {}  # by real place
+        self._real_folders: dict[str, str] = {}
         self._unsettled: set[Path] = set()  # directories whose new names are not durable yet
         self._changes = 0
 
@@ -116,8 +118,7 @@ class TreeWriter:
 
     def _place(self, action: Action, *, replace_it: bool) -> str:
         """Give a blob its name in the tree."""
-        tree = self._trees[action.target]
-        destination = safe_parent(tree.root, SafePath(action.path), create=True)
+        destination = self._make_way(action)
         mode = action.link_mode
         self._uses[action.sha256] -= 1
         if not replace_it and (how := self._twin(action, destination)) is not None:
@@ -133,6 +134,7 @@ class TreeWriter:
         self._unsettled.add(destination.parent)
         # A file of its own is what `move` promises, even where the blob stays in the store for others.
         self._own(action, destination, action.link_mode if action.link_mode.empties_store else how)
+        self._placed[self._real_place(destination)] = self._listed(action.target)[action.path]
         return how
 
     def _has_blob(self, action: Action) -> bool:
@@ -141,18 +143,18 @@ class TreeWriter:
         return action.sha256 in self._stored
 
     def _twin(self, action: Action, destination: Path) -> str | None:
-        """How another target, whose root is above this path, has just placed this very file; None if none has."""
-        for target, tree in self._trees.items():
-            if target == action.target:
-                path = action.path
-            elif destination.is_relative_to(tree.root):
-                path = destination.relative_to(tree.root).as_posix()
-            else:
-                continue
-            entry = self._listed(target).get(path)
-            if entry is not None and entry.sha256 == action.sha256:
-                return entry.how if receipt.matches(str(destination), entry) == "same" else None
-        return None
+        """How this run has just placed this very file for another target that has the same directory, or None."""
+        entry = self._placed.get(self._real_place(destination))
+        if entry is None or entry.sha256 != action.sha256:
+            return None
+        return entry.how if receipt.matches(str(destination), entry) == "same" else None
+
+    def _real_place(self, destination: Path) -> str:
+        """One text for all ways to a place; each directory is resolved once."""
+        folder = str(destination.parent)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        return os.path.join(self._real_folders[folder], destination.name)
 
     def _is_linked(self, action: Action) -> bool:
         """Whether a symbolic link may lead to the blob: one of this run's that stays, or any of another project."""
@@ -220,7 +222,7 @@ class TreeWriter:
         companion = action.companion
         assert companion is not None
         root = self._trees[action.target].root
-        place = safe_parent(root, SafePath(action.path), create=True)
+        place = self._make_way(action)
         if action.verb is Verb.MERGE:
             how = sidecars.merge_into(place, content, sidecars.base_path(root, companion.path))
         elif self._observed[(action.target, action.path)].state is State.PLACED:
@@ -293,12 +295,14 @@ class TreeWriter:
     # -- looking once more ----------------------------------------------------------------------------
 
     def _reach(self, action: Action) -> Path:
-        """The path on disk; raises `Conflict` if a link or a file bars the way to it."""
-        root = self._trees[action.target].root
-        path = SafePath(action.path)
-        if (obstacle := obstruction(root, path)) is not None:
-            raise Conflict(f"`{action.path}` in target `{action.target}`: {obstacle}; left as it is")
-        return path.under(root)
+        """The path on disk; raises `Conflict` if the way to it is barred or changed since it was observed."""
+        tree, real = self._trees[action.target], self._observed[(action.target, action.path)].real
+        return walk_again(tree.root, SafePath(action.path), real, tree.barred)
+
+    def _make_way(self, action: Action) -> Path:
+        """Like `_reach`, and the directories that are missing are made."""
+        tree, real = self._trees[action.target], self._observed[(action.target, action.path)].real
+        return make_way(tree.root, SafePath(action.path), real, tree.barred)
 
     def _still_ours(self, action: Action, place: Path) -> None:
         """Look again right before a file is replaced or removed: minutes may have passed since it was observed."""
@@ -368,13 +372,16 @@ def set_aside(place: Path) -> Path:
     raise Conflict(f"{place} cannot be moved aside: too many files were already")
 
 
-def clear_bad(tree: Tree, path: SafePath, *, sha256: str, keep: bool, command: str) -> Path | None:
+def clear_bad(
+    tree: Tree, path: SafePath, real: str | None, *, sha256: str, keep: bool, command: str
+) -> Path | None:
     """Free a path whose content is not that of `sha256`, with a line in the journal.
 
-    With `keep` the file moves aside, and its new path is returned. Without it the name is removed: its bytes must
-    be in the store's quarantine.
+    `real` is where its directory was when it was observed; raises `Conflict` if that has changed. With
+    `keep` the file moves aside, and its new path is returned. Without it the name is removed: its bytes must be in
+    the store's quarantine.
     """
-    place = path.under(tree.root)
+    place = walk_again(tree.root, path, real, tree.barred)
     why = "bad content, moved aside" if keep else "bad content, kept in the store's quarantine"
     # The journal comes first: a line without its act is harmless, an act without its line is not.
     journal.append(tree.root, verb="repair", path=path.text, sha256=sha256, why=why, command=command)

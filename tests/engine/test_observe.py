@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workbench import CHECKPOINT, content_of, declare, downloads, sha256, target, workspace, write_over
+from workbench import CHECKPOINT, MODELS, content_of, declare, downloads, sha256, target, workspace, write_over
 from world import Project
 
 from synapse_sync.core.plan import State, Verb
@@ -123,31 +123,111 @@ def test_what_took_the_place_of_our_file_stays(
     assert place.lstat().st_ino == before.st_ino, "nor is it pruned when nobody wants it"
 
 
-@pytest.mark.parametrize("depth", ["models", "models/checkpoints"])
-def test_a_linked_directory_is_never_followed(
-    project: Project, portrait: bytes, tmp_path: Path, depth: str
+LINKS = [".", "models", "models/checkpoints"]
+
+
+def link(place: Path, to: Path) -> None:
+    to.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(to)
+
+
+@pytest.mark.parametrize("at", LINKS)
+@pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
+def test_behind_a_link_files_are_placed_and_pruned_like_others(
+    project: Project, portrait: bytes, tmp_path: Path, at: str, mode: str
 ) -> None:
-    outside = tmp_path / "outside"
-    (outside / "checkpoints").mkdir(parents=True)
-    (project.path / depth).parent.mkdir(parents=True, exist_ok=True)
-    (project.path / depth).symlink_to(outside)
-    assert state_of(project)[0] is State.OBSTRUCTED
+    head = target("ui", "ui", mode)
+    link(project.path / "ui" / at, tmp_path / "disk")
+    project.manifest(declare("portrait", "eyes", head=head))
+    assert str(tmp_path / "disk") in " ".join(project("status").err.split()), "status and sync report the same"
+    said = " ".join(project("sync").err.split())
+    assert f"is a link to {tmp_path / 'disk'}" in said and said.count(str(tmp_path / "disk")) == 1
+    (placed,) = (tmp_path / "disk").rglob("portrait_v1.safetensors")
+    assert placed.read_bytes() == portrait
+    assert "nothing to do" in project("sync").err
+    project("verify")
+    project.manifest(declare("eyes", head=head))
+    assert "link" not in project("sync").err, "it is reported once"
+    assert not placed.exists() and (tmp_path / "disk").is_dir()
+    assert "in sync" in project("status").out
+
+
+@pytest.mark.parametrize("at", LINKS)
+@pytest.mark.parametrize("into", ["other", "other/models", "store", "store/blobs", "ui/.synapse"])
+def test_a_link_into_what_has_another_owner_is_refused(
+    project: Project, portrait: bytes, at: str, into: str
+) -> None:
+    if at == "." and into.startswith("ui"):
+        pytest.skip("a loop")
+    inside = project.store.parent / into if into.startswith("store") else project.path / into
+    link(project.path / "ui" / at, inside)
+    model = f'[models.portrait]\nsource = "{MODELS["portrait"]}"\ntargets = ["ui"]\n'
+    project.manifest(target("ui", "ui") + target("other", "other") + model)
     project.hub.clear_log()
-    assert "symbolic link" in project("sync", code=7).err
-    assert not [path for path in outside.rglob("*") if path.is_file()]
+    said = project("sync", code=7).err
+    assert "is a symbolic link into" in said and "--force" not in said
+    project("sync", "--force", code=7)
+    assert not list(inside.rglob("portrait*"))
     assert downloads(project.hub) == []
 
 
-def test_a_directory_moved_away_and_linked_is_not_pruned_through(
+def test_a_link_into_a_target_of_another_project_is_refused(
+    project: Project, portrait: bytes, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "synapse.toml").write_text(declare("eyes", head=target("ui", "ui")))
+    with workspace(other) as open_workspace:
+        open_workspace.sync()
+    link(project.path / "models", other / "ui" / "models")
+    assert f"a target of the project {other}" in " ".join(project("sync", code=7).err.split())
+    shutil.rmtree(other / "ui" / ".synapse")
+    project("sync")
+    assert (other / "ui" / CHECKPOINT).read_bytes() == portrait, "without a receipt the other project owns nothing"
+
+
+def test_two_targets_whose_links_lead_to_one_directory_share_its_files(
+    project: Project, portrait: bytes, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        link(project.path / name / "models", tmp_path / "disk")
+    two = target("a", "a") + target("b", "b")
+    project.manifest(declare("portrait", "eyes", head=two))
+    project("sync")
+    assert "nothing to do" in project("sync").err
+    only_b = f'[models.portrait]\nsource = "{MODELS["portrait"]}"\ntargets = ["b"]\n'
+    project.manifest(declare("eyes", head=two) + only_b)
+    project("sync")
+    assert (tmp_path / "disk/checkpoints/portrait_v1.safetensors").read_bytes() == portrait, "b wants it"
+    project.manifest(declare("eyes", head=two))
+    project("sync")
+    assert not (tmp_path / "disk/checkpoints/portrait_v1.safetensors").exists()
+
+
+def test_a_directory_moved_away_and_linked_is_still_kept_in_step(
     project: Project, portrait: bytes, tmp_path: Path
 ) -> None:
     project.manifest(declare("portrait", "eyes"))
     project("sync")
     shutil.move(project.path / "models/checkpoints", tmp_path / "elsewhere")
     (project.path / "models/checkpoints").symlink_to(tmp_path / "elsewhere")
+    assert "nothing to do" in project("sync").err
+    (tmp_path / "elsewhere/portrait_v1.safetensors").chmod(0o644)
+    (tmp_path / "elsewhere/portrait_v1.safetensors").write_bytes(b"mine now")
     project.manifest(declare("eyes"))
     project("sync")
-    assert (tmp_path / "elsewhere/portrait_v1.safetensors").read_bytes() == portrait
+    assert (tmp_path / "elsewhere/portrait_v1.safetensors").read_bytes() == b"mine now"
+
+
+def test_a_link_to_a_drive_that_is_not_mounted_is_a_conflict(
+    project: Project, portrait: bytes, tmp_path: Path
+) -> None:
+    project.manifest(declare("portrait", head=target("ui", "ui")))
+    (project.path / "ui").symlink_to(tmp_path / "drive")
+    said = " ".join(project("sync", code=7).err.split())
+    assert f"a symbolic link to {tmp_path / 'drive'}, which is not there" in said
+    assert not (tmp_path / "drive").exists()
 
 
 def test_a_root_that_is_a_link_is_the_users_choice(project: Project, portrait: bytes, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store import links
 from synapse_sync.store.links import PREFIX, clone_file, place, sweep
-from synapse_sync.store.reach import safe_parent
+from synapse_sync.store.reach import make_way
 
 DATA = b"weights" * 1000
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -32,7 +32,7 @@ def blob(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def destination(tmp_path: Path) -> Path:
-    return safe_parent(tmp_path / "tree", SafePath(NAME))
+    return make_way(tmp_path / "tree", SafePath(NAME), None)
 
 
 @pytest.fixture
