@@ -134,7 +134,7 @@ class Candidate:
 class Preview:
     """An image or film that shows what a model does; `type` is the site's word, not the file ending.
 
-    `id` is the site's number for the image, where it tells; `nsfw` the bit of its rating.
+    `id` is the site's number for the image, where known; `nsfw` the bit of its rating, 0 where nobody rated it.
     """
 
     url: Reference
@@ -148,7 +148,10 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """Words about a model version, as the lockfile keeps them; every field may be unknown."""
+    """Words about a model version, as the lockfile keeps them; every field may be unknown.
+
+    `nsfw` has a bit for each rating that the model may show.
+    """
 
     title: str | None = None
     version_name: str | None = None

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import RATINGS, Artifact, Preview
+from synapse_sync.core.artifact import Artifact, ModelCard, Preview
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.names import SafePath
+from synapse_sync.core.rating import may_be_shown
 from synapse_sync.core.reference import Reference
 
 
@@ -52,17 +53,16 @@ def made_from(*facts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def chosen(
-    previews: tuple[Preview, ...], *, cover: Reference | None, rating: str, count: int
-) -> tuple[Preview, ...]:
-    """The cover that the user named, whatever it shows, then the first of the site's that are not too explicit.
+def chosen(card: ModelCard, *, cover: Reference | None, rating: str, count: int) -> tuple[Preview, ...]:
+    """The cover that the user named, whatever it shows, then the first of the site's that may be shown.
 
-    Each address once. What the site did not rate counts as harmless.
+    `rating` is the most explicit one that is wanted, `count` how many previews in all. Each address comes once.
     """
+    previews = card.previews
     by_url = {preview.url: preview for preview in reversed(previews)}
     first = () if cover is None else (by_url.pop(cover, Preview(url=cover)),)
     rest = (by_url.pop(preview.url, None) for preview in previews)
-    fitting = (preview for preview in rest if preview is not None and preview.nsfw <= RATINGS[rating])
+    fitting = (p for p in rest if p is not None and may_be_shown(p.nsfw, card.nsfw, rating))
     return (*first, *fitting)[:count]
 
 

@@ -259,9 +259,7 @@ def _model(item: Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
     card: ModelCard = item.resolved.card
     if entry.type is not None:
         card = replace(card, type=entry.type)
-    previews = chosen_previews(
-        card.previews, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count
-    )
+    previews = chosen_previews(card, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
     return LockedModel(
         name=entry.name,
         requirement=entry.text,

@@ -85,7 +85,7 @@ def _of_one(
 def _previews(
     entry: Requirement, model: LockedModel, placement: Placement, preview_url: PreviewUrl, *, films: bool
 ) -> Iterator[Companion]:
-    wanted = chosen(model.card.previews, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
+    wanted = chosen(model.card, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
     for number, preview in enumerate(wanted, start=1):
         if preview.url.source != "url":
             continue  # a cover on this machine or in a repository is not fetched

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import Artifact, ModelCard, Preview
+from synapse_sync.core.artifact import DEFAULT_RATING, Artifact, ModelCard, Preview
 from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.rating import explicitness, may_be_shown
 from synapse_sync.core.reference import Reference
 
 Words = dict[str, object]
@@ -123,7 +124,7 @@ def _stability_matrix(about: About) -> Words:
         "ModelId": int(about.reference.id),
         "ModelName": about.title,
         "ModelDescription": "",
-        "Nsfw": (card.nsfw or 0) > 3,
+        "Nsfw": not may_be_shown(0, card.nsfw, DEFAULT_RATING),
         "Tags": [],
         "ModelType": _STABILITY_TYPES.get(card.type or "", "Other"),
         "VersionId": int(about.reference.revision or 0),
@@ -153,7 +154,7 @@ def _lora_manager(about: About) -> Words:
         "sha256": artifact.sha256,
         "base_model": card.base_model or "Unknown",
         "preview_url": about.preview or "",
-        "preview_nsfw_level": about.shown.nsfw if about.shown is not None else 0,
+        "preview_nsfw_level": explicitness(about.shown.nsfw, card.nsfw) if about.shown is not None else 0,
         "notes": "",
         "from_civitai": about.is_civitai,
         "civitai": None,

@@ -103,6 +103,20 @@ def test_the_cover_lies_beside_the_weights_as_a_small_still(project: Project) ->
     settled(project)
 
 
+@pytest.mark.parametrize(("model_level", "placed"), [(1, 1), (2, 0), (28, 0)])
+def test_an_unrated_image_is_as_explicit_as_its_model(project: Project, model_level: int, placed: int) -> None:
+    """Of a model with any rating above `pg`, only images that are rated themselves are placed."""
+    versions = (version(VERSION, images=(image(1, level=0), image(2))),)
+    project.hub.civitai.add(
+        Model(id=MODEL, name="Portrait", type="LORA", versions=versions, nsfw_level=model_level)
+    )
+    manifest(project, model='previews = 2\npreview-rating = "pg"')
+    project("sync")
+    shown = {path.read_bytes() for path in (project.path / LORA).glob("*.jpeg")}
+    assert shown == {jpeg_bytes("still of 2"), *([jpeg_bytes("still of 1")] * placed)}
+    settled(project)
+
+
 def test_several_previews(project: Project) -> None:
     publish(project, image(1), image(2), image(3))
     manifest(project, model="previews = 2")

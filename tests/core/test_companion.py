@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.artifact import RATINGS, Preview
+from synapse_sync.core.artifact import RATINGS, ModelCard, Preview
 from synapse_sync.core.companion import chosen, made_from, merge
 from synapse_sync.core.reference import Reference
 
@@ -39,33 +40,58 @@ def test_an_untouched_sidecar_becomes_ours(base: dict[str, object], ours: dict[s
     assert {key: merged[key] for key in ours} == ours
 
 
-def previews(*levels: int) -> tuple[Preview, ...]:
-    return tuple(Preview(url=Reference.parse(f"https://e.com/{n}"), nsfw=level) for n, level in enumerate(levels))
+def card(*levels: int, around: int | None = 1) -> ModelCard:
+    """The words about a model with previews of these levels; `around` is how explicit the model is."""
+    found = (Preview(url=Reference.parse(f"https://e.com/{n}"), nsfw=level) for n, level in enumerate(levels))
+    return ModelCard(previews=tuple(found), nsfw=around)
 
 
 def test_the_rating_is_the_most_that_is_shown() -> None:
     for rating, bit in RATINGS.items():
-        found = chosen(previews(1, 2, 4, 8, 16, 32, 0), cover=None, rating=rating, count=100)
-        assert [preview.nsfw for preview in found] == [level for level in (1, 2, 4, 8, 16, 32, 0) if level <= bit]
+        found = chosen(card(1, 2, 4, 8, 16, 32), cover=None, rating=rating, count=100)
+        assert [preview.nsfw for preview in found] == [level for level in (1, 2, 4, 8, 16, 32) if level <= bit]
+
+
+@pytest.mark.parametrize(
+    ("around", "shown_at"),
+    [
+        (1, ["pg", "pg13", "r", "x", "xxx"]),
+        (3, ["pg13", "r", "x", "xxx"]),
+        (8, ["x", "xxx"]),
+        (9, ["x", "xxx"]),
+        (16, ["xxx"]),
+        (32, []),
+        (0, ["xxx"]),
+        (None, ["xxx"]),
+    ],
+)
+def test_an_unrated_preview_is_as_explicit_as_its_model_may_be(around: int | None, shown_at: list[str]) -> None:
+    """And where nobody rated the model either, it counts as the most explicit of all."""
+    unrated = card(0, around=around)
+    assert [r for r in RATINGS if chosen(unrated, cover=None, rating=r, count=1)] == shown_at
+
+
+def test_a_rated_preview_is_shown_whatever_its_model_is() -> None:
+    assert chosen(card(0, 1, around=16), cover=None, rating="pg", count=2) == card(0, 1).previews[1:]
 
 
 def test_the_first_ones_that_fit_are_chosen() -> None:
-    assert chosen(previews(8, 1, 2), cover=None, rating="pg13", count=1) == (previews(8, 1)[1],)
-    assert chosen(previews(8, 1, 2), cover=None, rating="pg13", count=0) == ()
+    assert chosen(card(8, 1, 2), cover=None, rating="pg13", count=1) == (card(8, 1).previews[1],)
+    assert chosen(card(8, 1, 2), cover=None, rating="pg13", count=0) == ()
 
 
 def test_the_users_cover_comes_first_and_once() -> None:
-    site = previews(8, 1)
-    assert chosen(site, cover=site[0].url, rating="pg", count=3) == site
+    site = card(8, 1)
+    assert chosen(site, cover=site.previews[0].url, rating="pg", count=3) == site.previews
     assert chosen(site, cover=Reference.parse("https://e.com/own"), rating="pg", count=2) == (
         Preview(url=Reference.parse("https://e.com/own")),
-        site[1],
+        site.previews[1],
     )
 
 
 def test_an_image_that_is_listed_twice_is_one() -> None:
-    twice = (*previews(1), *previews(1))
-    assert chosen(twice, cover=None, rating="pg", count=5) == previews(1)
+    twice = ModelCard(previews=card(1).previews * 2)
+    assert chosen(twice, cover=None, rating="pg", count=5) == card(1).previews
 
 
 def test_what_it_is_made_from_tells_apart() -> None:

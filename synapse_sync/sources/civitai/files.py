@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlencode
 
-from synapse_sync.core.artifact import Candidate, ModelCard, Preview
+from synapse_sync.core.artifact import RATINGS, Candidate, ModelCard, Preview
 from synapse_sync.core.digest import Digest, is_sha256
 from synapse_sync.core.instant import utc_text
 from synapse_sync.core.names import safe_filename
@@ -117,9 +117,6 @@ def _nothing(message: str, candidates: Sequence[Candidate]) -> tuple[Candidate, 
 
 def card_of(version: ModelVersion, model: Model | None) -> ModelCard:
     """The words about a version, as the lockfile keeps them."""
-    level = version.nsfw_level
-    if level is None and model is not None:
-        level = model.nsfw_level
     return ModelCard(
         title=model.name if model else version.model.name,
         version_name=version.name,
@@ -128,9 +125,21 @@ def card_of(version: ModelVersion, model: Model | None) -> ModelCard:
         published=utc_text(version.published_at),
         trained_words=version.trained_words,
         license=_license(model) if model else (),
-        nsfw=level,
+        nsfw=_explicitness(version, model),
         previews=tuple(_previews(version.images)),
     )
+
+
+def _explicitness(version: ModelVersion, model: Model | None) -> int | None:
+    """The ratings that a version may show, as a bitmask; None where the site says nothing, or 0, which means that.
+
+    Old answers have no bitmask, but a flag. Where the two contradict each other, the stricter one counts.
+    """
+    level = version.nsfw_level or (model.nsfw_level if model is not None else None) or 0
+    flag = version.model.nsfw if model is None or model.nsfw is None else model.nsfw
+    if flag:
+        return level | RATINGS["x"]
+    return level or (None if flag is None else RATINGS["pg"])
 
 
 def _previews(images: Iterable[ModelImage]) -> Iterator[Preview]:

@@ -23,7 +23,7 @@ __all__ = [
 _AIR_IDS = re.compile(r"civitai:(\d+)@(\d+)")
 _FILE_ID = re.compile(r"[?&]fileId=(\d+)")
 #: How images said before 2024 what the bitmask says today (1 PG, 2 PG13, 4 R, 8 X, 16 XXX, 32 blocked).
-_NSFW_WORDS = {"none": 1, "soft": 2, "mature": 4, "x": 8}
+_NSFW_WORDS = {"none": 1, "soft": 2, "mature": 4, "x": 8, "blocked": 32}
 
 
 def nsfw_level(fields: Fields) -> int:
@@ -34,7 +34,7 @@ def nsfw_level(fields: Fields) -> int:
     word = fields.value("nsfwLevel", "nsfw")
     if isinstance(word, str):
         return _NSFW_WORDS.get(word.lower(), 0)
-    return 8 if word is True else 0
+    return 8 if word is True else 1 if word is False else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

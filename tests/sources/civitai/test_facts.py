@@ -291,7 +291,7 @@ def test_f12_nsfw_levels(client: Client, hub: Hub) -> None:
     assert [image.id for image in client.images(version_id=VERSION, nsfw="None")] == [1]
     old = [{"nsfw": "Mature"}, {"nsfw": True}, {"nsfw": False}, {"nsfwLevel": "Soft"}]
     levels = [schema.ModelImage.decode(Fields({"url": "u", **raw}, "image")).nsfw_level for raw in old]
-    assert levels == [4, 8, 0, 2]
+    assert levels == [4, 8, 1, 2]
 
 
 def test_f13_what_lists_do_not_show_yet_can_be_had_by_its_number(source: CivitaiSource, hub: Hub) -> None:

@@ -145,6 +145,34 @@ def test_the_card_has_the_words_of_model_and_version(source, publish) -> None:
 
 
 @pytest.mark.parametrize(
+    ("model_says", "version_says", "nsfw"),
+    [
+        ({"nsfwLevel": 3}, {}, 3),
+        ({"nsfwLevel": 3}, {"nsfwLevel": 4}, 4),
+        ({"nsfwLevel": 1, "nsfw": True}, {}, 9),
+        ({"nsfwLevel": None, "nsfw": True}, {}, 8),
+        ({"nsfwLevel": None, "nsfw": False}, {}, 1),
+        ({"nsfwLevel": 0, "nsfw": False}, {"nsfwLevel": 0}, 1),
+        ({"nsfwLevel": 0}, {}, None),
+        ({"nsfwLevel": None}, {}, None),
+    ],
+)
+def test_the_stricter_word_of_level_and_flag_counts(source, publish, model_says, version_says, nsfw) -> None:
+    publish(model(4, version(42, **version_says), **model_says))
+    assert resolve(source, civitai("4")).card.nsfw == nsfw
+
+
+def test_an_image_without_a_usable_address_is_left_out(source, publish) -> None:
+    """It would be written into the lockfile, which then could not be read."""
+    images = [
+        {"url": url, "nsfwLevel": 1} for url in ("https:///x.jpeg", "no address", "https://image.example/y.jpeg")
+    ]
+    publish(model(4, version(42, images=images)))
+    found = resolve(source, civitai("4")).card.previews
+    assert [preview.url.text for preview in found] == ["https://image.example/y.jpeg"]
+
+
+@pytest.mark.parametrize(
     ("word", "expected"),
     [
         ("LoCon", "lora"),
