@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,14 @@ from synapse_sync.user.places import LOCKFILE, MANIFEST, content, content_digest
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest.values import Manifest
+
+
+def read_manifest(text: str) -> Manifest:
+    """A manifest as values, checked for this machine and the layouts that exist; raises `InvalidManifest`."""
+    from synapse_sync.core.manifest.read import parse_manifest
+    from synapse_sync.layouts import LAYOUTS
+
+    return parse_manifest(text, MANIFEST, layouts=LAYOUTS, windows=os.name == "nt")
 
 
 class Project:
@@ -46,22 +55,23 @@ class Project:
 
     def text(self, name: str) -> str:
         """A file of the project as text; raises `InputError` if it is not UTF-8."""
+        from synapse_sync.core.toml import toml_text
+        from synapse_sync.core.toml_error import TomlError
+
         try:
-            return self.read(name).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            hint = "save it as UTF-8"
+            return toml_text(self.read(name))
+        except TomlError as error:
+            hint = error.hint
             if name == LOCKFILE:
                 hint = "restore it from git, or delete it and run `synapse lock`"
-            raise InputError(f"{name}: not UTF-8 text (byte {error.start})", hint=hint) from error
+            raise InputError(f"{name}: {error.what}", hint=hint) from error
 
     @property
     def manifest(self) -> Manifest:
         """The manifest as values; raises `InvalidManifest`."""
         if self._manifest is None:
-            from synapse_sync.core.manifest.read import parse_manifest
-
             text = self._texts[MANIFEST] = self.text(MANIFEST)
-            self._manifest = parse_manifest(text, MANIFEST)
+            self._manifest = read_manifest(text)
         return self._manifest
 
     @property

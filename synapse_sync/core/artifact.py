@@ -16,6 +16,22 @@ MODEL_TYPES = (
     "vae_approx", "wildcards", "workflow",
 )  # fmt: skip
 
+#: Words that sites and UIs have for these types, in lower case and without signs between the letters.
+TYPE_WORDS = {
+    "checkpoint": "checkpoint", "lora": "lora", "locon": "lora", "lycoris": "lora", "dora": "lora",
+    "textualinversion": "embedding", "hypernetwork": "hypernetwork", "hypernet": "hypernetwork",
+    "controlnet": "controlnet", "vae": "vae", "upscaler": "upscaler", "motionmodule": "motion_module",
+    "textencoder": "text_encoder", "clip": "text_encoder", "unet": "diffusion_model",
+    "clipvision": "clip_vision", "wildcards": "wildcards", "workflows": "workflow",
+    "comfyworkflows": "workflow", "detection": "detection", "poses": "other", "aestheticgradient": "other",
+}  # fmt: skip
+
+
+def type_for(word: str) -> str | None:
+    """The type that a site or a UI means with a word of its own; None where it is not known."""
+    return TYPE_WORDS.get("".join(char for char in word.casefold() if char.isascii() and char.isalnum()))
+
+
 #: Formats for which a JSON or HTML document may be the file itself; for others it is what came instead of it.
 DOCUMENT_FORMATS = frozenset({"config", "text"})
 

@@ -18,6 +18,7 @@ from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath, clash_key, declared_name
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
+from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InvalidLockfile, InvalidReference, UnsafeName
 
 VERSION = 1
@@ -201,8 +202,8 @@ def parse_lockfile(text: str, filename: str = "synapse.lock") -> Lockfile:
         )
     try:
         data = read_toml(text)
-    except ValueError as error:
-        raise InvalidLockfile(f"{filename}: not valid TOML: {error}", hint=_ANEW) from error
+    except TomlError as error:
+        raise InvalidLockfile(error.in_file(filename), hint=_ANEW) from error
     version = data.pop("version", None)
     if type(version) is not int:
         raise InvalidLockfile(

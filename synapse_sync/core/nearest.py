@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like this one, if any is."""
+    """The known word that is most like this one, capitals aside; None where none is."""
     import difflib  # only here: most words are known
 
-    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
+    folded = {name.casefold(): name for name in known}
+    return next((folded[name] for name in difflib.get_close_matches(word.casefold(), list(folded), n=1)), None)

@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.lock import Locked, resolve
@@ -15,7 +14,7 @@ from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, SynapseError, UnsafeName, raise_all
 from synapse_sync.layouts.arrange import arrange
-from synapse_sync.project import Project
+from synapse_sync.project import Project, read_manifest
 from synapse_sync.sources.base import Ask, Resolved, Source
 from synapse_sync.user.places import MANIFEST
 
@@ -54,7 +53,7 @@ def add(
         models = propose(references, wishes, taken, tools.sources)
         for name, value in models:
             text = add_model(text, name, value)
-        manifest = parse_manifest(text, MANIFEST)
+        manifest = read_manifest(text)
         locked = resolve(manifest, project.lockfile, tools)
         arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
         # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.

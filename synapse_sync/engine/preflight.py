@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.policy import Permissions, facts_of, objection
 from synapse_sync.errors import AccessDenied, InputError, Offline, StorageError, SynapseError
+from synapse_sync.layouts import LAYOUTS
 from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import RESERVE, storage_error
@@ -102,6 +104,12 @@ def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, synced: Collect
     """A target whose surroundings are missing is more likely a drive that is not mounted than a wish."""
     for name in sorted({action.target for action in plan.of(Verb.PLACE, Verb.REPLACE)}):
         root = trees[name].root
+        if (models := _models_folder(trees[name])) is not None:
+            above = os.path.normpath(Path(trees[name].target.root) / "..")
+            yield InputError(
+                f"target `{name}`: {root} is the UI's `{models}` directory, not the UI's own",
+                hint=f'write the directory that holds it: `root = "{Path(above).as_posix()}"`',
+            )
         if str(root) in synced and root.is_dir() and not any(root.iterdir()):
             yield InputError(
                 f"target `{name}`: {root} is empty, but an earlier sync placed files there",
@@ -113,6 +121,22 @@ def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, synced: Collect
             f"target `{name}`: neither {root} nor the directory above it exists",
             hint="is the drive mounted? Otherwise create the directory, or correct `root` in synapse.toml",
         )
+
+
+def _models_folder(tree: Tree) -> str | None:
+    """The name that the layout has for this root, where the root is a folder of the UI (`models`); else None.
+
+    Files would go to `models/models/…`, where no UI looks.
+    """
+    layout = LAYOUTS[tree.target.layout]
+    pairs = [folder.partition("/")[::2] for folders in layout.folders.values() for folder in folders]
+    for first in dict.fromkeys(first for first, rest in pairs if rest):
+        if (tree.root / first).exists():
+            continue
+        inside = {rest for other, rest in pairs if other == first and rest and (tree.root / rest).is_dir()}
+        if len(inside) > 1 or (inside and tree.root.name.casefold() == first.casefold()):
+            return first
+    return None
 
 
 def _token(action: Action, sources: Mapping[str, Source], has_token: Callable[[str], bool]) -> SynapseError | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.artifact import Artifact, type_for
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key
@@ -104,7 +104,8 @@ def _arrange_one(
 
 def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
     known = sorted({name for layout in layouts for name in layout.folders})
-    if near := nearest(kind, known):
+    meant = type_for(kind)
+    if near := meant if meant in known else nearest(kind, known):
         return f"did you mean `{near}`?"
     return 'give it another `type`, or name the targets that can take it: `targets = ["…"]`'
 

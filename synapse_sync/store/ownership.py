@@ -18,6 +18,7 @@ from synapse_sync.store.project_note import project_key
 from synapse_sync.store.projects import records
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
 from synapse_sync.store.receipt_index import DIRECTORY, receipt_paths
+from synapse_sync.user.places import expanded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +158,11 @@ def _has_receipt(root: str, key: str) -> bool:
 
 
 def root_of(text: str, project: Path) -> Path:
-    """A target's directory: relative to the project, `~` is the user's home. Links in it are left as they are."""
-    path = Path(text).expanduser()
+    """A target's directory: relative to the project, `~` is the user's home. Links in it are left as they are.
+
+    Raises `InputError` for a root that cannot be meant as it is, see `expanded`.
+    """
+    path = Path(expanded(text, "root"))
     return Path(os.path.normpath(path if path.is_absolute() else project / path))
 
 

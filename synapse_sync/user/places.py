@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "synapse.toml"
 LOCKFILE = "synapse.lock"
+#: A path without any of these needs no closer look.
+_SUSPICIOUS = "$%\\:'\" "
 #: For each kind of directory the variable and the usual place of the XDG specification.
 _XDG = {"config": ("XDG_CONFIG_HOME", "~/.config"), "data": ("XDG_DATA_HOME", "~/.local/share")}
 
@@ -22,21 +24,34 @@ _XDG = {"config": ("XDG_CONFIG_HOME", "~/.config"), "data": ("XDG_DATA_HOME", "~
 def config_path(environ: Mapping[str, str]) -> str:
     """The user's `config.toml`, which need not be there."""
     given = environ.get("SYNAPSE_CONFIG")
-    return expanded(given) if given else os.path.join(_own_directory("config", environ), "config.toml")
+    if given:
+        return expanded(given, "SYNAPSE_CONFIG")
+    return os.path.join(_own_directory("config", environ), "config.toml")
 
 
 def store_path(given: str | None, environ: Mapping[str, str]) -> str:
     """The store: where a variable or the settings put it, else in its usual place."""
-    return expanded(given) if given else os.path.join(_own_directory("data", environ), "store")
+    if given:
+        return expanded(given, "SYNAPSE_STORE" if environ.get("SYNAPSE_STORE") == given else "store")
+    return os.path.join(_own_directory("data", environ), "store")
 
 
-def expanded(path: str) -> str:
-    """A path with the home directory for its `~`; raises `InputError` for that of a user who does not exist."""
+def expanded(path: str, name: str = "") -> str:
+    """A path as a user wrote it, with the home directory for its `~`; `name` says in errors where it was written.
+
+    Every path of a manifest, a setting or a variable passes here. Raises `InputError` for a path that cannot be
+    meant as it is (a shell's variable, a drive of Windows, a URL): it would become a directory of that very name.
+    """
     found = os.path.expanduser(path)
-    if found.startswith("~"):
+    if not path or found.startswith("~") or not path.isprintable() or any(char in path for char in _SUSPICIOUS):
+        from synapse_sync.core.paths import mistake_in_path
         from synapse_sync.errors import InputError
 
-        raise InputError(f"{path}: there is no such home directory", hint="write the path without `~`")
+        where = f"{name}: `{path}`" if name else f"`{path}`"
+        if (mistake := mistake_in_path(path, windows=os.name == "nt")) is not None:
+            raise InputError(f"{where}: {mistake[0]}", hint=mistake[1])
+        if found.startswith("~"):
+            raise InputError(f"{where}: no such home directory", hint="write the path without `~`")
     return found
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import tomli
-
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.nearest import nearest
+from synapse_sync.core.toml import read_toml, toml_text
+from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Grant, Secret, origin_of
 from synapse_sync.net.rewrites import Rewrites
@@ -155,9 +155,9 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
     if not raw:
         return {}, raw
     try:
-        table = tomli.loads(raw.decode())
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a plain ValueError
-        raise InputError(f"{path}: not valid TOML: {error}") from error
+        table = read_toml(toml_text(raw))
+    except TomlError as error:
+        raise InputError(error.in_file(str(path)), hint=error.hint) from error
     for key, value in table.items():
         if key not in _KEYS:
             near = nearest(key, _KEYS)
@@ -205,7 +205,17 @@ def _tokens(
 def _library_home(library: Library, environ: Mapping[str, str], home: Path) -> Path:
     """Return the directory of a site's own library."""
     caches = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return Path(expanded(environ.get(library.home) or str(caches / library.usual)))
+    given = environ.get(library.home)
+    return Path(_library_path(given, library.home, environ) if given else str(caches / library.usual))
+
+
+def _library_path(given: str, name: str, environ: Mapping[str, str]) -> str:
+    """Return a path as the site's own library reads it, or both would look at different places.
+
+    huggingface_hub expands variables of the environment in it (`os.path.expandvars` in its constants.py).
+    """
+    known = re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda m: environ.get(m[1] or m[2], m[0]), given)
+    return expanded(known, name)
 
 
 def _library_token(library: Library, environ: Mapping[str, str], home: Path) -> Path | None:
@@ -217,8 +227,10 @@ def _hub_cache(environ: Mapping[str, str], home: Path) -> Path:
     """Return the directory with the downloads of Hugging Face's own libraries."""
     library = named("huggingface").library
     assert library is not None
-    given = next((environ[name] for name in library.cache if environ.get(name)), None)
-    return Path(expanded(given)) if given else _library_home(library, environ, home) / "hub"
+    name = next((name for name in library.cache if environ.get(name)), None)
+    if name is None:
+        return _library_home(library, environ, home) / "hub"
+    return Path(_library_path(environ[name], name, environ))
 
 
 def _hub_file(path: Path) -> Token | None:
@@ -268,9 +280,9 @@ def _templates(values: Iterable[object], config: Path) -> tuple[str, ...]:
 
 def _bundles(environ: Mapping[str, str], given: str | None, config: Path) -> tuple[tuple[str, Path], ...]:
     """The certificates that are named, and by what."""
-    found = [(name, Path(expanded(environ[name]))) for name in _CA_VARIABLES if environ.get(name)]
+    found = [(name, Path(expanded(environ[name], name))) for name in _CA_VARIABLES if environ.get(name)]
     if given:
-        found.append((f"{config}: ca-bundle", config.parent / expanded(given)))
+        found.append((f"{config}: ca-bundle", config.parent / expanded(given, f"{config}: ca-bundle")))
     return tuple(found)
 
 

@@ -42,7 +42,7 @@ def from_environment(environ: Mapping[str, str], names: tuple[str, ...], file_na
         value = clean_token(environ.get(name, ""), f"the environment variable {name}")
         yield None if value is None else Token(Secret(value), f"the environment variable {name}")
     if given := environ.get(file_name):
-        path = Path(expanded(given))
+        path = Path(expanded(given, file_name))
         token = from_file(path, f"the file {path} ({file_name})")
         if token is None and not path.exists():
             raise InputError(f"{file_name} names {path}, which does not exist")

@@ -101,7 +101,10 @@ def test_the_line_of_an_ambiguous_file_can_be_pasted(project: Project) -> None:
 
 A = 'source = "civitai:4384"\n'
 MANIFESTS: list[tuple[str, list[str]]] = [
-    ("[models]\na = civitai:4384\n", ["synapse.toml:2:5: not valid TOML", "strings need quotes"]),
+    (
+        "[models]\na = civitai:4384\n",
+        ["synapse.toml:2:5: not valid TOML", 'put quotes around it: `a = "civitai:4384"`'],
+    ),
     (f'[models.a]\n{A}filname = "x"\n', ["synapse.toml:3: models.a.filname: unknown key", "`filename`?"]),
     ('[model]\na = "civitai:1"\n', ["synapse.toml:1: model: unknown key", "`models`?"]),
     ('[targets.a]\nlayot = "flat"\n', ["synapse.toml:2: targets.a.layot: unknown key", "`layout`?"]),
@@ -111,7 +114,7 @@ MANIFESTS: list[tuple[str, list[str]]] = [
     ('[workspace]\npreviews = "yes"\n', ["workspace.previews: expected true, false or a number, got a string"]),
     ('[models.a]\ntype = "lora"\n', ["synapse.toml:1: models.a: `source` is missing"]),
     ('[models]\na = "4384"\n', ["synapse.toml:2: models.a.source: `4384` is not a reference", "civitai:@4384"]),
-    ('[models]\na = "civitai:1"\na = "civitai:2"\n', ["synapse.toml:3", "a name stands there twice"]),
+    ('[models]\na = "civitai:1"\na = "civitai:2"\n', ["synapse.toml:3:1", "`a` is defined twice, first on line 2"]),
     ('[models]\na = "civitai:1"\nA = "civitai:2"\n', ["models.A: the same name as `a`, but for case"]),
     (f'[models.a]\n{A}filename = "../x"\n', ["synapse.toml:3: models.a.filename: unsafe path"]),
     (f'[models.a]\n{A}filename = "CON.ckpt"\n', ["models.a.filename: unsafe path", "device name"]),

@@ -150,3 +150,36 @@ def test_a_size_that_cannot_be_is_told(project: Project, portrait: bytes) -> Non
     (project.path / CHECKPOINT).unlink()
     assert "edited or damaged" in project("sync", code=6).err
     assert blob(project, portrait).exists()
+
+
+@pytest.mark.parametrize(
+    ("layout", "root", "inside", "name", "meant"),
+    [
+        ("comfyui", "ui/models", ["checkpoints"], "models", "ui"),
+        ("comfyui", "models", ["loras", "vae"], "models", "."),
+        ("comfyui", "shared", ["loras", "vae"], "models", "."),
+        ("forge", "ui/models", ["Lora", "VAE"], "models", "ui"),
+    ],
+)
+def test_a_root_that_is_the_models_folder_of_the_ui_is_refused(
+    project: Project, layout: str, root: str, inside: list[str], name: str, meant: str
+) -> None:
+    for folder in inside:
+        (project.path / root / folder).mkdir(parents=True)
+    project.manifest(
+        f'[targets.t]\nlayout = "{layout}"\nroot = "{root}"\n[models]\ne = "civitai:{catalogue.PORTRAIT}"\n'
+    )
+    said = project("sync", code=2).err
+    assert f"is the UI's `{name}` directory, not the UI's own" in said
+    assert f'`root = "{meant}"`' in said
+    assert project.tree() == {}
+
+
+def test_a_ui_that_has_a_folder_named_like_one_of_models_is_none(project: Project) -> None:
+    (project.path / "ui/vae").mkdir(parents=True)
+    (project.path / "ui/models/loras").mkdir(parents=True)
+    project.manifest(
+        f'[targets.t]\nlayout = "comfyui"\nroot = "ui"\n[models]\ne = "civitai:{catalogue.PORTRAIT}"\n'
+    )
+    project("sync")
+    assert list(project.tree()) == ["ui/models/checkpoints/portrait_v1.safetensors"]

@@ -202,3 +202,14 @@ def test_an_unknown_layout_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(InvalidManifest) as caught:
         layout_of(Target(name="t", layout="zzz"))
     assert "swarmui" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("word", "type"),
+    [("LORA", "lora"), ("LoCon", "lora"), ("TextualInversion", "embedding"), ("unet", "diffusion_model"),
+     ("clip", "text_encoder"), ("CLIPVision", "clip_vision"), ("loras", "lora"), ("Checkpoint", "checkpoint")],
+)  # fmt: skip
+def test_a_word_of_a_site_or_a_ui_leads_to_the_type(word: str, type: str) -> None:
+    with pytest.raises(InputError) as caught:
+        arranged([entry("a")], [locked("a", "x.safetensors", kind=word)])
+    assert caught.value.hint == f"did you mean `{type}`?"

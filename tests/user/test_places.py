@@ -52,7 +52,7 @@ def test_what_somebody_says_counts(sandbox: Path) -> None:
 
 
 def test_the_home_of_nobody() -> None:
-    with pytest.raises(InputError, match="~nobody-has-this-name/store: there is no such home directory"):
+    with pytest.raises(InputError, match="`~nobody-has-this-name/store`: no such home directory"):
         expanded("~nobody-has-this-name/store")
 
 

@@ -133,3 +133,43 @@ def test_a_bundle_beside_the_settings(load, tmp_path: Path) -> None:
 def test_settings_that_make_no_sense(load, config: str) -> None:
     with pytest.raises(InputError, match=r"config\.toml"):
         load(config)
+
+
+def test_a_mistake_in_the_settings_is_shown_without_tokens(load) -> None:
+    with pytest.raises(
+        InputError, match=r'config.toml:1:12: not valid TOML: a backslash in double quotes\nstore = "C'
+    ) as caught:
+        load('store = "C:\\models"\n')
+    assert caught.value.hint is not None
+    assert "single quotes or forward slashes" in caught.value.hint
+    with pytest.raises(InputError, match=r"config.toml:2:17: not valid TOML: text without quotes") as caught:
+        load('[tokens]\n"example.org" = abcd-1234\n')
+    assert "abcd" not in f"{caught.value.message}{caught.value.hint}"
+    assert load("\ufeffdownloads = 2\n").downloads == 2, "an editor of Windows puts a mark at the beginning"
+
+
+@pytest.mark.parametrize(
+    ("config", "environ", "words"),
+    [
+        ("", {"SYNAPSE_STORE": "$HOME/store"}, "SYNAPSE_STORE: `$HOME/store`: synapse does not expand `$HOME`"),
+        ("", {"SYNAPSE_STORE": "%LOCALAPPDATA%/store"}, "SYNAPSE_STORE: `%LOCALAPPDATA%/store`"),
+        ("", {"SYNAPSE_STORE": "file:///srv/store"}, "it is a URL"),
+        ("", {"SYNAPSE_STORE": '"/srv/store"'}, "it has quotes around it"),
+        ("store = '${HOME}/store'\n", {"SYNAPSE_STORE": ""}, "store: `${HOME}/store`"),
+        ("", {"SYNAPSE_CONFIG": "$HOME/config.toml"}, "SYNAPSE_CONFIG: `$HOME/config.toml`"),
+        ("", {"SSL_CERT_FILE": "$HOME/ca.pem"}, "SSL_CERT_FILE: `$HOME/ca.pem`"),
+        ("ca-bundle = '%HOME%/ca.pem'\n", {}, "ca-bundle: `%HOME%/ca.pem`"),
+        ("", {"HF_TOKEN_PATH": "$HOME/token"}, "HF_TOKEN_PATH: `$HOME/token`"),
+        ("", {"HF_HOME": "$NOBODY_SETS_THIS/hf"}, "HF_HOME: `$NOBODY_SETS_THIS/hf`"),
+    ],
+)
+def test_a_path_that_only_a_shell_reads_is_refused(load, config: str, environ: dict[str, str], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load(config, **environ)
+    assert words in caught.value.message
+    assert caught.value.hint
+
+
+def test_the_hubs_own_variables_are_read_as_the_hub_reads_them(load) -> None:
+    assert load(HF_HOME="$MODELS/hf", MODELS="/srv").hub_cache == Path("/srv/hf/hub")
+    assert load(HF_HUB_CACHE="${MODELS}/cache", MODELS="/srv").hub_cache == Path("/srv/cache")

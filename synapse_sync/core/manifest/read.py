@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Literal, get_args, get_origin
 
@@ -24,11 +24,12 @@ from synapse_sync.core.manifest.shape import (
 from synapse_sync.core.manifest.values import SIDECARS, FileWish, Manifest, Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key, safe_path
 from synapse_sync.core.nearest import nearest
+from synapse_sync.core.paths import mistake_in_path
 from synapse_sync.core.reference import Reference
-from synapse_sync.core.toml import read_toml
+from synapse_sync.core.toml import Statement, read_toml, statements
+from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
 
-_CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 #: Keys by which somebody might hope to hand over a token.
 _SECRETS = {"token", "tokens", "api-key", "apikey", "key", "password", "auth", "authorization", "headers", "secret"}
 #: What the hub's own libraries call a thing, and what it is called here.
@@ -43,52 +44,27 @@ _ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups"
 _SECRETS_HINT = "`synapse login HOST` keeps one for you, or put it under [tokens] in your own config.toml"
 
 
-def parse_manifest(text: str, filename: str = "synapse.toml") -> Manifest:
-    """Read a manifest; raises `InvalidManifest`, or `Several` of them, that name file, line and key."""
+def parse_manifest(
+    text: str, filename: str = "synapse.toml", *, layouts: Collection[str] | None = None, windows: bool = False
+) -> Manifest:
+    """Read a manifest; raises `InvalidManifest`, or `Several` of them, that name file, line and key.
+
+    `layouts` are the names of the layouts that exist; None accepts any name. `windows` says whether the paths in it
+    are for Windows.
+    """
     try:
         data = read_toml(text)
-    except ValueError as error:
-        raise _not_toml(text, filename, str(error)) from error
-    return _Reader(text, filename).manifest(data)
+    except TomlError as error:
+        raise InvalidManifest(error.in_file(filename), hint=error.hint) from error
+    return _Reader(text, filename, layouts, windows).manifest(data)
 
 
-def _not_toml(text: str, filename: str, words: str) -> InvalidManifest:
-    if (conflict := _CONFLICT.search(text)) is not None:
-        line = text.count("\n", 0, conflict.start()) + 1
-        return InvalidManifest(f"{filename}:{line}: merge conflict markers", hint="resolve the merge first")
-    match = re.search(r"\(at line (\d+), column (\d+)\)", words)
-    where = f"{filename}:{match[1]}:{match[2]}" if match else filename
-    what = re.sub(r" \(at .*\)$", "", words)
-    return InvalidManifest(f"{where}: not valid TOML: {what}", hint=_toml_hint(what))
-
-
-def _toml_hint(what: str) -> str | None:
-    if "overwrite" in what.lower() or "twice" in what.lower() or "declare" in what.lower():
-        return "a name stands there twice; give one of the two another name"
-    return "strings need quotes, and every line is `key = value` or `[table]`"
-
-
-_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\\]*"|'[^']*')"""
-_DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
-_HEADER_LINE = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]")
-_KEY_LINE = re.compile(rf"\s*({_DOTTED})\s*=")
-
-
-def _keys(dotted: str) -> tuple[str, ...]:
-    """`models."a b".file` as its parts."""
-    return tuple(part.strip("\"'") for part in re.findall(_PART, dotted))
-
-
-def _key_lines(text: str) -> dict[tuple[str, ...], int]:
-    """On which line each table and each key begins. Good enough for messages: texts over many lines may mislead."""
-    found: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if (header := _HEADER_LINE.match(line)) is not None:
-            table = _keys(header[1])
-            found.setdefault(table, number)
-        elif (key := _KEY_LINE.match(line)) is not None:
-            found.setdefault((*table, *_keys(key[1])), number)
+def _first_statements(text: str) -> dict[tuple[str, ...], Statement]:
+    """For the path of each table and each key the statement that mentions it first."""
+    found: dict[tuple[str, ...], Statement] = {}
+    for statement in statements(text):
+        for length in range(len(statement.table) + 1 if statement.is_entry else 1, len(statement.path) + 1):
+            found.setdefault(statement.path[:length], statement)
     return found
 
 
@@ -101,11 +77,12 @@ def _fields(shape: type[Table]) -> tuple[msgspec.structs.FieldInfo, ...]:
 class _Reader:
     """Reads one manifest, gathering every mistake."""
 
-    def __init__(self, text: str, filename: str) -> None:
+    def __init__(self, text: str, filename: str, layouts: Collection[str] | None, windows: bool) -> None:
         self._text = text
         self._filename = filename
+        self._layouts = layouts
+        self._windows = windows
         self._errors: list[SynapseError] = []
-        self._lines: dict[tuple[str, ...], int] | None = None
 
     def manifest(self, data: dict[str, Any]) -> Manifest:
         """The values; raises all mistakes together."""
@@ -118,17 +95,34 @@ class _Reader:
 
     # -- errors ------------------------------------------------------------------------------------
 
-    def _bad(self, path: tuple[str, ...], what: str, hint: str | None = None) -> None:
-        line = self._line(path)
+    def _bad(self, path: tuple[str, ...], what: str, hint: str | None = None, line: int | None = None) -> None:
+        line = line or self._line(path)
         where = f"{self._filename}:{line}" if line else self._filename
         self._errors.append(InvalidManifest(f"{where}: {'.'.join(path)}: {what}", hint=hint))
 
+    @functools.cached_property
+    def _statements(self) -> dict[tuple[str, ...], Statement]:
+        """The statements by path: needed for mistakes only, and made once, however many there are."""
+        return _first_statements(self._text)
+
     def _line(self, path: tuple[str, ...]) -> int | None:
-        """The line a key stands on, or else the nearest table around it."""
-        if self._lines is None:
-            self._lines = _key_lines(self._text)  # once, however many mistakes there are
-        lines = self._lines
-        return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+        """The line of a key, or else of the nearest table around it."""
+        found = self._statements
+        return next((found[path[:n]].line for n in range(len(path), 0, -1) if path[:n] in found), None)
+
+    def _dot_in_name(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[Table]) -> bool:
+        """Complain about a name that was written with a dot and without quotes, which TOML reads as two names."""
+        known = [field.encode_name for field in _fields(shape)]
+        key = next(iter(table), "source")
+        if key in known or any(name in known for name in table):
+            return False
+        statement = self._statements.get((*path, key))
+        if statement is None or statement.table == path or (not statement.table and nearest(key, known)):
+            return False
+        name = f"{path[-1]}.{key}"
+        written = f'[{path[0]}."{name}"]' if statement.is_header else f'"{name}" = …'
+        self._bad((path[0], name), "a name with a dot needs quotes", f"write `{written}`", statement.line)
+        return True
 
     def _known_keys(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[Table]) -> bool:
         """Complain about unknown keys, with the nearest known one; True if there are none."""
@@ -228,12 +222,18 @@ class _Reader:
                     path, f"expected a table, got {_kind(table)}", f'write `[targets.{name}]`, then `layout = "…"`'
                 )
                 continue
-            raw: TargetTable | None = self._convert(path, table, TargetTable)
+            raw: TargetTable | None = None
+            if not self._dot_in_name(path, table, TargetTable):
+                raw = self._convert(path, table, TargetTable)
             if raw is None:
                 found.append(Target(name=name))
                 continue
-            if not raw.root or not raw.root.isprintable():
-                self._bad((*path, "root"), "expected a directory")
+            if (mistake := mistake_in_path(raw.root, windows=self._windows)) is not None:
+                self._bad((*path, "root"), f"`{raw.root}`: {mistake[0]}", mistake[1])
+            if self._layouts is not None and raw.layout not in self._layouts:
+                near = nearest(raw.layout, self._layouts)
+                hint = f"did you mean `{near}`?" if near else f"known layouts: {', '.join(self._layouts)}"
+                self._bad((*path, "layout"), f"unknown layout `{raw.layout}`", hint)
             groups = None if raw.groups is None else tuple(raw.groups)
             found.append(
                 Target(
@@ -261,6 +261,8 @@ class _Reader:
                 value = {"source": value}
             if not isinstance(value, dict):
                 self._bad(path, f"expected a reference or a table, got {_kind(value)}", 'like `"civitai:4384"`')
+                continue
+            if self._dot_in_name(path, value, ModelTable):
                 continue
             raw: ModelTable | None = self._convert(path, value, ModelTable)
             if raw is not None and (model := self._model(path, name, raw, workspace, targets)) is not None:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import re
 
-from synapse_sync.core.artifact import MODEL_TYPES, format_of
+from synapse_sync.core.artifact import MODEL_TYPES, format_of, type_for
 from synapse_sync.core.reference import Reference
 from synapse_sync.sources.civitai.schema import Model, ModelVersion
 
-_TYPES = {
-    "checkpoint": "checkpoint", "lora": "lora", "locon": "lora", "dora": "lora", "textualinversion": "embedding",
-    "hypernetwork": "hypernetwork", "controlnet": "controlnet", "vae": "vae", "upscaler": "upscaler",
-    "motionmodule": "motion_module", "textencoder": "text_encoder", "clip": "text_encoder",
-    "unet": "diffusion_model", "clipvision": "clip_vision", "wildcards": "wildcards", "workflows": "workflow",
-    "comfyworkflows": "workflow", "detection": "detection", "poses": "other", "aestheticgradient": "other",
-}  # fmt: skip
 _FORMATS = {
     "safetensor": "safetensors", "pickletensor": "pickle", "gguf": "gguf", "diffusers": "diffusers",
     "core ml": "coreml", "onnx": "onnx",
@@ -41,7 +34,7 @@ def model_type(word: str | None) -> str | None:
     """Our type for the site's; `other` for what we have no word for, None where the site says nothing."""
     if not word:
         return None
-    if (known := _TYPES.get(_key(word))) is not None:
+    if (known := type_for(word)) is not None:
         return known
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[\s-]+", "_", word).casefold()
     return snake if snake in MODEL_TYPES else "other"

@@ -250,3 +250,72 @@ def test_different_patterns_give_different_requirement_texts() -> None:
 
 def test_a_line_of_equal_signs_inside_text_is_no_conflict() -> None:
     assert parse_manifest('[workspace]\nname = """\n=======\n"""\n').models == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ('[models]\ndream-v1.5 = "civitai:1"\n', ":2: models.dream-v1.5: ", '`"dream-v1.5" = …`'),
+        ('[models]\ndream-v1.5.x = "civitai:1"\n', ":2: models.dream-v1.5", '`"dream-v1.5'),
+        ('[models]\na.b = "civitai:1"\na.c = "civitai:2"\n', ":2: models.a.b: ", '`"a.b" = …`'),
+        ('[models.dream-v1.5]\nsource = "civitai:1"\n', ":1: models.dream-v1.5: ", '`[models."dream-v1.5"]`'),
+        ('[targets.my.ui]\nroot = "ui"\n', ":1: targets.my.ui: ", '`[targets."my.ui"]`'),
+        ('models.dream-v1.5 = "civitai:1"\n', ":1: models.dream-v1.5: ", '`"dream-v1.5" = …`'),
+    ],
+)
+def test_a_dot_in_a_name_needs_quotes(text: str, place: str, hint: str) -> None:
+    assert place in told(text)
+    assert "a name with a dot needs quotes" in told(text)
+    assert hint in told(text)
+    assert len(mistakes(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[models.m]\nsourc = "civitai:1"\n',
+        '[models]\nm = { url = "https://x/y" }\n',
+        'models.m.sourc = "civitai:1"\n',
+        '[models.m]\nurl = "https://x/y"\n',
+    ],
+)
+def test_a_key_that_is_misspelt_is_no_dot_in_a_name(text: str) -> None:
+    assert "needs quotes" not in told(text)
+    assert "unknown key" in told(text)
+
+
+def test_a_name_with_a_dot_in_quotes_is_a_name() -> None:
+    (found,) = parse_manifest('[models]\n"dream-v1.5" = "civitai:1"\n').models
+    assert found.name == "dream-v1.5"
+
+
+@pytest.mark.parametrize(
+    ("layout", "hint"),
+    [
+        ("ComfyUI", "did you mean `comfyui`?"),
+        ("a111", "did you mean `a1111`?"),
+        ("kohya", "known layouts: a1111, comfyui"),
+    ],
+)
+def test_an_unknown_layout_is_a_mistake_of_the_manifest(layout: str, hint: str) -> None:
+    text = f'[targets.t]\nlayout = "{layout}"\n'
+    with pytest.raises(
+        InvalidManifest, match=f"^synapse.toml:2: targets.t.layout: unknown layout `{layout}`$"
+    ) as caught:
+        parse_manifest(text, layouts=["a1111", "comfyui"])
+    assert caught.value.hint == hint
+
+
+def test_a_root_that_only_a_shell_or_another_system_reads_is_a_mistake() -> None:
+    text = "[targets.t]\nroot = '{}'\n"
+    said = told(text.format("$HOME/ui"))
+    assert "synapse.toml:2: targets.t.root: `$HOME/ui`: synapse does not expand `$HOME`" in said
+    assert "write `~/ui`" in said
+    assert "a path of Windows" in told(text.format("D:\\AI"))
+    assert parse_manifest(text.format("D:\\AI"), windows=True).targets[0].root == "D:\\AI"
+    assert "single quotes or forward slashes" in told('[targets.t]\nroot = "C:\\temp"\n')
+
+
+def test_a_text_over_many_lines_does_not_move_the_line_of_a_key() -> None:
+    text = '[workspace]\nname = """\n[models]\na = 1\n"""\n[models]\na = 1\n'
+    assert "synapse.toml:7: models.a: " in told(text)
