@@ -64,6 +64,8 @@ class Workspace:
                 wire=lambda: self.connections.wire,
                 credentials=lambda: self.connections.credentials,
                 tls=self.connections.tls,
+                retry=lambda: self.connections.retry,
+                bounds=lambda: self.connections.bounds,
                 endpoints=settings.endpoints,
                 asked=settings.asked,
                 offline=self.offline,

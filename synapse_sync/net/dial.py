@@ -8,7 +8,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 #: Seconds that an address has for itself before the next one is tried beside it (RFC 8305, section 5).
@@ -20,12 +20,19 @@ _UNDER_WAY = {
     getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS),
 }
 
+#: The form of `socket.getaddrinfo`.
+LookUp = Callable[[str, int, int, int], Sequence[tuple[int, int, int, str, Any]]]
+
 
 class Dialer:
-    """Opens TCP connections; for each host it remembers which address answered. Safe to use from threads."""
+    """Opens TCP connections; for each host it remembers which address answered. Safe to use from threads.
 
-    def __init__(self, head_start: float = HEAD_START) -> None:
+    `head_start` (seconds) is how long an address has for itself before the next one is tried beside it.
+    """
+
+    def __init__(self, head_start: float = HEAD_START, look_up: LookUp | None = None) -> None:
         self._head_start = head_start
+        self._look_up = look_up
         self._answered: dict[tuple[str, int], Any] = {}
 
     def connect(
@@ -43,7 +50,7 @@ class Dialer:
         for an unknown host, `TimeoutError`, or the `OSError` of the last address.
         """
         host = host.strip("[]")
-        found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+        found = (self._look_up or socket.getaddrinfo)(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
         addresses = _alternating([(family, address) for family, _, _, _, address in found])
         known = self._answered.get((host, port))
         # The sort keeps the order otherwise: the address that answered before comes first.

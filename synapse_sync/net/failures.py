@@ -21,6 +21,7 @@ RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _FINAL = ("too many pages", "unusual amount of downloading")
 _ACCEPTED = 202
 _REFUSED = re.compile(r"(?:^|Tunnel connection failed: )(4\d\d)\b")
+CONNECTION_HINT = "check the connection and try again"
 _CA_HINT = (
     "if a company proxy or your own server signs with its own CA, name that CA's certificate: "
     '`ca-bundle = "/path/to/ca.pem"` in config.toml, or SSL_CERT_FILE'
@@ -92,7 +93,7 @@ def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) ->
             f"{shown}: the proxy {proxy.url} cannot be used: {words}",
             hint="check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or name the host in NO_PROXY",
         )
-    return Transient(f"{shown}: {words}", hint="check the connection and try again")
+    return Transient(f"{shown}: {words}", hint=CONNECTION_HINT)
 
 
 def proxy_refused(status: int, shown: str) -> NetworkError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from synapse_sync.net.answers import TimedResponse
 from synapse_sync.net.credentials import display_url
-from synapse_sync.net.failures import BadRange, Transient, describe
+from synapse_sync.net.failures import CONNECTION_HINT, BadRange, Transient, describe
 
 if TYPE_CHECKING:
     import urllib3
@@ -150,9 +150,7 @@ class Stream:
 
     def _fail(self, words: str) -> NoReturn:
         self.close()
-        raise Transient(
-            f"{display_url(self.url)}: {self._aborted or words}", hint="check the connection and try again"
-        ) from None
+        raise Transient(f"{display_url(self.url)}: {self._aborted or words}", hint=CONNECTION_HINT) from None
 
     def _release(self) -> None:
         """The body is complete: let the next request use the connection."""

@@ -118,9 +118,14 @@ def _backend_of(library: Any, dialer: Dialer, longest: float) -> Any:
 
         def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             left = self._until - time.monotonic()
-            if left <= 0:
-                raise core.ReadTimeout("the answer did not end in time")
-            data: bytes = self._inner.read(max_bytes, left if timeout is None else min(timeout, left))
+            try:
+                if left <= 0:
+                    raise core.ReadTimeout
+                data: bytes = self._inner.read(max_bytes, left if timeout is None else min(timeout, left))
+            except core.ReadTimeout:
+                if time.monotonic() < self._until:
+                    raise
+                raise core.ReadTimeout("the answer did not end in time") from None
             return data
 
         def write(self, buffer: bytes, timeout: float | None = None) -> None:

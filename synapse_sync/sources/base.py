@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import ssl
 
     from synapse_sync.net.api import Api
+    from synapse_sync.net.bounds import Bounds
     from synapse_sync.net.credentials import Credentials, Secret
+    from synapse_sync.net.retries import Retry
     from synapse_sync.net.wire import Wire
 
 
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 class Means:
     """The means with which a source is made.
 
-    `project` is the project's directory. `api`, `wire`, `credentials` and `tls` make what they are named after when
-    it is first needed. `endpoints` are those of each site, in the order of its row in `sites.py`. `asked(name)`
-    returns the API's endpoint of a site after the user's rewrites, with the token for it.
+    `project` is the project's directory. `api`, `wire`, `credentials`, `tls`, `retry` and `bounds` make what they
+    are named after when it is first needed; the last two have defaults. `endpoints` are those of each site, in the
+    order of its row in `sites.py`. `asked(name)` returns the API's endpoint of a site after the user's rewrites,
+    with the token for it.
     """
 
     project: Path
@@ -37,6 +40,8 @@ class Means:
     tls: Callable[[], ssl.SSLContext]
     endpoints: Mapping[str, tuple[str, ...]]
     asked: Callable[[str], tuple[str, Secret | None]]
+    retry: Callable[[], Retry | None] = lambda: None
+    bounds: Callable[[], Bounds | None] = lambda: None
     offline: bool = False
 
 

@@ -14,7 +14,15 @@ def make(means: Means) -> Source:
     from synapse_sync.sources.huggingface.source import HuggingFaceSource
 
     endpoint, token = means.asked("huggingface")
-    return HuggingFaceSource(endpoint, token, means.offline, credentials=means.credentials(), tls=means.tls)
+    return HuggingFaceSource(
+        endpoint,
+        token,
+        means.offline,
+        credentials=means.credentials(),
+        tls=means.tls,
+        retry=means.retry(),
+        bounds=means.bounds(),
+    )
 
 
 def account(api: Api, endpoint: str) -> object:

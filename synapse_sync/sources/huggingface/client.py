@@ -29,8 +29,9 @@ from synapse_sync.errors import (
 )
 from synapse_sync.net.addresses import is_loopback
 from synapse_sync.net.api import Api
+from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Grant, Secret, origin_of
-from synapse_sync.net.failures import Transient, may_pass, unreachable
+from synapse_sync.net.failures import CONNECTION_HINT, Transient, may_pass, unreachable
 from synapse_sync.net.retries import Retry, parse_retry_after
 from synapse_sync.sources.huggingface.connection import client_library, connect_through, one_listing
 from synapse_sync.sources.huggingface.statuses import explain
@@ -79,6 +80,7 @@ class Client:
         credentials: Credentials | None,
         tls: Callable[[], ssl.SSLContext],
         retry: Retry,
+        bounds: Bounds,
         sleep: Callable[[float], None],
     ) -> None:
         self._endpoint = endpoint
@@ -87,6 +89,7 @@ class Client:
         self._credentials = credentials
         self._tls = tls
         self._retry = retry
+        self._bounds = bounds
         self._sleep = sleep
         #: How repositories that were seen to be gated let people in, by every name they were asked under.
         self.gated: dict[str, str] = {}
@@ -226,7 +229,7 @@ class Client:
                 # Another site may have the same origin in front of it, and its token is not for this one.
                 grants = [] if token is None else [Grant(origin_of(self._endpoint), token)]
                 credentials = (self._credentials or Credentials()).instead(grants)
-                self._api = Api(credentials, tls=self._tls, library=client_library())
+                self._api = Api(credentials, bounds=self._bounds, tls=self._tls, library=client_library())
             return self._api
 
     def _may_see_token(self) -> bool:
@@ -258,7 +261,8 @@ class Client:
         if isinstance(error, SynapseError):
             ours = error
             if isinstance(error, Transient):
-                ours = NetworkError(error.message, hint="check the connection (and HF_ENDPOINT), and try again")
+                hint = "check the connection (and HF_ENDPOINT), and try again"
+                ours = NetworkError(error.message, hint=hint if error.hint == CONNECTION_HINT else error.hint)
             return ours, may_pass(error)
         if isinstance(error, errors.OfflineModeIsEnabled):
             return Offline(

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidReference, NetworkError, StatusError, SynapseError
+from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Secret
 from synapse_sync.net.retries import Retry
 from synapse_sync.net.trust import tls_context
@@ -42,6 +43,7 @@ class HuggingFaceSource:
         credentials: Credentials | None = None,
         tls: Callable[[], ssl.SSLContext] = tls_context,
         retry: Retry | None = None,
+        bounds: Bounds | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
@@ -53,6 +55,7 @@ class HuggingFaceSource:
             credentials=credentials,
             tls=tls,
             retry=retry or Retry(),
+            bounds=bounds or Bounds(),
             sleep=sleep,
         )
 

@@ -1,0 +1,336 @@
+"""The same rules in the three HTTP clients: of the sites' APIs, of the hub's own library, of the file bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from world import Project
+
+from synapse_sync.demo import catalogue
+
+CLIENTS = ["httpx", "the hub's library", "urllib3"]
+PASSWORD = "pr0xy-pa55-word"
+
+
+@dataclass
+class Request:
+    """One request that came to a front; `count` says how often its path was asked so far."""
+
+    line: str
+    headers: dict[str, str]
+    count: int
+
+    @property
+    def path(self) -> str:
+        return self.line.split(" ")[1]
+
+
+#: Makes the raw answer to a request from the one of the site behind.
+Twist = Callable[[Request, bytes], bytes]
+
+
+@dataclass
+class Front:
+    """A server in front of one of the hub's: it hands on requests, and twists the answers."""
+
+    port_behind: int
+    twist: Twist = lambda request, answer: answer
+    asked: list[Request] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._counts: Counter[str] = Counter()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._talk, args=(client,), daemon=True).start()
+
+    def _talk(self, client: socket.socket) -> None:
+        with client, client.makefile("rb") as source, contextlib.suppress(OSError):
+            line = source.readline().decode("latin-1").strip()
+            if not line:
+                return
+            headers: dict[str, str] = {}
+            while text := source.readline().decode("latin-1").strip():
+                name, _, value = text.partition(":")
+                headers[name.lower()] = value.strip()
+            self._counts[line] += 1
+            request = Request(line, headers, self._counts[line])
+            self.asked.append(request)
+            client.sendall(self.twist(request, self._behind(request)))
+
+    def _behind(self, request: Request) -> bytes:
+        """The raw answer of the site behind, with a length, for a connection that ends with it."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port_behind, timeout=20)
+        with contextlib.closing(connection):
+            kept = {k: v for k, v in request.headers.items() if k not in ("connection", "accept-encoding")}
+            connection.request(request.line.split(" ")[0], request.path, headers=kept)
+            answer = connection.getresponse()
+            body = answer.read()
+            lines = [
+                f"{k}: {v}" for k, v in answer.getheaders() if k.lower() not in ("connection", "content-length")
+            ]
+        head = [f"HTTP/1.1 {answer.status} {answer.reason}", *lines, f"Content-Length: {len(body)}"]
+        return "\r\n".join([*head, "Connection: close", "", ""]).encode("latin-1") + body
+
+
+@pytest.fixture
+def fronted(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, Twist], Front]]:
+    """Put a front before the site that one of the clients asks, and declare one model of it."""
+    hub = project.hub
+    with ExitStack() as stack:
+
+        def make(client: str, twist: Twist) -> Front:
+            behind = {"httpx": hub.civitai_url, "the hub's library": hub.huggingface.url, "urllib3": hub.files.url}
+            front = Front(int(behind[client].rpartition(":")[2]), twist)
+            stack.callback(front.close)
+            if client == "httpx":
+                monkeypatch.setenv("CIVITAI_ENDPOINT", front.url)
+                project.manifest(f'[models]\na = "civitai:{catalogue.PORTRAIT}"\n')
+            elif client == "the hub's library":
+                monkeypatch.setenv("HF_ENDPOINT", front.url)
+                source = f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"
+                project.manifest(f'[models]\na = {{ source = "{source}", type = "vae" }}\n')
+            else:
+                url = f"{front.url}/files/{catalogue.PLAIN_LORA}"
+                project.manifest(f'[models]\na = {{ source = "{url}", type = "lora" }}\n')
+            return front
+
+        yield make
+
+
+def with_headers(lines: bytes) -> Twist:
+    """Add these header lines to each answer."""
+    return lambda request, answer: answer.replace(b"\r\n", b"\r\n" + lines + b"\r\n", 1)
+
+
+def empty(status: str, *lines: str) -> bytes:
+    """An answer without a body."""
+    head = [f"HTTP/1.1 {status}", *lines, "Content-Length: 0", "Connection: close", "", ""]
+    return "\r\n".join(head).encode("latin-1")
+
+
+# -- heads of answers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    "interim",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 3,
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n",
+    ],
+    ids=["103", "102 three times", "100 and 103"],
+)
+def test_interim_answers_are_no_answers(project: Project, fronted, client: str, interim: bytes) -> None:
+    fronted(client, lambda request, answer: interim + answer)
+    project("sync")
+    assert len(project.tree()) == 1
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"\r\n".join(b"X-%d: y" % number for number in range(150)),
+        b"X-Long: " + b"a" * 70_000,
+        b"\r\n".join(b"Set-Cookie: c%d=v; Path=/" % number for number in range(200)),
+    ],
+    ids=["150 lines", "a line of 70,000", "200 cookies"],
+)
+def test_long_heads_are_read(project: Project, fronted, client: str, lines: bytes) -> None:
+    fronted(client, with_headers(lines))
+    project("sync")
+    assert len(project.tree()) == 1
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_endless_heads_are_named_and_not_asked_again(project: Project, fronted, client: str) -> None:
+    front = fronted(client, with_headers(b"\r\n".join([b"X-Long: " + b"a" * 60_000] * 40)))
+    said = project("lock", code=5).err
+    assert "headers of more than" in " ".join(said.split())
+    assert max(Counter(request.line for request in front.asked).values()) == 1
+
+
+# -- not yet -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_server_that_is_not_ready_is_waited_for(project: Project, fronted, client: str) -> None:
+    front = fronted(
+        client,
+        lambda request, answer: empty("202 Accepted", "Retry-After: 0") if request.count <= 2 else answer,
+    )
+    project("sync")
+    assert len(project.tree()) == 1
+    assert Counter(request.line for request in front.asked).most_common(1)[0][1] >= 3
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("wait, times", [("0", 4), ("3600", 1)])
+def test_a_server_that_is_never_ready(project: Project, fronted, client: str, wait: str, times: int) -> None:
+    front = fronted(client, lambda request, answer: empty("202 Accepted", f"Retry-After: {wait}"))
+    said = " ".join(project("lock", code=5).err.split())
+    assert "202" in said and not (project.path / "synapse.lock").exists()
+    assert Counter(request.line for request in front.asked).most_common(1)[0][1] == times
+
+
+@pytest.mark.parametrize("client", ["urllib3"])
+def test_accepted_without_a_time_is_no_file(project: Project, fronted, client: str) -> None:
+    front = fronted(client, lambda request, answer: empty("202 Accepted"))
+    assert "202" in project("lock", code=5).err
+    assert len(front.asked) == 1
+
+
+# -- cookies -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_cookie_goes_back_within_its_chain_only(project: Project, fronted, client: str) -> None:
+    """Each request begins without it, is redirected to itself, and comes back with it."""
+
+    def bake(request: Request, answer: bytes) -> bytes:
+        if "pass=1" in request.headers.get("cookie", ""):
+            return answer
+        return empty("307 Temporary Redirect", f"Location: {request.path}", "Set-Cookie: pass=1; Path=/; HttpOnly")
+
+    front = fronted(client, bake)
+    project("sync")
+    assert len(project.tree()) == 1
+    cookies = [request.headers.get("cookie") for request in front.asked]
+    assert cookies[::2] == [None] * len(cookies[::2]), "what one chain was given, the next one does not know"
+    assert set(cookies[1::2]) == {"pass=1"}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_cookie_goes_to_no_other_origin(project: Project, fronted, client: str) -> None:
+    """Whatever its domain says: another port of the same machine is another origin."""
+    with contextlib.closing(Front(0)) as elsewhere:
+
+        def bake(request: Request, answer: bytes) -> bytes:
+            return empty(
+                "307 Temporary Redirect",
+                f"Location: {elsewhere.url}{request.path}",
+                "Set-Cookie: pass=1; Path=/; Domain=127.0.0.1",
+                "Set-Cookie: other=2; Path=/",
+            )
+
+        front = fronted(client, bake)
+        elsewhere.port_behind = front.port_behind
+        project("sync", code=None)
+        assert elsewhere.asked and all("cookie" not in request.headers for request in elsewhere.asked)
+
+
+# -- addresses ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def swallowing(port: int) -> Iterator[None]:
+    """Make port and address ::1 a black hole: a listener whose queue is full drops everything else."""
+    with ExitStack() as stack:
+        door = stack.enter_context(socket.socket(socket.AF_INET6))
+        door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        door.bind(("::1", port))
+        door.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket(socket.AF_INET6))
+            waiting.setblocking(False)
+            waiting.connect_ex(("::1", port))
+        yield
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_dead_address_costs_a_moment(
+    project: Project, fronted, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = fronted(client, lambda request, answer: answer)
+    look_up = socket.getaddrinfo
+
+    def both(host: str, port: int, *rest: Any, **named: Any) -> list[Any]:
+        real = look_up(host, port, *rest, **named)
+        if port != front.port:
+            return real
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)), *real]
+
+    with swallowing(front.port):
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        began = time.monotonic()
+        project("sync")
+        assert time.monotonic() - began < 5, "one client waits ten seconds for one address"
+    assert len(project.tree()) == 1 and front.asked
+
+
+# -- proxies -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def far(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+    """Lock one model of a site that only a proxy could reach; the answer is the error without its first word."""
+
+    def make(client: str, proxy: str) -> str:
+        monkeypatch.setenv("CIVITAI_ENDPOINT", "https://civitai.invalid")
+        monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        source = {
+            "httpx": '"civitai:100"',
+            "the hub's library": '{ source = "hf://me/repo/x.safetensors", type = "vae" }',
+            "urllib3": '{ source = "https://files.invalid/x.safetensors", type = "lora" }',
+        }[client]
+        project.manifest(f"[models]\na = {source}\n")
+        done = project("lock", "--debug", code=5)
+        assert PASSWORD not in done.out + done.err
+        return " ".join(done.err.split())
+
+    return make
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        (
+            f"http://me:{PASSWORD}@127.0.0.1:notaport",
+            "the proxy in HTTPS_PROXY cannot be used: its URL is not readable",
+        ),
+        (f"socks5h://me:{PASSWORD}@127.0.0.1:9", "the proxy in HTTPS_PROXY cannot be used: it is a SOCKS proxy"),
+        (f"gopher://me:{PASSWORD}@127.0.0.1:9", "cannot be used: its scheme is not http or https"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_has_one_message(far, client: str, proxy: str, words: str) -> None:
+    said = far(client, proxy)
+    assert words in said and "bug" not in said
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_proxy_that_is_not_reached_has_one_message(far, client: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    said = far(client, f"http://me:{PASSWORD}@127.0.0.1:{port}")
+    assert f"the proxy http://127.0.0.1:{port} cannot be used: Connection refused" in said
+    assert "NO_PROXY" in said
