@@ -90,10 +90,11 @@ class Archive:
 class Artifact:
     """A file to have: which bytes, and where they can be got.
 
-    `filename` is a `SafePath` text (repositories keep their folders); `size` is in bytes; `sha256` and `blake3`
-    are lower-case hexadecimal; `url` and `mirrors` are references that a source can `locate`, never signed and
-    without a token; `scan` is the site's word: "success", "pending", "danger", "error" or None. With `archive`
-    they are the places of that archive, of which this is a member; size and digests are the member's in any case.
+    `filename` is a `SafePath` text (repositories keep their folders); `size` is in bytes. `sha256`, `blake3` and
+    `git_sha1` are lower-case hexadecimal; the last one is known for a file in git for which the site promises no
+    other digest. `url` and `mirrors` are references that a source can `locate`, never signed and without a token.
+    `scan` is the site's word: "success", "pending", "danger", "error" or None. With `archive` they are the places
+    of that archive, of which this is a member; size and digests are the member's in any case.
     """
 
     filename: str
@@ -101,6 +102,7 @@ class Artifact:
     sha256: str
     url: Reference
     blake3: str | None = None
+    git_sha1: str | None = None
     format: str = "other"
     precision: str | None = None
     role: str = "model"

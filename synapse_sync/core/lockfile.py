@@ -114,6 +114,7 @@ def _artifact_lines(model: LockedModel, artifact: Artifact) -> list[str]:
         "precision": artifact.precision,
         "role": None if artifact.role == "model" else artifact.role,
         "blake3": artifact.blake3,
+        "git-sha1": artifact.git_sha1,
         "scan": artifact.scan,
         "trust": artifact.trust,
         "archive": None if artifact.archive is None else _archive_fields(artifact.archive),
@@ -298,6 +299,12 @@ class _Table:
             raise self._bad(f"`{key}` is not 64 lower-case hexadecimal digits")
         return value
 
+    def _git_hash(self) -> str | None:
+        value = self._maybe("git-sha1")
+        if value is not None and not re.fullmatch(r"[0-9a-f]{40}", value):
+            raise self._bad("`git-sha1` is not 40 lower-case hexadecimal digits")
+        return value
+
     def model(self) -> LockedModel:
         """This table as a model."""
         name = self._text("name")
@@ -350,6 +357,7 @@ class _Table:
             sha256=sha256,
             url=self._reference(self._text("url")),
             blake3=self._digest("blake3"),
+            git_sha1=self._git_hash(),
             format=self._maybe("format") or "other",
             precision=self._maybe("precision"),
             role=self._maybe("role") or "model",

@@ -16,6 +16,8 @@ from synapse_sync.engine.choose import Chosen, check_names, check_policy, held_b
 from synapse_sync.errors import SynapseError, raise_all
 from synapse_sync.transfer.want import Fetcher, Got, Measurer, Unpacker, Want
 
+#: The roles of files that are of another type than the model that they belong to.
+_TYPED_ROLES = frozenset({"vae", "text_encoder"})
 #: A chosen file: the name of its requirement, and its number among the requirement's files.
 _File = tuple[str, int]
 
@@ -54,6 +56,7 @@ def _known_artifacts(
     artifacts: dict[_File, tuple[Artifact, ...]] = {}
     wants: dict[_File, Want] = {}
     errors: list[SynapseError] = []
+    by_git = {(a.git_sha1, a.size): a for model in before.values() for a in model.artifacts if a.git_sha1}
     for item in chosen:
         name = item.entry.name
         old = before.get(name)
@@ -62,7 +65,9 @@ def _known_artifacts(
                 if item.entry.extract:
                     known = _known_members(item.entry, candidate, old)
                 else:
-                    known = _known(item.entry, candidate, old, measure, anew=name in upgrade)
+                    known = _known_by_git(item.entry, candidate, by_git) or _known(
+                        item.entry, candidate, old, measure, anew=name in upgrade
+                    )
             except SynapseError as error:
                 errors.append(error.about(name))
                 continue
@@ -135,6 +140,19 @@ def _known(
     return () if size is None else (_artifact(entry, candidate, sha256, size, candidate.blake3),)
 
 
+def _known_by_git(
+    entry: Requirement, candidate: Candidate, by_git: Mapping[tuple[str, int], Artifact]
+) -> tuple[Artifact, ...]:
+    """The artifact, if the lockfile has a file with the same git hash and size; else nothing.
+
+    A repository's small files have no SHA-256 at the site. Most of them do not change between two commits.
+    """
+    if candidate.sha256 or entry.sha256 or candidate.git_sha1 is None or candidate.size is None:
+        return ()
+    locked = by_git.get((candidate.git_sha1, candidate.size))
+    return () if locked is None else (_artifact(entry, candidate, locked.sha256, locked.size, locked.blake3),)
+
+
 def _measured(places: Sequence[Reference], measure: Measurer) -> int | None:
     """The file's length at its first location that answers; raises the first location's error if none does."""
     errors: list[SynapseError] = []
@@ -168,7 +186,7 @@ def _extracted(
         check_policy(entry, inner, options)
         artifact = _artifact(entry, inner, member.sha256, member.size, member.blake3, trust="first-use")
         archive = Archive(member=member.name, sha256=got.sha256, size=got.size)
-        found.append(replace(artifact, archive=archive))
+        found.append(replace(artifact, archive=archive, git_sha1=None))
     return tuple(found)
 
 
@@ -227,6 +245,7 @@ def _artifact(
         sha256=sha256,
         url=candidate.url,
         blake3=blake3,
+        git_sha1=candidate.git_sha1 if candidate.sha256 is None else None,
         format=candidate.format,
         precision=candidate.precision,
         role=candidate.role,
@@ -259,6 +278,8 @@ def _model(item: Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
     card: ModelCard = item.resolved.card
     if entry.type is not None:
         card = replace(card, type=entry.type)
+    elif len(artifacts) == 1 and artifacts[0].role in _TYPED_ROLES:
+        card = replace(card, type=artifacts[0].role)  # a checkpoint's VAE, chosen alone, is no checkpoint
     previews = chosen_previews(card, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
     return LockedModel(
         name=entry.name,

@@ -35,7 +35,7 @@ from synapse_sync.errors import AccessDenied, InvalidReference, NetworkError, No
 from synapse_sync.sites import COMMIT, named
 from synapse_sync.sources.base import Ask, Description, Found, Location, Resolved, Wanted, description_of
 from synapse_sync.sources.further_places import same_repositories
-from synapse_sync.sources.repository_files import RepoFile, one_file, several_files, type_of
+from synapse_sync.sources.repository_files import RepoFile, named_safely, one_file, several_files, type_of
 from synapse_sync.sources.shards import with_shards
 from synapse_sync.sources.url import UrlSource
 
@@ -241,6 +241,7 @@ class ModelScopeSource:
         asked = one_file(repository, ask) or several_files(repository, ask)
         files = with_shards(repository, asked, ask, self._read)
         single = [file.path for file in files] == [reference.file]
+        candidates, odd = named_safely(files, lambda file: _candidate(repository, file, whole_path=not single))
         return Resolved(
             key=ask.key,
             reference=replace(reference, revision=repository.commit),
@@ -250,8 +251,9 @@ class ModelScopeSource:
                 type=type_of(files),
                 published=instant_text(modified) if modified else None,
             ),
-            candidates=tuple(_candidate(repository, file, whole_path=not single) for file in files),
+            candidates=candidates,
             take_all=not single,
+            warnings=odd,
         )
 
     def _read(self, repository: _Repository, file: RepoFile) -> bytes:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
-from synapse_sync.errors import NotFound
+from synapse_sync.core.artifact import WEIGHT_FORMATS, Candidate, format_of
+from synapse_sync.errors import NotFound, UnsafeName
 from synapse_sync.sources.base import Ask
 
 #: Folders by which repositories made for user interfaces sort their files.
@@ -45,6 +46,34 @@ class Repository(Protocol):
     def commit(self) -> str: ...
     @property
     def files(self) -> tuple[RepoFile, ...]: ...
+
+
+def named_safely(
+    files: Sequence[RepoFile], make: Callable[[RepoFile], Candidate]
+) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
+    """Make the candidates of a repository's files; returns them, and warnings.
+
+    `make` raises `UnsafeName` for a path that some file system does not accept. Such a file costs no other file: it
+    is left out with a warning, unless it is weights or the only file. Then `UnsafeName` is raised again. Both name
+    the pattern for `exclude`.
+    """
+    made: list[Candidate] = []
+    warnings: list[str] = []
+    for file in files:
+        try:
+            made.append(make(file))
+        except UnsafeName as error:
+            way_out = f"`exclude = [{json.dumps(_pattern(file.path), ensure_ascii=False)}]`"
+            if len(files) == 1 or format_of(file.path) in WEIGHT_FORMATS:
+                raise UnsafeName(error.message, hint=f"leave it out with {way_out}") from error
+            warnings.append(f"{error.message}; left out ({way_out} says so in synapse.toml)")
+    return tuple(made), tuple(warnings)
+
+
+def _pattern(path: str) -> str:
+    """The pattern that matches this path: special characters stand for themselves, odd ones are any character."""
+    escaped = re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", path)
+    return "".join(char if char.isprintable() and char != "\\" else "?" for char in escaped)
 
 
 def one_file(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -563,3 +564,97 @@ def test_a_store_of_blobs_shared_by_repositories_is_followed(project: Project, s
     project("sync")
     assert project.hub.log == []
     assert project.tree() == {"a.safetensors": content}
+
+
+# -- what the lockfile knows already ----------------------------------------------------------------------
+
+
+def many(extra: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {f"texts/{n:02}.txt": b"text %d\n" % n for n in range(30)} | dict(extra)
+
+
+def downloads(project: Project) -> list[str]:
+    return [seen.path for seen in project.hub.requests("huggingface") if "/resolve/" in seen.path]
+
+
+def test_an_upgrade_downloads_only_files_that_changed(project: Project) -> None:
+    serve(project, many({}))
+    manifest(project)
+    project("lock")
+    assert len(downloads(project)) == 30
+    project.hub.clear_log()
+    project.hub.huggingface.commit(REPO, many({"texts/07.txt": b"changed\n", "moved/00.txt": b"text 0\n"}))
+    project("lock", "--upgrade")
+    assert [path.rpartition("/")[2] for path in downloads(project)] == ["07.txt"]
+    project("sync")
+    after = many({"texts/07.txt": b"changed\n", "moved/00.txt": b"text 0\n"})
+    assert project.tree() == {f"it/{path}": content for path, content in after.items()}
+
+
+def test_another_model_of_the_same_lockfile_has_the_file(project: Project) -> None:
+    serve(project, many({}))
+    serve(project, {"a.txt": b"text 3\n", "b.txt": b"new\n"}, "studio/other")
+    manifest(project)
+    project("lock")
+    project.hub.clear_log()
+    text = (project.path / "synapse.toml").read_text()
+    project.manifest(f'{text}[models.more]\nsource = "hf://studio/other"\n')
+    project("lock")
+    assert [path.rpartition("/")[2] for path in downloads(project)] == ["b.txt"]
+
+
+def test_the_git_hash_is_locked_for_files_without_a_promised_digest_alone(project: Project) -> None:
+    serve(project, {"config.json": b"{}\n", "w.safetensors": safetensors_bytes("w", size=70_000)})
+    manifest(project)
+    project("lock")
+    (model,) = tomllib.loads(project.lock_text)["model"]
+    hashes = {artifact["filename"]: artifact.get("git-sha1") for artifact in model["artifact"]}
+    blob = hashlib.sha1(b"blob 3\0{}\n", usedforsecurity=False).hexdigest()
+    assert hashes == {"config.json": blob, "w.safetensors": None}
+    lockfile = project.path / "synapse.lock"
+    lockfile.write_text(project.lock_text.replace(blob, "not-a-hash"))
+    assert "`git-sha1` is not 40" in project("sync", "--frozen", code=2).err
+
+
+# -- names that are no names everywhere -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [
+        ("notes/what now?.txt", "notes/what now[?].txt"),
+        ("notes/[1]*.txt", "notes/[[]1][*].txt"),
+        ("logs/run:2.txt", "logs/run:2.txt"),
+        ("aux/x.txt", "aux/x.txt"),
+        ("back\\slash.txt", "back?slash.txt"),
+        ("n" * 190 + ".txt", "n" * 190 + ".txt"),
+    ],
+)
+def test_one_odd_name_costs_that_file_alone_and_the_pattern_in_the_warning_works(
+    project: Project, path: str, pattern: str
+) -> None:
+    serve(project, {path: b"odd", "fine.txt": b"fine"})
+    manifest(project)
+    said = project("lock", "--json").json
+    assert any(f"`exclude = [{json.dumps(pattern)}]`" in warning for warning in said["warnings"])
+    assert any("`it`" in warning for warning in said["warnings"])
+    project("sync")
+    assert project.tree() == {"fine.txt": b"fine"}
+    manifest(project, exclude=[pattern])
+    assert project("lock", "--json").json["warnings"] == []
+
+
+def test_weights_with_an_odd_name_are_refused_and_the_hint_works(project: Project) -> None:
+    serve(project, {"which?.safetensors": safetensors_bytes("odd"), "fine.txt": b"fine"})
+    manifest(project)
+    done = project("lock", code=2)
+    assert "`it`" in done.err and 'exclude = ["which[?].safetensors"]' in " ".join(done.err.split())
+    manifest(project, exclude=["which[?].safetensors"])
+    project("sync")
+    assert list(project.tree()) == ["fine.txt"]
+
+
+def test_an_odd_name_alone_is_made_safe(project: Project) -> None:
+    serve(project, {"a/.which?.safetensors": safetensors_bytes("odd")})
+    manifest(project, source=f"hf://{REPO}/a/.which?.safetensors")
+    assert placed(project) == {"which_.safetensors"}

@@ -257,3 +257,10 @@ def test_a_listing_that_the_site_cut_off_is_refused(project: Project) -> None:
     project.hub.modelscope.add("somebody/many", {f"{n:04}.txt": b"" for n in range(3001)})
     declare(project, "modelscope:somebody/many/0001.txt")
     assert "lists no more than 3,000 entries" in project("lock", code=5).err
+
+
+def test_one_odd_name_costs_that_file_alone(project: Project) -> None:
+    project.hub.modelscope.add("somebody/odd", {"what?.txt": b"odd", "fine.txt": b"fine"})
+    project.manifest('[models.m]\nsource = "modelscope:somebody/odd"\ntype = "diffusers"\n')
+    assert "exclude" in project("sync").err
+    assert [path.rpartition("/")[2] for path in project.tree()] == ["fine.txt"]

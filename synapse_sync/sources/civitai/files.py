@@ -24,7 +24,8 @@ _BLAKE3_DIGITS = 64
 
 def offered(version: ModelVersion) -> tuple[tuple[ModelFile, Candidate], ...]:
     """The files of a version, each with the candidate that it makes."""
-    # Where the site pins its URLs by file id, one without belongs to another version: there its id is unknown.
+    # Where the site pins its URLs by file id, one without belongs to another version: a download by its id answers
+    # 404 here, so that the site's own selectors are locked. The id names it all the same.
     pinned = any("fileId=" in (file.download_url or "") for file in version.files)
     return tuple((file, _candidate(version, file, pinned)) for file in version.files)
 
@@ -48,7 +49,7 @@ def _candidate(version: ModelVersion, file: ModelFile, pinned: bool) -> Candidat
         kind=kind,
         role=_ROLES.get(kind, "model"),
         primary=file.primary,
-        file_id=None if foreign or file.id is None else str(file.id),
+        file_id=None if file.id is None else str(file.id),
         scan=_scan(file),
     )
 

@@ -21,7 +21,7 @@ from synapse_sync.sources.further_places import same_repositories
 from synapse_sync.sources.huggingface.client import Client, Repository
 from synapse_sync.sources.huggingface.describe import candidate_of, card_of
 from synapse_sync.sources.huggingface.statuses import ENDPOINT, SITE, TOKEN_HINT, explain, not_let_in, page_of
-from synapse_sync.sources.repository_files import RepoFile, one_file, several_files
+from synapse_sync.sources.repository_files import RepoFile, named_safely, one_file, several_files
 from synapse_sync.sources.shards import with_shards
 
 _REPOSITORIES_AT_ONCE = 4
@@ -152,13 +152,14 @@ class HuggingFaceSource:
 
     def _resolved(self, ask: Ask, repository: Repository, files: Sequence[RepoFile]) -> Resolved:
         single = [file.path for file in files] == [ask.reference.file]
+        candidates, odd = named_safely(files, lambda file: candidate_of(repository, file, whole_path=not single))
         return Resolved(
             key=ask.key,
             reference=replace(ask.reference, id=repository.id, revision=repository.commit),
             card=card_of(repository, files),
-            candidates=tuple(candidate_of(repository, file, whole_path=not single) for file in files),
+            candidates=candidates,
             take_all=not single,
-            warnings=self._warnings(ask.reference, repository),
+            warnings=(*self._warnings(ask.reference, repository), *odd),
         )
 
     def _warnings(self, reference: Reference, repository: Repository) -> tuple[str, ...]:

@@ -123,7 +123,7 @@ def test_a_version_of_2025() -> None:
 
 
 def test_a_version_of_2026() -> None:
-    """URLs name their file; that of a linked VAE does not, and has no id that would lead to it from here."""
+    """URLs name their file; that of a linked VAE does not, and its id does not lead to it from here."""
     site = "https://civitai.com/api/download/models/2983680"
     version = ModelVersion.decode(
         {
@@ -143,7 +143,7 @@ def test_a_version_of_2026() -> None:
         }
     )
     candidates = [candidate for _, candidate in offered(version)]
-    assert [candidate.file_id for candidate in candidates] == ["2863150", "2863158", None]
+    assert [candidate.file_id for candidate in candidates] == ["2863150", "2863158", "55"]
     assert [candidate.role for candidate in candidates] == ["text_encoder", "model", "vae"]
     assert candidates[2].url.text == f"{site}?type=VAE"
 

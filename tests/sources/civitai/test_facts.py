@@ -394,6 +394,35 @@ def test_f19_a_linked_vae_of_another_version_is_had(project: Project, stubborn: 
     assert project.hub.civitai.redirects == 1
 
 
+@pytest.mark.parametrize("pinned", [False, True])
+def test_f19_the_id_of_a_linked_file_names_it(project: Project, stubborn: None, pinned: bool) -> None:
+    """F19, F20: the id that the site shows, and that `info` prints, can be written after `+`."""
+    project.hub.civitai.pinned_urls = pinned
+    vae = a_file(77, type="VAE", name="vae.safetensors", primary=False, linked=True)
+    publish(project.hub, a_file(1), vae)
+    shown = project("info", f"civitai:{MODEL}@{VERSION}", "--json").json
+    assert "77" in json.dumps(shown)
+    project.manifest(f'[models]\nm = "civitai:{MODEL}@{VERSION}+77"\n')
+    project("sync")
+    assert project.tree() == {"models/vae/vae.safetensors": vae.content}
+    assert f'reference = "civitai:{MODEL}@{VERSION}+77"' in project.lock_text
+    (project.path / "synapse.lock").unlink()
+    project("sync")
+    assert project("sync", "--check").code == 0
+
+
+def test_f19_a_text_encoder_alone_is_placed_as_one(project: Project) -> None:
+    """F19: the type of a single chosen file is that of the file, not that of the model beside it."""
+    encoder = a_file(78, type="Text Encoder", name="encoder.safetensors", primary=False)
+    publish(project.hub, a_file(1), encoder)
+    project.manifest(f'[models]\nm = "civitai:{MODEL}@{VERSION}+78"\n')
+    project("sync")
+    assert project.tree() == {"models/text_encoders/encoder.safetensors": encoder.content}
+    project.manifest(f'[models.m]\nsource = "civitai:{MODEL}@{VERSION}+78"\ntype = "vae"\n')
+    project("sync")
+    assert list(project.tree()) == ["models/vae/encoder.safetensors"]
+
+
 def test_f20_the_host_of_an_answer_is_not_locked(project: Project) -> None:
     """F20: by file id, on the site's own host, whatever host or mirror has answered."""
     publish(project.hub)

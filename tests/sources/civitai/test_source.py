@@ -384,7 +384,9 @@ def test_a_linked_vae_keeps_the_sites_selectors(source, publish) -> None:
     publish(model(4, version(42, own, linked)))
     vae = resolve(source, civitai("4")).candidates[1]
     assert vae.url.text == "https://civitai.com/api/download/models/42?type=VAE"
-    assert (vae.role, vae.kind, vae.file_id) == ("vae", "vae", None)
+    assert (vae.role, vae.kind, vae.file_id) == ("vae", "vae", "77")
+    answer = resolve(source, civitai("4", "42", file="77"))
+    assert [candidate.url for candidate in answer.candidates] == [vae.url]
 
 
 @pytest.mark.parametrize(
