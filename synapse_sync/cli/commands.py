@@ -48,7 +48,7 @@ def module_of(verb: str) -> str:
 
 
 #: How the system words it that there is no memory, where Python does not call it a MemoryError.
-_NO_MEMORY = ("can't start new thread", "failed to map segment", "annot allocate memory")
+_NO_MEMORY = ("can't start new thread", "can't allocate", "failed to map segment", "annot allocate memory")
 
 
 class Misspelt(click.UsageError):

@@ -183,6 +183,11 @@ class Faults:
         with self._lock:
             self._entries.clear()
 
+    def lasts(self, fault: Fault) -> bool:
+        """Whether this fault is still in force: what drips runs freely once it is over."""
+        with self._lock:
+            return any(entry is fault for _, entry, _ in self._entries)
+
     def take(self, request: Request) -> Fault | None:
         """Return the fault to play for this request, and count it."""
         with self._lock:

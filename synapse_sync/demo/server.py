@@ -200,6 +200,8 @@ class Conversation(BaseHTTPRequestHandler):
         step = CHUNK if fault.drip is None else max(1, fault.drip // 20)
         for start in range(0, len(body), step):
             self.wfile.write(body[start : start + step])
-            if fault.drip is not None and self.server.closing.wait(0.05):
+            if fault.drip is None or not self.server.faults.lasts(fault):
+                continue
+            if self.server.closing.wait(0.05):
                 self.close_connection = True
                 return
