@@ -80,7 +80,8 @@ class Connections:
         if self._retry is None:
             from synapse_sync.net.retries import Retry
 
-            self._retry = Retry()
+            usual, delay = Retry(), self.settings.retry_delay
+            self._retry = Retry(first_delay=delay, longest=delay * usual.longest / usual.first_delay)
         return self._retry
 
     @property

@@ -170,6 +170,7 @@ class Workspace:
                 per_host=settings.connections_per_host,
                 limit_rate=settings.limit_rate,
             ),
+            retry=self.connections.retry,
             nearby=lambda want: self.hub_cache.files(want.sha256 or "", want.size, want.places),
         )
 
@@ -180,6 +181,7 @@ class Workspace:
             reporter=self.reporter,
             transfers=lambda: self.transfers,
             wire=lambda: self.connections.wire,
+            retry=lambda: self.connections.retry,
             has_token=lambda url: self.connections.credentials.has_token(url),
             nearby=self._is_nearby,
             link_mode=self.settings.link_mode,

@@ -16,10 +16,7 @@ from world import Project, Result, guard
 from synapse_sync.cli.main import main
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.hub import Hub
-from synapse_sync.net import retries
-from synapse_sync.net.retries import Retry
 from synapse_sync.sites import SITES, variables
-from synapse_sync.transfer import run as transfer
 
 sys.addaudithook(guard)
 
@@ -46,8 +43,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def sandbox(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for each test, and no token from outside."""
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of its own for each test, and no token from outside.
+
+    Tests set variables in `os.environ` as they please: it is put back after each.
+    """
+    outside = dict(os.environ)
     home = tmp_path_factory.getbasetemp() / "homes" / str(next(_HOMES))  # mktemp lists all that it made so far
     home.mkdir(parents=True)
     sites = tuple({f"{name.partition('_')[0]}_" for site in SITES for name in variables(site)})
@@ -55,14 +56,19 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
         if name.startswith(("SYNAPSE_", "XDG_", "SSL_CERT", "REQUESTS_CA", *sites)) or name.lower().endswith(
             "_proxy"
         ):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("SYNAPSE_STORE", str(home / "store"))
-    monkeypatch.setenv("SYNAPSE_CONFIG", str(home / "config.toml"))
-    monkeypatch.setenv("HF_HOME", str(home / "huggingface"))
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-    monkeypatch.setenv("COLUMNS", "80")
-    return home
+            del os.environ[name]
+    os.environ |= {
+        "HOME": str(home),
+        "SYNAPSE_STORE": str(home / "store"),
+        "SYNAPSE_CONFIG": str(home / "config.toml"),
+        "HF_HOME": str(home / "huggingface"),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+        "COLUMNS": "80",
+    }
+    yield home
+    for name in os.environ.keys() - outside.keys() - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
+    os.environ |= outside
 
 
 # -- the world --------------------------------------------------------------------------------------
@@ -82,12 +88,10 @@ def project(
     tmp_path: Path,
     sandbox: Path,
     hub: Hub,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Project:
     """An empty project whose environment points at the hub."""
-    for name, value in hub.environment().items():
-        monkeypatch.setenv(name, value)
+    os.environ |= hub.environment()
     path = tmp_path / "studio"
     path.mkdir()
 
@@ -101,7 +105,6 @@ def project(
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come at once, unless a server asks for patience."""
-    for module in (transfer, retries):
-        monkeypatch.setattr(module, "Retry", lambda: Retry(first_delay=0.001, longest=0.01))
+def impatient(sandbox: Path) -> None:
+    """Have requests repeated at once, unless a server asks for patience."""
+    os.environ["SYNAPSE_RETRY_DELAY"] = "0.001"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ class Studio:
 
 
 @pytest.fixture
-def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+def studio(tmp_path: Path) -> Iterator[Studio]:
     weights = _weights()
     home, project = tmp_path / "home", tmp_path / "studio"
     home.mkdir()
@@ -86,7 +87,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
             "SYNAPSE_CONFIG": str(home / "config.toml"),
         }
         for name, value in {**hub.environment(), **own}.items():
-            monkeypatch.setenv(name, value)
+            os.environ[name] = value
         (project / "synapse.toml").write_text(MANIFEST % hub.files.url, encoding="utf-8")
         yield Studio(project, home / "store", hub, weights)
     assert hub.crashes == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,17 +20,15 @@ from synapse_sync.sources.base import Documenting, Source
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.transfer.previews import cached_preview, fetch_previews
 
-#: Nobody waits long for an image.
-_RETRY = Retry(attempts=3, longest=4.0, patience=10.0)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What companions are made with: the sites, the wire for previews, and their cache."""
+    """The sites, the client for previews, their cache, and the patience with sites that fail."""
 
     sources: Mapping[str, Source]
     wire: Callable[[], Wire]
     previews: PreviewCache
+    retry: Callable[[], Retry]
     offline: bool = False
 
 
@@ -48,7 +46,7 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
         previews = {url: cached_preview(desk.previews, url, film=film) or away for url, film in wanted}
         documents = {companion.model.reference: away for companion in asked}
     else:
-        previews = fetch_previews(wanted, wire=desk.wire, cache=desk.previews, retry=_RETRY)
+        previews = fetch_previews(wanted, wire=desk.wire, cache=desk.previews, retry=_hasty(desk.retry()))
         documents = _documents({companion.model.reference for companion in asked}, desk.sources)
     found: dict[Key, bytes | LeftOut] = {}
     for companion in companions:
@@ -59,6 +57,11 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
         else:
             found[companion.key] = documents[companion.model.reference]
     return found
+
+
+def _hasty(retry: Retry) -> Retry:
+    """The same with less patience: nobody waits long for an image."""
+    return replace(retry, attempts=3, longest=min(4.0, retry.longest), patience=10.0)
 
 
 def _documents(references: set[Reference], sources: Mapping[str, Source]) -> Mapping[Reference, bytes | LeftOut]:

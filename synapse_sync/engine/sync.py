@@ -138,6 +138,10 @@ def _bring(
     from synapse_sync.store.preview_cache import PreviewCache
 
     desk = Desk(
-        sources=tools.sources, wire=tools.wire, previews=PreviewCache(tools.store.root), offline=tools.offline
+        sources=tools.sources,
+        wire=tools.wire,
+        previews=PreviewCache(tools.store.root),
+        retry=tools.retry,
+        offline=tools.offline,
     )
     return bring(companions, {name: tree.root for name, tree in trees.items()}, desk)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.link_mode import LinkMode
     from synapse_sync.core.reporter import Reporter
+    from synapse_sync.net.retries import Retry
     from synapse_sync.net.wire import Wire
     from synapse_sync.sources.base import Source
     from synapse_sync.store.blobs import BlobStore
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 class Tools:
     """One set of tools for one command; each connection is made when it is first needed.
 
-    `transfers` and `wire` return the means to bring bytes into the store, and the client for files. `has_token`
-    says whether a request to a URL would carry a token. `nearby` says whether a cache on this machine seems to have
-    a file. `link_mode` is the user's default, `mirrors` are the user's own, as URL templates.
+    `transfers` and `wire` return the means to bring bytes into the store, and the client for files. `retry` returns
+    how often and how patiently a request is repeated. `has_token` says whether a request to a URL would carry a
+    token. `nearby` says whether a cache on this machine seems to have a file. `link_mode` is the user's default,
+    `mirrors` are the user's own, as URL templates.
     """
 
     store: BlobStore
@@ -30,6 +32,7 @@ class Tools:
     reporter: Reporter
     transfers: Callable[[], Transfers]
     wire: Callable[[], Wire]
+    retry: Callable[[], Retry]
     has_token: Callable[[str], bool]
     nearby: Callable[[Artifact], bool]
     link_mode: LinkMode

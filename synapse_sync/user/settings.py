@@ -44,6 +44,7 @@ class Settings:
     connections_per_host: int = 16
     downloads: int = 4
     limit_rate: int | None = None  # bytes per second, in all
+    retry_delay: float = 1.0  # seconds before the first repetition of a request
     allow_http: tuple[str, ...] = ()
     offline: bool = False
     rewrites: tuple[tuple[str, str], ...] = ()
@@ -109,6 +110,7 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         connections_per_host=table.get("connections-per-host", 16),
         downloads=table.get("downloads", 4),
         limit_rate=parse_rate(table.get("limit-rate"), f"{config}: limit-rate"),
+        retry_delay=_seconds(environ, "SYNAPSE_RETRY_DELAY", 1.0),
         allow_http=tuple(table.get("allow-http", ())),
         offline=table.get("offline", False),
         rewrites=_rewrites(table.get("rewrites", {}), config),
@@ -135,6 +137,15 @@ def _link_mode(text: str, config: Path) -> LinkMode:
         return LinkMode(text)
     except ValueError:
         raise InputError(f"{config}: link-mode: `{text}` is not one of {', '.join(LinkMode)}") from None
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,6})?", text, re.ASCII):
+        raise InputError(f"{name}: `{text}` is not a number of seconds like `0.5`, below 1000")
+    return float(text)
 
 
 def parse_rate(value: int | str | None, where: str) -> int | None:

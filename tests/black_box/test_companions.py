@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,13 @@ from synapse_sync.demo.civitai.things import File, Image, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.storage import Stored
 from synapse_sync.demo.weights import jpeg_bytes, mp4_bytes, png_bytes, safetensors_bytes
-from synapse_sync.engine import companions
-from synapse_sync.net.retries import Retry
 
 MODEL, VERSION, NEWER = 71, 710, 720
 WEIGHTS = safetensors_bytes("portrait", size=512)
 LORA = "models/Lora"
 
 
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(companions, "_RETRY", Retry(attempts=2, first_delay=0.01))
-    yield
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def image(number: int, *, kind: str = "image", level: int = 1) -> Image:

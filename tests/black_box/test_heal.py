@@ -22,11 +22,7 @@ DIGEST = hashlib.sha256(DATA).hexdigest()
 REPO = "ada/many-places"
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    from synapse_sync.net.retries import Retry
-
-    monkeypatch.setattr(Retry, "delay", lambda self, attempt, *rest: 0.0 if attempt < self.attempts else None)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture

@@ -16,11 +16,8 @@ COUNT = 6
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch, project: Project) -> None:
+def one_by_one(impatient: None, project: Project) -> None:
     """No waiting between attempts, and one file after the other."""
-    from synapse_sync.net.retries import Retry
-
-    monkeypatch.setattr(Retry, "delay", lambda self, attempt, *rest: 0.0 if attempt < self.attempts else None)
     (project.store.parent / "config.toml").write_text("downloads = 1\nconnections = 1\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -20,11 +21,11 @@ PLAIN = f'a = {{ source = "https://files.example/files/{catalogue.PLAIN_LORA}", 
 
 
 @pytest.fixture
-def rewritten(project: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def rewritten(project: Project, sandbox: Path) -> Path:
     """The real names lead to the hub; the settings' file, to add to."""
     hub = project.hub
     for name in ("CIVITAI_ENDPOINT", "HF_ENDPOINT", "CIVITAI_API_KEY", "HF_TOKEN"):
-        monkeypatch.delenv(name)
+        del os.environ[name]
     path = sandbox / "config.toml"
     path.write_text(
         "[rewrites]\n"
@@ -36,11 +37,9 @@ def rewritten(project: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("line", [VAE, TREE, PORTRAIT, PLAIN])
-def test_api_and_files_come_from_the_other_host(
-    project: Project, rewritten: Path, monkeypatch: pytest.MonkeyPatch, line: str
-) -> None:
-    monkeypatch.setenv("CIVITAI_API_KEY", CANARY)
-    monkeypatch.setenv("HF_TOKEN", CANARY)
+def test_api_and_files_come_from_the_other_host(project: Project, rewritten: Path, line: str) -> None:
+    os.environ["CIVITAI_API_KEY"] = CANARY
+    os.environ["HF_TOKEN"] = CANARY
     own = project.hub.civitai_url.removeprefix("http://")
     with rewritten.open("a") as file:
         file.write(f'[tokens]\n"files.example" = "{CANARY}"\n"{own}" = "{project.hub.civitai_token}"\n')
@@ -55,10 +54,8 @@ def test_api_and_files_come_from_the_other_host(
     assert len(project.hub.log) == asked, "it is in sync"
 
 
-def test_the_other_host_has_a_token_of_its_own(
-    project: Project, rewritten: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", CANARY)
+def test_the_other_host_has_a_token_of_its_own(project: Project, rewritten: Path) -> None:
+    os.environ["HF_TOKEN"] = CANARY
     hub = project.hub
     hub.huggingface.grant(catalogue.GATED_REPO)
     project.manifest(f'[models]\na = {{ source = "hf://{catalogue.GATED_REPO}", type = "vae" }}\n')
@@ -144,7 +141,7 @@ def test_rewrites_that_make_no_sense(project: Project, sandbox: Path, line: str)
     assert "user:pw" not in done.err
 
 
-def test_plain_http_is_not_allowed_by_a_rewrite(project: Project, sandbox: Path, monkeypatch) -> None:
+def test_plain_http_is_not_allowed_by_a_rewrite(project: Project, sandbox: Path) -> None:
     (sandbox / "config.toml").write_text('[rewrites]\n"files.example" = "http://mirror.example"\n')
     project.manifest(f"[models]\n{PLAIN}\n")
     assert "refusing plain http" in project("lock", code=5).err
@@ -153,7 +150,7 @@ def test_plain_http_is_not_allowed_by_a_rewrite(project: Project, sandbox: Path,
 def test_a_token_is_not_checked_with_who_stands_in_for_its_site(
     project: Project, rewritten: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_TOKEN", CANARY)
+    os.environ["HF_TOKEN"] = CANARY
     done = project("whoami", "huggingface")
     assert "not checked" in done.out and "rewrites" in done.out
     with monkeypatch.context() as patch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -37,10 +38,10 @@ def bundle(ca: trustme.CA, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def proxy(project: Project, ca: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Relay]]:
+def proxy(project: Project, ca: trustme.CA) -> Iterator[Callable[..., Relay]]:
     """Put a proxy between the project and the sites, which are reached in no other way."""
-    monkeypatch.delenv("CIVITAI_ENDPOINT")
-    monkeypatch.delenv("HF_ENDPOINT")
+    del os.environ["CIVITAI_ENDPOINT"]
+    del os.environ["HF_ENDPOINT"]
     hub = project.hub
 
     def port(url: str) -> int:
@@ -59,7 +60,7 @@ def proxy(project: Project, ca: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> 
             made = stack.enter_context(relay(routes, ca, **options))
             login = f"{made.login}@" if made.login else ""
             for name in ("HTTPS_PROXY", "HTTP_PROXY"):
-                monkeypatch.setenv(name, f"http://{login}127.0.0.1:{made.port}")
+                os.environ[name] = f"http://{login}127.0.0.1:{made.port}"
             return made
 
         yield make
@@ -67,12 +68,12 @@ def proxy(project: Project, ca: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "ca-bundle"])
 def test_everything_goes_through_the_proxy_and_trusts_the_ca(
-    project: Project, proxy, bundle: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    project: Project, proxy, bundle: Path, sandbox: Path, name: str
 ) -> None:
     if name == "ca-bundle":
         (sandbox / "config.toml").write_text(f'ca-bundle = "{bundle}"\n')
     else:
-        monkeypatch.setenv(name, str(bundle))
+        os.environ[name] = str(bundle)
     through = proxy(login=f"ada:{PASSWORD}")
     project.manifest(MANIFEST)
     project("sync", "--json")
@@ -86,29 +87,27 @@ def test_everything_goes_through_the_proxy_and_trusts_the_ca(
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "ca-bundle"])
 def test_a_proxy_that_is_asked_over_https_is_trusted_by_the_same_ca(
-    project: Project, proxy, ca: trustme.CA, bundle: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    project: Project, proxy, ca: trustme.CA, bundle: Path, sandbox: Path, name: str
 ) -> None:
     if name == "ca-bundle":
         (sandbox / "config.toml").write_text(f'ca-bundle = "{bundle}"\n')
     else:
-        monkeypatch.setenv(name, str(bundle))
+        os.environ[name] = str(bundle)
     through = proxy(login=f"ada:{PASSWORD}")
     project.manifest(MANIFEST)
     with relay({"127.0.0.1": through.port}, ca, direct=True) as front:
-        monkeypatch.setenv("HTTPS_PROXY", f"https://ada:{PASSWORD}@127.0.0.1:{front.port}")
+        os.environ["HTTPS_PROXY"] = f"https://ada:{PASSWORD}@127.0.0.1:{front.port}"
         project("sync")
     assert len(project.tree()) == 3
     assert {line.split()[1] for line in through.asked} == {f"{host}:443" for host in through.routes}
 
 
 @pytest.mark.parametrize("client", ["httpx", "the hub's library", "urllib3"])
-def test_a_proxy_over_https_that_nobody_vouches_for(
-    project: Project, proxy, ca: trustme.CA, monkeypatch: pytest.MonkeyPatch, client: str
-) -> None:
+def test_a_proxy_over_https_that_nobody_vouches_for(project: Project, proxy, ca: trustme.CA, client: str) -> None:
     through = proxy()
     project.manifest(f"[models]\n{SITES[client]}\n")
     with relay({"127.0.0.1": through.port}, ca, direct=True) as front:
-        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{front.port}")
+        os.environ["HTTPS_PROXY"] = f"https://127.0.0.1:{front.port}"
         said = " ".join(project("lock", code=5).err.split())
     assert "certificate cannot be trusted" in said
     assert through.asked == []
@@ -134,12 +133,10 @@ def test_a_certificate_that_nobody_vouches_for(project: Project, proxy, client: 
 
 
 @pytest.mark.parametrize("client", SITES)
-def test_a_proxy_that_wants_a_login(
-    project: Project, proxy, bundle: Path, monkeypatch: pytest.MonkeyPatch, client: str
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+def test_a_proxy_that_wants_a_login(project: Project, proxy, bundle: Path, client: str) -> None:
+    os.environ["SSL_CERT_FILE"] = str(bundle)
     through = proxy(login=f"ada:{PASSWORD}")
-    monkeypatch.setenv("HTTPS_PROXY", f"http://ada:wr0ng-pa55@127.0.0.1:{through.port}")
+    os.environ["HTTPS_PROXY"] = f"http://ada:wr0ng-pa55@127.0.0.1:{through.port}"
     project.manifest(f"[models]\n{SITES[client]}\n")
     done = project("lock", "--debug", code=5)
     said = " ".join(done.err.split())
@@ -158,13 +155,11 @@ def test_a_proxy_that_forbids_the_host(project: Project, proxy, client: str) -> 
 
 
 @pytest.mark.parametrize("client", SITES)
-def test_a_proxy_that_is_not_there(project: Project, monkeypatch: pytest.MonkeyPatch, client: str) -> None:
-    from synapse_sync.net.retries import Retry
-
-    monkeypatch.setattr(Retry, "delay", lambda *arguments: None)
+def test_a_proxy_that_is_not_there(project: Project, client: str) -> None:
+    os.environ["SYNAPSE_RETRY_DELAY"] = "0"
     for name in ("CIVITAI_ENDPOINT", "HF_ENDPOINT"):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HTTPS_PROXY", f"http://ada:{PASSWORD}@127.0.0.1:9")
+        del os.environ[name]
+    os.environ["HTTPS_PROXY"] = f"http://ada:{PASSWORD}@127.0.0.1:9"
     project.manifest(f"[models]\n{SITES[client]}\n")
     done = project("lock", code=5)
     assert PASSWORD not in done.err + done.out
@@ -175,8 +170,8 @@ def test_hosts_of_no_proxy_are_asked_directly(
     project: Project, proxy, ca: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch, client: str
 ) -> None:
     through = proxy(refuse=403)
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    monkeypatch.setenv("NO_PROXY", ",".join(through.routes))
+    os.environ["SSL_CERT_FILE"] = str(bundle)
+    os.environ["NO_PROXY"] = ",".join(through.routes)
     look_up = socket.getaddrinfo
     with relay(through.routes, ca, direct=True) as direct:
 
@@ -191,9 +186,9 @@ def test_hosts_of_no_proxy_are_asked_directly(
     assert through.asked == []
 
 
-def test_this_machine_is_asked_without_any_proxy(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_is_asked_without_any_proxy(project: Project) -> None:
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        os.environ[name] = "http://127.0.0.1:9"
     project.manifest(MANIFEST.replace("https://files.example", project.hub.files.url))
     project("sync")
     assert len(project.tree()) == 3
@@ -217,11 +212,9 @@ def test_a_bundle_that_is_none(
     assert project.hub.log == []
 
 
-def test_plain_http_through_a_proxy_that_wants_a_login(
-    project: Project, proxy, sandbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plain_http_through_a_proxy_that_wants_a_login(project: Project, proxy, sandbox: Path) -> None:
     through = proxy(login=f"ada:{PASSWORD}")
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{through.port}")
+    os.environ["HTTP_PROXY"] = f"http://127.0.0.1:{through.port}"
     (sandbox / "config.toml").write_text('allow-http = ["files.example"]\n')
     project.manifest(
         f'[models]\na = {{ source = "http://files.example/files/{catalogue.PLAIN_LORA}", type = "lora" }}\n'

@@ -358,8 +358,8 @@ def test_a_gate_is_told_at_lock_and_closed_at_sync(project: Project, gated: str,
     assert project.hub.log == [], "nothing is stale"
 
 
-def test_without_a_token_a_gate_costs_no_question(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_TOKEN")
+def test_without_a_token_a_gate_costs_no_question(project: Project) -> None:
+    del os.environ["HF_TOKEN"]
     serve(project, {"a.safetensors": safetensors_bytes("a")}, gated="manual")
     manifest(project)
     said = " ".join(project("lock").err.split())
@@ -377,9 +377,7 @@ def test_a_hub_that_does_not_tell_about_its_gate_is_asked_once(project: Project,
 
 
 @pytest.mark.parametrize("kind", ["datasets", "spaces"])
-def test_what_is_no_model_is_refused_in_the_same_words(
-    project: Project, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_what_is_no_model_is_refused_in_the_same_words(project: Project, kind: str) -> None:
     name, hub = f"{kind}/studio/words", project.hub.huggingface
     files = {"a.safetensors": safetensors_bytes("a")}
     serve(project, files, name=name)
@@ -398,7 +396,7 @@ def test_what_is_no_model_is_refused_in_the_same_words(
     assert "has not been let in" in project("lock", "--json").json["warnings"][0]
     serve(project, files, name=name, private=True)
     project("lock", "--upgrade")
-    monkeypatch.delenv("HF_TOKEN")
+    del os.environ["HF_TOKEN"]
     said = " ".join(project("lock", "--upgrade", code=4).err.split())
     assert "does not exist or is private" in said and "HF_TOKEN" in said
 
@@ -413,7 +411,7 @@ def test_what_is_no_model_is_refused_in_the_same_words(
     ],
 )
 def test_what_happened_to_a_repository_since_the_lock_is_told(
-    project: Project, monkeypatch: pytest.MonkeyPatch, what: str, code: int, words: str
+    project: Project, what: str, code: int, words: str
 ) -> None:
     serve(project, {"a.safetensors": safetensors_bytes("a")})
     manifest(project)
@@ -425,7 +423,7 @@ def test_what_happened_to_a_repository_since_the_lock_is_told(
         del project.hub.huggingface.repos[REPO]
     elif what == "made private":
         repo.private = True
-        monkeypatch.delenv("HF_TOKEN")
+        del os.environ["HF_TOKEN"]
     else:
         repo.commits.clear()
         project.hub.huggingface.commit(REPO, {"a.safetensors": safetensors_bytes("b")})
@@ -444,12 +442,12 @@ def test_a_branch_with_a_slash_is_written_encoded(project: Project) -> None:
     assert project.tree() == {"a.safetensors": safetensors_bytes("b")}
 
 
-def test_a_private_repository_needs_the_token(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_private_repository_needs_the_token(project: Project) -> None:
     serve(project, {"a.safetensors": safetensors_bytes("a")}, private=True)
     manifest(project)
     project("sync")
     (project.path / "synapse.lock").unlink()
-    monkeypatch.delenv("HF_TOKEN")
+    del os.environ["HF_TOKEN"]
     assert "HF_TOKEN" in project("lock", code=4).err
 
 

@@ -25,10 +25,10 @@ PORTRAIT = f'[models]\na = "civitai:{catalogue.PORTRAIT}"\n'
 
 
 @pytest.fixture
-def kept(project: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kept(project: Project, sandbox: Path) -> Path:
     """The file of kept tokens, in a world without tokens."""
     for name in ("CIVITAI_API_KEY", "HF_TOKEN"):
-        monkeypatch.delenv(name)
+        del os.environ[name]
     return sandbox / "tokens.toml"
 
 
@@ -90,13 +90,12 @@ def test_a_token_that_its_site_refuses_is_not_kept(project: Project, kept: Path)
     assert {seen.path for seen in project.hub.log} == {"/api/v1/me", "/api/whoami-v2", "/api/v3/user"}
 
 
-def test_a_site_that_is_down_is_no_verdict(project: Project, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_that_is_down_is_no_verdict(project: Project, kept: Path) -> None:
     from synapse_sync.demo.exchange import Fault
-    from synapse_sync.net.retries import Retry
 
-    monkeypatch.setattr(Retry, "delay", lambda *arguments: None)
-    monkeypatch.setenv("CIVITAI_API_KEY", CANARY)
-    monkeypatch.setenv("HF_TOKEN", project.hub.huggingface_token)
+    os.environ["SYNAPSE_RETRY_DELAY"] = "0"
+    os.environ["CIVITAI_API_KEY"] = CANARY
+    os.environ["HF_TOKEN"] = project.hub.huggingface_token
     project.hub.faults.add("/api/v1/me", Fault(status=503))
     done = project("whoami", "--json", code=5)
     states = {identity["host"]: identity["state"] for identity in done.json["identities"]}
@@ -105,14 +104,11 @@ def test_a_site_that_is_down_is_no_verdict(project: Project, kept: Path, monkeyp
     assert log_in(project, "civitai", CANARY, code=5) and not kept.exists()
 
 
-def test_githubs_limit_is_no_verdict_and_an_app_has_no_name(
-    project: Project, kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_githubs_limit_is_no_verdict_and_an_app_has_no_name(project: Project, kept: Path) -> None:
     from synapse_sync.demo.exchange import Fault
-    from synapse_sync.net.retries import Retry
 
-    monkeypatch.setattr(Retry, "delay", lambda *arguments: None)
-    monkeypatch.setenv("GITHUB_TOKEN", "ghs_of-actions")
+    os.environ["SYNAPSE_RETRY_DELAY"] = "0"
+    os.environ["GITHUB_TOKEN"] = "ghs_of-actions"
     assert "github.com  an app, such as GitHub Actions" in project("whoami", "github").out
     said = b'{"message": "API rate limit exceeded for user ID 1."}'
     project.hub.faults.add("/api/v3/user", Fault(status=403, body=said, origin="github"))
@@ -121,29 +117,23 @@ def test_githubs_limit_is_no_verdict_and_an_app_has_no_name(
     assert "refuse" not in done.err
 
 
-def test_a_rewritten_github_does_not_see_the_token(
-    project: Project, kept: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rewritten_github_does_not_see_the_token(project: Project, kept: Path, sandbox: Path) -> None:
     host = project.hub.github.url.removeprefix("http://")
     (sandbox / "config.toml").write_text(f'[rewrites]\n"{host}" = "{project.hub.files.url}"\n')
-    monkeypatch.setenv("GITHUB_TOKEN", CANARY)
+    os.environ["GITHUB_TOKEN"] = CANARY
     assert "your rewrites lead its requests to another host" in project("whoami", "github").out
     assert project.hub.log == []
 
 
-def test_a_refused_token_of_the_environment_is_named_by_its_variable(
-    project: Project, kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CIVITAI_TOKEN", CANARY)
+def test_a_refused_token_of_the_environment_is_named_by_its_variable(project: Project, kept: Path) -> None:
+    os.environ["CIVITAI_TOKEN"] = CANARY
     done = project("whoami", "civitai", code=3)
     assert "refused  (token from the environment variable CIVITAI_TOKEN)" in done.out
     assert CANARY not in done.out + done.err
 
 
-def test_the_environment_wins_and_login_says_so(
-    project: Project, kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CIVITAI_API_KEY", CANARY)
+def test_the_environment_wins_and_login_says_so(project: Project, kept: Path) -> None:
+    os.environ["CIVITAI_API_KEY"] = CANARY
     done = log_in(project, "civitai", project.hub.civitai_token)
     assert "the environment variable CIVITAI_API_KEY wins over it" in done.err
     assert "CIVITAI_API_KEY" in project("whoami", "civitai", code=3).out
@@ -174,10 +164,8 @@ def test_others_can_not_read_it_whatever_was_there(project: Project, kept: Path)
     assert "others on this machine" not in project("whoami").err
 
 
-def test_a_directory_of_its_own_is_for_nobody_else(
-    project: Project, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SYNAPSE_CONFIG", str(tmp_path / "new" / "synapse" / "config.toml"))
+def test_a_directory_of_its_own_is_for_nobody_else(project: Project, kept: Path, tmp_path: Path) -> None:
+    os.environ["SYNAPSE_CONFIG"] = str(tmp_path / "new" / "synapse" / "config.toml")
     log_in(project, "civitai", project.hub.civitai_token)
     assert stat.S_IMODE((tmp_path / "new" / "synapse").stat().st_mode) == 0o700
 
@@ -206,16 +194,16 @@ def test_nothing_is_no_token(project: Project, kept: Path) -> None:
 
 @pytest.mark.parametrize("name", ["CIVITAI_API_KEY", "HF_TOKEN", "CIVITAI_API_KEY_FILE", "config"])
 def test_bad_tokens_from_elsewhere_are_refused_unseen(
-    project: Project, kept: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    project: Project, kept: Path, sandbox: Path, name: str
 ) -> None:
     bad = f"{CANARY}\r\nX-Injected: 1"
     if name == "config":
         (sandbox / "config.toml").write_text('[tokens]\n"a.example" = "' + bad.replace("\r\n", "\\r\\n") + '"\n')
     elif name.endswith("_FILE"):
         (sandbox / "key").write_text(bad)
-        monkeypatch.setenv(name, str(sandbox / "key"))
+        os.environ[name] = str(sandbox / "key")
     else:
-        monkeypatch.setenv(name, bad)
+        os.environ[name] = bad
     project.manifest(PORTRAIT)
     done = project("lock", "--debug", code=2)
     assert "no token has" in done.err and CANARY not in done.err + done.out

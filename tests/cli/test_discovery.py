@@ -103,8 +103,8 @@ def test_search_shows_what_is_not_for_all_ages_only_when_asked(project: Project)
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
-def test_tables_fit_the_terminal(project: Project, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
+def test_tables_fit_the_terminal(project: Project, columns: int) -> None:
+    os.environ["COLUMNS"] = str(columns)
     rename(project, "Ein sehr langer Name 细节调整 " * 8)
     lines = project("search", "--nsfw").out.splitlines()
     # Below some width the other columns need all there is; the name is never shorter than a few letters.
@@ -239,8 +239,8 @@ def test_info_tells_what_cannot_be_had_and_why(project: Project) -> None:
     assert "2099" in project("info", f"civitai:{catalogue.EARLY}@{catalogue.EARLY_PAID}").out
 
 
-def test_info_names_the_token_that_a_download_needs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CIVITAI_API_KEY")
+def test_info_names_the_token_that_a_download_needs(project: Project) -> None:
+    del os.environ["CIVITAI_API_KEY"]
     assert "CIVITAI_API_KEY" in project("info", f"civitai:{catalogue.PORTRAIT}").out
     assert project("info", f"civitai:{catalogue.PORTRAIT}", "--json").json["needs_token"] is True
 
@@ -281,12 +281,12 @@ def test_info_of_a_repository_and_of_one_file(project: Project) -> None:
     assert [file["filename"] for file in one["versions"][0]["files"]] == ["portrait_vae.safetensors"]
 
 
-def test_info_of_a_gated_repository(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_of_a_gated_repository(project: Project) -> None:
     (version,) = project("info", f"hf://{catalogue.GATED_REPO}", "--json").json["versions"]
     assert not version["available"] and "has not been let in" in version["refusal"]
     project.hub.huggingface.grant(catalogue.GATED_REPO)
     assert "gated" in project("info", f"hf://{catalogue.GATED_REPO}").err
-    monkeypatch.delenv("HF_TOKEN")
+    del os.environ["HF_TOKEN"]
     value = project("info", f"hf://{catalogue.GATED_REPO}", "--json").json
     (version,) = value["versions"]
     assert not version["available"] and "gated" in version["refusal"] and "HF_TOKEN" in version["hint"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from world import Project
 
@@ -264,19 +266,19 @@ def test_what_is_the_same_for_many_models_is_said_once(project: Project) -> None
     assert said.err.count("error: ") == 1 and "`a`, `b`: " in said.err
 
 
-def test_a_gated_repository_says_where_to_click(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gated_repository_says_where_to_click(project: Project) -> None:
     project.manifest(f'[models.g]\nsource = "hf://{catalogue.GATED_REPO}/model.safetensors"\ntype = "vae"\n')
     project("lock")
     assert "https://huggingface.co/studio/gated" in project("sync", code=3).err
-    monkeypatch.delenv("HF_TOKEN")
+    del os.environ["HF_TOKEN"]
     said = project("sync", code=3).err
     assert "HF_TOKEN" in said
 
 
-def test_no_network_and_no_address(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_and_no_address(project: Project) -> None:
     project.manifest(f'[models]\na = "civitai:{catalogue.PORTRAIT}"\n')
     assert "the network is not to be used" in project("lock", "--offline", code=5).err
-    monkeypatch.setenv("CIVITAI_ENDPOINT", "nonsense")
+    os.environ["CIVITAI_ENDPOINT"] = "nonsense"
     assert "CIVITAI_ENDPOINT must be" in project("lock", code=2).err
 
 

@@ -30,7 +30,7 @@ def settled(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     project.manifest(MANIFEST)
     project("sync")
     for name in endpoint_variables():
-        monkeypatch.delenv(name)
+        del os.environ[name]
     monkeypatch.chdir(project.path)
     return project
 
@@ -75,21 +75,19 @@ def test_from_further_down(settled: Project, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("url", ["https://hf-mirror.com", "https://localhost"])
-def test_a_plain_address_of_a_site_is_no_doubt(settled: Project, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", url)
+def test_a_plain_address_of_a_site_is_no_doubt(settled: Project, url: str) -> None:
+    os.environ["HF_ENDPOINT"] = url
     assert quick.answer(["sync"])
 
 
-def test_settings_that_do_not_place_the_store(
-    settled: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_that_do_not_place_the_store(settled: Project, sandbox: Path) -> None:
     """Nobody says where the store is, and what the settings say is the same as in the last sync."""
-    monkeypatch.delenv("SYNAPSE_STORE")
-    monkeypatch.delenv("SYNAPSE_CONFIG")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(sandbox / "settings"))
+    del os.environ["SYNAPSE_STORE"]
+    del os.environ["SYNAPSE_CONFIG"]
+    os.environ["XDG_CONFIG_HOME"] = str(sandbox / "settings")
     (sandbox / "settings" / "synapse").mkdir(parents=True)
     (sandbox / "settings" / "synapse" / "config.toml").write_text("downloads = 2\n")
-    monkeypatch.setenv("XDG_DATA_HOME", str(sandbox))
+    os.environ["XDG_DATA_HOME"] = str(sandbox)
     settled.store.rename(settled.store.parent / "synapse-store")
     (sandbox / "synapse").mkdir()
     (sandbox / "synapse-store").rename(sandbox / "synapse" / "store")
@@ -118,11 +116,9 @@ def test_hardly_anything_is_imported(settled: Project) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere platformdirs knows the places")
-def test_the_usual_places_are_known_without_platformdirs(
-    settled: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("SYNAPSE_STORE")
-    monkeypatch.delenv("SYNAPSE_CONFIG")
+def test_the_usual_places_are_known_without_platformdirs(settled: Project, sandbox: Path) -> None:
+    del os.environ["SYNAPSE_STORE"]
+    del os.environ["SYNAPSE_CONFIG"]
     settled("sync", "--frozen", "--offline", code=None)
     assert "platformdirs" not in imported("sync")
 
@@ -220,22 +216,20 @@ VARIABLES = [
 
 
 @pytest.mark.parametrize(("name", "value"), VARIABLES, ids=[" ".join(pair) for pair in VARIABLES])
-def test_variables_in_doubt(settled: Project, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_in_doubt(settled: Project, name: str, value: str) -> None:
     assert quick.answer(["sync", "-q"])
-    monkeypatch.setenv(name, value)
+    os.environ[name] = value
     assert not quick.answer(["sync"])
 
 
 @pytest.mark.parametrize("key", ["store", '"st\\u006Fre"'])
-def test_settings_that_place_the_store(
-    settled: Project, sandbox: Path, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_that_place_the_store(settled: Project, sandbox: Path, key: str) -> None:
     """It takes TOML to read that; the commands do, and find nothing to do."""
-    monkeypatch.delenv("SYNAPSE_STORE")
+    del os.environ["SYNAPSE_STORE"]
     (sandbox / "config.toml").write_text(f'{key} = "{settled.store}"\n')
     settled("sync", "--frozen")
     assert settled("sync").err == SENTENCE
-    monkeypatch.setenv("XDG_DATA_HOME", str(sandbox))
+    os.environ["XDG_DATA_HOME"] = str(sandbox)
     (sandbox / "synapse").mkdir()
     (sandbox / "synapse" / "store").symlink_to(settled.store)
     assert not quick.answer(["sync"])

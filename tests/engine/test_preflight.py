@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -29,33 +30,27 @@ def leave(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, free + RESERVE))
 
 
-def test_a_missing_token_is_found_before_the_first_byte(
-    project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CIVITAI_API_KEY")
+def test_a_missing_token_is_found_before_the_first_byte(project: Project, portrait: bytes) -> None:
+    del os.environ["CIVITAI_API_KEY"]
     said = project("sync", code=3).err
     assert "portrait" in said and "CIVITAI_API_KEY" in said
     assert project.hub.requests() == []
 
 
-def test_no_token_is_needed_for_what_is_here(
-    project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_token_is_needed_for_what_is_here(project: Project, portrait: bytes) -> None:
     project("sync")
-    monkeypatch.delenv("CIVITAI_API_KEY")
+    del os.environ["CIVITAI_API_KEY"]
     (project.path / CHECKPOINT).unlink()
     project("sync")
     assert (project.path / CHECKPOINT).read_bytes() == portrait
 
 
-def test_a_mirror_that_wants_no_token_is_enough(
-    project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mirror_that_wants_no_token_is_enough(project: Project, portrait: bytes) -> None:
     mirror = project.hub.files.put("portrait.safetensors", portrait)
     reference = f"civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"
     project.manifest(f'[models.portrait]\nsource = "{reference}"\nmirrors = ["{mirror}"]\n')
     project("lock")
-    monkeypatch.delenv("CIVITAI_API_KEY")
+    del os.environ["CIVITAI_API_KEY"]
     project("sync")
     assert project.tree() == {CHECKPOINT: portrait}
 
@@ -117,7 +112,7 @@ def test_all_problems_are_told_at_once(
     project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     project.manifest(declare("portrait", head=target("t", str(tmp_path / "mnt/ui"))))
-    monkeypatch.delenv("CIVITAI_API_KEY")
+    del os.environ["CIVITAI_API_KEY"]
     leave(monkeypatch, 0)
     with workspace(project.path) as open_workspace, pytest.raises(Several) as caught:
         open_workspace.sync()

@@ -81,7 +81,7 @@ def test_a_vanished_blob_behind_a_link_is_noticed(project: Project) -> None:
     assert count(project) is None
 
 
-def test_settings_count_too(synced: Project, monkeypatch: pytest.MonkeyPatch, sandbox: Path) -> None:
+def test_settings_count_too(synced: Project, sandbox: Path) -> None:
     (sandbox / "config.toml").write_text('link-mode = "copy"\n')
     assert count(synced) is None
     synced("sync")

@@ -12,16 +12,10 @@ from liar import Liar
 from stage import Stage
 from world import Project
 
-from synapse_sync.net import retries
-from synapse_sync.net.retries import Retry
-from synapse_sync.transfer import run as transfer
-
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come at once, unless a server asks for patience."""
-    for module in (transfer, retries):
-        monkeypatch.setattr(module, "Retry", lambda: Retry(first_delay=0.001, longest=0.01))
+def hasty(impatient: None) -> None:
+    """No case waits between two attempts."""
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
@@ -358,7 +359,7 @@ def test_redirect_from_https_to_http(
     """Even to this very machine, and even without a token."""
     secure = stage.cleanup.enter_context(Liar(authority.context()))
     stage.healers.append(secure.repent)
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
+    os.environ["SSL_CERT_FILE"] = str(authority.bundle)
     if token:
         stage.secrets.append("a-token-of-its-own")
         config = stage.store.parent / "config.toml"

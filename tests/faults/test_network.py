@@ -128,9 +128,9 @@ def test_ipv6_is_named_and_only_ipv4_works(
 
 
 @pytest.fixture
-def secure(stage: Stage, liar: Liar, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Liar:
+def secure(stage: Stage, liar: Liar, authority: Authority) -> Liar:
     """The liar behind TLS, and trusted: a model is locked there."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
+    os.environ["SSL_CERT_FILE"] = str(authority.bundle)
     liar.tls = authority.context()
     stage.locked(declared(m=liar.offer(PATH, MODEL)))
     liar.asked.clear()
@@ -435,11 +435,11 @@ _PASSWORD = "pr0xy-pa55-word"
 
 
 @pytest.fixture
-def behind(stage: Stage, liar: Liar, monkeypatch: pytest.MonkeyPatch, sandbox: Any) -> str:
+def behind(stage: Stage, liar: Liar, sandbox: Any) -> str:
     """A model of a host that only the proxy can reach; the liar is the proxy."""
     (sandbox / "config.toml").write_text('allow-http = ["model.example"]\n')
-    monkeypatch.setenv("HTTP_PROXY", f"http://user:{_PASSWORD}@127.0.0.1:{liar.port}")
-    monkeypatch.setenv("http_proxy", f"http://user:{_PASSWORD}@127.0.0.1:{liar.port}")
+    os.environ["HTTP_PROXY"] = f"http://user:{_PASSWORD}@127.0.0.1:{liar.port}"
+    os.environ["http_proxy"] = f"http://user:{_PASSWORD}@127.0.0.1:{liar.port}"
     stage.secrets.append(_PASSWORD)
     url = "http://model.example/m.safetensors"
     liar.offer(url, MODEL)

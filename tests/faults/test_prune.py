@@ -230,8 +230,8 @@ def test_roots_that_overlap(stage: Stage, inner: str) -> None:
 
 
 @case(103)
-def test_a_store_inside_the_tree(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SYNAPSE_STORE", str(stage.path / "models" / "store"))
+def test_a_store_inside_the_tree(stage: Stage) -> None:
+    os.environ["SYNAPSE_STORE"] = str(stage.path / "models" / "store")
     stage.manifest(declare("eyes", "sharpen"))
     stage("sync")
     stage.manifest(declare("eyes"))

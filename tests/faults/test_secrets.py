@@ -68,7 +68,7 @@ def internet(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Authority
         return real("127.0.0.1" if name in _SERVED else host, *rest, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
+    os.environ["SSL_CERT_FILE"] = str(authority.bundle)
     return authority
 
 
@@ -162,10 +162,8 @@ def test_a_token_does_not_come_back_after_a_stranger(stage: Stage, public: Liar,
 
 @case(121)
 @pytest.mark.parametrize("host", ["evilcivitai.com", "civitai.com.evil.example", "a.models.example"])
-def test_who_only_looks_like_civitai(
-    stage: Stage, public: Liar, monkeypatch: pytest.MonkeyPatch, host: str
-) -> None:
-    monkeypatch.setenv("CIVITAI_API_KEY", CANARY)
+def test_who_only_looks_like_civitai(stage: Stage, public: Liar, host: str) -> None:
+    os.environ["CIVITAI_API_KEY"] = CANARY
     stage.secrets.append(CANARY)
     public.offer("/api/download/models/5", MODEL)
     stage.manifest(declared(f"https://{host}:{public.port}/api/download/models/5"))
@@ -244,14 +242,12 @@ def everything(stage: Stage) -> None:
         None,
     ],
 )
-def test_a_canary_goes_through_everything(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, fault: Fault | None
-) -> None:
+def test_a_canary_goes_through_everything(stage: Stage, fault: Fault | None) -> None:
     stage.secrets.append(CANARY)
     stage.manifest(WANTED)
     stage("sync", code=None)
-    monkeypatch.setenv("CIVITAI_API_KEY", CANARY)
-    monkeypatch.setenv("HF_TOKEN", CANARY)
+    os.environ["CIVITAI_API_KEY"] = CANARY
+    os.environ["HF_TOKEN"] = CANARY
     if fault is not None:
         stage.hub.faults.add("/", fault)
     everything(stage)
@@ -259,8 +255,8 @@ def test_a_canary_goes_through_everything(
     assert sent, "it was used, or this tests nothing"
     assert {seen.origin for seen in sent} <= {"civitai", "huggingface"}
     assert not [seen for seen in stage.hub.requests() if CANARY in seen.path + seen.query]
-    monkeypatch.setenv("CIVITAI_API_KEY", stage.hub.civitai_token)
-    monkeypatch.setenv("HF_TOKEN", stage.hub.huggingface_token)
+    os.environ["CIVITAI_API_KEY"] = stage.hub.civitai_token
+    os.environ["HF_TOKEN"] = stage.hub.huggingface_token
 
 
 @case(123)
@@ -334,14 +330,14 @@ def test_no_file_holds_a_secret_or_a_signature(stage: Stage) -> None:
 
 
 @case(124)
-def test_a_netrc_is_not_read(stage: Stage, public: Liar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_netrc_is_not_read(stage: Stage, public: Liar, tmp_path: Path) -> None:
     stage.secrets.append(CANARY)
     netrc = tmp_path / "netrc"
     hosts = (HOST, "127.0.0.1", "localhost")
     netrc.write_text("".join(f"machine {host} login me password {CANARY}\n" for host in hosts))
     netrc.chmod(0o600)
     (Path.home() / ".netrc").write_text(netrc.read_text())
-    monkeypatch.setenv("NETRC", str(netrc))
+    os.environ["NETRC"] = str(netrc)
     stage.manifest(
         declared(f"https://{HOST}:{public.port}{PATH}") + WANTED.replace("[models]\n", "[models.x]\n", 0)
     )
@@ -365,8 +361,8 @@ def clean(text: str) -> bool:
 
 
 @case(127)
-def test_sequences_and_markup_in_names(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
+def test_sequences_and_markup_in_names(stage: Stage) -> None:
+    os.environ["FORCE_COLOR"] = "1"
     file = File(id=77_001, name="Nice\x1b[2J[bold red]x[/]\u202egnp.safetensors", content=MODEL, primary=True)
     version = Version(id=77_010, name=_EVIL, files=(file,), trained_words=(_EVIL,), base_model=_EVIL)
     stage.hub.civitai.add(Model(id=77, name=_EVIL, versions=(version,), tags=(_EVIL,)))
@@ -408,7 +404,7 @@ def _plain(text: str) -> str:
 
 
 @case(128)
-def test_hostile_surroundings(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_surroundings(stage: Stage, tmp_path: Path) -> None:
     """What lies in the working directory, in TMPDIR or first on PATH is neither run nor written through."""
     ran = tmp_path / "ran"
     evil = f"open({str(ran)!r}, 'a').write(__file__)\nraise SystemExit(99)\n"

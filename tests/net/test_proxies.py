@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import sys
 import urllib.request
@@ -16,16 +17,16 @@ VARIABLES = ["http_proxy", "HTTPS_PROXY", "All_Proxy", "no_proxy"]
 
 
 @pytest.mark.parametrize("name", VARIABLES)
-def test_it_says_what_the_library_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "http://proxy.example:3128")
+def test_it_says_what_the_library_says(name: str) -> None:
+    os.environ[name] = "http://proxy.example:3128"
     assert getproxies() == urllib.request.getproxies() != {}
 
 
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the system's settings have to be asked")
 @pytest.mark.parametrize("given", [False, True])
-def test_the_library_is_loaded_where_a_variable_is_set(given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_library_is_loaded_where_a_variable_is_set(given: bool) -> None:
     if given:
-        monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+        os.environ["https_proxy"] = "http://proxy.example:3128"
     code = "import sys, synapse_sync.net.proxies as p; p.getproxies(); sys.exit('urllib.request' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == given
 
@@ -39,20 +40,20 @@ def test_the_library_is_loaded_where_a_variable_is_set(given: bool, monkeypatch:
         ("http://[fd00::1]:8080", "http://[fd00::1]:8080"),
     ],
 )
-def test_a_proxy_is_read_in_all_its_forms(text: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", text)
+def test_a_proxy_is_read_in_all_its_forms(text: str, url: str) -> None:
+    os.environ["https_proxy"] = text
     assert proxy_for("https", "hub.example", 443) == Proxy(url)
 
 
-def test_the_scheme_s_own_variable_comes_before_the_one_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("all_proxy", "http://all.example:1")
-    monkeypatch.setenv("http_proxy", "http://plain.example:2")
+def test_the_scheme_s_own_variable_comes_before_the_one_for_all() -> None:
+    os.environ |= {"all_proxy": "http://all.example:1"}
+    os.environ["http_proxy"] = "http://plain.example:2"
     assert proxy_for("http", "hub.example") == Proxy("http://plain.example:2")
     assert proxy_for("https", "hub.example") == Proxy("http://all.example:1")
 
 
-def test_a_login_goes_into_a_header_and_shows_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://ad%61:pa%20ss%C3%A9@proxy.example:3128")
+def test_a_login_goes_into_a_header_and_shows_nowhere() -> None:
+    os.environ["https_proxy"] = "http://ad%61:pa%20ss%C3%A9@proxy.example:3128"
     proxy = proxy_for("https", "hub.example")
     assert proxy is not None and proxy.url == "http://proxy.example:3128"
     coded = base64.b64encode("ada:pa ss\u00e9".encode()).decode()
@@ -74,8 +75,8 @@ def test_a_login_goes_into_a_header_and_shows_nowhere(monkeypatch: pytest.Monkey
     ],
 )
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
-def test_a_proxy_that_cannot_be_used(text: str, word: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable, text)
+def test_a_proxy_that_cannot_be_used(text: str, word: str, variable: str) -> None:
+    os.environ[variable] = text
     with pytest.raises(NetworkError, match=word) as caught:
         proxy_for("https", "hub.example")
     shown = f"{caught.value} {caught.value.hint}"
@@ -99,10 +100,10 @@ def test_a_proxy_that_cannot_be_used(text: str, word: str, variable: str, monkey
         ("fd00::1", "fd00::1", 443),
     ],
 )
-def test_no_proxy_exempts(exempt: str, host: str, port: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_exempts(exempt: str, host: str, port: int | None) -> None:
     # A proxy that cannot be used is no fault either for a host that needs none.
-    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", exempt)
+    os.environ["https_proxy"] = "socks5://127.0.0.1:9"
+    os.environ["no_proxy"] = exempt
     assert proxy_for("https", host, port) is None
 
 
@@ -118,7 +119,7 @@ def test_no_proxy_exempts(exempt: str, host: str, port: int | None, monkeypatch:
         ("", "hub.example", 443),
     ],
 )
-def test_no_proxy_exempts_nothing_else(exempt: str, host: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    monkeypatch.setenv("no_proxy", exempt)
+def test_no_proxy_exempts_nothing_else(exempt: str, host: str, port: int) -> None:
+    os.environ["https_proxy"] = "http://proxy.example:3128"
+    os.environ["no_proxy"] = exempt
     assert proxy_for("https", host, port) == Proxy("http://proxy.example:3128")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -271,11 +272,11 @@ def test_abort_wakes_a_reader(site, wire):
     gate.set()
 
 
-def test_proxy_of_the_environment_is_used_but_not_for_loopback(site, other, monkeypatch):
+def test_proxy_of_the_environment_is_used_but_not_for_loopback(site, other):
     for name in ("no_proxy", "NO_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTP_PROXY", f"http://me:pass%20word@127.0.0.1:{other.port}")
-    monkeypatch.setenv("http_proxy", f"http://me:pass%20word@127.0.0.1:{other.port}")
+        os.environ.pop(name, None)
+    os.environ["HTTP_PROXY"] = f"http://me:pass%20word@127.0.0.1:{other.port}"
+    os.environ["http_proxy"] = f"http://me:pass%20word@127.0.0.1:{other.port}"
     site.says("/f", BODY)
     other.says("http://files.example/f", BODY)
     with Wire(Credentials(allow_http=["files.example"])) as wire:
@@ -300,9 +301,9 @@ def test_the_environment_is_asked_for_a_proxy_once_a_host(site):
     assert asked == [("http", "127.0.0.1", site.port)]
 
 
-def test_unusable_proxy_is_named_without_its_password(monkeypatch):
-    monkeypatch.setenv("https_proxy", "socks5://me:hush@127.0.0.1:1")
-    monkeypatch.delenv("no_proxy", raising=False)
+def test_unusable_proxy_is_named_without_its_password():
+    os.environ["https_proxy"] = "socks5://me:hush@127.0.0.1:1"
+    os.environ.pop("no_proxy", None)
     with Wire(Credentials()) as wire, pytest.raises(NetworkError, match="proxy") as caught:
         wire.open("https://files.example/f")
     assert "hush" not in f"{caught.value} {caught.value.hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import tomllib
 from pathlib import Path
@@ -178,8 +179,8 @@ def test_a_renamed_repository_is_told(project: Project) -> None:
 
 
 @pytest.mark.parametrize("variable", ["GITHUB_TOKEN", "GH_TOKEN"])
-def test_the_token_goes_to_the_api_alone(project: Project, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    monkeypatch.setenv(variable, project.hub.github_token)
+def test_the_token_goes_to_the_api_alone(project: Project, variable: str) -> None:
+    os.environ[variable] = project.hub.github_token
     declare(project, f"gh:{REPO}@v1.0/up.safetensors")
     project("sync")
     assert list(project.tree().values()) == [OLD]
@@ -190,13 +191,13 @@ def test_the_token_goes_to_the_api_alone(project: Project, monkeypatch: pytest.M
         assert not path.is_file() or project.hub.github_token.encode() not in path.read_bytes()
 
 
-def test_by_default_it_belongs_to_one_origin(sandbox: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_it_belongs_to_one_origin(sandbox: object) -> None:
     grants = load_settings({"GITHUB_TOKEN": "ghp_x", "SYNAPSE_CONFIG": "/nowhere"}, Path("/nowhere")).grants
     assert [(grant.origin, grant.path_prefix) for grant in grants] == [("https://api.github.com:443", "/")]
 
 
-def test_a_refused_token(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GITHUB_TOKEN", "ghp_expired")
+def test_a_refused_token(project: Project) -> None:
+    os.environ["GITHUB_TOKEN"] = "ghp_expired"
     declare(project, f"gh:{REPO}@v1.0/up.safetensors")
     result = project("lock", code=3)
     assert "GitHub refuses the token" in result.err
@@ -236,11 +237,11 @@ def test_a_pattern_that_fits_two(project: Project) -> None:
     assert "`notes.txt`" in result.err
 
 
-def test_a_private_repository(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_private_repository(project: Project) -> None:
     project.hub.github.private.add(REPO)
     declare(project, f"gh:{REPO}@v1.0/up.safetensors")
     assert "or it is private" in project("lock", code=4).err
-    monkeypatch.setenv("GITHUB_TOKEN", project.hub.github_token)
+    os.environ["GITHUB_TOKEN"] = project.hub.github_token
     result = project("lock", code=3)
     assert "is a private repository" in result.err
     assert "gh release download" in result.err

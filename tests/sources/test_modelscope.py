@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 
 import pytest
@@ -196,12 +197,12 @@ def test_a_further_place_is_found_in_its_repository(project: Project, commits: t
 
 
 def test_a_private_repository_needs_the_token_and_the_storage_never_sees_it(
-    project: Project, commits: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    project: Project, commits: tuple[str, str]
 ) -> None:
     project.hub.modelscope.repos[REPO].private = True
     declare(project, f"modelscope:{REPO}/vae/paint.safetensors")
     assert "or it is private" in project("lock", code=4).err
-    monkeypatch.setenv("MODELSCOPE_API_TOKEN", project.hub.modelscope_token)
+    os.environ["MODELSCOPE_API_TOKEN"] = project.hub.modelscope_token
     project("sync")
     assert list(project.tree().values()) == [NEW]
     for seen in project.hub.log:
@@ -211,10 +212,8 @@ def test_a_private_repository_needs_the_token_and_the_storage_never_sees_it(
     assert project.hub.modelscope_token not in project.lock_text
 
 
-def test_a_wrong_token_is_refused(
-    project: Project, commits: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MODELSCOPE_API_TOKEN", "wrong")
+def test_a_wrong_token_is_refused(project: Project, commits: tuple[str, str]) -> None:
+    os.environ["MODELSCOPE_API_TOKEN"] = "wrong"
     declare(project, f"modelscope:{REPO}/vae/paint.safetensors")
     assert "does not accept the token" in project("lock", code=3).err
     assert "ModelScope refuses this token" in project("whoami", "modelscope", code=3).err

@@ -33,9 +33,9 @@ def test_a_file_beside_the_manifest(tmp_path: Path) -> None:
     assert again.path == str(tmp_path / "own" / "x.safetensors")
 
 
-def test_homes_parents_and_file_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+def test_homes_parents_and_file_urls(tmp_path: Path) -> None:
+    os.environ["HOME"] = str(tmp_path)
+    os.environ["USERPROFILE"] = str(tmp_path)
     (tmp_path / "a b.gguf").write_bytes(b"1")
     (tmp_path / "project").mkdir()
     base = tmp_path / "project"

@@ -27,14 +27,12 @@ from synapse_sync.user.places import (
 @pytest.mark.parametrize("config", [None, "", "relative", "/etc/mine", "/etc/mine/"])
 @pytest.mark.parametrize("data", [None, "", "relative", "/srv/mine"])
 @pytest.mark.parametrize("home", [None, "", "relative", "/home/me", "/home/me/"])
-def test_the_usual_places_are_those_of_platformdirs(
-    config: str | None, data: str | None, home: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_usual_places_are_those_of_platformdirs(config: str | None, data: str | None, home: str | None) -> None:
     for name, value in (("XDG_CONFIG_HOME", config), ("XDG_DATA_HOME", data), ("HOME", home)):
         if value is None:
-            monkeypatch.delenv(name, raising=False)
+            os.environ.pop(name, None)
         else:
-            monkeypatch.setenv(name, value)
+            os.environ[name] = value
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SYNAPSE_")}
     settings, things = (
         directory("synapse", appauthor=False)
@@ -85,9 +83,9 @@ def test_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other file systems have only names in Unicode")
-def test_a_store_whose_path_is_not_utf_8(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_whose_path_is_not_utf_8(project: Project, tmp_path: Path) -> None:
     store = tmp_path / os.fsdecode(b"st\xffore")
-    monkeypatch.setenv("SYNAPSE_STORE", str(store))
+    os.environ["SYNAPSE_STORE"] = str(store)
     project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
     project("sync", code=0)
     assert "nothing to do" in project("sync", code=0).err

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,7 +37,6 @@ from synapse_sync.errors import (
 from synapse_sync.net.agent import USER_AGENT
 from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
-from synapse_sync.net.retries import Retry
 from synapse_sync.sources.base import Ask, Resolved
 from synapse_sync.sources.civitai import schema
 from synapse_sync.sources.civitai.client import Client
@@ -69,14 +69,6 @@ def client(hub: Hub, api: Api) -> Client:
 @pytest.fixture
 def source(hub: Hub, api: Api) -> CivitaiSource:
     return CivitaiSource(api, hub.civitai_url, clock=lambda: datetime(2026, 6, 1, tzinfo=UTC))
-
-
-@pytest.fixture
-def stubborn(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Downloads that are tried again without waiting."""
-    from synapse_sync.transfer import run as transfer
-
-    monkeypatch.setattr(transfer, "Retry", lambda: Retry(first_delay=0.001, longest=0.01))
 
 
 def weights(seed: str = "w", size: int = 3000) -> bytes:
@@ -319,10 +311,10 @@ def test_f14_the_token_is_a_bearer_and_only_me_tells_a_wrong_one(client: Client,
     assert all("token" not in seen.query for seen in hub.requests())
 
 
-def test_f15_without_a_token_nothing_is_asked_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f15_without_a_token_nothing_is_asked_for(project: Project) -> None:
     """F15: assume that every download needs a token."""
     publish(project.hub)
-    monkeypatch.delenv("CIVITAI_API_KEY")
+    del os.environ["CIVITAI_API_KEY"]
     result = sync(project, code=3)
     assert "CIVITAI_API_KEY" in result.err
     assert asked(project.hub, DOWNLOAD) == []
@@ -383,7 +375,7 @@ def test_f19_selectors_of_urls_narrow_the_choice(source: CivitaiSource, client: 
 
 
 @pytest.mark.parametrize("pinned", [False, True])
-def test_f19_a_linked_vae_of_another_version_is_had(project: Project, stubborn: None, pinned: bool) -> None:
+def test_f19_a_linked_vae_of_another_version_is_had(project: Project, impatient: None, pinned: bool) -> None:
     """F19, F20: a linked VAE's id belongs to another version, where fileId is 404: the API's own URL is taken."""
     project.hub.civitai.pinned_urls = pinned
     vae = a_file(77, type="VAE", name="vae.safetensors", primary=False, linked=True)
@@ -431,7 +423,7 @@ def test_f20_the_host_of_an_answer_is_not_locked(project: Project) -> None:
     assert "127.0.0.1" not in project.lock_text
 
 
-def test_f21_a_pinned_file_that_is_gone_is_found_by_its_bytes(project: Project, stubborn: None) -> None:
+def test_f21_a_pinned_file_that_is_gone_is_found_by_its_bytes(project: Project, impatient: None) -> None:
     """F21: on 404 of a pinned fileId re-read the version, match by SHA-256, then ask by hash."""
     made = publish(project.hub)
     project.manifest(f'[models]\nm = "civitai:{MODEL}"\n')
@@ -446,7 +438,7 @@ def test_f21_a_pinned_file_that_is_gone_is_found_by_its_bytes(project: Project, 
     assert project.hub.civitai.redirects == 1
 
 
-def test_f21_and_by_hash_where_the_whole_version_is_gone(project: Project, stubborn: None) -> None:
+def test_f21_and_by_hash_where_the_whole_version_is_gone(project: Project, impatient: None) -> None:
     """F21: then by-hash: the same bytes in another version of another model."""
     made = publish(project.hub)
     project.manifest(f'[models]\nm = "civitai:{MODEL}"\n')
@@ -460,7 +452,7 @@ def test_f21_and_by_hash_where_the_whole_version_is_gone(project: Project, stubb
     project.hub.civitai.models.pop(4241)
 
 
-def test_f21_gone_for_good_is_told(project: Project, stubborn: None) -> None:
+def test_f21_gone_for_good_is_told(project: Project, impatient: None) -> None:
     """F21: else fail, with the next step."""
     publish(project.hub)
     project.manifest(f'[models]\nm = "civitai:{MODEL}"\n')
@@ -472,7 +464,7 @@ def test_f21_gone_for_good_is_told(project: Project, stubborn: None) -> None:
 
 
 @pytest.mark.parametrize("size", [3000, 3100])
-def test_f22_changed_bytes_under_one_id_are_refused(project: Project, stubborn: None, size: int) -> None:
+def test_f22_changed_bytes_under_one_id_are_refused(project: Project, impatient: None, size: int) -> None:
     """F22: bytes can change under one file id: "upstream changed", refused until an explicit re-lock."""
     publish(project.hub)
     project.manifest(f'[models]\nm = "civitai:{MODEL}"\n')
@@ -610,7 +602,7 @@ def test_f28_an_honest_user_agent_that_is_no_browser(project: Project) -> None:
         assert word not in USER_AGENT.lower()
 
 
-def test_f28_a_login_page_is_no_model(project: Project, stubborn: None) -> None:
+def test_f28_a_login_page_is_no_model(project: Project, impatient: None) -> None:
     """F28, F34: a page that comes in place of the file is refused, with status 200 as well."""
     publish(project.hub)
     project.hub.faults.add(DOWNLOAD, Fault(html=True))
@@ -619,7 +611,7 @@ def test_f28_a_login_page_is_no_model(project: Project, stubborn: None) -> None:
 
 
 @pytest.mark.parametrize("location", ["http://civitai.com/x", "ftp://127.0.0.1/x", "file:///etc/passwd", ""])
-def test_f29_redirects_are_judged(project: Project, stubborn: None, location: str) -> None:
+def test_f29_redirects_are_judged(project: Project, impatient: None, location: str) -> None:
     """F29: redirects by hand: https only, few hops."""
     publish(project.hub)
     project.hub.faults.add(DOWNLOAD, Fault(status=307, headers={"Location": location}))
@@ -644,7 +636,7 @@ def test_f30_the_storage_never_sees_the_token(project: Project) -> None:
         assert exact.headers_for(url) == {}
 
 
-def test_f31_an_expired_url_is_asked_for_again_and_gone_on_with(project: Project, stubborn: None) -> None:
+def test_f31_an_expired_url_is_asked_for_again_and_gone_on_with(project: Project, impatient: None) -> None:
     """F31: signed URLs die; a storage 403 in the middle is answered by resolving again, and resuming."""
     publish(project.hub, a_file(content=weights("long", 600_000)))
     project.hub.faults.add("/signed", Fault(cut_after=200_000, times=1))
@@ -665,7 +657,7 @@ def test_f32_never_head(project: Project) -> None:
     assert {seen.method for seen in project.hub.requests()} <= {"GET", "POST"}
 
 
-def test_f33_ranges_go_to_the_resolved_url(project: Project, stubborn: None) -> None:
+def test_f33_ranges_go_to_the_resolved_url(project: Project, impatient: None) -> None:
     """F33: Range to the storage only; 200 means from the start; the ETag is no hash."""
     content = weights("cut", 500_000)
     publish(project.hub, a_file(content=content))
@@ -677,7 +669,7 @@ def test_f33_ranges_go_to_the_resolved_url(project: Project, stubborn: None) -> 
 
 
 @pytest.mark.parametrize("kind", ["text/html", "application/json", "application/octet-stream"])
-def test_f34_documents_are_rejected(project: Project, stubborn: None, kind: str) -> None:
+def test_f34_documents_are_rejected(project: Project, impatient: None, kind: str) -> None:
     """F34: text/html, application/json and bodies that begin like them are no models."""
     publish(project.hub, a_file(hashed=False))
     body = b'{"error": "no"}' if kind.endswith("json") else b"<!DOCTYPE html><p>no</p>"
@@ -699,7 +691,7 @@ def test_f35_what_may_pass_is_tried_again_and_nothing_else(
     assert len(hub.requests()) == count
 
 
-def test_f35_a_404_of_a_download_is_tried_once_more(project: Project, stubborn: None) -> None:
+def test_f35_a_404_of_a_download_is_tried_once_more(project: Project, impatient: None) -> None:
     """F35: one delayed retry of 404, which is also what a passing failure looks like."""
     publish(project.hub)
     project.hub.faults.add(DOWNLOAD, Fault(status=404, body=b'{"error":"File not found"}', times=1))
@@ -752,7 +744,7 @@ def test_f38_hosts(host: str) -> None:
     assert page == Reference("civitai", "4384", "128713")
 
 
-def test_f39_previews_never_fail_a_sync(project: Project, stubborn: None) -> None:
+def test_f39_previews_never_fail_a_sync(project: Project, impatient: None) -> None:
     """F39: old video URLs end in .jpeg: trust `type`; previews may 429 or 416."""
     publish(project.hub, images=(Image(id=1, content=b"v", type="video"),))
     source_url = "https://image.civitai.com/key/uuid/width=450/1.jpeg"

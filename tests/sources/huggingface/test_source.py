@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -359,8 +360,8 @@ def test_plain_http_to_another_machine_gets_no_token() -> None:
     assert HuggingFaceSource("https://hub.example", Secret(TOKEN))._client._connect("o/r").token == TOKEN
 
 
-def test_no_token_is_taken_from_elsewhere(source, site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
+def test_no_token_is_taken_from_elsewhere(source, site) -> None:
+    os.environ["HF_TOKEN"] = TOKEN
     site.routes["/api/models/o/r/revision/main"] = info(lfs("a.safetensors"))
     resolve(source, hub("a.safetensors"))
     assert "authorization" not in site.log[0].headers
