@@ -39,7 +39,7 @@ class UrlSource:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._wire = wire
-        self._retry = retry or Retry(attempts=3)
+        self._retry = retry or Retry()
         self._sleep = sleep
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
