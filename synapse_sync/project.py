@@ -43,6 +43,10 @@ class Project:
         """The content of a file of the project, empty if it does not exist; raises `StorageError`."""
         return self._look(name, content)
 
+    def exists(self, name: str) -> bool:
+        """Whether the project has this file."""
+        return (self.directory / name).exists()
+
     def digests(self) -> tuple[bytes, bytes]:
         """The SHA-256 of the manifest and of the lockfile, for `fingerprint`; raises `StorageError`."""
         return self._look(MANIFEST, content_digest), self._look(LOCKFILE, content_digest)
@@ -109,7 +113,7 @@ class Project:
             )
         before = self.read(name)
         data = _in_style_of(before, text)
-        if before == data and (self.directory / name).exists():
+        if before == data and self.exists(name):
             return False
         write_atomic(self.directory / name, data)
         self._manifest = self._lockfile = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synapse_sync.core.plan import Action, Plan
     from synapse_sync.core.report import Report
+    from synapse_sync.engine.survey import Survey
     from synapse_sync.errors import SynapseError
 
 
@@ -35,13 +36,22 @@ def action_value(action: Action) -> dict[str, Any]:
     }
 
 
-def plan_value(plan: Plan, stale: Sequence[str] = (), warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """A plan for machines."""
+def survey_value(survey: Survey) -> dict[str, Any]:
+    """A survey for machines: its plan, and how the lockfile differs from the manifest."""
+    return plan_value(survey.plan, survey.stale, survey.dropped, survey.warnings)
+
+
+def plan_value(
+    plan: Plan, stale: Sequence[str] = (), dropped: Sequence[str] = (), warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A plan for machines; `stale` models are not locked, `dropped` ones are locked and no longer declared."""
     return {
-        "in_sync": plan.in_sync and not stale,
+        "in_sync": plan.in_sync and not stale and not dropped,
         "unchanged": plan.unchanged,
         "fetch_bytes": plan.fetch_bytes,
         "not_locked": list(stale),
+        "not_declared": list(dropped),
+        "withheld": plan.withheld,
         "actions": [action_value(action) for action in plan.actions],
         "warnings": list(warnings),
     }
@@ -66,7 +76,7 @@ def report_value(report: Report) -> dict[str, Any]:
     """A report for machines."""
     return {
         **plan_value(report.plan, warnings=report.warnings),
-        "in_sync": not report.errors,
+        "in_sync": not report.errors and not report.plan.withheld,
         "fetched_bytes": report.fetched_bytes,
         "copied_bytes": report.copied_bytes,
         "outcomes": [

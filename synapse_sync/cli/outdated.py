@@ -19,7 +19,7 @@ _COLUMNS = 14
 
 
 @click.command("outdated", short_help="List newer versions, and which of them an upgrade would take")
-@click.option("--check", is_flag=True, help="Exit 8 if `synapse lock --upgrade` would take something newer.")
+@click.option("--check", is_flag=True, help="Exit 8 if `synapse lock --upgrade` would change anything.")
 @click.option("--exclude-newer", metavar="DATE", help="Look as of this day (YYYY-MM-DD) or instant.")
 @common
 @click.pass_obj
@@ -43,7 +43,8 @@ def command(console: Console, check: bool, exclude_newer: str | None) -> int:
     console.errors(errors)
     if errors:
         return Several(errors).exit_code
-    return OutOfDate.exit_code if check and outdated else 0
+    not_locked = any(standing.current is None for standing in standings)
+    return OutOfDate.exit_code if check and (outdated or not_locked) else 0
 
 
 def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
@@ -57,7 +58,7 @@ def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
     outdated = sum(standing.outdated for standing in standings)
     if outdated:
         console.say(f"`synapse lock --upgrade` takes what is newer for {count_text(outdated, 'model')}")
-    else:
+    elif all(standing.current is not None for standing in standings):
         console.say("nothing that `synapse lock --upgrade` would take")
 
 

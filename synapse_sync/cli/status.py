@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import in_sync_value, plan_value
+from synapse_sync.cli.json_values import in_sync_value, survey_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import plan_lines
 from synapse_sync.cli.texts import count_text
@@ -34,7 +34,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
             return 0
         survey = workspace.survey(part)
     if console.as_json:
-        console.document(plan_value(survey.plan, survey.stale, survey.warnings))
+        console.document(survey_value(survey))
         return 0
     show_survey(console, survey)
     return 0
@@ -48,8 +48,12 @@ def show_survey(console: Console, survey: Survey) -> None:
         console.answer("not locked yet (sync locks it first, or run `synapse lock`)")
         for name in survey.stale:
             console.answer(f"  ? {name}")
+    if survey.dropped:
+        console.answer("no longer declared (`synapse lock` drops them from synapse.lock)")
+        for name in survey.dropped:
+            console.answer(f"  · {name}")
     console.answers(plan_lines(survey.plan))
-    if survey.plan.in_sync and not survey.stale:
+    if survey.in_sync:
         console.answer(f"in sync: {count_text(survey.plan.unchanged, 'file')}")
     elif survey.plan.unchanged:
         console.answer(f"{count_text(survey.plan.unchanged, 'file')} in place")

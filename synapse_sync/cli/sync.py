@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import in_sync_value, nothing_done_value, plan_value, report_value
+from synapse_sync.cli.json_values import in_sync_value, nothing_done_value, report_value, survey_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import outcome_lines
 from synapse_sync.cli.texts import in_sync_text, size_text
@@ -74,7 +74,7 @@ def command(
         if part.is_whole and (count := workspace.unchanged()) is not None:
             return _nothing_to_do(console, count, only_shown=dry_run or check)
         if dry_run or check:
-            return _show_plan(console, workspace, part, check=check, locked=locked)
+            return _show_plan(console, workspace, part, check=check, locked=locked, frozen=frozen)
         workspace.reporter = console.reporter()
         report = workspace.sync(
             part, locked=locked, frozen=frozen, confirm=lambda question: yes or console.confirm(question)
@@ -101,17 +101,19 @@ def _nothing_to_do(console: Console, count: int, *, only_shown: bool) -> int:
     return 0
 
 
-def _show_plan(console: Console, workspace: Workspace, part: Scope, *, check: bool, locked: bool) -> int:
+def _show_plan(
+    console: Console, workspace: Workspace, part: Scope, *, check: bool, locked: bool, frozen: bool
+) -> int:
     from synapse_sync.cli.status import show_survey
     from synapse_sync.errors import OutOfDate
 
-    survey = workspace.survey(part)
+    survey = workspace.survey(part, frozen=frozen)
     if console.as_json:
-        console.document(plan_value(survey.plan, survey.stale, survey.warnings))
+        console.document(survey_value(survey))
     else:
         show_survey(console, survey)
-    stale = bool(survey.stale) and (check or locked)
-    return OutOfDate.exit_code if stale or (check and not survey.plan.in_sync) else 0
+    stale = locked and (survey.stale or survey.dropped)
+    return OutOfDate.exit_code if stale or (check and not survey.in_sync) else 0
 
 
 def _summary(report: Report) -> str:
@@ -127,6 +129,7 @@ def _summary(report: Report) -> str:
         (report.written, "previews and sidecars"),
         (report.done(Verb.PRUNE) if not report.errors else 0, "pruned"),
         (report.plan.unchanged, "unchanged"),
+        (report.plan.withheld, "kept, not declared any more"),
         (len(report.errors), "failed"),
     ]
     words = [f"{count:,} {word}" for count, word in parts if count]

@@ -27,6 +27,18 @@ def stale_entries(
     return [e for e in entries if known.get(e.name) != e.text or e.name in upgrade]
 
 
+def unlocked(entries: Sequence[Requirement], lockfile: Lockfile) -> list[str]:
+    """Names of requirements without any pin: their files are unknown."""
+    known = {model.name for model in lockfile.models}
+    return [entry.name for entry in entries if entry.name not in known]
+
+
+def undeclared(entries: Sequence[Requirement], lockfile: Lockfile) -> list[str]:
+    """Names of pins that no requirement of the whole manifest has."""
+    names = {entry.name for entry in entries}
+    return [model.name for model in lockfile.models if model.name not in names]
+
+
 def with_renamed(entries: Sequence[Requirement], lockfile: Lockfile) -> Lockfile:
     """The lockfile with the pins of renamed models under their new names, besides all others.
 
@@ -58,5 +70,4 @@ def _asks_the_same(entry: Requirement, pin: LockedModel, *, exact: bool) -> bool
 def missing_changes(entries: Sequence[Requirement], lockfile: Lockfile) -> tuple[Change, ...]:
     """What a lock would have to do: answer stale entries, drop what nobody declares any more."""
     stale = [Change(kind="changed", name=entry.name) for entry in stale_entries(entries, lockfile)]
-    names = {entry.name for entry in entries}
-    return (*stale, *(Change(kind="removed", name=m.name) for m in lockfile.models if m.name not in names))
+    return (*stale, *(Change(kind="removed", name=name) for name in undeclared(entries, lockfile)))

@@ -93,15 +93,20 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All actions, in the order in which they are carried out, and how many paths are right already."""
+    """All actions, in the order in which they are carried out.
+
+    `unchanged` paths are right already. `withheld` paths would be removed, but it is not certain that nothing wants
+    them; they stay.
+    """
 
     actions: tuple[Action, ...] = ()
     unchanged: int = 0
+    withheld: int = 0
 
     @property
     def in_sync(self) -> bool:
-        """Whether there is nothing to do and nothing to tell."""
-        return not self.actions
+        """Whether nothing is left to do or to decide."""
+        return not self.actions and not self.withheld
 
     def of(self, *verbs: Verb) -> tuple[Action, ...]:
         """The actions with one of these verbs."""
@@ -129,14 +134,16 @@ def make_plan(
     nearby: Container[str] = (),
     packed: Container[str] = (),
     prune: bool = True,
+    certain: bool = True,
     force: bool = False,
 ) -> Plan:
     """Compare what is wanted with what is there.
 
     `observed` holds every wanted path and every path of the receipts in scope; `stored` says which sha256 the
-    store has, `packed` which lie in an archive that it has, and `nearby` which some cache on this machine seems to
-    have. With `force`, files in the way are moved aside (REPLACE with a reason) instead of being conflicts. No
-    companion is written beside a file that is in the way of its weights.
+    store has, `packed` which are in an archive that it has, and `nearby` which some cache on this machine seems to
+    have. Unless it is `certain` that all wanted paths are known, nothing is removed. With `force`, files in the way
+    are moved aside (REPLACE with a reason) instead of being conflicts. No companion is written beside a file that
+    is in the way of its weights.
     """
     todo: list[Action] = []
     unchanged = 0
@@ -164,11 +171,13 @@ def make_plan(
     ]
     if not prune:
         removals = []
+    withheld = 0 if certain else sum(action.verb is Verb.PRUNE for action in removals)
+    removals = removals if certain else []
     here = (State.PLACED, State.ALTERED, State.FOREIGN)  # what `sha256` says is on the disk now
     placed = {found.sha256 for found in observed.values() if found.state in here}
     supply = _supply(todo, stored, placed, packed, nearby)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
-    return Plan(actions=(*supply, *order, *beside, *removals), unchanged=unchanged)
+    return Plan(actions=(*supply, *order, *beside, *removals), unchanged=unchanged, withheld=withheld)
 
 
 def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action | None:

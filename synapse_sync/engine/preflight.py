@@ -36,7 +36,7 @@ def preflight(
     """Every reason why this plan cannot be carried out.
 
     `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already.
-    `synced` are the roots that an earlier sync completed.
+    `synced` are the roots in which an earlier sync placed files.
     """
     fetches = plan.of(Verb.FETCH)
     problems = [*_policy(plan.actions, manifest, BlobStore(store)), *_roots(plan, trees, project, synced)]

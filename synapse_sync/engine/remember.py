@@ -17,7 +17,12 @@ def note_use(project: Project, trees: Mapping[str, Tree]) -> None:
     """Note in the store that this project uses it, and where `trees` are; raises `StorageError`."""
     known = read_record(project.store, project.key)
     before = known.every_root if known is not None else {}
-    record = ProjectRecord(project=str(project.directory), roots={**before, **roots_of(trees.values())})
+    placed = known.placed if known is not None else frozenset()
+    record = ProjectRecord(
+        project=str(project.directory),
+        roots={**before, **roots_of(trees.values())},
+        placed=placed | {str(tree.root) for tree in trees.values() if tree.receipt.entries},
+    )
     if record != known:
         write_record(project.store, project.key, record)
 
@@ -28,22 +33,28 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
     `state` is a fingerprint, or None if something is left to do. Raises `StorageError`.
     """
     declared = {target.name for target in project.manifest.targets}
-    kept: dict[str, Tree] = {}
+    known = read_record(project.store, project.key)
+    before = known.every_root if known is not None else {}
+    kept: list[Tree] = []
+    placed = set(known.placed if known is not None else ())
     for name, tree in survey.trees.items():
         if not tree.root.is_dir():
             continue
-        if refresh(tree, survey.observed, state) or name in declared:
-            kept[name] = tree
+        files = refresh(tree, survey.observed, state)
+        placed = placed | {str(tree.root)} if files else placed - {str(tree.root)}
+        if files or name in declared:
+            kept.append(tree)
         else:
             receipt.discard(tree.root, tree.receipt.project)
+    roots = roots_of(kept)
+    absent: dict[str, str] = {}
     if state is None:
-        note_use(project, kept)
-        return
-    known = read_record(project.store, project.key)
-    before = known.every_root if known is not None else {}
-    roots = roots_of(kept.values())
-    # The root of a former target may be on a drive that is not mounted: its files are pruned once it is back.
-    absent = {name: root for name, root in before.items() if name not in roots and not Path(root).is_dir()}
-    record = ProjectRecord(project=str(project.directory), roots=roots, complete=state, absent=absent)
+        roots = {**before, **roots}
+    else:
+        # The root of a former target may be on a drive that is not mounted: its files are pruned once it is back.
+        absent = {name: root for name, root in before.items() if name not in roots and not Path(root).is_dir()}
+    record = ProjectRecord(
+        project=str(project.directory), roots=roots, complete=state, absent=absent, placed=frozenset(placed)
+    )
     if record != known:
         write_record(project.store, project.key, record)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from synapse_sync.core.freshness import unlocked
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import survey_project, trees_in
 from synapse_sync.engine.sync import sync
 from synapse_sync.engine.tools import Tools
 from synapse_sync.engine.verify import Verification, verify_store, verify_tree
+from synapse_sync.errors import OutOfDate, SynapseError
 from synapse_sync.project import Project
 from synapse_sync.store.ownership import hold_roots
 
@@ -33,6 +35,7 @@ def verify(
             reporter=tools.reporter,
             repair=repair,
         )
+    result = replace(result, bad=(*result.bad, *_not_locked(project)))
     if whole_store:
         rest = verify_store(project.store, repair=True)
         result = replace(
@@ -46,3 +49,13 @@ def verify(
         report = sync(project, Scope(prune=False), tools, state=state, locked=True, command="verify")
         result = replace(result, report=report)
     return result
+
+
+def _not_locked(project: Project) -> list[SynapseError]:
+    """One error for each declared model without a pin: its files cannot be verified, so not all is good."""
+    return [
+        OutOfDate(
+            f"`{name}` is not locked, so its files cannot be verified", hint="run `synapse lock`", subject=name
+        )
+        for name in unlocked(project.manifest.entries(), project.lockfile)
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
+from synapse_sync.core.freshness import stale_entries, undeclared, unlocked, with_renamed
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
@@ -15,7 +16,7 @@ from synapse_sync.core.plan import Key, Observed, Plan, make_plan
 from synapse_sync.engine.observe import links_to_report, observe, ways_to
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import InputError, raise_all
+from synapse_sync.errors import InputError, OutOfDate, raise_all
 from synapse_sync.layouts.arrange import Arrangement, arrange
 from synapse_sync.layouts.companions import arrange_companions
 from synapse_sync.project import Project
@@ -24,13 +25,15 @@ from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.ownership import Tree, former_trees, open_trees, with_barriers, with_neighbours
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.projects import read_record
+from synapse_sync.user.places import LOCKFILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What is wanted, what is there and what follows.
+    """The wanted files, the existing ones, and the plan that follows.
 
-    `stale` names the entries that the lockfile does not answer (yet).
+    `stale` names the models in scope that the lockfile does not answer, `dropped` the pins that are no longer
+    declared.
     """
 
     plan: Plan
@@ -39,7 +42,13 @@ class Survey:
     trees: Mapping[str, Tree]
     observed: Mapping[Key, Observed]
     stale: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether a sync would change nothing: no file, and not the lockfile."""
+        return self.plan.in_sync and not self.stale and not self.dropped
 
     @property
     def listed(self) -> int:
@@ -69,6 +78,24 @@ def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
     return entries
 
 
+def check_frozen(project: Project, scope: Scope) -> None:
+    """Raise `OutOfDate` if the lockfile lacks a model in scope: its files are unknown, not unwanted."""
+    entries = entries_in(project.manifest, scope)
+    missing = unlocked(entries, project.lockfile)
+    if not missing:
+        return
+    if not project.lockfile.models:
+        state = "is empty" if project.exists(LOCKFILE) else "is missing"
+        raise OutOfDate(
+            f"{LOCKFILE} {state}, and --frozen needs it", hint="restore it from git, or run `synapse lock`"
+        )
+    names = ", ".join(f"`{name}`" for name in missing)
+    raise OutOfDate(
+        f"{LOCKFILE} does not have {names}, and --frozen locks nothing",
+        hint="restore it from git, or run `synapse lock`",
+    )
+
+
 def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, Tree]:
     """The targets in scope on this machine, by name, each with its receipt.
 
@@ -86,17 +113,25 @@ def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, T
     return open_trees(chosen, project.directory, project.key, link_mode=scope.link_mode, default_mode=link_mode)
 
 
-def survey_project(project: Project, scope: Scope, tools: Tools) -> Survey:
-    """Compare what a project wants with what exists on this machine; changes nothing."""
+def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool = False) -> Survey:
+    """Compare what a project wants with what exists on this machine; changes nothing.
+
+    With `frozen`, the pins of the lockfile are followed even where the manifest has changed.
+    """
+    manifest, lockfile = project.manifest, project.lockfile
+    declared = manifest.entries()
+    if not frozen:
+        lockfile = with_renamed(declared, lockfile)
     record = read_record(project.store, project.key)
     return survey(
-        project.manifest,
-        project.lockfile,
+        manifest,
+        lockfile,
         scope,
         trees_in(project, scope, tools.link_mode),
         key=project.key,
         former=record.every_root if record is not None else {},
-        stale=project.stale(),
+        dropped=undeclared(declared, project.lockfile),
+        frozen=frozen,
         store=tools.store,
         nearby=tools.nearby,
     )
@@ -110,17 +145,20 @@ def survey(
     *,
     key: str,
     former: Mapping[str, str],
-    stale: Sequence[str],
+    dropped: Sequence[str],
+    frozen: bool,
     store: BlobStore,
     nearby: Callable[[Artifact], bool] = lambda artifact: False,
 ) -> Survey:
-    """Compare what is wanted with what is there.
+    """Compare what is wanted with what exists.
 
-    `trees` are the targets in scope, `former` the roots of targets at earlier syncs, `stale` the entries that the
-    lockfile does not answer. `nearby` says whether a cache on this machine seems to have a file.
+    `trees` are the targets in scope, `former` the roots of targets at earlier syncs, `dropped` the names of pins
+    that are no longer declared. `nearby` says whether a cache on this machine seems to have a file. Unless
+    `frozen`, nothing is planned for a model that the lockfile does not answer: its files are unknown.
     """
     entries = entries_in(manifest, scope)
     locked = {model.name: model for model in lockfile.models}
+    stale = tuple(entry.name for entry in stale_entries(entries, lockfile))
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
         trees = {**trees, **former_trees(former, key, trees)}
@@ -132,35 +170,44 @@ def survey(
         trees = with_barriers(trees, declared, key=key, store=store.root)
         ways = ways_to(arrangement.placements, trees, companions)
     observed = observe(arrangement.placements, trees, companions, ways)
-    warnings = [*arrangement.notes, *links_to_report(ways, trees)]
-    prune = scope.prune and not scope.only and not scope.groups
-    if prune and not manifest.models and any(tree.receipt.entries for tree in trees.values()):
-        prune = False
-        warnings.append("synapse.toml declares no model: nothing is pruned because of that")
-    stored = _Asked(arrangement, lambda artifact: store.has(artifact.sha256, artifact.size))
-    packed = _Asked(
-        arrangement, lambda artifact: artifact.archive is not None and store.has(artifact.archive.sha256)
-    )
-    close = _Asked(arrangement, nearby)
-    names = {entry.name for entry in entries}
-    return Survey(
-        plan=make_plan(
-            arrangement.placements,
-            observed,
-            stored,
-            companions=companions,
-            nearby=close,
-            packed=packed,
-            prune=prune,
-            force=scope.force,
+    pending = frozenset() if frozen else frozenset(stale)
+    plan = make_plan(
+        [placement for placement in arrangement.placements if placement.model not in pending],
+        observed,
+        _Asked(arrangement, lambda artifact: store.has(artifact.sha256, artifact.size)),
+        companions=[companion for companion in companions if companion.model.name not in pending],
+        nearby=_Asked(arrangement, nearby),
+        packed=_Asked(
+            arrangement, lambda artifact: artifact.archive is not None and store.has(artifact.archive.sha256)
         ),
+        prune=scope.prune and not scope.only and not scope.groups,
+        certain=bool(manifest.models) and not pending,
+        force=scope.force,
+    )
+    return Survey(
+        plan=plan,
         arrangement=arrangement,
         companions=companions,
         trees=trees,
         observed=observed,
-        stale=tuple(name for name in stale if name in names or name in locked),
-        warnings=tuple(warnings),
+        stale=stale,
+        dropped=tuple(dropped),
+        warnings=(
+            *arrangement.notes,
+            *links_to_report(ways, trees),
+            *_withheld_warning(plan.withheld, empty=not manifest.models),
+        ),
     )
+
+
+def _withheld_warning(count: int, *, empty: bool) -> list[str]:
+    """Why files that seem unwanted stay; nothing if there are none."""
+    if not count:
+        return []
+    if empty:
+        return ["synapse.toml declares no model: nothing is pruned because of that"]
+    files = "1 file is" if count == 1 else f"{count} files are"
+    return [f"{files} not wanted by any locked model; `synapse sync` decides about that after it has locked all"]
 
 
 def _companions(

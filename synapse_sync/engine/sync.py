@@ -13,7 +13,7 @@ from synapse_sync.engine.execute import execute
 from synapse_sync.engine.preflight import preflight
 from synapse_sync.engine.remember import note_completion, note_use
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.survey import Survey, survey_project, trees_in
+from synapse_sync.engine.survey import Survey, check_frozen, survey_project, trees_in
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, OutOfDate, raise_all
 from synapse_sync.project import Project
@@ -43,10 +43,13 @@ def sync(
     """
     with ExitStack() as held:
         held.enter_context(project.hold(tools.reporter.note))
-        warnings = refresh_lock(project, tools, locked=locked, frozen=frozen)
+        if frozen:
+            check_frozen(project, scope)
+        # Opened before a lock, which may download: a damaged receipt stops the sync first.
         trees = trees_in(project, scope, tools.link_mode)
+        warnings = [] if frozen else refresh_lock(project, tools, locked=locked)
         held.enter_context(hold_roots(trees, project.store, tools.reporter.note))
-        survey = survey_project(project, scope, tools)
+        survey = survey_project(project, scope, tools, frozen=frozen)
         if frozen:
             warnings += [f"`{name}` is not answered by {LOCKFILE}; --frozen ignores that" for name in survey.stale]
         check_prune(survey, confirm)
@@ -57,23 +60,32 @@ def sync(
         with hold(collection, f"the store {project.store}", on_wait=tools.reporter.note):
             note_use(project, survey.trees)
         report = carry_out(survey, project, tools, command)
-        in_sync = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
+        done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
+        in_sync = done and not survey.stale and not survey.dropped and not survey.plan.withheld
         if scope.is_whole:
-            note_completion(project, survey, state() if in_sync and not survey.stale else None)
+            note_completion(project, survey, state() if in_sync else None)
     return replace(report, warnings=(*warnings, *survey.warnings, *tools.transfers().heard(), *report.warnings))
 
 
-def refresh_lock(project: Project, tools: Tools, *, locked: bool, frozen: bool) -> list[str]:
+def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> list[str]:
     """Lock stale models and write the lockfile; returns warnings.
 
-    With `frozen` nothing is locked; with `locked` a stale lockfile raises `OutOfDate`.
+    With `locked`, a stale lockfile raises `OutOfDate`. A manifest without models changes no lockfile: it was rather
+    emptied by accident.
     """
     stale = project.stale()
-    if not stale or frozen:
+    if not stale:
         return []
     if locked:
+        if not project.lockfile.models:
+            state = "is empty" if project.exists(LOCKFILE) else "is missing"
+            raise OutOfDate(
+                f"{LOCKFILE} {state}, and --locked needs it", hint="restore it from git, or run `synapse lock`"
+            )
         names = ", ".join(f"`{name}`" for name in stale)
         raise OutOfDate(f"{LOCKFILE} does not answer {MANIFEST} for {names}", hint="run `synapse lock`")
+    if not project.manifest.models:
+        return [f"{MANIFEST} declares no model; {LOCKFILE} is left unchanged (`synapse lock` empties it)"]
     from synapse_sync.engine.lock import resolve  # a sync of locked models starts without it
 
     answer = resolve(project.manifest, project.lockfile, tools)
@@ -110,7 +122,7 @@ def check_before(survey: Survey, project: Project, tools: Tools) -> None:
             project=project.directory,
             offline=tools.offline,
             begun=lambda sha256: partials.bytes_begun(project.store, sha256),
-            synced=record.roots.values() if record is not None and record.complete is not None else (),
+            synced=record.placed if record is not None else (),
         )
     )
 

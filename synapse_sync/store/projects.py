@@ -19,13 +19,15 @@ COLLECTION = "collect"
 class ProjectRecord:
     """One project; `roots` maps target names to absolute directories, `complete` is a fingerprint or None.
 
-    `absent` are the roots of former targets that could not be reached, on a drive that is not mounted perhaps.
+    `placed` are the roots in which files were placed, whatever became of the last sync. `absent` are the roots of
+    former targets that could not be reached, perhaps on a drive that is not mounted.
     """
 
     project: str
     roots: Mapping[str, str]
     complete: str | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
+    placed: frozenset[str] = frozenset()
 
     @property
     def every_root(self) -> dict[str, str]:
@@ -39,8 +41,15 @@ def read_record(store: Path, key: str) -> ProjectRecord | None:
         data = read_note(store, key)
         roots = {str(name): str(root) for name, root in data["roots"].items()}
         absent = {str(name): str(root) for name, root in data.get("absent", {}).items()}
+        complete = data.get("complete")
+        # Records of older versions do not have `placed`: a complete sync is all that they know of.
+        placed = data.get("placed", list(roots.values()) if complete is not None else [])
         return ProjectRecord(
-            project=str(data["project"]), roots=roots, complete=data.get("complete"), absent=absent
+            project=str(data["project"]),
+            roots=roots,
+            complete=complete,
+            absent=absent,
+            placed=frozenset(str(root) for root in placed),
         )
     return None
 
@@ -52,6 +61,7 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
         "roots": dict(record.roots),
         "complete": record.complete,
         "absent": dict(record.absent),
+        "placed": sorted(record.placed),
     }
     path = Path(note_path(store, key))
     try:

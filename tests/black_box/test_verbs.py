@@ -148,7 +148,8 @@ def test_locked_frozen_and_offline(project: Project) -> None:
     project.hub.clear_log()
     project.manifest(PORTRAIT + f'eyes = "civitai:{catalogue.EYES}"\n')
     project("sync", "--locked", code=8)
-    project("sync", "--frozen")
+    project("sync", "--frozen", code=8)
+    project("sync", "--frozen", "--only", "portrait")
     assert list(project.tree()) == ["models/checkpoints/portrait_v1.safetensors"]
     project("sync")
     assert len(project.tree()) == 2
