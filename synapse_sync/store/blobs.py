@@ -18,18 +18,20 @@ from typing import Any
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store.durable import (
+    READ_ONLY,
+    SHARED,
     fsync_dir,
     fsync_file,
     make_dirs,
     random_name,
     rename_new,
+    set_mode,
     storage_error,
     write_atomic,
 )
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.links import clone_file
 
-_READ_ONLY = 0o444
 _CHUNK = 1 << 20
 #: Temporary files older than this (seconds since the last write) belong to a process that was killed.
 _STALE = 86_400.0
@@ -187,7 +189,7 @@ class BlobStore:
                 found = path.stat()
             else:
                 make_dirs(path.parent)
-                temp.chmod(_READ_ONLY)
+                set_mode(temp, READ_ONLY)
                 _settle_bytes(temp)
                 temp.replace(path)
                 fsync_dir(path.parent)
@@ -251,7 +253,7 @@ class BlobStore:
                 with contextlib.suppress(FileExistsError):
                     rename_new(path, source)
                 raise _changed_meanwhile(source)
-            path.chmod(_READ_ONLY)
+            set_mode(path, READ_ONLY)
             fsync_dir(path.parent)
             self._note(sha256, moved, blake3=blake3)
             return path
@@ -363,7 +365,7 @@ def _write_first(where: Path, data: bytes) -> bool:
     """Write a blob's first note, and plainly, since one that was cut off counts as none; False if there is one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        handle = os.open(where, flags, 0o644)
+        handle = os.open(where, flags, SHARED)
     except FileExistsError:
         return False
     except FileNotFoundError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from synapse_sync.errors import Conflict, StorageError
@@ -14,8 +15,11 @@ RESERVE = 64 * 1024 * 1024
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
-#: What a file system answers that has no use for the fsync of a directory.
-_NO_DIR_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
+#: The answers of a file system that does not offer an operation, or not to this user: network shares refuse chmod
+#: and the fsync of a directory. A disk error or a full disk is not among them.
+_REFUSED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EBADF, *_FORBIDDEN}
+#: Modes of new files, less the umask: a store or a tree may be shared by the users of one group.
+SHARED, READ_ONLY = 0o666, 0o444
 
 
 def storage_error(error: OSError, doing: str) -> StorageError:
@@ -47,22 +51,51 @@ def random_name() -> str:
     return f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
+@contextlib.contextmanager
+def improving() -> Iterator[None]:
+    """Do something that makes the result better but is not needed for it: a refusal of the file system is no error.
+
+    For modes, owners, times and the flush of directories, and for nothing that the bytes depend on. Other errors,
+    such as EIO and ENOSPC, are raised.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+
+
+def umask() -> int:
+    """The umask of this process."""
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # Linux since 4.7
+        lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
+        return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
+    # It can only be read by setting it. For a moment other threads make files that are too private, never too open.
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """Set the mode of a file to `mode` less the umask, where the file system lets us."""
+    with improving():
+        path.chmod(mode & ~umask())
+
+
 def fsync_dir(path: Path) -> None:
-    """Make the names in a directory durable; file systems that cannot are taken as they are."""
+    """Make the names in a directory durable, where the file system lets us; raises `OSError` for a disk error."""
     if os.name == "nt":
         return
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in _NO_DIR_SYNC:
-            raise
-    finally:
-        os.close(handle)
+    with improving():
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def fsync_file(path: Path) -> None:
-    """Make the content of a file durable."""
+    """Make the content of a file durable; raises `OSError`."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -107,7 +140,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def write_atomic(
-    path: Path, data: bytes, *, mode: int = 0o644, keep_mode: bool = True, durable: bool = True
+    path: Path, data: bytes, *, mode: int = SHARED, keep_mode: bool = True, durable: bool = True
 ) -> None:
     """Write a file whole or not at all; its directory must exist. Raises `StorageError`.
 
@@ -123,7 +156,7 @@ def write_atomic(
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(temporary, flags, mode), "wb", buffering=0) as file:
             if keep_mode:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError), improving():
                     temporary.chmod(real.stat().st_mode & 0o777)
             rest = memoryview(data)
             while rest:

@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from synapse_sync.store.durable import storage_error
+from synapse_sync.store.durable import SHARED, storage_error
 from synapse_sync.store.receipt import state_directory
 
 NAME = "journal.jsonl"
@@ -24,7 +24,7 @@ def append(root: Path, *, verb: str, path: str, sha256: str, why: str, command: 
     where = state_directory(root) / NAME
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
     try:
-        handle = os.open(where, flags, 0o644)
+        handle = os.open(where, flags, SHARED)
         try:
             size = os.fstat(handle).st_size
             if os.write(handle, data) != len(data):

@@ -17,7 +17,17 @@ from pathlib import Path
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
-from synapse_sync.store.durable import fsync_dir, fsync_file, make_dirs, random_name, rename_new, storage_error
+from synapse_sync.store.durable import (
+    READ_ONLY,
+    SHARED,
+    fsync_dir,
+    fsync_file,
+    make_dirs,
+    random_name,
+    rename_new,
+    set_mode,
+    storage_error,
+)
 
 #: Temporary names in a target begin with this; what a crash leaves there is swept.
 PREFIX = ".synapse-tmp-"
@@ -32,7 +42,6 @@ _BEST_FIRST = (LinkMode.CLONE, LinkMode.HARDLINK, LinkMode.SYMLINK, LinkMode.COP
 _without_clones: set[tuple[int, int]] = set()
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK = 1 << 20
-_WRITABLE, _READ_ONLY = 0o644, 0o444
 _HINTS = {
     LinkMode.CLONE: "needs a file system that shares blocks (Btrfs, XFS, bcachefs) and holds both store and "
     "target; `auto` takes what works",
@@ -120,7 +129,7 @@ def _place(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> No
     except BaseException:
         if way.empties_store:
             with contextlib.suppress(OSError):
-                blob.chmod(_READ_ONLY)
+                set_mode(blob, READ_ONLY)
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -184,7 +193,7 @@ def _move(blob: Path, temporary: Path) -> None:
     """
     if blob.stat().st_nlink == 1:
         with contextlib.suppress(OSError):
-            blob.chmod(_WRITABLE)
+            set_mode(blob, SHARED)
             os.link(blob, temporary)
             return
     if not clone_file(blob, temporary):
@@ -195,7 +204,7 @@ def _move(blob: Path, temporary: Path) -> None:
 def _new(path: Path) -> Iterator[int]:
     """A new file, open for writing."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, flags, _WRITABLE)
+    handle = os.open(path, flags, SHARED)
     try:
         yield handle
     finally:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from synapse_sync.store.durable import storage_error, write_atomic
+from synapse_sync.store.durable import SHARED, set_mode, storage_error, write_atomic
 
 Range = tuple[int, int]  # (start, end), end exclusive
 
@@ -73,7 +73,7 @@ def _make_ours(path: Path) -> None:
         path.unlink()
         path.with_name(f"{path.name}.json").unlink(missing_ok=True)
     elif not found.st_mode & stat.S_IWUSR:
-        path.chmod(0o600)
+        set_mode(path, SHARED)
 
 
 class Partial:
@@ -176,7 +176,7 @@ class Partial:
         try:
             self._settle()
             self._may_have_state = True
-            write_atomic(self.state_path, json.dumps(state).encode(), mode=0o600)
+            write_atomic(self.state_path, json.dumps(state).encode())
         except OSError as error:
             raise storage_error(error, f"writing {self.state_path}") from error
         self._saved = state
@@ -230,13 +230,13 @@ class Partial:
         """Open the file for writing; says whether there was none before."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         try:
-            self._fd = os.open(self.path, flags | os.O_EXCL, 0o600)
+            self._fd = os.open(self.path, flags | os.O_EXCL, SHARED)
         except FileNotFoundError:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             return self._open()
         except FileExistsError:
             _make_ours(self.path)
-            self._fd = os.open(self.path, flags, 0o600)
+            self._fd = os.open(self.path, flags, SHARED)
             return False
         return True
 

@@ -20,7 +20,7 @@ from typing import Any
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, InputError, StorageError, UnsafeName
-from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
+from synapse_sync.store.durable import SHARED, make_dirs, storage_error, write_atomic
 from synapse_sync.store.receipt_index import DIRECTORY, count_by_indexes, index_bytes, index_path, receipt_paths
 
 VERSION = 1
@@ -72,7 +72,7 @@ def state_directory(root: Path) -> Path:
         if directory.is_symlink():
             raise Conflict(f"{directory} is a symbolic link; not followed", hint="remove the link and sync again")
         with contextlib.suppress(FileExistsError):
-            handle = os.open(directory / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            handle = os.open(directory / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL, SHARED)
             with os.fdopen(handle, "wb") as file:
                 file.write(b"*\n")
     except OSError as error:

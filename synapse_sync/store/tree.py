@@ -179,9 +179,9 @@ class TreeWriter:
         if found.state is State.PLACED:
             self._still_ours(action, place)
             entry = self._listed(action.target)[action.path]
-            rescued = self._rescue(action, place)
             # The journal comes first: a line without its act is harmless, an act without its line is not.
             self._journal(action, f"replaced: {action.reason}")
+            rescued = self._rescue(action, place)
             try:
                 return self._place(action, replace_it=True)
             except BaseException:
@@ -190,10 +190,11 @@ class TreeWriter:
                     links.place(self._store.path(entry.sha256), place, LinkMode.MOVE)
                 raise
         aside = set_aside(place)
-        self._journal(action, f"moved aside to {aside.name}: {action.reason}")
         try:
+            self._journal(action, f"moved aside to {aside.name}: {action.reason}")
             how = self._place(action, replace_it=False)
         except BaseException:
+            # Whatever failed, the journal included: the path must not be left empty.
             with contextlib.suppress(OSError):
                 rename_new(aside, place)
             raise
@@ -261,9 +262,9 @@ class TreeWriter:
             self._listed(action.target).pop(action.path)
             return "left: its name differs by case only"
         self._still_ours(action, place)
-        self._rescue(action, place)
         # The journal comes first: a line without its act is harmless, an act without its line is not.
         self._journal(action, action.reason or "")
+        self._rescue(action, place)
         # The rescue may have moved the file into the store already.
         place.unlink(missing_ok=True)
         # The entry goes last: after a crash before this the next sync finds the file gone and forgets it.

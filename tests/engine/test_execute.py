@@ -114,6 +114,35 @@ def test_force_keeps_a_foreign_file_in_place_if_placing_fails(project: Project, 
     assert place.read_bytes() == b"mine"
 
 
+def deny_the_journal(root: Path) -> None:
+    """What another user's journal is: a file that cannot be written; a directory is one even for root."""
+    (root / ".synapse" / "journal.jsonl").mkdir(parents=True)
+
+
+def test_force_keeps_a_foreign_file_in_place_if_the_journal_cannot_be_written(
+    project: Project, portrait: bytes
+) -> None:
+    place = project.path / CHECKPOINT
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"mine")
+    deny_the_journal(project.path)
+    project("sync", "--force", code=9)
+    assert list(place.parent.iterdir()) == [place] and place.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("act", ["prune", "replace"])
+def test_the_only_copy_stays_in_place_if_the_journal_cannot_be_written(
+    project: Project, portrait: bytes, act: str
+) -> None:
+    project.manifest(declare("portrait", head=target("t", ".", "move")))
+    project("sync")
+    deny_the_journal(project.path)
+    mode = "move" if act == "prune" else "copy"
+    project.manifest(declare("eyes" if act == "prune" else "portrait", head=target("t", ".", mode)))
+    project("sync", code=9)
+    assert (project.path / CHECKPOINT).read_bytes() == portrait
+
+
 def test_a_foreign_file_with_the_right_bytes_is_adopted(project: Project, portrait: bytes) -> None:
     place = project.path / CHECKPOINT
     place.parent.mkdir(parents=True)

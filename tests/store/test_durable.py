@@ -11,7 +11,18 @@ import pytest
 
 from synapse_sync.errors import Conflict, StorageError
 from synapse_sync.store import durable
-from synapse_sync.store.durable import fsync_dir, make_dirs, rename_new, storage_error, write_atomic
+from synapse_sync.store.durable import (
+    READ_ONLY,
+    SHARED,
+    fsync_dir,
+    make_dirs,
+    rename_new,
+    set_mode,
+    storage_error,
+    umask,
+    write_atomic,
+    write_private,
+)
 
 
 def mode_of(path: Path) -> int:
@@ -45,13 +56,69 @@ def test_mode_of_new_and_existing(tmp_path: Path) -> None:
     assert [mode_of(tmp_path / name) for name in ("new", "secret", "shared")] == [0o640, 0o600, 0o664]
 
 
-def test_a_new_file_may_be_read_by_all_and_run_by_nobody(tmp_path: Path) -> None:
-    old = os.umask(0)
+@pytest.mark.parametrize("mask", [0, 0o002, 0o022, 0o077])
+def test_modes_follow_the_umask(tmp_path: Path, mask: int) -> None:
+    old = os.umask(mask)
     try:
         write_atomic(tmp_path / "new", b"x")
+        write_private(tmp_path / "private", b"x")
+        set_mode(tmp_path / "new", READ_ONLY)
+        read_only = mode_of(tmp_path / "new")
+        set_mode(tmp_path / "new", SHARED)
+        found = umask()
     finally:
         os.umask(old)
-    assert mode_of(tmp_path / "new") == 0o644
+    assert (found, read_only, mode_of(tmp_path / "new")) == (mask, 0o444 & ~mask, 0o666 & ~mask)
+    assert mode_of(tmp_path / "private") == 0o600 & ~mask
+
+
+def test_the_umask_is_known_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_proc(*_: object) -> str:
+        raise FileNotFoundError(errno.ENOENT, "no such file")
+
+    old = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", no_proc)
+            assert umask() == 0o027
+        assert umask() == 0o027, "it is as it was"
+    finally:
+        os.umask(old)
+
+
+REFUSALS = [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL]
+
+
+@pytest.mark.parametrize("number", REFUSALS)
+def test_a_mode_that_is_refused_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    write_atomic(tmp_path / "file", b"one")
+    write_atomic(tmp_path / "file", b"two")
+    set_mode(tmp_path / "file", READ_ONLY)
+    assert (tmp_path / "file").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.ENOENT])
+def test_other_errors_of_a_mode_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "chmod", broken)
+    with pytest.raises(OSError, match=str(number)):
+        set_mode(tmp_path / "file", READ_ONLY)
+
+
+def test_a_directory_that_may_not_be_read_is_not_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory into which one may write, and which one may not open."""
+
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", refuse)
+    fsync_dir(tmp_path)
 
 
 @pytest.mark.parametrize("call", ["fsync", "write", "replace"])

@@ -97,10 +97,12 @@ def test_half_a_line_does_not_spoil_the_next(tmp_path: Path, monkeypatch: pytest
     assert len(lines(tmp_path)) == 2
 
 
-def test_all_may_read_it_and_nobody_runs_it(tmp_path: Path) -> None:
-    old = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o002, 0o027])
+def test_its_mode_follows_the_umask(tmp_path: Path, umask: int) -> None:
+    old = os.umask(umask)
     try:
         add(tmp_path)
     finally:
         os.umask(old)
-    assert (tmp_path / ".synapse" / "journal.jsonl").stat().st_mode & 0o777 == 0o644
+    for name in ("journal.jsonl", ".gitignore"):
+        assert (tmp_path / ".synapse" / name).stat().st_mode & 0o777 == 0o666 & ~umask

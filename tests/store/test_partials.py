@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from synapse_sync.errors import StorageError
+from synapse_sync.store.durable import umask
 from synapse_sync.store.partials import (
     Partial,
     add_range,
@@ -142,7 +143,7 @@ def test_state_holds_nothing_but_what_is_needed(tmp_path):
     state = json.loads(partial.state_path.read_text())
     assert set(state) == {"size", "etag", "last_modified", "place", "done"}
     assert "hush" not in str(state) and "example" not in str(state)
-    assert partial.path.stat().st_mode & 0o077 == 0
+    assert partial.path.stat().st_mode & 0o777 == 0o666 & ~umask(), "another user of the store may resume it"
 
 
 def test_unknown_size_is_not_gone_on_with(tmp_path):
@@ -248,7 +249,7 @@ def test_a_kill_while_publishing_leaves_a_partial_that_opens(tmp_path: Path) -> 
     partial.path.chmod(0o444)
     with closing(Partial(tmp_path, "ab" * 32)) as again:
         assert again.complete
-        assert stat.S_IMODE(again.path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(again.path.stat().st_mode) == 0o666 & ~umask()
 
 
 def test_a_partial_with_a_second_name_is_never_written_to(tmp_path: Path) -> None:
