@@ -1,4 +1,4 @@
-"""The catalogue: 128 faults and attacks, by number, and the mark that a test of one of them carries."""
+"""The catalogue: 135 faults and attacks, by number, and the mark that a test of one of them carries."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ GROUPS = (
     ("Prune, links, adoption", 94),
     ("Hostile manifest, lockfile, names", 108),
     ("Addresses, secrets, formats", 120),
+    ("Three HTTP clients, one rule", 129),
 )
 
 _TITLES = """
@@ -159,6 +160,13 @@ malformed safetensors
 pickle or zip in disguise, GGUF with bad magic
 terminal sequences and markup in names
 a hostile HOME, TMPDIR, PATH, working directory
+interim answers before the final one
+a head of many or long lines
+202: accepted, and not ready yet
+a redirect that wants its cookie back
+an address that answers nothing beside one that answers
+a proxy that cannot be used or reached
+a listing that leads to another host, or never ends
 """
 
 
@@ -167,4 +175,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 128
+assert len(CASES) == 135

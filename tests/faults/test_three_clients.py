@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import socket
 import threading
 import time
@@ -12,9 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from world import Project
+from cases import case
+from stage import Stage
 
 from synapse_sync.demo import catalogue
 
@@ -53,6 +56,10 @@ class Front:
         self.url = f"http://127.0.0.1:{self.port}"
         self._counts: Counter[str] = Counter()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def repent(self) -> None:
+        """Hand on all answers as they are."""
+        self.twist = lambda request, answer: answer
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -95,28 +102,29 @@ class Front:
 
 
 @pytest.fixture
-def fronted(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, Twist], Front]]:
+def fronted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Twist], Front]:
     """Put a front before the site that one of the clients asks, and declare one model of it."""
-    hub = project.hub
-    with ExitStack() as stack:
+    hub = stage.hub
 
-        def make(client: str, twist: Twist) -> Front:
-            behind = {"httpx": hub.civitai_url, "the hub's library": hub.huggingface.url, "urllib3": hub.files.url}
-            front = Front(int(behind[client].rpartition(":")[2]), twist)
-            stack.callback(front.close)
-            if client == "httpx":
-                monkeypatch.setenv("CIVITAI_ENDPOINT", front.url)
-                project.manifest(f'[models]\na = "civitai:{catalogue.PORTRAIT}"\n')
-            elif client == "the hub's library":
-                monkeypatch.setenv("HF_ENDPOINT", front.url)
-                source = f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"
-                project.manifest(f'[models]\na = {{ source = "{source}", type = "vae" }}\n')
-            else:
-                url = f"{front.url}/files/{catalogue.PLAIN_LORA}"
-                project.manifest(f'[models]\na = {{ source = "{url}", type = "lora" }}\n')
-            return front
+    def make(client: str, twist: Twist) -> Front:
+        behind = {"httpx": hub.civitai_url, "the hub's library": hub.huggingface.url, "urllib3": hub.files.url}
+        front = Front(int(behind[client].rpartition(":")[2]), twist)
+        stage.cleanup.callback(front.close)
+        stage.healers.append(front.repent)
+        stage.counters.append(lambda: len(front.asked))
+        if client == "httpx":
+            monkeypatch.setenv("CIVITAI_ENDPOINT", front.url)
+            stage.manifest(f'[models]\na = "civitai:{catalogue.PORTRAIT}"\n')
+        elif client == "the hub's library":
+            monkeypatch.setenv("HF_ENDPOINT", front.url)
+            source = f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"
+            stage.manifest(f'[models]\na = {{ source = "{source}", type = "vae" }}\n')
+        else:
+            url = f"{front.url}/files/{catalogue.PLAIN_LORA}"
+            stage.manifest(f'[models]\na = {{ source = "{url}", type = "lora" }}\n')
+        return front
 
-        yield make
+    return make
 
 
 def with_headers(lines: bytes) -> Twist:
@@ -133,6 +141,7 @@ def empty(status: str, *lines: str) -> bytes:
 # -- heads of answers --------------------------------------------------------------------------------
 
 
+@case(129)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     "interim",
@@ -143,12 +152,13 @@ def empty(status: str, *lines: str) -> bytes:
     ],
     ids=["103", "102 three times", "100 and 103"],
 )
-def test_interim_answers_are_no_answers(project: Project, fronted, client: str, interim: bytes) -> None:
+def test_interim_answers_are_no_answers(stage: Stage, fronted, client: str, interim: bytes) -> None:
     fronted(client, lambda request, answer: interim + answer)
-    project("sync")
-    assert len(project.tree()) == 1
+    stage("sync")
+    assert len(stage.tree()) == 1
 
 
+@case(130)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     "lines",
@@ -159,16 +169,17 @@ def test_interim_answers_are_no_answers(project: Project, fronted, client: str, 
     ],
     ids=["150 lines", "a line of 70,000", "200 cookies"],
 )
-def test_long_heads_are_read(project: Project, fronted, client: str, lines: bytes) -> None:
+def test_long_heads_are_read(stage: Stage, fronted, client: str, lines: bytes) -> None:
     fronted(client, with_headers(lines))
-    project("sync")
-    assert len(project.tree()) == 1
+    stage("sync")
+    assert len(stage.tree()) == 1
 
 
+@case(130)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_endless_heads_are_named_and_not_asked_again(project: Project, fronted, client: str) -> None:
+def test_endless_heads_are_named_and_not_asked_again(stage: Stage, fronted, client: str) -> None:
     front = fronted(client, with_headers(b"\r\n".join([b"X-Long: " + b"a" * 60_000] * 40)))
-    said = project("lock", code=5).err
+    said = stage("lock", code=5).err
     assert "headers of more than" in " ".join(said.split())
     assert max(Counter(request.line for request in front.asked).values()) == 1
 
@@ -176,40 +187,42 @@ def test_endless_heads_are_named_and_not_asked_again(project: Project, fronted, 
 # -- not yet -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("impatient")
+@case(131)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_server_that_is_not_ready_is_waited_for(project: Project, fronted, client: str) -> None:
+def test_a_server_that_is_not_ready_is_waited_for(stage: Stage, fronted, client: str) -> None:
     front = fronted(
         client,
         lambda request, answer: empty("202 Accepted", "Retry-After: 0") if request.count <= 2 else answer,
     )
-    project("sync")
-    assert len(project.tree()) == 1
+    stage("sync")
+    assert len(stage.tree()) == 1
     assert Counter(request.line for request in front.asked).most_common(1)[0][1] >= 3
 
 
-@pytest.mark.usefixtures("impatient")
+@case(131)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("wait, times", [("0", 4), ("3600", 1)])
-def test_a_server_that_is_never_ready(project: Project, fronted, client: str, wait: str, times: int) -> None:
+def test_a_server_that_is_never_ready(stage: Stage, fronted, client: str, wait: str, times: int) -> None:
     front = fronted(client, lambda request, answer: empty("202 Accepted", f"Retry-After: {wait}"))
-    said = " ".join(project("lock", code=5).err.split())
-    assert "202" in said and not (project.path / "synapse.lock").exists()
+    said = " ".join(stage("lock", code=5).err.split())
+    assert "202" in said and not (stage.path / "synapse.lock").exists()
     assert Counter(request.line for request in front.asked).most_common(1)[0][1] == times
 
 
+@case(131)
 @pytest.mark.parametrize("client", ["urllib3"])
-def test_accepted_without_a_time_is_no_file(project: Project, fronted, client: str) -> None:
+def test_accepted_without_a_time_is_no_file(stage: Stage, fronted, client: str) -> None:
     front = fronted(client, lambda request, answer: empty("202 Accepted"))
-    assert "202" in project("lock", code=5).err
+    assert "202" in stage("lock", code=5).err
     assert len(front.asked) == 1
 
 
 # -- cookies -----------------------------------------------------------------------------------------
 
 
+@case(132)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_cookie_goes_back_within_its_chain_only(project: Project, fronted, client: str) -> None:
+def test_a_cookie_goes_back_within_its_chain_only(stage: Stage, fronted, client: str) -> None:
     """Each request begins without it, is redirected to itself, and comes back with it."""
 
     def bake(request: Request, answer: bytes) -> bytes:
@@ -218,15 +231,16 @@ def test_a_cookie_goes_back_within_its_chain_only(project: Project, fronted, cli
         return empty("307 Temporary Redirect", f"Location: {request.path}", "Set-Cookie: pass=1; Path=/; HttpOnly")
 
     front = fronted(client, bake)
-    project("sync")
-    assert len(project.tree()) == 1
+    stage("sync")
+    assert len(stage.tree()) == 1
     cookies = [request.headers.get("cookie") for request in front.asked]
     assert cookies[::2] == [None] * len(cookies[::2]), "what one chain was given, the next one does not know"
     assert set(cookies[1::2]) == {"pass=1"}
 
 
+@case(132)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_cookie_goes_to_no_other_origin(project: Project, fronted, client: str) -> None:
+def test_a_cookie_goes_to_no_other_origin(stage: Stage, fronted, client: str) -> None:
     """Whatever its domain says: another port of the same machine is another origin."""
     with contextlib.closing(Front(0)) as elsewhere:
 
@@ -240,7 +254,7 @@ def test_a_cookie_goes_to_no_other_origin(project: Project, fronted, client: str
 
         front = fronted(client, bake)
         elsewhere.port_behind = front.port_behind
-        project("sync", code=None)
+        stage("sync", code=None)
         assert elsewhere.asked and all("cookie" not in request.headers for request in elsewhere.asked)
 
 
@@ -262,11 +276,10 @@ def swallowing(port: int) -> Iterator[None]:
         yield
 
 
+@case(133)
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_dead_address_costs_a_moment(
-    project: Project, fronted, client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dead_address_costs_a_moment(stage: Stage, fronted, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     front = fronted(client, lambda request, answer: answer)
     look_up = socket.getaddrinfo
 
@@ -277,18 +290,19 @@ def test_a_dead_address_costs_a_moment(
         return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)), *real]
 
     with swallowing(front.port):
-        monkeypatch.setattr(socket, "getaddrinfo", both)
         began = time.monotonic()
-        project("sync")
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", both)
+            stage("sync")
         assert time.monotonic() - began < 5, "one client waits ten seconds for one address"
-    assert len(project.tree()) == 1 and front.asked
+    assert len(stage.tree()) == 1 and front.asked
 
 
 # -- proxies -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def far(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+def far(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
     """Lock one model of a site that only a proxy could reach; the answer is the error without its first word."""
 
     def make(client: str, proxy: str) -> str:
@@ -300,14 +314,17 @@ def far(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
             "the hub's library": '{ source = "hf://me/repo/x.safetensors", type = "vae" }',
             "urllib3": '{ source = "https://files.invalid/x.safetensors", type = "lora" }',
         }[client]
-        project.manifest(f"[models]\na = {source}\n")
-        done = project("lock", "--debug", code=5)
+        stage.manifest(f"[models]\na = {source}\n")
+        stage.excuse("I4", reason="there are no such hosts")
+        stage.secrets.append(PASSWORD)
+        done = stage("lock", "--debug", code=5)
         assert PASSWORD not in done.out + done.err
         return " ".join(done.err.split())
 
     return make
 
 
+@case(134)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("proxy", "words"),
@@ -325,7 +342,7 @@ def test_a_proxy_that_cannot_be_used_has_one_message(far, client: str, proxy: st
     assert words in said and "bug" not in said
 
 
-@pytest.mark.usefixtures("impatient")
+@case(134)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_proxy_that_is_not_reached_has_one_message(far, client: str) -> None:
     with socket.socket() as free:
@@ -334,3 +351,81 @@ def test_a_proxy_that_is_not_reached_has_one_message(far, client: str) -> None:
     said = far(client, f"http://me:{PASSWORD}@127.0.0.1:{port}")
     assert f"the proxy http://127.0.0.1:{port} cannot be used: Connection refused" in said
     assert "NO_PROXY" in said
+
+
+# -- listings ----------------------------------------------------------------------------------------
+
+TREE = "/tree/"
+
+
+@pytest.fixture
+def listed(stage: Stage, fronted) -> Callable[[Callable[[Request], str]], Front]:
+    """A hub whose listing comes in pages; the argument makes the address of the next one, or an empty text."""
+
+    def make(follow: Callable[[Request], str]) -> Front:
+        def twist(request: Request, answer: bytes) -> bytes:
+            head, _, body = answer.partition(b"\r\n\r\n")
+            if request.path.startswith("/api/models/") and TREE not in request.path:
+                # Like some mirrors: without the sizes and hashes, so that the tree has to be asked.
+                shown = json.loads(body)
+                shown["siblings"] = [{"rfilename": one["rfilename"]} for one in shown["siblings"]]
+                return as_json(shown)
+            if TREE in request.path and (link := follow(request)):
+                return head + f'\r\nLink: <{link}>; rel="next"'.encode() + b"\r\n\r\n" + body
+            return answer
+
+        front: Front = fronted("the hub's library", twist)
+        return front
+
+    return make
+
+
+def as_json(value: object) -> bytes:
+    body = json.dumps(value).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\nConnection: close\r\n\r\n" + body
+
+
+def page_of(request: Request) -> int:
+    return int(parse_qs(urlsplit(request.path).query).get("page", ["0"])[0])
+
+
+def next_page(front: Front, request: Request) -> str:
+    parts = urlsplit(request.path)
+    return f"{front.url}{parts.path}?recursive=true&page={page_of(request) + 1}"
+
+
+@case(135)
+def test_a_listing_that_leads_to_another_host_is_not_followed(stage: Stage, listed) -> None:
+    """Above all, the token does not go there."""
+    with contextlib.closing(Front(0)) as elsewhere:
+        front = listed(lambda request: f"{elsewhere.url}/page?cursor=2")
+        said = " ".join(stage("lock", code=5).err.split())
+        assert "another host" in said and elsewhere.asked == []
+        assert any(TREE in request.path for request in front.asked)
+
+
+@case(135)
+@pytest.mark.parametrize("kind", ["always another page", "a page is its own next"])
+def test_a_listing_that_does_not_end(stage: Stage, listed, kind: str) -> None:
+    fronts: list[Front] = []
+
+    def follow(request: Request) -> str:
+        return f"{fronts[0].url}{request.path}" if kind.startswith("a page") else next_page(fronts[0], request)
+
+    fronts.append(listed(follow))
+    assert "does not end" in stage("lock", code=5).err
+    assert len(fronts[0].asked) < 200
+
+
+@case(135)
+def test_a_listing_of_several_pages_is_read_whole_with_the_token(
+    stage: Stage, listed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", stage.hub.huggingface_token)
+    fronts: list[Front] = []
+    fronts.append(listed(lambda request: next_page(fronts[0], request) if page_of(request) < 2 else ""))
+    stage("lock")
+    asked = [request for request in fronts[0].asked if TREE in request.path]
+    assert [page_of(request) for request in asked] == [0, 1, 2]
+    assert {request.headers["authorization"] for request in asked} == {f"Bearer {stage.hub.huggingface_token}"}
