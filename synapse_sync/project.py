@@ -144,11 +144,14 @@ class Project:
     def hold(self, on_wait: Callable[[str], None]) -> Iterator[None]:
         """Be the only synapse process that changes this project; reads both files anew.
 
-        `on_wait` is called once with a line about the process that holds the lock now.
+        `on_wait` is called once with a line about the process that holds the lock now. A store that this user may
+        only read has no lock for them.
         """
         from synapse_sync.store.locks import hold, lock_path
 
-        with hold(lock_path(self.store, f"project-{self.key}"), f"the project {self.directory}", on_wait=on_wait):
+        with hold(
+            lock_path(self.store, f"project-{self.key}"), f"the project {self.directory}", on_wait, optional=True
+        ):
             self.forget()  # another process may have written them during the wait
             yield
 

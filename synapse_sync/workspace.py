@@ -195,10 +195,10 @@ class Workspace:
 
     @contextmanager
     def hold(self, name: str, what: str) -> Iterator[None]:
-        """Hold a lock of the store, by its name; `what` is its description for other processes."""
+        """Hold a lock of the store by its name, if this user may; `what` is its description for other processes."""
         from synapse_sync.store.locks import hold, lock_path
 
-        with hold(lock_path(self.settings.store, name), what, on_wait=self.reporter.note):
+        with hold(lock_path(self.settings.store, name), what, on_wait=self.reporter.note, optional=True):
             yield
 
     # -- the two files -----------------------------------------------------------------------------

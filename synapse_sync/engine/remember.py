@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
+from synapse_sync.core.plan import Verb
 from synapse_sync.engine.survey import Survey
+from synapse_sync.errors import StorageError
 from synapse_sync.project import Project
 from synapse_sync.store import receipt
+from synapse_sync.store.durable import is_unwritable, where_writable
 from synapse_sync.store.ownership import Tree, roots_of
 from synapse_sync.store.projects import ProjectRecord, read_record, write_record
 from synapse_sync.store.tree import refresh
 
 
-def note_use(project: Project, trees: Mapping[str, Tree]) -> None:
-    """Note in the store that this project uses it, and where `trees` are; raises `StorageError`."""
+def note_use(project: Project, survey: Survey) -> list[str]:
+    """Note in the store that this project uses it, and where its trees are; returns warnings.
+
+    A store that this user may only read cannot note it: it serves all the same. Raises `StorageError` otherwise.
+    """
+    trees = survey.trees
     known = read_record(project.store, project.key)
     before = known.every_root if known is not None else {}
     placed = known.placed if known is not None else frozenset()
@@ -23,8 +29,18 @@ def note_use(project: Project, trees: Mapping[str, Tree]) -> None:
         roots={**before, **roots_of(trees.values())},
         placed=placed | {str(tree.root) for tree in trees.values() if tree.receipt.entries},
     )
-    if record != known:
-        write_record(project.store, project.key, record)
+    try:
+        if record != known:
+            write_record(project.store, project.key, record)
+    except StorageError as error:
+        if not is_unwritable(error):
+            raise
+        if survey.plan.of(Verb.PLACE, Verb.REPLACE):
+            return [
+                f"{project.store} cannot be written to, so the store does not know this project: "
+                "its owner's `synapse store gc` may remove files that this project links to"
+            ]
+    return []
 
 
 def note_completion(project: Project, survey: Survey, state: str | None) -> None:
@@ -45,7 +61,8 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
         if files or name in declared:
             kept.append(tree)
         else:
-            receipt.discard(tree.root, tree.receipt.project)
+            with where_writable():
+                receipt.discard(tree.root, tree.receipt.project)
     roots = roots_of(kept)
     absent: dict[str, str] = {}
     if state is None:
@@ -57,4 +74,5 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
         project=str(project.directory), roots=roots, complete=state, absent=absent, placed=frozenset(placed)
     )
     if record != known:
-        write_record(project.store, project.key, record)
+        with where_writable():
+            write_record(project.store, project.key, record)

@@ -25,7 +25,7 @@ def verify(
     sync follows, whose report is in the result. With `whole_store`, every blob of the store is hashed too.
     """
     trees = trees_in(project, Scope(), tools.link_mode)
-    with hold_roots(trees, project.store, tools.reporter.note, reading=not repair):
+    with hold_roots(trees, project.store, tools.reporter.note):
         survey = survey_project(project, Scope(prune=False), tools)
         result = verify_tree(
             survey.arrangement.placements,

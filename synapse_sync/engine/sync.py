@@ -57,8 +57,8 @@ def sync(
         # Noted before anything is placed, and never during a collection: a collection keeps every blob that a known
         # project uses, so from here on none of ours is dropped.
         collection = lock_path(project.store, COLLECTION)
-        with hold(collection, f"the store {project.store}", on_wait=tools.reporter.note):
-            note_use(project, survey.trees)
+        with hold(collection, f"the store {project.store}", on_wait=tools.reporter.note, optional=True):
+            warnings += note_use(project, survey)
         report = carry_out(survey, project, tools, command)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
         in_sync = done and not survey.stale and not survey.dropped and not survey.plan.withheld

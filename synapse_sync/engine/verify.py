@@ -12,7 +12,7 @@ from synapse_sync.core.report import Report
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import IntegrityError, SynapseError
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import storage_error
+from synapse_sync.store.durable import storage_error, where_writable
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.tree import clear_bad
 
@@ -72,9 +72,17 @@ def verify_store(root: Path, *, repair: bool = True) -> Verification:
         if store.verify(entry.sha256):
             continue
         bad.append(IntegrityError(f"blob {entry.sha256[:16]}… does not have the content of its name"))
-        if repair and (where := store.quarantine(entry.sha256, "content does not match its digest")) is not None:
+        if repair and (where := _quarantine(store, entry.sha256, "content does not match its digest")) is not None:
             aside.append(f"blob {entry.sha256[:16]}… → {where}")
     return Verification(files=files, bytes=size, bad=tuple(bad), set_aside=tuple(aside))
+
+
+def _quarantine(store: BlobStore, sha256: str, why: str) -> Path | None:
+    """Set a bad blob aside; None if there is none, or if this user may only read the store."""
+    aside: Path | None = None
+    with where_writable():
+        aside = store.quarantine(sha256, why)
+    return aside
 
 
 @dataclass(slots=True)
@@ -109,11 +117,13 @@ class _Run:
         if blob.exists() and not linked and sha256 not in self.blobs:
             self.blobs[sha256] = self._inode(blob, sha256)
             if not self.blobs[sha256]:
-                self._quarantine(sha256)
+                moved = self._quarantine(sha256)
                 self.bad.append(
                     IntegrityError(
                         f"the store's copy of `{placement.artifact.filename}` does not have the right content",
-                        hint="it was set aside; `synapse sync` gets it again when it is needed",
+                        hint="it was set aside; `synapse sync` downloads it again when it is needed"
+                        if moved
+                        else "you may only read this store: its owner can set the file aside with `synapse verify`",
                         subject=placement.model,
                     )
                 )
@@ -143,9 +153,11 @@ class _Run:
             self.inodes[key] = self.store.matches(path, sha256)
         return self.inodes[key]
 
-    def _quarantine(self, sha256: str) -> None:
-        if (where := self.store.quarantine(sha256, "found bad by verify")) is not None:
+    def _quarantine(self, sha256: str) -> bool:
+        where = _quarantine(self.store, sha256, "found bad by verify")
+        if where is not None:
             self.aside.append(f"blob {sha256[:16]}… → {where}")
+        return where is not None
 
     def _clear(self, placement: Placement, real: str | None, *, keep: bool) -> None:
         """Free a path: a name whose bytes are in quarantine is removed, any other content moves aside."""

@@ -27,6 +27,7 @@ from synapse_sync.store.durable import (
     rename_new,
     set_mode,
     storage_error,
+    where_writable,
     write_atomic,
 )
 from synapse_sync.store.hashing import hash_file
@@ -115,7 +116,8 @@ class BlobStore:
         if good:
             self._note(sha256, after)
         else:
-            self.quarantine(sha256, "changed inside the store")
+            with where_writable():  # a bad blob is not used, even where it cannot be set aside
+                self.quarantine(sha256, "changed inside the store")
         return good
 
     def verify(self, sha256: str) -> bool:
@@ -133,7 +135,8 @@ class BlobStore:
             except FileNotFoundError:
                 return False
             if not good:
-                self._meta_path(sha256).unlink(missing_ok=True)
+                with where_writable():
+                    self._meta_path(sha256).unlink(missing_ok=True)
         return good
 
     def matches(self, path: Path, sha256: str) -> bool:
@@ -349,12 +352,13 @@ class BlobStore:
         fresh: dict[str, Any] = {key: value for key, value in more.items() if value is not None}
         fresh |= {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
         where = self._meta_path(sha256)
-        if _write_first(where, _as_json(fresh)):
-            return
-        known = self._meta(sha256)
-        if (value := {**known, **fresh}) != known:
-            # Not durable on purpose: without the note the blob is only hashed once more.
-            write_atomic(where, _as_json(value), durable=False)
+        # Not durable, and left out where the store can only be read: without it the blob is hashed once more.
+        with where_writable():
+            if _write_first(where, _as_json(fresh)):
+                return
+            known = self._meta(sha256)
+            if (value := {**known, **fresh}) != known:
+                write_atomic(where, _as_json(value), durable=False)
 
 
 def _as_json(note: dict[str, Any]) -> bytes:

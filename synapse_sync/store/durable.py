@@ -22,6 +22,23 @@ _REFUSED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 SHARED, READ_ONLY = 0o666, 0o444
 
 
+def is_unwritable(error: BaseException) -> bool:
+    """Whether an error, or the one that caused it, says that this user may only read there."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return isinstance(error, OSError) and error.errno in {errno.EROFS, *_FORBIDDEN}
+
+
+@contextlib.contextmanager
+def where_writable() -> Iterator[None]:
+    """Write down something that only saves work later: where this user may only read, it is left out."""
+    try:
+        yield
+    except (OSError, StorageError) as error:
+        if not is_unwritable(error):
+            raise
+
+
 def storage_error(error: OSError, doing: str) -> StorageError:
     """The sentence for an error of the file system: what failed, where, and what helps."""
     where = f" ({error.filename})" if error.filename else ""
@@ -38,7 +55,8 @@ def _words(error: OSError) -> tuple[str, str | None]:
         words = "the file system is read-only"
         return words, "mount it writable, or put the store elsewhere with SYNAPSE_STORE"
     if number in _FORBIDDEN:
-        return "no permission", "check who owns the file and the directory it is in"
+        words = "check who owns the file and its directory; for a store of others, set SYNAPSE_STORE to your own"
+        return "no permission", words
     if number == errno.EFBIG:
         return "the file system cannot hold a file as large as this", "FAT32 ends at 4 GB; use another file system"
     if number == errno.EIO:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from synapse_sync.errors import StorageError
-from synapse_sync.store.durable import make_dirs, storage_error
+from synapse_sync.store.durable import SHARED, is_unwritable, make_dirs, storage_error
 
 #: Words of the command line that may be told to others; no other word is, since it might be anything.
 _VERBS = frozenset({
@@ -37,18 +37,19 @@ def hold(
     on_wait: Callable[[str], None] | None = None,
     timeout: float | None = None,
     *,
-    reading: bool = False,
+    optional: bool = False,
 ) -> Iterator[bool]:
-    """Hold the lock at `path` while the block runs; yields whether we had to wait for it.
+    """Hold the lock at `path` while the block runs; yields whether another process had to be waited for.
 
     `what` says what is locked or done, in words for others. The operating system drops the lock of a killed
-    process. `on_wait` is told once whom we wait for. After `timeout` seconds (None: never) raises `StorageError`.
-    Who is only `reading` needs no lock on a read-only file system, where nobody else can take it to write either.
+    process. `on_wait` is called once with a line about the process that holds the lock. After `timeout` seconds
+    (None: never) raises `StorageError`. An `optional` lock is passed over where this user may not make it: in a
+    store that can only be read. Writing to the store needs a lock that is not optional.
     """
     try:
         release, waited = _acquire(path, what, on_wait, timeout)
     except OSError as error:
-        if reading and error.errno == errno.EROFS:
+        if optional and is_unwritable(error):
             yield False
             return
         problem = storage_error(error, f"locking {what}")
@@ -112,10 +113,19 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    def _open(path: Path) -> int:
+        """Open the lock file; one that this user may only read can be locked as well."""
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SHARED)
+        except OSError as error:
+            if not is_unwritable(error) or not path.exists():
+                raise
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+
     def _take(path: Path) -> Callable[[], None] | None:
         """The system's own lock: for hundreds of small files a library's care costs more than they do."""
         while True:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            handle = _open(path)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(handle).st_nlink:
@@ -140,7 +150,7 @@ def _sign(owner: Path) -> None:
     verb = next((word for word in sys.argv[1:] if word in _VERBS), "")
     value = {"pid": os.getpid(), "command": f"{program} {verb}".strip(), "since": int(time.time())}
     with contextlib.suppress(OSError):
-        handle = os.open(owner, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        handle = os.open(owner, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, SHARED)
         try:
             os.write(handle, json.dumps(value).encode())
         finally:

@@ -133,12 +133,10 @@ def with_barriers(trees: Mapping[str, Tree], wanted: Collection[str], *, key: st
 
 
 @contextmanager
-def hold_roots(
-    trees: Mapping[str, Tree], store: Path, on_wait: Callable[[str], None], *, reading: bool = False
-) -> Iterator[None]:
+def hold_roots(trees: Mapping[str, Tree], store: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Be the only synapse process that works on these trees; `on_wait` is called with a line about who has one now.
 
-    Raises `StorageError`. With `reading`, a store that cannot be written to needs no lock.
+    Raises `StorageError`. A store that this user may only read has no locks for them: it serves without.
     """
     # One lock for each real directory: a process that took the same one twice would wait for itself. Locks are
     # taken in one order, so that two projects with the same targets cannot wait for each other.
@@ -146,7 +144,7 @@ def hold_roots(
     with ExitStack() as held:
         for key in sorted(roots):
             path = lock_path(store, f"target-{key}")
-            held.enter_context(hold(path, f"the target {roots[key]}", on_wait=on_wait, reading=reading))
+            held.enter_context(hold(path, f"the target {roots[key]}", on_wait=on_wait, optional=True))
         yield
 
 

@@ -17,7 +17,7 @@ from synapse_sync.core.report import conflict_error
 from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import fsync_dir, rename_new, storage_error
+from synapse_sync.store.durable import fsync_dir, rename_new, storage_error, where_writable
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.projects import records
@@ -409,5 +409,6 @@ def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) 
                     place, path=path, sha256=entry.sha256, how=entry.how, model=entry.model, made=entry.made
                 )
     if entries != current.entries or current.complete != complete:
-        receipt.write(tree.root, replace(current, entries=entries, complete=complete))
+        with where_writable():  # it only saves the next sync some work
+            receipt.write(tree.root, replace(current, entries=entries, complete=complete))
     return len(entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ from workbench import CHECKPOINT, EYES, content_of, declare, leftovers, target
 from world import Project
 
 from synapse_sync.demo import catalogue
+from synapse_sync.errors import StorageError
+from synapse_sync.store.locks import hold
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -68,3 +70,122 @@ def test_a_blob_where_modes_are_refused_is_still_found_changed(
     (project.path / "ui" / EYES).unlink()
     project("sync")
     assert (project.path / "ui" / EYES).read_bytes() != b"changed"
+
+
+# -- a store, or all of it, that can only be read ------------------------------------------------------
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """Mount a directory read-only over itself; root may write anywhere else."""
+    places: list[Path] = []
+
+    def do(place: Path) -> None:
+        done = subprocess.run(
+            ["mount", "--bind", str(place), str(place)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"mounting needs root: {done.stderr.strip()}")
+        places.append(place)
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(place)], check=True)
+
+    yield do
+    for place in places:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+NOTHING_TO_DO = [
+    "sync", "sync --locked", "sync --frozen --offline", "sync --check", "sync --no-prune", "sync --only eyes",
+    "status", "lock", "lock --check", "verify", "verify --store", "verify --repair", "list", "store size",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("which", ["store", "tree", "project", "all"])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["the same home", "another home"])
+def test_with_nothing_to_do_nothing_is_written(
+    project: Project,
+    read_only: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    which: str,
+    elsewhere: bool,
+) -> None:
+    """In another home the last sync is not known to be complete, so that everything is compared."""
+    root = tmp_path / "ui"
+    project.manifest(declare("eyes", head=target("ui", str(root))))
+    project("sync")
+    places = {"store": [project.store], "tree": [root], "project": [project.path]}
+    for place in places.get(which, [project.store, root, project.path]):
+        read_only(place)
+    if elsewhere:
+        (tmp_path / "home").mkdir()
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for words in NOTHING_TO_DO:
+        project(*words.split())
+
+
+@pytest.mark.parametrize("lock_files", ["kept", "gone"])
+@pytest.mark.parametrize("mode", ["auto", "copy", "symlink"])
+def test_a_store_that_can_only_be_read_serves_links(
+    project: Project, read_only: Callable[[Path], None], tmp_path: Path, mode: str, lock_files: str
+) -> None:
+    project.manifest(declare("portrait", "eyes", head=target("ui", "ui")))
+    project("sync")
+    if lock_files == "gone":
+        shutil.rmtree(project.store / "locks")
+        shutil.rmtree(project.store / "meta")
+    read_only(project.store)
+    project.hub.clear_log()
+    head = target("second", str(tmp_path / "second"), mode)
+    project.manifest(declare("portrait", "eyes", head=head))
+    said = project("sync", "--offline", "--no-prune").err
+    assert "cannot be written to" in said and "store gc" in said
+    assert (tmp_path / "second" / EYES).is_file() and (tmp_path / "second" / CHECKPOINT).is_file()
+    assert "in sync" in project("status", "--target", "second").out
+    project.manifest(declare("eyes", head=head))
+    project("sync", "--offline", "--locked", "--target", "second", code=8)
+    project("sync", "--offline", "--target", "second")
+    assert not os.path.lexists(tmp_path / "second" / CHECKPOINT)
+    assert project.hub.requests() == []
+
+
+def test_where_a_store_must_be_written_the_hint_says_how_to_have_another(
+    project: Project, read_only: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project.manifest(declare("eyes"))
+    project("sync")
+    read_only(project.store)
+    project.manifest(declare("portrait", "eyes"))
+    assert "SYNAPSE_STORE" in project("sync", code=9).err
+    monkeypatch.setenv("SYNAPSE_STORE", str(tmp_path / "store"))
+    project("sync")
+    assert (project.path / CHECKPOINT).is_file(), "the hint helps"
+
+
+def test_a_lock_that_may_only_be_read_is_waited_for(project: Project, read_only: Callable[[Path], None]) -> None:
+    """The owner of the store holds it: a reader waits like everybody."""
+    project.manifest(declare("eyes"))
+    project("sync")
+    read_only(project.store)
+    (path,) = (project.store / "locks").glob("target-*.lock")
+    with (
+        hold(path, "one"),
+        pytest.raises(StorageError, match="in use"),
+        hold(path, "two", timeout=0.1, optional=True),
+    ):
+        pytest.fail("two hold it")
+
+
+def test_a_bad_blob_in_a_store_that_can_only_be_read_is_not_used(
+    project: Project, read_only: Callable[[Path], None], tmp_path: Path
+) -> None:
+    project.manifest(declare("eyes", head=target("ui", "ui", "copy")))
+    project("sync")
+    (blob,) = (path for path in (project.store / "blobs").rglob("*") if path.is_file())
+    blob.chmod(0o644)
+    blob.write_bytes(bytes(blob.stat().st_size))
+    read_only(project.store)
+    project.manifest(declare("eyes", head=target("second", str(tmp_path / "second"), "copy")))
+    project("sync", "--no-prune", code=9)
+    assert not (tmp_path / "second" / EYES).exists()
+    assert "does not have the right content" in project("verify", "--store", code=6).err
