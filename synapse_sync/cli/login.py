@@ -22,7 +22,7 @@ SITE_WORDS = "|".join((*(site.name for site in SITES), "HOST"))
 _LONGEST = 16_384
 
 
-def host_of(word: str) -> tuple[str, Site | None]:
+def site_named(word: str) -> tuple[str, Site | None]:
     """The host under which a token is kept, and its site if it is one of ours; the word is never shown again."""
     from synapse_sync.errors import InputError
     from synapse_sync.user.settings import HOST
@@ -76,7 +76,7 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
     console = ctx.ensure_object(Console)
     if ctx.args:
         raise click.UsageError("a token does not belong on the command line, where others can read it")
-    host, known = host_of(site)
+    host, known = site_named(site)
     if known is not None and not token_stdin:
         console.say(f"make a token at {known.token_page}")
     token = _ask(console, known.title if known is not None else host, from_stdin=token_stdin)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.login import SITE_WORDS, host_of
+from synapse_sync.cli.login import SITE_WORDS, site_named
 from synapse_sync.cli.options import common
 
 
@@ -26,7 +26,7 @@ def command(console: Console, site: str) -> int:
     from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
-    host, _ = host_of(site)
+    host, _ = site_named(site)
     with Workspace.anywhere(console.directory) as workspace, workspace.hold("tokens", "the kept tokens"):
         forgotten, warnings = forget(workspace.settings.tokens_file, host, write=write_private)
         left = load_settings(os.environ, Path.home()).token_for(host)

@@ -8,7 +8,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import error_value
-from synapse_sync.cli.login import host_of
+from synapse_sync.cli.login import site_named
 from synapse_sync.cli.options import common
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _asked(settings: Settings, word: str | None) -> list[tuple[str, Site | None,
     from synapse_sync.sites import SITES
 
     if word is not None:
-        host, site = host_of(word)
+        host, site = site_named(word)
         return [(host, site, settings.token_for(host))]
     ours = {site.token_host: site for site in SITES}
     hosts = [*ours, *(host for host, _ in settings.tokens if host not in ours)]

@@ -1,4 +1,4 @@
-"""Host names as they are written: which can only mean this machine, or one of its own network."""
+"""Host names as they are written: which ones can only mean this machine, or one of its own network."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from urllib.parse import unquote
 
 _NAT64 = ipaddress.IPv6Address("64:ff9b::").packed[:12]
 _ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
-#: Endings of names that mean something in a network of one's own only.
+#: Endings of names that mean something inside a private network only.
 _INSIDE = ("localhost", "local", "internal", "intranet", "lan", "home.arpa")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this host name can only mean the machine we run on."""
+    """Whether this host name (lower case, without a port) can only mean the machine that synapse runs on."""
     if host == "localhost":
         return True
     try:
@@ -26,8 +26,8 @@ def is_loopback(host: str) -> bool:
 def is_inside(host: str) -> bool:
     """Whether this host, as it is written, can only be this machine or one of its own network.
 
-    All spellings count that some resolver takes for an address. What a name leads to is not asked: behind many
-    proxies and VPNs every name leads to an address inside.
+    Each spelling counts that some resolver accepts as an address. Names are not resolved: behind many proxies and
+    VPNs, every name resolves to an address inside.
     """
     host = unicodedata.normalize("NFKC", unquote(host)).lower().rstrip(".").partition("%")[0]
     try:
@@ -42,7 +42,7 @@ def is_inside(host: str) -> bool:
 
 
 def _within(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
-    """The IPv4 addresses that an IPv6 address stands for: mapped, 6to4, Teredo, NAT64 or ISATAP."""
+    """The IPv4 addresses inside an IPv6 address: mapped, 6to4, Teredo, NAT64 (RFC 6052) or ISATAP (RFC 5214)."""
     found = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
     if address.packed[:12] == _NAT64 or address.packed[8:12] in _ISATAP:
         found = (*found, ipaddress.IPv4Address(address.packed[-4:]))

@@ -18,7 +18,7 @@ from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.failures import proxy_refused, unreachable
-from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
+from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
 from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait
 from synapse_sync.net.transports import Transports
 from synapse_sync.net.trust import tls_context
@@ -184,7 +184,7 @@ class Api:
             if answer.status in {301, 302, 303} and method != "GET":
                 method, body = "GET", None
                 headers.pop("content-type", None)
-        raise NetworkError(f"{display_url(url)} redirects more than {MAX_HOPS} times")
+        raise redirects_for_ever(url)
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
@@ -233,5 +233,5 @@ class Api:
 
 
 def is_unready(answer: Answer) -> bool:
-    """Whether a success is none yet: the server accepted the request, and says when to come back."""
-    return answer.status == 202 and answer.retry_after is not None
+    """Whether a success is none yet: a 202 without an answer, or one that says when to come back."""
+    return answer.status == 202 and (answer.retry_after is not None or not answer.body)

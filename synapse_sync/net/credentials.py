@@ -1,4 +1,4 @@
-"""Tokens: which origin may see which, and how nothing else ever does."""
+"""Tokens: the only place that decides which origin receives which of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _MASK = "***"
 
 
 class Secret:
-    """A value that shows itself only to who asks with `reveal`; it may be fetched when first asked for."""
+    """A value that prints as `***`; `reveal` returns it.
+
+    `value` is the secret, or a function that fetches it when it is first revealed.
+    """
 
     __slots__ = ("_fetch", "_value")
 
@@ -24,7 +27,7 @@ class Secret:
         self._fetch = None if isinstance(value, str) else value
 
     def reveal(self) -> str:
-        """The value itself."""
+        """Return the value itself; the first time, it may have to be fetched."""
         if self._value is None:
             assert self._fetch is not None
             self._value = self._fetch()
@@ -32,7 +35,7 @@ class Secret:
 
     @property
     def seen(self) -> str:
-        """The value as far as anybody has asked for it: what was not fetched cannot have got anywhere."""
+        """The value, or an empty text while it was not revealed: until then it cannot have leaked."""
         return self._value or ""
 
     def __repr__(self) -> str:
@@ -44,17 +47,17 @@ class Secret:
         return _MASK
 
     def __bool__(self) -> bool:
-        """Whether there is one; of a value not fetched yet that is taken for granted."""
+        """Whether it is not empty; one that was not fetched yet counts as not empty."""
         return self._value != ""
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not written anywhere")
+        raise TypeError("a secret cannot be pickled or copied")
 
 
 def _split(url: str) -> SplitResult:
-    """The parts of a URL that every reader would read alike; raises `NetworkError`."""
+    """Return the parts of a URL; raises `NetworkError` if two libraries might read it in two ways."""
     if not url.isprintable() or "\\" in url or " " in url:
-        raise NetworkError("a URL with characters that do not belong there")
+        raise NetworkError("a URL contains a space, a backslash or a control character")
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -73,12 +76,12 @@ def _origin(parts: SplitResult) -> str:
 
 
 def origin_of(url: str) -> str:
-    """The origin of a URL as `https://host:port`, in lower case and with the port; raises `NetworkError`."""
+    """Return the origin of a URL as `https://host:port`, in lower case; raises `NetworkError` if it has none."""
     return _origin(_split(url))
 
 
 def display_url(url: str) -> str:
-    """A URL as it may be shown: without user, query and fragment, where signatures and tokens live."""
+    """Return a URL as it may be shown: without user, query and fragment, which hold signatures and tokens."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -100,7 +103,11 @@ class Grant:
 
 
 class Credentials:
-    """All tokens we have, and the only code that decides where they go."""
+    """All tokens of this run, and the rules where each may be sent.
+
+    `grants` are the tokens with their origins. `allow_http` are the hosts to which plain http is allowed.
+    `rewrites` are those that are replaced before anything is sent.
+    """
 
     def __init__(
         self,
@@ -114,26 +121,27 @@ class Credentials:
         self._rewrites = rewrites or Rewrites()
 
     def instead(self, grants: Iterable[Grant]) -> Credentials:
-        """The same rules with these tokens and no others."""
+        """Return credentials with the same rules, and with these tokens instead."""
         return Credentials(grants, allow_http=self._allow_http, rewrites=self._rewrites)
 
     def destination(self, url: str) -> str:
-        """The URL that is really asked for this one, by the user's rewrites; raises like `check_url`.
+        """Return the URL that the user's rewrites make of this one; raises like `check_url`.
 
-        What belongs to the old host does not go to the new one: tokens are looked up for what is asked.
+        Tokens are looked up for the URL that this returns: the new host does not receive that of the old one.
         """
         url = self._rewrites.apply(url)
         self.check_url(url)
         return url
 
     def is_rewritten(self, url: str) -> bool:
-        """Whether another host is asked in place of this one."""
+        """Whether the user's rewrites send requests for this URL to another host."""
         return self._rewrites.apply(url) != url
 
     def headers_for(self, url: str, via: Sequence[str] = ()) -> dict[str, str]:
-        """The headers that carry the token for this very URL; none if none belongs to its origin and path.
+        """Return the header with the token for this URL, or no header if none belongs to its origin and path.
 
-        `via` are the URLs that redirected here: one that may not see that token has no say in where it is sent.
+        `via` are the URLs that redirected here. If one of them may not see the token, the token is not sent: a
+        stranger must not decide where it goes.
         """
         grant = self._grant_for(url)
         if grant is None or any(self._secret_for(before) is not grant.secret for before in via):
@@ -145,22 +153,25 @@ class Credentials:
         return self._grant_for(self._rewrites.apply(url)) is not None
 
     def check_url(self, url: str) -> None:
-        """Raise `NetworkError` unless the URL may be asked: https, or http to this machine or an allowed host."""
+        """Raise `NetworkError` unless the URL is https, or http to this machine or to an allowed host."""
         parts = _split(url)
         if "@" in parts.netloc:
             raise NetworkError(
                 f"refusing a URL with a user name or password in it: {display_url(url)}",
-                hint="give the token in the settings or the environment; URLs end up in files and logs",
+                hint="put the token into the settings or the environment; URLs end up in files and logs",
             )
         if parts.scheme.lower() == "http" and not self._http_is_fine(parts):
             raise NetworkError(
                 f"refusing plain http: {display_url(url)}",
-                hint="use https; or, if you must, name the host under `allow-http` in your config.toml",
+                hint="use https, or name the host under `allow-http` in your config.toml",
             )
 
     def check_hop(self, current: str, target: str) -> None:
-        """Raise `NetworkError` if a redirect leads from outside into our own network."""
-        from synapse_sync.net.addresses import is_inside  # only here: with nothing to do, nothing asks
+        """Raise `NetworkError` if a redirect leads from an outer host to this machine or its own network.
+
+        Hosts that have a token, and those of `allow_http`, are exempt: the user named them.
+        """
+        from synapse_sync.net.addresses import is_inside  # late: a run with nothing to do needs it not
 
         before, after = _split(current), _split(target)
         host = (after.hostname or "").lower()
@@ -170,11 +181,11 @@ class Credentials:
             return
         raise NetworkError(
             f"{display_url(current)} redirects to {host}, which is inside your own network; refused",
-            hint="if that is meant, name the host under `allow-http` in your config.toml",
+            hint="if you expect that, name the host under `allow-http` in your config.toml",
         )
 
     def scrub(self, text: str) -> str:
-        """The text with every secret that we know replaced."""
+        """Return the text with every revealed secret replaced by `***`, also in its percent-encoded form."""
         for _, grant in self._grants:
             value = grant.secret.seen
             for form in (value, quote(value, safe="")) if value else ():
@@ -199,7 +210,7 @@ class Credentials:
         if "@" in parts.netloc or (parts.scheme.lower() == "http" and not self._http_is_fine(parts)):
             return None
         path = unquote(parts.path or "/")
-        # A path that climbs may end outside the prefix, wherever it begins.
+        # Hazard: a server resolves `..` after this check, so that such a path may end outside the prefix.
         if any(part in {".", ".."} for part in path.split("/")):
             return None
         origin = _origin(parts)

@@ -15,11 +15,11 @@ from synapse_sync.errors import NetworkError, StatusError
 from synapse_sync.net.answers import HeadTooLong
 from synapse_sync.net.proxies import Proxy
 
-#: Statuses after which the same request may succeed; every other status is an answer.
-RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+#: Statuses after which the same request may succeed; every other status is an answer. 202 says that the server
+#: accepted the request and is not ready yet, 425 that the connection was too young (RFC 8470).
+RETRYABLE = frozenset({202, 408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 #: The texts of a 429 that no waiting ends: for a page that does not exist, and for a limit of the day.
 _FINAL = ("too many pages", "unusual amount of downloading")
-_ACCEPTED = 202
 _REFUSED = re.compile(r"(?:^|Tunnel connection failed: )(4\d\d)\b")
 CONNECTION_HINT = "check the connection and try again"
 _CA_HINT = (
@@ -44,14 +44,9 @@ class BadRange(NetworkError):
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed later: after a transient failure, or a status that says so.
-
-    A 202 (accepted, but not ready yet) counts if it says when to come back.
-    """
+    """Whether the same request may succeed later: after a transient failure, or a status that says so."""
     if not isinstance(error, StatusError):
         return isinstance(error, Transient)
-    if error.status == _ACCEPTED:
-        return error.retry_after is not None
     if error.status == 429 and error.retry_after is None and any(words in error.body for words in _FINAL):
         return False
     return error.status in RETRYABLE

@@ -1,4 +1,4 @@
-"""Redirects, followed by hand: one hop at a time, so that each is judged before it is taken."""
+"""Redirects, followed by hand: one hop at a time, so that each is judged before it is requested."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ STATUSES = frozenset({301, 302, 303, 307, 308})
 
 
 def next_hop(current: str, location: str | None) -> str:
-    """Where a redirect leads: relative locations are resolved; downgrades to http and other schemes refused.
+    """Return the URL to which a redirect leads.
 
-    Raises `NetworkError`. Whether plain http may be asked at all is for `Credentials.check_url`.
+    `current` is the URL that redirected, `location` the value of its `Location` header, which may be relative.
+    Raises `NetworkError` for a missing or unreadable location, and for one that leads from https to http or to
+    another scheme. `Credentials.check_url` decides whether plain http may be requested at all.
     """
     shown = display_url(current)
     if not location or not location.strip():
@@ -28,5 +30,13 @@ def next_hop(current: str, location: str | None) -> str:
         raise NetworkError(f"{shown} redirects to `{scheme}:`, which is refused")
     if scheme == "http" and urlsplit(current).scheme.lower() == "https":
         raise NetworkError(f"{shown} redirects from https to http, which is refused")
-    origin_of(target)  # refuses what different readers would read differently
+    origin_of(target)  # refuses a URL that two libraries might read in two ways
     return target
+
+
+def redirects_for_ever(url: str) -> NetworkError:
+    """Return the error for a chain of redirects that does not end; its cookies were returned to their hosts."""
+    return NetworkError(
+        f"{display_url(url)} redirects more than {MAX_HOPS} times, cookies included",
+        hint="open it in a browser; if it wants a login or a click, download the file there and use its path",
+    )

@@ -9,15 +9,16 @@ from email.utils import parsedate_to_datetime
 from synapse_sync.errors import StatusError, SynapseError
 from synapse_sync.net.failures import may_pass
 
-#: A shorter wait (seconds) is over before anybody has read about it.
+#: A wait (seconds) below this is over before anybody could read about it, and is not reported.
 WORTH_TELLING = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How often and how patiently; all times in seconds.
+    """How often a request is tried and how long each wait is; all times in seconds.
 
-    `longest` bounds our own back-off, `patience` what a server may ask for.
+    `attempts` counts the first one too. Waits begin with `first_delay` and double up to `longest`. A server may ask
+    for a wait of up to `patience`; if it asks for more, the request is given up.
     """
 
     attempts: int = 4
@@ -26,35 +27,45 @@ class Retry:
     patience: float = 60.0
 
     def delay(self, attempt: int, retry_after: float | None, jitter: float) -> float | None:
-        """Seconds to wait after failed attempt number `attempt` (from 1), or None to give up.
+        """Return the seconds to wait after failed attempt number `attempt` (from 1), or None to give up.
 
-        `jitter` is a random number between 0 and 1, so that many clients do not come back together.
+        `retry_after` is the wait in seconds that the server asks for, if any. `jitter` is a random number between 0
+        and 1, which spreads the next attempts of many clients.
         """
         if attempt >= self.attempts:
             return None
         if retry_after is not None:
-            # Never earlier than asked; a server that wants more patience than we have gets none.
+            # Never earlier than asked: servers count early attempts as abuse.
             return None if retry_after > self.patience else retry_after + jitter * self.first_delay
         backoff = min(self.longest, self.first_delay * 2.0 ** (attempt - 1))
         return backoff * (0.5 + jitter / 2)
 
     def after(self, attempt: int, error: SynapseError, jitter: float) -> float | None:
-        """Seconds to wait after this failure of attempt number `attempt`; None if another attempt is useless."""
+        """Return the seconds to wait after attempt number `attempt` failed with `error`.
+
+        None means to give up: after an error that cannot pass, or too many attempts. `jitter` as in `delay`.
+        """
         if not may_pass(error):
             return None
         return self.delay(attempt, error.retry_after if isinstance(error, StatusError) else None, jitter)
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds that an answer asks for: `Retry-After`, or until a used-up quota begins anew."""
+    """Return the seconds that an answer asks to wait: `Retry-After`, or until a used-up quota is renewed.
+
+    `now` is in seconds since 1970. GitHub documents the two quota headers.
+    """
     reset = headers.get("x-ratelimit-reset", "").strip()
     if headers.get("x-ratelimit-remaining", "").strip() == "0" and reset.isascii() and reset.isdigit():
-        return max(0.0, float(reset[:12]) - now)  # seconds since 1970, as GitHub tells them
+        return max(0.0, float(reset[:12]) - now)  # in seconds since 1970
     return parse_retry_after(headers.get("retry-after"), now)
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
-    """The seconds that a `Retry-After` header asks for (a number or a date); `now` is seconds since 1970."""
+    """Return the seconds that a `Retry-After` header asks for: a number or a date (RFC 9110, section 10.2.3).
+
+    `now` is in seconds since 1970. The answer is None for a missing or unreadable value.
+    """
     if not value or not value.strip():
         return None
     text = value.strip()

@@ -1,4 +1,4 @@
-"""Hosts that the user has asked elsewhere: mirrors, caches and gateways of their own."""
+"""Hosts in whose place the user names others: mirrors, caches and gateways."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Rewrites:
-    """Where requests for some hosts go instead; what is written into files never changes by it.
+    """The hosts whose requests go elsewhere. Files of synapse keep the original addresses.
 
-    A pair is a host (`huggingface.co`, with a port where it is not the usual one) and the beginning of the URL to
-    put in place of `https://HOST`. A URL is rewritten once, never a second time.
+    Each of `pairs` is a host (`huggingface.co`, with a port where it is not the usual one) and the beginning of the
+    URL that replaces `https://HOST`. A URL is rewritten once, never a second time.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._targets = {host.lower(): target.rstrip("/") for host, target in pairs}
 
     def apply(self, url: str) -> str:
-        """The URL that is asked for this one."""
+        """Return the URL that is really requested for this one."""
         target = self._target(url)
         if target is None or url == target or url.startswith((f"{target}/", f"{target}?")):
             return url

@@ -11,10 +11,11 @@ from synapse_sync.errors import InputError
 
 
 def tls_context(bundles: Sequence[tuple[str, Path]] = ()) -> ssl.SSLContext:
-    """The certificates of the system (or of SSL_CERT_FILE and SSL_CERT_DIR), and these besides.
+    """Return a context that trusts the certificates of the system, and those of `bundles`.
 
-    A bundle is what names it, for the error, and a PEM file or a directory of them as OpenSSL has it. Raises
-    `InputError`.
+    SSL_CERT_FILE and SSL_CERT_DIR replace those of the system. Each bundle is the name of the setting that names
+    it, and a PEM file or a directory of them in the form that OpenSSL wants. Raises `InputError` for a bundle that
+    does not exist or holds no certificates.
     """
     context = ssl.create_default_context()
     if not os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"} and _is_bare(context):
@@ -23,20 +24,20 @@ def tls_context(bundles: Sequence[tuple[str, Path]] = ()) -> ssl.SSLContext:
         context.load_verify_locations(certifi.where())
     for named_by, path in bundles:
         if not path.exists():
-            raise InputError(f"{named_by} names {path}, which does not exist", hint="correct it, or take it away")
+            raise InputError(f"{named_by} names {path}, which does not exist", hint="correct or remove it")
         if named_by in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-            continue  # OpenSSL has read them
+            continue  # OpenSSL reads these two itself
         try:
             context.load_verify_locations(**{"capath" if path.is_dir() else "cafile": str(path)})
         except (ssl.SSLError, OSError) as error:
             raise InputError(
                 f"{named_by} names {path}, which cannot be read as certificates",
-                hint="it has to be a PEM file: blocks of text that begin with -----BEGIN CERTIFICATE-----",
+                hint="it must be a PEM file: blocks of text that begin with -----BEGIN CERTIFICATE-----",
             ) from error
     return context
 
 
 def _is_bare(context: ssl.SSLContext) -> bool:
-    """Whether this system came without certificates, as small containers do."""
+    """Whether this system has no certificates, as in small containers."""
     folder = ssl.get_default_verify_paths().capath
     return not context.cert_store_stats()["x509"] and not (folder and any(Path(folder).iterdir()))

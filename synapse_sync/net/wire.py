@@ -1,4 +1,4 @@
-"""Bytes over https: one open stream a request, as little copying as Python allows, every hop judged."""
+"""File bytes over https: one open stream for each request, as little copying as Python allows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.failures import BadRange, proxy_refused, unreachable
 from synapse_sync.net.pools import Pools
-from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop
-from synapse_sync.net.retries import parse_retry_after
+from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
+from synapse_sync.net.retries import asked_wait
 from synapse_sync.net.stream import Asked, Stream, announced_length, announced_part, check_whole, content_type
 from synapse_sync.net.trust import tls_context
 
@@ -36,9 +36,10 @@ _DOCUMENTS = {
 
 
 class Wire:
-    """Opens streams of bytes: redirects by hand, tokens by exact origin; safe to use from threads.
+    """Opens streams of bytes; follows redirects by hand and sends tokens by exact origin. Safe to use from threads.
 
-    It tries once; whoever knows what was received already knows best how to try again.
+    `connections` are kept open for each host at most. `tls` returns the certificates when they are needed, `clock`
+    the seconds since 1970. A request is tried once: only the caller knows which part is still missing afterwards.
     """
 
     def __init__(
@@ -72,10 +73,12 @@ class Wire:
         if_range: str | None = None,
         expect_text: bool = False,
     ) -> Stream:
-        """Ask for a file, or for its bytes from `start` to before `end`.
+        """Request a file, or its bytes from `start` to before `end`, and return the stream of its body.
 
-        A server that ignores the range answers with `Stream.start` 0; whether that helps is for the caller to say.
-        Raises `StatusError`, `WrongContent`, `BadRange`, `Offline` or another `NetworkError`.
+        `if_range` is a validator: where it no longer holds, the server sends the whole file. `expect_text` accepts
+        a JSON or HTML document as the file. A server that ignores the range answers with `Stream.start` 0, which
+        the caller has to handle. Raises `StatusError`, `WrongContent`, `BadRange`, `Offline` or another
+        `NetworkError`.
         """
         if self.offline:
             raise Offline(f"{display_url(url)} is needed, but the network is not to be used", hint="drop --offline")
@@ -102,7 +105,7 @@ class Wire:
             except BaseException:
                 response.close()
                 raise
-        raise NetworkError(f"{display_url(url)} redirects more than {MAX_HOPS} times")
+        raise redirects_for_ever(url)
 
     def close(self) -> None:
         """Close the idle connections; a later request opens new ones."""
@@ -179,7 +182,7 @@ class Wire:
             )
 
     def _status_error(self, response: urllib3.BaseHTTPResponse, shown: str) -> StatusError:
-        retry_after = parse_retry_after(response.headers.get("Retry-After"), self._clock())
+        retry_after = asked_wait(response.headers, self._clock())
         encoded = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
         aside = _read_aside(response)
         body = "" if encoded else clean(self.credentials.scrub(aside.decode("utf-8", "replace")))

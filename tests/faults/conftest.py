@@ -19,8 +19,11 @@ def hasty(impatient: None) -> None:
 
 
 @pytest.fixture
-def stage(project: Project) -> Iterator[Stage]:
-    """A project whose commands are watched, with canaries around it; at its end all invariants are checked."""
+def stage(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """A project whose commands are watched, with canaries around it; at its end all invariants are checked.
+
+    `monkeypatch` is asked for so that the patches of other fixtures outlast that check.
+    """
     stage = Stage(
         path=project.path,
         store=project.store,

@@ -33,7 +33,7 @@ def test_retry_after_in_both_forms(text, seconds):
 
 
 def test_answers_are_not_retried():
-    assert not RETRYABLE & {200, 301, 400, 401, 403, 404, 410, 416, 451, 501}
+    assert not RETRYABLE & {200, 204, 301, 400, 401, 403, 404, 410, 416, 451, 501}
     assert {429, 503} <= RETRYABLE
 
 
@@ -51,7 +51,8 @@ def status(number, *, retry_after=None, body=""):
         (status(503), True),
         (status(429), True),
         (status(404), False),
-        (status(202), False),
+        (status(202), True),
+        (status(425), True),
         (status(202, retry_after=5.0), True),
         (status(429, body="unusual amount of downloading"), False),
         (status(429, body="unusual amount of downloading", retry_after=5.0), True),

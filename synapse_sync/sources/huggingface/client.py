@@ -32,7 +32,7 @@ from synapse_sync.net.api import Api
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Grant, Secret, origin_of
 from synapse_sync.net.failures import CONNECTION_HINT, Transient, may_pass, unreachable
-from synapse_sync.net.retries import Retry, parse_retry_after
+from synapse_sync.net.retries import Retry, asked_wait
 from synapse_sync.sources.huggingface.connection import client_library, connect_through, one_listing
 from synapse_sync.sources.huggingface.statuses import explain
 from synapse_sync.sources.repository_files import RepoFile
@@ -308,8 +308,7 @@ def _said(error: Exception) -> str:
 def _retry_after(error: Exception) -> float | None:
     if isinstance(error, StatusError):
         return error.retry_after
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    return parse_retry_after(headers.get("retry-after"), time.time())
+    return asked_wait(getattr(getattr(error, "response", None), "headers", {}), time.time())
 
 
 def _file(path: str, size: object, sha256: object, blob_id: object) -> RepoFile:
