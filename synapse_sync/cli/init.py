@@ -16,7 +16,7 @@ from synapse_sync.cli.options import common
 def command(console: Console, layout: str | None, root: str | None) -> int:
     """Write a commented synapse.toml; the layout is guessed from the files in the directory.
 
-    Also adds a line to .gitattributes, so that git merges synapse.lock block by block.
+    Also adds two lines to .gitattributes, so that git keeps the additions of both branches in a merge.
     """
     from synapse_sync.workspace import Workspace
 
@@ -25,6 +25,6 @@ def command(console: Console, layout: str | None, root: str | None) -> int:
         console.document({"manifest": str(created.manifest), "layout": created.layout, "root": created.root})
     console.say(f"wrote {created.manifest.name}: layout {created.layout}, root {created.root}")
     if created.attributes:
-        console.say("wrote a line to .gitattributes, so that git merges synapse.lock block by block")
+        console.say("wrote lines to .gitattributes, so that git keeps the additions of both branches in a merge")
     console.say("next: `synapse add REFERENCE`, then `synapse sync`")
     return 0

@@ -43,7 +43,7 @@ def add(
 
     Nothing is written unless all of them can be resolved and have a place in every target that wants them.
     """
-    from synapse_sync.core.manifest.edit import add_model  # imports tomlkit, which is slow
+    from synapse_sync.core.manifest.edit import add_models  # imports tomlkit, which is slow
 
     with project.hold(tools.reporter.note):
         if wishes == Wishes():
@@ -51,8 +51,7 @@ def add(
         text = project.text(MANIFEST)
         taken = [model.name for model in project.manifest.models]
         models = propose(references, wishes, taken, tools.sources)
-        for name, value in models:
-            text = add_model(text, name, value)
+        text = add_models(text, models)
         manifest = read_manifest(text)
         locked = resolve(manifest, project.lockfile, tools)
         arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)

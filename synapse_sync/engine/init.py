@@ -1,17 +1,19 @@
-"""Init: a first manifest for a directory, with its layout guessed, and git's merge rule for the lockfile."""
+"""Init: a first manifest for a directory, with its layout guessed, and git's merge rules for both files."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_sync.core.nearest import nearest
+from synapse_sync.core.paths import mistake_in_path
 from synapse_sync.errors import InputError
 from synapse_sync.layouts import LAYOUTS, guess
 from synapse_sync.sites import named
 from synapse_sync.store.durable import write_atomic
-from synapse_sync.user.places import MANIFEST
+from synapse_sync.user.places import LOCKFILE, MANIFEST
 
 _TEMPLATE = """\
 # Models of this project. `synapse lock` pins them in synapse.lock, `synapse sync` makes the tree match.
@@ -30,12 +32,13 @@ root = {root}  # the directory of the UI itself
 # detail = "{civitai}/models/58390?modelVersionId=62833"
 # sdxl-vae = "hf://madebyollin/sdxl-vae-fp16-fix/sdxl_vae.safetensors"
 """
-_ATTRIBUTES = "synapse.lock merge=union\n"
+#: How git merges the two files of two branches: it keeps the additions of both.
+_ATTRIBUTES = (f"{MANIFEST} merge=union", f"{LOCKFILE} merge=union")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """A new manifest: its path, its target, and whether a line was added to `.gitattributes`."""
+    """A new manifest: its path, its target, and whether `.gitattributes` was changed."""
 
     manifest: Path
     layout: str
@@ -47,7 +50,8 @@ def create(directory: Path, *, layout: str | None = None, root: str | None = Non
     """Write a commented manifest into a directory.
 
     `layout` and `root` describe the target; they are guessed from the files of the directory if they are None.
-    Raises `InputError` if the directory has a manifest already, or for an unknown layout.
+    Raises `InputError` if the directory has a manifest already, for an unknown layout, or for a root that cannot be
+    meant as it is written.
     """
     directory = directory.resolve()
     path = directory / MANIFEST
@@ -57,6 +61,8 @@ def create(directory: Path, *, layout: str | None = None, root: str | None = Non
         near = nearest(layout, LAYOUTS)
         known = f"one of: {', '.join(LAYOUTS)}"
         raise InputError(f"unknown layout `{layout}`", hint=f"did you mean `{near}`? {known}" if near else known)
+    if root is not None and (mistake := mistake_in_path(root, windows=os.name == "nt")) is not None:
+        raise InputError(f"--root: `{root}`: {mistake[0]}", hint=mistake[1])
     found_layout, found_root = _guess(directory, layout, root)
     text = _TEMPLATE.format(
         civitai=named("civitai").home,
@@ -101,7 +107,7 @@ def _children(place: Path) -> list[Path]:
 
 
 def _merge_rule(directory: Path) -> bool:
-    """Add the merge rule to `.gitattributes` if it is missing; True if the file was changed."""
+    """Add the merge rules that `.gitattributes` lacks; True if the file was changed."""
     path = directory / ".gitattributes"
     if path.is_symlink():
         return False
@@ -111,9 +117,11 @@ def _merge_rule(directory: Path) -> bool:
         text = ""
     except (OSError, UnicodeDecodeError):
         return False
-    if any(line.split()[:1] == ["synapse.lock"] for line in text.splitlines()):
+    known = {line.split()[0] for line in text.splitlines() if line.strip()}
+    missing = [line for line in _ATTRIBUTES if line.split()[0] not in known]
+    if not missing:
         return False
     if text and not text.endswith("\n"):
         text += "\n"
-    write_atomic(path, (text + _ATTRIBUTES).encode())
+    write_atomic(path, (text + "".join(f"{line}\n" for line in missing)).encode())
     return True

@@ -13,6 +13,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 
+ATTRIBUTES = "synapse.toml merge=union\nsynapse.lock merge=union\n"
 PORTRAIT = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n'
 
 
@@ -33,7 +34,7 @@ def test_init_guesses_the_layout(project: Project, found: tuple[str, ...], layou
     value = project("init", "--json").json
     assert (value["layout"], value["root"]) == (layout, root)
     assert project("sync").code == 0
-    assert (project.path / ".gitattributes").read_text() == "synapse.lock merge=union\n"
+    assert (project.path / ".gitattributes").read_text() == ATTRIBUTES
 
 
 def test_init_never_overwrites(project: Project) -> None:
@@ -42,10 +43,22 @@ def test_init_never_overwrites(project: Project) -> None:
     assert (project.path / "synapse.toml").read_text() == "# mine\n"
 
 
+@pytest.mark.parametrize("root", ["$HOME/ComfyUI", "file:///srv/ui", "'ui'"])
+def test_init_refuses_a_root_that_only_a_shell_reads(project: Project, root: str) -> None:
+    assert f"--root: `{root}`" in project("init", "--root", root, code=2).err
+    assert not (project.path / "synapse.toml").exists()
+
+
+def test_init_adds_the_rule_that_is_missing(project: Project) -> None:
+    (project.path / ".gitattributes").write_text("synapse.lock -merge\n")
+    project("init")
+    assert (project.path / ".gitattributes").read_text() == "synapse.lock -merge\nsynapse.toml merge=union\n"
+
+
 def test_init_keeps_other_git_attributes(project: Project) -> None:
     (project.path / ".gitattributes").write_text("*.png binary")
     project("init")
-    assert (project.path / ".gitattributes").read_text() == "*.png binary\nsynapse.lock merge=union\n"
+    assert (project.path / ".gitattributes").read_text() == f"*.png binary\n{ATTRIBUTES}"
 
 
 def test_add_names_writes_and_locks(project: Project) -> None:

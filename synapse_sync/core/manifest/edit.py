@@ -1,193 +1,255 @@
-"""Editing the manifest as text: what is not touched stays as it is, byte for byte."""
+"""Edit the manifest as text: the statements of other models stay as they are, byte for byte.
+
+The whole text is read by tomli and cut into statements once; tomlkit, which is slow, sees only what changes. So an
+edit takes time in proportion to the size of the text.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import InlineTable
-
 from synapse_sync.core.names import clash_key
+from synapse_sync.core.toml import Statement, read_toml, statements
+from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError, InvalidManifest
+
+_MODELS = ("models",)
 
 
 def add_model(text: str, name: str, value: str | Mapping[str, object]) -> str:
-    """The manifest with one more model, in the short form for a string, else as a table at the end.
+    """The manifest with one more model, see `add_models`."""
+    return add_models(text, [(name, value)])
 
-    Raises `InvalidManifest` if the text cannot be read or the name is taken.
+
+def add_models(text: str, entries: Sequence[tuple[str, str | Mapping[str, object]]]) -> str:
+    """The manifest with more models: pairs of a name and a reference, or a table of values.
+
+    Each becomes one line, so that git's `merge=union` can put the additions of two branches together: of tables
+    over several lines it would drop the lines that both have. The line goes below `[models]`, to its place where
+    the names are sorted, else after the last one. Raises `InvalidManifest` if the text cannot be read or a name is
+    taken.
     """
-    document = _parse(text)
-    models = document.get("models")
-    if isinstance(models, Mapping) and clash_key(name) in {clash_key(str(known)) for known in models}:
-        raise InvalidManifest(f"synapse.toml has a model `{name}` already", hint="choose another --name")
-    newline = "\r\n" if "\r\n" in text else "\n"
-    if isinstance(value, str):
-        return _insert_line(text, f"{_key(name)} = {_string(value)}", newline)
-    block = [f"[models.{_key(name)}]", *(f"{_key(key)} = {_literal(item)}" for key, item in value.items())]
-    gap = "" if not text else newline if text.endswith(("\n", "\r\n")) else newline * 2
-    changed = text + gap + newline.join(block) + newline
-    return changed if _adds_one(text, changed) else _add_by_parser(text, name, _inline(value))
+    before = _read(text)
+    models = before.get("models", {})
+    taken = {clash_key(str(known)) for known in models} if isinstance(models, Mapping) else set()
+    for name, _ in entries:
+        if clash_key(name) in taken:
+            raise InvalidManifest(f"synapse.toml has a model `{name}` already", hint="choose another --name")
+        taken.add(clash_key(name))
+    parts = list(statements(text))
+    for name, value in entries:
+        parts = _with_model(parts, name, value, _newline(text))
+    return _checked(_joined(parts), {**before, "models": {**models, **dict(entries)}})
 
 
 def set_model_value(text: str, name: str, key: str, value: Any) -> str:
     """The manifest with one value of one model set; a short form becomes a table. Raises `InputError`."""
-    document = _parse(text)
-    models = document.get("models")
-    if not isinstance(models, Mapping) or name not in models:
-        raise InputError(f"no model `{name}` in synapse.toml")
-    entry = models[name]
-    if isinstance(entry, str):
-        table = tomlkit.inline_table()
-        table["source"] = str(entry)
-        table[key] = value
-        models[name] = table  # type: ignore[index]
-    else:
-        entry[key] = _item(value)
-    changed = tomlkit.dumps(document)
-    if "\r\n" in text:
-        changed = re.sub(r"(?<!\r)\n", "\r\n", changed)
-    return _checked(changed)
+    before = _read(text)
+    model = _model(before, name)
+    path, parts = (*_MODELS, name), list(statements(text))
+    places = {part.path: number for number, part in enumerate(parts) if part.is_entry}
+    # The value itself, else the line of the model, else the one table of all models.
+    at = next((places[found] for found in ((*path, key), path, _MODELS) if found in places), None)
+    if at is not None:
+        parts[at] = _edited(parts[at], (*path, key), value)
+    else:  # below the last line of the model's own table
+        own = (n for n, part in enumerate(parts) if part.path[:2] == path and part.table in (path, _MODELS, ()))
+        at = max(own)
+        table = parts[at].table
+        line = ".".join(_key(word) for word in (*path, key)[len(table) :])
+        parts = _inserted(
+            parts, at + 1, Statement(f"{line} = {_literal(value)}", 0, (*path, key), table), _newline(text)
+        )
+    values = {"source": model} if isinstance(model, str) else dict(model)
+    wanted = {**before, "models": {**before["models"], name: {**values, key: value}}}
+    return _checked(_joined(parts), wanted)
 
 
 def remove_model(text: str, name: str) -> str:
     """The manifest without a model: its line or its tables, and nothing else. Raises `InputError`."""
-    document = _parse(text)
-    models = document.get("models")
-    if not isinstance(models, Mapping) or name not in models:
-        raise InputError(f"no model `{name}` in synapse.toml")
-    removed = _without_lines(text, name)
-    if removed is not None and _same_but(text, removed, name):
-        return removed
-    del models[name]  # type: ignore[attr-defined]
-    return _checked(tomlkit.dumps(document))
+    before = _read(text)
+    _model(before, name)
+    path = (*_MODELS, name)
+    parts = list(statements(text))
+    inline = next((n for n, part in enumerate(parts) if part.path == _MODELS and part.is_entry), None)
+    if inline is not None:
+        parts[inline] = _edited(parts[inline], path, None)
+    else:
+        parts = _without_tables(parts, path)
+        parts = [part for part in parts if not (part.is_entry and part.path[:2] == path)]
+    models = {key: value for key, value in before["models"].items() if key != name}
+    return _checked(_joined(parts), {**before, "models": models})
 
 
-def _parse(text: str) -> tomlkit.TOMLDocument:
+# -- reading and checking --------------------------------------------------------------------------
+
+
+def _read(text: str) -> dict[str, Any]:
     try:
-        return tomlkit.parse(text)
-    except (TOMLKitError, RecursionError) as error:
-        raise InvalidManifest(f"synapse.toml: not valid TOML: {error}") from error
+        return read_toml(text)
+    except TomlError as error:
+        raise InvalidManifest(error.in_file("synapse.toml"), hint=error.hint) from error
 
 
-def _checked(text: str) -> str:
-    _parse(text)
+def _model(data: Mapping[str, Any], name: str) -> str | Mapping[str, Any]:
+    models = data.get("models")
+    if not isinstance(models, Mapping) or name not in models:
+        raise InputError(f"no model `{name}` in synapse.toml", hint="`synapse list` lists them")
+    model: str | Mapping[str, Any] = models[name]
+    return model
+
+
+def _checked(text: str, wanted: Mapping[str, Any]) -> str:
+    """The text, if it says what was wanted and nothing else: the statements are found by a scanner of our own."""
+    try:
+        found = read_toml(text)
+    except TomlError:
+        found = None
+    if found is None or {"models": {}, **found} != {"models": {}, **wanted}:
+        raise InvalidManifest(
+            "synapse.toml is written in a way that synapse cannot edit", hint="edit this model by hand"
+        )
     return text
 
 
-def _insert_line(text: str, line: str, newline: str) -> str:
-    """Put a line after the last entry directly below `[models]`, or open that table at the end."""
-    lines = text.splitlines(keepends=True)
-    for header, row in enumerate(lines):
-        # Texts over many lines may hold what looks like a header: the parser has the last word on each try.
-        if re.match(r"\s*\[\s*models\s*\]\s*(#.*)?$", row.rstrip()) and (
-            changed := _insert_below(text, lines, header, line, newline)
-        ):
-            return changed
-    gap = "" if not text else newline if text.endswith("\n") else newline * 2
-    changed = f"{text}{gap}[models]{newline}{line}{newline}"
-    if _adds_one(text, changed):
-        return changed
-    key, _, value = line.partition(" = ")
-    pair = tomlkit.parse(f"{key} = {value}")
-    name = next(iter(pair))
-    return _add_by_parser(text, str(name), pair[name])
+# -- adding ----------------------------------------------------------------------------------------
 
 
-def _insert_below(text: str, lines: list[str], header: int, line: str, newline: str) -> str | None:
-    end = next((n for n in range(header + 1, len(lines)) if re.match(r"\s*\[", lines[n])), len(lines))
-    for place in range(end, header, -1):
-        before = lines[place - 1]
-        if place > header + 1 and not before.strip():
+def _with_model(
+    parts: list[Statement], name: str, value: str | Mapping[str, object], newline: str
+) -> list[Statement]:
+    path = (*_MODELS, name)
+    line = f"{_key(name)} = {_literal(value)}"
+    header = next((n for n, part in enumerate(parts) if part.is_header and part.path == _MODELS), None)
+    if header is not None:
+        return _inserted(parts, _place(parts, header, name), Statement(line, 0, path, _MODELS), newline)
+    inline = next((n for n, part in enumerate(parts) if part.is_entry and part.path == _MODELS), None)
+    if inline is not None:  # models = { … }
+        return [*parts[:inline], _edited(parts[inline], path, value), *parts[inline + 1 :]]
+    dotted = [n for n, part in enumerate(parts) if part.is_entry and not part.table and part.path[:1] == _MODELS]
+    if dotted:  # models.a = …, before any header
+        return _inserted(parts, dotted[-1] + 1, Statement(f"models.{line}", 0, path, ()), newline)
+    if parts:
+        parts = _inserted(parts, len(parts), Statement("", 0, (), ()), newline)
+    parts = _inserted(parts, len(parts), Statement("[models]", 0, _MODELS, _MODELS), newline)
+    return _inserted(parts, len(parts), Statement(line, 0, path, _MODELS), newline)
+
+
+def _place(parts: Sequence[Statement], header: int, name: str) -> int:
+    """The number of the statement before which a model of this name goes, in the table that begins at `header`."""
+    end = next((n for n in range(header + 1, len(parts)) if parts[n].is_header), len(parts))
+    entries = [n for n in range(header + 1, end) if parts[n].is_entry]
+    if not entries:  # below the comments that follow the header
+        first = header + 1
+        while first < end and parts[first].text.strip():
+            first += 1
+        return first
+    names = [clash_key(parts[n].path[1]) for n in entries]
+    is_list = len(entries) > 1 and entries[-1] - entries[0] == len(entries) - 1
+    later = next((n for n, other in zip(entries, names, strict=True) if other > clash_key(name)), None)
+    # A comment above the first entry may be about it. Where blank lines or comments part the list into groups, the
+    # right group is not known.
+    at_top = later == entries[0] and parts[later - 1].text.lstrip().startswith("#")
+    if later is None or not is_list or at_top or names != sorted(names):
+        return entries[-1] + 1
+    return later
+
+
+def _inserted(parts: Sequence[Statement], place: int, new: Statement, newline: str) -> list[Statement]:
+    """The statements with one more, whose text has no line end yet, before the one at `place`."""
+    before = list(parts[:place])
+    if before and not before[-1].text.endswith("\n"):
+        before[-1] = replace(before[-1], text=before[-1].text + newline)
+    return [*before, replace(new, text=new.text + newline), *parts[place:]]
+
+
+# -- changing one statement ------------------------------------------------------------------------
+
+
+def _edited(part: Statement, path: Sequence[str], value: object) -> Statement:
+    """A statement in which the value at a path is set; with None it is removed."""
+    import tomlkit
+
+    document = tomlkit.parse(part.text)
+    place: Any = document
+    *above, last = path[len(part.table) :]
+    for key in above:
+        if isinstance(place[key], str):  # the short form: a reference
+            place[key] = _item({"source": str(place[key])})
+        place = place[key]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = _item(value)
+    text = tomlkit.dumps(document)
+    return replace(part, text=re.sub(r"(?<!\r)\n", "\r\n", text) if "\r\n" in part.text else text)
+
+
+# -- removing --------------------------------------------------------------------------------------
+
+
+def _without_tables(parts: Sequence[Statement], path: tuple[str, ...]) -> list[Statement]:
+    """The statements without the tables of a model, and without the blank lines that set them off."""
+    kept: list[Statement] = []
+    number = 0
+    while number < len(parts):
+        part = parts[number]
+        if not (part.is_header and part.path[:2] == path):
+            kept.append(part)
+            number += 1
             continue
-        tail = "" if before.endswith("\n") else newline
-        changed = "".join([*lines[:place], tail, line, newline, *lines[place:]])
-        if _adds_one(text, changed):
-            return changed
-    return None
-
-
-def _add_by_parser(text: str, name: str, value: Any) -> str:
-    """The last resort, for models that are written in an unusual way."""
-    document = _parse(text)
-    document["models"][name] = value
-    return _checked(tomlkit.dumps(document))
-
-
-def _adds_one(before: str, after: str) -> bool:
-    """Whether the change added one model and changed nothing else."""
-    try:
-        old, new = tomlkit.parse(before).unwrap(), tomlkit.parse(after).unwrap()
-    except (TOMLKitError, RecursionError):
-        return False
-    models, more = old.pop("models", {}), new.pop("models", {})
-    return old == new and len(more) == len(models) + 1 and all(more.get(name) == models[name] for name in models)
-
-
-def _same_but(before: str, after: str, name: str) -> bool:
-    """Whether the change took away this model and nothing else."""
-    try:
-        old, new = tomlkit.parse(before).unwrap(), tomlkit.parse(after).unwrap()
-    except (TOMLKitError, RecursionError):
-        return False
-    models = {key: value for key, value in old.pop("models", {}).items() if key != name}
-    return bool(new.pop("models", {}) == models and old == new)
-
-
-def _without_lines(text: str, name: str) -> str | None:
-    """The text without the line, or the tables, of one model; None if it is written in another way."""
-    lines = text.splitlines(keepends=True)
-    either = rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')"
-    table = re.compile(rf"\s*\[\s*models\s*\.\s*{either}\s*(?:\.[^\]]*)?\]")
-    start = next((n for n, row in enumerate(lines) if table.match(row)), None)
-    if start is not None:
-        end = start + 1
-        while end < len(lines) and (not re.match(r"\s*\[", lines[end]) or table.match(lines[end])):
+        end = number + 1
+        while end < len(parts) and (not parts[end].is_header or parts[end].path[:2] == path):
             end += 1
         # Comments and blank lines before the next table belong to that table.
-        keep = end
-        while not lines[keep - 1].strip() or lines[keep - 1].lstrip().startswith("#"):
-            keep -= 1
-        if end == len(lines):
-            # The last table takes along the blank lines that set it off.
-            while start > 0 and not lines[start - 1].strip():
-                start -= 1
-        elif keep < end and not lines[keep].strip() and start > 0 and not lines[start - 1].strip():
-            keep += 1  # one blank line of the two around it is enough
-        return "".join(lines[:start] + lines[keep:])
-    line = re.compile(rf"\s*{either}\s*=")
-    header = next((n for n, row in enumerate(lines) if re.match(r"\s*\[\s*models\s*\]", row)), None)
-    if header is None:
-        return None
-    for number in range(header + 1, len(lines)):
-        if re.match(r"\s*\[", lines[number]):
-            return None
-        if line.match(lines[number]):
-            return "".join(lines[:number] + lines[number + 1 :])
-    return None
+        following = end
+        while not parts[following - 1].path:
+            following -= 1
+        if end == len(parts):
+            while kept and not kept[-1].text.strip():
+                kept.pop()
+        elif following < end and _is_blank(parts[following]) and kept and _is_blank(kept[-1]):
+            following += 1  # one blank line of the two around it is enough
+        number = following
+        if following < end:
+            kept += parts[following:end]
+            number = end
+    return kept
+
+
+def _is_blank(part: Statement) -> bool:
+    return not part.text.strip()
+
+
+# -- values as text --------------------------------------------------------------------------------
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _joined(parts: Sequence[Statement]) -> str:
+    return "".join(part.text for part in parts)
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _string(name)
-
-
-def _string(text: str) -> str:
-    return tomlkit.string(text).as_string()
-
-
-def _item(value: object) -> Any:
-    return tomlkit.item(_inline(value) if isinstance(value, Mapping) else value)
-
-
-def _inline(value: Mapping[str, object]) -> InlineTable:
-    table = tomlkit.inline_table()
-    for key, item in value.items():
-        table[key] = item
-    return table
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else str(_item(name).as_string())
 
 
 def _literal(value: object) -> str:
     """A value on one line, as TOML writes it."""
     return str(_item(value).as_string())
+
+
+def _item(value: object) -> Any:
+    import tomlkit
+
+    if not isinstance(value, Mapping):
+        return tomlkit.item(value)
+    table = tomlkit.inline_table()
+    for key, item in value.items():
+        table[key] = _item(item)
+    return table

@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-from collections.abc import Collection, Iterator, Mapping
-from enum import StrEnum
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.instant import parse_cutoff
+from synapse_sync.core.manifest.kinds import choices, kind_of, plain_words, strings_in
 from synapse_sync.core.manifest.shape import (
     FileTable,
     ManifestTable,
@@ -143,7 +143,7 @@ class _Reader:
         value = data.get(key, {})
         if isinstance(value, dict):
             return value
-        self._bad((*path, key), f"expected a table, got {_kind(value)}", f"write `[{'.'.join((*path, key))}]`")
+        self._bad((*path, key), f"expected a table, got {kind_of(value)}", f"write `[{'.'.join((*path, key))}]`")
         return {}
 
     def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
@@ -170,16 +170,16 @@ class _Reader:
             try:
                 values[field.name] = msgspec.convert(value, field.type)
             except msgspec.ValidationError as error:
-                if isinstance(value, str) and (known := _choices(field.type)):
+                if isinstance(value, str) and (known := choices(field.type)):
                     self._choice((*path, key), value, known)
                     fine = False
                     continue
                 what, _, where = str(error).partition(" - at `$")
                 inner = re.findall(r"[^.\[\]`]+", re.sub(r"\[\d*\]", "", where))
-                self._bad((*path, key, *inner), _plain_words(what))
+                self._bad((*path, key, *inner), plain_words(what))
                 fine = False
                 continue
-            if key in _ONE_LINE and not all(text.isprintable() for text in _strings(value)):
+            if key in _ONE_LINE and not all(text.isprintable() for text in strings_in(value)):
                 self._bad((*path, key), "a line break, or another character that cannot be seen, is in it")
                 fine = False
         return shape(**values) if fine else None
@@ -219,7 +219,9 @@ class _Reader:
             self._name(path, name)
             if not isinstance(table, dict):
                 self._bad(
-                    path, f"expected a table, got {_kind(table)}", f'write `[targets.{name}]`, then `layout = "…"`'
+                    path,
+                    f"expected a table, got {kind_of(table)}",
+                    f'write `[targets.{name}]`, then `layout = "…"`',
                 )
                 continue
             raw: TargetTable | None = None
@@ -260,7 +262,7 @@ class _Reader:
             if isinstance(value, str):
                 value = {"source": value}
             if not isinstance(value, dict):
-                self._bad(path, f"expected a reference or a table, got {_kind(value)}", 'like `"civitai:4384"`')
+                self._bad(path, f"expected a reference or a table, got {kind_of(value)}", 'like `"civitai:4384"`')
                 continue
             if self._dot_in_name(path, value, ModelTable):
                 continue
@@ -394,59 +396,6 @@ class _Reader:
         except ValueError:
             self._bad((*path, "exclude-newer"), f"`{value}` is not a date like 2026-01-31")
             return None
-
-
-def _choices(kind: Any) -> tuple[str, ...]:
-    """The words that a field accepts, where its type is a list of words; else none."""
-    if get_origin(kind) is Literal:
-        return get_args(kind)
-    return tuple(kind) if isinstance(kind, type) and issubclass(kind, StrEnum) else ()
-
-
-_WORDS = {
-    "str": "a string",
-    "int": "a number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-}
-
-
-def _plain_words(what: str) -> str:
-    """What msgspec says of a wrong value, in TOML's words."""
-
-    def plain(match: re.Match[str]) -> str:
-        kinds = [kind for kind in match[1].split(" | ") if kind != "null"]
-        if not all(kind in _WORDS for kind in kinds):
-            return match[0]
-        return " or ".join(_WORDS[kind] for kind in kinds) or "nothing"
-
-    words = re.sub(r"`([^`]*)`", plain, what).replace("Expected", "expected")
-    return words.replace("expected true or false or ", "expected true, false or ")
-
-
-def _kind(value: object) -> str:
-    """What TOML calls the type of a value."""
-    names = {
-        bool: "a boolean",
-        str: "a string",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        dict: "a table",
-    }
-    return names.get(type(value), "a date")
-
-
-def _strings(value: object) -> Iterator[str]:
-    """The text in a value, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        yield from (text for item in value for text in _strings(item))
-    elif isinstance(value, dict):
-        yield from (text for item in value.values() for text in _strings(item))
 
 
 def _patterns(value: str | list[str]) -> tuple[str, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import time
 import tomllib
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.manifest.edit import add_model, remove_model, set_model_value
+from synapse_sync.core.manifest.edit import add_model, add_models, remove_model, set_model_value
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.errors import InputError, InvalidManifest
 
@@ -117,6 +120,98 @@ def test_a_name_that_differs_only_by_case_is_refused() -> None:
 def test_a_header_inside_text_is_not_the_table() -> None:
     added = add_model('[workspace]\nname = """\n[models]\n"""\n', "a", "civitai:1")
     assert tomllib.loads(added)["models"] == {"a": "civitai:1"}
+
+
+DOTTED = 'models.b.source = "civitai:2"\nmodels.b.type = "lora"\n\n[targets.t]\nroot = "T"\n'
+INLINE = 'models = { b = "civitai:2", c = { source = "civitai:3" } }  # all\n[targets.t]\n'
+STRANGE = [
+    DOTTED,
+    INLINE,
+    '[models]\nb.source = "civitai:2"\n"b".type = \'lora\'\n[models.c]\nsource = """civitai:3"""\n',
+    '[ models . "b" ]\nsource = "civitai:2"\nmirrors = [\n  "https://x/y",  # ]\n]\n[models.b.file]\nid = 2\n',
+    '[workspace]\nname = """\n[models]\nb = 1\n"""\n[models]\nb = "civitai:2"\n[targets.t]\n',
+    '[models.b]\nsource = "civitai:2"\n[targets.t]\n[models.c]\nsource = "civitai:3"\n[models.b.file]\nid = 1\n',
+]
+
+
+@pytest.mark.parametrize("text", STRANGE, ids=range(len(STRANGE)))
+@pytest.mark.parametrize(
+    "value", ["civitai:1", {"source": "civitai:1", "file": {"format": "gguf"}}], ids=["short", "long"]
+)
+def test_models_that_are_written_in_another_way_can_be_edited(text: str, value: Any) -> None:
+    before = tomllib.loads(text)
+    added = add_model(text, "a.1", value)
+    assert tomllib.loads(added) == {**before, "models": {**before["models"], "a.1": value}}
+    if not text.startswith("models = "):
+        assert [line for line in added.splitlines() if "a.1" not in line and line] == [
+            line for line in text.splitlines() if line
+        ] + (["[models]"] if not re.search(r"^\[models\]$|^models", text, re.MULTILINE) else [])
+    changed = set_model_value(text, "b", "policy", "latest")
+    b = before["models"]["b"]
+    wanted = {**({"source": b} if isinstance(b, str) else b), "policy": "latest"}
+    assert tomllib.loads(changed) == {**before, "models": {**before["models"], "b": wanted}}
+    assert tomllib.loads(set_model_value(changed, "b", "policy", "pinned"))["models"]["b"]["policy"] == "pinned"
+    removed = tomllib.loads(remove_model(text, "b"))
+    assert removed.get("models", {}) == {name: v for name, v in before["models"].items() if name != "b"}
+    assert {k: v for k, v in removed.items() if k != "models"} == {k: v for k, v in before.items() if k != "models"}
+
+
+def test_a_model_is_one_line_whatever_it_says() -> None:
+    value = {"source": "civitai:1", "versions": [1, 2], "file": {"format": "gguf"}, "previews": False, "x": 'a"\n'}
+    added = add_model(PLAIN, "m", value)
+    (line,) = [line for line in added.splitlines() if line not in PLAIN.splitlines()]
+    assert re.match(r'm = { ?source = "civitai:1", ', line)
+    assert tomllib.loads(added)["models"]["m"] == value
+
+
+def test_in_a_sorted_list_a_model_goes_to_its_place() -> None:
+    text = '[models]\n# examples\nb = "./b"\nd = "./d"\n\n[targets.t]\n'
+    assert list(tomllib.loads(add_models(text, [("c", "./c"), ("e", "./e")]))["models"]) == ["b", "c", "d", "e"]
+    assert list(tomllib.loads(add_model(text, "a", "./a"))["models"]) == ["b", "d", "a"], "the comment may be b's"
+    assert add_model(text.replace("# examples\n", ""), "a", "./a").startswith('[models]\na = "./a"\nb = ')
+    for other in (text.replace("d =", "\nd ="), text.replace("d =", "# d\nd ="), text.replace("b", "x")):
+        assert list(tomllib.loads(add_model(other, "c", "./c"))["models"])[-1] == "c"
+
+
+def test_a_comment_before_the_next_table_stays_with_it() -> None:
+    text = '[models]\nb = "./b"\n\n# the UI\n[targets.t]\n'
+    assert add_model(text, "c", "./c") == text.replace('"./b"\n', '"./b"\nc = "./c"\n')
+    assert add_model("[models]\n# examples\n\n# the UI\n[targets.t]\n", "c", "./c").startswith(
+        '[models]\n# examples\nc = "./c"\n\n# the UI\n'
+    )
+
+
+def test_two_additions_of_one_name_are_refused() -> None:
+    with pytest.raises(InvalidManifest, match="`N`"):
+        add_models(PLAIN, [("n", "./a"), ("N", "./b")])
+
+
+@pytest.mark.parametrize("style", ["tables", "lines", "dotted"])
+@pytest.mark.parametrize("edit", ["add", "remove", "set"])
+def test_an_edit_takes_time_in_proportion_to_the_text(style: str, edit: str) -> None:
+    forms = {
+        "tables": '[models.m{0}]\nsource = "./{0}"\ntype = "lora"\n',
+        "lines": 'm{0} = {{ source = "./{0}", type = "lora" }}\n',
+        "dotted": 'models.m{0}.source = "./{0}"\nmodels.m{0}.type = "lora"\n',
+    }
+
+    def seconds(count: int) -> float:
+        head = "[models]\n" if style == "lines" else ""
+        text = head + "".join(forms[style].format(number) for number in range(count))
+        start = time.process_time()
+        if edit == "add":
+            add_model(text, "new", {"source": "./new", "type": "lora"})
+        elif edit == "remove":
+            remove_model(text, f"m{count - 1}")
+        else:
+            set_model_value(text, f"m{count // 2}", "policy", "latest")
+        return time.process_time() - start
+
+    seconds(10)  # imports tomlkit
+    small = max(min(seconds(400) for _ in range(3)), 1e-3)
+    assert (
+        min(seconds(4_000) for _ in range(2)) < 40 * small
+    )  # ten times as large; a quadratic step takes 100 times
 
 
 @pytest.mark.parametrize("text", ['models = { b = "civitai:2" }\n', 'models.b = "civitai:2"\n'])
