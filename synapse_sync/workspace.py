@@ -18,7 +18,7 @@ from synapse_sync.errors import InputError
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Means
 from synapse_sync.sources.register import Register
-from synapse_sync.user.places import MANIFEST, find_project
+from synapse_sync.user.places import MANIFEST, find_project, home_directory, home_text
 from synapse_sync.user.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Workspace:
         `limit_rate`, in bytes a second, overrides the user's setting.
         """
         environ = os.environ if environ is None else environ
-        settings = load_settings(environ, Path.home())
+        settings = load_settings(environ, home_directory())
         if limit_rate is not None:
             settings = replace(settings, limit_rate=limit_rate)
         found = find_project(str(start))
@@ -107,7 +107,7 @@ class Workspace:
         try:
             return cls.find(start, environ=environ)
         except InputError:
-            return cls(start, load_settings(environ, Path.home()))
+            return cls(start, load_settings(environ, home_directory()))
 
     @staticmethod
     def create(directory: Path, *, layout: str | None = None, root: str | None = None) -> Created:
@@ -281,7 +281,7 @@ class Workspace:
 
     def state(self) -> str:
         """The fingerprint of everything that a complete sync depends on."""
-        return fingerprint(*self.project.digests(), self.settings.fingerprint, str(Path.home()))
+        return fingerprint(*self.project.digests(), self.settings.fingerprint, home_text())
 
     def unchanged(self) -> int | None:
         """How many files are in place if there is surely nothing to do; None if only a survey can say it."""

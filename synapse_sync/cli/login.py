@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -42,10 +41,10 @@ def site_named(word: str) -> tuple[str, Site | None]:
 def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
     """The token, which never comes from the command line: others can read that."""
     from synapse_sync.errors import InputError
-    from synapse_sync.user.tokens import clean_token
+    from synapse_sync.user.tokens import clean_token, token_text
 
     if from_stdin and sys.stdin is not None:
-        text = sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")
+        text = token_text(sys.stdin.buffer.read(_LONGEST))
     elif on_terminal(sys.stdin):
         text = click.prompt(f"Token for {what}", hide_input=True, err=True, default="", show_default=False)
     else:
@@ -70,6 +69,7 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
     from synapse_sync.net.credentials import Secret
     from synapse_sync.store.durable import write_private
     from synapse_sync.user.kept_tokens import keep
+    from synapse_sync.user.places import home_directory
     from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
@@ -84,7 +84,7 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
         account = workspace.connections.account(known, Secret(token)) if known is not None else None
         with workspace.hold("tokens", "the kept tokens"):
             where = keep(workspace.settings.tokens_file, host, token, write=write_private)
-        wins = load_settings(os.environ, Path.home()).token_for(host)
+        wins = load_settings(os.environ, home_directory()).token_for(host)
     unchecked = account is None
     if unchecked:
         console.warn("nobody could be asked whether this token is right; the first download will tell")

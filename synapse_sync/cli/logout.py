@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import click
 
@@ -23,13 +22,14 @@ def command(console: Console, site: str) -> int:
     """
     from synapse_sync.store.durable import write_private
     from synapse_sync.user.kept_tokens import forget
+    from synapse_sync.user.places import home_directory
     from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
     host, _ = site_named(site)
     with Workspace.anywhere(console.directory) as workspace, workspace.hold("tokens", "the kept tokens"):
         forgotten, warnings = forget(workspace.settings.tokens_file, host, write=write_private)
-        left = load_settings(os.environ, Path.home()).token_for(host)
+        left = load_settings(os.environ, home_directory()).token_for(host)
     for warning in warnings:
         console.warn(warning)
     if console.as_json:

@@ -20,6 +20,7 @@ from synapse_sync.user.places import (
     content,
     content_digest,
     find_project,
+    home_text,
     settings_digest,
     store_path,
 )
@@ -50,7 +51,8 @@ def answer(arguments: Sequence[str]) -> bool:
 def _files_in_sync(environ: Mapping[str, str]) -> int | None:
     """How many files are in place, if this can be told without parsing anything of the user's."""
     project = find_project(os.getcwd())
-    config = content(config_path(environ))
+    place = config_path(environ)
+    config = b"" if place is None else content(place)
     store = environ.get("SYNAPSE_STORE")
     if project is None or (not store and _may_place_the_store(config)):
         return None
@@ -61,9 +63,9 @@ def _files_in_sync(environ: Mapping[str, str]) -> int | None:
         content_digest(os.path.join(project, MANIFEST)),
         content_digest(os.path.join(project, LOCKFILE)),
         settings_digest(config, store),
-        os.path.expanduser("~"),
+        home_text(),
     )
-    return unchanged_files(store_path(store, environ), project_key(project), state)
+    return unchanged_files(store_path(None, place, environ), project_key(project), state)
 
 
 def _may_place_the_store(config: bytes) -> bool:

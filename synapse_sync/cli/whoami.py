@@ -62,6 +62,8 @@ def _readable(settings: Settings) -> list[str]:
     """A file of tokens that others can read; no complaint where modes mean nothing."""
     import os
 
+    if settings.config is None:  # without a home there is no such file
+        return []
     path = settings.tokens_file
     if os.name == "nt" or not path.exists() or not path.stat().st_mode & 0o077:
         return []

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from synapse_sync.core.characters import named_character
 from synapse_sync.errors import UnsafeName
 
 MAX_NAME_BYTES = 180
@@ -43,7 +44,7 @@ def _fault(name: str) -> str | None:
     if unicodedata.normalize("NFKC", name) in {".", ".."}:  # dots of other widths may become plain ones somewhere
         return f"`{name}` is not a name"
     if _has_bad(name):
-        return "a character that is not allowed in names"
+        return f"{named_character(next(filter(_is_bad, name)))} is a character that is not allowed in names"
     if name[-1] in ". " or name[0] == " ":
         return "a name must not begin with a space or end with a dot or a space"
     if re.split(r"[. ]", name, maxsplit=1)[0].casefold() in _DEVICES:

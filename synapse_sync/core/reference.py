@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from synapse_sync.core.characters import named_character
 from synapse_sync.core.digest import LENGTHS, Digest
 from synapse_sync.core.reference_text import check_inner_path, has_control, is_control, refuse_secrets, shown
 from synapse_sync.errors import InvalidReference
@@ -128,7 +129,8 @@ def _read(text: str) -> Reference:
     if len(text) > MAX_LENGTH:
         raise InvalidReference(f"a reference of {len(text)} characters; the most is {MAX_LENGTH}")
     if has_control(text):
-        raise InvalidReference(f"`{shown(text)}`: a reference must not contain control or invisible characters")
+        odd = named_character(next(filter(is_control, text)))
+        raise InvalidReference(f"`{shown(text)}`: a reference must not contain {odd}")
     try:
         found = _parse(text)
     except ValueError:

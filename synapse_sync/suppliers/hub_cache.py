@@ -20,9 +20,9 @@ _KINDS = ("models", "datasets", "spaces")
 
 
 class HubCache:
-    """The cache below one directory, as `huggingface_hub` fills it; it need not exist."""
+    """The cache below the directory `root`, as `huggingface_hub` fills it; it need not exist, None is no cache."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | None) -> None:
         self._root = root
 
     def files(self, sha256: str, size: int | None, places: Iterable[Reference]) -> Iterator[Path]:
@@ -47,7 +47,7 @@ class HubCache:
     def _blobs(self) -> dict[str, list[Path]]:
         """All blobs that are named by a SHA-256, from one look at the cache."""
         named: dict[str, list[Path]] = {}
-        for repository in _entries(self._root):
+        for repository in _entries(self._root) if self._root is not None else ():
             if repository.name.partition("--")[0] in _KINDS:
                 for blob in _entries(repository / "blobs"):
                     if is_sha256(blob.name):
@@ -55,6 +55,8 @@ class HubCache:
         return named
 
     def _snapshots(self, places: Iterable[Reference]) -> Iterator[Path]:
+        if self._root is None:
+            return
         for place in places:
             if place.source != "huggingface" or not place.file or not place.revision:
                 continue

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import tomli
-
+from synapse_sync.core.toml import read_toml, toml_text
+from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Secret
 from synapse_sync.user import keychain
@@ -44,12 +44,12 @@ def forget(path: Path, host: str, *, write: Write) -> tuple[bool, tuple[str, ...
 def read_kept(path: Path) -> dict[str, str | None]:
     """What `synapse login` keeps: the token by host, or None where it lies in the keyring."""
     try:
-        table = tomli.loads(path.read_bytes().decode())
+        table = read_toml(toml_text(path.read_bytes()))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+    except TomlError:  # without the cause, which shows the line with the token
         raise InputError(f"{path}: not valid TOML", hint="delete it and log in again") from None
     kept: dict[str, str | None] = {}
     for host, value in table.items():

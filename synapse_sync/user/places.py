@@ -12,6 +12,7 @@ import sys
 TYPE_CHECKING = False  # `typing` alone would take longer than all that is done here
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 MANIFEST = "synapse.toml"
 LOCKFILE = "synapse.lock"
@@ -21,19 +22,63 @@ _SUSPICIOUS = "$%\\:'\" "
 _XDG = {"config": ("XDG_CONFIG_HOME", "~/.config"), "data": ("XDG_DATA_HOME", "~/.local/share")}
 
 
-def config_path(environ: Mapping[str, str]) -> str:
-    """The user's `config.toml`, which need not be there."""
+def config_path(environ: Mapping[str, str]) -> str | None:
+    """The path of the user's `config.toml`, which need not exist; None for a user without a home directory.
+
+    Raises `InputError` for a `SYNAPSE_CONFIG` that is not an absolute path.
+    """
     given = environ.get("SYNAPSE_CONFIG")
     if given:
-        return expanded(given, "SYNAPSE_CONFIG")
-    return os.path.join(_own_directory("config", environ), "config.toml")
+        return _absolute(given, "SYNAPSE_CONFIG")
+    directory = _own_directory("config", environ)
+    return None if directory is None else os.path.join(directory, "config.toml")
 
 
-def store_path(given: str | None, environ: Mapping[str, str]) -> str:
-    """The store: where a variable or the settings put it, else in its usual place."""
-    if given:
-        return expanded(given, "SYNAPSE_STORE" if environ.get("SYNAPSE_STORE") == given else "store")
-    return os.path.join(_own_directory("data", environ), "store")
+def store_path(written: str | None, config: str | None, environ: Mapping[str, str]) -> str:
+    """The path of the store: from its variable, else from the settings (`written`), else its usual place.
+
+    `config` is the path of the settings: a relative path in them begins at their directory. Raises `InputError`
+    for a `SYNAPSE_STORE` that is not an absolute path, and for a user without a home directory who has set nothing.
+    """
+    if given := environ.get("SYNAPSE_STORE"):
+        return _absolute(given, "SYNAPSE_STORE")
+    if written is not None and config is not None:
+        return os.path.join(os.path.dirname(config), expanded(written, "store"))
+    directory = _own_directory("data", environ)
+    if directory is None:
+        from synapse_sync.errors import InputError
+
+        raise InputError(
+            "this user has no home directory, so the store has no place",
+            hint="set HOME, or set SYNAPSE_STORE to the path of a directory",
+        )
+    return os.path.join(directory, "store")
+
+
+def home_directory() -> Path | None:
+    """The user's home directory; None where neither HOME nor the system's list of users has one."""
+    from pathlib import Path
+
+    found = home_text()
+    return None if found.startswith("~") else Path(found)
+
+
+def home_text() -> str:
+    """The user's home directory as text, `~` where there is none: for the fingerprint of a sync."""
+    return os.path.expanduser("~")
+
+
+def _absolute(path: str, variable: str) -> str:
+    """A path from a variable: a relative one would be another place in each directory."""
+    found = expanded(path, variable)
+    if not os.path.isabs(found):
+        from synapse_sync.errors import InputError
+
+        raise InputError(
+            f"{variable}: `{path}` is not an absolute path",
+            hint=f"write the whole path: `{os.path.abspath(found)}`",
+        )
+    return found
 
 
 def expanded(path: str, name: str = "") -> str:
@@ -91,8 +136,8 @@ def settings_digest(config: bytes, store: str | None) -> str:
     return hashlib.sha256(config + b"\0" + (store or "").encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _own_directory(kind: str, environ: Mapping[str, str]) -> str:
-    """Our directory among the user's own ones."""
+def _own_directory(kind: str, environ: Mapping[str, str]) -> str | None:
+    """The directory of synapse among the user's; None for a user without a home directory."""
     if sys.platform == "linux" and os.path.isabs(environ.get("HOME", "")):
         # What platformdirs says as well. Its import takes a third as long as a whole sync with nothing to do.
         variable, usual = _XDG[kind]
@@ -100,6 +145,9 @@ def _own_directory(kind: str, environ: Mapping[str, str]) -> str:
         return os.path.join(base if os.path.isabs(base) else os.path.expanduser(usual), "synapse")
     import platformdirs
 
-    if kind == "config":
-        return platformdirs.user_config_dir("synapse", appauthor=False)
-    return platformdirs.user_data_dir("synapse", appauthor=False)
+    find = platformdirs.user_config_dir if kind == "config" else platformdirs.user_data_dir
+    try:
+        found = find("synapse", appauthor=False)
+    except RuntimeError:  # neither HOME nor the system's list of users has a home directory
+        return None
+    return None if found.startswith("~") else found  # older versions leave `~` as it is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ class Settings:
     """Everything that is this user's or this machine's, not the project's."""
 
     store: Path
-    config: Path
-    hub_cache: Path  # where the Hugging Face libraries keep what they downloaded
+    config: Path | None  # None for a user without a home directory
+    hub_cache: Path | None  # where the Hugging Face libraries keep what they downloaded
     link_mode: LinkMode = LinkMode.AUTO
     endpoints: Mapping[str, tuple[str, ...]]  # by the name of the site, in the order of its row
     connections: int = 32
@@ -70,6 +71,11 @@ class Settings:
     @property
     def tokens_file(self) -> Path:
         """Where `synapse login` keeps tokens."""
+        if self.config is None:
+            raise InputError(
+                "this user has no home directory, so tokens cannot be kept",
+                hint="set HOME, or set SYNAPSE_CONFIG to the path of a file (it need not exist)",
+            )
         return self.config.parent / FILE
 
     @property
@@ -97,14 +103,18 @@ def _token_places(site: Site, endpoint: str) -> set[tuple[str, str]]:
     }
 
 
-def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
-    """Read the environment and the user's `config.toml`; raises `InputError` for what cannot be used."""
-    config = Path(config_path(environ))
-    table, raw = _read_config(config)
-    store = environ.get("SYNAPSE_STORE") or table.get("store")
+def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
+    """Read the environment and the user's `config.toml`; raises `InputError` for what cannot be used.
+
+    `home` is the user's home directory. Without one (None), whatever would be below it counts as absent.
+    """
+    place = config_path(environ)
+    config = Path(place or os.devnull)  # for messages about values, of which an absent file has none
+    table, raw = ({}, b"") if place is None else _read_config(config)
+    kept = {} if place is None else read_kept(config.parent / FILE)
     settings = Settings(
-        store=Path(store_path(store, environ)),
-        config=config,
+        store=Path(store_path(table.get("store"), place, environ)),
+        config=None if place is None else config,
         link_mode=_link_mode(table.get("link-mode", LinkMode.AUTO), config),
         connections=table.get("connections", 32),
         connections_per_host=table.get("connections-per-host", 16),
@@ -117,9 +127,9 @@ def load_settings(environ: Mapping[str, str], home: Path) -> Settings:
         mirrors=_templates(table.get("mirrors", ()), config),
         ca_bundles=_bundles(environ, table.get("ca-bundle"), config),
         endpoints={site.name: tuple(_endpoint(environ, *pair) for pair in site.endpoints) for site in SITES},
-        tokens=_tokens(environ, home, table.get("tokens", {}), config),
+        tokens=_tokens(environ, home, table.get("tokens", {}), config, kept),
         hub_cache=_hub_cache(environ, home),
-        fingerprint=settings_digest(raw, store),
+        fingerprint=settings_digest(raw, environ.get("SYNAPSE_STORE") or table.get("store")),
     )
     counts = {
         "connections": settings.connections,
@@ -181,14 +191,17 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def _tokens(
-    environ: Mapping[str, str], home: Path, table: Mapping[str, object], config: Path
+    environ: Mapping[str, str],
+    home: Path | None,
+    table: Mapping[str, object],
+    config: Path,
+    kept: Mapping[str, str | None],
 ) -> tuple[tuple[str, Token], ...]:
     """For each host the token that counts: the environment's, else what `synapse login` keeps, else the settings'.
 
     The hub's own file comes last: whoever gave synapse a token of its own meant that one.
     """
     path = config.parent / FILE
-    kept = read_kept(path)
     written: dict[str, Token | None] = {}
     for host, value in table.items():
         if not isinstance(value, str) or HOST.fullmatch(host) is None:
@@ -213,11 +226,13 @@ def _tokens(
     return tuple((host, token) for host, token in sorted(found.items()) if token is not None)
 
 
-def _library_home(library: Library, environ: Mapping[str, str], home: Path) -> Path:
-    """Return the directory of a site's own library."""
-    caches = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
-    given = environ.get(library.home)
-    return Path(_library_path(given, library.home, environ) if given else str(caches / library.usual))
+def _library_home(library: Library, environ: Mapping[str, str], home: Path | None) -> Path | None:
+    """Return the directory of a site's own library; None for a user without a home directory."""
+    if given := environ.get(library.home):
+        return Path(_library_path(given, library.home, environ))
+    if caches := environ.get("XDG_CACHE_HOME"):
+        return Path(expanded(caches, "XDG_CACHE_HOME")) / library.usual
+    return None if home is None else home / ".cache" / library.usual
 
 
 def _library_path(given: str, name: str, environ: Mapping[str, str]) -> str:
@@ -229,18 +244,20 @@ def _library_path(given: str, name: str, environ: Mapping[str, str]) -> str:
     return expanded(known, name)
 
 
-def _library_token(library: Library, environ: Mapping[str, str], home: Path) -> Path | None:
+def _library_token(library: Library, environ: Mapping[str, str], home: Path | None) -> Path | None:
     """Return the file in which a site's own library keeps its token, or None if that must not be used."""
-    return None if environ.get(library.no_token) else _library_home(library, environ, home) / library.token
+    directory = _library_home(library, environ, home)
+    return None if environ.get(library.no_token) or directory is None else directory / library.token
 
 
-def _hub_cache(environ: Mapping[str, str], home: Path) -> Path:
-    """Return the directory with the downloads of Hugging Face's own libraries."""
+def _hub_cache(environ: Mapping[str, str], home: Path | None) -> Path | None:
+    """Return the directory with the downloads of Hugging Face's own libraries, or None if there is none."""
     library = named("huggingface").library
     assert library is not None
     name = next((name for name in library.cache if environ.get(name)), None)
     if name is None:
-        return _library_home(library, environ, home) / "hub"
+        directory = _library_home(library, environ, home)
+        return None if directory is None else directory / "hub"
     return Path(_library_path(environ[name], name, environ))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_sync.core.characters import named_character
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Secret
 from synapse_sync.user.places import expanded
@@ -21,14 +22,29 @@ class Token:
 
 
 def clean_token(text: str, where: str) -> str | None:
-    """A token without what surrounds it; None if nothing is left. Raises `InputError` that never shows it."""
-    token = text.strip()
-    if any(not "!" <= char <= "~" for char in token):
+    """Return a token without spaces, line breaks and byte order marks around it; None if nothing is left.
+
+    Raises `InputError` for a character that no token has. It names `where` and the character, never the token.
+    """
+    token = text.strip().strip("\ufeff").strip()
+    odd = next((char for char in token if not "!" <= char <= "~"), None)
+    if odd is not None:
+        words = "a letter that is not English" if odd.isalnum() else named_character(odd)
         raise InputError(
-            f"{where}: the token has a character that no token has (a space, a line break, a control character …)",
+            f"{where}: the token has a character that no token has: {words}",
             hint="copy it again; nothing but the token itself should be there",
         )
     return token or None
+
+
+def token_text(raw: bytes) -> str:
+    """Return the text of a file with a token, as editors and shells write it: UTF-8 or, with its mark, UTF-16.
+
+    Notepad begins UTF-8 with a byte order mark, and `>` of PowerShell 5 writes UTF-16. Bytes that are no text
+    become characters that `clean_token` refuses.
+    """
+    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    return raw.decode(encoding, "replace")
 
 
 def first(candidates: Iterator[Token | None]) -> Token | None:
@@ -52,7 +68,7 @@ def from_environment(environ: Mapping[str, str], names: tuple[str, ...], file_na
 def from_file(path: Path, origin: str) -> Token | None:
     """The token that is all there is in a file; None if there is no file."""
     try:
-        value = clean_token(path.read_text(encoding="utf-8", errors="replace"), origin)
+        value = clean_token(token_text(path.read_bytes()), origin)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

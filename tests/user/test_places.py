@@ -1,98 +1,133 @@
-"""Places: where things are when somebody says it, and when nobody does."""
+"""Places: absolute whatever the directory, and a user without a home."""
 
 from __future__ import annotations
 
-import os
-import sys
-from hashlib import sha256
+import errno
 from pathlib import Path
 
-import platformdirs
 import pytest
 from world import Project
 
 from synapse_sync.demo import catalogue
 from synapse_sync.errors import InputError
-from synapse_sync.user.places import (
-    config_path,
-    content,
-    content_digest,
-    expanded,
-    find_project,
-    settings_digest,
-    store_path,
-)
+from synapse_sync.store.durable import storage_error
+from synapse_sync.user import places
+from synapse_sync.user.settings import Settings, load_settings
 
 
-@pytest.mark.parametrize("config", [None, "", "relative", "/etc/mine", "/etc/mine/"])
-@pytest.mark.parametrize("data", [None, "", "relative", "/srv/mine"])
-@pytest.mark.parametrize("home", [None, "", "relative", "/home/me", "/home/me/"])
-def test_the_usual_places_are_those_of_platformdirs(config: str | None, data: str | None, home: str | None) -> None:
-    for name, value in (("XDG_CONFIG_HOME", config), ("XDG_DATA_HOME", data), ("HOME", home)):
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("SYNAPSE_")}
-    settings, things = (
-        directory("synapse", appauthor=False)
-        for directory in (platformdirs.user_config_dir, platformdirs.user_data_dir)
-    )
-    assert config_path(environ) == str(Path(settings) / "config.toml").replace("//", "/")
-    assert store_path(None, environ) == store_path("", environ) == str(Path(things) / "store")
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without HOME and without an entry in the system's list of users."""
+    monkeypatch.delenv("HOME")
+    for name in ("SYNAPSE_STORE", "SYNAPSE_CONFIG", "HF_HOME"):
+        monkeypatch.delenv(name)
+    pwd = pytest.importorskip("pwd")
+
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
 
 
-def test_what_somebody_says_counts(sandbox: Path) -> None:
-    environ = {"SYNAPSE_CONFIG": "~/mine.toml", "HOME": "/home/me"}
-    assert config_path(environ) == f"{sandbox}/mine.toml"
-    assert store_path("~/models", environ) == f"{sandbox}/models"
-    assert store_path("/models", environ) == expanded("/models") == "/models"
+def load(**environ: str) -> Settings:
+    return load_settings(environ, places.home_directory())
 
 
-def test_the_home_of_nobody() -> None:
-    with pytest.raises(InputError, match="`~nobody-has-this-name/store`: no such home directory"):
-        expanded("~nobody-has-this-name/store")
+# -- paths of the settings ------------------------------------------------------------------------------
 
 
-def test_the_nearest_project(tmp_path: Path) -> None:
-    inner = tmp_path / "outer" / "inner"
-    (inner / "deep").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(inner / "deep")
-    assert find_project(str(inner)) is None
-    (tmp_path / "outer" / "synapse.toml").touch()
-    assert find_project(str(inner / "deep")) == str(tmp_path / "outer")
-    (inner / "synapse.toml").symlink_to("nowhere")
-    assert find_project(str(inner)) == str(tmp_path / "outer")
-    (inner / "nowhere").touch()
-    assert find_project(str(tmp_path / "link")) == str(inner)
-    (inner / "nowhere").unlink()
-    (inner / "nowhere").mkdir()
-    assert find_project(str(inner)) == str(inner), "the commands say that it is a directory"
+@pytest.mark.parametrize(("written", "store"), [("mine", "mine"), ("../up/mine", "../up/mine")])
+def test_a_store_in_the_settings_begins_at_their_directory(
+    tmp_path: Path, written: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "settings").mkdir()
+    config = tmp_path / "settings" / "config.toml"
+    config.write_bytes(b"\xef\xbb\xbf" + f'store = "{written}"\r\n'.encode())
+    seen = set()
+    for directory in (tmp_path, tmp_path / "settings"):
+        monkeypatch.chdir(directory)
+        seen.add(load(SYNAPSE_CONFIG=str(config)).store)
+    assert seen == {tmp_path / "settings" / store}
 
 
-def test_content(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"\xff\n")
-    assert content(str(tmp_path / "file")) == b"\xff\n"
-    assert content(str(tmp_path / "none")) == content(str(tmp_path / "file" / "below")) == b""
-    for name in ("file", "none", "file/below"):
-        path = str(tmp_path / name)
-        assert content_digest(path) == sha256(content(path)).digest()
-    for look in (content, content_digest):
-        with pytest.raises(IsADirectoryError):
-            look(str(tmp_path))
+def test_an_absolute_store_and_one_in_the_home_directory_stay(tmp_path: Path, sandbox: Path) -> None:
+    config = tmp_path / "config.toml"
+    for written, store in ((f"{tmp_path}/abs", tmp_path / "abs"), ("~/models", sandbox / "models")):
+        config.write_text(f'store = "{written}"\n')
+        assert load(SYNAPSE_CONFIG=str(config)).store == store
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other file systems have only names in Unicode")
-def test_a_store_whose_path_is_not_utf_8(project: Project, tmp_path: Path) -> None:
-    store = tmp_path / os.fsdecode(b"st\xffore")
-    os.environ["SYNAPSE_STORE"] = str(store)
-    project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
-    project("sync", code=0)
-    assert "nothing to do" in project("sync", code=0).err
-    assert (store / "blobs").is_dir()
+@pytest.mark.parametrize("variable", ["SYNAPSE_STORE", "SYNAPSE_CONFIG"])
+def test_a_relative_path_in_a_variable_is_refused(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        load(**{"SYNAPSE_CONFIG": "/nowhere", variable: "cache/mine"})
+    assert f"{variable}: `cache/mine` is not an absolute path" in caught.value.message
+    assert caught.value.hint == f"write the whole path: `{tmp_path}/cache/mine`"
 
 
-def test_settings_with_another_store_are_others() -> None:
-    digests = {settings_digest(b"", None), settings_digest(b"", "/s"), settings_digest(b"x", None)}
-    assert len(digests) == 3
-    assert settings_digest(b"", "") == settings_digest(b"", None)
+def test_the_quick_answer_leaves_a_relative_path_to_the_commands(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synapse_sync.cli import quick
+
+    monkeypatch.setenv("SYNAPSE_STORE", "store")
+    monkeypatch.chdir(project.path)
+    assert not quick.answer(["sync"])
+    assert "SYNAPSE_STORE" in project("sync", code=2).err
+
+
+# -- without a home directory ---------------------------------------------------------------------------
+
+
+def test_whatever_would_be_below_home_is_absent(homeless: None) -> None:
+    settings = load(SYNAPSE_STORE="/srv/store")
+    assert (settings.config, settings.hub_cache, settings.store) == (None, None, Path("/srv/store"))
+    assert settings.tokens == ()
+    with pytest.raises(InputError, match="no home directory") as caught:
+        _ = settings.tokens_file
+    assert "SYNAPSE_CONFIG" in str(caught.value.hint)
+
+
+def test_without_a_store_its_variable_is_named(homeless: None) -> None:
+    with pytest.raises(InputError, match="no home directory") as caught:
+        load()
+    assert "SYNAPSE_STORE" in str(caught.value.hint)
+
+
+def test_the_xdg_variables_are_enough(homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {f"XDG_{kind}_HOME": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "CACHE")}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = load(**given)
+    assert settings.store == tmp_path / "DATA" / "synapse" / "store"
+    assert settings.config == tmp_path / "CONFIG" / "synapse" / "config.toml"
+    assert settings.hub_cache == tmp_path / "CACHE" / "huggingface" / "hub"
+
+
+def test_every_command_works_where_the_paths_are_set(
+    homeless: None, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNAPSE_STORE", str(tmp_path / "store"))
+    project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
+    for words in (["lock"], ["status"], ["sync"], ["lock", "--check"], ["store", "path"], ["verify"]):
+        project(*words)
+    project("whoami", code=None)
+    done = project("logout", "civitai", code=2)
+    assert "SYNAPSE_CONFIG" in done.err
+
+
+def test_a_path_in_a_home_that_does_not_exist_is_a_mistake_of_its_file(
+    homeless: None, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNAPSE_STORE", str(project.store))
+    project.manifest('[targets.t]\nlayout = "flat"\nroot = "~/x"\n[models]\nm = "~/y.safetensors"\n')
+    assert "no such home directory" in project("lock", code=2).err
+
+
+def test_a_home_that_cannot_be_written_is_no_dead_end() -> None:
+    for number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        said = storage_error(OSError(number, "no", "/.local"), "making /.local")
+        assert "SYNAPSE_STORE" in str(said.hint)
