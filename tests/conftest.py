@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from world import Project, Result, guard
+from world import Project, Result, guard, surroundings
 
 from synapse_sync.cli.main import main
 from synapse_sync.demo import catalogue
@@ -48,27 +48,24 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     Tests set variables in `os.environ` as they please: it is put back after each.
     """
-    outside = dict(os.environ)
     home = tmp_path_factory.getbasetemp() / "homes" / str(next(_HOMES))  # mktemp lists all that it made so far
     home.mkdir(parents=True)
     sites = tuple({f"{name.partition('_')[0]}_" for site in SITES for name in variables(site)})
-    for name in list(os.environ):
-        if name.startswith(("SYNAPSE_", "XDG_", "SSL_CERT", "REQUESTS_CA", *sites)) or name.lower().endswith(
-            "_proxy"
-        ):
-            del os.environ[name]
-    os.environ |= {
-        "HOME": str(home),
-        "SYNAPSE_STORE": str(home / "store"),
-        "SYNAPSE_CONFIG": str(home / "config.toml"),
-        "HF_HOME": str(home / "huggingface"),
-        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-        "COLUMNS": "80",
-    }
-    yield home
-    for name in os.environ.keys() - outside.keys() - {"PYTEST_CURRENT_TEST"}:
-        del os.environ[name]
-    os.environ |= outside
+    with surroundings():
+        for name in list(os.environ):
+            if name.startswith(("SYNAPSE_", "XDG_", "SSL_CERT", "REQUESTS_CA", *sites)) or name.lower().endswith(
+                "_proxy"
+            ):
+                del os.environ[name]
+        os.environ |= {
+            "HOME": str(home),
+            "SYNAPSE_STORE": str(home / "store"),
+            "SYNAPSE_CONFIG": str(home / "config.toml"),
+            "HF_HOME": str(home / "huggingface"),
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+            "COLUMNS": "80",
+        }
+        yield home
 
 
 # -- the world --------------------------------------------------------------------------------------

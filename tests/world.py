@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,21 @@ def guard(event: str, arguments: tuple[Any, ...]) -> None:
         raise Trespass(f"a look-up of {arguments[0]}")
     elif event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in _LOOPBACK:
         raise Trespass(f"a connection to {arguments[1]}")
+
+
+# -- the environment --------------------------------------------------------------------------------
+
+
+@contextmanager
+def surroundings() -> Iterator[None]:
+    """Put the variables of the environment back at the end, whatever became of them."""
+    outside = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - outside.keys() - {"PYTEST_CURRENT_TEST"}:
+            del os.environ[name]
+        os.environ |= outside
 
 
 # -- a project ------------------------------------------------------------------------------------

@@ -37,11 +37,9 @@ def no_chmod(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("place", ["tree", "store", "both"])
 @pytest.mark.parametrize("mode", ["auto", "copy", "symlink", "move"])
-def test_where_modes_are_refused_everything_works(
-    project: Project, no_chmod: Path, monkeypatch: pytest.MonkeyPatch, place: str, mode: str
-) -> None:
+def test_where_modes_are_refused_everything_works(project: Project, no_chmod: Path, place: str, mode: str) -> None:
     if place != "tree":
-        monkeypatch.setenv("SYNAPSE_STORE", str(no_chmod / "store"))
+        os.environ["SYNAPSE_STORE"] = str(no_chmod / "store")
     root = project.path / "ui" if place == "store" else no_chmod / "ui"
     head = target("ui", str(root), mode)
     project.manifest(declare("portrait", "eyes", head=head))
@@ -58,11 +56,9 @@ def test_where_modes_are_refused_everything_works(
     assert leftovers(root) == []
 
 
-def test_a_blob_where_modes_are_refused_is_still_found_changed(
-    project: Project, no_chmod: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_blob_where_modes_are_refused_is_still_found_changed(project: Project, no_chmod: Path) -> None:
     """The store cannot protect a blob by its mode there: a change is seen by its time and size."""
-    monkeypatch.setenv("SYNAPSE_STORE", str(no_chmod / "store"))
+    os.environ["SYNAPSE_STORE"] = str(no_chmod / "store")
     project.manifest(declare("eyes", head=target("ui", "ui", "copy")))
     project("sync")
     (blob,) = (path for path in (no_chmod / "store" / "blobs").rglob("*") if path.is_file())
@@ -105,7 +101,6 @@ NOTHING_TO_DO = [
 def test_with_nothing_to_do_nothing_is_written(
     project: Project,
     read_only: Callable[[Path], None],
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     which: str,
     elsewhere: bool,
@@ -119,7 +114,7 @@ def test_with_nothing_to_do_nothing_is_written(
         read_only(place)
     if elsewhere:
         (tmp_path / "home").mkdir()
-        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        os.environ["HOME"] = str(tmp_path / "home")
     for words in NOTHING_TO_DO:
         project(*words.split())
 
@@ -150,14 +145,14 @@ def test_a_store_that_can_only_be_read_serves_links(
 
 
 def test_where_a_store_must_be_written_the_hint_says_how_to_have_another(
-    project: Project, read_only: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: Project, read_only: Callable[[Path], None], tmp_path: Path
 ) -> None:
     project.manifest(declare("eyes"))
     project("sync")
     read_only(project.store)
     project.manifest(declare("portrait", "eyes"))
     assert "SYNAPSE_STORE" in project("sync", code=9).err
-    monkeypatch.setenv("SYNAPSE_STORE", str(tmp_path / "store"))
+    os.environ["SYNAPSE_STORE"] = str(tmp_path / "store")
     project("sync")
     assert (project.path / CHECKPOINT).is_file(), "the hint helps"
 

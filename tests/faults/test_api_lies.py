@@ -15,6 +15,7 @@ from authority import Authority
 from cases import case
 from liar import File, Liar, Talk
 from stage import Stage
+from world import surroundings
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault, Reply
@@ -141,8 +142,8 @@ def test_answer_that_is_too_long(
 
     liar.always(MODELS, endless)
     stage.manifest(PORTRAIT)
-    with monkeypatch.context() as patch:
-        patch.setenv("CIVITAI_ENDPOINT", liar.url)
+    with surroundings(), monkeypatch.context() as patch:
+        os.environ["CIVITAI_ENDPOINT"] = liar.url
         patch.setattr(bounds, "Bounds", lambda: Bounds(body=1 << 20))
         assert "more than 1048576 bytes" in stage("lock", code=5).err
     assert liar.count() == 1
@@ -320,9 +321,7 @@ def test_relative_redirects_are_followed_up_to_ten(stage: Stage, liar: Liar, url
 
 @case(44)
 @pytest.mark.parametrize("prefix", [PATH, MODELS])
-def test_redirect_to_another_scheme(
-    stage: Stage, liar: Liar, url: str, monkeypatch: pytest.MonkeyPatch, prefix: str
-) -> None:
+def test_redirect_to_another_scheme(stage: Stage, liar: Liar, url: str, prefix: str) -> None:
     for location in (
         "file:///etc/passwd",
         "FILE:/etc/passwd",
@@ -334,9 +333,9 @@ def test_redirect_to_another_scheme(
         liar.asked.clear()
         for path in prefix, f"{prefix}/{catalogue.PORTRAIT}":
             liar.always(path, lambda talk, to=location: talk.head(302, Location=to, Content_Length=0))
-        with monkeypatch.context() as patch:
+        with surroundings():
             if prefix == MODELS:
-                patch.setenv("CIVITAI_ENDPOINT", liar.url)
+                os.environ["CIVITAI_ENDPOINT"] = liar.url
                 said = stage("info", f"civitai:{catalogue.PORTRAIT}", code=5)
             else:
                 said = stage("sync", code=5)
@@ -352,7 +351,6 @@ def test_redirect_from_https_to_http(
     liar: Liar,
     url: str,
     authority: Authority,
-    monkeypatch: pytest.MonkeyPatch,
     token: bool,
     prefix: str,
 ) -> None:
@@ -372,9 +370,9 @@ def test_redirect_from_https_to_http(
     liar.asked.clear()
     for path in prefix, f"{prefix}/{catalogue.PORTRAIT}":
         secure.always(path, lambda talk: talk.head(307, Location=url, Content_Length=0))
-    with monkeypatch.context() as patch:
+    with surroundings():
         if prefix == MODELS:
-            patch.setenv("CIVITAI_ENDPOINT", secure.url)
+            os.environ["CIVITAI_ENDPOINT"] = secure.url
             said = stage("info", f"civitai:{catalogue.PORTRAIT}", code=5)
         else:
             said = stage("sync", code=5)
@@ -416,11 +414,11 @@ def test_headers_that_no_one_should_send(stage: Stage, liar: Liar, url: str, lin
 
 @case(46)
 @pytest.mark.parametrize("lines", [_HEADERS[key][0] for key in ("a long line", "many", "NUL", "bytes", "no colon")])
-def test_headers_of_an_api(stage: Stage, liar: Liar, monkeypatch: pytest.MonkeyPatch, lines: bytes) -> None:
+def test_headers_of_an_api(stage: Stage, liar: Liar, lines: bytes) -> None:
     liar.always(MODELS, b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n\r\n" + b" " * len(MODEL))
     stage.manifest(PORTRAIT)
-    with monkeypatch.context() as patch:
-        patch.setenv("CIVITAI_ENDPOINT", liar.url)
+    with surroundings():
+        os.environ["CIVITAI_ENDPOINT"] = liar.url
         stage("lock", code=5)
 
 

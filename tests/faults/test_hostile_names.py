@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from invariants import differences, snapshot
 from parsers import READERS, mutants
 from stage import Stage
+from world import surroundings
 
 from synapse_sync.core.lockfile import format_lockfile, parse_lockfile
 from synapse_sync.core.manifest.edit import add_model
@@ -338,16 +339,14 @@ def test_toml_bombs(stage: Stage, text: str) -> None:
 
 
 @case(116)
-def test_the_same_lockfile_on_every_machine(
-    stage: Stage, eyes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_lockfile_on_every_machine(stage: Stage, eyes: str, tmp_path: Path) -> None:
     elsewhere = tmp_path / "Another Machine"
     elsewhere.mkdir()
     (elsewhere / "synapse.toml").write_bytes(f'[models.m]\r\nsource = "{EYES}"\r\n'.encode())
-    with monkeypatch.context() as patch:
-        patch.setenv("SYNAPSE_STORE", str(tmp_path / "another store"))
-        patch.setenv("LC_ALL", "C")
-        patch.setenv("TZ", "Pacific/Auckland")
+    with surroundings():
+        os.environ["SYNAPSE_STORE"] = str(tmp_path / "another store")
+        os.environ["LC_ALL"] = "C"
+        os.environ["TZ"] = "Pacific/Auckland"
         result = stage._run(["lock", "-C", str(elsewhere)])
     assert result.code == 0
     assert (elsewhere / "synapse.lock").read_bytes() == eyes.encode()

@@ -15,6 +15,7 @@ from cases import case
 from invariants import leftovers
 from liar import Liar, Lie, Talk
 from stage import Stage
+from world import surroundings
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
@@ -152,7 +153,6 @@ def test_certificate_that_cannot_be_trusted(
     stage: Stage,
     secure: Liar,
     authority: Authority,
-    monkeypatch: pytest.MonkeyPatch,
     certificate: dict[str, Any] | None,
     word: str,
     hint: str,
@@ -161,12 +161,12 @@ def test_certificate_that_cannot_be_trusted(
     """It is not asked again, not without checking, and not over http."""
     good = secure.tls
     stage.healers.append(lambda: setattr(secure, "tls", good))
-    with monkeypatch.context() as patch:
+    with surroundings():
         if certificate is None:
-            patch.delenv("SSL_CERT_FILE")
+            del os.environ["SSL_CERT_FILE"]
         else:
             secure.tls = authority.context(**certificate)
-        patch.setenv("CIVITAI_ENDPOINT", secure.url)
+        os.environ["CIVITAI_ENDPOINT"] = secure.url
         if verb == "lock":
             stage.manifest(declared(m=f"{secure.url}{PATH}", eyes=f"civitai:{catalogue.EYES}"))
         said = stage(verb, code=5)
@@ -303,8 +303,8 @@ def test_api_that_stalls_or_drips(stage: Stage, liar: Liar, monkeypatch: pytest.
     liar.always("/api/v1/models", slow)
     liar.always("/api/v1/model-versions/910011", slow)
     stage.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n')
-    with monkeypatch.context() as patch:
-        patch.setenv("CIVITAI_ENDPOINT", liar.url)
+    with surroundings(), monkeypatch.context() as patch:
+        os.environ["CIVITAI_ENDPOINT"] = liar.url
         patch.setattr(bounds, "Bounds", lambda: Bounds(connect=0.2, read=0.2, answer=0.4))
         said = stage("lock", code=5)
     assert "in time" in said.err and not (stage.path / "synapse.lock").exists()
@@ -467,14 +467,12 @@ def test_proxy_that_does_not_help(stage: Stage, liar: Liar, behind: str, kind: s
 
 
 @case(15)
-def test_proxy_that_wants_a_password_for_a_tunnel(
-    stage: Stage, liar: Liar, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxy_that_wants_a_password_for_a_tunnel(stage: Stage, liar: Liar) -> None:
     liar.always("model.example:443", lambda talk: talk.head(407, Content_Length=0))
     stage.manifest(declared(m="https://model.example/m.safetensors"))
     stage.excuse("I4", reason="there is no such host")
-    with monkeypatch.context() as patch:
-        patch.setenv("https_proxy", liar.url)
+    with surroundings():
+        os.environ["https_proxy"] = liar.url
         said = stage("lock", code=5)
     assert "407" in said.err and "password" in said.err and liar.count() == 1
 

@@ -16,7 +16,7 @@ from authority import Authority
 from cases import case
 from liar import Asked, Liar
 from stage import Stage
-from world import Result
+from world import Result, surroundings
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
@@ -109,13 +109,11 @@ def test_a_redirect_into_our_network_is_not_followed(stage: Stage, public: Liar,
 
 
 @case(120)
-def test_an_api_that_redirects_into_our_network(
-    stage: Stage, public: Liar, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_api_that_redirects_into_our_network(stage: Stage, public: Liar) -> None:
     stage.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
     public.always("/api/v1/models", to(f"https://127.0.0.1:{public.port}/inside"))
-    with monkeypatch.context() as patch:
-        patch.setenv("CIVITAI_ENDPOINT", f"https://{HOST}:{public.port}")
+    with surroundings():
+        os.environ["CIVITAI_ENDPOINT"] = f"https://{HOST}:{public.port}"
         assert "inside your own network" in stage("lock", code=5).err
     assert public.count("/inside") == 0
 
@@ -197,12 +195,10 @@ def test_no_token_and_no_request_over_http_unless_the_host_is_named_for_both(
 
 
 @case(122)
-def test_no_token_for_an_endpoint_over_http(
-    stage: Stage, liar: Liar, internet: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_token_for_an_endpoint_over_http(stage: Stage, liar: Liar, internet: Authority) -> None:
     stage.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
-    with monkeypatch.context() as patch:
-        patch.setenv("CIVITAI_ENDPOINT", f"http://{HOST}:{liar.port}")
+    with surroundings():
+        os.environ["CIVITAI_ENDPOINT"] = f"http://{HOST}:{liar.port}"
         assert "plain http" in stage("lock", code=5).err
     assert liar.asked == []
 
@@ -261,19 +257,19 @@ def test_a_canary_goes_through_everything(stage: Stage, fault: Fault | None) -> 
 
 @case(123)
 @pytest.mark.parametrize("shape", ["{}\n", " {} ", "{}\r\nX-Evil: 1", "{}\x00", "{}é", "{}\u202e", "{}\"'\\"])
-def test_tokens_of_odd_shapes(stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shape: str) -> None:
+def test_tokens_of_odd_shapes(stage: Stage, tmp_path: Path, shape: str) -> None:
     stage.secrets.append(CANARY)
     stage.manifest(WANTED)
     secret = shape.format(CANARY)
-    with monkeypatch.context() as patch:
+    with surroundings():
         if "\0" in secret:
             key = tmp_path / "key"
             key.write_text(secret)
-            patch.delenv("CIVITAI_API_KEY")
-            patch.setenv("CIVITAI_API_KEY_FILE", str(key))
+            del os.environ["CIVITAI_API_KEY"]
+            os.environ["CIVITAI_API_KEY_FILE"] = str(key)
         else:
-            patch.setenv("CIVITAI_API_KEY", secret)
-            patch.setenv("HF_TOKEN", secret)
+            os.environ["CIVITAI_API_KEY"] = secret
+            os.environ["HF_TOKEN"] = secret
         for words in (["sync", "--debug"], ["lock", "--upgrade", "--json"]):
             assert stage(*words, code=None).code in (0, 2, 3, 5)
         (tmp_path / "key").unlink(missing_ok=True)
@@ -304,18 +300,16 @@ def test_secrets_in_a_manifest_are_not_repeated(stage: Stage, url: str) -> None:
 
 
 @case(123)
-def test_a_proxy_with_a_password(
-    stage: Stage, liar: Liar, internet: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_with_a_password(stage: Stage, liar: Liar, internet: Authority) -> None:
     stage.secrets.append(CANARY)
     config(f'allow-http = ["{HOST}"]\n')
     stage.manifest(declared(f"http://{HOST}{PATH}"))
-    with monkeypatch.context() as patch:
-        patch.setenv("http_proxy", f"http://me:{CANARY}@127.0.0.1:{liar.port}")
+    with surroundings():
+        os.environ["http_proxy"] = f"http://me:{CANARY}@127.0.0.1:{liar.port}"
         liar.always(f"http://{HOST}{PATH}", b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
         for how in TALK:
             stage("lock", *how, code=5)
-        patch.setenv("http_proxy", f"http://me:{CANARY}@127.0.0.1:1")
+        os.environ["http_proxy"] = f"http://me:{CANARY}@127.0.0.1:1"
         for how in TALK:
             stage("lock", *how, code=5)
     stage.manifest("[models]\n")
@@ -435,15 +429,15 @@ def test_hostile_surroundings(stage: Stage, tmp_path: Path) -> None:
 
 
 @case(128)
-def test_a_home_that_cannot_be_written(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_written(stage: Stage, tmp_path: Path) -> None:
     stage.manifest(WANTED)
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")
-    with monkeypatch.context() as patch:
-        patch.setenv("HOME", str(blocked))
-        patch.setenv("HF_HOME", str(blocked / "huggingface"))
-        patch.setenv("XDG_CONFIG_HOME", "/proc/nowhere")
+    with surroundings():
+        os.environ["HOME"] = str(blocked)
+        os.environ["HF_HOME"] = str(blocked / "huggingface")
+        os.environ["XDG_CONFIG_HOME"] = "/proc/nowhere"
         stage("sync")
-        patch.setenv("SYNAPSE_STORE", str(blocked / "store"))
+        os.environ["SYNAPSE_STORE"] = str(blocked / "store")
         assert stage("sync", code=9).err.strip()
     blocked.unlink()

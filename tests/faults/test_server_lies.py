@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
 
 import pytest
 from cases import case
 from liar import File, Liar, Lie, Talk
 from stage import Stage
+from world import surroundings
 
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.net import bounds
@@ -397,15 +399,13 @@ def test_bomb_beside_the_file_is_not_unpacked(stage: Stage, liar: Liar, url: str
 
 @case(37, 38)
 @pytest.mark.parametrize("verb", ["lock", "search"])
-def test_bomb_in_an_api_answer_is_bounded(
-    stage: Stage, liar: Liar, monkeypatch: pytest.MonkeyPatch, verb: str
-) -> None:
+def test_bomb_in_an_api_answer_is_bounded(stage: Stage, liar: Liar, verb: str) -> None:
     bomb = gzip.compress(b'{"items": [' + b" " * (100 << 20), 1)
     liar.always("/api/v1/models", said(bomb, Content_Encoding="gzip", Content_Type="application/json"))
     stage.manifest('[models]\nportrait = "civitai:910010"\n')
     stage.excuse("I4", reason="nothing of the kind is locked")
-    with monkeypatch.context() as patch:
-        patch.setenv("CIVITAI_ENDPOINT", liar.url)
+    with surroundings():
+        os.environ["CIVITAI_ENDPOINT"] = liar.url
         told = stage(*((verb, "portrait") if verb == "search" else (verb,)), code=5)
     assert "more than" in told.err and liar.count() == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -102,7 +103,7 @@ class Front:
 
 
 @pytest.fixture
-def fronted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Twist], Front]:
+def fronted(stage: Stage) -> Callable[[str, Twist], Front]:
     """Put a front before the site that one of the clients asks, and declare one model of it."""
     hub = stage.hub
 
@@ -113,10 +114,10 @@ def fronted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Twi
         stage.healers.append(front.repent)
         stage.counters.append(lambda: len(front.asked))
         if client == "httpx":
-            monkeypatch.setenv("CIVITAI_ENDPOINT", front.url)
+            os.environ["CIVITAI_ENDPOINT"] = front.url
             stage.manifest(f'[models]\na = "civitai:{catalogue.PORTRAIT}"\n')
         elif client == "the hub's library":
-            monkeypatch.setenv("HF_ENDPOINT", front.url)
+            os.environ["HF_ENDPOINT"] = front.url
             source = f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"
             stage.manifest(f'[models]\na = {{ source = "{source}", type = "vae" }}\n')
         else:
@@ -294,13 +295,13 @@ def test_a_dead_address_costs_a_moment(stage: Stage, fronted, client: str, monke
 
 
 @pytest.fixture
-def far(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+def far(stage: Stage) -> Callable[[str, str], str]:
     """Lock one model of a site that only a proxy could reach; the answer is the error without its first word."""
 
     def make(client: str, proxy: str) -> str:
-        monkeypatch.setenv("CIVITAI_ENDPOINT", "https://civitai.invalid")
-        monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        os.environ["CIVITAI_ENDPOINT"] = "https://civitai.invalid"
+        os.environ["HF_ENDPOINT"] = "https://hub.invalid"
+        os.environ["HTTPS_PROXY"] = proxy
         source = {
             "httpx": '"civitai:100"',
             "the hub's library": '{ source = "hf://me/repo/x.safetensors", type = "vae" }',
@@ -411,10 +412,8 @@ def test_a_listing_that_does_not_end(stage: Stage, listed, kind: str) -> None:
 
 
 @case(135)
-def test_a_listing_of_several_pages_is_read_whole_with_the_token(
-    stage: Stage, listed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", stage.hub.huggingface_token)
+def test_a_listing_of_several_pages_is_read_whole_with_the_token(stage: Stage, listed) -> None:
+    os.environ["HF_TOKEN"] = stage.hub.huggingface_token
     fronts: list[Front] = []
     fronts.append(listed(lambda request: next_page(fronts[0], request) if page_of(request) < 2 else ""))
     stage("lock")
