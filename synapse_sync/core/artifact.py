@@ -73,6 +73,12 @@ def has_ending(filename: str) -> bool:
     return name.casefold() in _DOCUMENTS or _ENDING.search(name) is not None
 
 
+def stem_of(filename: str) -> str:
+    """A file name without its ending, if it has one that is known: `v3.2` is a name and no ending."""
+    stem, _, _ = filename.rpartition(".")
+    return stem if stem and format_of(filename) != "other" else filename
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
     """The archive that a file is taken from: its bytes, and what the file (`member`) is called in there.

@@ -19,7 +19,9 @@ class Companion:
     """One wanted small file, beside weights that are wanted too.
 
     `kind` is "preview" or the name of a sidecar. `made` is a digest of all that the content follows from: a placed
-    companion is right while it says the same. `url` is where a preview is, `film` whether it should move.
+    companion is right while it says the same. Of a preview, `url` is its location, `film` whether it should move.
+    Of a sidecar, `preview` is the path of the preview that UIs show, and `type` that of the model; `layout` names
+    the layout of the target. `shown` is what is locked about the preview that UIs show.
     """
 
     target: str
@@ -32,6 +34,9 @@ class Companion:
     preview: SafePath | None = None
     url: str | None = None
     film: bool = False
+    layout: str = ""
+    type: str | None = None
+    shown: Preview | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -45,6 +50,23 @@ class LeftOut:
 
     why: str
     passing: bool
+
+
+#: The endings of stills and films that UIs look for, in the order in which A1111 does.
+STILLS = ("png", "jpg", "jpeg", "webp", "gif")
+FILMS = ("mp4", "webm")
+
+
+def preview_rank(filename: str, stem: str) -> int | None:
+    """The place of a file among the previews of weights with this stem, as A1111 looks for them; None for others.
+
+    UIs take the first of `STEM.png`, `STEM.preview.png`, `STEM.jpg` and so on. Case counts on some systems only.
+    """
+    name, _, ending = filename.casefold().rpartition(".")
+    wanted = stem.casefold()
+    if ending not in (*STILLS, *FILMS) or name not in (wanted, f"{wanted}.preview"):
+        return None
+    return 2 * (*STILLS, *FILMS).index(ending) + (name != wanted)
 
 
 def made_from(*facts: object) -> str:

@@ -18,6 +18,8 @@ from synapse_sync.core.characters import named_character
 from synapse_sync.errors import UnsafeName
 
 MAX_NAME_BYTES = 180
+#: A stem leaves room for the longest ending of a companion, `.preview-100.jpeg`: UIs look for it under that stem.
+MAX_STEM_BYTES = MAX_NAME_BYTES - 17
 _FORBIDDEN = set('<>:"/\\|?*')
 #: A parameter of a header: `name=token` or `name="quoted string"`, after the type or another parameter.
 _PARAMETER = r"""(?:^|;)\s*([\w!#$&+\-.^`|~*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))"""
@@ -115,6 +117,8 @@ def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") 
     stem, dot, suffix = name.rpartition(".")
     if not stem:
         stem, dot, suffix = name, "", ""
+    while len(stem.encode()) > MAX_STEM_BYTES:
+        stem = stem[:-1]
     while len((stem + dot + suffix).encode()) > MAX_NAME_BYTES:
         stem, suffix = (stem[:-1], suffix) if stem else ("", suffix[:-1])
     name = (stem + dot + suffix).strip(" ").rstrip(". ")

@@ -101,7 +101,10 @@ def _words(companion: Companion, root: Path) -> bytes | None:
         model=companion.model,
         artifact=companion.artifact,
         path=_slashed(weights),
+        layout=companion.layout,
+        type=companion.type,
         preview=_slashed(preview) if preview is not None else None,
+        shown=companion.shown,
         modified=_time_of(weights),
         now=datetime.now(UTC).isoformat(timespec="seconds"),
     )

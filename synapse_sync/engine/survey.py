@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
@@ -18,13 +18,14 @@ from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, OutOfDate, raise_all
 from synapse_sync.layouts.arrange import Arrangement, arrange
-from synapse_sync.layouts.companions import arrange_companions
+from synapse_sync.layouts.companions import Accompaniment, arrange_companions
 from synapse_sync.project import Project
 from synapse_sync.sources.register import preview_url
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.ownership import Tree, former_trees, open_trees, with_barriers, with_neighbours
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.projects import read_record
+from synapse_sync.store.sidecars import OwnPreviews
 from synapse_sync.user.places import LOCKFILE
 
 
@@ -162,7 +163,8 @@ def survey(
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
         trees = {**trees, **former_trees(former, key, trees)}
-    companions = _companions(manifest, entries, locked, arrangement, trees, store)
+    beside = _companions(manifest, entries, locked, arrangement, trees, store)
+    companions = beside.companions
     trees = with_neighbours(trees, (*arrangement.placements, *companions))
     declared = {target.name for target in manifest.targets}
     ways = ways_to(arrangement.placements, trees, companions)
@@ -194,6 +196,7 @@ def survey(
         dropped=tuple(dropped),
         warnings=(
             *arrangement.notes,
+            *beside.notes,
             *links_to_report(ways, trees),
             *_withheld_warning(plan.withheld, empty=not manifest.models),
         ),
@@ -217,18 +220,33 @@ def _companions(
     arrangement: Arrangement,
     trees: Mapping[str, Tree],
     store: BlobStore,
-) -> tuple[Companion, ...]:
+) -> Accompaniment:
     """The wanted previews and sidecars, without those previews whose address lately turned out to give none."""
     cache = PreviewCache(store.root)
-    targets = [tree.target for tree in trees.values()]
-    found = arrange_companions(entries, locked, arrangement.placements, targets, manifest.workspace, preview_url)
-    return tuple(
+    placed = _placed(trees.values()) if any(entry.preview_count for entry in entries) else frozenset()
+    own = {name: OwnPreviews(tree.root, placed) for name, tree in trees.items()}
+    found = arrange_companions(
+        entries,
+        locked,
+        arrangement.placements,
+        [tree.target for tree in trees.values()],
+        manifest.workspace,
+        preview_url=preview_url,
+        own_preview=lambda placement: own[placement.target].beside(placement.path),
+    )
+    kept = (
         companion
-        for companion in found
+        for companion in found.companions
         if companion.url is None
         or trees[companion.target].entry(companion.path.text) is not None
         or cache.given_up(companion.url) is None
     )
+    return replace(found, companions=tuple(kept))
+
+
+def _placed(trees: Iterable[Tree]) -> frozenset[str]:
+    """The full paths of all that receipts list. A renamed target must not take its old files for the user's."""
+    return frozenset(f"{tree.root}/{path}" for tree in trees for path in (*tree.receipt.entries, *tree.others))
 
 
 class _Asked:

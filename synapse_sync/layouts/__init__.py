@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from synapse_sync.layouts import tables
 
@@ -13,7 +13,8 @@ class Layout:
     """One UI's folders by model type, relative to the UI's directory; `markers` are paths that give it away.
 
     With `catch_all`, types without a row go there ("" is the root itself). `sidecars` are those that the UI, or a
-    manager that many use with it, reads.
+    manager that many use with it, reads. `generations` are the base models that its cards have a word for,
+    `endings` those of the files that it lists, by type.
     """
 
     name: str
@@ -22,11 +23,17 @@ class Layout:
     markers: tuple[str, ...] = ()
     catch_all: str | None = None
     sidecars: tuple[str, ...] = ()
+    generations: tuple[str, ...] = ("SD1", "SD2", "SDXL")
+    endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def folder(self, kind: str) -> str | None:
         """The folder that models of this type are written to, or None if the UI has none for them."""
         names = self.folders.get(kind)
         return names[0] if names else self.catch_all
+
+    def lists(self, kind: str, filename: str) -> bool:
+        """Whether the UI lists a file of this name in its folder for a type; True where that is not known."""
+        return kind not in self.endings or filename.rpartition(".")[2].casefold() in self.endings[kind]
 
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -36,6 +43,7 @@ LAYOUTS: Mapping[str, Layout] = {
             name="a1111",
             title="A1111",
             folders=tables.A1111,
+            endings=tables.A1111_ENDINGS,
             markers=("webui.py", "embeddings", "models/Stable-diffusion"),
             sidecars=("a1111",),
         ),
@@ -43,6 +51,7 @@ LAYOUTS: Mapping[str, Layout] = {
             name="comfyui",
             title="ComfyUI",
             folders=tables.COMFYUI,
+            endings=tables.COMFYUI_ENDINGS,
             markers=("comfy", "folder_paths.py", "models/checkpoints"),
             sidecars=("lora-manager",),
         ),
@@ -56,32 +65,39 @@ LAYOUTS: Mapping[str, Layout] = {
             name="fooocus",
             title="Fooocus",
             folders=tables.FOOOCUS,
+            endings=tables.FOOOCUS_ENDINGS,
             markers=("fooocus_version.py", "models/checkpoints", "models/prompt_expansion"),
         ),
         Layout(
             name="forge",
             title="Forge",
             folders=tables.FORGE,
+            endings=tables.FORGE_ENDINGS,
             markers=("webui.py", "modules_forge", "embeddings", "models/Stable-diffusion"),
             sidecars=("a1111",),
+            generations=("SD1", "SD2", "SDXL", "Flux"),
         ),
         Layout(
             name="forge-neo",
             title="Forge Neo",
             folders=tables.FORGE_NEO,
+            endings=tables.FORGE_NEO_ENDINGS,
             markers=("webui.py", "modules_forge", "models/embeddings", "models/Stable-diffusion"),
             sidecars=("a1111",),
+            generations=("SD1", "SD2", "SDXL", "Flux"),
         ),
         Layout(
             name="sdnext",
             title="SD.Next",
             folders=tables.SDNEXT,
+            endings=tables.SDNEXT_ENDINGS,
             markers=("webui.py", "models/Diffusers", "models/UNET", "models/Stable-diffusion"),
         ),
         Layout(
             name="swarmui",
             title="SwarmUI",
             folders=tables.SWARMUI,
+            endings=tables.SWARMUI_ENDINGS,
             markers=("SwarmUI.sln", "Models/Stable-Diffusion", "src/BuiltinExtensions"),
             sidecars=("stability-matrix",),
         ),

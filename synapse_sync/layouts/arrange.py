@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import Artifact, type_for
+from synapse_sync.core.artifact import WEIGHT_FORMATS, Artifact, format_of, type_for
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Placement
+from synapse_sync.core.policy import facts_of, remark
 from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, Layout
+
+#: The roles of a file that are types of their own, whatever the model beside it is.
+_OWN_KINDS = frozenset({"config", "diffusion_model", "text_encoder", "vae"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrangement:
-    """Every wanted path, and notes about models that a target has no folder for."""
+    """Every wanted path, and notes about models that a UI has no folder for, or will not list."""
 
     placements: tuple[Placement, ...]
     notes: tuple[str, ...] = ()
@@ -69,11 +73,25 @@ def _wants(target: Target, entry: Requirement) -> bool:
     return target.groups is None or bool(set(target.groups) & set(entry.groups))
 
 
+def kind_of(entry: Requirement, model: LockedModel, artifact: Artifact) -> str | None:
+    """The type of a file: the manifest's word, else that of the file itself, else its model's; None if unknown.
+
+    A Civitai checkpoint may be the diffusion model alone, and so is every GGUF that is called a checkpoint.
+    """
+    if entry.type is not None or len(model.artifacts) > 1:
+        return entry.type or model.card.type
+    if artifact.role in _OWN_KINDS:
+        return artifact.role
+    if model.card.type == "checkpoint" and artifact.format == "gguf":
+        return "diffusion_model"
+    return model.card.type
+
+
 def _arrange_one(
     entry: Requirement, model: LockedModel, targets: Sequence[Target], layouts: Mapping[str, Layout]
 ) -> tuple[list[Placement], list[str]]:
-    kind = entry.type or model.card.type
     wanting = [target for target in targets if _wants(target, entry)]
+    kind = kind_of(entry, model, model.artifacts[0])
     if kind is None and any(layouts[target.name].folder("other") is None for target in wanting):
         raise MissingType(
             f"`{entry.name}`: neither the site nor the file tells what kind of model this is",
@@ -81,25 +99,52 @@ def _arrange_one(
         )
     placements: list[Placement] = []
     missing: list[str] = []
+    notes: list[str] = []
     for target in wanting:
-        folder = layouts[target.name].folder(kind or "other")
-        if folder is None:
-            missing.append(f"`{entry.name}`: {layouts[target.name].title} has no folder for type `{kind}`; "
+        layout = layouts[target.name]
+        # A UI without a folder for the file's own type has one for its model's, which is better than none.
+        kinds = (kind or "other", model.card.type) if entry.type is None else (entry.type,)
+        found = next((k for k in kinds if k is not None and layout.folder(k) is not None), None)
+        if found is None:
+            missing.append(f"`{entry.name}`: {layout.title} has no folder for type `{kind}`; "
                            f"not placed in target `{target.name}`")  # fmt: skip
             continue
-        placements += [
-            Placement(
-                target=target.name,
-                path=_path(folder, entry, artifact, alone=len(model.artifacts) == 1),
-                model=entry.name,
-                artifact=artifact,
-                link_mode=target.link_mode,
+        folder = layout.folder(found) or ""
+        for artifact in model.artifacts:
+            path = _path(folder, entry, artifact, layout, alone=len(model.artifacts) == 1)
+            placements.append(
+                Placement(
+                    target=target.name,
+                    path=path,
+                    model=entry.name,
+                    artifact=artifact,
+                    link_mode=target.link_mode,
+                )
             )
-            for artifact in model.artifacts
-        ]
+        if len(model.artifacts) == 1:
+            notes += _name_notes(entry, model.artifacts[0], placements[-1].path, found, layout)
     if missing and (not placements or entry.targets is not None):
         raise InputError(missing[0], hint=_type_hint(kind or "", [layouts[target.name] for target in wanting]))
-    return placements, missing
+    return placements, missing + notes
+
+
+def _name_notes(entry: Requirement, artifact: Artifact, path: SafePath, kind: str, layout: Layout) -> Iterator[str]:
+    """Notes about a name that differs from the manifest's, and about one that the UI does not list."""
+    if entry.filename is not None and entry.filename.name != path.name:
+        yield f"`{entry.name}`: `{entry.filename}` has no ending that a UI knows; placed as `{path.name}`"
+    if layout.lists(kind, path.name) or remark(facts_of(artifact, entry.name, path.text)) is not None:
+        return
+    if format_of(path.name) == "archive":
+        yield (
+            f"`{entry.name}`: {layout.title} does not open archives such as `{path}`; "
+            'write `extract = ["*.safetensors"]` to place the files in it'
+        )
+        return
+    endings = ", ".join(f"`.{ending}`" for ending in layout.endings[kind])
+    yield (
+        f"`{entry.name}`: {layout.title} does not list `{path}`; the endings of its `{kind}` files are {endings}. "
+        'If it is one of these, give it a `filename = "…"`'
+    )
 
 
 def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
@@ -110,10 +155,11 @@ def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
     return 'give it another `type`, or name the targets that can take it: `targets = ["…"]`'
 
 
-def _path(folder: str, entry: Requirement, artifact: Artifact, *, alone: bool) -> SafePath:
+def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *, alone: bool) -> SafePath:
     """Folder of the type, subfolder, name.
 
-    A model of many files keeps its tree below a directory of its own, unless it is to be flattened.
+    A model of many files keeps its tree below a directory of its own, unless it is to be flattened. A `filename`
+    without an ending that UIs know gets that of the file.
     """
     if entry.filename is not None and not alone:
         raise InputError(f"`{entry.name}`: `filename` is given, but this model has several files",
@@ -121,6 +167,8 @@ def _path(folder: str, entry: Requirement, artifact: Artifact, *, alone: bool) -
     name = SafePath(artifact.filename)
     if entry.filename is not None:
         name = entry.filename
+        if layout.endings and format_of(name.name) == "other" and artifact.format in WEIGHT_FORMATS:
+            name = SafePath(f"{name}.{artifact.filename.rpartition('.')[2]}")
     elif alone or entry.flatten:
         name = SafePath(name.name)
     else:

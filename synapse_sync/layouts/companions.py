@@ -1,23 +1,32 @@
-"""Accompany: which previews and sidecars belong beside the arranged weights, and under which names. Pure."""
+"""Which previews and sidecars belong beside the arranged weights, and under which names. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from synapse_sync.core.artifact import Artifact
-from synapse_sync.core.companion import Companion, chosen, made_from
+from synapse_sync.core.artifact import Artifact, Preview, stem_of
+from synapse_sync.core.companion import FILMS, STILLS, Companion, chosen, made_from
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.plan import Placement
 from synapse_sync.errors import UnsafeName
-from synapse_sync.layouts.arrange import layout_of
+from synapse_sync.layouts.arrange import kind_of, layout_of
 
 #: Turns the address of a preview into that of a small still, or film, of it.
 PreviewUrl = Callable[..., str]
+#: Finds the user's own preview beside some weights, a file that a UI would show; None if they have none.
+OwnPreview = Callable[[Placement], SafePath | None]
 _WEIGHTS = frozenset({"safetensors", "gguf", "pickle", "onnx", "other"})
-_STILLS = ("png", "jpg", "jpeg", "webp", "gif")
-_FILMS = ("mp4", "webm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accompaniment:
+    """The wanted companions, and notes about those that cannot be placed."""
+
+    companions: tuple[Companion, ...]
+    notes: tuple[str, ...] = ()
 
 
 def arrange_companions(
@@ -26,8 +35,10 @@ def arrange_companions(
     placements: Sequence[Placement],
     targets: Sequence[Target],
     workspace: WorkspaceOptions,
+    *,
     preview_url: PreviewUrl,
-) -> tuple[Companion, ...]:
+    own_preview: OwnPreview = lambda placement: None,
+) -> Accompaniment:
     """Give every placed model its previews and sidecars, as manifest, target and layout want them.
 
     Models of several weights files have none, since it could not be said which file is meant. Where two models want
@@ -37,16 +48,25 @@ def arrange_companions(
     by_target = {target.name: target for target in targets}
     taken = {(p.target, clash_key(p.path.text)) for p in placements}
     found: list[Companion] = []
+    notes: dict[str, None] = {}
     for placement in _weights(placements):
         entry, target = by_name[placement.model], by_target[placement.target]
-        for companion in _of_one(
-            entry, locked[entry.name], placement, _kinds(entry, target, workspace), preview_url
-        ):
+        beside = _Beside(
+            entry=entry,
+            model=locked[entry.name],
+            placement=placement,
+            kinds=_kinds(entry, target, workspace),
+            layout=target.layout,
+            preview_url=preview_url,
+            own=own_preview(placement) if entry.preview_count else None,
+            notes=notes,
+        )
+        for companion in beside.companions():
             key = (companion.target, clash_key(companion.path.text))
             if key not in taken:
                 taken.add(key)
                 found.append(companion)
-    return tuple(found)
+    return Accompaniment(companions=tuple(found), notes=tuple(notes))
 
 
 def _weights(placements: Sequence[Placement]) -> Iterator[Placement]:
@@ -59,7 +79,7 @@ def _weights(placements: Sequence[Placement]) -> Iterator[Placement]:
 
 
 def _is_weights(artifact: Artifact) -> bool:
-    return artifact.role == "model" and artifact.format in _WEIGHTS
+    return artifact.role in ("model", "diffusion_model") and artifact.format in _WEIGHTS
 
 
 def _kinds(entry: Requirement, target: Target, workspace: WorkspaceOptions) -> tuple[str, ...]:
@@ -70,83 +90,131 @@ def _kinds(entry: Requirement, target: Target, workspace: WorkspaceOptions) -> t
     return said
 
 
-def _of_one(
-    entry: Requirement, model: LockedModel, placement: Placement, kinds: Sequence[str], preview_url: PreviewUrl
-) -> Iterator[Companion]:
-    # LoRA-Manager alone plays films; the others would show nothing.
-    previews = list(_previews(entry, model, placement, preview_url, films="lora-manager" in kinds))
-    yield from previews
-    cover = previews[0].path if previews else None
-    for kind in kinds:
-        if (sidecar := _sidecar(kind, model, placement, cover)) is not None:
-            yield sidecar
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beside:
+    """The weights of one model in one target, and all that decides about the files beside them."""
 
+    entry: Requirement
+    model: LockedModel
+    placement: Placement
+    kinds: tuple[str, ...]
+    layout: str
+    preview_url: PreviewUrl
+    own: SafePath | None
+    notes: dict[str, None]
 
-def _previews(
-    entry: Requirement, model: LockedModel, placement: Placement, preview_url: PreviewUrl, *, films: bool
-) -> Iterator[Companion]:
-    wanted = chosen(model.card, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
-    for number, preview in enumerate(wanted, start=1):
-        if preview.url.source != "url":
-            continue  # a cover on this machine or in a repository is not fetched
-        film = films and preview.type == "video"
-        url = preview_url(preview.url.text, film=film)
-        ending = _ending(url, film=film)
-        path = _beside(placement.path, f".preview.{ending}" if number == 1 else f".preview-{number}.{ending}")
-        if path is not None:
-            yield Companion(
-                target=placement.target,
-                path=path,
-                beside=placement.path,
-                kind="preview",
-                made=made_from("preview", url),
-                model=model,
-                artifact=placement.artifact,
-                url=url,
-                film=film,
+    def companions(self) -> Iterator[Companion]:
+        """The previews first: a sidecar may name the one that is shown."""
+        previews = [*self._previews()]
+        yield from previews
+        shown = next((p for p in previews if p.shown is not None), None) if self.own is None else None
+        for kind in self.kinds:
+            sidecar = self._sidecar(
+                kind,
+                path=self.own if shown is None else shown.path,
+                shown=None if shown is None else shown.shown,
             )
+            if sidecar is not None:
+                yield sidecar
+
+    def _previews(self) -> Iterator[Companion]:
+        entry = self.entry
+        wanted = chosen(self.model.card, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
+        for number, preview in enumerate(wanted, start=1):
+            if preview.url.source != "url":
+                continue  # a cover on this machine or in a repository is not fetched
+            if number == 1 and self.own is not None:
+                continue  # a UI shows one of several previews: it must go on showing the user's
+            for film in self._forms(preview):
+                companion = self._preview(preview, number, film=film)
+                if companion is not None:
+                    yield companion
+
+    def _forms(self, preview: Preview) -> Iterator[bool]:
+        """Whether a preview is placed as a film, as a still, or as both.
+
+        LoRA-Manager alone plays films. All others look for the still, so it is there in any case.
+        """
+        moving = preview.type == "video" or _ending(preview.url.text) in FILMS
+        if moving and "lora-manager" in self.kinds:
+            yield True
+        if _ending(self.preview_url(preview.url.text, film=False)) not in FILMS:
+            yield False
+        elif "lora-manager" not in self.kinds:
+            self.notes[
+                f"`{self.entry.name}`: a film is its preview, and its host has no still of it; not placed"
+            ] = None
+
+    def _preview(self, preview: Preview, number: int, *, film: bool) -> Companion | None:
+        url = self.preview_url(preview.url.text, film=film)
+        known = FILMS if film else STILLS
+        ending = _ending(url) if _ending(url) in known else "mp4" if film else "jpeg"
+        path = self._path(f".preview.{ending}" if number == 1 else f".preview-{number}.{ending}")
+        if path is None:
+            return None
+        return Companion(
+            target=self.placement.target,
+            path=path,
+            beside=self.placement.path,
+            kind="preview",
+            made=made_from("preview", url),
+            model=self.model,
+            artifact=self.placement.artifact,
+            url=url,
+            film=film,
+            layout=self.layout,
+            shown=preview if number == 1 else None,
+        )
+
+    def _sidecar(self, kind: str, *, path: SafePath | None, shown: Preview | None) -> Companion | None:
+        """One sidecar; `path` is that of the preview that a UI shows, `shown` what is locked about it."""
+        from synapse_sync.layouts.sidecars import SIDECARS, About  # most projects have none
+
+        sidecar = SIDECARS[kind]
+        about = About(
+            model=self.model,
+            artifact=self.placement.artifact,
+            type=kind_of(self.entry, self.model, self.placement.artifact),
+            path=self.placement.path.text,
+            layout=self.layout,
+            preview=None if path is None else path.text,
+            shown=shown,
+        )
+        if sidecar.types is not None and about.type not in sidecar.types:
+            return None
+        if sidecar.only_civitai and not about.is_civitai:
+            return None
+        place = self._path(sidecar.suffix)
+        if place is None:
+            return None
+        words = sidecar.words(about) if sidecar.words is not None else self.model.reference.text
+        return Companion(
+            target=self.placement.target,
+            path=place,
+            beside=self.placement.path,
+            kind=kind,
+            made=made_from(kind, words),
+            model=self.model,
+            artifact=self.placement.artifact,
+            preview=path,
+            layout=self.layout,
+            type=about.type,
+            shown=shown,
+        )
+
+    def _path(self, suffix: str) -> SafePath | None:
+        """The weights' path with another ending; None, and a note, where that name is too long."""
+        folder, slash, name = self.placement.path.text.rpartition("/")
+        try:
+            return SafePath(f"{folder}{slash}{stem_of(name)}{suffix}")
+        except UnsafeName:
+            self.notes[
+                f"`{self.entry.name}`: the name of `{name}` is too long for previews and sidecars beside it; "
+                'they need a shorter one: `filename = "…"`'
+            ] = None
+            return None
 
 
-def _ending(url: str, *, film: bool) -> str:
-    """The ending of the preview's name: that of its address, if it is one that UIs look for."""
-    known = _FILMS if film else _STILLS
-    given = url.partition("?")[0].rpartition("/")[2].rpartition(".")[2].lower()
-    return given if given in known else "mp4" if film else "jpeg"
-
-
-def _sidecar(kind: str, model: LockedModel, placement: Placement, preview: SafePath | None) -> Companion | None:
-    from synapse_sync.layouts.sidecars import SIDECARS, About  # most projects have none
-
-    sidecar = SIDECARS[kind]
-    path = _beside(placement.path, sidecar.suffix)
-    about = About(
-        model=model,
-        artifact=placement.artifact,
-        path=placement.path.text,
-        preview=None if preview is None else preview.text,
-    )
-    if path is None or (sidecar.types is not None and model.card.type not in sidecar.types):
-        return None
-    if sidecar.only_civitai and not about.is_civitai:
-        return None
-    words = sidecar.words(about) if sidecar.words is not None else model.reference.text
-    return Companion(
-        target=placement.target,
-        path=path,
-        beside=placement.path,
-        kind=kind,
-        made=made_from(kind, words),
-        model=model,
-        artifact=placement.artifact,
-        preview=preview,
-    )
-
-
-def _beside(weights: SafePath, suffix: str) -> SafePath | None:
-    """The weights' path with another ending, or None where that name would be too long."""
-    folder, slash, name = weights.text.rpartition("/")
-    stem = name.rpartition(".")[0] or name
-    try:
-        return SafePath(f"{folder}{slash}{stem}{suffix}")
-    except UnsafeName:
-        return None
+def _ending(url: str) -> str:
+    """The ending of the file that an address names, in lower case."""
+    return url.partition("?")[0].rpartition("/")[2].rpartition(".")[2].lower()

@@ -7,29 +7,34 @@ itself, so only its source can write it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import DEFAULT_RATING, Artifact, ModelCard, Preview
+from synapse_sync.core.artifact import DEFAULT_RATING, Artifact, ModelCard, Preview, stem_of
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.rating import explicitness, may_be_shown
 from synapse_sync.core.reference import Reference
+from synapse_sync.layouts import LAYOUTS
 
 Words = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What a sidecar tells: a locked model, one of its files, and the preview beside it.
+    """The facts for a sidecar: a locked model, one of its files, and the preview beside it.
 
-    `path` is the weights' absolute path, `preview` that of the preview, both with forward slashes; `modified` is
-    the weights' time in seconds since 1970, `now` an ISO 8601 instant.
+    `type` is the type of that file, `layout` names the layout of its target. `path` is the weights' absolute path,
+    `preview` that of the preview that UIs show, both with forward slashes; `shown` is what is locked about it, None
+    for a user's own. `modified` is the weights' time in seconds since 1970, `now` an ISO 8601 instant.
     """
 
     model: LockedModel
     artifact: Artifact
     path: str
+    layout: str
+    type: str | None = None
     preview: str | None = None
+    shown: Preview | None = None
     modified: float = 0.0
     now: str = ""
 
@@ -41,7 +46,7 @@ class About:
     @property
     def stem(self) -> str:
         """The weights' name without its ending."""
-        return self.path.rpartition("/")[2].rpartition(".")[0]
+        return stem_of(self.path.rpartition("/")[2])
 
     @property
     def title(self) -> str:
@@ -59,11 +64,6 @@ class About:
         return (
             self.reference.source == "civitai" and bool(self.reference.id) and self.reference.revision is not None
         )
-
-    @property
-    def shown(self) -> Preview | None:
-        """The preview beside the weights, as it is locked."""
-        return self.card.previews[0] if self.preview is not None and self.card.previews else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +84,13 @@ def _a1111(about: About) -> Words:
     card, words = about.card, Words()
     named = " ".join(word for word in (card.title, card.version_name) if word)
     words["description"] = named
-    words["sd version"] = _sd_version(card.base_model or "")
-    words["activation text"] = ", ".join(card.trained_words)
+    if card.base_model:
+        version = _sd_version(card.base_model)
+        known = version in LAYOUTS[about.layout].generations
+        # A card that says "Unknown" is always shown, and its UI no longer looks by itself. A word that the UI does
+        # not have would hide the card.
+        words["sd version"] = version if known else "Unknown"
+    words["activation text"] = _one_line(card.trained_words)
     words["preferred weight"] = 0
     words["notes"] = ""
     if about.is_civitai:
@@ -95,15 +100,25 @@ def _a1111(about: About) -> Words:
     return words
 
 
+#: Beginnings of base models, in Civitai's words, and the generation of each in those of A1111 and Forge.
+_GENERATIONS = (
+    ("sd 1", "SD1"), ("sd 2", "SD2"), ("sdxl", "SDXL"), ("illustrious", "SDXL"), ("noobai", "SDXL"),
+    ("flux.", "Flux"),
+)  # fmt: skip
+
+
 def _sd_version(base: str) -> str:
-    """A1111 knows four generations, and hides what is for another one; "Unknown" is never hidden."""
+    """The generation of a base model, in the words of A1111 and Forge; "Unknown" where they have none."""
     name = base.casefold()
-    if any(word in name for word in ("sdxl", "pony", "illustrious", "noobai")):
+    if name == "pony":  # "Pony V7" is of another family
         return "SDXL"
-    for start, version in (("sd 1", "SD1"), ("sd 2", "SD2"), ("sd 3", "SD3")):
-        if name.startswith(start):
-            return version
-    return "Unknown"
+    return next((version for start, version in _GENERATIONS if name.startswith(start)), "Unknown")
+
+
+def _one_line(words: Sequence[str]) -> str:
+    """Words as one line of a prompt: the card's text gets into a script of the page, which a line break ends."""
+    parts = (" ".join(part.split()) for text in words for part in text.split(","))
+    return ", ".join(part for part in parts if part)
 
 
 #: Our types in StabilityMatrix's words (`CivitModelType`).
@@ -126,7 +141,7 @@ def _stability_matrix(about: About) -> Words:
         "ModelDescription": "",
         "Nsfw": not may_be_shown(0, card.nsfw, DEFAULT_RATING),
         "Tags": [],
-        "ModelType": _STABILITY_TYPES.get(card.type or "", "Other"),
+        "ModelType": _STABILITY_TYPES.get(about.type or "", "Other"),
         "VersionId": int(about.reference.revision or 0),
         "VersionName": card.version_name or "",
         "BaseModel": card.base_model,
@@ -169,13 +184,32 @@ def _lora_manager(about: About) -> Words:
             "baseModel": card.base_model,
             "trainedWords": list(card.trained_words),
             "publishedAt": card.published,
-            "model": {"name": about.title, "type": _STABILITY_TYPES.get(card.type or "", "Other")},
+            "model": {
+                "name": about.title,
+                "type": _STABILITY_TYPES.get(about.type or "", "Other"),
+                **_permissions(dict(card.license)),
+            },
         }
-    if card.type in ("checkpoint", "diffusion_model", "embedding"):
-        words["model_type"] = card.type
+    if about.type in ("checkpoint", "diffusion_model", "embedding"):
+        words["model_type"] = about.type
     else:
         words["usage_tips"] = "{}"
     return words
+
+
+def _permissions(license: Mapping[str, object]) -> Words:
+    """What the author allows, in the keys of Civitai's API.
+
+    To LoRA-Manager a missing key means that everything is allowed, so all are there; a fact that the site did not
+    state counts as forbidden.
+    """
+    uses = str(license.get("allow-commercial-use") or "").split(",")
+    return {
+        "allowNoCredit": license.get("allow-no-credit") is True,
+        "allowCommercialUse": [use for use in uses if use not in ("", "None")],
+        "allowDerivatives": license.get("allow-derivatives") is True,
+        "allowDifferentLicense": license.get("allow-different-license") is True,
+    }
 
 
 #: LoRA-Manager looks after these, in their folders.

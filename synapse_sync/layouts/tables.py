@@ -132,3 +132,57 @@ FOOOCUS: Folders = {
     ),
     "wildcards": ("wildcards",),
 }
+
+# Endings. Read from the same sources; a type without a row of its own has those that any loader of weights knows.
+
+Endings = dict[str, tuple[str, ...]]
+_ANY = ("bin", "ckpt", "gguf", "onnx", "pkl", "pt", "pt2", "pth", "safetensors", "sft")
+#: Types whose files are no single weights: text, folders, and whatever else.
+_NO_WEIGHTS = frozenset({"config", "diffusers", "other", "wildcards", "workflow"})
+
+
+def _listed(folders: Folders, own: Endings) -> Endings:
+    return {kind: own.get(kind, _ANY) for kind in folders if kind not in _NO_WEIGHTS}
+
+
+#: `supported_pt_extensions` of ComfyUI; ComfyUI-GGUF adds its own to two folders.
+_TORCH = ("bin", "ckpt", "pkl", "pt", "pt2", "pth", "safetensors", "sft")
+COMFYUI_ENDINGS = _listed(
+    COMFYUI,
+    {
+        **dict.fromkeys(
+            ("audio_encoder", "checkpoint", "clip_vision", "controlnet", "embedding", "hypernetwork",
+             "latent_upscaler", "lora", "model_patch", "style_model", "upscaler", "vae"),
+            _TORCH,
+        ),
+        **dict.fromkeys(("diffusion_model", "text_encoder"), ("gguf", *_TORCH)),
+    },
+)  # fmt: skip
+_A1111: Endings = {
+    "checkpoint": ("ckpt", "safetensors"),
+    "embedding": ("avif", "bin", "jxl", "png", "pt", "safetensors", "webp"),
+    "hypernetwork": ("pt",),
+    "lora": ("ckpt", "pt", "safetensors"),
+    "upscaler": ("pt", "pth", "safetensors"),
+    "vae": ("ckpt", "pt", "safetensors"),
+}
+A1111_ENDINGS = _listed(A1111, _A1111)
+_FORGE: Endings = {
+    **_A1111,
+    **dict.fromkeys(("checkpoint", "diffusion_model"), ("ckpt", "gguf", "safetensors")),
+    **dict.fromkeys(("text_encoder", "vae"), ("bin", "ckpt", "gguf", "pt", "safetensors")),
+}
+FORGE_ENDINGS = _listed(FORGE, _FORGE)
+FORGE_NEO_ENDINGS = _listed(FORGE_NEO, _FORGE)
+SDNEXT_ENDINGS = _listed(
+    SDNEXT,
+    {
+        "checkpoint": ("ckpt", "safetensors"),
+        "detection": ("pt",),
+        "upscaler": ("pt", "pth"),
+    },
+)
+SWARMUI_ENDINGS = _listed(SWARMUI, {})
+FOOOCUS_ENDINGS = _listed(
+    FOOOCUS, dict.fromkeys(("checkpoint", "lora", "vae"), ("bin", "ckpt", "patch", "pth", "safetensors"))
+)

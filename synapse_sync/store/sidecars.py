@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
-from synapse_sync.core.companion import merge
+from synapse_sync.core.artifact import stem_of
+from synapse_sync.core.companion import merge, preview_rank
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
 from synapse_sync.store.durable import random_name, rename_new, write_atomic
@@ -18,6 +19,36 @@ from synapse_sync.store.receipt_index import DIRECTORY
 
 #: What somebody's sidecar may have in bytes, to be read at all.
 _MAX_BYTES = 16 * 1024 * 1024
+
+
+class OwnPreviews:
+    """The users' own previews in one tree: files that a UI would show and that no receipt lists.
+
+    `root` is the directory of the target, `placed` has the full paths of all that receipts list.
+    """
+
+    def __init__(self, root: Path, placed: Container[str]) -> None:
+        self._root = root
+        self._placed = placed
+        self._folders: dict[str, list[str]] = {}
+
+    def beside(self, weights: SafePath) -> SafePath | None:
+        """The one that a UI shows for these weights; None if there is none. Each folder is listed once."""
+        folder, slash, name = weights.text.rpartition("/")
+        stem = stem_of(name)
+        ranks = ((preview_rank(found, stem), found) for found in self._listed(folder))
+        for _, found in sorted((rank, found) for rank, found in ranks if rank is not None):
+            if f"{self._root}/{folder}{slash}{found}" not in self._placed:
+                return SafePath(f"{folder}{slash}{found}")
+        return None
+
+    def _listed(self, folder: str) -> list[str]:
+        if folder not in self._folders:
+            try:
+                self._folders[folder] = [path.name for path in (self._root / folder).iterdir()]
+            except OSError:  # not there yet, or not readable: then nothing is known to be the user's
+                self._folders[folder] = []
+        return self._folders[folder]
 
 
 def write_new(place: Path, content: bytes) -> str:

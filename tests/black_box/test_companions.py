@@ -126,8 +126,16 @@ def test_a_film_is_a_still_for_most_and_plays_where_it_can(project: Project) -> 
     assert file(project, "portrait.preview.jpeg").read_bytes() == jpeg_bytes("still of 1")
     manifest(project, workspace='previews = true\nsidecars = ["lora-manager"]')
     project("sync")
-    assert names(project) == ["portrait.metadata.json", "portrait.preview.mp4", "portrait.safetensors"]
+    assert names(project) == [
+        "portrait.metadata.json",
+        "portrait.preview.jpeg",
+        "portrait.preview.mp4",
+        "portrait.safetensors",
+    ]
     assert file(project, "portrait.preview.mp4").read_bytes() == mp4_bytes("film of 1")
+    assert file(project, "portrait.preview.jpeg").read_bytes() == jpeg_bytes("still of 1")
+    sidecar = json.loads(file(project, "portrait.metadata.json").read_text("utf-8"))
+    assert sidecar["preview_url"].endswith("/portrait.preview.mp4")
     settled(project)
 
 
@@ -269,6 +277,40 @@ def test_a_preview_of_the_users_own_is_left(project: Project) -> None:
     manifest(project)
     project("sync")
     assert file(project, "portrait.preview.jpeg").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("name", ["portrait.webp", "portrait.png", "portrait.preview.gif"])
+def test_a_users_own_preview_stays_the_one_that_is_shown(project: Project, name: str) -> None:
+    """Also one that comes later: ours goes again, and comes back when theirs is gone."""
+    publish(project, image(1))
+    manifest(project, workspace='previews = true\nsidecars = ["lora-manager"]')
+    project("sync")
+    assert "portrait.preview.jpeg" in names(project)
+    file(project, name).write_bytes(b"mine")
+    file(project, "portrait.metadata.json").unlink()  # a change, so that the trees are looked at
+    project("sync")
+    assert names(project) == sorted([name, "portrait.metadata.json", "portrait.safetensors"])
+    sidecar = json.loads(file(project, "portrait.metadata.json").read_text("utf-8"))
+    assert sidecar["preview_url"].endswith(f"/{name}")
+    assert file(project, name).read_bytes() == b"mine"
+    settled(project)
+    file(project, name).unlink()
+    file(project, "portrait.metadata.json").unlink()
+    project("sync")
+    assert names(project) == ["portrait.metadata.json", "portrait.preview.jpeg", "portrait.safetensors"]
+
+
+def test_a_renamed_target_knows_its_previews_as_its_own(project: Project) -> None:
+    publish(project, image(1))
+    manifest(project, workspace="previews = true")
+    project("sync")
+    before = names(project)
+    text = (project.path / "synapse.toml").read_text("utf-8")
+    project.manifest(text.replace("targets.ui", "targets.renamed"))
+    project("sync")
+    assert names(project) == before
+    settled(project)
+    assert names(project) == before
 
 
 def test_a_preview_that_the_ui_replaced_is_kept_for_ever(project: Project) -> None:

@@ -41,6 +41,8 @@ def test_lenient_always_gives_one_safe_name(text: str) -> None:
     name = safe_filename(text)
     assert SafePath(name).parts == (name,)
     assert len(name.encode()) <= MAX_NAME_BYTES
+    stem = name.rpartition(".")[0] or name
+    assert SafePath(f"{stem}.preview-100.jpeg")  # what belongs beside it fits as well
 
 
 @given(st.text())

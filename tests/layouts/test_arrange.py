@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from dataclasses import replace
 
 import pytest
 
-from synapse_sync.core.artifact import Artifact, ModelCard
+from synapse_sync.core.artifact import Artifact, ModelCard, format_of
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, Several
+from synapse_sync.layouts import LAYOUTS
 from synapse_sync.layouts.arrange import Arrangement, arrange, layout_of
 
 COMFY = Target(name="comfy", layout="comfyui")
@@ -39,6 +41,15 @@ def locked(name: str, *filenames: str, kind: str | None = "lora", content: str |
     return LockedModel(
         name=name, requirement="civitai:1", reference=Reference.parse("civitai:1@2"), card=card, artifacts=files
     )
+
+
+def one_file(
+    name: str, filename: str, *, kind: str | None = "checkpoint", role: str = "model", format: str | None = None
+) -> LockedModel:
+    """A model of one file, whose own kind may differ from its model's."""
+    model = locked(name, filename, kind=kind)
+    file = replace(model.artifacts[0], role=role, format=format or format_of(filename))
+    return replace(model, artifacts=(file,))
 
 
 def arranged(entries: list[Requirement], models: list[LockedModel], *targets: Target) -> Arrangement:
@@ -213,3 +224,111 @@ def test_a_word_of_a_site_or_a_ui_leads_to_the_type(word: str, type: str) -> Non
     with pytest.raises(InputError) as caught:
         arranged([entry("a")], [locked("a", "x.safetensors", kind=word)])
     assert caught.value.hint == f"did you mean `{type}`?"
+
+
+# -- the file's own kind -----------------------------------------------------------------------------
+
+OWN_FOLDERS = [
+    # role, file, ComfyUI, SD.Next, A1111, Forge
+    ("diffusion_model", "a.safetensors", "diffusion_models", "UNET", "Stable-diffusion", "Stable-diffusion"),
+    ("model", "a.gguf", "diffusion_models", "UNET", "Stable-diffusion", "Stable-diffusion"),
+    ("vae", "a.safetensors", "vae", "VAE", "VAE", "VAE"),
+    ("text_encoder", "a.safetensors", "text_encoders", "Text-encoder", "Stable-diffusion", "text_encoder"),
+    ("config", "a.yaml", "configs", "Stable-diffusion", "Stable-diffusion", "Stable-diffusion"),
+    ("model", "a.safetensors", "checkpoints", "Stable-diffusion", "Stable-diffusion", "Stable-diffusion"),
+]
+
+
+@pytest.mark.parametrize(("role", "filename", "comfyui", "sdnext", "a1111", "forge"), OWN_FOLDERS)
+def test_the_kind_of_the_file_goes_before_that_of_its_model(
+    role: str, filename: str, comfyui: str, sdnext: str, a1111: str, forge: str
+) -> None:
+    """A UI without a folder for it has it where its model goes."""
+    layouts = {"comfyui": comfyui, "sdnext": sdnext, "a1111": a1111, "forge": forge}
+    targets = [Target(name=name, layout=name) for name in layouts]
+    found = arranged([entry("a")], [one_file("a", filename, role=role)], *targets)
+    assert paths(found) == [(name, f"models/{folder}/{filename}") for name, folder in layouts.items()]
+
+
+def test_a_type_in_the_manifest_goes_before_the_files_own() -> None:
+    for role, filename in (("diffusion_model", "a.safetensors"), ("model", "a.gguf"), ("vae", "a.safetensors")):
+        found = arranged([entry("a", type="checkpoint")], [one_file("a", filename, role=role)])
+        assert paths(found) == [("comfy", f"models/checkpoints/{filename}")]
+
+
+def test_a_file_with_a_kind_of_its_own_needs_no_type() -> None:
+    assert paths(arranged([entry("a")], [one_file("a", "a.pt", kind=None, role="vae")])) == [
+        ("comfy", "models/vae/a.pt")
+    ]
+
+
+def test_the_files_of_a_repository_stay_together() -> None:
+    model = locked("a", "transformer/x.gguf", "vae/y.safetensors", kind="checkpoint")
+    files = tuple(
+        replace(a, role="vae" if "vae" in a.filename else "model", format="gguf") for a in model.artifacts
+    )
+    found = arranged([entry("a")], [replace(model, artifacts=files)])
+    assert {path.rpartition("/a/")[0] for _, path in paths(found)} == {"models/checkpoints"}
+
+
+# -- endings that a UI lists -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layout", "kind", "filename", "listed"),
+    [
+        ("comfyui", "lora", "12345", False),
+        ("comfyui", "lora", "a.safetensors", True),
+        ("comfyui", "lora", "A.SAFETENSORS", True),
+        ("comfyui", "checkpoint", "a.gguf", False),
+        ("comfyui", "diffusion_model", "a.gguf", True),
+        ("comfyui", "sam", "get", False),
+        ("comfyui", "lora", "v3.2", False),
+        ("a1111", "checkpoint", "a.gguf", False),
+        ("a1111", "lora", "a.bin", False),
+        ("a1111", "embedding", "a.png", True),
+        ("forge", "checkpoint", "a.gguf", True),
+        ("forge-neo", "text_encoder", "a.gguf", True),
+        ("sdnext", "upscaler", "a.safetensors", False),
+        ("sdnext", "upscaler", "a.pth", True),
+        ("swarmui", "diffusion_model", "a.sft", True),
+        ("fooocus", "lora", "a.gguf", False),
+        ("comfyui", "config", "a.yaml", True),
+        ("flat", "lora", "12345", True),
+    ],
+)
+def test_a_file_that_its_ui_will_not_list_is_reported(layout: str, kind: str, filename: str, listed: bool) -> None:
+    target = Target(name="ui", layout=layout)
+    found = arranged([entry("a", type=kind)], [one_file("a", filename, kind=kind)], target)
+    assert len(found.placements) == 1
+    assert (found.notes == ()) == listed
+    assert all("endings" in note and "`filename = " in note for note in found.notes)
+
+
+@pytest.mark.parametrize("kind", ["lora", "checkpoint", "vae"])
+def test_an_archive_is_not_placed_without_a_word_about_extract(kind: str) -> None:
+    (note,) = arranged([entry("a")], [one_file("a", "pack.zip", kind=kind)]).notes
+    assert "archives" in note and "`extract = " in note
+
+
+@pytest.mark.parametrize(
+    ("wish", "placed"),
+    [
+        ("mine", "mine.safetensors"), ("v3.2", "v3.2.safetensors"), ("x.safetensor", "x.safetensor.safetensors"),
+        ("mine.safetensors", "mine.safetensors"), ("mine.pt", "mine.pt"), ("mine.SFT", "mine.SFT"),
+    ],
+)  # fmt: skip
+def test_a_filename_without_an_ending_gets_that_of_the_file(wish: str, placed: str) -> None:
+    model = one_file("a", "theirs.safetensors", kind="lora")
+    found = arranged([entry("a", filename=SafePath(wish))], [model])
+    assert paths(found) == [("comfy", f"models/loras/{placed}")]
+    assert any("no ending" in note for note in found.notes) == (wish != placed)
+    flat = arranged([entry("a", filename=SafePath(wish))], [model], FLAT)
+    assert paths(flat) == [("flat", wish)]  # no UI looks there
+
+
+def test_every_layout_knows_the_endings_of_its_weights() -> None:
+    for layout in LAYOUTS.values():
+        assert set(layout.endings) <= set(layout.folders)
+        if layout.folders:
+            assert layout.lists("lora", "a.safetensors") and not layout.lists("lora", "a.txt")

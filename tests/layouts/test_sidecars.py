@@ -17,16 +17,25 @@ SHA = "ab" * 32
 
 
 def about(
-    reference: str = "civitai:4384@128713+93602", *, base: str = "SD 1.5", kind: str = "lora", nsfw: int = 1
+    reference: str = "civitai:4384@128713+93602",
+    *,
+    base: str | None = "SD 1.5",
+    kind: str = "lora",
+    layout: str = "a1111",
+    trained_words: tuple[str, ...] = ("a", "b c"),
+    license: tuple[tuple[str, object], ...] = (),
+    nsfw: int | None = 1,
+    rating: int = 2,
 ) -> About:
     card = ModelCard(
         title="DreamShaper",
         version_name="8",
         type=kind,
         base_model=base,
-        trained_words=("a", "b c"),
+        trained_words=trained_words,
+        license=license,
         nsfw=nsfw,
-        previews=(Preview(url=Reference.parse("https://image.civitai.com/x/1.jpeg"), nsfw=2),),
+        previews=(Preview(url=Reference.parse("https://image.civitai.com/x/1.jpeg"), nsfw=rating),),
     )
     artifact = Artifact(
         filename="dreamshaper_8.safetensors",
@@ -44,7 +53,10 @@ def about(
         model=model,
         artifact=artifact,
         path="/ui/models/dreamshaper_8.safetensors",
+        layout=layout,
+        type=kind,
         preview="/ui/models/dreamshaper_8.preview.jpeg",
+        shown=card.previews[0],
         modified=5.0,
         now="2026-01-01T00:00:00+00:00",
     )
@@ -77,12 +89,41 @@ def test_a1111() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "version"),
-    [("SD 1.5", "SD1"), ("SD 1.5 LCM", "SD1"), ("SD 2.1 768", "SD2"), ("SDXL 1.0", "SDXL"), ("Pony", "SDXL"),
-     ("Illustrious", "SDXL"), ("NoobAI", "SDXL"), ("SD 3.5", "SD3"), ("Flux.1 D", "Unknown"), ("", "Unknown")],
+    ("base", "a1111", "forge"),
+    [
+        ("SD 1.5", "SD1", "SD1"), ("SD 1.5 LCM", "SD1", "SD1"), ("SD 2.1 768", "SD2", "SD2"),
+        ("SDXL 1.0", "SDXL", "SDXL"), ("SDXL Lightning", "SDXL", "SDXL"), ("Pony", "SDXL", "SDXL"),
+        ("Illustrious", "SDXL", "SDXL"), ("NoobAI", "SDXL", "SDXL"), ("Flux.1 S", "Unknown", "Flux"),
+        ("Flux.1 Krea", "Unknown", "Flux"), ("SD 3.5 Large", "Unknown", "Unknown"), ("SD 3", "Unknown", "Unknown"),
+        ("Pony V7", "Unknown", "Unknown"), ("Qwen", "Unknown", "Unknown"), ("Other", "Unknown", "Unknown"),
+    ],
 )  # fmt: skip
-def test_a1111_generations(base: str, version: str) -> None:
-    assert words("a1111", about(base=base))["sd version"] == version
+def test_the_generation_is_in_words_of_the_very_ui(base: str, a1111: str, forge: str) -> None:
+    """A card with a word that its UI does not have is hidden."""
+    assert words("a1111", about(base=base))["sd version"] == a1111
+    for layout in ("forge", "forge-neo"):
+        assert words("a1111", about(base=base, layout=layout))["sd version"] == forge
+
+
+@pytest.mark.parametrize("base", [None, ""])
+@pytest.mark.parametrize("layout", ["a1111", "forge", "comfyui"])
+def test_without_a_base_the_ui_finds_the_generation_itself(base: str | None, layout: str) -> None:
+    assert "sd version" not in words("a1111", about(base=base, layout=layout))
+
+
+@pytest.mark.parametrize(
+    ("trained", "line"),
+    [
+        ((), ""),
+        (("a", "b c"), "a, b c"),
+        (("a,b , ,", " c", ""), "a, b, c"),
+        (("one\r\ntwo", "three\u2028four", "tab\there"), "one two, three four, tab here"),
+        (("\n", " , "), ""),
+    ],
+)
+def test_the_activation_text_is_one_line_of_words(trained: tuple[str, ...], line: str) -> None:
+    """The page of A1111 puts it into a script, where a line break is an error of syntax."""
+    assert words("a1111", about(trained_words=trained))["activation text"] == line
 
 
 def test_stability_matrix() -> None:
@@ -103,11 +144,53 @@ def test_lora_manager() -> None:
     assert (found["preview_url"], found["preview_nsfw_level"]) == ("/ui/models/dreamshaper_8.preview.jpeg", 2)
     assert found["civitai"] == {
         "id": 128713, "modelId": 4384, "name": "8", "baseModel": "SD 1.5", "trainedWords": ["a", "b c"],
-        "publishedAt": None, "model": {"name": "DreamShaper", "type": "LORA"},
+        "publishedAt": None,
+        "model": {
+            "name": "DreamShaper", "type": "LORA", "allowNoCredit": False, "allowCommercialUse": [],
+            "allowDerivatives": False, "allowDifferentLicense": False,
+        },
     }  # fmt: skip
     assert words("lora-manager", about(kind="checkpoint"))["model_type"] == "checkpoint"
     elsewhere = words("lora-manager", about("hf://o/r@main/x.safetensors"))
     assert (elsewhere["from_civitai"], elsewhere["civitai"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "credit", "uses", "derivatives"),
+    [
+        ({"allow-commercial-use": "None", "allow-no-credit": True, "allow-derivatives": False}, True, [], False),
+        (
+            {"allow-commercial-use": "Image,RentCivit", "allow-derivatives": True},
+            False,
+            ["Image", "RentCivit"],
+            True,
+        ),
+        ({"creator": "ada"}, False, [], False),
+    ],
+)
+def test_lora_manager_learns_what_the_author_allows(
+    facts: dict[str, object], credit: bool, uses: list[str], derivatives: bool
+) -> None:
+    """To it a missing key allows everything, so what the site did not say is written as forbidden."""
+    civitai = words("lora-manager", about(license=tuple(facts.items())))["civitai"]
+    assert isinstance(civitai, dict)
+    model = civitai["model"]
+    assert model["allowNoCredit"] is credit
+    assert model["allowCommercialUse"] == uses
+    assert model["allowDerivatives"] is derivatives
+    assert model["allowDifferentLicense"] is False
+
+
+@pytest.mark.parametrize(
+    ("nsfw", "hidden"), [(1, False), (3, False), (4, True), (31, True), (0, True), (None, True)]
+)
+def test_an_unrated_model_is_hidden_where_such_are_hidden(nsfw: int | None, hidden: bool) -> None:
+    assert words("stability-matrix", about(nsfw=nsfw))["Nsfw"] is hidden
+
+
+def test_an_unrated_preview_has_the_level_of_its_model() -> None:
+    assert words("lora-manager", about(rating=0, nsfw=12))["preview_nsfw_level"] == 8
+    assert words("lora-manager", about(rating=1, nsfw=12))["preview_nsfw_level"] == 1
 
 
 def test_swarmui_gets_one_sidecar_only() -> None:

@@ -16,7 +16,10 @@ from synapse_sync.sources.civitai.client import ENDPOINT
 from synapse_sync.sources.civitai.schema import Model, ModelFile, ModelImage, ModelVersion
 from synapse_sync.sources.civitai.vocabulary import file_format, model_type
 
-_ROLES = {"vae": "vae", "config": "config", "text encoder": "text_encoder"}
+_ROLES = {
+    "vae": "vae", "config": "config", "text encoder": "text_encoder", "diffusion model": "diffusion_model",
+    "unet": "diffusion_model",
+}  # fmt: skip
 #: What each selector of a download URL says about a file; `type` and `format` are in the site's words.
 _SELECTORS = ("type", "format", "size", "fp", "quantType")
 _BLAKE3_DIGITS = 64

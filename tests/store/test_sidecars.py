@@ -1,0 +1,54 @@
+"""The users' own previews: found by name, and never taken for ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synapse_sync.core.names import SafePath
+from synapse_sync.store.sidecars import OwnPreviews
+
+WEIGHTS = SafePath("models/loras/dream.safetensors")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "models/loras"
+    path.mkdir(parents=True)
+    return path
+
+
+def own(root: Path, *placed: str) -> str | None:
+    found = OwnPreviews(root, {f"{root}/{path}" for path in placed}).beside(WEIGHTS)
+    return None if found is None else found.text
+
+
+def test_without_a_folder_there_is_none(tmp_path: Path) -> None:
+    assert own(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["dream.webp", "dream.preview.gif", "dream.png", "dream.mp4", "Dream.JPG"])
+def test_a_file_that_nobody_placed_is_the_users(tmp_path: Path, folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"mine")
+    assert own(tmp_path) == f"models/loras/{name}"
+    assert own(tmp_path, f"models/loras/{name}") is None
+
+
+@pytest.mark.parametrize("name", ["dream.txt", "dreams.png", "dream.preview-2.png", "dream", "a dream.png"])
+def test_other_files_are_no_previews_of_it(tmp_path: Path, folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"something else")
+    assert own(tmp_path) is None
+
+
+def test_of_several_the_one_that_a_ui_shows(tmp_path: Path, folder: Path) -> None:
+    for name in ("dream.gif", "dream.preview.jpg", "dream.jpg", "dream.webp"):
+        (folder / name).write_bytes(b"mine")
+    assert own(tmp_path) == "models/loras/dream.jpg"
+    assert own(tmp_path, "models/loras/dream.jpg") == "models/loras/dream.preview.jpg"
+
+
+def test_weights_at_the_root(tmp_path: Path) -> None:
+    (tmp_path / "dream.png").write_bytes(b"mine")
+    found = OwnPreviews(tmp_path, set()).beside(SafePath("dream.safetensors"))
+    assert found == SafePath("dream.png")
