@@ -113,7 +113,7 @@ def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") 
         text = percent_decoded(text)
     name = PurePosixPath(unicodedata.normalize("NFC", text).replace("\\", "/")).name
     name = "".join("_" if char in _FORBIDDEN else "" if _is_bad(char) else char for char in name)
-    name = _visible(name.strip(" ").rstrip(". "), fallback)
+    name = visible_name(name.strip(" ").rstrip(". "), fallback)
     stem, dot, suffix = name.rpartition(".")
     if not stem:
         stem, dot, suffix = name, "", ""
@@ -136,7 +136,7 @@ def safe_path(text: str, *, visible: bool = False) -> SafePath:
     if text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", text):
         raise UnsafeName(f"unsafe path {text!r}: absolute")
     path = SafePath(unicodedata.normalize("NFC", text))
-    return SafePath("/".join(_visible(part, "model") for part in path.parts)) if visible else path
+    return SafePath("/".join(visible_name(part) for part in path.parts)) if visible else path
 
 
 def percent_decoded(text: str) -> str:
@@ -172,7 +172,7 @@ def disposition_name(header: str | None) -> str | None:
     return percent_decoded(name) or None
 
 
-def _visible(name: str, fallback: str) -> str:
+def visible_name(name: str, fallback: str = "model") -> str:
     """The name without dots at its beginning; one that was nothing but an ending is `fallback` with that ending."""
     rest = name.lstrip(". ")
     return rest if rest == name or "." in rest else f"{fallback}.{rest}" if rest else rest

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from synapse_sync.core.artifact import WEIGHT_FORMATS, Artifact, format_of, type_for
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
-from synapse_sync.core.names import SafePath, clash_key
+from synapse_sync.core.names import SafePath, clash_key, visible_name
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Placement
 from synapse_sync.core.policy import facts_of, remark
@@ -170,7 +170,7 @@ def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *
         if layout.endings and format_of(name.name) == "other" and artifact.format in WEIGHT_FORMATS:
             name = SafePath(f"{name}.{artifact.filename.rpartition('.')[2]}")
     elif alone or entry.flatten:
-        name = SafePath(name.name)
+        name = SafePath(visible_name(name.name))  # UIs pass over hidden files; a tree of its own keeps its names
     else:
         name = SafePath(entry.name) / name
     if entry.subfolder is not None:

@@ -27,6 +27,8 @@ def clean_token(text: str, where: str) -> str | None:
     Raises `InputError` for a character that no token has. It names `where` and the character, never the token.
     """
     token = text.strip().strip("\ufeff").strip()
+    if len(token) > 1 and token[0] == token[-1] and token[0] in "\"'":
+        raise InputError(f"{where}: the token has quotes around it", hint="write it without them")
     odd = next((char for char in token if not "!" <= char <= "~"), None)
     if odd is not None:
         words = "a letter that is not English" if odd.isalnum() else named_character(odd)

@@ -1,4 +1,4 @@
-"""The catalogue: 135 faults and attacks, by number, and the mark that a test of one of them carries."""
+"""The catalogue: 143 faults and attacks, by number, and the mark that a test of one of them carries."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ GROUPS = (
     ("Hostile manifest, lockfile, names", 108),
     ("Addresses, secrets, formats", 120),
     ("Three HTTP clients, one rule", 129),
+    ("Names from servers and sites, settings by hand", 136),
 )
 
 _TITLES = """
@@ -167,6 +168,14 @@ a redirect that wants its cookie back
 an address that answers nothing beside one that answers
 a proxy that cannot be used or reached
 a listing that leads to another host, or never ends
+a name that only the server has
+a name in the form of its transport
+a name that no program shows
+one name of a repository that is none on another system
+the id of a file that belongs to another version
+an upgrade of a repository in which one file changed
+settings and token files as other programs save them
+a user without a home directory, a place that moves with the directory
 """
 
 
@@ -175,4 +184,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 135
+assert len(CASES) == 143

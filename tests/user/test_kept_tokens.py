@@ -64,6 +64,12 @@ def test_a_token_file_in_utf16(tmp_path: Path, encoding: str) -> None:
     assert token is not None and token.secret.reveal() == TOKEN
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_of_an_env_file_are_no_part_of_a_token(quote: str) -> None:
+    with pytest.raises(InputError, match="has quotes around it"):
+        clean_token(f"{quote}{TOKEN}{quote}\n", "the environment variable X")
+
+
 def test_a_file_that_holds_nothing_but_a_mark_is_empty(tmp_path: Path) -> None:
     file = tmp_path / "key.txt"
     file.write_bytes(b"\xef\xbb\xbf\r\n")
