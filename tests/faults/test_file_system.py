@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from cases import case
 from stage import Stage
+from sweep import disk
 
 from synapse_sync.demo import catalogue
 from synapse_sync.engine import preflight
@@ -71,6 +72,10 @@ def mount(stage: Stage, tmp_path: Path) -> Callable[..., Path]:
         tool = shutil.which("mount")
         if tool is None or os.name == "nt":
             pytest.skip("there is no `mount` here")
+        try:
+            disk.private()
+        except disk.NotPossible as why:
+            pytest.skip(str(why))
         done = subprocess.run([tool, *words, str(place)], capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"mounting needs root: {done.stderr.strip()}")

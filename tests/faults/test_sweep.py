@@ -7,9 +7,12 @@ each point stands in `sweep/arena.py`.
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cases import case
@@ -162,6 +165,18 @@ def test_power_is_lost_at_a_call(on_disk: Stage, name: str, mode: str, count: in
     bad = [verdict for verdict in verdicts if verdict.problems]
     assert not bad, "\n\n".join(f"{v.point}: {v.problems}\n{v.said}" for v in bad[:3])
     assert [verdict.signal for verdict in verdicts] == [9] * count + [None]
+
+
+def test_nobody_else_sees_the_disk(on_disk: Stage) -> None:
+    """A process that copies the mounts of others would keep it busy, and it could not be mounted again."""
+    nsenter, before = shutil.which("nsenter"), disk.outside()
+    if nsenter is None:
+        pytest.skip("needs nsenter")
+    assert before is not None
+    words = [nsenter, f"--mount=/proc/self/fd/{before}", "cat", "/proc/self/mounts"]
+    others = subprocess.run(words, pass_fds=[before], capture_output=True, text=True, check=True).stdout
+    place = str(on_disk.path.parent)
+    assert place in Path("/proc/self/mounts").read_text() and place not in others
 
 
 @case(74)

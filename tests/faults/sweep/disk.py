@@ -21,10 +21,38 @@ _TOOLS = ("mkfs.ext4", "losetup", "umount")
 #: Without the kernel's own help for programs that rename before they sync.
 STRICT = "noauto_da_alloc"
 _LIBC = ctypes.CDLL(None, use_errno=True)
+#: linux/sched.h: CLONE_NEWNS; linux/mount.h: MS_REC | MS_PRIVATE.
+_NEW_MOUNTS, _ALL_PRIVATE = 0x00020000, 0x4000 | 0x40000
+#: The namespace in which this process began, as an open file, once it has left it.
+_began_in: list[int] = []
 
 
 class NotPossible(Exception):
     """Why this machine cannot play it."""
+
+
+def outside() -> int | None:
+    """The mount namespace in which this process began, as an open file; None as long as it is still there."""
+    return _began_in[0] if _began_in else None
+
+
+def private() -> None:
+    """Keep what this process mounts to itself and its children, from now on; raises `NotPossible`.
+
+    A process that makes a mount namespace gets a copy of every mount of its own one. Such a copy would keep our
+    disk busy long after we unmounted it, and nobody else needs our mounts. Only the calling thread moves, and the
+    threads and processes that it starts: call this in the main thread.
+    """
+    if _began_in:
+        return
+    try:
+        before = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    except OSError as error:
+        raise NotPossible(f"no mount namespaces here: {error}") from error
+    if _LIBC.unshare(_NEW_MOUNTS) or _LIBC.mount(b"none", b"/", None, _ALL_PRIVATE, None):
+        os.close(before)
+        raise NotPossible(f"no mount namespace of its own: {os.strerror(ctypes.get_errno())}")
+    _began_in.append(before)
 
 
 @contextmanager
@@ -32,6 +60,7 @@ def disk(base: Path, options: str = STRICT, size: int = 160 << 20) -> Iterator[P
     """A small ext4 of its own, mounted at `base/disk`."""
     if os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() != 0 or not all(map(shutil.which, _TOOLS)):
         raise NotPossible("needs root and " + ", ".join(_TOOLS))
+    private()
     image, place = base / "image", base / "disk"
     with image.open("wb") as file:
         file.truncate(size)  # sync leaves some room free
