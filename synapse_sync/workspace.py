@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from synapse_sync.connections import Connections
 from synapse_sync.core.reporter import Reporter
@@ -37,10 +37,17 @@ if TYPE_CHECKING:
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
     from synapse_sync.engine.verify import Verification
+    from synapse_sync.engine.whoami import Identity
+    from synapse_sync.net.credentials import Secret
+    from synapse_sync.sites import Site
     from synapse_sync.sources.base import Description, Source
+    from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.suppliers.hub_cache import HubCache
     from synapse_sync.transfer.fetcher import Transfers
+    from synapse_sync.user.tokens import Token
+
+T = TypeVar("T")
 
 
 class Workspace:
@@ -50,10 +57,17 @@ class Workspace:
     """
 
     def __init__(
-        self, project: Path, settings: Settings, *, reporter: Reporter | None = None, offline: bool = False
+        self,
+        project: Path,
+        settings: Settings,
+        *,
+        environ: Mapping[str, str] | None = None,
+        reporter: Reporter | None = None,
+        offline: bool = False,
     ) -> None:
         self.project = Project(project, settings.store)
         self.settings = settings
+        self.environ = os.environ if environ is None else environ
         self.reporter = reporter or Reporter()
         self.offline = offline or settings.offline
         self.connections = Connections(settings, offline=self.offline, note=lambda text: self.reporter.note(text))
@@ -98,7 +112,7 @@ class Workspace:
             raise InputError(
                 f"{directory / MANIFEST} is a directory", hint="it should be a file; move the directory away"
             )
-        return cls(directory, settings, reporter=reporter, offline=offline)
+        return cls(directory, settings, environ=environ, reporter=reporter, offline=offline)
 
     @classmethod
     def anywhere(cls, start: Path, *, environ: Mapping[str, str] | None = None) -> Workspace:
@@ -107,7 +121,7 @@ class Workspace:
         try:
             return cls.find(start, environ=environ)
         except InputError:
-            return cls(start, load_settings(environ, home_directory()))
+            return cls(start, load_settings(environ, home_directory()), environ=environ)
 
     @staticmethod
     def create(directory: Path, *, layout: str | None = None, root: str | None = None) -> Created:
@@ -256,6 +270,53 @@ class Workspace:
         from synapse_sync.engine.describe import describe
 
         return describe(self.project, text, self.sources)
+
+    def discover(self, what: str, question: Callable[[Client], Iterable[T]]) -> list[T]:
+        """All items of a list of Civitai; `question` asks its client, `what` names the list in errors."""
+        from synapse_sync.engine.discover import discover
+
+        return discover(question, self.connections.civitai, self.sources, what=what)
+
+    def needs_token(self, reference: Reference) -> str | None:
+        """Which token the site of a reference wants for its files, in words; None if it wants none."""
+        return self.sources[reference.source].needs_token(reference)
+
+    # -- tokens ------------------------------------------------------------------------------------
+
+    def account(self, site: Site, token: Secret) -> str | None:
+        """Whose token this is, as its site says; None if rewrites keep it from the site. Raises `AccessDenied`."""
+        return self.connections.account(site, token)
+
+    def identities(self, asked: Sequence[tuple[str, Site | None]]) -> tuple[Identity, ...]:
+        """Whose the tokens for these hosts are; the site that comes with a host is asked."""
+        from synapse_sync.engine.whoami import identities
+
+        known = [(host, site, self.settings.token_for(host)) for host, site in asked]
+        return identities(known, lambda site, token: self.account(site, token.secret))
+
+    def keep_token(self, host: str, token: str) -> tuple[str, Token | None]:
+        """Keep a token for a host; returns where it is kept, and the token that counts for the host from now on."""
+        from synapse_sync.store.durable import write_private
+        from synapse_sync.user.kept_tokens import keep
+
+        with self.hold("tokens", "the kept tokens"):
+            where = keep(self.settings.tokens_file, host, token, write=write_private)
+        return where, self._settings_anew().token_for(host)
+
+    def forget_token(self, host: str) -> tuple[bool, tuple[str, ...], Token | None]:
+        """Forget the kept token for a host.
+
+        Returns whether there was one, warnings, and the token that still counts, from another place.
+        """
+        from synapse_sync.store.durable import write_private
+        from synapse_sync.user.kept_tokens import forget
+
+        with self.hold("tokens", "the kept tokens"):
+            forgotten, warnings = forget(self.settings.tokens_file, host, write=write_private)
+            return forgotten, warnings, self._settings_anew().token_for(host)
+
+    def _settings_anew(self) -> Settings:
+        return load_settings(self.environ, home_directory())
 
     # -- the trees ---------------------------------------------------------------------------------
 

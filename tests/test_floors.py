@@ -286,6 +286,21 @@ def test_an_impure_part_would_be_seen(source: str, found: set[str], tmp_path: Pa
     assert [impurities(part, set()) for part in parts] == [found]
 
 
+def test_no_command_reaches_around_the_workspace() -> None:
+    """Commands use its methods: not its parts, and nothing of it is changed but who draws progress."""
+    wrong = []
+    for path in (PACKAGE / "cli").glob("*.py"):
+        for node in ast.walk(parsed(path)):
+            if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
+                continue
+            if node.value.id != "workspace":
+                continue
+            changed = isinstance(node.ctx, ast.Store) and node.attr != "reporter"
+            if changed or node.attr in ("connections", "sources", "project") or node.attr.startswith("_"):
+                wrong.append(f"{file_id(path)}:{node.lineno} uses workspace.{node.attr}")
+    assert not wrong, "\n".join(wrong)
+
+
 def test_a_layout_and_a_source_are_named_in_their_register_only() -> None:
     """Engine and core have no branch for a site or a UI."""
     sites = {"civitai", "huggingface"}

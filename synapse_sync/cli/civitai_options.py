@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
 from synapse_sync.sources.civitai.filters import nearest, spelled
 
-if TYPE_CHECKING:
-    from synapse_sync.workspace import Workspace
-
-T = TypeVar("T")
 limit = click.option(
     "--limit", metavar="N", type=click.IntRange(1, 5000), default=20, show_default=True, help="So many at most."
 )
@@ -46,26 +41,6 @@ def word(
         raise UnknownWord(text, f"did you mean `{near[0]}`?" if near else f"known are {', '.join(words)}")
 
     return read
-
-
-def asked(workspace: Workspace, what: str, items: Iterable[T]) -> list[T]:
-    """All items of a question to Civitai; its refusals come out in words."""
-    return list(_asked(workspace, what, items))
-
-
-def _asked(workspace: Workspace, what: str, items: Iterable[T]) -> Iterator[T]:
-    from synapse_sync.core.reference import Reference
-    from synapse_sync.errors import InputError, StatusError
-
-    try:
-        yield from items
-    except StatusError as error:
-        if error.status in (400, 404, 422):
-            raise InputError(
-                f"Civitai does not take this question ({error.status}): {error.body or error.message}",
-                hint="check the words of the filters, and try with fewer of them",
-            ) from error
-        raise workspace.sources["civitai"].explain(Reference("url", what), error) from error
 
 
 def short_count(number: int | None) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import click
 
-from synapse_sync.cli.civitai_options import asked, limit
+from synapse_sync.cli.civitai_options import limit
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
@@ -23,7 +23,7 @@ def command(console: Console, query: str | None, limit: int) -> int:
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:
-        found = asked(workspace, "creators", workspace.connections.civitai.creators(query=query, limit=limit))
+        found = workspace.discover("creators", lambda civitai: civitai.creators(query=query, limit=limit))
     values = [
         {
             "username": creator.username,

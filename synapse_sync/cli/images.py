@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.civitai_options import asked, limit, word
+from synapse_sync.cli.civitai_options import limit, word
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import cell_text, fit_text, terminal_width
@@ -45,11 +45,13 @@ def command(
     if version is not None and version_id is not None and version != version_id:
         raise click.UsageError(f"--model names version {version}, --version {version_id}")
     with Workspace.anywhere(console.directory) as workspace:
-        found = workspace.connections.civitai.images(
-            model_id=model_id, version_id=version_id or version, post_id=post, username=username, nsfw=nsfw,
-            sort=sort, period=period, limit=limit,
+        images = workspace.discover(
+            "images",
+            lambda civitai: civitai.images(
+                model_id=model_id, version_id=version_id or version, post_id=post, username=username, nsfw=nsfw,
+                sort=sort, period=period, limit=limit,
+            ),
         )  # fmt: skip
-        images = asked(workspace, "images", found)
     if console.as_json:
         console.document({"images": [_value(image) for image in images]})
     for image in images:

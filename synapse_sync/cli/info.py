@@ -37,7 +37,7 @@ def command(console: Console, ref: str) -> int:
         found, locked = workspace.describe(ref)
         token = None
         if found.editions and (chosen := found.editions[found.chosen]).refusal is None:
-            token = workspace.sources[chosen.reference.source].needs_token(chosen.reference)
+            token = workspace.needs_token(chosen.reference)
     if console.as_json:
         console.document(_value(found, locked, token))
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -67,10 +66,6 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
     that only you can read.
     """
     from synapse_sync.net.credentials import Secret
-    from synapse_sync.store.durable import write_private
-    from synapse_sync.user.kept_tokens import keep
-    from synapse_sync.user.places import home_directory
-    from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
     console = ctx.ensure_object(Console)
@@ -81,10 +76,8 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
         console.say(f"make a token at {known.token_page}")
     token = _ask(console, known.title if known is not None else host, from_stdin=token_stdin)
     with Workspace.anywhere(console.directory) as workspace:
-        account = workspace.connections.account(known, Secret(token)) if known is not None else None
-        with workspace.hold("tokens", "the kept tokens"):
-            where = keep(workspace.settings.tokens_file, host, token, write=write_private)
-        wins = load_settings(os.environ, home_directory()).token_for(host)
+        account = workspace.account(known, Secret(token)) if known is not None else None
+        where, wins = workspace.keep_token(host, token)
     unchecked = account is None
     if unchecked:
         console.warn("nobody could be asked whether this token is right; the first download will tell")

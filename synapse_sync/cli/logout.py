@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from synapse_sync.cli.console import Console
@@ -20,16 +18,11 @@ def command(console: Console, site: str) -> int:
 
     A token from the environment or from config.toml stays where it is, and is told about.
     """
-    from synapse_sync.store.durable import write_private
-    from synapse_sync.user.kept_tokens import forget
-    from synapse_sync.user.places import home_directory
-    from synapse_sync.user.settings import load_settings
     from synapse_sync.workspace import Workspace
 
     host, _ = site_named(site)
-    with Workspace.anywhere(console.directory) as workspace, workspace.hold("tokens", "the kept tokens"):
-        forgotten, warnings = forget(workspace.settings.tokens_file, host, write=write_private)
-        left = load_settings(os.environ, home_directory()).token_for(host)
+    with Workspace.anywhere(console.directory) as workspace:
+        forgotten, warnings, left = workspace.forget_token(host)
     for warning in warnings:
         console.warn(warning)
     if console.as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.civitai_options import asked, limit, short_count, word
+from synapse_sync.cli.civitai_options import limit, short_count, word
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
@@ -66,10 +66,9 @@ def command(
     else:
         workspace = Workspace.anywhere(console.directory)
     with workspace:
-        models = asked(
-            workspace,
+        models = workspace.discover(
             "search",
-            workspace.connections.civitai.models(
+            lambda civitai: civitai.models(
                 query=text, types=types, sort=sort, period=period, base_models=words, username=creator, tag=tag,
                 nsfw=True if nsfw else None, limit=limit,
             ),

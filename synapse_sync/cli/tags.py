@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from synapse_sync.cli.civitai_options import asked, limit
+from synapse_sync.cli.civitai_options import limit
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
@@ -20,7 +20,7 @@ def command(console: Console, query: str | None, limit: int) -> int:
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:
-        found = asked(workspace, "tags", workspace.connections.civitai.tags(query=query, limit=limit))
+        found = workspace.discover("tags", lambda civitai: civitai.tags(query=query, limit=limit))
     if console.as_json:
         console.document({"tags": [{"name": tag.name, "models": tag.model_count} for tag in found]})
     elif found:

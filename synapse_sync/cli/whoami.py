@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from synapse_sync.engine.whoami import Identity
     from synapse_sync.sites import Site
     from synapse_sync.user.settings import Settings
-    from synapse_sync.user.tokens import Token
 
 
 @click.command("whoami", short_help="Tell whose tokens there are, and whether they are taken")
@@ -28,12 +27,10 @@ def command(console: Console, site: str | None) -> int:
     SITE is the name of a site, or a host; without it, all are shown. Exit 3 if a token is refused, or
     if there is none for the SITE that was named.
     """
-    from synapse_sync.engine.whoami import identities
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:
-        asked = _asked(workspace.settings, site)
-        found = identities(asked, lambda known, token: workspace.connections.account(known, token.secret))
+        found = workspace.identities(_asked(workspace.settings, site))
         warnings = _readable(workspace.settings)
     for warning in warnings:
         console.warn(warning)
@@ -47,15 +44,15 @@ def command(console: Console, site: str | None) -> int:
     return code
 
 
-def _asked(settings: Settings, word: str | None) -> list[tuple[str, Site | None, Token | None]]:
+def _asked(settings: Settings, word: str | None) -> list[tuple[str, Site | None]]:
     from synapse_sync.sites import SITES
 
     if word is not None:
         host, site = site_named(word)
-        return [(host, site, settings.token_for(host))]
+        return [(host, site)]
     ours = {site.token_host: site for site in SITES}
     hosts = [*ours, *(host for host, _ in settings.tokens if host not in ours)]
-    return [(host, ours.get(host), settings.token_for(host)) for host in hosts]
+    return [(host, ours.get(host)) for host in hosts]
 
 
 def _readable(settings: Settings) -> list[str]:
