@@ -55,6 +55,8 @@ class LeftOut:
 #: The endings of stills and films that UIs look for, in the order in which A1111 does.
 STILLS = ("png", "jpg", "jpeg", "webp", "gif")
 FILMS = ("mp4", "webm")
+#: Further endings under which a user may keep a preview that some UI shows.
+_OTHERS = ("avif", "jxl", "bmp")
 
 
 def preview_rank(filename: str, stem: str) -> int | None:
@@ -64,9 +66,10 @@ def preview_rank(filename: str, stem: str) -> int | None:
     """
     name, _, ending = filename.casefold().rpartition(".")
     wanted = stem.casefold()
-    if ending not in (*STILLS, *FILMS) or name not in (wanted, f"{wanted}.preview"):
+    known = (*STILLS, *FILMS, *_OTHERS)
+    if ending not in known or name not in (wanted, f"{wanted}.preview"):
         return None
-    return 2 * (*STILLS, *FILMS).index(ending) + (name != wanted)
+    return 2 * known.index(ending) + (name != wanted)
 
 
 def made_from(*facts: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from synapse_sync.core.companion import STILLS
 from synapse_sync.layouts import tables
 
 
@@ -13,8 +14,8 @@ class Layout:
     """One UI's folders by model type, relative to the UI's directory; `markers` are paths that give it away.
 
     With `catch_all`, types without a row go there ("" is the root itself). `sidecars` are those that the UI, or a
-    manager that many use with it, reads. `generations` are the base models that its cards have a word for,
-    `endings` those of the files that it lists, by type.
+    manager that many use with it, reads. `stills` are the endings of the previews that it shows, `generations` the
+    base models that its cards have a word for, `endings` those of the files that it lists, by type.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Layout:
     catch_all: str | None = None
     sidecars: tuple[str, ...] = ()
     generations: tuple[str, ...] = ("SD1", "SD2", "SDXL")
+    stills: tuple[str, ...] = STILLS
     endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def folder(self, kind: str) -> str | None:
@@ -98,6 +100,7 @@ LAYOUTS: Mapping[str, Layout] = {
             title="SwarmUI",
             folders=tables.SWARMUI,
             endings=tables.SWARMUI_ENDINGS,
+            stills=("png", "jpg", "jpeg"),
             markers=("SwarmUI.sln", "Models/Stable-Diffusion", "src/BuiltinExtensions"),
             sidecars=("stability-matrix",),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import WEIGHT_FORMATS, Artifact, format_of, type_for
+from synapse_sync.core.artifact import MODEL_TYPES, WEIGHT_FORMATS, Artifact, format_of, type_for
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key, visible_name
@@ -14,9 +14,6 @@ from synapse_sync.core.plan import Placement
 from synapse_sync.core.policy import facts_of, remark
 from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, Layout
-
-#: The roles of a file that are types of their own, whatever the model beside it is.
-_OWN_KINDS = frozenset({"config", "diffusion_model", "text_encoder", "vae"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +77,7 @@ def kind_of(entry: Requirement, model: LockedModel, artifact: Artifact) -> str |
     """
     if entry.type is not None or len(model.artifacts) > 1:
         return entry.type or model.card.type
-    if artifact.role in _OWN_KINDS:
+    if artifact.role in MODEL_TYPES:
         return artifact.role
     if model.card.type == "checkpoint" and artifact.format == "gguf":
         return "diffusion_model"

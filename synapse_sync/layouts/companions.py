@@ -12,6 +12,7 @@ from synapse_sync.core.manifest.values import Requirement, Target, WorkspaceOpti
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.plan import Placement
 from synapse_sync.errors import UnsafeName
+from synapse_sync.layouts import LAYOUTS
 from synapse_sync.layouts.arrange import kind_of, layout_of
 
 #: Turns the address of a preview into that of a small still, or film, of it.
@@ -49,7 +50,9 @@ def arrange_companions(
     taken = {(p.target, clash_key(p.path.text)) for p in placements}
     found: list[Companion] = []
     notes: dict[str, None] = {}
-    for placement in _weights(placements):
+    alone = list(_weights(placements))
+    notes |= dict.fromkeys(_without_one_file(by_name, alone, placements))
+    for placement in alone:
         entry, target = by_name[placement.model], by_target[placement.target]
         beside = _Beside(
             entry=entry,
@@ -66,6 +69,8 @@ def arrange_companions(
             if key not in taken:
                 taken.add(key)
                 found.append(companion)
+            elif companion.key not in {c.key for c in found if c.made == companion.made}:
+                notes[f"`{entry.name}`: `{companion.path}` belongs to another model; not placed"] = None
     return Accompaniment(companions=tuple(found), notes=tuple(notes))
 
 
@@ -78,8 +83,22 @@ def _weights(placements: Sequence[Placement]) -> Iterator[Placement]:
     return (group[0] for group in several.values() if len(group) == 1)
 
 
+def _without_one_file(
+    entries: Mapping[str, Requirement], alone: Sequence[Placement], placements: Sequence[Placement]
+) -> Iterator[str]:
+    """Notes about models that ask for companions themselves, and have no single file to place them beside."""
+    beside = {(placement.target, placement.model) for placement in alone}
+    for placement in placements:
+        entry = entries[placement.model]
+        if (entry.cover or entry.sidecars) and (placement.target, placement.model) not in beside:
+            yield (
+                f"`{entry.name}`: previews and sidecars belong beside one file of weights, and it has several; "
+                "none are placed"
+            )
+
+
 def _is_weights(artifact: Artifact) -> bool:
-    return artifact.role in ("model", "diffusion_model") and artifact.format in _WEIGHTS
+    return artifact.role not in ("config", "workflow") and artifact.format in _WEIGHTS
 
 
 def _kinds(entry: Requirement, target: Target, workspace: WorkspaceOptions) -> tuple[str, ...]:
@@ -122,7 +141,8 @@ class _Beside:
         wanted = chosen(self.model.card, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
         for number, preview in enumerate(wanted, start=1):
             if preview.url.source != "url":
-                continue  # a cover on this machine or in a repository is not fetched
+                self._note(f"its cover `{preview.url}` is not placed: only an `https://` address is downloaded")
+                continue
             if number == 1 and self.own is not None:
                 continue  # a UI shows one of several previews: it must go on showing the user's
             for film in self._forms(preview):
@@ -141,14 +161,14 @@ class _Beside:
         if _ending(self.preview_url(preview.url.text, film=False)) not in FILMS:
             yield False
         elif "lora-manager" not in self.kinds:
-            self.notes[
-                f"`{self.entry.name}`: a film is its preview, and its host has no still of it; not placed"
-            ] = None
+            self._note("a film is its preview, and its host has no still of it; not placed")
 
     def _preview(self, preview: Preview, number: int, *, film: bool) -> Companion | None:
         url = self.preview_url(preview.url.text, film=film)
         known = FILMS if film else STILLS
         ending = _ending(url) if _ending(url) in known else "mp4" if film else "jpeg"
+        if not film and number == 1 and ending not in LAYOUTS[self.layout].stills:
+            self._note(f"{LAYOUTS[self.layout].title} does not show previews that end in `.{ending}`")
         path = self._path(f".preview.{ending}" if number == 1 else f".preview-{number}.{ending}")
         if path is None:
             return None
@@ -208,11 +228,15 @@ class _Beside:
         try:
             return SafePath(f"{folder}{slash}{stem_of(name)}{suffix}")
         except UnsafeName:
-            self.notes[
-                f"`{self.entry.name}`: the name of `{name}` is too long for previews and sidecars beside it; "
+            self._note(
+                f"the name of `{name}` is too long for previews and sidecars beside it; "
                 'they need a shorter one: `filename = "…"`'
-            ] = None
+            )
             return None
+
+    def _note(self, words: str) -> None:
+        """Say it once, however many companions it is about."""
+        self.notes[f"`{self.entry.name}`: {words}"] = None
 
 
 def _ending(url: str) -> str:

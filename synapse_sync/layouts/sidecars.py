@@ -129,6 +129,9 @@ _STABILITY_TYPES: Mapping[str, str] = {
 }  # fmt: skip
 
 
+_STABILITY_FORMATS = {"safetensors": "SafeTensor", "pickle": "PickleTensor", "gguf": "GGUF"}
+
+
 def _stability_matrix(about: About) -> Words:
     """`<stem>.cm-info.json`; SwarmUI reads it, too, and takes every key of it."""
     card, artifact = about.card, about.artifact
@@ -145,13 +148,13 @@ def _stability_matrix(about: About) -> Words:
         "VersionId": int(about.reference.revision or 0),
         "VersionName": card.version_name or "",
         "BaseModel": card.base_model,
-        "FileMetadata": {"fp": artifact.precision, "format": "SafeTensor"}
-        if artifact.format == "safetensors"
-        else {"fp": artifact.precision},
+        "FileMetadata": {"fp": artifact.precision, "format": _STABILITY_FORMATS.get(artifact.format)},
         "ImportedAt": about.now,
         "Hashes": hashes,
         "TrainedWords": list(card.trained_words),
     }
+    if (author := dict(card.license).get("creator")) is not None:
+        words["AuthorUsername"] = author
     if about.shown is not None:
         words["ThumbnailImageUrl"] = about.shown.url.text
     return words
@@ -176,6 +179,7 @@ def _lora_manager(about: About) -> Words:
         "tags": [],
         "modelDescription": "",
     }
+    author = dict(card.license).get("creator")
     if about.is_civitai:
         words["civitai"] = {
             "id": int(about.reference.revision or 0),
@@ -189,6 +193,7 @@ def _lora_manager(about: About) -> Words:
                 "type": _STABILITY_TYPES.get(about.type or "", "Other"),
                 **_permissions(dict(card.license)),
             },
+            **({} if author is None else {"creator": {"username": author}}),
         }
     if about.type in ("checkpoint", "diffusion_model", "embedding"):
         words["model_type"] = about.type

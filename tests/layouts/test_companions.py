@@ -108,6 +108,42 @@ def test_companions_that_do_not_fit_are_reported_once(filename: str) -> None:
     assert "too long" in note and "`filename = " in note
 
 
+def test_a_cover_that_is_not_downloaded_is_reported() -> None:
+    found = accompany(locked("m.safetensors"), cover=Reference.verbatim("./mine.png"))
+    assert names(found) == [] and "`./mine.png`" in found.notes[0]
+
+
+def test_an_ending_that_its_ui_does_not_show_is_reported() -> None:
+    cover = Reference.verbatim("https://elsewhere.example/mine.webp")
+    (note,) = accompany(locked("m.safetensors"), cover=cover, layout="swarmui").notes
+    assert "SwarmUI" in note and "`.webp`" in note
+    assert accompany(locked("m.safetensors"), cover=cover, layout="comfyui").notes == ()
+
+
+def test_a_model_that_asks_by_itself_and_has_several_files_is_reported() -> None:
+    """Not one that only follows the workspace: a repository is no mistake."""
+    model = locked("m.safetensors", STILL)
+    second = replace(model.artifacts[0], filename="n.safetensors", sha256="b" * 64)
+    several = replace(model, artifacts=(*model.artifacts, second))
+    assert accompany(several, sidecars=True).notes == ()
+    found = accompany(several, cover=STILL.url)
+    assert names(found) == [] and "several" in found.notes[0]
+
+
+def test_two_models_with_one_stem_share_no_companions() -> None:
+    one, two = locked("m.safetensors", STILL), replace(locked("m.ckpt", replace(STILL, nsfw=2)), name="n")
+    two = replace(two, artifacts=(replace(two.artifacts[0], sha256="b" * 64),))
+    reference = Reference.parse("civitai:1")
+    entries = [Requirement(name=name, reference=reference, previews=1, sidecars=("a1111",)) for name in "mn"]
+    target = Target(name="ui", layout="comfyui")
+    both = {"m": one, "n": two}
+    placements = arrange(entries, both, [target]).placements
+    found = arrange_companions(entries, both, placements, [target], WorkspaceOptions(), preview_url=preview_url)
+    assert names(found) == ["m.preview.png", "m.json"]
+    (note,) = found.notes
+    assert "`n`" in note and "m.json" in note  # the image is the same, the words are not
+
+
 def test_a_users_own_preview_is_what_sidecars_name() -> None:
     mine = SafePath("models/loras/m.webp")
     found = accompany(locked("m.safetensors", STILL, FILM), own=mine, sidecars=("lora-manager",), previews=2)
@@ -120,7 +156,7 @@ def test_a_users_own_preview_is_what_sidecars_name() -> None:
     ("filename", "rank"),
     [
         ("m.png", 0), ("m.preview.png", 1), ("m.jpg", 2), ("m.preview.jpeg", 5), ("m.preview.gif", 9),
-        ("m.mp4", 10), ("M.PNG", 0), ("m.txt", None), ("m2.png", None), ("m.preview-2.png", None),
+        ("m.mp4", 10), ("m.avif", 14), ("M.PNG", 0), ("m.txt", None), ("m2.png", None), ("m.preview-2.png", None),
         ("m.safetensors", None),
         ("m.info.png", None),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -179,6 +180,25 @@ def test_lora_manager_learns_what_the_author_allows(
     assert model["allowCommercialUse"] == uses
     assert model["allowDerivatives"] is derivatives
     assert model["allowDifferentLicense"] is False
+
+
+@pytest.mark.parametrize("kind", ["lora-manager", "stability-matrix"])
+def test_the_author_reaches_the_managers(kind: str) -> None:
+    found = words(kind, about(license=(("creator", "zoe q"),)))
+    civitai = found.get("civitai")
+    author = civitai["creator"]["username"] if isinstance(civitai, dict) else found["AuthorUsername"]
+    assert author == "zoe q"
+    assert "zoe q" not in json.dumps(words(kind, about()))
+
+
+@pytest.mark.parametrize(
+    ("format", "word"),
+    [("safetensors", "SafeTensor"), ("pickle", "PickleTensor"), ("gguf", "GGUF"), ("onnx", None)],
+)
+def test_the_format_is_in_the_managers_words(format: str, word: str | None) -> None:
+    told = about()
+    told = replace(told, artifact=replace(told.artifact, format=format))
+    assert words("stability-matrix", told)["FileMetadata"] == {"fp": "fp16", "format": word}
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,8 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidReference, NotFound
 from synapse_sync.sources.civitai.client import ENDPOINT
 from synapse_sync.sources.civitai.schema import Model, ModelFile, ModelImage, ModelVersion
-from synapse_sync.sources.civitai.vocabulary import file_format, model_type
+from synapse_sync.sources.civitai.vocabulary import file_format, file_role, model_type
 
-_ROLES = {
-    "vae": "vae", "config": "config", "text encoder": "text_encoder", "diffusion model": "diffusion_model",
-    "unet": "diffusion_model",
-}  # fmt: skip
 #: What each selector of a download URL says about a file; `type` and `format` are in the site's words.
 _SELECTORS = ("type", "format", "size", "fp", "quantType")
 _BLAKE3_DIGITS = 64
@@ -50,7 +46,7 @@ def _candidate(version: ModelVersion, file: ModelFile, pinned: bool) -> Candidat
         size_class=file.size.casefold() if file.size else None,
         quant=quant if quant not in ("", "none") else None,
         kind=kind,
-        role=_ROLES.get(kind, "model"),
+        role=file_role(file.type),
         primary=file.primary,
         file_id=None if file.id is None else str(file.id),
         scan=_scan(file),

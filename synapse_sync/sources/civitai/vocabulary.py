@@ -8,6 +8,10 @@ from synapse_sync.core.artifact import MODEL_TYPES, format_of, type_for
 from synapse_sync.core.reference import Reference
 from synapse_sync.sources.civitai.schema import Model, ModelVersion
 
+#: What files are called that models are not.
+_FILE_TYPES = {
+    "config": "config", "diffusionmodel": "diffusion_model", "negative": "embedding", "workflow": "workflow",
+}  # fmt: skip
 _FORMATS = {
     "safetensor": "safetensors", "pickletensor": "pickle", "gguf": "gguf", "diffusers": "diffusers",
     "core ml": "coreml", "onnx": "onnx",
@@ -38,6 +42,14 @@ def model_type(word: str | None) -> str | None:
         return known
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[\s-]+", "_", word).casefold()
     return snake if snake in MODEL_TYPES else "other"
+
+
+def file_role(word: str) -> str:
+    """Our type for the site's type of a file, where it says more than its model's; else `model`.
+
+    Not "Model" alone: "Pruned Model", "Archive" and "Training Data" leave the type to the model as well.
+    """
+    return _FILE_TYPES.get(_key(word)) or type_for(word) or "model"
 
 
 def file_format(name: str, word: str | None) -> str:

@@ -387,7 +387,7 @@ def test_f19_a_linked_vae_of_another_version_is_had(project: Project, impatient:
 
 
 @pytest.mark.parametrize("pinned", [False, True])
-def test_f19_the_id_of_a_linked_file_names_it(project: Project, stubborn: None, pinned: bool) -> None:
+def test_f19_the_id_of_a_linked_file_names_it(project: Project, impatient: None, pinned: bool) -> None:
     """F19, F20: the id that the site shows, and that `info` prints, can be written after `+`."""
     project.hub.civitai.pinned_urls = pinned
     vae = a_file(77, type="VAE", name="vae.safetensors", primary=False, linked=True)

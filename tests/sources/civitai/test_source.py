@@ -162,6 +162,20 @@ def test_the_stricter_word_of_level_and_flag_counts(source, publish, model_says,
     assert resolve(source, civitai("4")).card.nsfw == nsfw
 
 
+@pytest.mark.parametrize(
+    ("word", "role"),
+    [
+        ("Model", "model"), ("Pruned Model", "model"), ("Training Data", "model"), ("Archive", "model"),
+        ("Diffusion Model", "diffusion_model"), ("UNet", "diffusion_model"), ("VAE", "vae"), ("Config", "config"),
+        ("Text Encoder", "text_encoder"), ("CLIPVision", "clip_vision"), ("ControlNet", "controlnet"),
+        ("Negative", "embedding"), ("Something New", "model"),
+    ],
+)  # fmt: skip
+def test_a_file_may_have_a_kind_of_its_own(source, publish, word: str, role: str) -> None:
+    publish(model(4, version(42, file(1, type=word, primary=True))))
+    assert resolve(source, civitai("4")).candidates[0].role == role
+
+
 def test_an_image_without_a_usable_address_is_left_out(source, publish) -> None:
     """It would be written into the lockfile, which then could not be read."""
     images = [
