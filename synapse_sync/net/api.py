@@ -17,7 +17,7 @@ from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
-from synapse_sync.net.failures import proxy_refused, unreachable
+from synapse_sync.net.failures import proxy_refused, unreachable, unsendable
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
 from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait
 from synapse_sync.net.transports import Transports
@@ -199,10 +199,9 @@ class Api:
                 location = response.headers.get("location")
                 return self._read(response, url), location, response.headers.get_list("set-cookie")
         except (self._library.HTTPError, self._library.InvalidURL, self._library.StreamError) as error:
-            raise unreachable(error, display_url(url), transports.proxy(url)) from None
+            raise unreachable(error, display_url(url), transports.proxies.of(url)) from None
         except (ValueError, TypeError):
-            # The text of such an error may quote a header, and so a token.
-            raise NetworkError(f"{display_url(url)}: the request cannot be sent as it is") from None
+            raise unsendable(display_url(url)) from None
 
     def _read(self, response: Any, url: str) -> Answer:
         received = bytearray()

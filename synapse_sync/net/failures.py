@@ -20,7 +20,8 @@ from synapse_sync.net.proxies import Proxy
 RETRYABLE = frozenset({202, 408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 #: The texts of a 429 that no waiting ends: for a page that does not exist, and for a limit of the day.
 _FINAL = ("too many pages", "unusual amount of downloading")
-_REFUSED = re.compile(r"(?:^|Tunnel connection failed: )(4\d\d)\b")
+#: The status of a proxy that opens no tunnel: `407 …` in the text of httpx's error, or that of http.client.
+_TUNNEL = re.compile(r"(?:^|Tunnel connection failed: )([1-5]\d\d)\b")
 CONNECTION_HINT = "check the connection and try again"
 _CA_HINT = (
     "if a company proxy or your own server signs with its own CA, name that CA's certificate: "
@@ -66,11 +67,8 @@ def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) ->
                 f"{shown}: the server's certificate cannot be trusted ({link.verify_message})",
                 hint=_CLOCK_HINT if _DATED.search(link.verify_message) else _CA_HINT,
             )
-        # httpx reports a proxy's status as `407 …` in a ProxyError, urllib3 passes on the text of http.client.
-        if isinstance(link, OSError) or _is(link, {"ProxyError"}):
-            refused = _REFUSED.search(str(link))
-            if refused is not None:
-                return proxy_refused(int(refused[1]), shown)
+        if (status := _tunnel_status(link)) is not None and 400 <= status < 500:
+            return proxy_refused(status, shown)
         if isinstance(link, HeadTooLong):
             return _too_long(shown, str(link))
         # The limit of h11, on which httpx stands: 100 KiB.
@@ -81,7 +79,7 @@ def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) ->
         if _is(link, {"DecodingError"}):
             return NetworkError(f"{shown}: the body of the answer cannot be decoded", hint="try again later")
         if _is(link, {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}):
-            return NetworkError(f"{shown}: the request cannot be sent as it is")
+            return unsendable(shown)
     words = describe(error)
     if proxy is not None and any(_is(link, _CONNECTING) for link in chain) and not _is_tls(chain):
         return Transient(
@@ -89,6 +87,17 @@ def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) ->
             hint="check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or name the host in NO_PROXY",
         )
     return Transient(f"{shown}: {words}", hint=CONNECTION_HINT)
+
+
+def unsendable(shown: str) -> NetworkError:
+    """Return the error for a request that the libraries refuse to send; `shown` is its URL as it may be shown.
+
+    Hazard: the text of such an exception may quote a header, and so a token.
+    """
+    return NetworkError(
+        f"{shown}: the request cannot be sent as it is",
+        hint="check the address, and that the token for its host is one line of letters, digits and signs",
+    )
 
 
 def proxy_refused(status: int, shown: str) -> NetworkError:
@@ -105,6 +114,8 @@ def describe(error: BaseException) -> str:
     """Say in a few words why a request failed, without any text of a library or a server."""
     chain = _chain(error)
     for link in chain:
+        if (status := _tunnel_status(link)) is not None:
+            return f"it answered {status}"
         if isinstance(link, socket.gaierror) or _is(link, {"NameResolutionError"}):
             return "the host name cannot be found"
         if _is(link, {"ConnectTimeout", "ConnectTimeoutError"}):
@@ -113,7 +124,7 @@ def describe(error: BaseException) -> str:
             return "no answer in time"
     for link in chain:
         if isinstance(link, ssl.SSLError):
-            return f"the encrypted connection failed ({link.reason or 'TLS'})"
+            return f"the encrypted connection failed ({getattr(link, 'reason', None) or 'TLS'})"
         if isinstance(link, OSError) and link.strerror:
             return link.strerror
     for link in chain:
@@ -144,6 +155,14 @@ def _chain(error: BaseException) -> list[BaseException]:
         if inner is None or inner in chain:
             return chain
         chain.append(inner)
+
+
+def _tunnel_status(error: BaseException) -> int | None:
+    """The status with which a proxy refuses to open a tunnel."""
+    if not isinstance(error, OSError) and not _is(error, {"ProxyError"}):
+        return None
+    said = _TUNNEL.search(str(error))
+    return None if said is None else int(said[1])
 
 
 def _is(error: BaseException, names: frozenset[str] | set[str]) -> bool:

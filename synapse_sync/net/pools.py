@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from synapse_sync.net.answers import TimedResponse
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.dial import Dialer
-from synapse_sync.net.proxies import Proxy, proxy_for
+from synapse_sync.net.proxies import Proxies, Proxy
 
 if TYPE_CHECKING:
     import urllib3  # imported when the first byte is needed
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Pools:
     """All pools of one client, by proxy; safe to use from threads.
 
-    `connections` are kept open for each host at most. `tls` returns the certificates, `proxy_for` the proxy of a
-    scheme and host: both are asked late and once, since each takes as long as a small file.
+    `connections` are kept open for each host at most. `tls` returns the certificates; it is called late and once,
+    since reading them takes as long as a small file.
     """
 
     def __init__(
@@ -31,29 +31,20 @@ class Pools:
         connections: int,
         bounds: Bounds,
         tls: Callable[[], ssl.SSLContext],
-        proxy_for: Callable[[str, str, int | None], Proxy | None] = proxy_for,
+        proxies: Proxies | None = None,
         dialer: Dialer | None = None,
     ) -> None:
         self._connections = connections
         self._bounds = bounds
         self._tls = tls
-        self._proxy_for = proxy_for
+        self.proxies = proxies or Proxies()
         self._dialer = dialer or Dialer()
         self._managers: dict[str | Proxy, urllib3.PoolManager] = {}
-        self._proxies: dict[tuple[str, str, int | None], Proxy | None] = {}
         self._lock = threading.Lock()
-
-    def proxy(self, url: str) -> Proxy | None:
-        """The proxy for this URL, looked up once a host; raises `NetworkError` for an unusable one."""
-        parts = urlsplit(url)
-        asked = (parts.scheme.lower(), (parts.hostname or "").lower(), parts.port)
-        if asked not in self._proxies:
-            self._proxies[asked] = self._proxy_for(*asked)
-        return self._proxies[asked]
 
     def manager(self, url: str) -> urllib3.PoolManager:
         """The pools for this URL; raises `NetworkError` for an unusable proxy."""
-        scheme, proxy = urlsplit(url).scheme.lower(), self.proxy(url)
+        scheme, proxy = urlsplit(url).scheme.lower(), self.proxies.of(url)
         key = proxy or scheme
         with self._lock:
             manager = self._managers.get(key)

@@ -9,6 +9,7 @@ import base64
 import ipaddress
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -45,6 +46,25 @@ def proxy_for(scheme: str, host: str, port: int | None = None) -> Proxy | None:
         if proxies.get(name):
             return None if _is_exempt(host, port, proxies.get("no", "")) else _read(proxies[name], name)
     return None
+
+
+class Proxies:
+    """The proxies of one client, looked up once for each host: reading the environment costs as much as a file.
+
+    `look_up` is `proxy_for` or a function like it.
+    """
+
+    def __init__(self, look_up: Callable[[str, str, int | None], Proxy | None] = proxy_for) -> None:
+        self._look_up = look_up
+        self._known: dict[tuple[str, str, int | None], Proxy | None] = {}
+
+    def of(self, url: str) -> Proxy | None:
+        """Return the proxy for this URL; raises `NetworkError` for an unusable one."""
+        parts = urlsplit(url)
+        asked = (parts.scheme.lower(), (parts.hostname or "").lower(), parts.port)
+        if asked not in self._known:
+            self._known[asked] = self._look_up(*asked)
+        return self._known[asked]
 
 
 def getproxies() -> dict[str, str]:

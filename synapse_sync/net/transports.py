@@ -10,11 +10,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.dial import Dialer
-from synapse_sync.net.proxies import Proxy, proxy_for
+from synapse_sync.net.proxies import Proxies, Proxy
 
 
 class Transports:
@@ -37,17 +36,9 @@ class Transports:
         self._bounds = bounds
         self._limits = library.Limits(max_connections=connections)
         self._backend = _backend_of(library, dialer or Dialer(), bounds.answer)
-        self._proxies: dict[tuple[str, str, int | None], Proxy | None] = {}
+        self.proxies = Proxies()
         self._made: dict[Proxy | None, Any] = {}
         self._lock = threading.Lock()
-
-    def proxy(self, url: str) -> Proxy | None:
-        """The proxy for this URL, looked up once a host; raises `NetworkError` for an unusable one."""
-        parts = urlsplit(url)
-        asked = (parts.scheme.lower(), (parts.hostname or "").lower(), parts.port)
-        if asked not in self._proxies:
-            self._proxies[asked] = proxy_for(*asked)
-        return self._proxies[asked]
 
     @contextlib.contextmanager
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Iterator[Any]:
@@ -67,7 +58,7 @@ class Transports:
             content=body,
             extensions={"timeout": waits},
         )
-        response = self._transport_for(self.proxy(url)).handle_request(request)
+        response = self._transport_for(self.proxies.of(url)).handle_request(request)
         response.request = request
         try:
             yield response

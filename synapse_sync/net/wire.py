@@ -15,7 +15,7 @@ from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
-from synapse_sync.net.failures import BadRange, proxy_refused, unreachable
+from synapse_sync.net.failures import BadRange, proxy_refused, unreachable, unsendable
 from synapse_sync.net.pools import Pools
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
 from synapse_sync.net.retries import asked_wait
@@ -141,10 +141,9 @@ class Wire:
                 retries=False,
             )
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
-            raise unreachable(error, display_url(url), self._pools.proxy(url)) from None
+            raise unreachable(error, display_url(url), self._pools.proxies.of(url)) from None
         except ValueError:
-            # The text of such an error may quote a header, and so a token.
-            raise NetworkError(f"{display_url(url)}: the request cannot be sent as it is") from None
+            raise unsendable(display_url(url)) from None
 
     def _judge(self, response: urllib3.BaseHTTPResponse, url: str, asked: Asked, expect_text: bool) -> Stream:
         """Turn an answer that is no redirect into a stream, or refuse it."""

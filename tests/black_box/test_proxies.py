@@ -154,6 +154,16 @@ def test_a_proxy_that_forbids_the_host(project: Project, proxy, client: str) -> 
     assert len(through.asked) == 1
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("client", SITES)
+def test_a_proxy_that_fails(project: Project, proxy, client: str) -> None:
+    through = proxy(refuse=502)
+    project.manifest(f"[models]\n{SITES[client]}\n")
+    said = " ".join(project("lock", code=5).err.split())
+    assert f"the proxy http://127.0.0.1:{through.port} cannot be used: it answered 502" in said
+    assert len(through.asked) == 4, "this may pass"
+
+
 @pytest.mark.parametrize("client", SITES)
 def test_a_proxy_that_is_not_there(project: Project, client: str) -> None:
     os.environ["SYNAPSE_RETRY_DELAY"] = "0"

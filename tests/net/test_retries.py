@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from synapse_sync.errors import NetworkError, NotFound, StatusError
-from synapse_sync.net.failures import RETRYABLE, BadRange, Transient, may_pass
+from synapse_sync.errors import StatusError
 from synapse_sync.net.retries import Retry, parse_retry_after
 
 
@@ -32,35 +31,8 @@ def test_retry_after_in_both_forms(text, seconds):
     assert parse_retry_after(text, 10.0) == seconds
 
 
-def test_answers_are_not_retried():
-    assert not RETRYABLE & {200, 204, 301, 400, 401, 403, 404, 410, 416, 451, 501}
-    assert {429, 503} <= RETRYABLE
-
-
-def status(number, *, retry_after=None, body=""):
-    return StatusError("no", status=number, url="https://hub.example/f", body=body, retry_after=retry_after)
-
-
-@pytest.mark.parametrize(
-    ("error", "passes"),
-    [
-        (Transient("the network"), True),
-        (NetworkError("not HTTP"), False),
-        (BadRange("another part"), False),
-        (NotFound("gone"), False),
-        (status(503), True),
-        (status(429), True),
-        (status(404), False),
-        (status(202), True),
-        (status(425), True),
-        (status(202, retry_after=5.0), True),
-        (status(429, body="unusual amount of downloading"), False),
-        (status(429, body="unusual amount of downloading", retry_after=5.0), True),
-    ],
-)
-def test_one_rule_says_what_may_pass(error, passes):
-    assert may_pass(error) is passes
-    assert (Retry().after(1, error, 0.5) is not None) is passes
+def status(number, *, retry_after=None):
+    return StatusError("no", status=number, url="https://hub.example/f", retry_after=retry_after)
 
 
 def test_a_wait_after_a_failure_is_the_one_that_the_server_asks_for():

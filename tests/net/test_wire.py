@@ -14,6 +14,7 @@ from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.net.failures import BadRange, Transient
 from synapse_sync.net.pools import Pools
+from synapse_sync.net.proxies import Proxies
 from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.net.trust import tls_context
 from synapse_sync.net.wire import Wire
@@ -292,7 +293,7 @@ def test_the_environment_is_asked_for_a_proxy_once_a_host(site):
         connections=1,
         bounds=Bounds(),
         tls=tls_context,
-        proxy_for=lambda *parts: asked.append(parts),
+        proxies=Proxies(lambda *parts: asked.append(parts)),
     )
     site.says("/f", BODY)
     with Wire(Credentials(), pools=pools) as wire:
