@@ -183,4 +183,4 @@ def test_a_bad_blob_in_a_store_that_can_only_be_read_is_not_used(
     project.manifest(declare("eyes", head=target("second", str(tmp_path / "second"), "copy")))
     project("sync", "--no-prune", code=9)
     assert not (tmp_path / "second" / EYES).exists()
-    assert "does not have the right content" in project("verify", "--store", code=6).err
+    assert "does not have the content of its name" in project("verify", "--store", code=6).err
