@@ -55,6 +55,7 @@ class Observed:
     made: str | None = None  # what a companion there was made from
     shared: bool = False  # the receipt of another project lists the path too
     real: str | None = None  # where its directory really is, if the way to it leads through a link
+    spelled: str | None = None  # another spelling of the same path: the listed one of a wanted path, or the reverse
     detail: str | None = None
 
 
@@ -188,7 +189,7 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
             reason = "removed since we placed it" if found.state is State.MISSING else None
             return _action(Verb.PLACE, placement, reason)
         case State.PLACED if right and placement.link_mode.accepts(found.how):
-            return None
+            return _action(Verb.ADOPT, placement, f"spelled `{found.spelled}` before") if found.spelled else None
         case State.PLACED if right:
             return _action(Verb.REPLACE, placement, f"link mode {placement.link_mode} instead of {found.how}")
         case State.PLACED:
@@ -214,12 +215,13 @@ def _for_companion(companion: Companion, found: Observed) -> Action | None:
             return _beside(Verb.WRITE, companion, None)
         case State.MISSING:
             return _beside(Verb.WRITE, companion, "removed since we wrote it")
-        case State.PLACED if found.made == companion.made:
+        case State.PLACED if found.made == companion.made and found.spelled is None:
             return None
         case State.PLACED if found.how == MERGED:
             return _beside(Verb.MERGE, companion, "the model changed")
         case State.PLACED:
-            return _beside(Verb.WRITE, companion, "the model changed")
+            reason = "the model changed" if found.made != companion.made else f"spelled `{found.spelled}` before"
+            return _beside(Verb.WRITE, companion, reason)
         case State.ALTERED if is_sidecar:
             return _beside(Verb.MERGE, companion, "changed since we wrote it")
         case State.ALTERED:
@@ -245,7 +247,9 @@ def _beside(verb: Verb, companion: Companion, reason: str | None) -> Action:
 def _for_extraneous(key: Key, found: Observed) -> Action:
     """What to do about a path that our receipt lists and nobody wants any more."""
     verb, reason = Verb.PRUNE, "no longer wanted"
-    if found.state is State.MISSING:
+    if found.spelled is not None:
+        verb, reason = Verb.FORGET, f"it is `{found.spelled}` now"
+    elif found.state is State.MISSING:
         verb, reason = Verb.FORGET, "already gone"
     elif found.state is State.ALTERED:
         verb, reason = Verb.KEEP, "changed since we placed it"

@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
-from synapse_sync.core.names import SafePath
+from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.reach import Way, way_to
 from synapse_sync.store.receipt import ReceiptEntry, matches
+from synapse_sync.store.spelling import one_file
 
 #: What the system answers where there is nothing, or a link to nothing or to itself.
 _NOTHING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -35,7 +36,26 @@ def observe(
     wanted = {placement.key: placement for placement in placements}
     if ways is None:
         ways = ways_to(placements, trees, companions)
-    return {key: _observe_one(key, wanted.get(key), trees[key[0]], way) for key, way in ways.items()}
+    spelled = _other_spellings([*wanted, *(companion.key for companion in companions)], trees)
+    return {
+        key: _observe_one(key, wanted.get(key), trees[key[0]], way, spelled.get(key)) for key, way in ways.items()
+    }
+
+
+def _other_spellings(wanted: Sequence[Key], trees: Mapping[str, Tree]) -> dict[Key, str]:
+    """The wanted paths that a receipt lists in another spelling of the same file, and those listed ones, by key."""
+    asked = set(wanted)
+    found: dict[Key, str] = {}
+    for name, tree in trees.items():
+        new = [path for target, path in wanted if target == name and path not in tree.receipt.entries]
+        if not new:
+            continue
+        listed = {clash_key(path): path for path in tree.receipt.entries if (name, path) not in asked}
+        for path in new:
+            other = listed.get(clash_key(path))
+            if other is not None and one_file(tree.root, other, path):
+                found[(name, path)], found[(name, other)] = other, path
+    return found
 
 
 def ways_to(
@@ -68,8 +88,8 @@ def links_to_report(ways: Mapping[Key, Way], trees: Mapping[str, Tree]) -> list[
     return found
 
 
-def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way) -> Observed:
-    entry = tree.entry(key[1])
+def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way, spelled: str | None) -> Observed:
+    entry = tree.entry(key[1]) or (tree.entry(spelled) if spelled is not None else None)
     shared = key[1] in tree.others
     model = entry.model if entry is not None else None
     path = SafePath(key[1])
@@ -82,7 +102,7 @@ def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way) -> Ob
             found = _ours(path.under(tree.root), entry, shared)
     except OSError as error:
         raise storage_error(error, f"looking at `{path}` in target `{tree.target.name}`") from error
-    return found if way.real is None else replace(found, real=way.real)
+    return found if way.real is None and spelled is None else replace(found, real=way.real, spelled=spelled)
 
 
 def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:

@@ -18,6 +18,7 @@ from synapse_sync.store.project_note import project_key
 from synapse_sync.store.projects import records
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
 from synapse_sync.store.receipt_index import DIRECTORY, receipt_paths
+from synapse_sync.store.spelling import RealPlaces
 from synapse_sync.user.places import expanded
 
 
@@ -80,29 +81,18 @@ def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Comp
     Paths are compared by their real directories, so that two ways to one directory count as one. What other trees
     only *have* does not count: of two targets that drop a file neither would remove it.
     """
-    where = _RealPlaces()
+    where = RealPlaces()
     wanted_at: dict[str, set[Key]] = {}
     for each in wanted:
-        wanted_at.setdefault(where(trees[each.target].root, each.path.text), set()).add(each.key)
+        wanted_at.setdefault(where(os.path.join(trees[each.target].root, each.path.text)), set()).add(each.key)
     found: dict[str, Tree] = {}
     for name, tree in trees.items():
         paths = {*tree.receipt.entries, *(each.path.text for each in wanted if each.target == name)}
-        theirs = {path for path in paths if wanted_at.get(where(tree.root, path), set()) - {(name, path)}}
+        theirs = {
+            path for path in paths if wanted_at.get(where(os.path.join(tree.root, path)), set()) - {(name, path)}
+        }
         found[name] = replace(tree, others=tree.others | theirs) if theirs else tree
     return found
-
-
-class _RealPlaces:
-    """The real place of a path; each directory is resolved once."""
-
-    def __init__(self) -> None:
-        self._directories: dict[tuple[Path, str], str] = {}
-
-    def __call__(self, root: Path, path: str) -> str:
-        folder, _, name = path.rpartition("/")
-        if (root, folder) not in self._directories:
-            self._directories[(root, folder)] = os.path.realpath(os.path.join(root, folder))
-        return os.path.join(self._directories[(root, folder)], name)
 
 
 def with_barriers(trees: Mapping[str, Tree], wanted: Collection[str], *, key: str, store: Path) -> dict[str, Tree]:

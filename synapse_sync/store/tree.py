@@ -23,6 +23,7 @@ from synapse_sync.store.ownership import Tree
 from synapse_sync.store.projects import records
 from synapse_sync.store.reach import make_way, walk_again
 from synapse_sync.store.receipt import ReceiptEntry
+from synapse_sync.store.spelling import RealPlaces, is_spelled, respell_path
 
 #: Changes between two writings of the receipts: a crash loses at most that many entries, never file contents.
 _EVERY = 200
@@ -53,7 +54,7 @@ class TreeWriter:
         self._uses: Counter[str] = Counter()  # how many paths of the plan still need a blob
         self._stored: set[str] = set()  # blobs that this run has seen in the store
         self._placed: dict[str, ReceiptEntry] = {}  # by real place
-        self._real_folders: dict[str, str] = {}
+        self._real_place = RealPlaces()
         self._unsettled: set[Path] = set()  # directories whose new names are not durable yet
         self._changes = 0
 
@@ -134,7 +135,7 @@ class TreeWriter:
         self._unsettled.add(destination.parent)
         # A file of its own is what `move` promises, even where the blob stays in the store for others.
         self._own(action, destination, action.link_mode if action.link_mode.empties_store else how)
-        self._placed[self._real_place(destination)] = self._listed(action.target)[action.path]
+        self._placed[self._real_place(str(destination))] = self._listed(action.target)[action.path]
         return how
 
     def _has_blob(self, action: Action) -> bool:
@@ -144,17 +145,13 @@ class TreeWriter:
 
     def _twin(self, action: Action, destination: Path) -> str | None:
         """How this run has just placed this very file for another target that has the same directory, or None."""
-        entry = self._placed.get(self._real_place(destination))
+        entry = self._placed.get(self._real_place(str(destination)))
         if entry is None or entry.sha256 != action.sha256:
             return None
-        return entry.how if receipt.matches(str(destination), entry) == "same" else None
-
-    def _real_place(self, destination: Path) -> str:
-        """One text for all ways to a place; each directory is resolved once."""
-        folder = str(destination.parent)
-        if folder not in self._real_folders:
-            self._real_folders[folder] = os.path.realpath(folder)
-        return os.path.join(self._real_folders[folder], destination.name)
+        # FUSE may give each spelling of a file an inode of its own: then the content decides.
+        look = receipt.matches(str(destination), entry)
+        same = look == "same" or (look == "changed" and self._same_content(destination, entry))
+        return entry.how if same else None
 
     def _is_linked(self, action: Action) -> bool:
         """Whether a symbolic link may lead to the blob: one of this run's that stays, or any of another project."""
@@ -178,7 +175,8 @@ class TreeWriter:
         place = self._reach(action)
         if found.state is State.PLACED:
             self._still_ours(action, place)
-            entry = self._listed(action.target)[action.path]
+            entry = self._entry(action)
+            assert entry is not None  # or it would not be ours
             # The journal comes first: a line without its act is harmless, an act without its line is not.
             self._journal(action, f"replaced: {action.reason}")
             rescued = self._rescue(action, place)
@@ -203,7 +201,8 @@ class TreeWriter:
     def _adopt(self, action: Action) -> str:
         """List a file that has the right bytes already."""
         place = self._reach(action)
-        how = self._how(place, action)
+        entry = self._entry(action)
+        how = entry.how if entry is not None and self._spelled(action) is not None else self._how(place, action)
         self._own(action, place, how)
         return how
 
@@ -235,6 +234,8 @@ class TreeWriter:
             self._journal(action, f"merged: {action.reason}")
         if companion.kind != "preview":
             sidecars.remember(root, companion.path, content)
+        if action.verb is Verb.WRITE:
+            self._respell(action)
         self._listed(action.target)[action.path] = receipt.note(
             place,
             path=action.path,
@@ -250,14 +251,14 @@ class TreeWriter:
     def _prune(self, action: Action) -> str | None:
         """Remove a placed file that is no longer wanted; where the store lacks its bytes, they move there first."""
         place = self._reach(action)
-        entry = self._listed(action.target)[action.path]
+        root, entry = self._trees[action.target].root, self._listed(action.target)[action.path]
         if entry.how == "adopted" and place.is_symlink():
             self._listed(action.target).pop(action.path)
             return "left: a link that you made"
         if not os.path.lexists(place):
             self._listed(action.target).pop(action.path)
             return "already gone"
-        if place.name not in os.listdir(place.parent):
+        if not is_spelled(root, action.path):
             # A file system that ignores case shows another file by this name: perhaps the one that replaced it.
             self._listed(action.target).pop(action.path)
             return "left: its name differs by case only"
@@ -270,14 +271,19 @@ class TreeWriter:
         # The entry goes last: after a crash before this the next sync finds the file gone and forgets it.
         self._listed(action.target).pop(action.path)
         if entry.made is not None:
-            sidecars.forget(self._trees[action.target].root, SafePath(action.path))
+            sidecars.forget(root, SafePath(action.path))
         self._tidy(action)
         return None
 
     def _rescue(self, action: Action, place: Path) -> bool:
         """Move the only copy of some bytes into the store before it leaves the tree; returns whether it was one."""
-        entry = self._listed(action.target)[action.path]
-        if place.is_symlink() or entry.made is not None or self._store.has(entry.sha256, entry.size):
+        entry = self._entry(action)
+        if (
+            entry is None
+            or place.is_symlink()
+            or entry.made is not None
+            or self._store.has(entry.sha256, entry.size)
+        ):
             return False
         self._store.import_file(place, sha256=entry.sha256, move=True)
         return True
@@ -307,7 +313,7 @@ class TreeWriter:
 
     def _still_ours(self, action: Action, place: Path) -> None:
         """Look again right before a file is replaced or removed: minutes may have passed since it was observed."""
-        entry = self._listed(action.target).get(action.path)
+        entry = self._entry(action)
         if entry is None:
             raise Conflict(f"`{action.path}` in target `{action.target}` is not in our receipt; left as it is")
         state = receipt.matches(str(place), entry)
@@ -329,9 +335,31 @@ class TreeWriter:
             self._entries[target] = dict(self._trees[target].receipt.entries)
         return self._entries[target]
 
+    def _spelled(self, action: Action) -> str | None:
+        """The spelling under which the receipt lists the file of this path, if that is another one."""
+        spelled = self._observed[(action.target, action.path)].spelled
+        return spelled if spelled in self._listed(action.target) else None
+
+    def _entry(self, action: Action) -> ReceiptEntry | None:
+        """The receipt's entry for the file of this path, in whichever spelling."""
+        listed = self._listed(action.target)
+        spelled = self._spelled(action)
+        return listed.get(action.path) or (listed[spelled] if spelled is not None else None)
+
     def _own(self, action: Action, place: Path, how: str) -> None:
+        """List a weights file that is in place now."""
+        self._respell(action)
         entry = receipt.note(place, path=action.path, sha256=action.sha256, how=how, model=action.model)
         self._listed(action.target)[action.path] = entry
+
+    def _respell(self, action: Action) -> None:
+        """Where only the spelling of a path has changed, change it on disk too, and drop the old one."""
+        if (spelled := self._spelled(action)) is None:
+            return
+        root, listed = self._trees[action.target].root, self._listed(action.target)
+        respell_path(root, action.path, listed=listed, keep=self._folders)
+        self._unsettled.add(SafePath(action.path).under(root).parent)
+        listed.pop(spelled, None)
 
     def _journal(self, action: Action, why: str) -> None:
         root = self._trees[action.target].root

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from workbench import CHECKPOINT, EYES, content_of, declare, leftovers, target
+from workbench import CHECKPOINT, EYES, MODELS, content_of, declare, leftovers, target
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -184,3 +184,126 @@ def test_a_bad_blob_in_a_store_that_can_only_be_read_is_not_used(
     project("sync", "--no-prune", code=9)
     assert not (tmp_path / "second" / EYES).exists()
     assert "does not have the content of its name" in project("verify", "--store", code=6).err
+
+
+# -- a file system that ignores case -------------------------------------------------------------------
+
+
+@pytest.fixture
+def exfat(tmp_path: Path) -> Iterator[Path]:
+    """A fresh exFAT file system: case does not count, and there are no links, modes or owners."""
+    if shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
+        pytest.skip("needs exFAT (Debian: exfatprogs, exfat-fuse)")
+    image, disk = tmp_path / "image", tmp_path / "disk"
+    disk.mkdir()
+    with image.open("wb") as file:
+        file.truncate(100 << 20)
+    subprocess.run(["mkfs.exfat", str(image)], capture_output=True, check=True)
+    found = subprocess.run(["losetup", "-f", "--show", str(image)], capture_output=True, text=True, check=False)
+    loop = found.stdout.strip()
+    if not loop:
+        pytest.skip(f"needs loop devices: {found.stderr.strip()}")
+    try:
+        subprocess.run(["mount.exfat-fuse", loop, str(disk)], capture_output=True, check=False)
+        if not os.path.ismount(disk):
+            pytest.skip("exFAT cannot be mounted here (FUSE is needed)")
+        yield disk
+        subprocess.run(["umount", str(disk)], check=True)
+    finally:
+        subprocess.run(["losetup", "-d", loop], check=False)
+
+
+def named(name: str, *, folder: str = "", head: str, more: str = "", model: str = MODELS["portrait"]) -> str:
+    below = f'subfolder = "{folder}"\n' if folder else ""
+    return f'{head}[models.m]\nsource = "{model}"\nfilename = "{name}"\n{below}{more}'
+
+
+def files(root: Path) -> list[str]:
+    found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in found if path.parts[0] != ".synapse")
+
+
+@pytest.mark.parametrize("mode", ["auto", "copy", "move"])
+@pytest.mark.parametrize("change", ["name", "folder", "both"])
+def test_a_rename_by_case_renames(project: Project, exfat: Path, mode: str, change: str) -> None:
+    root = exfat / "ui"
+    head = target("ui", str(root), mode)
+    project.manifest(named("Dream.safetensors", folder="Portraits", head=head))
+    project("sync")
+    project.hub.clear_log()
+    name = "Dream.safetensors" if change == "folder" else "dream.safetensors"
+    folder = "Portraits" if change == "name" else "portraits"
+    project.manifest(named(name, folder=folder, head=head))
+    assert "spelled" in project("status").out
+    project("sync", "--offline")
+    assert files(root) == [f"models/checkpoints/{folder}/{name}"]
+    assert "in sync" in project("status").out
+    assert "nothing to do" in project("sync").err
+    project.manifest(declare("eyes", head=head))
+    project("sync")
+    assert files(root) == [EYES]
+
+
+@pytest.mark.parametrize("mode", ["copy", "move"])
+def test_an_upgrade_and_a_rename_by_case_at_once(project: Project, exfat: Path, mode: str) -> None:
+    root = exfat / "ui"
+    head = target("ui", str(root), mode)
+    both = [f"civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}", MODELS["sharpen"]]
+    kind = 'type = "checkpoint"\n'
+    project.manifest(named("Dream.safetensors", head=head, model=both[0], more=kind))
+    project("sync")
+    project.manifest(named("dream.safetensors", head=head, model=both[1], more=kind))
+    project("sync")
+    assert files(root) == ["models/checkpoints/dream.safetensors"]
+    sharpen = next(v.files[0].content for m in project.hub.civitai.models.values()
+                   for v in m.versions if f"civitai:{m.id}" == MODELS["sharpen"])  # fmt: skip
+    assert (root / "models/checkpoints/dream.safetensors").read_bytes() == sharpen
+    assert "in sync" in project("status").out
+
+
+def test_companions_are_renamed_with_their_model(project: Project, exfat: Path) -> None:
+    root = exfat / "ui"
+    head = f'[workspace]\npreviews = true\nsidecars = true\n[targets.ui]\nlayout = "a1111"\nroot = "{root}"\n'
+    project.manifest(named("Dream.safetensors", head=head))
+    project("sync")
+    before = files(root)
+    assert len(before) == 3
+    project.manifest(named("dream.safetensors", head=head))
+    project("sync")
+    assert files(root) == [path.replace("Dream", "dream") for path in before]
+    assert "in sync" in project("status").out
+
+
+@pytest.mark.parametrize("words", [["--no-prune"], ["--only", "m"]])
+def test_a_rename_by_case_without_a_prune_is_whole_too(project: Project, exfat: Path, words: list[str]) -> None:
+    root = exfat / "ui"
+    head = target("ui", str(root))
+    project.manifest(named("Dream.safetensors", head=head))
+    project("sync")
+    project.manifest(named("dream.safetensors", head=head))
+    project("sync", *words)
+    project("sync")
+    assert files(root) == ["models/checkpoints/dream.safetensors"]
+
+
+def test_a_file_of_the_users_in_another_case_keeps_its_name(project: Project, exfat: Path) -> None:
+    root = exfat / "ui"
+    place = root / "models/checkpoints/DREAM.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content_of(project.hub, catalogue.PORTRAIT_V1))
+    project.manifest(named("dream.safetensors", head=target("ui", str(root))))
+    project("sync")
+    assert files(root) == ["models/checkpoints/DREAM.safetensors"]
+    project.manifest(declare("eyes", head=target("ui", str(root))))
+    project("sync")
+    assert "models/checkpoints/DREAM.safetensors" in files(root)
+
+
+def test_two_roots_that_differ_by_case_are_one_directory(project: Project, exfat: Path) -> None:
+    two = target("a", str(exfat / "ui"), "copy") + target("b", str(exfat / "UI"), "copy")
+    project.manifest(declare("portrait", "eyes", head=two))
+    project("sync")
+    only_b = f'[models.portrait]\nsource = "{MODELS["portrait"]}"\ntargets = ["b"]\n'
+    project.manifest(declare("eyes", head=two) + only_b)
+    project("sync")
+    assert (exfat / "ui" / CHECKPOINT).is_file(), "the other target wants it"
