@@ -32,7 +32,13 @@ class Trespass(BaseException):
     """A test touched the real machine; no `except Exception` of the code under test may hide it."""
 
 
+#: What else hears of every event: `opened` and `meanwhile` add themselves.
+_listeners: list[Callable[[str, tuple[Any, ...]], None]] = []
+
+
 def guard(event: str, arguments: tuple[Any, ...]) -> None:
+    for listener in _listeners:
+        listener(event, arguments)
     if event in _TOUCHES:
         for value in arguments[:2]:
             if isinstance(value, str) and value.startswith(REAL):
@@ -41,6 +47,39 @@ def guard(event: str, arguments: tuple[Any, ...]) -> None:
         raise Trespass(f"a look-up of {arguments[0]}")
     elif event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in _LOOPBACK:
         raise Trespass(f"a connection to {arguments[1]}")
+
+
+@contextmanager
+def opened() -> Iterator[list[str]]:
+    """The paths of all files that Python opens meanwhile."""
+    paths: list[str] = []
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str):
+            paths.append(arguments[0])
+
+    _listeners.append(note)
+    try:
+        yield paths
+    finally:
+        _listeners.remove(note)
+
+
+@contextmanager
+def meanwhile(event: str, path: Path, do: Callable[[], object]) -> Iterator[None]:
+    """Do something right before the first audited call of this kind (`os.rename`, `open` ...) with this path."""
+    left = [do]
+
+    def strike(seen: str, arguments: tuple[Any, ...]) -> None:
+        if seen == event and left and str(path) in map(str, arguments[:2]):
+            left.pop()()
+
+    _listeners.append(strike)
+    try:
+        yield
+    finally:
+        _listeners.remove(strike)
+    assert not left, f"{path} never met {event}"
 
 
 # -- the environment --------------------------------------------------------------------------------

@@ -33,13 +33,13 @@ from synapse_sync.store.durable import (
 PREFIX = ".synapse-tmp-"
 _TEMPORARY = re.compile(re.escape(PREFIX) + r"\d+-[0-9a-f]{12}\Z")
 #: A temporary file that was not touched for so long (seconds) belongs to a process that was killed.
-_STALE = 3600.0
+STALE = 3600.0
 #: What a file system answers that cannot clone at all; what it says about one file only is not among them.
 _NO_CLONES = {errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EXDEV, errno.ENOTSUP}
 #: What `auto` tries, the cheapest first; cloning must be the first.
 _BEST_FIRST = (LinkMode.CLONE, LinkMode.HARDLINK, LinkMode.SYMLINK, LinkMode.COPY)
 #: From which device to which one could not clone in this run: another try costs as much as all the rest.
-_without_clones: set[tuple[int, int]] = set()
+without_clones: set[tuple[int, int]] = set()
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK = 1 << 20
 _HINTS = {
@@ -77,7 +77,7 @@ def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = Fals
         except OSError as error:
             failure = error
             if way is LinkMode.CLONE and error.errno in _NO_CLONES:
-                _without_clones.add(devices)
+                without_clones.add(devices)
     else:
         assert failure is not None
         raise _impossible(failure, doing, mode) from failure
@@ -95,7 +95,7 @@ def _ways(mode: LinkMode, devices: tuple[int, int]) -> tuple[LinkMode, ...]:
     """What to try for a link mode, in order; cloning is not tried again where the file system has refused it."""
     if mode is not LinkMode.AUTO:
         return (mode,)
-    return _BEST_FIRST[1:] if devices in _without_clones else _BEST_FIRST
+    return _BEST_FIRST[1:] if devices in without_clones else _BEST_FIRST
 
 
 def _impossible(failure: OSError, doing: str, mode: LinkMode) -> StorageError:
@@ -116,11 +116,11 @@ def _place(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> No
     A link that replaces nothing is made at once: that is one atomic step by itself.
     """
     if way in (LinkMode.HARDLINK, LinkMode.SYMLINK) and not replace:
-        _WAYS[way](blob, destination)
+        WAYS[way](blob, destination)
         return
     temporary = destination.with_name(f"{PREFIX}{random_name()}")
     try:
-        _WAYS[way](blob, temporary)
+        WAYS[way](blob, temporary)
         if replace:
             # rename() does nothing at all if both names are one file already; the temporary is unlinked below.
             temporary.replace(destination)
@@ -211,7 +211,7 @@ def _new(path: Path) -> Iterator[int]:
         os.close(handle)
 
 
-_WAYS: dict[LinkMode, Callable[[Path, Path], None]] = {
+WAYS: dict[LinkMode, Callable[[Path, Path], None]] = {
     LinkMode.CLONE: _clone,
     LinkMode.HARDLINK: _hardlink,
     LinkMode.SYMLINK: _symlink,
@@ -227,7 +227,7 @@ def _sweep_once(directory: str) -> None:
 
 def sweep(directory: Path, now: float | None = None) -> int:
     """Remove what killed processes left in a directory of a target: our names only, and none written to lately."""
-    limit = (time.time() if now is None else now) - _STALE
+    limit = (time.time() if now is None else now) - STALE
     count = 0
     with contextlib.suppress(OSError), os.scandir(directory) as found:
         for item in found:

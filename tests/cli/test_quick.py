@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -245,12 +246,19 @@ def test_no_directory_at_all(settled: Project, tmp_path: Path, monkeypatch: pyte
 # -- when it is stopped, or not listened to ----------------------------------------------------------
 
 
-def test_ctrl_c(settled: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def pressed(environ: object) -> int:
-        raise KeyboardInterrupt
+def test_ctrl_c(settled: Project, sandbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = sandbox / "config.toml"
+    os.mkfifo(pipe)
 
-    monkeypatch.setattr(quick, "_files_in_sync", pressed)
+    def press() -> None:
+        with pipe.open("wb", buffering=0):  # opens as soon as somebody reads
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    finger = threading.Thread(target=press)
+    finger.start()
     assert main(["sync"]) == 130
+    finger.join()
     assert capsys.readouterr().err == "interrupted; finished files are kept, and the next sync goes on from here\n"
 
 

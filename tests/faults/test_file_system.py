@@ -647,6 +647,6 @@ def test_a_clone_that_is_refused_for_now(stage: Stage, monkeypatch: pytest.Monke
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
     with monkeypatch.context() as patch:
-        patch.setitem(links._WAYS, "clone", refuse)
+        patch.setitem(links.WAYS, "clone", refuse)
         stage("sync")
     assert (stage.path / EYES).exists()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from world import meanwhile, opened
 
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store import blobs
@@ -43,12 +46,12 @@ def damage(path: Path, data: bytes | None = None) -> None:
     os.utime(path, ns=(1, 1))
 
 
-def no_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> str:
-        raise AssertionError("hashed")
-
-    for name in ("hash_file", "_blake3_of", "_both_of"):
-        monkeypatch.setattr(blobs, name, refuse)
+@contextlib.contextmanager
+def no_hashing(store: BlobStore) -> Iterator[None]:
+    """The blob is not even opened."""
+    with opened() as paths:
+        yield
+    assert str(store.path(SHA)) not in paths
 
 
 def test_publish(store: BlobStore) -> None:
@@ -111,9 +114,9 @@ def test_path_takes_digests_only(store: BlobStore, bad: str) -> None:
 def test_has_without_hashing(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not store.has(SHA)
     put(store)
-    no_hashing(monkeypatch)
-    assert store.has(SHA)
-    assert store.has(SHA, len(DATA))
+    with no_hashing(store):
+        assert store.has(SHA)
+        assert store.has(SHA, len(DATA))
 
 
 def test_has_with_an_impossible_size(store: BlobStore) -> None:
@@ -132,8 +135,8 @@ def test_has_without_a_note_hashes_and_remembers(
     if note is not None:
         meta_path(store).write_bytes(note)
     assert store.has(SHA)
-    no_hashing(monkeypatch)
-    assert store.has(SHA)
+    with no_hashing(store):
+        assert store.has(SHA)
 
 
 def test_has_after_a_touch_hashes_again(store: BlobStore) -> None:
@@ -354,16 +357,12 @@ def test_import_move_of_a_file_that_changes_meanwhile(
 ) -> None:
     source = tmp_path / "model.safetensors"
     source.write_bytes(DATA)
-    real = blobs._both_of
 
-    def both_of(path: Path) -> tuple[str, str]:
-        found = real(path)
+    def train() -> None:
         source.write_bytes(b"a newer training run")
         os.utime(source, ns=(7, 7))
-        return found
 
-    monkeypatch.setattr(blobs, "_both_of", both_of)
-    with pytest.raises(Conflict, match="changed while"):
+    with meanwhile("os.rename", source, train), pytest.raises(Conflict, match="changed while"):
         store.import_file(source, sha256=SHA, move=True)
     assert source.read_bytes() == b"a newer training run"
     assert not store.has(SHA)

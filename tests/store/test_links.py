@@ -118,14 +118,14 @@ def test_auto_falls_back(
     blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, number: int, without: int, expected: str
 ) -> None:
     for way in ("clone", "hardlink", "symlink")[:without]:
-        monkeypatch.setitem(links._WAYS, way, refuse(number))
+        monkeypatch.setitem(links.WAYS, way, refuse(number))
     assert place(blob, destination, LinkMode.AUTO) == expected
     assert destination.read_bytes() == DATA
 
 
 def test_auto_when_nothing_works(blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for way in ("clone", "hardlink", "symlink", "copy"):
-        monkeypatch.setitem(links._WAYS, way, refuse(errno.ENOSPC))
+        monkeypatch.setitem(links.WAYS, way, refuse(errno.ENOSPC))
     with pytest.raises(StorageError, match=r"placing `detail\.safetensors`: the disk .* is full"):
         place(blob, destination, LinkMode.AUTO)
     assert names(destination.parent) == []
@@ -137,7 +137,7 @@ def test_auto_when_nothing_works(blob: Path, destination: Path, monkeypatch: pyt
 def test_explicit_mode_that_is_not_possible(
     blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, mode: str, hint: str
 ) -> None:
-    monkeypatch.setitem(links._WAYS, mode, refuse(errno.EPERM))
+    monkeypatch.setitem(links.WAYS, mode, refuse(errno.EPERM))
     with pytest.raises(StorageError, match=f"by {mode}") as caught:
         place(blob, destination, LinkMode(mode))
     assert hint in (caught.value.hint or "")
@@ -145,7 +145,7 @@ def test_explicit_mode_that_is_not_possible(
 
 
 def test_modes_are_all_known() -> None:
-    assert set(LinkMode) == {LinkMode.AUTO, *links._WAYS}
+    assert set(LinkMode) == {LinkMode.AUTO, *links.WAYS}
 
 
 def test_clone_where_the_file_system_can(blob: Path, destination: Path) -> None:
@@ -272,13 +272,13 @@ def test_no_hard_links_in_the_target(blob: Path, destination: Path, monkeypatch:
 def test_interrupt_leaves_nothing_half_done(
     blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    real = links._WAYS[mode]
+    real = links.WAYS[mode]
 
     def way(blob: Path, temporary: Path) -> None:
         real(blob, temporary)
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(links._WAYS, mode, way)
+    monkeypatch.setitem(links.WAYS, mode, way)
     with pytest.raises(KeyboardInterrupt):
         place(blob, destination, LinkMode(mode))
     # A link is there or not, and whole if it is: the next sync adopts it.
@@ -349,7 +349,7 @@ def test_sweep_of_nothing(tmp_path: Path) -> None:
 
 def test_placing_sweeps_its_directory(blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (destination.parent / f"{PREFIX}123-0123456789ab").touch()
-    monkeypatch.setattr(links, "_STALE", -60.0)
+    monkeypatch.setattr(links, "STALE", -60.0)
     place(blob, destination, LinkMode.HARDLINK)
     assert names(destination.parent) == [destination.name]
 
@@ -363,15 +363,15 @@ def test_cloning_is_not_tried_again_where_it_was_refused(
         tried.append(copy)
         raise OSError(errno.EOPNOTSUPP, "not supported")
 
-    monkeypatch.setattr(links, "_without_clones", set())
-    monkeypatch.setitem(links._WAYS, "clone", refuse)
+    monkeypatch.setattr(links, "without_clones", set())
+    monkeypatch.setitem(links.WAYS, "clone", refuse)
     assert place(blob, destination, LinkMode.AUTO) == "hardlink"
     assert place(blob, destination.with_name("other"), LinkMode.AUTO) == "hardlink"
     assert len(tried) == 1
     with pytest.raises(StorageError):
         place(blob, destination.with_name("third"), LinkMode.CLONE)
     assert len(tried) == 2, "who asks for clones is told that there are none"
-    links._without_clones.clear()
-    links._without_clones.add((-1, -1))
+    links.without_clones.clear()
+    links.without_clones.add((-1, -1))
     place(blob, destination.with_name("fourth"), LinkMode.AUTO)
     assert len(tried) == 3, "between other file systems it may be possible"

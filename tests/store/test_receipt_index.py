@@ -21,9 +21,9 @@ KEY = "p-ui"
 @pytest.fixture(autouse=True, params=[True, False], ids=["open folders", "whole paths"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways to a file; on Windows there is only the second."""
-    if request.param and not receipt_index._FOLDERS_OPEN:
+    if request.param and not receipt_index.FOLDERS_OPEN:
         pytest.skip("no open folders here")
-    monkeypatch.setattr(receipt_index, "_FOLDERS_OPEN", request.param)
+    monkeypatch.setattr(receipt_index, "FOLDERS_OPEN", request.param)
 
 
 def make(root: Path, *names: str, link: bool = False) -> Path:

@@ -818,22 +818,20 @@ def test_two_transfers_of_the_same_bytes_are_one_download(server, bench):
 
 
 def test_full_disk_keeps_what_is_there(server, bench, monkeypatch):
-    from synapse_sync.store import partials
-
     body = content(2 * MIB)
     server.files["/f"] = File(body, pause=0.001)
-    original = partials._pwrite
+    original = os.pwrite
 
-    def filling(fd, data, offset, lock):
+    def filling(fd, data, offset):
         if offset > MIB:
             raise OSError(28, "No space left on device")
-        return original(fd, data, offset, lock)
+        return original(fd, data, offset)
 
-    monkeypatch.setattr(partials, "_pwrite", filling)
-    error = bench.failed(want_of(body, server.ref()), StorageError)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", filling)
+        error = bench.failed(want_of(body, server.ref()), StorageError)
     assert error.exit_code == 9
     assert bytes_begun(bench.root, sha(body)) > MIB // 2
-    monkeypatch.setattr(partials, "_pwrite", original)
     assert bench.got(want_of(body, server.ref())).fetched_bytes < len(body)
 
 
