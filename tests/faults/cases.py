@@ -1,4 +1,4 @@
-"""The catalogue: 143 faults and attacks, by number, and the mark that a test of one of them carries."""
+"""The catalogue: 151 faults and attacks, by number, and the mark that a test of one of them carries."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ GROUPS = (
     ("Addresses, secrets, formats", 120),
     ("Three HTTP clients, one rule", 129),
     ("Names from servers and sites, settings by hand", 136),
+    ("Files that other programs read", 144),
 )
 
 _TITLES = """
@@ -176,6 +177,14 @@ the id of a file that belongs to another version
 an upgrade of a repository in which one file changed
 settings and token files as other programs save them
 a user without a home directory, a place that moves with the directory
+an unrated image of an explicit model
+a card with words that its UI does not have
+a film where most readers look for a still
+a licence that its reader takes for none
+a name so long that nothing fits beside it
+a preview of the user's own beside the weights
+a file of another kind than its model
+an ending that no UI lists
 """
 
 
@@ -184,4 +193,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 143
+assert len(CASES) == 151
