@@ -42,7 +42,7 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
     asked = [c for c in companions if c.kind != "preview" and SIDECARS[c.kind].words is None]
     wanted = [(companion.url, companion.film) for companion in companions if companion.url is not None]
     if desk.offline:
-        away = LeftOut("the network is not to be used", passing=True)
+        away = LeftOut("the network is switched off", passing=True)
         previews = {url: cached_preview(desk.previews, url, film=film) or away for url, film in wanted}
         documents = {companion.model.reference: away for companion in asked}
     else:

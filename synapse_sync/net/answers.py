@@ -22,7 +22,7 @@ _KEPT = frozenset(
 
 
 class HeadTooLong(http.client.HTTPException):
-    """An answer whose headers are longer than anybody needs; its text says in which way."""
+    """An answer whose headers are too long; the text of this exception says in which way."""
 
 
 class _Watched(io.RawIOBase):
@@ -31,7 +31,7 @@ class _Watched(io.RawIOBase):
     def __init__(self, sock: Any, until: float) -> None:
         self.until: float | None = until
         self._socket = sock
-        #: Keeps the socket open when everybody else has let go of it.
+        #: Keeps the socket open after urllib3 closed its own object for it.
         self._held: io.RawIOBase = sock.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
@@ -59,7 +59,7 @@ class _Watched(io.RawIOBase):
 
 
 class _Entry:
-    """Stands in for the socket, of which an answer makes its file."""
+    """The part of a socket that http.client needs for an answer: `makefile`."""
 
     def __init__(self, sock: Any, until: float) -> None:
         self._socket = sock

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from synapse_sync.errors import NetworkError, Offline, StatusError
+from synapse_sync.errors import NetworkError, StatusError
 from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
-from synapse_sync.net.failures import proxy_refused, unreachable, unsendable
+from synapse_sync.net.failures import proxy_refused, switched_off, unreachable, unsendable
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
 from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait
 from synapse_sync.net.transports import Transports
@@ -97,7 +97,7 @@ class Api:
         Redirects are followed, except those of a HEAD. Raises `Offline`, or `NetworkError` where no answer comes.
         """
         if self.offline:
-            raise Offline(f"{display_url(url)} is needed, but the network is not to be used", hint="drop --offline")
+            raise switched_off(display_url(url))
         answer = self._follow(method, url, {name.lower(): value for name, value in (headers or {}).items()}, body)
         if answer.status == 407:
             raise proxy_refused(407, display_url(answer.url))

@@ -1,4 +1,7 @@
-"""Cookies of one chain of redirects: some hosts send everybody on for ever who does not return theirs."""
+"""Cookies of one chain of redirects.
+
+Some hosts redirect a client again and again until it returns the cookie that they set.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Cookies:
                 self._kept += 1
         if not message:
             return
-        # Late: only few answers of a redirect set a cookie, and these two take as long as a small file.
+        # Late: few redirects set a cookie, and to import these two costs as much as a small file.
         from http.cookiejar import CookieJar
         from urllib.request import Request
 

@@ -1,6 +1,6 @@
 """Failures of the network: the words for them, and the one rule which of them may pass.
 
-All HTTP clients report their libraries' exceptions by `unreachable`, and everybody who repeats a request asks
+All HTTP clients report their libraries' exceptions by `unreachable`. Each loop that repeats a request asks
 `may_pass`.
 """
 
@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 
-from synapse_sync.errors import NetworkError, StatusError
+from synapse_sync.errors import NetworkError, Offline, StatusError
 from synapse_sync.net.answers import HeadTooLong
 from synapse_sync.net.proxies import Proxy
 
@@ -71,7 +71,7 @@ def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) ->
             return proxy_refused(status, shown)
         if isinstance(link, HeadTooLong):
             return _too_long(shown, str(link))
-        # The limit of h11, on which httpx stands: 100 KiB.
+        # The limit of h11, which httpx uses: 100 KiB.
         if _is(link, {"RemoteProtocolError"}) and "buffer too long" in str(link):
             return _too_long(shown, "headers of more than 100 KiB")
         if _is(link, {"ReadTimeout"}) and "did not end in time" in str(link):
@@ -87,6 +87,14 @@ def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) ->
             hint="check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or name the host in NO_PROXY",
         )
     return Transient(f"{shown}: {words}", hint=CONNECTION_HINT)
+
+
+def switched_off(what: str) -> Offline:
+    """Return the error for a request that is not sent because the user prevents it; `what` was needed."""
+    return Offline(
+        f"{what} is needed, but the network is switched off",
+        hint="run it again without `--offline`, and without `offline = true` in your config.toml",
+    )
 
 
 def unsendable(shown: str) -> NetworkError:

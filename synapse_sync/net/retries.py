@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from synapse_sync.errors import StatusError, SynapseError
 from synapse_sync.net.failures import may_pass
 
-#: A wait (seconds) below this is over before anybody could read about it, and is not reported.
+#: A wait (seconds) below this is over before it could be read, and is not reported.
 WORTH_TELLING = 0.5
 
 

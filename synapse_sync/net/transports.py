@@ -86,7 +86,8 @@ class Transports:
         transport = self._library.HTTPTransport(
             verify=self._tls, trust_env=False, limits=self._limits, proxy=through
         )
-        # The library has no option for this; httpcore, on which it stands, has, and reads it for each connection.
+        # Hazard: a private name. The library has no option for this; its httpcore has, and reads it for each
+        # connection. If a new version drops the name, dead addresses are slow again, and a test fails.
         transport._pool._network_backend = self._backend
         return transport
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
+from synapse_sync.errors import NetworkError, StatusError, WrongContent
 from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
-from synapse_sync.net.failures import BadRange, proxy_refused, unreachable, unsendable
+from synapse_sync.net.failures import BadRange, proxy_refused, switched_off, unreachable, unsendable
 from synapse_sync.net.pools import Pools
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
 from synapse_sync.net.retries import asked_wait
@@ -81,7 +81,7 @@ class Wire:
         `NetworkError`.
         """
         if self.offline:
-            raise Offline(f"{display_url(url)} is needed, but the network is not to be used", hint="drop --offline")
+            raise switched_off(display_url(url))
         asked = Asked(start, end)
         current = url
         via: list[str] = []
@@ -168,7 +168,7 @@ class Wire:
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in ("", "identity"):
             raise WrongContent(
-                f"{shown} answered with an encoded body ({clean(encoding, 40)}), which nobody asked for",
+                f"{shown} answered with an encoded body ({clean(encoding, 40)}), which was not requested",
                 hint="a proxy may be changing what passes through it",
             )
         kind = content_type(response)
@@ -197,7 +197,7 @@ class Wire:
 
 
 def _wants_login(shown: str) -> StatusError:
-    """A redirect to a login page is how sites that take us for a browser say 401."""
+    """Return the error for a redirect to a login page, by which sites say 401 to a browser."""
     return StatusError(f"{shown} redirects to a login page", status=401, url=shown)
 
 

@@ -368,7 +368,7 @@ def test_creators_and_tags(project: Project) -> None:
 def test_offline_is_told(project: Project) -> None:
     Path(os.environ["SYNAPSE_CONFIG"]).write_text("offline = true\n")
     for verb in (["search", "x"], ["info", "civitai:1"], ["images"], ["creators"], ["tags"]):
-        assert "network is not to be used" in project(*verb, code=5).err
+        assert "the network is switched off" in project(*verb, code=5).err
     assert project.hub.requests() == []
 
 

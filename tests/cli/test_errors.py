@@ -277,7 +277,7 @@ def test_a_gated_repository_says_where_to_click(project: Project) -> None:
 
 def test_no_network_and_no_address(project: Project) -> None:
     project.manifest(f'[models]\na = "civitai:{catalogue.PORTRAIT}"\n')
-    assert "the network is not to be used" in project("lock", "--offline", code=5).err
+    assert "the network is switched off" in project("lock", "--offline", code=5).err
     os.environ["CIVITAI_ENDPOINT"] = "nonsense"
     assert "CIVITAI_ENDPOINT must be" in project("lock", code=2).err
 

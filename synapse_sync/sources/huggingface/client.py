@@ -31,7 +31,7 @@ from synapse_sync.net.addresses import is_loopback
 from synapse_sync.net.api import Api
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Grant, Secret, origin_of
-from synapse_sync.net.failures import CONNECTION_HINT, Transient, may_pass, unreachable
+from synapse_sync.net.failures import CONNECTION_HINT, Transient, may_pass, switched_off, unreachable
 from synapse_sync.net.retries import Retry, asked_wait
 from synapse_sync.sources.huggingface.connection import client_library, connect_through, one_listing
 from synapse_sync.sources.huggingface.statuses import explain
@@ -204,9 +204,7 @@ class Client:
 
     def _connect(self, id_: str) -> HfApi:
         if self._offline:
-            raise Offline(
-                f"`hf://{id_}` has to be looked up, but the network is not to be used", hint="drop --offline"
-            )
+            raise switched_off(f"`hf://{id_}`")
         if self._credentials is not None:
             self._credentials.check_url(self._endpoint)
         from huggingface_hub import HfApi, constants

@@ -24,7 +24,7 @@ _pages: ContextVar[set[str] | None] = ContextVar("pages", default=None)
 
 
 def client_library() -> Any:
-    """The module of the HTTP library on which the hub's library stands: httpx or one that is like it."""
+    """The HTTP library that the hub's library uses: httpx or a module like it."""
     from huggingface_hub.errors import HfHubHTTPError
 
     names = (kind.__module__.partition(".")[0] for kind in HfHubHTTPError.__mro__)
