@@ -115,8 +115,10 @@ def _is_for_weights(facts: Facts) -> bool:
     if _promised(facts) & (WEIGHT_FORMATS | {"archive"}):
         return True
     names = facts.names[-1:] if facts.local else facts.names
-    # A repository's own documents have no ending at times (LICENSE); its source knows them as text.
-    return not documents_expected(facts.format) and any(not has_ending(name) for name in names)
+    # Some of a repository's own documents have no ending; their source knows them as text.
+    if not facts.local and documents_expected(facts.format) and not has_ending(names[0] if names else ""):
+        return False
+    return any(not has_ending(name) for name in names)
 
 
 def _not_the_file(facts: Facts) -> SynapseError | None:
@@ -136,11 +138,14 @@ def _not_the_file(facts: Facts) -> SynapseError | None:
             f"`{facts.subject}` is a pointer of Git LFS, not the file that it names",
             hint="use an address that serves the file itself; in a clone, `git lfs pull` fetches it",
         )
+    wanted = next((f"{title} file" for format, title in _CHECKED.items() if format in _promised(facts)), "model")
     if kind == "empty" and (for_weights or anywhere):
-        return IntegrityError(f"`{facts.subject}` is empty", hint="look at its page: the upload may have failed")
+        return IntegrityError(
+            f"`{facts.subject}` is empty, not a {wanted}", hint="look at its page: the upload may have failed"
+        )
     if kind in ("text", "image") and for_weights:
         return IntegrityError(
-            f"`{facts.subject}` is {_CONTENTS[kind]}, not a model",
+            f"`{facts.subject}` is {_CONTENTS[kind]}, not a {wanted}",
             hint="check the address in a browser; a file that is meant to be text needs a name that says so",
         )
     return None

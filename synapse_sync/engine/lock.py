@@ -11,6 +11,7 @@ from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.pin import pin
@@ -110,6 +111,8 @@ def resolve(
     resolved, warnings = pin(chosen, pins, moving, manifest.workspace, transfers.fetch, measure, transfers.unpack)
     models = {e.name: resolved.get(e.name) or pins[e.name] for e in entries}
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
+    after = with_true_sizes(after, tools.store.true_size)
+    models = {model.name: model for model in after.models}
     return Locked(lockfile=after, changes=_changes(before, models), warnings=(*warnings, *transfers.heard()))
 
 

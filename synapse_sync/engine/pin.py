@@ -135,6 +135,10 @@ def _known(
     if sha256 is None:
         return ()
     size = candidate.size
+    # The bytes may have shown by now that the site says a wrong size; the digest says that they are the same.
+    for artifact in () if old is None else old.artifacts:
+        if artifact.sha256 == sha256:
+            size = artifact.size
     if size is None:
         size = _measured((candidate.url, *entry.mirrors), measure)
     return () if size is None else (_artifact(entry, candidate, sha256, size, candidate.blake3),)

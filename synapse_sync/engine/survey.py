@@ -176,7 +176,7 @@ def survey(
     plan = make_plan(
         [placement for placement in arrangement.placements if placement.model not in pending],
         observed,
-        _Asked(arrangement, lambda artifact: store.has(artifact.sha256, artifact.size)),
+        _Asked(arrangement, lambda artifact: store.has(artifact.sha256)),
         companions=[companion for companion in companions if companion.model.name not in pending],
         nearby=_Asked(arrangement, nearby),
         packed=_Asked(

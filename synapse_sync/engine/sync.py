@@ -9,6 +9,7 @@ from dataclasses import replace
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.plan import Key, Verb
 from synapse_sync.core.report import Report
+from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.preflight import preflight
 from synapse_sync.engine.remember import note_completion, note_use
@@ -60,6 +61,9 @@ def sync(
         with hold(collection, f"the store {project.store}", on_wait=tools.reporter.note, optional=True):
             warnings += note_use(project, survey)
         report = carry_out(survey, project, tools, command)
+        sized = with_true_sizes(project.lockfile, tools.store.true_size)
+        if sized is not project.lockfile and not locked and not frozen:
+            project.write_lockfile(sized)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
         in_sync = done and not survey.stale and not survey.dropped and not survey.plan.withheld
         if scope.is_whole:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from synapse_sync.errors import WrongContent
 from synapse_sync.net.answers import TimedResponse
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.failures import CONNECTION_HINT, BadRange, Transient, describe
@@ -40,7 +41,8 @@ class Stream:
     """The body of one answer, to be read once and closed; a context manager.
 
     `start` is where in the file the body begins, `total` the size of the whole file if the server announces it,
-    `length` the bytes of this body if known. `silence` (seconds) is for `ends`.
+    `length` the bytes of this body if known. `silence` (seconds) is for `ends`. `doubt` is what the headers say
+    against the body, where the caller has a digest that decides.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Stream:
         total: int | None,
         length: int | None,
         silence: float,
+        doubt: WrongContent | None = None,
     ) -> None:
         self.url = url
+        self.doubt = doubt
         self.status = response.status
         self.start = start
         self.total = total
@@ -71,6 +75,7 @@ class Stream:
         self._response = response
         self._aborted: str | None = None
         self._closed = False
+        self._ahead = b""
         body = getattr(response, "_fp", None)
         # urllib3's own `readinto` reads into a new object and copies; the response below it does not.
         self._raw: Any = body if isinstance(body, http.client.HTTPResponse) else response
@@ -97,6 +102,16 @@ class Stream:
         if count == 0 or count == left:
             self._release()
         return count
+
+    def peek(self, count: int) -> bytes:
+        """The first bytes of the body, up to `count`; `readinto` returns them once more. Raises like `readinto`."""
+        buffer = memoryview(bytearray(count))
+        filled = 0
+        while filled < count and (got := self.readinto(buffer[filled:])):
+            filled += got
+        self._ahead = bytes(buffer[:filled])
+        self.received -= filled
+        return self._ahead
 
     def ends(self) -> bool:
         """Whether nothing follows. Without an announced length, a server that falls silent counts as finished."""
@@ -135,6 +150,11 @@ class Stream:
 
         if self._aborted is not None:
             self._fail(self._aborted)
+        if self._ahead:
+            count = min(len(buffer), len(self._ahead))
+            buffer[:count] = self._ahead[:count]
+            self._ahead = self._ahead[count:]
+            return count
         try:
             return int(self._raw.readinto(buffer))
         except (

@@ -72,13 +72,15 @@ class Wire:
         end: int | None = None,
         if_range: str | None = None,
         expect_text: bool = False,
+        verified: bool = False,
     ) -> Stream:
         """Request a file, or its bytes from `start` to before `end`, and return the stream of its body.
 
         `if_range` is a validator: where it no longer holds, the server sends the whole file. `expect_text` accepts
-        a JSON or HTML document as the file. A server that ignores the range answers with `Stream.start` 0, which
-        the caller has to handle. Raises `StatusError`, `WrongContent`, `BadRange`, `Offline` or another
-        `NetworkError`.
+        a JSON or HTML document as the file. With `verified`, headers that speak against the body are only
+        `Stream.doubt`: the caller verifies the bytes, and many servers label files wrongly. A server that ignores
+        the range answers with `Stream.start` 0, which the caller has to handle. Raises `StatusError`,
+        `WrongContent`, `BadRange`, `Offline` or another `NetworkError`.
         """
         if self.offline:
             raise switched_off(display_url(url))
@@ -92,7 +94,7 @@ class Wire:
             response = self._send(current, asked, if_range, own)
             try:
                 if response.status not in STATUSES:
-                    return self._judge(response, current, asked, expect_text)
+                    return self._judge(response, current, asked, expect_text, verified)
                 location = response.headers.get("Location")
                 cookies.keep(current, response.headers.getlist("Set-Cookie"))
                 _read_aside(response)
@@ -145,7 +147,9 @@ class Wire:
         except ValueError:
             raise unsendable(display_url(url)) from None
 
-    def _judge(self, response: urllib3.BaseHTTPResponse, url: str, asked: Asked, expect_text: bool) -> Stream:
+    def _judge(
+        self, response: urllib3.BaseHTTPResponse, url: str, asked: Asked, expect_text: bool, verified: bool
+    ) -> Stream:
         """Turn an answer that is no redirect into a stream, or refuse it."""
         shown = display_url(url)
         if response.status == 407:
@@ -154,31 +158,18 @@ class Wire:
             raise self._status_error(response, shown)
         if response.status not in (200, 206):
             raise NetworkError(f"{shown} answered {response.status} instead of the file")
-        self._refuse_documents(response, shown, expect_text)
+        doubt = _doubt(response, shown, expect_text)
+        if doubt is not None and not verified:
+            doubt.body = _read_aside(response).decode("utf-8", "replace") if doubt.url else ""
+            raise doubt
         length, silence = announced_length(response), self._bounds.silence
         if response.status == 206:
             start, total, size = announced_part(response, shown, asked)
             if length is not None and length != size:
                 raise BadRange(f"{shown} announces {length} bytes for a range of {size}")
-            return Stream(response, url=url, start=start, total=total, length=size, silence=silence)
+            return Stream(response, url=url, start=start, total=total, length=size, silence=silence, doubt=doubt)
         check_whole(response, shown, length)
-        return Stream(response, url=url, start=0, total=length, length=length, silence=silence)
-
-    def _refuse_documents(self, response: urllib3.BaseHTTPResponse, shown: str, expect_text: bool) -> None:
-        encoding = response.headers.get("Content-Encoding", "").strip().lower()
-        if encoding not in ("", "identity"):
-            raise WrongContent(
-                f"{shown} answered with an encoded body ({clean(encoding, 40)}), which was not requested",
-                hint="a proxy may be changing what passes through it",
-            )
-        kind = content_type(response)
-        if kind in _DOCUMENTS and not expect_text:
-            raise WrongContent(
-                f"{shown} answered with {_DOCUMENTS[kind]} instead of the file",
-                hint="the site probably wants a token, or the address is no direct download link",
-                url=shown,
-                body=_read_aside(response).decode("utf-8", "replace"),
-            )
+        return Stream(response, url=url, start=0, total=length, length=length, silence=silence, doubt=doubt)
 
     def _status_error(self, response: urllib3.BaseHTTPResponse, shown: str) -> StatusError:
         retry_after = asked_wait(response.headers, self._clock())
@@ -194,6 +185,24 @@ class Wire:
             retry_after=retry_after,
             hint=hint,
         )
+
+
+def _doubt(response: urllib3.BaseHTTPResponse, shown: str, expect_text: bool) -> WrongContent | None:
+    """Return the error that an answer's headers call for, as if its body were not the file."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        return WrongContent(
+            f"{shown} answered with an encoded body ({clean(encoding, 40)}), which was not requested",
+            hint="a proxy may be changing what passes through it; if the server's label is wrong, pin `sha256`",
+        )
+    kind = content_type(response)
+    if kind in _DOCUMENTS and not expect_text:
+        return WrongContent(
+            f"{shown} answered with {_DOCUMENTS[kind]} instead of the file",
+            hint="the site probably wants a token, or the address is no direct download link",
+            url=shown,
+        )
+    return None
 
 
 def _wants_login(shown: str) -> StatusError:

@@ -25,7 +25,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from synapse_sync.core.artifact import Candidate, ModelCard, format_of
+from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest, is_sha256
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.names import safe_filename, safe_path
@@ -35,7 +35,14 @@ from synapse_sync.errors import AccessDenied, InvalidReference, NetworkError, No
 from synapse_sync.sites import COMMIT, named
 from synapse_sync.sources.base import Ask, Description, Found, Location, Resolved, Wanted, description_of
 from synapse_sync.sources.further_places import same_repositories
-from synapse_sync.sources.repository_files import RepoFile, named_safely, one_file, several_files, type_of
+from synapse_sync.sources.repository_files import (
+    RepoFile,
+    format_in,
+    named_safely,
+    one_file,
+    several_files,
+    type_of,
+)
 from synapse_sync.sources.shards import with_shards
 from synapse_sync.sources.url import UrlSource
 
@@ -271,7 +278,7 @@ def _candidate(repository: _Repository, file: RepoFile, *, whole_path: bool) -> 
         url=Reference.parse(str(Reference("modelscope", repository.id, repository.commit, file.path))),
         size=file.size,
         sha256=file.sha256,
-        format=format_of(last),
+        format=format_in(file.path, whole=whole_path),
         precision=precision_of(last),
         quant=quant_of(last),
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from synapse_sync.core.artifact import WEIGHT_FORMATS, Candidate, format_of
+from synapse_sync.core.artifact import WEIGHT_FORMATS, Candidate, format_of, has_ending
 from synapse_sync.errors import NotFound, UnsafeName
 from synapse_sync.sources.base import Ask
 
@@ -115,6 +115,15 @@ def matches(path: str, patterns: Sequence[str]) -> bool:
     """
     plain = [pattern.replace("\\", "/") for pattern in patterns]
     return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in plain)
+
+
+def format_in(path: str, *, whole: bool) -> str:
+    """The format of a file by its name; with `whole`, it is one of the files of a whole repository.
+
+    There a file without an ending is a document beside the weights, as a licence is.
+    """
+    name = path.rpartition("/")[2]
+    return "text" if whole and not has_ending(name) else format_of(name)
 
 
 def type_of(files: Sequence[RepoFile]) -> str | None:

@@ -75,11 +75,8 @@ class BlobStore:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def has(self, sha256: str, size: int | None = None) -> bool:
-        """Whether the store has this blob, whole and unchanged; a changed one goes to quarantine.
-
-        Raises `IntegrityError` if it has, and `size` cannot be the size of a file with this digest.
-        """
+    def has(self, sha256: str) -> bool:
+        """Whether the store has this blob, whole and unchanged; a changed one goes to quarantine."""
         path = self.path(sha256)
         with _doing("looking into the store"):
             try:
@@ -88,15 +85,15 @@ class BlobStore:
                 return False
             if not stat.S_ISREG(found.st_mode):
                 raise StorageError(f"{path} is not a regular file", hint="move it out of the store")
-            if not self._trusts(sha256, found) and not self._recheck(sha256):
-                return False
-            if size is not None and size != found.st_size:
-                raise IntegrityError(
-                    f"the lockfile says {sha256[:12]}… has {size} bytes, "
-                    f"but a file with this digest has {found.st_size}",
-                    hint="the lockfile was edited or damaged: run `synapse lock` after removing that model's block",
-                )
-            return True
+            return self._trusts(sha256, found) or self._recheck(sha256)
+
+    def true_size(self, sha256: str, said: int) -> int | None:
+        """The size of a blob in bytes where it is not the one that was `said`; None where that may be right."""
+        try:
+            size = self.path(sha256).lstat().st_size
+        except OSError:
+            return None
+        return size if size != said and self.has(sha256) else None
 
     def _trusts(self, sha256: str, found: os.stat_result) -> bool:
         meta = self._meta(sha256)

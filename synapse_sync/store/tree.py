@@ -139,7 +139,7 @@ class TreeWriter:
         return how
 
     def _has_blob(self, action: Action) -> bool:
-        if action.sha256 not in self._stored and self._store.has(action.sha256, action.size):
+        if action.sha256 not in self._stored and self._store.has(action.sha256):
             self._stored.add(action.sha256)
         return action.sha256 in self._stored
 
@@ -278,12 +278,7 @@ class TreeWriter:
     def _rescue(self, action: Action, place: Path) -> bool:
         """Move the only copy of some bytes into the store before it leaves the tree; returns whether it was one."""
         entry = self._entry(action)
-        if (
-            entry is None
-            or place.is_symlink()
-            or entry.made is not None
-            or self._store.has(entry.sha256, entry.size)
-        ):
+        if entry is None or place.is_symlink() or entry.made is not None or self._store.has(entry.sha256):
             return False
         self._store.import_file(place, sha256=entry.sha256, move=True)
         return True

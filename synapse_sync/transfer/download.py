@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from synapse_sync.core.content import DOCUMENTS, kind_of
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
     AccessDenied,
@@ -25,6 +27,7 @@ from synapse_sync.net.failures import BadRange, Transient
 from synapse_sync.net.retries import WORTH_TELLING
 from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.sources.base import Relocating, raise_in_words
+from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold
 from synapse_sync.store.partials import Partial, partial_key, place_id
 from synapse_sync.transfer.crew import Crew
@@ -36,6 +39,9 @@ from synapse_sync.transfer.want import Got, Want
 #: Fewer new bytes than this are no progress, or a server could keep us for ever.
 _PROGRESS = 64 << 10
 _MAX_CHANGES = 2
+#: How much of a page its site needs to see, to say in its own words what it is.
+_PAGE_BYTES = 64 << 10
+_CHANGED = "if the new file is wanted, lock it: `synapse lock --upgrade-model NAME`; else add `mirrors`"
 
 
 class Download:
@@ -52,6 +58,10 @@ class Download:
         self._served = False
         #: Set when no other place could do better.
         self._hopeless = False
+        #: Set while other places are left that may have the file in its promised size.
+        self._strict = False
+        #: Set when a place was refused for its size alone, which a digest could excuse.
+        self._another_size = False
         #: Set while a host is tried that failed before, and another place is left: one attempt is enough.
         self._impatient = False
 
@@ -70,7 +80,7 @@ class Download:
 
     def _stored(self) -> Got | None:
         want, store = self._want, self._crew.store
-        if want.sha256 is None or not store.has(want.sha256, want.size):
+        if want.sha256 is None or not store.has(want.sha256):
             return None
         path = store.path(want.sha256)
         size = path.stat().st_size
@@ -92,12 +102,17 @@ class Download:
         """Try the places, healthy and fast hosts first; if all fail, the first one's failure is the one to tell."""
         health = self._crew.health
         left = list(self._want.places)
+        later: list[Reference] = []
         errors: dict[Reference, SynapseError] = {}
-        while left:
+        while left or later:
+            self._strict = len(left) > 1
+            if not left:
+                left, later = later, []
             place = self._next(left)
             host = self._host(place)
             left.remove(place)
             self._impatient = bool(left) and health.has_failed(host)
+            self._another_size = False
             try:
                 got = self._from(place)
             except StorageError:
@@ -106,6 +121,8 @@ class Download:
                 errors[place] = error
                 if self._hopeless:
                     raise
+                if self._another_size:
+                    later.append(place)
                 if isinstance(error, NotFound):  # which is about the file, not about its host
                     health.missed(host)
                 elif host:
@@ -175,7 +192,7 @@ class Download:
         if location.path is not None:
             return self._local(Path(location.path), place)
         partial = Partial(self._crew.store.root, self._key)
-        opener = Opener(self._crew, location.url, text_ok=self._want.text_ok)
+        opener = Opener(self._crew, location.url, text_ok=self._want.text_ok, verified=self._want.is_pinned)
         try:
             return self._fetch(partial, place, opener)
         except (StatusError, WrongContent) as error:
@@ -218,8 +235,6 @@ class Download:
             if (problem := self._mismatch(digests)) is not None:
                 raise IntegrityError(f"`{want.subject}`: {problem}")
             sha256 = digests.sha256
-        elif want.size is not None and size != want.size:
-            raise IntegrityError(f"`{want.subject}`: {path} has {size} bytes, {want.size} were promised")
         self._look(path)
         self._crew.reporter.transfer_phase(want.key, "verifying")
         copied = 0
@@ -234,8 +249,11 @@ class Download:
         blob = store.import_file(path, sha256=sha256, origin=origin, advanced=advanced)
         if copied < size:  # the store had the blob, and nothing was copied
             self._crew.reporter.transfer_advanced(want.key, size - copied)
-        got = self._got(sha256, store.blake3(sha256), size, blob, place)
-        return replace(got, taken_from=path, copied_bytes=copied)
+        got = replace(
+            self._got(sha256, store.blake3(sha256), size, blob, place), taken_from=path, copied_bytes=copied
+        )
+        self._tell_size(got)
+        return got
 
     # -- from the network ---------------------------------------------------------------------------
 
@@ -248,9 +266,11 @@ class Download:
             self._crew.reporter.transfer_phase(self._want.key, "verifying")
             problem = self._mismatch(digests, partial.path)
             if problem is None:
-                return self._publish(partial, digests, place)
+                got = self._publish(partial, digests, place)
+                self._tell_doubts(got, opener)
+                return got
             if not (self._resumed or self._pieced) or second:
-                raise self._set_aside(partial, problem, place)
+                raise self._refused(partial, problem, place, opener, digests)
             second, whole_only = True, self._pieced
             partial.reset()
             how = "in several parts" if self._pieced else "after resuming"
@@ -347,9 +367,14 @@ class Download:
             if stream.status == 206:
                 self._resumed = True
                 return stream
+            if stream.total != partial.total:
+                # Some servers send only the rest, and say 200: of that, nothing may be the beginning of the file.
+                opener.close(stream)
+                stream = None
         if stream is None:
             stream = opener.open()
         try:
+            self._check_page(stream, partial)
             self._check_size(stream)
             partial.begin(
                 stream.total,
@@ -365,10 +390,12 @@ class Download:
     def _is_usable(self, partial: Partial, place: Reference) -> bool:
         """Whether the bytes we have may be part of the file: a digest will tell, or a validator does."""
         want = self._want
-        if not partial.done_bytes or partial.total is None or want.size not in (None, partial.total):
+        if not partial.done_bytes or partial.total is None:
             return False
         if want.sha256 is not None:
             return True
+        if want.size not in (None, partial.total):
+            return False
         validator = strong_validator(partial.etag, partial.last_modified)
         return validator is not None and partial.place == place_id(str(place)) and not partial.complete
 
@@ -393,27 +420,50 @@ class Download:
         return stream
 
     def _check_size(self, stream: Stream) -> None:
-        if None in (self._want.size, stream.total) or stream.total == self._want.size:
+        """Refuse a file of another size, where no digest can tell that the size is the mistake.
+
+        With a digest another place is tried first; a file that does not fit on the disk is not begun.
+        """
+        want = self._want
+        if want.size is None or stream.total is None or stream.total == want.size:
             return
+        if want.size_may_be_wrong and not self._strict and stream.total <= _free(self._crew.store.root):
+            return
+        if stream.doubt is not None:
+            raise stream.doubt
+        self._another_size = want.size_may_be_wrong and self._strict
         raise IntegrityError(
-            f"`{self._want.subject}`: upstream changed, {display_url(stream.url)} has {stream.total} bytes "
-            f"instead of {self._want.size}",
-            hint="if the new file is wanted, lock it: `synapse lock --upgrade-model NAME`; else add `mirrors`",
+            f"`{want.subject}`: upstream changed, {display_url(stream.url)} has {stream.total} bytes "
+            f"instead of {want.size}",
+            hint=_CHANGED,
         )
+
+    def _check_page(self, stream: Stream, partial: Partial) -> None:
+        """Refuse what by its headers, its size and its first bytes is a page, before bytes are dropped for it."""
+        sizes = {self._want.size, partial.total if partial.done_bytes else None} - {None}
+        if stream.doubt is None or not sizes or stream.total in sizes:
+            return
+        head = stream.peek(_PAGE_BYTES)
+        if kind_of(head) in (*DOCUMENTS, "archive"):
+            stream.doubt.body = head.decode("utf-8", "replace")
+            raise stream.doubt
 
     # -- what it turned out to be --------------------------------------------------------------------
 
     def _mismatch(self, digests: Digests, path: Path | None = None) -> str | None:
         """What is wrong with the bytes, as a half sentence. The SHA-256 decides alone where it is known."""
         want = self._want
-        if want.size is not None and digests.size != want.size:
-            return f"{digests.size} bytes came instead of {want.size}"
+        another_size = want.size is not None and digests.size != want.size
         if want.sha256 is not None:
             if digests.sha256 == want.sha256:
                 return None
-            return f"the bytes have sha256 {digests.sha256[:12]}… instead of {want.sha256[:12]}…"
-        if want.blake3 is not None and digests.blake3 != want.blake3:
-            return f"the bytes have blake3 {digests.blake3[:12]}… instead of {want.blake3[:12]}…"
+            what = f"{digests.size} bytes came instead of {want.size}, with" if another_size else "the bytes have"
+            return f"{what} sha256 {digests.sha256[:12]}… instead of {want.sha256[:12]}…"
+        if want.blake3 is not None:
+            if digests.blake3 != want.blake3:
+                return f"the bytes have blake3 {digests.blake3[:12]}… instead of {want.blake3[:12]}…"
+        elif another_size:
+            return f"{digests.size} bytes came instead of {want.size}"
         if want.git_sha1 is not None:
             git = digests.git_sha1
             if git is None and path is not None:  # the size was not known when hashing began
@@ -421,6 +471,37 @@ class Download:
             if git != want.git_sha1:
                 return f"the bytes have git-sha1 {str(git)[:12]}… instead of {want.git_sha1[:12]}…"
         return None
+
+    def _refused(
+        self, partial: Partial, problem: str, place: Reference, opener: Opener, digests: Digests
+    ) -> IntegrityError:
+        """The error for bytes that are not the wanted ones; they are discarded, or set aside to be looked at."""
+        head = _head(partial.path)
+        if (doubt := opener.doubt) is not None and (not doubt.url or kind_of(head) in DOCUMENTS):
+            partial.discard()
+            doubt.body = head.decode("utf-8", "replace")
+            return doubt
+        if self._want.size not in (None, digests.size):
+            partial.discard()
+            return IntegrityError(
+                f"`{self._want.subject}`: upstream changed: {problem} (from {display_url(str(place))})",
+                hint=_CHANGED,
+            )
+        return self._set_aside(partial, problem, place)
+
+    def _tell_doubts(self, got: Got, opener: Opener) -> None:
+        """Warn of what spoke against a file whose digest is right all the same."""
+        want, warn = self._want, self._crew.reporter.warn
+        if opener.doubt is not None:
+            warn(f"`{want.subject}`: {opener.doubt.message}; its digest is right, so it is used")
+        self._tell_size(got)
+
+    def _tell_size(self, got: Got) -> None:
+        if self._want.size not in (None, got.size):
+            self._crew.reporter.warn(
+                f"`{self._want.subject}`: it has {got.size} bytes, not {self._want.size} as was locked; "
+                "its digest is right, so it is used (`synapse lock` corrects the size)"
+            )
 
     def _set_aside(self, partial: Partial, problem: str, place: Reference) -> IntegrityError:
         aside = partial.set_aside(self._crew.store.root / "quarantine")
@@ -459,3 +540,20 @@ class Download:
         )
         partial.published()
         return self._got(digests.sha256, digests.blake3, digests.size, path, place)
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; none if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_PAGE_BYTES)
+    except OSError:
+        return b""
+
+
+def _free(root: Path) -> int:
+    """The free bytes on the file system of the store."""
+    try:
+        return shutil.disk_usage(root).free
+    except OSError as error:
+        raise storage_error(error, f"looking at {root}") from error

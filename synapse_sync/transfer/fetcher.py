@@ -72,18 +72,16 @@ class Transfers:
         return unpack(archive, patterns, store=self._store, check=inspect_want, reporter=self._reporter)
 
     def measure(self, reference: Reference) -> int | None:
-        """The length of a file in bytes, without reading it; None if its server does not say.
+        """The length of a file in bytes, without reading it; None if its server does not say it for certain.
 
         Raises `StatusError`, `WrongContent`, `Offline` or another `NetworkError`.
         """
         location = self._sources[reference.source].locate(reference)
         if location.path is not None:
             return Path(location.path).stat().st_size
-        stream = self._wire().open(location.url)
-        try:
-            return stream.total
-        finally:
-            stream.close()
+        with self._wire().open(location.url, verified=True) as stream:
+            # An encoded body has another length, and a page is not the file; a download will show what it is.
+            return None if stream.doubt is not None else stream.total
 
     def heard(self) -> list[str]:
         """The warnings since the last call, each once: they belong in the answer as well as on the screen."""

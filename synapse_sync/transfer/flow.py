@@ -28,6 +28,8 @@ _BUSY = 0.8
 _LEAST = 1 << 20
 _LAG = 32 << 20
 _ENDLESS = 1 << 62
+#: A size that is promised and wrong is believed to be wrong by no more than this factor.
+_EXCUSED = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +94,9 @@ class Flow:
                 self._receive_pieces()
             if self._partial.frontier - self._chaser.hashed > _LAG:
                 self._crew.reporter.transfer_phase(self._want.key, "hashing")
-            return self._chaser.finish()
+            digests = self._chaser.finish()
+            self._check_end(digests)
+            return digests
         except BaseException:
             self._end()
             with contextlib.suppress(StorageError):  # what is on its way up matters more
@@ -130,18 +134,38 @@ class Flow:
     # -- one stream of unknown length ---------------------------------------------------------------
 
     def _receive_unmeasured(self) -> None:
-        """Read to the end of the body, but never more than one byte beyond the size that was promised."""
+        """Read to the end of the body, but never more than one byte beyond the size that was promised.
+
+        Where the promise may be wrong, only a multiple of it is too much.
+        """
         assert self._first is not None
         limit = self._want.size
+        if limit is not None and self._want.size_may_be_wrong:
+            limit *= _EXCUSED
         at = self._copy(self._first, _Piece(0, _ENDLESS if limit is None else limit))
         if limit is not None and at == limit and not self._first.ends():
             raise IntegrityError(
-                f"`{self._want.subject}` is longer than the {limit} bytes that were promised",
+                f"`{self._want.subject}` is longer than the {self._want.size} bytes that were promised",
                 hint="upstream changed, or this is another file; `synapse lock --upgrade` takes it as it is",
             )
-        if limit is not None and at < limit:
-            raise Transient(f"`{self._want.subject}`: the connection ended after {at} of {limit} bytes")
+        if not self._want.size_may_be_wrong:
+            self._check_length(at)
         self._partial.end_at(at)
+
+    def _check_length(self, at: int) -> None:
+        if self._want.size is not None and at < self._want.size:
+            raise Transient(f"`{self._want.subject}`: the connection ended after {at} of {self._want.size} bytes")
+
+    def _check_end(self, digests: Digests) -> None:
+        """Tell a body that broke off from one whose size was promised wrongly: by the digest."""
+        want = self._want
+        if self._first is None or not want.size_may_be_wrong or want.sha256 == digests.sha256:
+            return
+        try:
+            self._check_length(digests.size)
+        except Transient:
+            self._partial.reset()
+            raise
 
     # -- pieces -------------------------------------------------------------------------------------
 

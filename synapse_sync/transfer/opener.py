@@ -32,11 +32,14 @@ class Opener:
     asked again. The signed URL lives here and nowhere else.
     """
 
-    def __init__(self, crew: Crew, url: str, *, text_ok: bool) -> None:
+    def __init__(self, crew: Crew, url: str, *, text_ok: bool, verified: bool) -> None:
         self.url = url
         self.host = urlsplit(url).netloc
         self._crew = crew
         self._text_ok = text_ok
+        self._verified = verified
+        #: What the headers of an answer said against its body, if any did.
+        self.doubt: WrongContent | None = None
         self._signed: str | None = None
 
     def open(self, start: int = 0, end: int | None = None, if_range: str | None = None) -> Stream:
@@ -61,7 +64,10 @@ class Opener:
         if self._crew.stop.is_set():
             raise Stopped
         asked = self._crew.clock.now()
-        stream = self._crew.wire.open(url, start=start, end=end, if_range=if_range, expect_text=self._text_ok)
+        stream = self._crew.wire.open(
+            url, start=start, end=end, if_range=if_range, expect_text=self._text_ok, verified=self._verified
+        )
+        self.doubt = self.doubt or stream.doubt
         self._crew.health.answered(host_of(self.url), self._crew.clock.now() - asked)
         self._crew.watch(stream)
         return stream

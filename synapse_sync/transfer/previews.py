@@ -15,21 +15,33 @@ from synapse_sync.net.retries import Retry
 from synapse_sync.net.wire import Wire
 from synapse_sync.store.preview_cache import PreviewCache
 
-#: No preview of 450 pixels is as large as this (bytes); what is larger is not read to the end.
+#: No preview of 450 pixels is as large as this (bytes); a larger answer is not read to its end.
 MAX_BYTES = 64 * 1024 * 1024
+#: Seconds that one preview may take, however slowly it comes.
+LONGEST = 60.0
 _CONNECTIONS = 4
-#: Seconds that one image may take, however slowly it comes.
-_LONGEST = 60.0
 _STILLS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")
 
 
 def fetch_previews(
-    wanted: Iterable[tuple[str, bool]], *, wire: Callable[[], Wire], cache: PreviewCache, retry: Retry
+    wanted: Iterable[tuple[str, bool]],
+    *,
+    wire: Callable[[], Wire],
+    cache: PreviewCache,
+    retry: Retry,
+    max_bytes: int = MAX_BYTES,
+    longest: float = LONGEST,
 ) -> Mapping[str, bytes | LeftOut]:
-    """Fetch previews by address, each with whether it is a film; each once, from the cache where it can be.
+    """Fetch previews by address, each with whether it is a film; each once, from the cache where possible.
 
-    An address that gives none for good is remembered, so that not every sync asks for it.
+    A preview of more than `max_bytes` bytes, or one that takes more than `longest` seconds, is left out. An address
+    that has none for good is remembered, so that not every sync asks for it.
     """
+
+    def fetch(item: tuple[str, bool]) -> bytes | LeftOut:
+        url, film = item
+        return _fetch(film, lambda: _read(url, line, max_bytes, longest), retry)
+
     found: dict[str, bytes | LeftOut] = {}
     missing: dict[str, bool] = {}
     for url, film in dict(wanted).items():
@@ -43,7 +55,7 @@ def fetch_previews(
         line = wire()
         pool = ThreadPoolExecutor(_CONNECTIONS)
         try:
-            answers = pool.map(lambda item: _fetch(item[0], item[1], line, retry), missing.items())
+            answers = pool.map(fetch, missing.items())
             for url, answer in zip(missing, answers, strict=True):
                 found[url] = answer
                 if isinstance(answer, bytes):
@@ -68,19 +80,18 @@ def is_preview(content: bytes, *, film: bool) -> bool:
     return content.startswith(_STILLS) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
 
 
-def _fetch(url: str, film: bool, wire: Wire, retry: Retry) -> bytes | LeftOut:
+def _fetch(film: bool, read: Callable[[], bytes], retry: Retry) -> bytes | LeftOut:
+    """The bytes that `read` returns, perhaps at a later attempt, or why they are left out."""
     attempt = 0
     while True:
         attempt += 1
         try:
-            content = _read(url, wire)
+            content = read()
         except NetworkError as error:
             left, pause = LeftOut(error.message, may_pass(error)), retry.after(attempt, error, random.random())
         except SynapseError as error:
             return LeftOut(error.message, passing=False)
         else:
-            if content is None:
-                return LeftOut(f"more than {MAX_BYTES >> 20} MB", passing=False)
             if not is_preview(content, film=film):
                 return LeftOut(f"what came is no {'film' if film else 'image'}", passing=False)
             return content
@@ -89,19 +100,19 @@ def _fetch(url: str, film: bool, wire: Wire, retry: Retry) -> bytes | LeftOut:
         time.sleep(pause)
 
 
-def _read(url: str, wire: Wire) -> bytes | None:
-    """The whole answer, or None if it is too long."""
-    stream = wire.open(url)
-    end = time.monotonic() + _LONGEST
+def _read(url: str, wire: Wire, max_bytes: int, longest: float) -> bytes:
+    """The whole answer; raises `NetworkError` if it is too long or takes too long."""
+    stream = wire.open(url, verified=True)  # `is_preview` looks at the bytes, whatever their label
+    end = time.monotonic() + longest
     try:
         content = bytearray()
         buffer = memoryview(bytearray(1 << 16))
         while count := stream.readinto(buffer):
             content += buffer[:count]
-            if len(content) > MAX_BYTES:
-                return None
+            if len(content) > max_bytes:
+                raise NetworkError(f"more than {max_bytes / (1 << 20):,.0f} MB")
             if time.monotonic() > end:
-                raise NetworkError(f"{display_url(url)} took more than {_LONGEST:.0f} s")
+                raise NetworkError(f"{display_url(url)} took more than {longest:.0f} s")
         return bytes(content)
     finally:
         stream.close()

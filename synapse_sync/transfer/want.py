@@ -22,6 +22,7 @@ class Want:
 
     `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer. With `archive`
     the places give that archive, of which the file is a member; `transfer` itself knows only whole files.
+    `size_is_certain` says that the size comes from the bytes themselves, not from a site's description.
     `source_names` are the file's names at its source, `names` those in the trees, as far as they are known.
     """
 
@@ -36,8 +37,19 @@ class Want:
     format: str = "other"
     allow_pickle: bool = False
     archive: Archive | None = None
+    size_is_certain: bool = False
     source_names: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether a digest of the whole file is known, which then decides alone."""
+        return any(digest is not None for digest in (self.sha256, self.blake3, self.git_sha1))
+
+    @property
+    def size_may_be_wrong(self) -> bool:
+        """Whether another size is no reason to refuse the file: its digest is known, its size only from a site."""
+        return self.is_pinned and not self.size_is_certain
 
     @property
     def is_local(self) -> bool:
@@ -140,6 +152,7 @@ def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False, nam
         format=artifact.format,
         allow_pickle=allow_pickle,
         archive=artifact.archive,
+        size_is_certain=artifact.trust is not None,
         source_names=(artifact.filename,),
         names=tuple(names),
     )

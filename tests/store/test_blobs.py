@@ -111,19 +111,21 @@ def test_path_takes_digests_only(store: BlobStore, bad: str) -> None:
         store.path(bad)
 
 
-def test_has_without_hashing(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_has_without_hashing(store: BlobStore) -> None:
     assert not store.has(SHA)
     put(store)
     with no_hashing(store):
         assert store.has(SHA)
-        assert store.has(SHA, len(DATA))
 
 
-def test_has_with_an_impossible_size(store: BlobStore) -> None:
-    put(store)
-    with pytest.raises(IntegrityError, match="lockfile"):
-        store.has(SHA, 5)
-    assert store.has(SHA)
+def test_the_true_size_of_a_blob_is_said_where_another_one_is_believed(store: BlobStore) -> None:
+    assert store.true_size(SHA, 5) is None
+    path = put(store)
+    assert store.true_size(SHA, 5) == len(DATA)
+    assert store.true_size(SHA, len(DATA)) is None
+    path.chmod(0o644)
+    path.write_bytes(DATA + b"more")  # wrong bytes have no true size
+    assert store.true_size(SHA, len(DATA)) is None
 
 
 @pytest.mark.parametrize("note", [None, b"", b"[]", b"{not json", b'{"size": 1}', b"[" * 100_000])
@@ -212,7 +214,7 @@ def test_wrong_blake3_note_is_no_verdict(store: BlobStore) -> None:
 def test_empty_blob(store: BlobStore) -> None:
     sha256 = hashlib.sha256(b"").hexdigest()
     put(store, b"", blake3=blake3(b"").hexdigest())
-    assert store.has(sha256, 0)
+    assert store.has(sha256)
     assert store.verify(sha256)
 
 
@@ -287,7 +289,7 @@ def test_import_copies(store: BlobStore, tmp_path: Path) -> None:
     assert path.stat().st_ino != source.stat().st_ino
     assert stat.S_IMODE(source.stat().st_mode) != 0o444
     assert store.blake3(SHA) == B3
-    assert store.has(SHA, len(DATA))
+    assert store.has(SHA)
     assert store.import_file(source, sha256=SHA) == path
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from synapse_sync.net.retries import Retry
 from synapse_sync.store.preview_cache import PreviewCache
-from synapse_sync.transfer import previews as transfer_previews
 from synapse_sync.transfer.previews import LeftOut, fetch_previews, is_preview
 
 STILLS = {
@@ -44,21 +44,20 @@ def test_anything_else_is_neither(name: str) -> None:
 class Endless:
     """An answer that brings a byte at a time, for ever."""
 
-    def open(self, url: str) -> Endless:
+    def open(self, url: str, *, verified: bool) -> Endless:
         return self
 
     def readinto(self, buffer: memoryview) -> int:
-        return 1
+        return len(buffer)
 
     def close(self) -> None:
         pass
 
 
-@pytest.mark.parametrize(("limit", "value", "why"), [("_LONGEST", -1.0, "took more than"), ("MAX_BYTES", 9, "MB")])
-def test_a_preview_without_end_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: float, why: str
-) -> None:
-    monkeypatch.setattr(transfer_previews, limit, value)
+@pytest.mark.parametrize(
+    ("limit", "why"), [({"longest": -1.0}, "took more than"), ({"max_bytes": 9 << 20}, "more than 9 MB")]
+)
+def test_a_preview_without_end_is_left_out(tmp_path: Path, limit: dict[str, Any], why: str) -> None:
     url = "https://image.example/1.png"
-    found = fetch_previews([(url, False)], wire=Endless, cache=PreviewCache(tmp_path), retry=Retry())[url]
+    found = fetch_previews([(url, False)], wire=Endless, cache=PreviewCache(tmp_path), retry=Retry(), **limit)[url]
     assert isinstance(found, LeftOut) and why in found.why and not found.passing

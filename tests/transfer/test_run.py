@@ -383,13 +383,17 @@ def test_an_interrupt_ends_the_copy_of_a_local_file(bench, tmp_path):
     original.write_bytes(content(3 * MIB))
 
     def interrupt():
+        bench.heard.on_advance = lambda: None  # a second signal would reach the test runner
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.5)  # the main thread stops the others meanwhile
+        time.sleep(1.0)  # the main thread stops the others meanwhile
 
     bench.heard.on_advance = interrupt
     with pytest.raises(KeyboardInterrupt):
         bench.fetch(want_of(content(3 * MIB), Reference.parse(str(original))))
     assert not bench.store.has(sha(content(3 * MIB)))
+    patience = time.monotonic() + 10
+    while list((bench.root / "tmp").iterdir()) and time.monotonic() < patience:
+        time.sleep(0.05)
     assert list((bench.root / "tmp").iterdir()) == []
     assert sum(event[0] == "advanced" for event in bench.heard.events) == 1
 
@@ -647,23 +651,168 @@ def test_wrong_bytes_are_set_aside_and_never_published(server, bench):
 
 
 @pytest.mark.parametrize("size", [4999, 5001])
-def test_another_size_is_refused_before_it_is_read(server, bench, size):
+@pytest.mark.parametrize("more", [{"sha256": None}, {"size_is_certain": True}], ids=["no digest", "certain size"])
+def test_another_size_is_refused_before_it_is_read(server, bench, size, more):
     server.files["/f"] = File(content(size), pause=0.5)
+    error = bench.failed(want_of(content(5000), server.ref(), **more), IntegrityError)
+    assert "upstream changed" in error.message and "lock" in error.hint
+    assert not any(event[0] == "advanced" for event in bench.heard.events)
+
+
+@pytest.mark.parametrize("size", [4999, 5001])
+def test_another_size_and_another_digest_are_a_change_upstream(server, bench, size):
+    server.files["/f"] = File(content(size))
     error = bench.failed(want_of(content(5000), server.ref()), IntegrityError)
     assert "upstream changed" in error.message and "lock" in error.hint
+    assert bench.aside() == [] and not list((bench.root / "partials").iterdir())
 
 
 def test_endless_body_ends_one_byte_after_the_promise(server, bench):
     server.files["/f"] = File(b"x" * 5000, endless=True)
-    error = bench.failed(want_of(b"x" * 5000, server.ref()), IntegrityError)
-    assert "longer than" in error.message
+    for more in ({"sha256": None}, {"size_is_certain": True}):
+        error = bench.failed(want_of(b"x" * 5000, server.ref(), **more), IntegrityError)
+        assert "longer than the 5000 bytes" in error.message
+        assert sum(event[2] for event in bench.heard.events if event[0] == "advanced") <= 5000
+        bench.heard.events.clear()
     assert not list((bench.root / "partials").iterdir())
+
+
+def test_endless_body_ends_at_a_multiple_of_a_promise_that_may_be_wrong(server, bench):
+    server.files["/f"] = File(b"x" * 5000, endless=True)
+    error = bench.failed(want_of(b"x" * 5000, server.ref()), IntegrityError)
+    assert "longer than the 5000 bytes" in error.message
+    assert sum(event[2] for event in bench.heard.events if event[0] == "advanced") <= 20_000
+    assert not list((bench.root / "partials").iterdir())
+
+
+# -- a digest that is right outvotes everything that a server or a site says ------------------------------
+
+LABELS = [
+    {"Content-Type": "text/html; charset=utf-8"}, {"Content-Type": "application/json"},
+    {"Content-Encoding": "aws-chunked"}, {"Content-Encoding": "gzip"}, {"Content-Encoding": "br"},
+    {"Content-Encoding": "utf-8", "Content-Type": "text/html"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("labels", LABELS, ids=str)
+def test_wrong_labels_on_the_right_bytes(server, bench, labels, chunked):
+    body = content(300_000)
+    server.files["/f"] = File(body, headers=labels, chunked=chunked)
+    bench.got(want_of(body, server.ref()))
+    assert "digest is right" in str([event for event in bench.heard.events if event[0] == "warn"])
+    from blake3 import blake3
+
+    server.files["/g"] = File(content(300_000, 1), headers=labels, chunked=chunked)
+    digest = blake3(content(300_000, 1)).hexdigest()
+    bench.got(want_of(content(300_000, 1), server.ref("/g"), sha256=None, blake3=digest))
+    bench.failed(want_of(content(300_000, 1), server.ref("/g"), sha256=None), WrongContent)
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=str)
+def test_wrong_labels_on_ranges(server, bench, labels):
+    body = content(6 * MIB)
+    server.files["/f"] = File(body, headers=labels, pause=0.001)
+    bench.limits = split(split_from=2 * MIB, piece=MIB)
+    bench.got(want_of(body, server.ref()))
+    assert server.ranges()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_page_in_place_of_what_was_promised_is_called_one(server, bench, chunked):
+    page = b"<html><body>Please log in" + b" " * 3000
+    server.files["/f"] = File(page, headers={"Content-Type": "text/html"}, chunked=chunked)
+    error = bench.failed(want_of(content(200_000), server.ref()), WrongContent)
+    assert "a web page instead of the file" in error.message and "Please log in" in error.body
+    assert bench.aside() == []
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_page_does_not_cost_what_is_here_already(server, bench, chunked):
+    body = content(2 * MIB)
+    want = want_of(body, server.ref())
+    server.files["/f"] = File(body, cuts=[900_000] + [0] * 4)
+    bench.failed(want, NetworkError)
+    page = File(b"<html><body>Please log in</body></html>", ranges=False, chunked=chunked)
+    server.files["/f"] = replace(page, headers={"Content-Type": "text/html"})
+    bench.failed(want, WrongContent)
+    server.files["/f"] = File(body)
+    assert bench.got(want).fetched_bytes == len(body) - 900_000
+
+
+@pytest.mark.parametrize("said", [1, 150_000, 299_999, 300_001, 600_000])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_wrong_size_of_the_right_bytes(server, bench, said, chunked):
+    body = content(300_000)
+    server.files["/f"] = File(body, chunked=chunked)
+    want = want_of(body, server.ref(), size=said)
+    if chunked and said == 1:  # four times the promise is the most that comes without a length
+        bench.failed(want, IntegrityError)
+        return
+    got = bench.got(want)
+    assert got.size == 300_000
+    warnings = [event[1] for event in bench.heard.events if event[0] == "warn"]
+    assert len(warnings) == 1 and "300000 bytes" in warnings[0] and f"{said} " in warnings[0]
+    assert isinstance(bench.fetch(want)[0], Got), "the store has it, whatever was said"
+
+
+def test_wrong_size_of_a_local_file(bench, tmp_path):
+    (tmp_path / "mine.bin").write_bytes(content(5000))
+    place = Reference.parse(str(tmp_path / "mine.bin"))
+    (got,) = bench.fetch(want_of(content(5000), place, size=4000))
+    assert isinstance(got, Got) and got.size == 5000
+    bench.failed(want_of(content(6000), place, size=5000), IntegrityError)
+    bench.failed(want_of(content(5000), place, size=4000, sha256=None), IntegrityError)
+
+
+def test_wrong_size_of_a_body_that_breaks_off_is_not_believed(server, bench):
+    body = content(300_000)
+    server.files["/f"] = File(body, chunked=True, cuts=[100_000])
+    assert bench.got(want_of(body, server.ref(), size=400_000)).size == 300_000
+    assert len(server.asked) == 2
+
+
+def test_another_size_is_passed_over_while_other_places_are_left(server, second, bench):
+    body = content(300_000)
+    server.files["/f"] = File(content(5 * MIB))
+    second.files["/f"] = File(body)
+    bench.got(want_of(body, server.ref(), second.ref()))
+    assert server.served <= MIB, "what has another size is hardly begun"
+    server.files["/g"] = File(content(200_000, 3))
+    second.files["/g"] = File(content(200_001, 4))
+    got = bench.got(want_of(content(200_000, 3), server.ref("/g"), second.ref("/g"), size=100_000))
+    assert (got.place, got.size) == (server.ref("/g"), 200_000)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("how", ["tail", "tail without length", "tail and its range"])
+def test_the_rest_of_a_file_is_never_taken_for_the_whole(server, bench, known, how):
+    """A server that honours a range, and says 200 all the same."""
+    body = content(2 * MIB)
+    server.files["/f"] = File(body, cuts=[900_000])
+    original = Handler.head
+
+    def head(self, status, headers):
+        if status == 206:
+            status = 200
+            if how != "tail and its range":
+                headers.pop("Content-Range")
+            if how == "tail without length":
+                headers.pop("Content-Length")
+                self.close_connection = True
+        original(self, status, headers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Handler, "head", head)
+        size = {} if known else {"sha256": None, "size": None}
+        got = bench.got(want_of(body, server.ref(), **size))
+    assert (got.size, got.sha256) == (len(body), sha(body))
 
 
 @pytest.mark.parametrize("kind", ["text/html", "application/json"])
 def test_document_instead_of_a_model(server, bench, kind):
     server.files["/f"] = File(b"<html>", headers={"Content-Type": kind})
-    want = want_of(b"<html>", server.ref())
+    want = want_of(b"<html>", server.ref(), sha256=None)
     bench.failed(want, WrongContent)
     bench.got(replace(want, text_ok=True))
 

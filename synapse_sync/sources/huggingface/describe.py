@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from synapse_sync.core.artifact import Candidate, ModelCard, format_of
+from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.names import safe_filename, safe_path
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.repository_selection import precision_of, quant_of
 from synapse_sync.sources.huggingface.client import Repository
 from synapse_sync.sources.huggingface.statuses import ENDPOINT
-from synapse_sync.sources.repository_files import RepoFile, type_of
+from synapse_sync.sources.repository_files import RepoFile, format_in, type_of
 
 
 def candidate_of(repository: Repository, file: RepoFile, *, whole_path: bool) -> Candidate:
@@ -24,7 +24,7 @@ def candidate_of(repository: Repository, file: RepoFile, *, whole_path: bool) ->
         size=file.size,
         sha256=file.sha256,
         git_sha1=file.git_sha1,
-        format=format_of(last),
+        format=format_in(file.path, whole=whole_path),
         precision=precision_of(last),
         quant=quant_of(last),
     )

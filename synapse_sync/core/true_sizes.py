@@ -1,0 +1,27 @@
+"""True sizes: a size that a site said is corrected once the bytes with the right digest are here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.lockfile import Lockfile
+
+
+def with_true_sizes(lockfile: Lockfile, true_size: Callable[[str, int], int | None]) -> Lockfile:
+    """The lockfile with the sizes that files really have; the same object if all of them are right already.
+
+    `true_size(sha256, said)` returns the size in bytes of verified bytes if it is another than `said`, else None.
+    """
+
+    def corrected(artifact: Artifact) -> Artifact:
+        if (size := true_size(artifact.sha256, artifact.size)) is not None:
+            artifact = replace(artifact, size=size)
+        archive = artifact.archive
+        if archive is not None and (size := true_size(archive.sha256, archive.size)) is not None:
+            artifact = replace(artifact, archive=replace(archive, size=size))
+        return artifact
+
+    models = tuple(replace(m, artifacts=tuple(corrected(a) for a in m.artifacts)) for m in lockfile.models)
+    return lockfile if models == lockfile.models else replace(lockfile, models=models)
