@@ -7,51 +7,22 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from synapse_sync.core import civitai_forms, hub_forms
 from synapse_sync.core.characters import named_character
 from synapse_sync.core.digest import LENGTHS, Digest
 from synapse_sync.core.reference_text import check_inner_path, has_control, is_control, refuse_secrets, shown
 from synapse_sync.errors import InvalidReference
-from synapse_sync.sites import SITES, Repositories, Site, host_site, named
+from synapse_sync.sites import SITES, Repositories, Site, host_site
 
 #: Longer than any URL that a server accepts; also bounds what a hostile manifest can make us look at.
 MAX_LENGTH = 4096
-#: The query keys of Civitai's download URLs that choose one file of a version.
-SELECTORS = ("format", "fp", "quantType", "size", "type")
 
 # Patterns are kept as text: `re` compiles and remembers them when they are first used, so importing is cheap.
 
-#: Civitai's ids are 32-bit today; this is where its JavaScript would stop counting.
-_MAX_ID = 2**53 - 1
-_CIVITAI_PATHS = (
-    (r"models/(?P<id>[0-9]+)(?:/[^/]*)*\Z", "page"),
-    (r"api/v1/models/(?P<id>[0-9]+)\Z", "page"),
-    (r"api/download/models/(?P<revision>[0-9]+)\Z", "download"),
-    (r"(?:api/v1/)?model-versions/(?:mini/)?(?P<revision>[0-9]+)\Z", "version"),
-    (r"api/v1/model-versions/by-hash/(?P<hash>[0-9a-fA-F]+)\Z", "hash"),
-)
-#: By number of digits. Eight could be a CRC32 as well; the site looks both up in one table.
-_HASHES = {64: "sha256", 12: "autov3", 10: "autov2", 8: "autov1"}
 _AIR = (
     r"(?ai)(?:urn:)?(?:air:)?(?:(?P<ecosystem>[\w\-/]+):)?(?:(?P<kind>[\w\-/]+):)?"
     r"(?P<source>civitai|huggingface):(?P<rest>.*)\Z"
 )
-#: The rest of an AIR; layer (`:name`) and format (`.safetensor`) say nothing that the ids do not.
-_CIVITAI = (
-    r"(?a)(?P<id>\d+)?(?:@(?P<revision>\d+))?(?::[\w\-]+)?(?:\+(?P<file>\d+))?(?::[\w\-]+)?(?:\.[\w\-]+)?"
-    r"(?:\?(?P<query>.*))?\Z"
-)
-_HF_KINDS = frozenset({"datasets", "spaces"})
-_HF_NAME = r"(?a)\w[\w.\-]{0,95}\Z"
-#: First parts of pages of the hub that are no owner's name.
-# fmt: off
-_HF_PAGES = frozenset({
-    "api", "blog", "chat", "collections", "datasets", "docs", "enterprise", "inference", "join", "kernels",
-    "learn", "login", "models", "new", "organizations", "papers", "posts", "pricing", "search", "settings",
-    "spaces", "storage", "tasks",
-})
-# fmt: on
-_HF_REFS = r"(refs/pr/[0-9]+|refs/convert/[^/]+)(?:/|\Z)"
-_WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".onnx")
 _HOST = r"[a-z0-9_][a-z0-9._\-]*\Z|\[[0-9a-f:.]+\]\Z"
 _DRIVE = r"[A-Za-z]:[\\/]"
 _PINNED = {site.name: site.pinned for site in SITES}
@@ -157,7 +128,7 @@ def _parse(text: str) -> Reference:
     if scheme in ("http", "https"):
         return _web(text)
     if scheme == "hf" and text[3:5] == "//":
-        return _hub(text[5:], text)
+        return Reference(*hub_forms.read_hub(text[5:], text))
     if (site := _BY_SCHEME.get(scheme)) is not None:
         return _short(site, text)
     if scheme in LENGTHS:
@@ -188,170 +159,20 @@ def _hint(text: str) -> str:
     return "for example `civitai:4384`, `hf://owner/repo`, `sha256:…`, `https://…` or `./file.safetensors`"
 
 
-# Civitai and AIR
+# AIR
 
 
 def _air(match: re.Match[str], text: str) -> Reference:
     ecosystem, kind = match["ecosystem"], match["kind"]
     if match["source"].lower() == "huggingface":
-        found = _hub_air(match["rest"], text)
+        found = hub_forms.read_air(match["rest"], text)
     else:
-        found = _civitai(match["rest"], text)
+        found = civitai_forms.read_civitai(match["rest"], text)
     return Reference(
-        found.source,
-        found.id,
-        found.revision,
-        found.file,
-        found.query,
+        *found,
         ecosystem=ecosystem.lower() if ecosystem else None,
         kind=kind.lower() if kind else None,
     )
-
-
-def _civitai(rest: str, text: str) -> Reference:
-    match = re.match(_CIVITAI, rest)
-    if match is None or (match["id"] is None and match["revision"] is None):
-        raise InvalidReference(
-            f"`{shown(text)}` is not a Civitai reference",
-            hint="`civitai:MODEL`, `civitai:MODEL@VERSION`, `civitai:MODEL@VERSION+FILE` or `civitai:@VERSION`",
-        )
-    query: tuple[tuple[str, str], ...] = ()
-    if match["query"] is not None:
-        refuse_secrets(match["query"], text, named("civitai"))
-        query = _selectors(match["query"])
-        if len(query) != match["query"].count("&") + 1:
-            raise InvalidReference(f"`{shown(text)}`: after `?` only {', '.join(SELECTORS)} are known, each once")
-    if match["revision"] is None and (match["file"] is not None or query):
-        raise InvalidReference(f"`{shown(text)}` chooses a file without a version", hint="add `@VERSION` before it")
-    return _civitai_reference(text, match["id"], match["revision"], match["file"], query)
-
-
-def _civitai_reference(
-    text: str, id: str | None, revision: str | None, file: str | None, query: tuple[tuple[str, str], ...] = ()
-) -> Reference:
-    """Ids checked and brought into one form; a file id decides alone, so selectors beside it are dropped."""
-    return Reference(
-        "civitai",
-        _number(id, text) or "",
-        _number(revision, text),
-        _number(file, text),
-        query if file is None else (),
-    )
-
-
-def _number(digits: str | None, text: str) -> str | None:
-    if digits is None:
-        return None
-    if len(digits) > 20 or not digits.isascii() or not digits.isdigit() or not 0 < int(digits) <= _MAX_ID:
-        raise InvalidReference(f"`{shown(text)}`: `{shown(digits[:24])}` is not an id of Civitai")
-    return str(int(digits))
-
-
-def _selectors(query: str) -> tuple[tuple[str, str], ...]:
-    pairs = parse_qsl(query, errors="strict")
-    if has_control(query + "".join(value for _, value in pairs)):
-        raise ValueError("control characters in a query")
-    # Of a key that is given twice the site takes the first.
-    return tuple(sorted(dict(pair for pair in reversed(pairs) if pair[0] in SELECTORS and pair[1]).items()))
-
-
-def _civitai_page(parts: SplitResult, text: str) -> Reference:
-    refuse_secrets(parts.query, text, named("civitai"))
-    path = parts.path.strip("/")
-    for pattern, form in _CIVITAI_PATHS:
-        if (match := re.match(pattern, path)) is None:
-            continue
-        query = dict(reversed(parse_qsl(parts.query)))
-        if form == "page":
-            return _civitai_reference(text, match["id"], query.get("modelVersionId"), None)
-        if form == "download":
-            return _civitai_reference(text, None, match["revision"], query.get("fileId"), _selectors(parts.query))
-        if form == "version":
-            return _civitai_reference(text, None, match["revision"], None)
-        if (algorithm := _HASHES.get(len(match["hash"]))) is not None:
-            return Reference("hash", str(Digest(algorithm, match["hash"].lower())))
-    raise InvalidReference(
-        f"`{shown(text)}` is a page of Civitai, but not that of a model",
-        hint="open the model's page and copy its address: "
-        f"`{named('civitai').home}/models/ID?modelVersionId=VERSION`",
-    )
-
-
-# Hugging Face
-
-
-def _hub(rest: str, text: str) -> Reference:
-    """`[datasets/|spaces/]owner/repo[@revision][/path]`, the hub library's own path form."""
-    parts = rest.split("/")
-    prefix = parts.pop(0) if len(parts) > 1 and parts[0] in {*_HF_KINDS, "models"} else ""
-    # A revision after the first part means a repository of the early days, which has no owner.
-    count = 1 if "@" in parts[0] or len(parts) == 1 else 2
-    last, at, revision = parts[count - 1].partition("@")
-    names = [*parts[: count - 1], last]
-    if not at:
-        return _hub_reference(prefix, names, None, "/".join(parts[count:]), text)
-    revision, path = _split_revision(unquote(revision, errors="strict"), "/".join(parts[count:]))
-    if not revision:
-        raise InvalidReference(
-            f"`{shown(text)}`: nothing after `@`", hint="a branch, a tag or a commit belongs there"
-        )
-    return _hub_reference(prefix, names, revision, path, text)
-
-
-def _split_revision(first: str, rest: str) -> tuple[str, str]:
-    """The revision and the path: `refs/pr/1` counts as one revision, also where its slashes are not encoded."""
-    match = re.match(_HF_REFS, f"{first}/{rest}")
-    if match is not None and "/" not in first:
-        return match[1], f"{first}/{rest}"[match.end() :]
-    return first, rest
-
-
-def _hub_air(rest: str, text: str) -> Reference:
-    """In an AIR, what follows `@` is a revision, or by custom the name of a file."""
-    name, _, version = rest.partition("@")
-    if version.lower().endswith(_WEIGHTS):
-        return _hub(f"{name}/{version}", text)
-    pieces = name.split("/")
-    if version:
-        pieces[min(1, len(pieces) - 1)] += f"@{version}"
-    return _hub("/".join(pieces), text)
-
-
-def _hub_page(parts: SplitResult, text: str) -> Reference:
-    refuse_secrets(parts.query, text, named("huggingface"))
-    pieces = parts.path.strip("/").split("/")
-    prefix = pieces.pop(0) if len(pieces) > 1 and pieces[0] in _HF_KINDS else ""
-    for count in (1, 2):
-        if len(pieces) <= count or pieces[count] not in ("resolve", "blob", "raw", "tree"):
-            continue
-        verb, names = pieces[count], pieces[:count]
-        first, *rest = [unquote(piece, errors="strict") for piece in pieces[count + 1 :]] or [""]
-        revision, path = _split_revision(first, "/".join(rest))
-        if not revision or (verb != "tree" and not path):
-            break
-        if verb == "tree" and path:
-            path += "/"
-        return _hub_reference(prefix, names, revision, path, text)
-    if len(pieces) == 2 or (prefix and len(pieces) == 1):
-        return _hub_reference(prefix, pieces, None, "", text)
-    raise InvalidReference(
-        f"`{shown(text)}` is a page of Hugging Face, but not that of a repository or a file",
-        hint=f"for example `{named('huggingface').home}/owner/repo` or `hf://owner/repo/file.safetensors`",
-    )
-
-
-def _hub_reference(prefix: str, names: list[str], revision: str | None, path: str, text: str) -> Reference:
-    """Every part checked: names by the hub's rules, the path as one that stays inside the repository."""
-    good = all(re.match(_HF_NAME, name) and ".." not in name and "--" not in name for name in names)
-    if not good or names[0] in _HF_PAGES:
-        raise InvalidReference(
-            f"`{shown(text)}` does not name a repository on Hugging Face", hint="for example `hf://owner/repo`"
-        )
-    if revision is not None and (len(revision) > 255 or any(c.isspace() or is_control(c) for c in revision)):
-        raise InvalidReference(f"`{shown(text)}`: this is not the name of a branch, a tag or a commit")
-    check_inner_path(path, text)
-    prefix = f"{prefix}/" if prefix in _HF_KINDS else ""
-    return Reference("huggingface", prefix + "/".join(names), revision, path or None)
 
 
 # Sites with plain repositories, as their rows in `sites.py` describe them
@@ -410,9 +231,9 @@ def _web(text: str) -> Reference:
         raise InvalidReference(f"`{shown(text)}` has no usable host name")
     site = host_site(host) if port in (None, 80, 443) else None
     if site is not None and site.name == "civitai":
-        return _civitai_page(parts, text)
+        return Reference(*civitai_forms.read_page(parts, text))
     if site is not None and site.name == "huggingface":
-        return _hub_page(parts, text)
+        return Reference(*hub_forms.read_page(parts, text))
     if site is not None and _forms(site).pages:
         return _page(site, parts, text)
     refuse_secrets(parts.query, text, None)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from synapse_sync.core.reference import SELECTORS, Reference
+from synapse_sync.core.civitai_forms import SELECTORS
+from synapse_sync.core.reference import Reference
 from synapse_sync.errors import StatusError
 from synapse_sync.sources.civitai.client import Client
 from synapse_sync.sources.civitai.schema import ModelFile, ModelVersion
