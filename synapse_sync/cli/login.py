@@ -21,7 +21,9 @@ _LONGEST = 16_384
 
 
 def site_named(word: str) -> tuple[str, Site | None]:
-    """The host under which a token is kept, and its site if it is one of ours; the word is never shown again."""
+    """Return the host under which the token for `word` is kept, and its site if that is known.
+
+    Raises `InputError`, which never repeats the word: it may be a token."""
     from synapse_sync.errors import InputError
     from synapse_sync.user.settings import HOST
 
@@ -31,14 +33,16 @@ def site_named(word: str) -> tuple[str, Site | None]:
         return site.token_host, site
     if HOST.fullmatch(word) is None or not any(char in word for char in ".:"):
         raise InputError(
-            "this is no site or host",
+            "this is not a site or a host",
             hint=f"name {', '.join(f'`{site.name}`' for site in SITES)}, or a host as in URLs: `models.example`",
         )
     return word, None
 
 
 def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
-    """The token, which never comes from the command line: others can read that."""
+    """Read the token for `what` from stdin or from the terminal; raises `InputError` if there is none.
+
+    It never comes from the command line, which other users of the machine can read."""
     from synapse_sync.errors import InputError
     from synapse_sync.user.tokens import clean_token, token_text
 
@@ -47,10 +51,12 @@ def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
     elif on_terminal(sys.stdin):
         text = click.prompt(f"Token for {what}", hide_input=True, err=True, default="", show_default=False)
     else:
-        raise InputError("there is no terminal to ask for the token on", hint="pipe it in: `--token-stdin < FILE`")
-    token = clean_token(text, "what was given")
+        raise InputError(
+            "the token cannot be asked for without a terminal", hint="pipe it in: `--token-stdin < FILE`"
+        )
+    token = clean_token(text, "the input")
     if token is None:
-        raise InputError("no token was given; nothing was changed")
+        raise InputError("the input is empty; nothing was changed")
     return token
 
 
@@ -60,7 +66,7 @@ def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
 @common
 @click.pass_context
 def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
-    """Keep a token, after its site has said whose it is.
+    """Keep a token, after its site has named the account that it belongs to.
 
     It is kept in the system's keyring where there is one (and synapse-sync[keyring] is installed), else in a file
     that only you can read.
@@ -80,9 +86,9 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
         where, wins = workspace.keep_token(host, token)
     unchecked = account is None
     if unchecked:
-        console.warn("nobody could be asked whether this token is right; the first download will tell")
+        console.warn("the token was not checked; the first download will show whether it is right")
     if wins is not None and not wins.kept:
-        console.warn(f"{wins.origin} wins over it as long as that is there")
+        console.warn(f"{wins.origin} goes before it: remove that token to use this one")
     if console.as_json:
         overridden = wins.origin if wins is not None and not wins.kept else None
         console.document({"host": host, "account": account, "kept_in": where, "overridden_by": overridden})

@@ -16,7 +16,7 @@ from synapse_sync.cli.options import common
 def command(console: Console, site: str) -> int:
     """Forget the token that `synapse login` kept for a site or a host.
 
-    A token from the environment or from config.toml stays where it is, and is told about.
+    A token from the environment or from config.toml is not removed; it is reported.
     """
     from synapse_sync.workspace import Workspace
 
@@ -29,5 +29,5 @@ def command(console: Console, site: str) -> int:
         console.document({"host": host, "forgotten": forgotten, "left_in": left.origin if left else None})
     console.say(f"logged out of {host}" if forgotten else f"no token was kept for {host}")
     if left is not None:
-        console.say(f"there is still a token for it in {left.origin}")
+        console.say(f"another token for it remains in {left.origin}")
     return 0

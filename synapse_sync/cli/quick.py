@@ -1,7 +1,7 @@
-"""Quick: a `synapse sync` with nothing to do, answered before click and most of synapse are imported.
+"""The quick answer: a `synapse sync` with nothing to do, before click and most of synapse are imported.
 
-Whatever is not plain to see is left to the commands: other options, settings that have to be parsed, an error of
-any kind. No token is looked at here: nobody is asked for anything.
+Everything else is left to the commands: other options, settings that must be parsed, and every error. No token is
+read, since no request is sent.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from synapse_sync.user.places import (
     store_path,
 )
 
-TYPE_CHECKING = False  # see `places.py`
+TYPE_CHECKING = False  # see `user/places.py`
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: Options that say how something is to be done; they make no difference where nothing is.
+#: Options that make no difference to a sync with nothing to do.
 _INDIFFERENT = {"--locked", "--frozen", "--offline", "-y", "--yes", "--no-progress", "-q", "--quiet"}
 
 
 def answer(arguments: Sequence[str]) -> bool:
-    """Tell that there is nothing to do, if that is what was asked and what is the case; else say nothing."""
+    """Answer `sync` if there is nothing to do; returns whether that is the case. Else nothing is printed."""
     options = set(arguments[1:])
     if arguments[:1] != ["sync"] or not options <= _INDIFFERENT or {"--locked", "--frozen"} <= options:
         return False
@@ -43,13 +43,13 @@ def answer(arguments: Sequence[str]) -> bool:
         if files is not None and not options & {"-q", "--quiet"} and sys.stderr is not None:
             sys.stderr.write(f"{in_sync_text(files)}\n")
             sys.stderr.flush()
-    except Exception:  # the commands meet it again, and have the words for it
+    except Exception:  # the commands meet the same error, and report it
         return False
     return files is not None
 
 
 def _files_in_sync(environ: Mapping[str, str]) -> int | None:
-    """How many files are in place, if this can be told without parsing anything of the user's."""
+    """Return the number of files in place, or None if only a command that parses the user's files can know it."""
     project = find_project(os.getcwd())
     place = config_path(environ)
     config = b"" if place is None else content(place)
@@ -69,11 +69,11 @@ def _files_in_sync(environ: Mapping[str, str]) -> int | None:
 
 
 def _may_place_the_store(config: bytes) -> bool:
-    """Whether a text in TOML might have the key `store`, which can be written with escapes, too."""
+    """Whether a text in TOML may have the key `store`, which can also be written with escapes."""
     return b"store" in config or b"\\" in config
 
 
 def _is_plain(url: str) -> bool:
-    """Whether this is the address of a host and no more, in which nothing can be wrong."""
+    """Whether this is `https://` and a host, and nothing else: the settings accept every such address."""
     host = url.removeprefix("https://")
     return host != url and host.isascii() and host.replace(".", "").replace("-", "").isalnum()

@@ -1,4 +1,4 @@
-"""`synapse whoami`: whose tokens there are."""
+"""`synapse whoami`: the accounts of the tokens."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from synapse_sync.user.settings import Settings
 
 
-@click.command("whoami", short_help="Tell whose tokens there are, and whether they are taken")
+@click.command("whoami", short_help="Show the accounts of your tokens, and whether their sites accept them")
 @click.argument("site", metavar="[SITE]", required=False)
 @common
 @click.pass_obj
 def command(console: Console, site: str | None) -> int:
-    """Tell whose tokens there are and where each comes from, after asking their sites.
+    """Show the account and the origin of each token, after asking its site.
 
     SITE is the name of a site, or a host; without it, all are shown. Exit 3 if a token is refused, or
     if there is none for the SITE that was named.
@@ -56,10 +56,10 @@ def _asked(settings: Settings, word: str | None) -> list[tuple[str, Site | None]
 
 
 def _readable(settings: Settings) -> list[str]:
-    """A file of tokens that others can read; no complaint where modes mean nothing."""
+    """Return a warning if other users can read the kept tokens; Windows has no modes that would say so."""
     import os
 
-    if settings.config is None:  # without a home there is no such file
+    if settings.config is None:  # no home directory, so no file
         return []
     path = settings.tokens_file
     if os.name == "nt" or not path.exists() or not path.stat().st_mode & 0o077:

@@ -56,7 +56,7 @@ def _known_artifacts(
     artifacts: dict[_File, tuple[Artifact, ...]] = {}
     wants: dict[_File, Want] = {}
     errors: list[SynapseError] = []
-    by_git = {(a.git_sha1, a.size): a for model in before.values() for a in model.artifacts if a.git_sha1}
+    by_git = {a.git_sha1: a for model in before.values() for a in model.artifacts if a.git_sha1}
     for item in chosen:
         name = item.entry.name
         old = before.get(name)
@@ -144,16 +144,14 @@ def _known(
     return () if size is None else (_artifact(entry, candidate, sha256, size, candidate.blake3),)
 
 
-def _known_by_git(
-    entry: Requirement, candidate: Candidate, by_git: Mapping[tuple[str, int], Artifact]
-) -> tuple[Artifact, ...]:
-    """The artifact, if the lockfile has a file with the same git hash and size; else nothing.
+def _known_by_git(entry: Requirement, candidate: Candidate, by_git: Mapping[str, Artifact]) -> tuple[Artifact, ...]:
+    """The artifact, if the lockfile has a file with the same git hash (which covers the size); else nothing.
 
     A repository's small files have no SHA-256 at the site. Most of them do not change between two commits.
     """
-    if candidate.sha256 or entry.sha256 or candidate.git_sha1 is None or candidate.size is None:
+    if candidate.sha256 or entry.sha256 or candidate.git_sha1 is None:
         return ()
-    locked = by_git.get((candidate.git_sha1, candidate.size))
+    locked = by_git.get(candidate.git_sha1)
     return () if locked is None else (_artifact(entry, candidate, locked.sha256, locked.size, locked.blake3),)
 
 

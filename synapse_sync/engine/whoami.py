@@ -1,4 +1,4 @@
-"""Whoami: whose tokens we have, where they come from, and whether their sites still take them."""
+"""Whoami: the accounts of the tokens, their origins, and whether their sites still accept them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = Literal["valid", "refused", "unknown", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who we are at one host: `account` where the site said so, `note` why it could not be asked."""
+    """The token for one host: its `account` if the site named it, or in `note` why the site was not asked."""
 
     host: str
     state: State
@@ -28,7 +28,10 @@ class Identity:
 def identities(
     asked: Sequence[tuple[str, Site | None, Token | None]], account: Callable[[Site, Token], str | None]
 ) -> tuple[Identity, ...]:
-    """Who we are at each of these hosts. `account` asks the site; None says that it must not see the token."""
+    """Return the identity at each host of `asked`, in that order.
+
+    `account` asks a site for the account of a token; it returns None if the site must not see the token.
+    """
     return tuple(_identity(host, site, token, account) for host, site, token in asked)
 
 
@@ -38,7 +41,7 @@ def _identity(
     if token is None:
         return Identity(host=host, state="none")
     if site is None:
-        note = "only a download tells whether it is right"
+        note = "only a download shows whether it is right"
         return Identity(host=host, state="unknown", origin=token.origin, note=note)
     try:
         name = account(site, token)
@@ -47,6 +50,6 @@ def _identity(
     except NetworkError as error:
         return Identity(host=host, state="unknown", origin=token.origin, error=error)
     if name is None:
-        note = "your rewrites lead its requests to another host, which does not get this token"
+        note = "`[rewrites]` sends its requests to another host, so this token is not used"
         return Identity(host=host, state="unknown", origin=token.origin, note=note)
     return Identity(host=host, state="valid", account=name, origin=token.origin)

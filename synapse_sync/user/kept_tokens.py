@@ -42,7 +42,10 @@ def forget(path: Path, host: str, *, write: Write) -> tuple[bool, tuple[str, ...
 
 
 def read_kept(path: Path) -> dict[str, str | None]:
-    """What `synapse login` keeps: the token by host, or None where it lies in the keyring."""
+    """Read the kept tokens by host; None stands for a token in the keyring. An absent file has none.
+
+    Raises `StorageError` if the file cannot be read, and `InputError`, which never shows a token, if it is damaged.
+    """
     try:
         table = read_toml(toml_text(path.read_bytes()))
     except (FileNotFoundError, NotADirectoryError):
@@ -58,12 +61,15 @@ def read_kept(path: Path) -> dict[str, str | None]:
         elif value == {"keyring": True}:
             kept[host] = None
         else:
-            raise InputError(f"{path}: `{host}` makes no sense", hint="delete the line and log in again")
+            raise InputError(f"{path}: the value of `{host}` is no token", hint="delete the line and log in again")
     return kept
 
 
 def format_kept(kept: Mapping[str, str | None]) -> str:
-    """The text of that file. Hosts and tokens are plain ASCII without quotes' enemies, see `clean_token`."""
+    """Return the content of the file of kept tokens.
+
+    Hosts and tokens are printable ASCII (see `clean_token`), so that quotes and backslashes are all to be escaped.
+    """
 
     def quoted(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -76,7 +82,7 @@ def format_kept(kept: Mapping[str, str | None]) -> str:
 
 
 def kept_token(host: str, kept: Mapping[str, str | None], path: Path) -> Token | None:
-    """A kept token; the keyring is opened when somebody wants to see it, not before."""
+    """Return the kept token for `host`, or None. The keyring is opened when the token is used, not before."""
     if host not in kept:
         return None
     token = kept[host]

@@ -1,4 +1,4 @@
-"""The system's keyring, where there is one: macOS's keychain, Windows's, a desktop's secret service."""
+"""The system's keyring: the keychain of macOS, the credential store of Windows, a desktop's secret service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EXTRA = "install `synapse-sync[keyring]` and unlock it, or run `synapse login {
 
 
 def _keyring() -> Any | None:
-    """The library, if it is installed and has found a keyring that keeps what it is given."""
+    """Return the library `keyring`, or None if it is missing or has found no keyring that keeps passwords."""
     try:
         import keyring
         from keyring.backends import fail, null
@@ -23,41 +23,41 @@ def _keyring() -> Any | None:
 
 
 def keep(host: str, token: str) -> bool:
-    """Put the token for a host into the keyring; False if there is none or it does not take it."""
+    """Put the token for `host` into the keyring; returns whether it is in there now."""
     library = _keyring()
     if library is None:
         return False
     try:
         library.set_password(_SERVICE, host, token)
         return bool(library.get_password(_SERVICE, host) == token)
-    except Exception:  # every backend fails in its own way, and another place is at hand
+    except Exception:  # each backend raises its own exceptions; the caller writes a file instead
         return False
 
 
 def fetch(host: str) -> str:
-    """The token for a host; raises `AccessDenied` if it cannot be had any more."""
+    """Return the token for `host` from the keyring; raises `AccessDenied` if it cannot be read."""
     library = _keyring()
     token = None
     if library is not None:
         try:
             token = library.get_password(_SERVICE, host)
-        except Exception:  # what a backend says might hold anything
+        except Exception:  # the message is not repeated: it may contain the token
             token = None
     if not isinstance(token, str) or not token:
         raise AccessDenied(
-            f"the token for {host} was put into the system's keyring, which does not give it",
+            f"the token for {host} is in the system's keyring but could not be read",
             hint=_EXTRA.format(host),
         )
     return token
 
 
 def forget(host: str) -> bool:
-    """Take the token for a host out of the keyring; False if that could not be done."""
+    """Remove the token for `host` from the keyring; returns whether that worked."""
     library = _keyring()
     if library is None:
         return False
     try:
         library.delete_password(_SERVICE, host)
-    except Exception:  # it may have been taken out by hand
+    except Exception:  # the user may have removed it
         return False
     return True

@@ -1,6 +1,6 @@
-"""Places: where the user's settings, the store and the project are, and what lies there as bytes.
+"""Places: the paths of the user's settings, of the store and of the project, and the bytes of files.
 
-`cli/quick.py` asks before anything else is imported, so this imports next to nothing.
+Import-light: `cli/quick.py` uses it before anything else is imported.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import os
 import sys
 
-TYPE_CHECKING = False  # `typing` alone would take longer than all that is done here
+TYPE_CHECKING = False  # importing `typing` takes longer than a whole quick answer
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -69,7 +69,7 @@ def home_text() -> str:
 
 
 def _absolute(path: str, variable: str) -> str:
-    """A path from a variable: a relative one would be another place in each directory."""
+    """Return the path in a variable; raises `InputError` for a relative one, which moves with the directory."""
     found = expanded(path, variable)
     if not os.path.isabs(found):
         from synapse_sync.errors import InputError
@@ -82,10 +82,11 @@ def _absolute(path: str, variable: str) -> str:
 
 
 def expanded(path: str, name: str = "") -> str:
-    """A path as a user wrote it, with the home directory for its `~`; `name` says in errors where it was written.
+    """Return a path as a user wrote it, with the home directory in place of its `~`.
 
-    Every path of a manifest, a setting or a variable passes here. Raises `InputError` for a path that cannot be
-    meant as it is (a shell's variable, a drive of Windows, a URL): it would become a directory of that very name.
+    `name` is the setting or variable that it comes from, for errors. Every path of a manifest, a setting or a
+    variable passes here. Raises `InputError` for a path that cannot be meant as it is (a shell's variable, a drive
+    of Windows, a URL): it would become a directory of that very name.
     """
     found = os.path.expanduser(path)
     if not path or found.startswith("~") or not path.isprintable() or any(char in path for char in _SUSPICIOUS):
@@ -101,7 +102,7 @@ def expanded(path: str, name: str = "") -> str:
 
 
 def find_project(start: str) -> str | None:
-    """The nearest directory upwards with a `synapse.toml`, which may wrongly be a directory; or None."""
+    """Return the nearest directory from `start` upwards with a `synapse.toml` (a file or directory), or None."""
     here = os.path.realpath(start)
     while True:
         path = os.path.join(here, MANIFEST)
@@ -114,7 +115,7 @@ def find_project(start: str) -> str | None:
 
 
 def content(path: str) -> bytes:
-    """What a file holds, nothing if it is not there; raises `OSError`."""
+    """Return the content of a file, `b""` if it does not exist; raises `OSError`."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -123,7 +124,10 @@ def content(path: str) -> bytes:
 
 
 def content_digest(path: str) -> bytes:
-    """The SHA-256 of that; piece by piece, as the memory for millions of bytes takes longer to get than to fill."""
+    """Return the SHA-256 of that content; raises `OSError`.
+
+    It is read in pieces: allocating memory for a large lockfile takes longer than reading it.
+    """
     try:
         with open(path, "rb", buffering=0) as file:
             return hashlib.file_digest(file, "sha256").digest()
@@ -132,14 +136,14 @@ def content_digest(path: str) -> bytes:
 
 
 def settings_digest(config: bytes, store: str | None) -> str:
-    """What the settings have to do with whether a sync is complete: the user's file, and where the store is put."""
+    """Return a digest of the settings that a complete sync depends on: `config.toml`, and the path of the store."""
     return hashlib.sha256(config + b"\0" + (store or "").encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _own_directory(kind: str, environ: Mapping[str, str]) -> str | None:
     """The directory of synapse among the user's; None for a user without a home directory."""
     if sys.platform == "linux" and os.path.isabs(environ.get("HOME", "")):
-        # What platformdirs says as well. Its import takes a third as long as a whole sync with nothing to do.
+        # The same paths as those of platformdirs, whose import costs a third of a sync with nothing to do.
         variable, usual = _XDG[kind]
         base = environ.get(variable, "")
         return os.path.join(base if os.path.isabs(base) else os.path.expanduser(usual), "synapse")

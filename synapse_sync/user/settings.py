@@ -1,4 +1,4 @@
-"""User settings and tokens: from the environment, token files and the user's own `config.toml`."""
+"""User settings and tokens: from the environment, from token files and from the user's `config.toml`."""
 
 from __future__ import annotations
 
@@ -22,40 +22,45 @@ from synapse_sync.user.kept_tokens import FILE, kept_token, read_kept
 from synapse_sync.user.places import config_path, content, expanded, settings_digest, store_path
 from synapse_sync.user.tokens import Token, clean_token, first, from_environment, from_file
 
-_KEYS = {
+_KEYS: dict[str, type | tuple[type, ...]] = {
     "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
     "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
     "mirrors": list, "ca-bundle": str,
 }  # fmt: skip
-#: Where other programs look for certificates; the first two are OpenSSL's own.
+_KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or false", dict: "a table"}
+#: The variables with which other programs name certificates: OpenSSL's own, and that of requests.
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that is this user's or this machine's, not the project's."""
+    """Everything that belongs to this user or this machine, not to the project.
+
+    `tokens` has one token for each host, with its origin. `ca_bundles` are pairs of the words for a setting and the
+    path in it. `fingerprint` changes with every setting that a complete sync depends on.
+    """
 
     store: Path
     config: Path | None  # None for a user without a home directory
-    hub_cache: Path | None  # where the Hugging Face libraries keep what they downloaded
+    hub_cache: Path | None  # the downloads of Hugging Face's own libraries
     link_mode: LinkMode = LinkMode.AUTO
     endpoints: Mapping[str, tuple[str, ...]]  # by the name of the site, in the order of its row
     connections: int = 32
     connections_per_host: int = 16
     downloads: int = 4
-    limit_rate: int | None = None  # bytes per second, in all
+    limit_rate: int | None = None  # bytes per second, over all downloads
     retry_delay: float = 1.0  # seconds before the first repetition of a request
     allow_http: tuple[str, ...] = ()
     offline: bool = False
     rewrites: tuple[tuple[str, str], ...] = ()
     mirrors: tuple[str, ...] = ()  # templates with `{sha256}`, for `lock --heal`
-    ca_bundles: tuple[tuple[str, Path], ...] = ()  # what names it, and where it is
-    tokens: tuple[tuple[str, Token], ...] = ()  # by host, the ones that count
+    ca_bundles: tuple[tuple[str, Path], ...] = ()
+    tokens: tuple[tuple[str, Token], ...] = ()
     fingerprint: str = ""
 
     def token_for(self, host: str) -> Token | None:
-        """The token that belongs to a host, and where it came from."""
+        """Return the token for `host` with its origin, or None."""
         return dict(self.tokens).get(host)
 
     def asked(self, name: str) -> tuple[str, Secret | None]:
@@ -70,7 +75,7 @@ class Settings:
 
     @property
     def tokens_file(self) -> Path:
-        """Where `synapse login` keeps tokens."""
+        """The file in which `synapse login` keeps tokens; raises `InputError` where there is no home directory."""
         if self.config is None:
             raise InputError(
                 "this user has no home directory, so tokens cannot be kept",
@@ -80,7 +85,7 @@ class Settings:
 
     @property
     def grants(self) -> tuple[Grant, ...]:
-        """Which token may be sent where: exact origins, nothing else."""
+        """The exact origins, and the paths there, to which each token may be sent."""
         own = {site.token_host: site for site in SITES}
         out: list[Grant] = []
         for host, token in self.tokens:
@@ -104,9 +109,10 @@ def _token_places(site: Site, endpoint: str) -> set[tuple[str, str]]:
 
 
 def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
-    """Read the environment and the user's `config.toml`; raises `InputError` for what cannot be used.
+    """Read the environment and the user's `config.toml`.
 
-    `home` is the user's home directory. Without one (None), whatever would be below it counts as absent.
+    `home` is the user's home directory. Without one (None), whatever would be below it counts as absent. Raises
+    `InputError` for a value that cannot be used, and `StorageError` for a file that cannot be read.
     """
     place = config_path(environ)
     config = Path(place or os.devnull)  # for messages about values, of which an absent file has none
@@ -159,12 +165,12 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
 
 
 def parse_rate(value: int | str | None, where: str) -> int | None:
-    """Bytes per second from a number or a text like `20MB`; raises `InputError` that says where it stands."""
+    """Return bytes per second from a number or a text like `20MB`; raises `InputError`, which names `where`."""
     if value is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)[bB]?(?:/s)?", str(value).strip())
     if match is None or float(match[1]) <= 0:
-        raise InputError(f"{where}: `{value}` is not a rate like `20MB` (bytes a second)")
+        raise InputError(f"{where}: `{value}` is not a rate like `20MB` (bytes per second)")
     return max(1, int(float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()]))
 
 
@@ -185,8 +191,9 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
             hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(_KEYS)}"
             raise InputError(f"{path}: unknown key `{key}`", hint=hint)
         kind = _KEYS[key]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):  # type: ignore[arg-type]
-            raise InputError(f"{path}: {key}: a value of the wrong type")
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            raise InputError(f"{path}: {key}: expected {' or '.join(_KINDS[each] for each in kinds)}")
     return table, raw
 
 
@@ -197,9 +204,9 @@ def _tokens(
     config: Path,
     kept: Mapping[str, str | None],
 ) -> tuple[tuple[str, Token], ...]:
-    """For each host the token that counts: the environment's, else what `synapse login` keeps, else the settings'.
+    """Return the token for each host: that of the environment, else the kept one, else that of the settings.
 
-    The hub's own file comes last: whoever gave synapse a token of its own meant that one.
+    The file of a site's own library comes last: a token that was given to synapse goes before it.
     """
     path = config.parent / FILE
     written: dict[str, Token | None] = {}
@@ -215,7 +222,7 @@ def _tokens(
             yield from from_environment(environ, names, file_name)
             yield kept_token(host, kept, path)
             yield written.get(host)
-            yield None if last is None else _hub_file(last)
+            yield None if last is None else _library_file(last)
 
         return first(places())
 
@@ -261,8 +268,8 @@ def _hub_cache(environ: Mapping[str, str], home: Path | None) -> Path | None:
     return Path(_library_path(environ[name], name, environ))
 
 
-def _hub_file(path: Path) -> Token | None:
-    """Return the token that a site's own login left; a file of another program that cannot be read is no error."""
+def _library_file(path: Path) -> Token | None:
+    """Return the token in the file of a site's own library; one that cannot be read is no error of synapse."""
     try:
         return from_file(path, f"the file {path}")
     except StorageError:
@@ -282,7 +289,7 @@ def _rewrites(table: Mapping[str, object], config: Path) -> tuple[tuple[str, str
             or parts.fragment
         ):
             raise InputError(
-                f"{config}: rewrites: `{host}`: expected a host and the URL of what stands in for it",
+                f"{config}: rewrites: `{host}`: expected a host and the URL to ask instead",
                 hint='write `"host.example" = "https://mirror.example"`; its token belongs in [tokens]',
             )
     return tuple((host.lower(), str(target).rstrip("/")) for host, target in sorted(table.items()))
@@ -307,7 +314,7 @@ def _templates(values: Iterable[object], config: Path) -> tuple[str, ...]:
 
 
 def _bundles(environ: Mapping[str, str], given: str | None, config: Path) -> tuple[tuple[str, Path], ...]:
-    """The certificates that are named, and by what."""
+    """Return the files of certificates that variables and the setting `given` name, each with its origin."""
     found = [(name, Path(expanded(environ[name], name))) for name in _CA_VARIABLES if environ.get(name)]
     if given:
         found.append((f"{config}: ca-bundle", config.parent / expanded(given, f"{config}: ca-bundle")))

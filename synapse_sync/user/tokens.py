@@ -1,4 +1,4 @@
-"""Tokens: where each is looked for, and which one counts."""
+"""Tokens: the places where each is looked for, and the text of a token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synapse_sync.user.places import expanded
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token and where it came from, as words that may be shown. `kept` is one that `synapse login` keeps."""
+    """A token, and words for its origin that may be shown. `kept` says that `synapse login` keeps it."""
 
     secret: Secret
     origin: str
@@ -50,12 +50,15 @@ def token_text(raw: bytes) -> str:
 
 
 def first(candidates: Iterator[Token | None]) -> Token | None:
-    """The first token there is; the places after it are not looked at."""
+    """Return the first token; later places are not looked at."""
     return next((token for token in candidates if token is not None), None)
 
 
 def from_environment(environ: Mapping[str, str], names: tuple[str, ...], file_name: str) -> Iterator[Token | None]:
-    """The token from the first variable that is set, then from the file that another one names."""
+    """Yield the token of each variable in `names`, then that of the file which the variable `file_name` names.
+
+    None stands for an empty place. Raises `InputError` for a file that does not exist.
+    """
     for name in names:
         value = clean_token(environ.get(name, ""), f"the environment variable {name}")
         yield None if value is None else Token(Secret(value), f"the environment variable {name}")
@@ -68,7 +71,10 @@ def from_environment(environ: Mapping[str, str], names: tuple[str, ...], file_na
 
 
 def from_file(path: Path, origin: str) -> Token | None:
-    """The token that is all there is in a file; None if there is no file."""
+    """Return the token that is the whole content of the file `path`; None for an empty or absent file.
+
+    `origin` are the words for it. Raises `InputError` or `StorageError`.
+    """
     try:
         value = clean_token(token_text(path.read_bytes()), origin)
     except (FileNotFoundError, NotADirectoryError):

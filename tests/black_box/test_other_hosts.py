@@ -156,5 +156,5 @@ def test_a_token_is_not_checked_with_who_stands_in_for_its_site(
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CANARY.encode())))
         done = project("login", "civitai", "--token-stdin")
-    assert "the first download will tell" in done.err
+    assert "the first download will show" in done.err
     assert project.hub.log == []

@@ -121,7 +121,7 @@ def test_a_rewritten_github_does_not_see_the_token(project: Project, kept: Path,
     host = project.hub.github.url.removeprefix("http://")
     (sandbox / "config.toml").write_text(f'[rewrites]\n"{host}" = "{project.hub.files.url}"\n')
     os.environ["GITHUB_TOKEN"] = CANARY
-    assert "your rewrites lead its requests to another host" in project("whoami", "github").out
+    assert "`[rewrites]` sends its requests to another host" in project("whoami", "github").out
     assert project.hub.log == []
 
 
@@ -135,15 +135,18 @@ def test_a_refused_token_of_the_environment_is_named_by_its_variable(project: Pr
 def test_the_environment_wins_and_login_says_so(project: Project, kept: Path) -> None:
     os.environ["CIVITAI_API_KEY"] = CANARY
     done = log_in(project, "civitai", project.hub.civitai_token)
-    assert "the environment variable CIVITAI_API_KEY wins over it" in done.err
+    assert "the environment variable CIVITAI_API_KEY goes before it" in done.err
     assert "CIVITAI_API_KEY" in project("whoami", "civitai", code=3).out
-    assert "still a token for it in the environment variable CIVITAI_API_KEY" in project("logout", "civitai").err
+    assert (
+        "another token for it remains in the environment variable CIVITAI_API_KEY"
+        in project("logout", "civitai").err
+    )
 
 
 def test_a_host_without_a_door_to_knock_at(project: Project, kept: Path) -> None:
     host = project.hub.files.url.removeprefix("http://")
     done = log_in(project, host, CANARY)
-    assert "the first download will tell" in done.err
+    assert "the first download will show" in done.err
     project.manifest(f'[models]\na = {{ source = "http://{host}/files/{catalogue.PLAIN_LORA}", type = "lora" }}\n')
     project("sync")
     sent = {seen.headers.get("authorization") for seen in project.hub.requests("files")}
@@ -189,7 +192,7 @@ def test_characters_that_no_token_has(project: Project, kept: Path, text: str) -
 
 
 def test_nothing_is_no_token(project: Project, kept: Path) -> None:
-    assert "no token was given" in log_in(project, "civitai", "\n", code=2).err
+    assert "the input is empty" in log_in(project, "civitai", "\n", code=2).err
 
 
 @pytest.mark.parametrize("name", ["CIVITAI_API_KEY", "HF_TOKEN", "CIVITAI_API_KEY_FILE", "config"])
