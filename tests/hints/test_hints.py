@@ -1,0 +1,786 @@
+"""Hints are true: each is reached, what it names is run in that state, and it helps.
+
+A text that names a command or an option without a scenario here, and without a reason in `UNREACHED`, fails.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+import pytest
+from advice import SCENARIOS, Scenario, advice, helps, keys
+from workbench import content_of
+from world import Project, Result
+
+from synapse_sync.cli.commands import VERBS, cli
+from synapse_sync.core.manifest.shape import FileTable, ManifestTable, ModelTable, TargetTable, WorkspaceTable
+from synapse_sync.demo import catalogue
+from synapse_sync.demo.civitai.things import File, Model, Version
+from synapse_sync.demo.exchange import Fault
+from synapse_sync.demo.weights import pickle_bytes, safetensors_bytes
+from synapse_sync.engine import collect
+from synapse_sync.store.durable import RESERVE
+from synapse_sync.user.settings import _KEYS
+
+#: Advice without a scenario, and why: what it names cannot be run here, or the state cannot be reached by commands.
+UNREACHED = {
+    "core/manifest/edit.py: --name": "the command refuses a taken name before the text is edited",
+    "core/manifest/edit.py: synapse list": "the command looks for the name before the text is edited",
+    "engine/remember.py: synapse store gc": "a warning about what another user's command would do",
+    "engine/verify.py: synapse verify": "names the command for another user, the owner of the store",
+    "sources/github.py: --repo": "a command of GitHub's own tool",
+    "user/keychain.py: synapse login": "the keyring of the system is not there in tests; see test_tokens.py",
+}
+ONE = f'[models]\none = "civitai:{catalogue.PORTRAIT}"\n'
+TWO = f'{ONE}two = "civitai:{catalogue.EYES}"\n'
+
+
+class Bench(NamedTuple):
+    """What a scenario works with."""
+
+    project: Project
+    patch: pytest.MonkeyPatch
+
+    def __call__(self, *words: str, code: int | None = 0) -> Result:
+        return self.project(*words, code=code)
+
+    def advised(self, advice: str, *words: str, code: int) -> Result:
+        """Run a command that ends with a code, and see that it names the advice."""
+        result = self.project(*words, code=code)
+        said = f"{result.out}{result.err}"
+        assert f"`{advice}" in said or re.search(rf"hint: .*{re.escape(advice)}", said), said
+        return result
+
+    def log_in(self, site: str, token: str) -> None:
+        self.patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(token.encode())))
+        self.project("login", site, "--token-stdin")
+
+    def leave_out(self, model: str) -> None:
+        """Remove the block of a model from the lockfile, by hand."""
+        path = self.project.path / "synapse.lock"
+        head, *blocks = path.read_text().split("[[model]]")
+        path.write_text(head + "".join(f"[[model]]{block}" for block in blocks if f'name = "{model}"' not in block))
+
+    def edit(self, name: str, pattern: str, text: str | Callable[[re.Match[str]], str]) -> None:
+        """Change one of the two files by hand."""
+        path = self.project.path / name
+        before = path.read_text()
+        after = re.sub(pattern, text, before, count=1, flags=re.DOTALL)
+        assert after != before
+        path.write_text(after)
+
+
+@pytest.fixture
+def bench(project: Project, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(project, monkeypatch)
+
+
+def _all() -> list[Any]:
+    return [
+        pytest.param(scenario, id=f"{key} {number}")
+        for key, scenarios in sorted(SCENARIOS.items())
+        for number, scenario in enumerate(scenarios, start=1)
+    ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "scenario" in metafunc.fixturenames:
+        metafunc.parametrize("scenario", _all())
+
+
+def test_the_advice_helps(scenario: Scenario, bench: Bench) -> None:
+    scenario(bench)
+
+
+def test_all_advice_has_a_scenario() -> None:
+    covered = Counter({key: len(scenarios) for key, scenarios in SCENARIOS.items()}) + Counter(
+        dict.fromkeys(UNREACHED, 1)
+    )
+    assert advice() - covered == Counter(), "advice without a scenario"
+    assert covered - advice() == Counter(), "scenarios of advice that is gone"
+
+
+def test_what_advice_names_exists() -> None:
+    """Every command is one of ours, and every option belongs to it or, where none is named, to some command."""
+    everywhere = {option for verb in VERBS for option in _options(verb)}
+    for key in advice():
+        named = key.partition(": ")[2]
+        verbs = re.findall(r"synapse ((?:store )?[a-z]+)", named)
+        own = {option for verb in verbs for option in _options(verb.split()[0])} or everywhere
+        if key not in UNREACHED:
+            assert set(re.findall(r"--[a-z-]+", named)) <= own | {"--help", "--debug"}, key
+
+
+def _options(verb: str) -> set[str]:
+    top = cli.get_command(click.Context(cli), verb)
+    assert top is not None, f"`synapse {verb}` does not exist"
+    parts = [top, *(top.commands.values() if isinstance(top, click.Group) else ())]
+    return {name for part in parts for parameter in part.params for name in parameter.opts}
+
+
+def test_keys_that_hints_write_are_read() -> None:
+    """`filename = "…"` in a hint is a key of the manifest, or one of the settings."""
+    tables = (ManifestTable, WorkspaceTable, TargetTable, ModelTable, FileTable)
+    known = {field.encode_name for table in tables for field in msgspec.structs.fields(table)} | set(_KEYS)
+    words = {"key"}  # `key = value`: how a line of TOML looks
+    assert {(place, key) for place, key in keys() if key not in known | words} == set()
+    assert len(keys()) > 5
+
+
+@pytest.mark.parametrize("words", [["sync", "x"], ["add"], ["store", "gc", "x"], ["show"]], ids=" ".join)
+def test_the_help_that_a_mistake_on_the_command_line_names_exists(bench: Bench, words: list[str]) -> None:
+    named = re.search(r"`synapse (.*--help)`", bench(*words, code=2).err)
+    assert named is not None
+    assert bench(*named[1].split()).out.startswith("Usage: synapse")
+
+
+# -- add, search, remove -----------------------------------------------------------------------------
+
+
+@helps("cli/add.py: --file")
+def _(bench: Bench) -> None:
+    bench.project.manifest("")
+    said = bench.advised("--file ID", "add", f"civitai:{catalogue.AMBIGUOUS}", code=2).err
+    number = re.search(r"id = (\d+)", said)
+    assert number is not None
+    bench("add", f"civitai:{catalogue.AMBIGUOUS}", "--file", number[1])
+
+
+@helps("cli/add.py: --allow-pickle --file --include")
+def _(bench: Bench) -> None:
+    content = safetensors_bytes("both")
+    files = (
+        File(id=1, name="both.ckpt", content=pickle_bytes("both"), format="PickleTensor", primary=True),
+        File(id=2, name="both.safetensors", content=content),
+    )
+    bench.project.hub.civitai.add(Model(id=70, name="Both", versions=(Version(id=700, name="1", files=files),)))
+    files_of = {"pytorch_model.bin": pickle_bytes("repo"), "model.safetensors": content}
+    bench.project.hub.huggingface.add_repo("both/files", files_of)
+    bench.project.manifest("")
+    bench.advised("--allow-pickle", "add", "civitai:900008", code=2)
+    bench("add", "civitai:900008", "--allow-pickle")
+    bench.advised("--file format=safetensors", "add", "hf://both/files/pytorch_model.bin", code=2)
+    bench("add", "civitai:70", "--file", "format=safetensors")
+    bench("add", "hf://both/files", "--type", "diffusers", "--include", "*.safetensors")
+
+
+@helps("cli/add.py: --type")
+def _(bench: Bench) -> None:
+    url = bench.project.hub.files.put("thing.safetensors", safetensors_bytes("thing"))
+    bench.project.manifest("")
+    bench.advised("--type lora", "add", url, code=2)
+    bench("add", url, "--type", "lora")
+
+
+@helps("cli/add.py: synapse sync", "cli/init.py: synapse add synapse sync")
+def _(bench: Bench) -> None:
+    bench.advised("synapse add REFERENCE", "init", code=0)
+    bench.advised("synapse sync", "add", f"civitai:{catalogue.EYES}", code=0)
+    bench("sync")
+    assert len(bench.project.tree()) == 1
+
+
+@helps("engine/init.py: synapse add")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench.advised("synapse add", "init", code=2)
+    bench("add", f"civitai:{catalogue.EYES}")
+
+
+@helps("workspace.py: synapse init")
+def _(bench: Bench) -> None:
+    bench.advised("synapse init", "sync", code=2)
+    bench("init")
+    bench("sync")
+
+
+@helps("engine/declare.py: --name")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench.advised("--name", "add", f"civitai:{catalogue.PORTRAIT}", code=2)
+    bench("add", f"civitai:{catalogue.PORTRAIT}", "--name", "again")
+
+
+@helps("engine/declare.py: --name")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench.advised("--name", "add", f"civitai:{catalogue.EYES}", "--name", "one", code=2)
+    bench("add", f"civitai:{catalogue.EYES}", "--name", "other")
+
+
+@helps("cli/search.py: --add")
+def _(bench: Bench) -> None:
+    bench.project.manifest("")
+    bench.advised("--add", "search", "Portrait Studio", "--add", "99", code=2)
+    assert "Portrait Studio" in bench("search", "Portrait Studio").out
+
+
+@helps("cli/search.py: synapse add --allow-pickle --file")
+def _(bench: Bench) -> None:
+    bench.project.manifest("")
+    said = bench.advised("synapse add", "search", "Two Of A Kind", "--add", "1", code=2).err
+    reference = re.search(r"`synapse add (\S+)`", said)
+    assert reference is not None
+    bench("add", reference[1], "--file", "920062")
+    said = bench.advised("--allow-pickle", "search", "Old Pickle", "--add", "1", code=2).err
+    reference = re.search(r"`synapse add (\S+)`", said)
+    assert reference is not None
+    bench("add", reference[1], "--allow-pickle")
+
+
+@helps("cli/remove.py: synapse sync")
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("sync")
+    bench.advised("synapse sync", "remove", "one", code=0)
+    bench("sync")
+    assert len(bench.project.tree()) == 1
+
+
+@helps("cli/list.py: synapse add")
+def _(bench: Bench) -> None:
+    bench.project.manifest("")
+    bench.advised("synapse add REFERENCE", "list", code=0)
+    bench("add", f"civitai:{catalogue.EYES}")
+    assert "clear-eyes" in bench("list").out
+
+
+# -- lock and its file -------------------------------------------------------------------------------
+
+
+@helps("cli/lock.py: synapse lock")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench.advised("synapse lock", "lock", "--check", code=8)
+    bench("lock")
+    bench("lock", "--check")
+
+
+@helps("engine/sync.py: synapse lock", "engine/survey.py: synapse lock")
+def _(bench: Bench) -> None:
+    """No lockfile at all."""
+    bench.project.manifest(ONE)
+    for words in (["sync", "--locked"], ["sync", "--frozen"]):
+        bench.advised("synapse lock", *words, code=8)
+    bench("lock")
+    bench("sync", "--locked")
+    bench("sync", "--frozen")
+
+
+@helps("engine/sync.py: synapse lock", "engine/survey.py: synapse lock", "engine/repair.py: synapse lock")
+def _(bench: Bench) -> None:
+    """One model is not locked."""
+    bench.project.manifest(ONE)
+    bench("sync")
+    bench.project.manifest(TWO)
+    for words, code in ((["sync", "--locked"], 8), (["sync", "--frozen"], 8), (["verify"], 6)):
+        bench.advised("synapse lock", *words, code=code)
+    bench("lock")
+    for words in (["sync", "--locked"], ["sync", "--frozen"], ["verify"]):
+        bench(*words)
+
+
+@helps("engine/sync.py: synapse lock")
+def _(bench: Bench) -> None:
+    """The manifest declares nothing any more."""
+    bench.project.manifest(ONE)
+    bench("lock")
+    bench.project.manifest("")
+    bench.advised("synapse lock", "sync", code=0)
+    bench("lock")
+    assert "synapse lock" not in bench("sync").err
+
+
+@helps("cli/status.py: synapse lock")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench.advised("synapse lock", "status", code=0)
+    bench("lock")
+    assert "synapse lock" not in bench("status").out
+
+
+@helps("cli/status.py: synapse lock")
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("sync")
+    bench.project.manifest(ONE)
+    bench.advised("synapse lock", "status", code=0)
+    bench("lock")
+    assert "synapse lock" not in bench("status").out
+
+
+@helps("cli/show.py: synapse lock")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench.advised("synapse lock", "show", "one", code=2)
+    bench("lock")
+    bench("show", "one")
+
+
+@helps("cli/show.py: synapse list", "engine/survey.py: synapse list")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("lock")
+    for words in (["show", "zzzz"], ["sync", "--only", "zzzz"]):
+        bench.advised("synapse list", *words, code=2)
+    assert "one" in bench("list").out
+
+
+@helps("engine/survey.py: synapse sync")
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("sync")
+    bench.project.manifest(TWO.replace("two =", "three ="))
+    bench.leave_out("two")
+    bench.advised("synapse sync", "status", code=0)
+    bench("sync")
+    assert "synapse sync" not in bench("status").out
+
+
+@helps("core/lockfile.py: synapse lock")
+def _(bench: Bench) -> None:
+    """A block that makes no sense."""
+    bench.project.manifest(ONE)
+    bench("lock")
+    bench.edit("synapse.lock", r'sha256 = "\w+"', 'sha256 = "12"')
+    bench.advised("synapse lock", "status", code=2)
+    bench("lock")
+    bench("status")
+
+
+@helps("core/lockfile.py: synapse lock")
+def _(bench: Bench) -> None:
+    """Markers of a merge."""
+    bench.project.manifest(ONE)
+    bench("lock")
+    text = bench.project.lock_text
+    path = bench.project.path / "synapse.lock"
+    path.write_text(text.replace("[[model]]", "<<<<<<< HEAD\n[[model]]", 1) + "=======\n>>>>>>> other\n")
+    bench.advised("synapse lock", "status", code=2)
+    bench("lock")
+    bench("status")
+
+
+@helps("core/lockfile.py: synapse lock")
+def _(bench: Bench) -> None:
+    """The first line is missing."""
+    bench.project.manifest(ONE)
+    bench("lock")
+    path = bench.project.path / "synapse.lock"
+    path.write_text(path.read_text().partition("\n")[2])
+    bench.advised("synapse lock", "status", code=2)
+    path.unlink()
+    bench("lock")
+    bench("status")
+
+
+@helps("project.py: synapse lock")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    path = bench.project.path / "synapse.lock"
+    path.write_bytes(b"\xff\xfe\x00")
+    bench.advised("synapse lock", "status", code=2)
+    path.unlink()
+    bench("lock")
+    bench("status")
+
+
+@helps("store/blobs.py: synapse lock")
+def _(bench: Bench) -> None:
+    """The size of a file was changed in the lockfile."""
+    bench.project.manifest(ONE)
+    bench("sync")
+    bench.edit("synapse.lock", r"size = (\d+)", r"size = 1\1")
+    shutil.rmtree(bench.project.path / "models")
+    said = bench.advised("synapse lock", "sync", code=6)
+    assert "edited or damaged" in said.err
+    bench.leave_out("one")
+    bench("lock")
+    bench("sync")
+    assert len(bench.project.tree()) == 1
+
+
+# -- outdated and upgrades ---------------------------------------------------------------------------
+
+
+@helps("cli/outdated.py: synapse lock --upgrade", "cli/outdated.py: synapse lock --upgrade")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("lock")
+    catalogue.publish_upgrade(bench.project.hub)
+    bench.advised("synapse lock --upgrade", "outdated", code=0)
+    bench("lock", "--upgrade")
+    said = bench.advised("synapse lock --upgrade", "outdated", code=0)
+    assert "nothing" in said.err
+    bench("outdated", "--check")
+
+
+@helps("sources/civitai/statuses.py: synapse lock --upgrade-model")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("lock")
+    catalogue.publish_upgrade(bench.project.hub)
+    model = bench.project.hub.civitai.models[catalogue.PORTRAIT]
+    bench.project.hub.civitai.add(Model(id=model.id, name=model.name, versions=model.versions[:1]))
+    bench.advised("synapse lock --upgrade-model NAME", "sync", code=4)
+    bench("lock", "--upgrade-model", "one")
+    bench("sync")
+
+
+@helps("sources/huggingface/statuses.py: synapse lock --upgrade-model")
+def _(bench: Bench) -> None:
+    hub = bench.project.hub.huggingface
+    hub.add_repo("a/b", {"a.safetensors": safetensors_bytes("a")})
+    bench.project.manifest('[models]\nit = { source = "hf://a/b/a.safetensors", type = "lora" }\n')
+    bench("lock")
+    hub.repos["a/b"].commits.clear()
+    hub.commit("a/b", {"a.safetensors": safetensors_bytes("b")})
+    bench.advised("synapse lock --upgrade-model NAME", "sync", code=4)
+    bench("lock", "--upgrade-model", "it")
+    bench("sync")
+
+
+@helps("transfer/download.py: synapse lock --upgrade-model")
+def _(bench: Bench) -> None:
+    url = bench.project.hub.files.put("a.safetensors", safetensors_bytes("a", size=10_000))
+    bench.project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
+    bench("lock")
+    shutil.rmtree(bench.project.store)
+    bench.project.hub.files.put("a.safetensors", safetensors_bytes("b", size=20_000))
+    bench.advised("synapse lock --upgrade-model NAME", "sync", code=6)
+    bench("lock", "--upgrade-model", "it")
+    bench("sync")
+
+
+class Unmeasured(BaseHTTPRequestHandler):
+    """A server that ends its answer by hanging up, and does not say how long it is."""
+
+    content = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(type(self).content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@helps("transfer/flow.py: synapse lock --upgrade")
+def _(bench: Bench) -> None:
+    server = HTTPServer(("127.0.0.1", 0), Unmeasured)
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        Unmeasured.content = safetensors_bytes("a", size=10_000)
+        url = f"http://127.0.0.1:{server.server_address[1]}/a.safetensors"
+        bench.project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
+        bench("lock")
+        shutil.rmtree(bench.project.store)
+        Unmeasured.content = safetensors_bytes("b", size=20_000)
+        bench.advised("synapse lock --upgrade", "sync", code=6)
+        bench("lock", "--upgrade")
+        bench("sync")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@helps("transfer/unpack.py: synapse lock")
+def _(bench: Bench) -> None:
+    """The digest of a member of an archive was changed in the lockfile."""
+    declare_archive(bench)
+    bench("lock")
+    shutil.rmtree(bench.project.store)
+    bench.edit("synapse.lock", r'\nsha256 = "(\w)(\w+)"', lambda m: f'\nsha256 = "{int(m[1], 16) ^ 1:x}{m[2]}"')
+    bench.advised("synapse lock", "sync", code=6)
+    bench.leave_out("it")
+    bench("lock")
+    bench("sync")
+
+
+@helps("core/lockfile_repair.py: synapse lock")
+def _(bench: Bench) -> None:
+    """A lockfile without a single block."""
+    bench.project.manifest(ONE)
+    path = bench.project.path / "synapse.lock"
+    path.write_text("version = 1\nmodel = 3\n")
+    bench.advised("synapse lock", "lock", code=2)
+    path.unlink()
+    bench("lock")
+    bench("sync")
+
+
+# -- sync --------------------------------------------------------------------------------------------
+
+
+@helps("core/report.py: --force")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    path = bench.project.path / "models/checkpoints/portrait_v1.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"my own")
+    bench.advised("--force", "sync", code=7)
+    bench("sync", "--force")
+    assert path.read_bytes() == content_of(bench.project.hub, catalogue.PORTRAIT_V1)
+
+
+@helps("engine/sync.py: --no-prune --yes")
+def _(bench: Bench) -> None:
+    names = "".join(f'm{n} = {{ source = "./{n}.safetensors", type = "lora" }}\n' for n in range(12))
+    for number in range(12):
+        (bench.project.path / f"{number}.safetensors").write_bytes(safetensors_bytes(str(number)))
+    bench.project.manifest(f'[targets.t]\nroot = "ui"\n[models]\n{names}')
+    bench("sync")
+    bench.project.manifest(f'[targets.t]\nroot = "ui"\n{ONE}')
+    bench.advised("--yes", "sync", code=2)
+    bench("sync", "--no-prune")
+    assert len(bench.project.tree(root="ui")) == 13
+    bench("sync", "--yes")
+    assert len(bench.project.tree(root="ui")) == 1
+
+
+@helps("engine/preflight.py: synapse store gc")
+def _(bench: Bench) -> None:
+    """A disk that is full of blobs which nobody uses any more."""
+    bench.project.manifest(TWO)
+    bench("sync")
+    bench.project.manifest(TWO.replace(ONE, "[models]\n"))
+    bench("sync")
+    fill_the_disk(bench)
+    bench.project.manifest(TWO.replace(ONE, f'[models]\nthree = "civitai:{catalogue.SHARPEN}"\n'))
+    bench.advised("synapse store gc", "sync", code=9)
+    bench("store", "gc", "--yes")
+    bench("sync")
+
+
+@helps("transfer/unpack.py: synapse store gc")
+def _(bench: Bench) -> None:
+    """The same, for an archive whose files find no room."""
+    bench.project.manifest(TWO)
+    bench("sync")
+    bench.project.manifest(TWO.replace(ONE, "[models]\n"))
+    bench("sync")
+    fill_the_disk(bench)
+    declare_archive(bench)
+    bench.advised("synapse store gc", "lock", code=9)
+    bench("store", "gc", "--yes")
+    bench("lock")
+
+
+def fill_the_disk(bench: Bench) -> None:
+    """From now on there is only room for what becomes free in the store."""
+    blobs = bench.project.store / "blobs"
+    used = sum(path.stat().st_size for path in blobs.rglob("*") if path.is_file())
+
+    def usage(path: object) -> Any:
+        now = sum(each.stat().st_size for each in blobs.rglob("*") if each.is_file())
+        return SimpleNamespace(total=1 << 40, used=0, free=RESERVE + max(0, used - now))
+
+    bench.patch.setattr(shutil, "disk_usage", usage)
+    bench.patch.setattr(collect, "GRACE", -1.0)
+
+
+def declare_archive(bench: Bench) -> None:
+    """A manifest with a model that comes out of an archive."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.safetensors", safetensors_bytes("a", size=30_000))
+    url = bench.project.hub.files.put("a.zip", packed.getvalue())
+    entry = f'{{ source = "{url}", type = "lora", extract = "*.safetensors" }}'
+    bench.project.manifest(f"[models]\nit = {entry}\n")
+
+
+@helps("net/api.py: --offline")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench.advised("--offline", "lock", "--offline", code=5)
+    bench("lock")
+
+
+@helps("sources/huggingface/client.py: --offline")
+def _(bench: Bench) -> None:
+    bench.project.manifest(f'[models]\nvae = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"\n')
+    bench.advised("--offline", "lock", "--offline", code=5)
+    bench("lock")
+
+
+@helps("net/wire.py: --offline")
+def _(bench: Bench) -> None:
+    url = bench.project.hub.files.put("a.safetensors", safetensors_bytes("a"))
+    bench.project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
+    bench.advised("--offline", "lock", "--offline", code=5)
+    bench("lock")
+
+
+# -- verify and the store ----------------------------------------------------------------------------
+
+
+@helps("engine/verify.py: synapse sync synapse verify --repair")
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("sync")
+    for words in (["sync"], ["verify", "--repair"]):
+        path = next(bench.project.path.rglob("*.safetensors"))
+        path.unlink()
+        bench.advised("synapse sync", "verify", code=6)
+        bench(*words, code=None)
+        assert path.exists()
+        bench("verify")
+
+
+def damage(path: Path) -> None:
+    """Change a byte in place, as a bad disk does: size and times stay."""
+    before = path.stat()
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(before.st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 0xFF]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@helps("engine/verify.py: synapse verify --repair")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("sync", "--link-mode", "hardlink")
+    damage(next(bench.project.path.rglob("*.safetensors")))
+    bench.advised("synapse verify --repair", "verify", code=6)
+    bench("verify", "--repair")
+    bench("verify")
+
+
+@helps("engine/verify.py: synapse sync")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("sync", "--link-mode", "copy")
+    damage(next(path for path in (bench.project.store / "blobs").rglob("*") if path.is_file()))
+    bench.advised("synapse sync", "verify", code=6)
+    next(bench.project.path.rglob("*.safetensors")).unlink()
+    bench("sync")
+    bench("verify")
+
+
+@helps("store/links.py: synapse store verify")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("sync", "--link-mode", "copy")
+    damage(next(path for path in (bench.project.store / "blobs").rglob("*") if path.is_file()))
+    next(bench.project.path.rglob("*.safetensors")).unlink()
+    bench.advised("synapse store verify", "sync", "--link-mode", "copy", code=6)
+    bench("store", "verify", code=6)
+    bench("sync", "--link-mode", "copy")
+    bench("verify")
+
+
+@helps("cli/store.py: --dry-run --yes")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("sync")
+    shutil.rmtree(bench.project.path / "models")
+    for name in ("synapse.toml", "synapse.lock"):
+        (bench.project.path / name).unlink()
+    shutil.rmtree(bench.project.path / ".synapse")
+    bench.patch.setattr(collect, "GRACE", -1.0)
+    bench.advised("--yes", "store", "gc", code=2)
+    bench("store", "gc", "--dry-run")
+    assert bench.project.blobs()
+    bench("store", "gc", "--yes")
+    assert not bench.project.blobs()
+
+
+# -- tokens ------------------------------------------------------------------------------------------
+
+
+@helps("sites.py: synapse login")
+def _(bench: Bench) -> None:
+    del os.environ["CIVITAI_API_KEY"]
+    bench.project.manifest(ONE)
+    said = bench.advised("synapse login", "sync", code=3).err
+    site = re.search(r"`synapse login (\S+)`", said)
+    assert site is not None
+    bench.log_in(site[1], bench.project.hub.civitai_token)
+    bench("sync")
+
+
+@helps("cli/whoami.py: synapse login")
+def _(bench: Bench) -> None:
+    del os.environ["CIVITAI_API_KEY"]
+    said = bench.advised("synapse login", "whoami", "civitai", code=3).out
+    site = re.search(r"`synapse login (\S+)`", said)
+    assert site is not None
+    bench.log_in(site[1], bench.project.hub.civitai_token)
+    bench("whoami", "civitai")
+
+
+@helps("cli/login.py: --token-stdin")
+def _(bench: Bench) -> None:
+    bench.advised("--token-stdin", "login", "civitai", code=2)
+    bench.log_in("civitai", bench.project.hub.civitai_token)
+
+
+@helps("core/manifest/read.py: synapse login")
+def _(bench: Bench) -> None:
+    del os.environ["CIVITAI_API_KEY"]
+    bench.project.manifest(f'[models.one]\nsource = "civitai:{catalogue.PORTRAIT}"\ntoken = "x"\n')
+    bench.advised("synapse login HOST", "sync", code=2)
+    bench.log_in("civitai.com", bench.project.hub.civitai_token)
+    bench.project.manifest(ONE)
+    bench("sync")
+
+
+@helps("sources/url.py: synapse login")
+def _(bench: Bench) -> None:
+    url = bench.project.hub.files.put("a.safetensors", safetensors_bytes("a"))
+    bench.project.hub.faults.add("/", Fault(status=401, origin="files"))
+    bench.project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
+    said = bench.advised("synapse login", "lock", code=3).err
+    host = re.search(r"`synapse login (\S+)`", said)
+    assert host is not None
+    bench.log_in(host[1], "a-token-for-that-host")
+    bench.project.hub.faults.clear()
+    bench.project.hub.clear_log()
+    bench("lock")
+    assert {seen.headers.get("authorization") for seen in bench.project.hub.requests("files")} == {
+        "Bearer a-token-for-that-host"
+    }
+
+
+@helps("sources/huggingface/statuses.py: synapse whoami")
+def _(bench: Bench) -> None:
+    bench.project.manifest(f'[models]\ngated = {{ source = "hf://{catalogue.GATED_REPO}", type = "lora" }}\n')
+    bench("lock", code=None)
+    said = bench("sync", code=3)
+    assert "`synapse whoami`" in said.err
+    assert "newcomer" in bench("whoami", "huggingface").out
+
+
+# -- the command line itself -------------------------------------------------------------------------
+
+
+@helps("cli/commands.py: --help")
+def _(bench: Bench) -> None:
+    bench.advised("synapse --help", "zzzzzz", code=2)
+    assert "sync" in bench("--help").out
+
+
+@helps("cli/console.py: --debug")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench.patch.setattr("synapse_sync.workspace.Workspace.survey", lambda *a, **k: 1 / 0)
+    bench.advised("--debug", "status", code=70)
+    assert "ZeroDivisionError: division by zero" in bench("status", "--debug", code=70).err
