@@ -10,8 +10,8 @@ from synapse_sync.errors import StorageError
 from synapse_sync.project import Project
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import is_unwritable, where_writable
-from synapse_sync.store.ownership import Tree, roots_of
-from synapse_sync.store.projects import ProjectRecord, read_record, write_record
+from synapse_sync.store.ownership import Tree, remembered_roots
+from synapse_sync.store.projects import ProjectRecord, identity_of, read_record, write_record
 from synapse_sync.store.tree import refresh
 
 
@@ -26,7 +26,8 @@ def note_use(project: Project, survey: Survey) -> list[str]:
     placed = known.placed if known is not None else frozenset()
     record = ProjectRecord(
         project=str(project.directory),
-        roots={**before, **roots_of(trees.values())},
+        roots=remembered_roots(before, trees.values()),
+        identity=identity_of(project.directory),
         placed=placed | {str(tree.root) for tree in trees.values() if tree.receipt.entries},
     )
     try:
@@ -50,7 +51,7 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
     """
     declared = {target.name for target in project.manifest.targets}
     known = read_record(project.store, project.key)
-    before = known.every_root if known is not None else {}
+    before = remembered_roots(known.every_root if known is not None else {}, survey.trees.values())
     kept: list[Tree] = []
     placed = set(known.placed if known is not None else ())
     for name, tree in survey.trees.items():
@@ -63,7 +64,7 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
         else:
             with where_writable():
                 receipt.discard(tree.root, tree.receipt.project)
-    roots = roots_of(kept)
+    roots = remembered_roots({}, kept)
     absent: dict[str, str] = {}
     if state is None:
         roots = {**before, **roots}
@@ -71,7 +72,12 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
         # The root of a former target may be on a drive that is not mounted: its files are pruned once it is back.
         absent = {name: root for name, root in before.items() if name not in roots and not Path(root).is_dir()}
     record = ProjectRecord(
-        project=str(project.directory), roots=roots, complete=state, absent=absent, placed=frozenset(placed)
+        project=str(project.directory),
+        roots=roots,
+        complete=state,
+        absent=absent,
+        placed=frozenset(placed),
+        identity=identity_of(project.directory),
     )
     if record != known:
         with where_writable():

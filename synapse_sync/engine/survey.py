@@ -111,7 +111,15 @@ def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, T
         ]
     )
     chosen = [target for name, target in targets.items() if not scope.targets or name in scope.targets]
-    return open_trees(chosen, project.directory, project.key, link_mode=scope.link_mode, default_mode=link_mode)
+    return open_trees(
+        chosen,
+        project.directory,
+        project.key,
+        link_mode=scope.link_mode,
+        default_mode=link_mode,
+        store=project.store,
+        models={model.name for model in project.lockfile.models},
+    )
 
 
 def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool = False) -> Survey:

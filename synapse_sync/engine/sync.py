@@ -20,7 +20,7 @@ from synapse_sync.errors import InputError, OutOfDate, raise_all
 from synapse_sync.project import Project
 from synapse_sync.store import partials
 from synapse_sync.store.locks import hold, lock_path
-from synapse_sync.store.ownership import Tree, hold_roots
+from synapse_sync.store.ownership import Tree, hold_roots, take_over
 from synapse_sync.store.projects import COLLECTION, read_record
 from synapse_sync.user.places import LOCKFILE, MANIFEST
 
@@ -50,6 +50,7 @@ def sync(
         trees = trees_in(project, scope, tools.link_mode)
         warnings = [] if frozen else refresh_lock(project, tools, locked=locked)
         held.enter_context(hold_roots(trees, project.store, tools.reporter.note))
+        take_over(trees.values())
         survey = survey_project(project, scope, tools, frozen=frozen)
         if frozen:
             warnings += [f"`{name}` is not answered by {LOCKFILE}; --frozen ignores that" for name in survey.stale]

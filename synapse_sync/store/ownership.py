@@ -1,4 +1,4 @@
-"""Trees: the targets as they are on this machine, each with its directory and our receipt there."""
+"""Ownership: the targets on this machine, whose files are whose, and who works on them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.plan import Key, Placement
 from synapse_sync.store import receipt
+from synapse_sync.store.durable import where_writable
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.project_note import project_key
-from synapse_sync.store.projects import records
+from synapse_sync.store.projects import ProjectRecord, identity_of, read_record, records
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
 from synapse_sync.store.receipt_index import DIRECTORY, receipt_paths
 from synapse_sync.store.spelling import RealPlaces
@@ -28,6 +29,7 @@ class Tree:
 
     `others` are the paths that other receipts list, or that are wanted under another name.
     `barred` are the real paths into which no link in this target may lead, each with words for its owner.
+    `inherited` are the keys of the receipts whose entries are in `receipt` as well: see `take_over`.
     """
 
     target: Target
@@ -35,6 +37,7 @@ class Tree:
     receipt: Receipt
     others: frozenset[str] = frozenset()
     barred: Mapping[str, str] = field(default_factory=dict)
+    inherited: tuple[str, ...] = ()
 
     def entry(self, path: str) -> ReceiptEntry | None:
         """What our receipt says about a path."""
@@ -42,37 +45,147 @@ class Tree:
 
 
 def open_trees(
-    targets: Iterable[Target], project: Path, key: str, *, link_mode: LinkMode | None, default_mode: LinkMode
+    targets: Iterable[Target],
+    project: Path,
+    key: str,
+    *,
+    link_mode: LinkMode | None,
+    default_mode: LinkMode,
+    store: Path,
+    models: Collection[str] = (),
 ) -> dict[str, Tree]:
-    """The trees of these targets by name. `link_mode` overrides theirs, `default_mode` stands in for `auto`."""
+    """The trees of these targets by name.
+
+    `link_mode` overrides theirs, `default_mode` stands in for `auto`. `key` is the project's key in the store at
+    `store`; `models` are the names of its models, by which a renamed project is known again. Raises `InputError`
+    for a damaged receipt, `StorageError`.
+    """
     trees: dict[str, Tree] = {}
     targets = tuple(targets)
     together = [f"{key}-{target.name}" for target in targets]
+    strays = {each.key: each for each in _strays(targets, project, key, store, models)}
     for target in targets:
         mode = link_mode or target.link_mode
         root = root_of(target.root, project)
         own = f"{key}-{target.name}"
+        known = receipt.read(root, own) or Receipt(project=own, target=target.name)
+        inherited = tuple(stray.key for stray in strays.values() if stray.target == target.name)
+        for stray in inherited:
+            if (old := receipt.read(root, stray)) is not None:
+                known = replace(known, entries={**old.entries, **known.entries})
         trees[target.name] = Tree(
             target=replace(target, link_mode=default_mode if mode is LinkMode.AUTO else mode),
             root=root,
-            receipt=receipt.read(root, own) or Receipt(project=own, target=target.name),
-            others=frozenset(receipt.others(root, *together)),
+            receipt=known,
+            others=frozenset(receipt.others(root, *together, *strays)),
+            inherited=inherited,
         )
     return trees
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stray:
+    """A receipt of this project from before it was renamed, moved or copied, and the target that inherits it."""
+
+    key: str
+    target: str
+
+
+def _strays(
+    targets: Sequence[Target], project: Path, key: str, store: Path, models: Collection[str]
+) -> Iterator[_Stray]:
+    """The receipts in the roots of these targets that belong to this project under an earlier key.
+
+    A receipt counts only if the store knows its project, and in two cases. The root is inside the project and came
+    along with it: it was at the same place inside the other one, and is not that place. Or the root is elsewhere
+    and has not moved; then the directory must be the one that the store noted, and some of the models the same.
+    """
+    names = {target.name for target in targets}
+    taken: set[str] = set()
+    for target in targets:
+        root = root_of(target.root, project)
+        for path in sorted((root / DIRECTORY).glob("receipt-*.json")):
+            stray = path.name.removeprefix("receipt-").removesuffix(".json")
+            other, _, name = stray.partition("-")
+            if other == key or stray in taken or (name != target.name and name in names):
+                continue
+            record = read_record(store, other)
+            was = record.every_root.get(name) if record is not None else None
+            if record is None or was is None:
+                continue
+            if _came_along(Path(was), Path(record.project), root, project) or (
+                was == str(root) and _is_renamed(record, project) and _shares(root, stray, models)
+            ):
+                taken.add(stray)
+                yield _Stray(key=stray, target=target.name)
+
+
+def _came_along(was: Path, old_project: Path, root: Path, project: Path) -> bool:
+    """Whether a root is at the same place inside its project as another one was in its own, and not that one."""
+    if not (was.is_relative_to(old_project) and root.is_relative_to(project)):
+        return False
+    alike = was.relative_to(old_project) == root.relative_to(project)
+    return alike and os.path.realpath(was) != os.path.realpath(root)
+
+
+def _is_renamed(record: ProjectRecord, project: Path) -> bool:
+    """Whether a project that the store remembers is this directory, under the name that it had before."""
+    return bool(record.identity) and record.identity == identity_of(project) and not os.path.exists(record.project)
+
+
+def _shares(root: Path, stray: str, models: Collection[str]) -> bool:
+    """Whether a receipt lists files of these models: an inode may be used again for another project."""
+    old = receipt.read(root, stray)
+    return old is not None and any(entry.model in models for entry in old.entries.values())
+
+
+def take_over(trees: Iterable[Tree]) -> None:
+    """Write the receipts that the trees inherit into their own, and drop the old ones; raises `StorageError`.
+
+    Where this user may only read, they are inherited anew each time.
+    """
+    for tree in trees:
+        if tree.inherited:
+            with where_writable():
+                # In this order: after a crash in between, both list the files, and the next sync inherits again.
+                receipt.write(tree.root, replace(tree.receipt, complete=None))
+                for stray in tree.inherited:
+                    receipt.discard(tree.root, stray)
+
+
 def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree]) -> dict[str, Tree]:
-    """Targets that the manifest had at an earlier sync (`roots`): nothing is wanted there any more."""
+    """The roots that targets had at an earlier sync and have no more, as trees: nothing is wanted there.
+
+    `roots` are the remembered ones by name. A root that its target had before another one has a name of its own.
+    """
     former: dict[str, Tree] = {}
+    where = RealPlaces()
     for name, text in roots.items():
         root = Path(text)
-        own = f"{key}-{name}"
-        if name in trees or not root.is_dir() or (known := receipt.read(root, own)) is None:
+        declared = name.removesuffix(f" in {text}")
+        own = f"{key}-{declared}"
+        here = trees.get(declared)
+        if here is not None and where(str(here.root / DIRECTORY)) == where(str(root / DIRECTORY)):
+            continue
+        if not root.is_dir() or (known := receipt.read(root, own)) is None:
             continue
         together = [own, *(tree.receipt.project for tree in trees.values())]
         others = frozenset(receipt.others(root, *together))
-        former[name] = Tree(target=Target(name=name, root=text), root=root, receipt=known, others=others)
+        label = name if here is None else former_name(declared, text)
+        former[label] = Tree(target=Target(name=label, root=text), root=root, receipt=known, others=others)
     return former
+
+
+def former_name(name: str, root: str) -> str:
+    """The name of a root that a target had before, among the roots of a project."""
+    return f"{name} in {root}"
+
+
+def remembered_roots(before: Mapping[str, str], trees: Iterable[Tree]) -> dict[str, str]:
+    """The roots to remember: those of `trees`, and of `before` those that no target has now, by their names."""
+    now = {tree.target.name: str(tree.root) for tree in trees}
+    kept = {former_name(name, root) if now.get(name, root) != root else name: root for name, root in before.items()}
+    return {**kept, **now}
 
 
 def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Companion]) -> dict[str, Tree]:
@@ -152,8 +265,3 @@ def root_of(text: str, project: Path) -> Path:
     """
     path = Path(expanded(text, "root"))
     return Path(os.path.normpath(path if path.is_absolute() else project / path))
-
-
-def roots_of(trees: Iterable[Tree]) -> dict[str, str]:
-    """Target names to directories, as the store remembers them."""
-    return {tree.target.name: str(tree.root) for tree in trees}

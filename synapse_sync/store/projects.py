@@ -20,7 +20,8 @@ class ProjectRecord:
     """One project; `roots` maps target names to absolute directories, `complete` is a fingerprint or None.
 
     `placed` are the roots in which files were placed, whatever became of the last sync. `absent` are the roots of
-    former targets that could not be reached, perhaps on a drive that is not mounted.
+    former targets that could not be reached, perhaps on a drive that is not mounted. `identity` is the directory
+    itself, whatever its name: by it a renamed project is known again.
     """
 
     project: str
@@ -28,11 +29,21 @@ class ProjectRecord:
     complete: str | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     placed: frozenset[str] = frozenset()
+    identity: str = ""
 
     @property
     def every_root(self) -> dict[str, str]:
         """All roots that may hold files of this project, reachable now or not."""
         return {**self.absent, **self.roots}
+
+
+def identity_of(project: Path) -> str:
+    """The device and inode of a project's directory, in one text; empty if it cannot be looked at."""
+    try:
+        found = project.stat()
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def read_record(store: Path, key: str) -> ProjectRecord | None:
@@ -50,6 +61,7 @@ def read_record(store: Path, key: str) -> ProjectRecord | None:
             complete=complete,
             absent=absent,
             placed=frozenset(str(root) for root in placed),
+            identity=str(data.get("identity", "")),
         )
     return None
 
@@ -62,6 +74,7 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
         "complete": record.complete,
         "absent": dict(record.absent),
         "placed": sorted(record.placed),
+        "identity": record.identity,
     }
     path = Path(note_path(store, key))
     try:
