@@ -10,7 +10,6 @@ import json
 import lzma
 import os
 import random
-import shutil
 import signal
 import stat
 import subprocess
@@ -23,6 +22,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from stand_ins import free_space
 from world import Project
 
 from synapse_sync.demo.github import Release
@@ -337,27 +337,25 @@ def test_what_the_scan_calls_dangerous_is_allowed_by_the_digest_of_the_archive(p
     assert project.tree() == {STYLE: LORA}
 
 
-def test_preflight_wants_room_for_the_archive_and_for_what_is_in_it(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_preflight_wants_room_for_the_archive_and_for_what_is_in_it(project: Project) -> None:
     archive = zipped(PARCEL)
     declare(project, archive)
     project("lock")
     forget_blobs(project)
     project.hub.clear_log()
     free = RESERVE + len(archive) + len(LORA)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, free - 1))
-    assert "not enough space" in project("sync", code=9).err
+    with free_space(free - 1):
+        assert "not enough space" in project("sync", code=9).err
     assert project.hub.log == []
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, free))
-    project("sync")
+    with free_space(free):
+        project("sync")
     assert project.tree() == {STYLE: LORA}
 
 
-def test_lock_unpacks_only_where_there_is_room(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_unpacks_only_where_there_is_room(project: Project) -> None:
     declare(project, zipped(PARCEL))
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, RESERVE))
-    assert "unpacking needs" in project("lock", code=9).err
+    with free_space(RESERVE):
+        assert "unpacking needs" in project("lock", code=9).err
 
 
 def test_an_upgrade_to_the_same_release_downloads_nothing(project: Project) -> None:

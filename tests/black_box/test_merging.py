@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 
@@ -19,8 +20,8 @@ def git(project: Project, monkeypatch: pytest.MonkeyPatch):
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "ada")
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "ada@example.org")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    os.environ["GIT_CONFIG_GLOBAL"] = "/dev/null"
+    os.environ["GIT_CONFIG_SYSTEM"] = "/dev/null"
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["git", *words], cwd=project.path, capture_output=True, text=True, check=False)

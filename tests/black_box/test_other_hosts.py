@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from stand_ins import typed
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -147,14 +146,11 @@ def test_plain_http_is_not_allowed_by_a_rewrite(project: Project, sandbox: Path)
     assert "refusing plain http" in project("lock", code=5).err
 
 
-def test_a_token_is_not_checked_with_who_stands_in_for_its_site(
-    project: Project, rewritten: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_is_not_checked_with_who_stands_in_for_its_site(project: Project, rewritten: Path) -> None:
     os.environ["HF_TOKEN"] = CANARY
     done = project("whoami", "huggingface")
     assert "not checked" in done.out and "rewrites" in done.out
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CANARY.encode())))
+    with typed(CANARY):
         done = project("login", "civitai", "--token-stdin")
     assert "the first download will show" in done.err
     assert project.hub.log == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 from relay import Relay, relay
+from stand_ins import names
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -177,21 +177,20 @@ def test_a_proxy_that_is_not_there(project: Project, client: str) -> None:
 
 @pytest.mark.parametrize("client", SITES)
 def test_hosts_of_no_proxy_are_asked_directly(
-    project: Project, proxy, ca: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch, client: str
+    project: Project, proxy, ca: trustme.CA, bundle: Path, client: str
 ) -> None:
     through = proxy(refuse=403)
     os.environ["SSL_CERT_FILE"] = str(bundle)
     os.environ["NO_PROXY"] = ",".join(through.routes)
-    look_up = socket.getaddrinfo
     with relay(through.routes, ca, direct=True) as direct:
 
-        def found(host: str, port: int, *arguments: int, **named: int) -> object:
+        def found(real: Callable[..., object], host: str, port: int, *arguments: int, **named: int) -> object:
             known = host in through.routes and port == 443
-            return look_up("127.0.0.1" if known else host, direct.port if known else port, *arguments, **named)
+            return real("127.0.0.1" if known else host, direct.port if known else port, *arguments, **named)
 
-        monkeypatch.setattr(socket, "getaddrinfo", found)
         project.manifest(f"[models]\n{SITES[client]}\n")
-        project("sync")
+        with names(found):
+            project("sync")
     assert len(project.tree()) == 1
     assert through.asked == []
 

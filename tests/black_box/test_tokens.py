@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pty
 import stat
@@ -15,6 +14,7 @@ import keyring
 import keyring.backend
 import keyring.errors
 import pytest
+from stand_ins import typed
 from world import Project, Result
 
 from synapse_sync.demo import catalogue
@@ -33,8 +33,7 @@ def kept(project: Project, sandbox: Path) -> Path:
 
 
 def log_in(project: Project, site: str, token: str, *words: str, code: int | None = 0) -> Result:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(token.encode("utf-8", "surrogateescape"))))
+    with typed(token):
         return project("login", site, "--token-stdin", *words, code=code)
 
 
@@ -219,8 +218,7 @@ def test_a_token_on_the_command_line_is_not_repeated(project: Project, kept: Pat
 
 
 def test_without_a_terminal_nobody_is_asked(project: Project, kept: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdin", io.StringIO(""))
+    with typed(""):
         assert "--token-stdin" in project("login", "civitai", code=2).err
 
 

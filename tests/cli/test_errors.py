@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from stand_ins import breaking
 from world import Project
 
 from synapse_sync.cli.main import main
@@ -298,27 +299,21 @@ def secrets(project: Project, said: str) -> None:
         assert "/signed/model/910001/920001/portrait_v1.safetensors?" not in text
 
 
-def test_an_unexpected_error_is_short(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*args: object, **more: object) -> None:
-        raise RuntimeError("words that may hold a secret")
-
-    monkeypatch.setattr("synapse_sync.workspace.Workspace.find", broken)
-    said = project("status", "-v", code=70)
+def test_an_unexpected_error_is_short(project: Project) -> None:
+    with breaking(RuntimeError("words that may hold a secret")):
+        said = project("status", "-v", code=70)
+        assert "Traceback" in project("status", "--debug", code=70).err
     assert said.err == (
         "error: unexpected RuntimeError; this is a bug\n"
         "  hint: run it again with --debug and report what it prints\n"
     )
-    assert "Traceback" in project("status", "--debug", code=70).err
 
 
-def test_an_interrupt_is_calm(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*args: object, **more: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("synapse_sync.workspace.Workspace.find", interrupt)
-    said = project("sync", code=130)
-    assert said.err.strip().count("\n") == 0 and "interrupted" in said.err
-    assert project("sync", "--json", code=130).json["exit_code"] == 130
+def test_an_interrupt_is_calm(project: Project) -> None:
+    with breaking(KeyboardInterrupt()):
+        said = project("sync", code=130)
+        assert said.err.strip().count("\n") == 0 and "interrupted" in said.err
+        assert project("sync", "--json", code=130).json["exit_code"] == 130
 
 
 @pytest.mark.parametrize(
@@ -329,9 +324,6 @@ def test_an_interrupt_is_calm(project: Project, monkeypatch: pytest.MonkeyPatch)
         ImportError("x.so: failed to map segment from shared object"),
     ],
 )
-def test_no_memory_is_not_a_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def fail(*arguments: object, **more: object) -> None:
-        raise error
-
-    monkeypatch.setattr("synapse_sync.workspace.Workspace.find", fail)
-    assert "no memory left" in project("sync", code=9).err
+def test_no_memory_is_not_a_bug(project: Project, error: Exception) -> None:
+    with breaking(error):
+        assert "no memory left" in project("sync", code=9).err

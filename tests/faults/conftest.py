@@ -14,7 +14,7 @@ from world import Project
 
 
 @pytest.fixture(autouse=True)
-def hasty(impatient: None) -> None:
+def at_once(impatient: None) -> None:
     """No case waits between two attempts."""
 
 

@@ -15,13 +15,12 @@ from authority import Authority
 from cases import case
 from liar import File, Liar, Talk
 from stage import Stage
+from stand_ins import bounded
 from world import surroundings
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault, Reply
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.net import bounds
-from synapse_sync.net.bounds import Bounds
 
 REMARKS = {
     38: "the cap is 64 MB: a list of a hundred models may have tens; Hugging Face is read by its own library",
@@ -130,9 +129,7 @@ def test_commands_that_look_take_it_calmly(stage: Stage) -> None:
 
 @case(38)
 @pytest.mark.parametrize("length", [None, 10**12])
-def test_answer_that_is_too_long(
-    stage: Stage, liar: Liar, monkeypatch: pytest.MonkeyPatch, length: int | None
-) -> None:
+def test_answer_that_is_too_long(stage: Stage, liar: Liar, length: int | None) -> None:
     """A gigabyte is announced or just sent; it is left at the limit, which is smaller here."""
 
     def endless(talk: Talk) -> None:
@@ -142,9 +139,8 @@ def test_answer_that_is_too_long(
 
     liar.always(MODELS, endless)
     stage.manifest(PORTRAIT)
-    with surroundings(), monkeypatch.context() as patch:
+    with surroundings(), bounded(body=1 << 20):
         os.environ["CIVITAI_ENDPOINT"] = liar.url
-        patch.setattr(bounds, "Bounds", lambda: Bounds(body=1 << 20))
         assert "more than 1048576 bytes" in stage("lock", code=5).err
     assert liar.count() == 1
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from cases import case
 from stage import Stage
+from stand_ins import free_space
 from sweep import disk
 
 from synapse_sync.demo import catalogue
-from synapse_sync.engine import preflight
 from synapse_sync.store import links
 
 REMARKS = {
@@ -109,13 +109,10 @@ def test_too_little_room_is_told_before_the_first_byte(stage: Stage, mount: Call
 
 @case(49)
 @pytest.mark.parametrize("room", ["150k", "320k"])
-def test_a_disk_that_fills_up_meanwhile(
-    stage: Stage, mount: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, room: str
-) -> None:
+def test_a_disk_that_fills_up_meanwhile(stage: Stage, mount: Callable[..., Path], room: str) -> None:
     stage.locked(declared())
     tmpfs(mount, f"size={room}", at=stage.store)
-    with monkeypatch.context() as patch:
-        patch.setattr(preflight.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 10**12))
+    with free_space(10**12):
         said = stage("sync", code=9).err
     assert "full" in said and "free some space" in said
     stage.holds()
@@ -123,12 +120,11 @@ def test_a_disk_that_fills_up_meanwhile(
 
 
 @case(49)
-def test_a_tree_that_is_full(stage: Stage, mount: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_that_is_full(stage: Stage, mount: Callable[..., Path]) -> None:
     root = tmpfs(mount, "size=200k")
     stage.roots.append(root)
     stage.locked(declared(root, "copy"))
-    with monkeypatch.context() as patch:
-        patch.setattr(preflight.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 10**12))
+    with free_space(10**12):
         assert "full" in stage("sync", code=9).err
     assert not (root / PORTRAIT).exists() and (root / EYES).exists()
     stage.healers.append(lambda: remount(root, "size=200m"))

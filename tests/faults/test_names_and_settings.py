@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 
 import pytest
 from cases import case
@@ -103,21 +104,21 @@ def test_an_upgrade_of_a_repository_in_which_one_file_changed(stage: Stage) -> N
 @case(142)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_files_as_other_programs_save_them(
-    stage: Stage, encoding: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    stage: Stage, encoding: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A token file may be UTF-16; the settings may not, and the message says so."""
     place = tmp_path_factory.mktemp("by-hand")
     (place / "key.txt").write_bytes(f"{stage.hub.civitai_token}\r\n".encode(encoding))
     (place / "config.toml").write_bytes("downloads = 2\r\n".encode(encoding))
     stage.secrets.append(stage.hub.civitai_token)
-    monkeypatch.delenv("CIVITAI_API_KEY")
-    monkeypatch.setenv("CIVITAI_API_KEY_FILE", str(place / "key.txt"))
+    del os.environ["CIVITAI_API_KEY"]
+    os.environ["CIVITAI_API_KEY_FILE"] = str(place / "key.txt")
     stage.manifest(f'[models]\nm = "civitai:{catalogue.EYES}"\n')
     stage("sync")
-    monkeypatch.setenv("SYNAPSE_CONFIG", str(place / "config.toml"))
+    os.environ["SYNAPSE_CONFIG"] = str(place / "config.toml")
     said = stage("status", code=2 if encoding == "utf-16" else 0)
     assert ("UTF-16" in said.err) is (encoding == "utf-16")
-    monkeypatch.delenv("SYNAPSE_CONFIG")
+    del os.environ["SYNAPSE_CONFIG"]
 
 
 @case(143)
@@ -128,15 +129,15 @@ def test_a_user_without_a_home_directory(stage: Stage, monkeypatch: pytest.Monke
         raise KeyError(uid)
 
     for name in ("HOME", "SYNAPSE_CONFIG", "HF_HOME"):
-        monkeypatch.delenv(name)
+        del os.environ[name]
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     stage.manifest(f'[models]\nm = "civitai:{catalogue.EYES}"\n')
     stage("sync")
     assert len(stage.tree()) == 1
     store = stage("store", "path", "--json").json
     assert json.dumps(str(stage.store)) in json.dumps(store)
-    monkeypatch.delenv("SYNAPSE_STORE")
+    del os.environ["SYNAPSE_STORE"]
     assert "SYNAPSE_STORE" in stage("status", code=2).err
-    monkeypatch.setenv("SYNAPSE_STORE", "a/relative/store")
+    os.environ["SYNAPSE_STORE"] = "a/relative/store"
     assert "is not an absolute path" in stage("status", code=2).err
-    monkeypatch.setenv("SYNAPSE_STORE", str(stage.store))
+    os.environ["SYNAPSE_STORE"] = str(stage.store)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +14,12 @@ from cases import case
 from invariants import leftovers
 from liar import Liar, Lie, Talk
 from stage import Stage
+from stand_ins import bounded, limited, names
 from world import surroundings
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.net import bounds
-from synapse_sync.net.bounds import Bounds
-from synapse_sync.transfer import want
 
 REMARKS = {
     3: "the API client and the downloads both give up after 10 s; here after less",
@@ -58,9 +55,10 @@ def portrait(stage: Stage) -> str:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+def hasty() -> Iterator[None]:
     """Time limits of a fraction of a second."""
-    monkeypatch.setattr(bounds, "Bounds", lambda: Bounds(connect=0.2, read=0.2))
+    with bounded(connect=0.2, read=0.2):
+        yield
 
 
 # -- no connection -----------------------------------------------------------------------------------
@@ -78,15 +76,12 @@ def test_nobody_listens(stage: Stage, liar: Liar, url: str) -> None:
 
 @case(2)
 @pytest.mark.parametrize("words", [("sync",), ("lock", "--upgrade")])
-def test_host_name_is_not_found(
-    stage: Stage, portrait: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str]
-) -> None:
+def test_host_name_is_not_found(stage: Stage, portrait: str, words: tuple[str]) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     before = stage.lock_text
-    with monkeypatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", unknown)
+    with names(unknown):
         said = stage(*words, code=5)
     shown = said.out + said.err
     assert "name" in shown.lower() and "check the connection" in shown
@@ -110,17 +105,12 @@ def test_packets_are_swallowed(stage: Stage, liar: Liar, url: str) -> None:
 
 @case(18)
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
-def test_ipv6_is_named_and_only_ipv4_works(
-    stage: Stage, liar: Liar, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = socket.getaddrinfo
-
-    def both(host: str, port: int, *rest: Any, **named: Any) -> list[Any]:
+def test_ipv6_is_named_and_only_ipv4_works(stage: Stage, liar: Liar, url: str) -> None:
+    def both(real: Callable[..., Any], host: str, port: int, *rest: Any, **named: Any) -> list[Any]:
         sixth = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0))
         return [sixth, *real("127.0.0.1", port, *rest, **named)]
 
-    with monkeypatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", both)
+    with names(both):
         stage("sync")
     assert stage.tree() == {PLACE: MODEL} and liar.count() == 1
 
@@ -250,7 +240,7 @@ def test_body_that_stalls(stage: Stage, liar: Liar, url: str, always: bool) -> N
 
 
 @case(8)
-def test_body_that_drips(stage: Stage, liar: Liar, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_that_drips(stage: Stage, liar: Liar, url: str) -> None:
     def drip(talk: Talk) -> None:
         talk.serve(liar.files[PATH], limit=1000)
         for byte in MODEL[1000:1200]:
@@ -259,10 +249,7 @@ def test_body_that_drips(stage: Stage, liar: Liar, url: str, monkeypatch: pytest
                 return
 
     liar.lie(PATH, drip)
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            want, "Limits", functools.partial(want.Limits, slowest=5000.0, patience=0.2, watch_every=0.05)
-        )
+    with limited(slowest=5000.0, patience=0.2, watch_every=0.05):
         stage("sync")
     assert stage.tree() == {PLACE: MODEL} and liar.count() == 2
 
@@ -270,9 +257,7 @@ def test_body_that_drips(stage: Stage, liar: Liar, url: str, monkeypatch: pytest
 @case(8)
 @pytest.mark.parametrize("sent", [b"X-Y: z\r\n", b"z", b"HTTP/1.1 100 Continue\r\n\r\n"])
 @pytest.mark.parametrize("always", [True, False])
-def test_headers_that_drip(
-    stage: Stage, liar: Liar, url: str, sent: bytes, always: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_headers_that_drip(stage: Stage, liar: Liar, url: str, sent: bytes, always: bool) -> None:
     def drip(talk: Talk) -> None:
         talk.send(b"" if sent.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n")
         for _ in range(400):
@@ -281,8 +266,7 @@ def test_headers_that_drip(
                 return
 
     (liar.always if always else liar.lie)(PATH, drip)
-    with monkeypatch.context() as patch:
-        patch.setattr(bounds, "Bounds", lambda: Bounds(head=0.2))
+    with bounded(head=0.2):
         said = stage("sync", code=5 if always else 0)
     if always:
         assert "no answer in time" in said.err
@@ -292,7 +276,7 @@ def test_headers_that_drip(
 
 @case(7, 8)
 @pytest.mark.parametrize("pause", [20.0, 0.05])
-def test_api_that_stalls_or_drips(stage: Stage, liar: Liar, monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
+def test_api_that_stalls_or_drips(stage: Stage, liar: Liar, pause: float) -> None:
     def slow(talk: Talk) -> None:
         talk.head(200, Content_Type="application/json", Content_Length=1000)
         for _ in range(1000):
@@ -303,9 +287,8 @@ def test_api_that_stalls_or_drips(stage: Stage, liar: Liar, monkeypatch: pytest.
     liar.always("/api/v1/models", slow)
     liar.always("/api/v1/model-versions/910011", slow)
     stage.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n')
-    with surroundings(), monkeypatch.context() as patch:
+    with surroundings(), bounded(connect=0.2, read=0.2, answer=0.4):
         os.environ["CIVITAI_ENDPOINT"] = liar.url
-        patch.setattr(bounds, "Bounds", lambda: Bounds(connect=0.2, read=0.2, answer=0.4))
         said = stage("lock", code=5)
     assert "in time" in said.err and not (stage.path / "synapse.lock").exists()
 

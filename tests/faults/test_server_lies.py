@@ -9,11 +9,10 @@ import pytest
 from cases import case
 from liar import File, Liar, Lie, Talk
 from stage import Stage
+from stand_ins import bounded
 from world import surroundings
 
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.net import bounds
-from synapse_sync.net.bounds import Bounds
 
 REMARKS = {
     29: "wrong bytes that came in one piece are not asked for again at the same place: its mirrors are tried",
@@ -266,17 +265,14 @@ def test_no_length_and_an_early_end(stage: Stage, liar: Liar, url: str, size: in
 
 @case(31)
 @pytest.mark.parametrize("how", ["chunked", "no length"])
-def test_no_length_and_no_end_costs_a_moment(
-    stage: Stage, liar: Liar, url: str, how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_length_and_no_end_costs_a_moment(stage: Stage, liar: Liar, url: str, how: str) -> None:
     def silent(talk: Talk) -> None:
         talk.head(200, **({"Transfer_Encoding": "chunked"} if how == "chunked" else {}))
         talk.send(b"%x\r\n" % SIZE + MODEL + b"\r\n" if how == "chunked" else MODEL)
         talk.wait(20)
 
     liar.always(PATH, silent)
-    with monkeypatch.context() as patch:
-        patch.setattr(bounds, "Bounds", lambda: Bounds(silence=0.1))
+    with bounded(silence=0.1):
         arrives(stage)
     assert liar.count() == 1, "what was promised had come"
 

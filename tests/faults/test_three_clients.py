@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from cases import case
 from stage import Stage
+from stand_ins import names
 
 from synapse_sync.demo import catalogue
 
@@ -272,11 +273,10 @@ def swallowing(port: int) -> Iterator[None]:
 @case(133)
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_dead_address_costs_a_moment(stage: Stage, fronted, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_address_costs_a_moment(stage: Stage, fronted, client: str) -> None:
     front = fronted(client, lambda request, answer: answer)
-    look_up = socket.getaddrinfo
 
-    def both(host: str, port: int, *rest: Any, **named: Any) -> list[Any]:
+    def both(look_up: Callable[..., list[Any]], host: str, port: int, *rest: Any, **named: Any) -> list[Any]:
         real = look_up(host, port, *rest, **named)
         if port != front.port:
             return real
@@ -284,8 +284,7 @@ def test_a_dead_address_costs_a_moment(stage: Stage, fronted, client: str, monke
 
     with swallowing(front.port):
         began = time.monotonic()
-        with monkeypatch.context() as patch:
-            patch.setattr(socket, "getaddrinfo", both)
+        with names(both):
             stage("sync")
         assert time.monotonic() - began < 5, "one client waits ten seconds for one address"
     assert len(stage.tree()) == 1 and front.asked

@@ -129,9 +129,7 @@ def test_the_true_size_of_a_blob_is_said_where_another_one_is_believed(store: Bl
 
 
 @pytest.mark.parametrize("note", [None, b"", b"[]", b"{not json", b'{"size": 1}', b"[" * 100_000])
-def test_has_without_a_note_hashes_and_remembers(
-    store: BlobStore, monkeypatch: pytest.MonkeyPatch, note: bytes | None
-) -> None:
+def test_has_without_a_note_hashes_and_remembers(store: BlobStore, note: bytes | None) -> None:
     put(store)
     meta_path(store).unlink()
     if note is not None:
@@ -354,9 +352,7 @@ def test_import_move_across_file_systems(store: BlobStore, tmp_path: Path, monke
     assert store.verify(SHA)
 
 
-def test_import_move_of_a_file_that_changes_meanwhile(
-    store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_import_move_of_a_file_that_changes_meanwhile(store: BlobStore, tmp_path: Path) -> None:
     source = tmp_path / "model.safetensors"
     source.write_bytes(DATA)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,9 @@ from synapse_sync.user.settings import Settings, load_settings
 @pytest.fixture
 def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without HOME and without an entry in the system's list of users."""
-    monkeypatch.delenv("HOME")
+    del os.environ["HOME"]
     for name in ("SYNAPSE_STORE", "SYNAPSE_CONFIG", "HF_HOME"):
-        monkeypatch.delenv(name)
+        del os.environ[name]
     pwd = pytest.importorskip("pwd")
 
     def nobody(uid: int) -> None:
@@ -73,7 +74,7 @@ def test_the_quick_answer_leaves_a_relative_path_to_the_commands(
 ) -> None:
     from synapse_sync.cli import quick
 
-    monkeypatch.setenv("SYNAPSE_STORE", "store")
+    os.environ["SYNAPSE_STORE"] = "store"
     monkeypatch.chdir(project.path)
     assert not quick.answer(["sync"])
     assert "SYNAPSE_STORE" in project("sync", code=2).err
@@ -97,20 +98,18 @@ def test_without_a_store_its_variable_is_named(homeless: None) -> None:
     assert "SYNAPSE_STORE" in str(caught.value.hint)
 
 
-def test_the_xdg_variables_are_enough(homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_xdg_variables_are_enough(homeless: None, tmp_path: Path) -> None:
     given = {f"XDG_{kind}_HOME": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "CACHE")}
     for name, value in given.items():
-        monkeypatch.setenv(name, value)
+        os.environ[name] = value
     settings = load(**given)
     assert settings.store == tmp_path / "DATA" / "synapse" / "store"
     assert settings.config == tmp_path / "CONFIG" / "synapse" / "config.toml"
     assert settings.hub_cache == tmp_path / "CACHE" / "huggingface" / "hub"
 
 
-def test_every_command_works_where_the_paths_are_set(
-    homeless: None, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SYNAPSE_STORE", str(tmp_path / "store"))
+def test_every_command_works_where_the_paths_are_set(homeless: None, project: Project, tmp_path: Path) -> None:
+    os.environ["SYNAPSE_STORE"] = str(tmp_path / "store")
     project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
     for words in (["lock"], ["status"], ["sync"], ["lock", "--check"], ["store", "path"], ["verify"]):
         project(*words)
@@ -119,10 +118,8 @@ def test_every_command_works_where_the_paths_are_set(
     assert "SYNAPSE_CONFIG" in done.err
 
 
-def test_a_path_in_a_home_that_does_not_exist_is_a_mistake_of_its_file(
-    homeless: None, project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SYNAPSE_STORE", str(project.store))
+def test_a_path_in_a_home_that_does_not_exist_is_a_mistake_of_its_file(homeless: None, project: Project) -> None:
+    os.environ["SYNAPSE_STORE"] = str(project.store)
     project.manifest('[targets.t]\nlayout = "flat"\nroot = "~/x"\n[models]\nm = "~/y.safetensors"\n')
     assert "no such home directory" in project("lock", code=2).err
 
