@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cases import case
+from invariants import differences, snapshot
 from stage import Stage
 
 from synapse_sync.demo import catalogue
@@ -256,14 +257,20 @@ def test_a_root_that_two_projects_share(synced: Stage, tmp_path: Path) -> None:
 
 
 @case(94)
-def test_a_copied_receipt_is_no_licence(synced: Stage, tmp_path: Path) -> None:
-    """A tree copied with its receipt: the project that owned the original has nothing to say about the copy."""
+@pytest.mark.parametrize("place", ["sub", "unknown"])
+def test_a_copied_receipt_is_no_licence(synced: Stage, tmp_path: Path, place: str) -> None:
+    """A tree copied with its receipt into another project, or to where the store knows nothing of its project."""
     copy = tmp_path / "copy"
-    shutil.copytree(synced.path, copy, symlinks=True)
-    (copy / "synapse.toml").write_text(declare("eyes"))
+    (copy / "sub").mkdir(parents=True)
+    root = "sub" if place == "sub" else "."
+    shutil.copytree(synced.path, copy / root, symlinks=True, dirs_exist_ok=True)
+    (copy / "synapse.toml").write_text(declare("eyes", head=f'[targets.default]\nroot = "{root}"\n'))
+    if place == "unknown":
+        for receipt in (copy / ".synapse").glob("receipt-*"):
+            receipt.rename(receipt.with_name(f"receipt-{'f' * 16}-default{receipt.suffix}"))
     result = synced._run(["sync", "--yes", "-C", str(copy)])
     synced.heard(result, "in the copy")
-    assert (copy / SHARPEN).exists(), "the copy's receipt is another project's"
+    assert (copy / root / SHARPEN).exists(), "the copy's receipt is another project's"
 
 
 @case(94, 97)
@@ -302,12 +309,14 @@ def test_a_root_that_was_swapped(synced: Stage, tmp_path: Path) -> None:
 
 @case(94)
 def test_a_project_that_moved(synced: Stage, tmp_path: Path) -> None:
-    """Elsewhere it is another project: it adopts what is right, and removes nothing."""
+    """A copy of a whole project is kept in step by its own receipt; the original stays as it is."""
     moved = tmp_path / "moved"
     shutil.copytree(synced.path, moved, symlinks=True)
+    before = snapshot(synced.path)
     result = synced._run(["sync", "--yes", "-C", str(moved)])
     synced.heard(result, "after the move")
-    assert result.code == 0 and (moved / SHARPEN).exists() and (moved / EYES).exists()
+    assert result.code == 0 and (moved / EYES).exists() and not (moved / SHARPEN).exists()
+    assert differences(before, snapshot(synced.path)) == []
 
 
 @case(104)
