@@ -1,4 +1,4 @@
-"""What a source is to us, and all that a source may know of us."""
+"""The protocol of a source, and all that a source may know of the rest of synapse."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Means:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One question to a source: what the manifest says about one model, as far as a source needs it.
+    """One question to a source: the part of a model's requirement that a source needs.
 
-    `key` is ours, opaque to the source, and comes back with the answer. `include`/`exclude` are glob patterns
+    `key` is opaque to the source, and comes back with the answer. `include`/`exclude` are glob patterns
     over repository paths. `exclude_newer`, in UTC: resolve as of then. Where the site chooses the
     version, one for `base_model` and none of `ignore` (revisions) is taken, if it has such a one.
     """
@@ -65,9 +65,9 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """One answer: the pinned reference, the words, and the files on offer.
+    """One answer: the pinned reference, the facts about the model (`card`), and the files that are available.
 
-    With `take_all` every candidate is wanted (a repository), otherwise one of them is to be selected.
+    With `take_all` every candidate is wanted (a repository); otherwise one of them has to be selected.
     """
 
     key: str
@@ -80,9 +80,10 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edition:
-    """One version as its site tells about it. `hashes` has all digests of each file, by algorithm, as `files` go.
+    """One version as its site describes it.
 
-    `refusal` is why it cannot be had now, or None.
+    `hashes` has all digests of each file by algorithm, in the order of `files`. `refusal` is the reason why it
+    cannot be downloaded now, or None.
     """
 
     reference: Reference
@@ -94,7 +95,7 @@ class Edition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """All that a site tells about a model; `chosen` is the place of the version that the reference means."""
+    """Everything that a site reports about a model; `chosen` is the index of the version that is meant."""
 
     title: str | None
     editions: tuple[Edition, ...]
@@ -107,7 +108,7 @@ class Description:
 
 
 def description_of(resolved: Resolved, *, creator: str | None = None, page: str | None = None) -> Description:
-    """What an answer alone tells: a single version, with the digests of its candidates."""
+    """Make a description from an answer alone: a single version, with the digests of its candidates."""
     named = (
         (("sha256", file.sha256), ("blake3", file.blake3), ("git-sha1", file.git_sha1))
         for file in resolved.candidates
@@ -121,9 +122,9 @@ def description_of(resolved: Resolved, *, creator: str | None = None, page: str 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where bytes are right now: a URL to GET or, with `path` set, a file on this machine. Never stored.
+    """The place of bytes at this moment: a URL to GET or, with `path`, a file on this machine. It is never stored.
 
-    There is no room for headers: credentials are added by `net` at the last moment, by exact origin.
+    It has no headers: `net` adds credentials at the last moment, by exact origin.
     """
 
     url: str
@@ -134,11 +135,11 @@ class Source(Protocol):
     """A site models come from."""
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
-        """Answer many asks at once, by `Ask.key`; a failure of one is a value, so that all are reported."""
+        """Answer many questions at once, by `Ask.key`; a failure is a value, so that all failures are reported."""
         ...
 
     def describe(self, reference: Reference) -> Description:
-        """Tell all about the model that this names, also where it cannot be downloaded; raises `SynapseError`."""
+        """Describe the model of `reference`, also if it cannot be downloaded; raises `SynapseError`."""
         ...
 
     def locate(self, reference: Reference) -> Location:
@@ -146,36 +147,36 @@ class Source(Protocol):
         ...
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
-        """Which of these digests the site knows, and as what; unknown ones are left out."""
+        """Return the references of the digests that the site knows; unknown ones are left out."""
         ...
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
-        """Turn an HTTP status met while fetching `reference` into the site's own sentence and a next step."""
+        """Turn an HTTP status of a request for `reference` into a sentence about this site and a next step."""
         ...
 
     def needs_token(self, reference: Reference) -> str | None:
-        """What to set before this can be downloaded, as a sentence that names the environment variable; or None.
+        """Return how to provide the token that this download needs, as a sentence; None if it needs none.
 
-        None also where nobody can know before trying. No request is made.
+        None also if only the download can show it. No request is made.
         """
         ...
 
 
 @runtime_checkable
 class Documenting(Protocol):
-    """A site whose own words about a version are kept beside its files."""
+    """A site with a document about each version, which is placed beside its files."""
 
     def documents(self, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
-        """The site's document about each pinned version; a failure of one is a value."""
+        """Return the site's document about each pinned version; a failure is a value."""
         ...
 
 
 @runtime_checkable
 class Relocating(Protocol):
-    """A source whose files may move: it finds them again where the address that was locked answers 404."""
+    """A source whose files may move: it finds them again if the locked location answers 404."""
 
     def relocate(self, reference: Reference, sha256: str | None) -> Iterator[Reference]:
-        """Places to try instead, best first, and the same one again where a 404 may pass by itself."""
+        """Yield locations to try instead, best first; `reference` comes again if its 404 may be temporary."""
         ...
 
 
@@ -202,20 +203,20 @@ class Finding(Protocol):
 
 @runtime_checkable
 class Recognising(Protocol):
-    """A source that knows the pages which hosts show instead of a file."""
+    """A source that recognises the web pages that hosts show instead of a file."""
 
     def recognise(self, reference: Reference, error: WrongContent) -> WrongContent | None:
-        """The page that came instead of the file, in words of its own; None if it is none that is known."""
+        """Return the error for the page that came instead of the file, or None for an unknown page."""
         ...
 
 
 def raise_in_words(source: Source, reference: Reference, error: StatusError | WrongContent) -> NoReturn:
-    """Raise what was met while fetching `reference` as its source tells it."""
-    told: SynapseError | None = None
+    """Raise the error of a request for `reference` in the words of its source."""
+    explained: SynapseError | None = None
     if isinstance(error, StatusError):
-        told = source.explain(reference, error)
+        explained = source.explain(reference, error)
     elif isinstance(source, Recognising):
-        told = source.recognise(reference, error)
-    if told is None:
+        explained = source.recognise(reference, error)
+    if explained is None:
         raise error
-    raise told from error
+    raise explained from error

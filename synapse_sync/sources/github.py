@@ -1,4 +1,4 @@
-"""GitHub as a source: the files that are attached to a release. Its API is asked once a release, at lock."""
+"""GitHub as a source: the files of releases. Its API is asked once per release, and only at lock."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def account(api: Api, endpoint: str) -> object:
         answer = api.get_json(f"{endpoint}/user")
     except StatusError as error:
         if error.status == 403 and "by integration" in error.body.casefold():
-            return "an app, such as GitHub Actions"  # its tokens are good for releases, and belong to nobody
+            return "an app, such as GitHub Actions"  # tokens of apps may read releases, and belong to no account
         raise
     return answer.get("login") if isinstance(answer, dict) else None
 
 
 class _Asset(msgspec.Struct):
-    """One file of a release; `digest` is there for what was uploaded since 2025."""
+    """One file of a release; files that were uploaded since 2025 have a `digest`."""
 
     name: str
     size: int
@@ -80,13 +80,13 @@ class _Release(msgspec.Struct):
 
 
 class _Repository(msgspec.Struct):
-    """What tells a private repository from others."""
+    """The facts about a repository that synapse reads."""
 
     private: bool = False
 
 
 class GitHubSource:
-    """The releases behind one API. `server` is where people, and downloads, go; `clock` is replaced in tests."""
+    """The releases of one API. `server` has the pages and the downloads; `clock` is replaced in tests."""
 
     def __init__(self, api: Api, endpoint: str, server: str, *, clock: Callable[[], float] = time.time) -> None:
         self._api = api
@@ -95,7 +95,7 @@ class GitHubSource:
         self._clock = clock
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
-        """Answer all questions; each release is asked for once."""
+        """Answer all questions with one request per release."""
         releases: dict[tuple[str, str | None, datetime | None], _Release | SynapseError] = {}
         answers: dict[str, Resolved | SynapseError] = {}
         for ask in asks:
@@ -109,7 +109,7 @@ class GitHubSource:
         return answers
 
     def describe(self, reference: Reference) -> Description:
-        """The release with its files, or the one that is named."""
+        """Return the release with its files, or with the one that is named."""
         ask = Ask(key="", reference=reference)
         found = _answer(ask, self._read(ask))
         owner = reference.id.partition("/")[0]
@@ -117,7 +117,7 @@ class GitHubSource:
         return description_of(found, creator=owner, page=page)
 
     def locate(self, reference: Reference) -> Location:
-        """Where GitHub gives a file of a release; that of the newest release has an address of its own."""
+        """Return the URL of a file of a release; the newest release has a URL of its own."""
         if reference.file is None or _is_pattern(reference.file):
             raise InvalidReference(f"`{reference}` does not name one file", hint="`gh:owner/repo@tag/file`")
         tag = reference.revision
@@ -125,11 +125,11 @@ class GitHubSource:
         return Location(f"{self._server}/{reference.id}/releases/{where}/{quote(reference.file)}")
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
-        """Nothing: there is no look-up by content."""
+        """Return nothing: the site has no look-up by content."""
         return {}
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
-        """The status in words."""
+        """Return the error that a status means, with a next step."""
         id_ = reference.id
         if error.status in (403, 429) and ("rate limit" in error.body.lower() or error.retry_after is not None):
             return NetworkError(
@@ -141,7 +141,7 @@ class GitHubSource:
                 hint=f"it is optional: unset it, or {_SITE.token_hint}",
             )
         if error.status in (403, 451):
-            return AccessDenied(f"GitHub does not give `{id_}` to us ({error.status})", hint=error.body or None)
+            return AccessDenied(f"GitHub refuses access to `{id_}` ({error.status})", hint=error.body or None)
         if error.status == 404:
             return NotFound(
                 f"GitHub has no `{reference}`, or it is private", hint=f"look at {self._server}/{id_}/releases"
@@ -149,13 +149,13 @@ class GitHubSource:
         return UrlSource().explain(reference, error)
 
     def needs_token(self, reference: Reference) -> str | None:
-        """None: releases are public, and those of private repositories are refused at lock."""
+        """Return None: releases are public, and private repositories are refused at lock."""
         return None
 
     # -- asking --------------------------------------------------------------------------------------
 
     def _read(self, ask: Ask) -> _Release | SynapseError:
-        """The release that is meant, or why it cannot be had."""
+        """Return the release that the question means, or the reason why there is none."""
         reference = ask.reference
         try:
             if reference.revision is not None:
@@ -181,13 +181,13 @@ class GitHubSource:
         try:
             return msgspec.convert(value, shape)
         except msgspec.ValidationError as error:
-            raise NetworkError(f"GitHub's answer about `{reference}` makes no sense: {error}") from error
+            raise NetworkError(f"GitHub's answer about `{reference}` cannot be read: {error}") from error
 
     def _releases(self, reference: Reference, page: int = 1) -> list[_Release]:
         return self._get(reference, "/releases", list[_Release], per_page=str(_PAGE), page=str(page))
 
     def _as_of(self, reference: Reference, cutoff: datetime) -> _Release:
-        """The newest full release that there was at an instant."""
+        """Return the newest full release at the instant `cutoff`."""
         for page in range(1, _MOST_PAGES + 1):
             releases = self._releases(reference, page)
             full = [r for r in releases if r.published_at is not None and not r.draft and not r.prerelease]
@@ -199,17 +199,19 @@ class GitHubSource:
         raise NotFound(f"`{reference}` had no release yet on {instant_text(cutoff)}", hint="move `exclude-newer`")
 
     def _refuse_private(self, reference: Reference) -> None:
-        """The files of a private repository have no address that a token opens; without a token we see none."""
+        """Raise `AccessDenied` for a private repository: a token does not open the URLs of its files.
+
+        Without a token the API does not show private repositories."""
         if not self._api.credentials.has_token(f"{self._endpoint}/repos/{reference.id}"):
             return
         if self._get(reference, "", _Repository).private:
             raise AccessDenied(
                 f"`gh:{reference.id}` is a private repository, whose files synapse cannot download",
-                hint=f"`gh release download --repo {reference.id}` can; name the file as `./…` then",
+                hint=f"`gh release download --repo {reference.id}` downloads them; name the file as `./…`",
             )
 
     def _missing(self, reference: Reference) -> SynapseError:
-        """What exactly is not there: the repository, the tag, or any release."""
+        """Return the error that says what is missing: the repository, the tag, or every release."""
         try:
             releases = self._releases(reference)
         except StatusError as error:
@@ -217,12 +219,12 @@ class GitHubSource:
                 return self.explain(reference, error)
             return NotFound(
                 f"GitHub has no repository `{reference.id}`, or it is private",
-                hint="check the name; files of private repositories cannot be had",
+                hint="check the name; synapse cannot download from private repositories",
             )
         tags = [release.tag_name for release in releases if not release.draft]
         if reference.revision is not None:
             near = difflib.get_close_matches(reference.revision, tags, n=3, cutoff=0.4) or tags[:3]
-            hint = f"there is {', '.join(f'`{tag}`' for tag in near)}" if near else "it has no releases at all"
+            hint = f"available: {', '.join(f'`{tag}`' for tag in near)}" if near else "it has no releases"
             return NotFound(f"`gh:{reference.id}` has no release with the tag `{reference.revision}`", hint=hint)
         if tags:
             hint = f"name one: `gh:{reference.id}@{quote(tags[0], safe='')}/…`"
@@ -250,14 +252,14 @@ def _is_pattern(name: str) -> bool:
 
 def _answer(ask: Ask, release: _Release | SynapseError) -> Resolved:
     if isinstance(release, SynapseError):
-        # One for each that asked: errors remember whom they are about.
+        # A copy for each question: an error remembers the model that it is about.
         raise release.copy()
     assets = [asset for asset in release.assets if asset.state == "uploaded"]
     chosen = assets if ask.reference.file is None else [_one(ask.reference, release.tag_name, assets)]
     if not chosen:
         raise NotFound(
             f"the release `{release.tag_name}` of `gh:{ask.reference.id}` has no files",
-            hint="the archives of the source that GitHub shows beside are no files of a release",
+            hint="the source archives on the page of a release are not files of the release",
         )
     candidates = tuple(_candidate(ask.reference, asset) for asset in chosen)
     id_ = _id_in(chosen[0].browser_download_url) or ask.reference.id
@@ -275,7 +277,7 @@ def _answer(ask: Ask, release: _Release | SynapseError) -> Resolved:
 
 
 def _one(reference: Reference, tag: str, assets: Sequence[_Asset]) -> _Asset:
-    """The file with this very name, or the only one that fits the pattern."""
+    """Return the file with the name of `reference`, or the only one that matches its pattern."""
     wanted = reference.file or ""
     found = [asset for asset in assets if asset.name == wanted]
     if not found and _is_pattern(wanted):
@@ -291,7 +293,7 @@ def _one(reference: Reference, tag: str, assets: Sequence[_Asset]) -> _Asset:
         )
     raise NotFound(
         f"the release `{tag}` of `gh:{reference.id}` has no file `{wanted}`",
-        hint=f"there is {listed}" if names else "it has no files at all",
+        hint=f"available: {listed}" if names else "it has no files",
     )
 
 
@@ -301,7 +303,7 @@ def _candidate(reference: Reference, asset: _Asset) -> Candidate:
     try:
         url = Reference.parse(asset.browser_download_url)
     except InvalidReference as error:
-        raise NetworkError(f"GitHub's address for `{asset.name}` of `{reference}` makes no sense") from error
+        raise NetworkError(f"GitHub's address for `{asset.name}` of `{reference}` cannot be read") from error
     return Candidate(
         filename=filename,
         url=url,
@@ -313,6 +315,6 @@ def _candidate(reference: Reference, asset: _Asset) -> Candidate:
 
 
 def _id_in(url: str) -> str | None:
-    """`owner/repo` as it stands in the address of a download."""
+    """Return `owner/repo` from the address of a download, or None."""
     parts = [unquote(part) for part in urlsplit(url).path.strip("/").split("/")]
     return "/".join(parts[:2]) if len(parts) == 6 and parts[2:4] == ["releases", "download"] else None

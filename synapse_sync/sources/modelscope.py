@@ -148,7 +148,7 @@ class ModelScopeSource:
         return answers
 
     def describe(self, reference: Reference) -> Description:
-        """The repository at one commit with all its files, or the one file that is named."""
+        """Return the repository at one commit with all its files, or with the one that is named."""
         repository = self._list(reference)
         if isinstance(repository, SynapseError):
             raise repository
@@ -156,14 +156,14 @@ class ModelScopeSource:
         return description_of(found, creator=reference.id.partition("/")[0], page=_page(reference.id))
 
     def locate(self, reference: Reference) -> Location:
-        """The URL of one file; the site redirects large ones to its storage."""
+        """Return the URL of one file; the site redirects large files to its storage."""
         if reference.source != "modelscope" or not reference.file or reference.file.endswith("/"):
             raise InvalidReference(f"`{reference}` does not name one file of a repository")
         query = urlencode({"Revision": reference.revision or _BRANCH, "FilePath": reference.file}, quote_via=quote)
         return Location(f"{self._endpoint}/api/v1/models/{reference.id}/repo?{query}")
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
-        """Nothing: the site has no look-up by content."""
+        """Return nothing: the site has no look-up by content."""
         return {}
 
     def further_places(self, wanted: Sequence[Wanted]) -> Found:
@@ -171,7 +171,7 @@ class ModelScopeSource:
         return same_repositories("modelscope", self, wanted)
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
-        """The status in words."""
+        """Return the error that a status means, with a next step."""
         what, page = str(reference), _page(reference.id)
         if error.status == 401:
             return AccessDenied(f"ModelScope does not accept the token for `{what}` (401)", hint=_SITE.token_hint)
@@ -185,7 +185,7 @@ class ModelScopeSource:
         return UrlSource().explain(reference, error)
 
     def needs_token(self, reference: Reference) -> str | None:
-        """None: nobody knows before trying."""
+        """Return None: only the download shows it."""
         return None
 
     # -- asking --------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class ModelScopeSource:
         except SynapseError as error:
             return error
         except msgspec.ValidationError as error:
-            return NetworkError(f"ModelScope's answer about `{reference}` makes no sense: {error}")
+            return NetworkError(f"ModelScope's answer about `{reference}` cannot be read: {error}")
         data = listing.data
         if not listing.success or data is None:
             said = f": {listing.message}" if listing.message else ""

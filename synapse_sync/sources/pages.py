@@ -1,4 +1,4 @@
-"""Pages that hosts show instead of a file: recognised by host or by their words, each with a way out. Pure."""
+"""Web pages that hosts show instead of a file: recognised by host or by their text, each with a next step. Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ _BY_HAND = "download it in a browser and name the file as `./…`, or look for a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One kind of page: `what` it is, as a half sentence, and what to do about it."""
+    """One kind of page: `what` it is, as a part of a sentence, and the next step in `todo`.
+
+    All pages of `hosts`, and of all hosts below them, are of this kind; so is each page with the pattern `words`.
+    """
 
     what: str
     todo: str
-    #: Hosts whose every page is of this kind, with all names below them.
     hosts: tuple[str, ...] = ()
-    #: What gives it away whoever serves it, as a pattern.
     words: str | None = None
 
 
-#: The first that fits is told.
+#: In order: the first kind that fits is reported.
 _PAGES = (
     Page(
         words=r"Google Drive - Virus scan warning|Google Drive can(?:'|’|&#39;)t scan this file for viruses",
@@ -32,7 +33,7 @@ _PAGES = (
     ),
     Page(
         words=r"Google Drive - Quota exceeded|Too many users have viewed or downloaded this file recently",
-        what="Google Drive's word that the file was downloaded too often lately",
+        what="Google Drive's note that the file was downloaded too often",
         todo="try again in a day, or add `mirrors`",
     ),
     Page(
@@ -44,7 +45,7 @@ _PAGES = (
         hosts=("drive.google.com", "docs.google.com", "drive.usercontent.google.com"),
         what="a page of Google Drive",
         todo="use `https://drive.google.com/uc?export=download&id=ID`, with the ID from the address; "
-        "large files are behind a question even there",
+        "for large files, Google asks a question even there",
     ),
     Page(
         hosts=("dropbox.com",),
@@ -54,16 +55,16 @@ _PAGES = (
     Page(
         hosts=("1drv.ms", "onedrive.live.com", "sharepoint.com"),
         what="OneDrive's page about the file",
-        todo=f"an address with `download=1` in its query may give the file itself; otherwise {_BY_HAND}",
+        todo=f"an address with `download=1` in its query may lead to the file itself; otherwise {_BY_HAND}",
     ),
     Page(
         hosts=("mega.nz", "mega.co.nz", "mega.io"),
         what="Mega's page: its files are encrypted, and only its own programs can download them",
-        todo="download it with those and name the file as `./…`, or look for a host with plain links",
+        todo="download it with one of those, and name the file as `./…`; or look for a host with plain links",
     ),
     Page(
         hosts=("mediafire.com", "wetransfer.com", "we.tl", "gofile.io"),
-        what="a page with a button, and the address behind that button does not last",
+        what="a page with a button, whose address expires",
         todo=_BY_HAND,
     ),
     Page(
@@ -74,13 +75,17 @@ _PAGES = (
     Page(
         hosts=named("github").hosts,
         what="a page of GitHub",
-        todo="for a file of a release write `gh:OWNER/REPO@TAG/FILE`; for one of the tree take what `Raw` leads to",
+        todo="for a file of a release write `gh:OWNER/REPO@TAG/FILE`; for a file of the tree, use the address of "
+        "its `Raw` button",
     ),
 )
 
 
 def recognise(hosts: Iterable[str], body: str) -> Page | None:
-    """The kind of page that came from one of these hosts (the one asked, the one that answered), if it is known."""
+    """Return the kind of a page, or None if it is unknown.
+
+    `hosts` are the host that was asked and the host that answered; `body` is the text of the page.
+    """
     names = tuple(hosts)
     for page in _PAGES:
         if page.words is not None and re.search(page.words, body, re.IGNORECASE):

@@ -1,4 +1,4 @@
-"""Files of this machine as a source: what is not on the network, but should be in the trees too."""
+"""Files of this machine as a source."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from synapse_sync.sources.base import Ask, Description, Location, Resolved, desc
 
 
 class PathSource:
-    """Local files; relative paths begin at the project's directory `base`."""
+    """Local files; relative paths begin at `base`, the directory of the project."""
 
     def __init__(self, base: Path) -> None:
         self._base = base
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
-        """One candidate for each question, with its size; it is hashed when it is taken into the store."""
+        """Return one candidate for each question, with its size; it is hashed on its way into the store."""
         answers: dict[str, Resolved | SynapseError] = {}
         for ask in asks:
             try:
@@ -32,31 +32,31 @@ class PathSource:
         return answers
 
     def describe(self, reference: Reference) -> Description:
-        """Its name and size."""
+        """Return the name and the size of the file."""
         return description_of(self._answer(Ask(key="", reference=reference)))
 
     def locate(self, reference: Reference) -> Location:
-        """The file itself."""
+        """Return the path of the file."""
         return Location(url="", path=str(self._path(reference)))
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
-        """Nothing: looking for files is what `import` does."""
+        """Return nothing: files of this machine are not searched for."""
         return {}
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
-        """A local file has no status; this is here for the protocol's sake."""
+        """Return the error as it is: a local file has no status, but the protocol has this method."""
         return NetworkError(f"`{reference}`: {error.message}", hint=error.hint)
 
     def needs_token(self, reference: Reference) -> str | None:
-        """None: the file system has its own permissions."""
+        """Return None: the file system has its own permissions."""
         return None
 
     def _path(self, reference: Reference) -> Path:
         try:
             path = Path(reference.id).expanduser()
         except RuntimeError:
-            raise InputError(f"`{reference}`: there is no such home directory") from None
-        # `..` is left to the system: what it means depends on links.
+            raise InputError(f"`{reference}`: no such home directory") from None
+        # The system resolves `..`, whose meaning depends on symbolic links.
         return self._base.absolute() / path
 
     def _answer(self, ask: Ask) -> Resolved:
@@ -72,12 +72,12 @@ class PathSource:
 
 
 def _size(path: Path, what: str) -> int:
-    """The size of a regular file; raises `NotFound`, `InputError` or `StorageError`."""
+    """Return the size of the regular file `path` in bytes; raises `NotFound`, `InputError` or `StorageError`."""
     try:
         found = path.stat()
         readable = os.access(path, os.R_OK)
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"`{what}`: there is no such file", hint=f"looked for {path}") from None
+        raise NotFound(f"`{what}`: the file does not exist", hint=f"synapse looked for {path}") from None
     except (OSError, ValueError) as error:
         raise StorageError(f"`{what}`: cannot look at {path}: {getattr(error, 'strerror', error)}") from None
     if not stat.S_ISREG(found.st_mode):

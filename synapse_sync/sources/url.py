@@ -43,7 +43,7 @@ class UrlSource:
         self._sleep = sleep
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
-        """One candidate for each question; several servers are asked for names at the same time."""
+        """Return one candidate for each question; several servers are asked for names at the same time."""
         unnamed = {ask.reference.id for ask in asks if _is_vague(_name_in(ask.reference.id))}
         names: dict[str, str | SynapseError | None] = {}
         if self._wire is not None and unnamed:
@@ -54,24 +54,24 @@ class UrlSource:
         return {ask.key: _answer(ask, names.get(ask.reference.id)) for ask in asks}
 
     def describe(self, reference: Reference) -> Description:
-        """Its name; no request is made."""
+        """Return its name; no request is made."""
         return description_of(_answer(Ask(key="", reference=reference), None))
 
     def locate(self, reference: Reference) -> Location:
-        """The URL itself."""
+        """Return the URL itself."""
         return Location(reference.id)
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
-        """Nothing: there is nobody to ask."""
+        """Return nothing: there is no site to ask."""
         return {}
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
-        """The status in words."""
+        """Return the error that a status means, with a next step."""
         status, where = error.status, error.url
         host = urlsplit(where).netloc or "this host"
         if status in (401, 403, 451):
             return AccessDenied(
-                f"{where} refuses to give the file ({status})",
+                f"{where} refuses the file ({status})",
                 hint=f"if it wants a token: `synapse login {host}`",
             )
         if status in (404, 410):
@@ -79,27 +79,27 @@ class UrlSource:
                 f"{where} has no such file ({status})", hint="look for its new address, or add `mirrors`"
             )
         if status == 429:
-            return NetworkError(
-                f"{where} has had enough requests for now (429)", hint=error.hint or "try again later"
-            )
+            return NetworkError(f"{where} is rate-limiting requests (429)", hint=error.hint or "try again later")
         if status >= 500:
-            return NetworkError(f"{where} is in trouble ({status})", hint="try again in a few minutes")
+            return NetworkError(f"{where} returned a server error ({status})", hint="try again in a few minutes")
         return NetworkError(f"{where} answered {status}", hint=error.hint or "check the address in a browser")
 
     def recognise(self, reference: Reference, error: WrongContent) -> WrongContent | None:
-        """The page that a host shows instead of the file, with what to do about that host."""
+        """Return the error for a page that a host shows instead of the file, or None if the page is unknown."""
         hosts = (urlsplit(address).hostname or "" for address in (reference.id, error.url))
         page = recognise(hosts, error.body)
         if page is None:
             return None
-        return WrongContent(f"{display_url(reference.id)} gives no file but {page.what}", hint=page.todo)
+        return WrongContent(
+            f"{display_url(reference.id)} returned a web page instead of the file: {page.what}", hint=page.todo
+        )
 
     def needs_token(self, reference: Reference) -> str | None:
-        """None: nobody knows before trying."""
+        """Return None: only the download shows it."""
         return None
 
     def _ask_name(self, url: str) -> str | SynapseError | None:
-        """The name in the server's answer, None if there is none in it, or the reason why it could not be asked."""
+        """Return the name in the server's answer (None: it has none), or the error of the request."""
         assert self._wire is not None
         attempt = 0
         while True:
@@ -115,11 +115,11 @@ class UrlSource:
 
 
 def _answer(ask: Ask, given: str | SynapseError | None) -> Resolved:
-    # `Reference.parse` has refused what must not get into a lockfile: tokens, signatures, passwords.
+    # `Reference.parse` has refused everything that a lockfile must not contain: tokens, signatures, passwords.
     filename = _name_in(ask.reference.id)
     warnings: tuple[str, ...] = ()
     if isinstance(given, SynapseError):
-        # No failure yet: the download meets it again, or finds the file at a mirror.
+        # Not an error yet: the download reports it, or a mirror has the file.
         warnings = (f"{given.message}; the file is called `{filename}` (name it with `filename`)",)
     elif given is not None and (not _is_vague(name := safe_filename(given)) or "." not in filename):
         filename = name
@@ -134,7 +134,7 @@ def _answer(ask: Ask, given: str | SynapseError | None) -> Resolved:
 
 
 def _name_in(url: str) -> str:
-    """The file name at the end of an address's path."""
+    """Return the file name at the end of a URL's path."""
     return safe_filename(urlsplit(url).path.rpartition("/")[2], encoded=True)
 
 

@@ -323,7 +323,7 @@ def test_each_refusal_has_its_own_sentence_and_code(project: Project) -> None:
 
 
 GATE = {
-    "nothing": (None, "has not been let in"),
+    "nothing": (None, "has no access yet"),
     "asked": ("request_access", "your request for access is pending"),
     "turned down": ("reject", "have rejected your request"),
     "let in": ("grant", None),
@@ -393,7 +393,7 @@ def test_what_is_no_model_is_refused_in_the_same_words(project: Project, kind: s
     said = " ".join(project("lock", code=3).err.split())
     assert "is disabled by Hugging Face" in said and f"https://huggingface.co/{name}" in said
     serve(project, files, name=name, gated="auto")
-    assert "has not been let in" in project("lock", "--json").json["warnings"][0]
+    assert "has no access yet" in project("lock", "--json").json["warnings"][0]
     serve(project, files, name=name, private=True)
     project("lock", "--upgrade")
     del os.environ["HF_TOKEN"]

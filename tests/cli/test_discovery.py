@@ -165,7 +165,7 @@ def test_search_add_writes_nothing_that_cannot_be_locked(project: Project) -> No
     [
         (Fault(status=400, body=b'{"error": "bad words"}'), 2, "bad words"),
         (Fault(status=451, body=b"{}"), 3, "region"),
-        (Fault(status=429, retry_after=900), 5, "enough requests"),
+        (Fault(status=429, retry_after=900), 5, "rate-limiting requests"),
     ],
 )
 def test_refusals_of_the_site_come_out_in_words(project: Project, fault: Fault, code: int, words: str) -> None:
@@ -283,7 +283,7 @@ def test_info_of_a_repository_and_of_one_file(project: Project) -> None:
 
 def test_info_of_a_gated_repository(project: Project) -> None:
     (version,) = project("info", f"hf://{catalogue.GATED_REPO}", "--json").json["versions"]
-    assert not version["available"] and "has not been let in" in version["refusal"]
+    assert not version["available"] and "has no access yet" in version["refusal"]
     project.hub.huggingface.grant(catalogue.GATED_REPO)
     assert "gated" in project("info", f"hf://{catalogue.GATED_REPO}").err
     del os.environ["HF_TOKEN"]

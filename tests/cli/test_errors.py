@@ -52,7 +52,7 @@ REFERENCES = [
     ("civitai:4384@5", 4, ["no version 5", "civitai:4384@128713"]),
     ("hf://studio/nope", 4, ["does not exist or is private", "HF_TOKEN"]),
     ("hf://studio/portrait-vae/nope.safetensors", 4, ["no file `nope.safetensors`", "portrait_vae.safetensors"]),
-    ("./nope.safetensors", 4, ["there is no such file", "looked for"]),
+    ("./nope.safetensors", 4, ["the file does not exist", "looked for"]),
     (f"civitai:{catalogue.AMBIGUOUS}", 2, ["2 files fit", "`--file ID`", "file = { id = 920061 }"]),
     (f"civitai:{catalogue.PICKLE}", 2, ["is a pickle", "`--allow-pickle`"]),
     (f"civitai:{catalogue.DANGER}", 2, ["dangerous", "allow-dangerous"]),
@@ -227,7 +227,7 @@ WEATHER: list[tuple[str, Fault, int, list[str]]] = [
     ("/api/", Fault(status=404), 4, ["no file for `civitai:900001`"]),
     ("/api/", Fault(html=True), 5, ["answered with a web page", "login page"]),
     ("/api/", Fault(status=200, body=b"not json"), 5, ["not JSON"]),
-    ("/api/", Fault(status=429, retry_after=99999), 5, ["has had enough requests", "wait"]),
+    ("/api/", Fault(status=429, retry_after=99999), 5, ["is rate-limiting requests", "wait"]),
 ]
 
 
@@ -244,7 +244,7 @@ def test_a_site_that_refuses(project: Project, prefix: str, fault: Fault, code: 
 @pytest.mark.parametrize(
     "fault, code, part",
     [
-        (Fault(status=401), 5, "its links live for"),
+        (Fault(status=401), 5, "its links expire within"),
         (Fault(status=410), 4, "is archived"),
         (Fault(html=True), 6, "a web page instead of the file"),
         (Fault(corrupt=True), 6, "instead of"),

@@ -242,8 +242,8 @@ def test_what_is_not_there(project: Project, commits: tuple[str, str], reference
         (Fault(status=403), 3, "ModelScope refuses"),
         (Fault(status=503), 5, "503"),
         (Fault(status=200, body=b'{"Code": 1, "Success": false, "Message": "not now"}'), 4, "not now"),
-        (Fault(status=200, body=b'{"Code": 200, "Success": true, "Data": {"Files": 3}}'), 5, "makes no sense"),
-        (Fault(status=200, body=b"[]"), 5, "makes no sense"),
+        (Fault(status=200, body=b'{"Code": 200, "Success": true, "Data": {"Files": 3}}'), 5, "cannot be read"),
+        (Fault(status=200, body=b"[]"), 5, "cannot be read"),
     ],
 )
 def test_what_can_go_wrong(project: Project, commits: tuple[str, str], fault: Fault, code: int, words: str) -> None:

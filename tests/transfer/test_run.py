@@ -830,7 +830,7 @@ def test_inspection_prevents_publication(server, bench):
     assert list(bench.store.entries()) == [] and not list((bench.root / "partials").iterdir())
 
 
-# -- sites in trouble ----------------------------------------------------------------------------------
+# -- sites that fail ------------------------------------------------------------------------------------
 
 
 def test_trouble_passes(server, bench):
@@ -847,7 +847,7 @@ def test_site_explains_its_statuses(server, bench):
     bench.failed(want_of(b"x", server.ref()), AccessDenied)
     server.files["/f"] = File(b"x", statuses=[(503, {})] * 9)
     error = bench.failed(want_of(b"x", server.ref()), NetworkError)
-    assert "in trouble" in error.message
+    assert "returned a server error" in error.message
 
 
 def test_token_stays_at_home(server, second, bench):

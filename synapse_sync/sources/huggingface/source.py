@@ -1,4 +1,4 @@
-"""Hugging Face as a source: models, datasets and spaces, whole, in part, or one file."""
+"""Hugging Face as a source: whole repositories of models, datasets and spaces, folders of them, or one file."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _REPOSITORIES_AT_ONCE = 4
 
 
 class HuggingFaceSource:
-    """The hub behind one endpoint.
+    """The hub at one endpoint.
 
     The token goes to that endpoint only, and never over plain http to another machine. With `credentials`, their
-    rules decide whether the endpoint may be asked at all. `retry` and `sleep` are there to be replaced in tests.
+    rules decide whether the endpoint may be asked at all. `retry` and `sleep` are replaced in tests.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HuggingFaceSource:
         )
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
-        """Answer all questions; each repository is asked once per revision, a few at the same time."""
+        """Answer all questions with one request per repository and revision, a few at the same time."""
         groups: dict[tuple[str, str | None, datetime | None], list[Ask]] = {}
         for ask in asks:
             groups.setdefault((ask.reference.id, ask.reference.revision, ask.exclude_newer), []).append(ask)
@@ -76,7 +76,7 @@ class HuggingFaceSource:
         return answers
 
     def describe(self, reference: Reference) -> Description:
-        """The repository at one commit with all its files, or the one file that is named."""
+        """Return the repository at one commit with all its files, or with the one that is named."""
         repository = self._client.read(reference.id, reference.revision, None)
         ask = Ask(key="", reference=reference, include=("*",))
         files = one_file(repository, ask) or several_files(repository, ask)
@@ -89,19 +89,19 @@ class HuggingFaceSource:
             return found
         refusal = _refusal(repository, has_token=bool(self._token))
         if refusal is None:
-            hint = f"who has not yet must accept its conditions at {page_of(repository.id)}"
+            hint = f"accept its conditions at {page_of(repository.id)}"
             return replace(found, notes=(*found.notes, f"it is gated: {hint}"))
         return replace(found, editions=(replace(found.editions[0], refusal=refusal),), notes=())
 
     def locate(self, reference: Reference) -> Location:
-        """The URL of one file; the hub redirects it to where the bytes are."""
+        """Return the URL of one file; the hub redirects it to its storage."""
         if reference.source != "huggingface" or not reference.file or reference.file.endswith("/"):
             raise InvalidReference(f"`{reference}` does not name one file of a repository")
         revision = quote(reference.revision or "main", safe="")
         return Location(f"{self._endpoint}/{reference.id}/resolve/{revision}/{quote(reference.file)}")
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
-        """Nothing: the hub has no look-up by content."""
+        """Return nothing: the hub has no look-up by content."""
         return {}
 
     def further_places(self, wanted: Sequence[Wanted]) -> Found:
@@ -109,7 +109,7 @@ class HuggingFaceSource:
         return same_repositories("huggingface", self, wanted)
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
-        """The hub's status in words, or that of the storage to which it redirects."""
+        """Return the error that a status of the hub, or of its storage, means."""
         host = urlsplit(error.url).netloc
         if error.status in (400, 401, 403) and host not in (
             urlsplit(self._endpoint).netloc,
@@ -117,13 +117,13 @@ class HuggingFaceSource:
         ):
             return NetworkError(
                 f"the storage behind Hugging Face refuses `{reference}` ({error.status})",
-                hint="its links live for an hour or so; run it again to get a new one",
+                hint="its links expire after about an hour; run it again to get a new one",
             )
         gated = self._client.gated.get(reference.id)
         return explain(reference, error.status, error.body, error.hint, has_token=bool(self._token), gated=gated)
 
     def needs_token(self, reference: Reference) -> str | None:
-        """Only for a repository that was seen to be gated; nobody knows that of the others before trying."""
+        """Return the hint for a repository that is known to be gated; for others only the download shows it."""
         if self._token or reference.id not in self._client.gated:
             return None
         return f"{TOKEN_HINT}, after accepting the conditions at {page_of(reference.id)}"
@@ -145,7 +145,7 @@ class HuggingFaceSource:
             return list(pool.map(read, keys))
 
     def _answer(self, ask: Ask, repository: Repository) -> Resolved:
-        """The files that are meant, completed by what belongs to them."""
+        """Return the files that the question means, with the shards that belong to them."""
         asked = one_file(repository, ask) or several_files(repository, ask)
         files = with_shards(repository, asked, ask, self._client.read_file)
         return self._resolved(ask, repository, files)
@@ -172,12 +172,12 @@ class HuggingFaceSource:
 
 
 def _refusal(repository: Repository, *, has_token: bool) -> SynapseError | None:
-    """Why the files of a repository will not be given to us, as far as that is known before one is asked for."""
+    """Return the reason why the repository will refuse its files, as far as that is known before a download."""
     if repository.gated is None or has_token:
         return repository.refusal
     return not_let_in(Reference("huggingface", repository.id), repository.gated, has_token=False)
 
 
 def _copy(error: SynapseError) -> SynapseError:
-    """An error of its own for each question that met it."""
+    """Return a copy for one question: an error remembers the model that it is about."""
     return error.copy()

@@ -534,7 +534,7 @@ def test_a_token_is_asked_for_only_where_there_is_none(source, site) -> None:
         (410, '{"error":"Model archived, not available for download"}', NotFound, "archived"),
         (429, '{"error":"unusual amount of downloading"}', NetworkError, "unusual amount"),
         (451, '{"code":"REGION_BLOCKED"}', AccessDenied, "region"),
-        (502, "<html>bad gateway</html>", NetworkError, "in trouble (502)"),
+        (502, "<html>bad gateway</html>", NetworkError, "returned a server error (502)"),
         (418, "teapot", NetworkError, "418"),
     ],
 )
@@ -550,7 +550,7 @@ def test_a_missing_token_and_a_wrong_one_are_told_apart(site) -> None:
     error = StatusError("raw", status=401, url="https://civitai.com/api/download/models/42", body="{}")
     with Api(Credentials()) as api:
         told = CivitaiSource(api, site.url).explain(civitai("4", "42"), error)
-    assert "logged in" in told.message
+    assert "requires an API key" in told.message
     assert "CIVITAI_API_KEY" in (told.hint or "")
 
 

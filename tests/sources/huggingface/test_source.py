@@ -409,7 +409,7 @@ def test_locate_wants_one_file(source) -> None:
             AccessDenied,
             "rejected",
         ),
-        (404, "Entry not found", NotFound, "the file is not in the repository"),
+        (404, "Entry not found", NotFound, "the repository has no such file"),
         (404, "Repository not found", NotFound, "does not exist or is private"),
         (410, "", NotFound, "gone"),
         (451, "", AccessDenied, "legal"),
