@@ -24,9 +24,9 @@ class LinkMode(StrEnum):
         return self is LinkMode.MOVE
 
     def needs_room(self, *, across: bool) -> bool:
-        """Whether a placed file occupies its size in the target; `across`: store and target are on two devices.
+        """Whether a file that is placed in this way occupies its size in the target.
 
-        Across devices `auto` ends in a symbolic link, which needs no room worth counting.
+        `across` says that store and target are on two devices. For `auto`, ask the way that it ends in.
         """
         return self is LinkMode.COPY or (across and self is LinkMode.MOVE)
 

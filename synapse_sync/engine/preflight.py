@@ -1,95 +1,116 @@
-"""Preflight: everything that would fail, found before the first byte and told all at once."""
+"""Preflight: everything that can be known before the first byte, found at once and reported together.
+
+`docs/preflight.md` lists every row of it with its test.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.policy import Permissions, facts_of, objection
-from synapse_sync.errors import AccessDenied, InputError, Offline, StorageError, SynapseError
+from synapse_sync.core.reference import Reference
+from synapse_sync.engine.room import missing_room, unwritable
+from synapse_sync.engine.tools import Tools
+from synapse_sync.errors import AccessDenied, InputError, Offline, StatusError, SynapseError
 from synapse_sync.layouts import LAYOUTS
-from synapse_sync.sources.base import Source
+from synapse_sync.sites import site_of
+from synapse_sync.sources.base import Ask, Guarding
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import RESERVE, storage_error
+from synapse_sync.store.durable import storage_error
 from synapse_sync.store.ownership import Tree
 from synapse_sync.transfer.inspect import inspect_file
+
+_GATES_AT_ONCE = 4
+#: How many models a message names.
+_MOST_NAMES = 20
 
 
 def preflight(
     plan: Plan,
     manifest: Manifest,
     trees: Mapping[str, Tree],
+    tools: Tools,
     *,
-    sources: Mapping[str, Source],
-    has_token: Callable[[str], bool],
-    store: Path,
     project: Path,
-    offline: bool,
-    begun: Callable[[str], int] = lambda sha256: 0,
-    synced: Collection[str] = (),
+    placed: Collection[str],
 ) -> list[SynapseError]:
-    """Every reason why this plan cannot be carried out.
+    """Every reason why this plan cannot be carried out; nothing is changed.
 
-    `has_token` says whether a URL would be asked with a token; `begun` how many bytes of a blob are there already.
-    `synced` are the roots in which an earlier sync placed files.
+    `placed` are the roots in which an earlier sync placed files. Unless it is offline, it sends one HEAD to each
+    repository that may be closed. One cause is one error, which names all models that it concerns.
     """
+    problems = [
+        *_policy(plan.actions, manifest, tools.store),
+        *_roots(plan, trees, project, placed),
+        *unwritable(plan, trees, tools.store.root),
+    ]
     fetches = plan.of(Verb.FETCH)
-    problems = [*_policy(plan.actions, manifest, BlobStore(store)), *_roots(plan, trees, project, synced)]
-    if offline and (remote := [action for action in fetches if not _is_local(action)]):
-        names = ", ".join(f"`{name}`" for name in sorted({action.model for action in remote}))
-        problems.append(
-            Offline(
-                f"not in the store, and --offline forbids to download: {names}", hint="sync once with a network"
-            )
-        )
-        return problems
-    for action in fetches:
-        if (problem := _token(action, sources, has_token)) is not None:
-            problems.append(problem)
-    problems += _space(plan, fetches, trees, store, begun)
+    problems += _local(fetches, tools)
+    if tools.offline:
+        problems += _offline(fetches)
+    else:
+        problems += _access(fetches, tools)
+    problems += missing_room(plan, trees, tools.store.root)
     return problems
 
 
+def _offline(fetches: Sequence[Action]) -> Iterator[SynapseError]:
+    names = {action.model for action in fetches if not _is_local(action)}
+    if names:
+        yield Offline(
+            f"not in the store, and --offline prevents downloads: {_listed(names)}", hint="sync once with a network"
+        )
+
+
 def _is_local(action: Action) -> bool:
-    return action.artifact is not None and any(place.source == "path" for place in action.artifact.locations)
+    return any(place.source == "path" for place in _places(action))
 
 
-def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> Iterable[SynapseError]:
-    """What the lockfile asks for and the manifest's policy does not allow (any more).
+def _places(action: Action) -> Sequence[Reference]:
+    return () if action.artifact is None else action.artifact.locations
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Models by name, the first twenty."""
+    known = sorted(set(names))
+    more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
+    return ", ".join(f"`{name}`" for name in known[:_MOST_NAMES]) + more
+
+
+# -- policy --------------------------------------------------------------------------------------------
+
+
+def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> Iterator[SynapseError]:
+    """Files that the manifest's policy does not allow (any more).
 
     Names count as well as the lockfile's word, the name in the tree above all: a UI goes by that.
     """
     allowed = {entry.name: entry.allow_pickle for entry in manifest.entries()}
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     coming = {action.sha256 for action in actions if action.verb in (Verb.FETCH, Verb.SALVAGE)}
     for action in actions:
-        artifact = action.artifact
-        if artifact is None or action.verb not in (Verb.FETCH, Verb.PLACE, Verb.REPLACE):
+        if action.artifact is None or action.verb not in (Verb.FETCH, Verb.PLACE, Verb.REPLACE):
             continue
-        if (action.model, action.sha256) in told:
+        if (action.model, action.sha256) in reported:
             continue
         permissions = Permissions(
             pickles=allowed.get(action.model, False), dangerous=manifest.workspace.allow_dangerous
         )
-        problem = _refusal(action, artifact, permissions)
+        problem = objection(facts_of(action.artifact, action.model, action.path), permissions)
         if problem is None and action.sha256 not in coming:
             problem = _content(blobs.path(action.sha256), action, permissions)
         if problem is not None:
-            told.add((action.model, action.sha256))
+            reported.add((action.model, action.sha256))
             yield problem
 
 
-def _refusal(action: Action, artifact: Artifact, permissions: Permissions) -> SynapseError | None:
-    return objection(facts_of(artifact, action.model, action.path), permissions)
-
-
 def _content(blob: Path, action: Action, permissions: Permissions) -> SynapseError | None:
-    """What speaks against a blob that is in the store already: another project may have allowed more."""
+    """The objection to a blob that is in the store already: another project may have allowed more."""
     assert action.artifact is not None
     try:
         inspect_file(blob, facts_of(action.artifact, action.model, action.path), permissions)
@@ -100,8 +121,11 @@ def _content(blob: Path, action: Action, permissions: Permissions) -> SynapseErr
     return None
 
 
-def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, synced: Collection[str]) -> Iterable[SynapseError]:
-    """A target whose surroundings are missing is more likely a drive that is not mounted than a wish."""
+# -- targets -------------------------------------------------------------------------------------------
+
+
+def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, placed: Collection[str]) -> Iterator[SynapseError]:
+    """Targets whose surroundings are missing: probably a drive that is not mounted, or a mistake in `root`."""
     for name in sorted({action.target for action in plan.of(Verb.PLACE, Verb.REPLACE)}):
         root = trees[name].root
         if (models := _models_folder(trees[name])) is not None:
@@ -110,10 +134,10 @@ def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, synced: Collect
                 f"target `{name}`: {root} is the UI's `{models}` directory, not the UI's own",
                 hint=f'write the directory that holds it: `root = "{Path(above).as_posix()}"`',
             )
-        if str(root) in synced and root.is_dir() and not any(root.iterdir()):
+        if str(root) in placed and root.is_dir() and not any(root.iterdir()):
             yield InputError(
                 f"target `{name}`: {root} is empty, but an earlier sync placed files there",
-                hint="is the drive mounted? If it was emptied on purpose, remove the directory and sync again",
+                hint="is the drive mounted? If you emptied it on purpose, delete the directory and sync again",
             )
         if root.is_dir() or root.parent.is_dir() or root.is_relative_to(project):
             continue
@@ -139,60 +163,110 @@ def _models_folder(tree: Tree) -> str | None:
     return None
 
 
-def _token(action: Action, sources: Mapping[str, Source], has_token: Callable[[str], bool]) -> SynapseError | None:
-    """A token that every place would want and that we do not have."""
-    if action.artifact is None:
+def _local(fetches: Sequence[Action], tools: Tools) -> Iterator[SynapseError]:
+    """Local sources that cannot be used: missing, unreadable, or with another size than was locked."""
+    for action in fetches:
+        places = _places(action)
+        if not places or any(place.source != "path" for place in places):
+            continue
+        answers = [tools.sources["path"].resolve([Ask(key="", reference=place)])[""] for place in places]
+        errors = [answer for answer in answers if isinstance(answer, SynapseError)]
+        if len(errors) == len(places):
+            yield errors[0].about(action.model)
+
+
+# -- access --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why one location does not send a file.
+
+    `cause` is equal for files that one step of the user opens. `joiner` leads from the message to the files.
+    """
+
+    cause: str
+    error: SynapseError
+    joiner: str
+
+
+def _access(fetches: Sequence[Action], tools: Tools) -> Iterator[SynapseError]:
+    """Files that no location will send: a token is missing, or a repository is closed to this account."""
+    tokens = {place: refusal for place in _all_places(fetches) if (refusal := _token(place, tools)) is not None}
+    asked = [a for a in fetches if _places(a) and not any(_is_open(p, tokens, tools) for p in _places(a))]
+    closed = tokens | _closed_gates(asked, tokens, tools)
+    causes: dict[str, tuple[_Refusal, list[Action]]] = {}
+    for action in asked:
+        refusals = [closed.get(place) for place in _places(action)]
+        if None not in refusals and refusals[0] is not None:
+            causes.setdefault(refusals[0].cause, (refusals[0], []))[1].append(action)
+    for refusal, actions in causes.values():
+        yield _grouped(refusal, actions)
+
+
+def _all_places(fetches: Iterable[Action]) -> list[Reference]:
+    return list(dict.fromkeys(place for action in fetches for place in _places(action)))
+
+
+def _token(place: Reference, tools: Tools) -> _Refusal | None:
+    """The token that a location wants and that is not available; no request is made."""
+    source = tools.sources[place.source]
+    hint = source.needs_token(place)
+    if hint is None or tools.has_token(source.locate(place).url):
         return None
-    sentence: str | None = None
-    for place in action.artifact.locations:
-        source = sources[place.source]
-        wanted = source.needs_token(place)
-        if wanted is None or has_token(source.locate(place).url):
-            return None
-        sentence = sentence or wanted
-    return AccessDenied(
-        f"`{action.model}`: a token is needed for the download", hint=sentence, subject=action.model
-    )
+    site = site_of(place.source)
+    title = site.title if site is not None else place.source
+    return _Refusal(hint, AccessDenied(f"{title} needs a token", hint=hint), " for")
 
 
-def _space(
-    plan: Plan, fetches: Iterable[Action], trees: Mapping[str, Tree], store: Path, begun: Callable[[str], int]
-) -> Iterable[SynapseError]:
-    """Bytes needed and free on each file system, the store's and the targets'."""
-    needed: dict[int, int] = {}
-    where: dict[int, Path] = {}
-
-    def need(path: Path, size: int) -> None:
-        existing = _nearest(path)
-        device = existing.stat().st_dev
-        needed[device] = needed.get(device, 0) + size
-        where.setdefault(device, existing)
-
-    for action in plan.of(Verb.FETCH, Verb.SALVAGE):
-        need(store, max(0, action.size - begun(action.sha256)))
-    artifacts = [action.artifact for action in fetches]
-    archives = {a.archive.sha256: a.archive.size for a in artifacts if a is not None and a.archive is not None}
-    for sha256, size in archives.items():
-        need(store, max(0, size - begun(sha256)))
-    store_device = _nearest(store).stat().st_dev
-    for action in plan.of(Verb.PLACE, Verb.REPLACE):
-        root = _nearest(trees[action.target].root)
-        across = root.stat().st_dev != store_device
-        if action.link_mode.needs_room(across=across):
-            need(root, action.size)
-    for device, size in needed.items():
-        free = shutil.disk_usage(where[device]).free
-        if size and size + RESERVE > free:
-            yield StorageError(
-                f"not enough space on the file system of {where[device]}: "
-                f"{size / 1e9:,.2f} GB needed, {free / 1e9:,.2f} GB free",
-                hint="free some space (`synapse store gc` shows what the store could give back), "
-                "or put the store elsewhere with SYNAPSE_STORE",
-            )
+def _is_open(place: Reference, tokens: Mapping[Reference, _Refusal], tools: Tools) -> bool:
+    """Whether nothing is known against a location, and nothing can be asked before the download."""
+    return place not in tokens and not isinstance(tools.sources[place.source], Guarding)
 
 
-def _nearest(path: Path) -> Path:
-    """The path itself or the first existing directory above it."""
-    while not path.exists():
-        path = path.parent
-    return path
+def _closed_gates(
+    asked: Sequence[Action], tokens: Mapping[Reference, _Refusal], tools: Tools
+) -> dict[Reference, _Refusal]:
+    """The locations behind closed gates: one HEAD for each repository, a few at the same time."""
+    gates: dict[tuple[str, str], list[Reference]] = {}
+    for place in _all_places(asked):
+        source = tools.sources[place.source]
+        if place not in tokens and isinstance(source, Guarding):
+            gates.setdefault((place.source, source.gate(place)), []).append(place)
+    if not gates:
+        return {}
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=_GATES_AT_ONCE) as pool:
+        answers = pool.map(lambda places: _ask_gate(places[0], tools), gates.values())
+        found = zip(gates.items(), answers, strict=True)
+        return {
+            place: _Refusal(str(gate), error, "; needed for")
+            for (gate, places), error in found
+            if error is not None
+            for place in places
+        }
+
+
+def _ask_gate(place: Reference, tools: Tools) -> SynapseError | None:
+    """Why a repository is closed, in the words of its source; None if it is open or cannot be asked."""
+    source = tools.sources[place.source]
+    assert isinstance(source, Guarding)
+    try:
+        tools.wire().check(source.locate(place).url)
+    except StatusError as error:
+        return source.closed(replace(place, revision=None, file=None, query=()), error)
+    except SynapseError:
+        return None  # the download has more patience, and better words for it
+    return None
+
+
+def _grouped(refusal: _Refusal, actions: Sequence[Action]) -> SynapseError:
+    """One error for all files that share its cause."""
+    found = refusal.error.copy()
+    names = {action.model for action in actions}
+    files = "1 file" if len(actions) == 1 else f"{len(actions)} files"
+    found.message = f"{found.message}{refusal.joiner} {files} ({_listed(names)})"
+    found.args = (found.message,)
+    found.subject = next(iter(names)) if len(names) == 1 else None
+    return found

@@ -18,7 +18,6 @@ from synapse_sync.engine.survey import Survey, check_frozen, survey_project, tre
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, OutOfDate, raise_all
 from synapse_sync.project import Project
-from synapse_sync.store import partials
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.ownership import Tree, hold_roots, take_over
 from synapse_sync.store.projects import COLLECTION, read_record
@@ -116,19 +115,9 @@ def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:
 def check_before(survey: Survey, project: Project, tools: Tools) -> None:
     """Raise everything that preflight finds, together."""
     record = read_record(project.store, project.key)
+    placed = record.placed if record is not None else frozenset()
     raise_all(
-        preflight(
-            survey.plan,
-            project.manifest,
-            survey.trees,
-            sources=tools.sources,
-            has_token=tools.has_token,
-            store=project.store,
-            project=project.directory,
-            offline=tools.offline,
-            begun=lambda sha256: partials.bytes_begun(project.store, sha256),
-            synced=record.placed if record is not None else (),
-        )
+        preflight(survey.plan, project.manifest, survey.trees, tools, project=project.directory, placed=placed)
     )
 
 

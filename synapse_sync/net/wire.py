@@ -109,6 +109,23 @@ class Wire:
                 raise
         raise redirects_for_ever(url)
 
+    def check(self, url: str) -> None:
+        """Ask with one HEAD whether a server would send this file; redirects are not followed.
+
+        Raises `StatusError` if the server refuses, with the reason in its headers; `Offline` or another
+        `NetworkError`.
+        """
+        if self.offline:
+            raise switched_off(display_url(url))
+        current = self.credentials.destination(url)
+        own = self.credentials.headers_for(current, [])
+        response = self._send(current, Asked(0, None), None, own, method="HEAD")
+        try:
+            if response.status >= 400:
+                raise self._status_error(response, display_url(current))
+        finally:
+            response.close()
+
     def close(self) -> None:
         """Close the idle connections; a later request opens new ones."""
         self._pools.close()
@@ -120,7 +137,7 @@ class Wire:
         self.close()
 
     def _send(
-        self, url: str, asked: Asked, if_range: str | None, own: Mapping[str, str]
+        self, url: str, asked: Asked, if_range: str | None, own: Mapping[str, str], method: str = "GET"
     ) -> urllib3.BaseHTTPResponse:
         import urllib3
 
@@ -134,7 +151,7 @@ class Wire:
             self.request_count += 1
         try:
             return manager.urlopen(
-                "GET",
+                method,
                 url,
                 headers=headers | dict(own),
                 preload_content=False,
@@ -176,6 +193,9 @@ class Wire:
         encoded = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
         aside = _read_aside(response)
         body = "" if encoded else clean(self.credentials.scrub(aside.decode("utf-8", "replace")))
+        if not body:  # as in an answer to a HEAD
+            words = (response.headers.get(name, "") for name in ("X-Error-Code", "X-Error-Message"))
+            body = clean(self.credentials.scrub(" ".join(words).strip()))
         hint = None if retry_after is None else f"the server asks to wait {retry_after:.0f} s"
         return StatusError(
             f"{shown} answered {response.status}" + (f": {clean(body, 200)}" if body else ""),

@@ -202,6 +202,19 @@ class Finding(Protocol):
 
 
 @runtime_checkable
+class Guarding(Protocol):
+    """A source whose repositories may be closed to an account, and which says so before it sends a byte."""
+
+    def gate(self, reference: Reference) -> str:
+        """The name of what opens or stays closed as a whole, a repository for example; no request is made."""
+        ...
+
+    def closed(self, reference: Reference, error: StatusError) -> SynapseError | None:
+        """The reason why the gate is closed, if a status says that; None for a status about one file or moment."""
+        ...
+
+
+@runtime_checkable
 class Recognising(Protocol):
     """A source that recognises the web pages that hosts show instead of a file."""
 

@@ -188,6 +188,14 @@ class ModelScopeSource:
         """Return None: only the download shows it."""
         return None
 
+    def gate(self, reference: Reference) -> str:
+        """The repository: it is private as a whole."""
+        return reference.id
+
+    def closed(self, reference: Reference, error: StatusError) -> SynapseError | None:
+        """The refusal in words; a 404 may be about the file alone."""
+        return self.explain(reference, error) if error.status in (401, 403) else None
+
     # -- asking --------------------------------------------------------------------------------------
 
     def _list(self, reference: Reference) -> _Repository | SynapseError:

@@ -91,6 +91,44 @@ def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = Fals
     return way
 
 
+def try_file(directory: Path) -> None:
+    """Make an empty file in a directory and remove it; raises `OSError` if that is not possible."""
+    path = directory / f"{PREFIX}{random_name()}"
+    try:
+        with _new(path):
+            pass
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@functools.lru_cache(maxsize=256)
+def way_there(scratch: Path, directory: Path, mode: LinkMode) -> LinkMode:
+    """The way in which blobs will be placed in a directory: one byte is placed there for a moment.
+
+    `scratch` is a directory on the store's file system; `directory` exists. Only a try is sure: permissions, mount
+    options, quotas and the features of file systems all have a say. Raises `StorageError` if no way is possible.
+    """
+    doing = f"writing in {directory}"
+    name = f"{PREFIX}{random_name()}"
+    failure: OSError | None = None
+    for way in _ways(mode, (scratch.stat().st_dev, directory.stat().st_dev)):
+        blob, place = scratch / f"{name}-blob", directory / name
+        try:
+            # One for each try: a failed one may have changed its mode.
+            blob.write_bytes(b"\0")
+            WAYS[way](blob, place)
+            return way
+        except OSError as error:
+            failure = error
+        finally:
+            for path in (place, blob):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+    assert failure is not None
+    raise _impossible(failure, doing, mode) from failure
+
+
 def _ways(mode: LinkMode, devices: tuple[int, int]) -> tuple[LinkMode, ...]:
     """What to try for a link mode, in order; cloning is not tried again where the file system has refused it."""
     if mode is not LinkMode.AUTO:

@@ -308,7 +308,7 @@ def test_while_the_archive_is_here_no_network_is_needed(project: Project) -> Non
     assert project.hub.log == []
     forget_blobs(project)
     (project.path / STYLE).unlink()
-    assert "--offline forbids" in project("sync", "--offline", code=5).err
+    assert "--offline prevents" in project("sync", "--offline", code=5).err
 
 
 def test_what_comes_out_of_an_archive_that_is_here_is_no_download(project: Project) -> None:

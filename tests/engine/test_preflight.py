@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import tempfile
 from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from workbench import CHECKPOINT, blob, content_of, declare, downloads, target, workspace
+from workbench import CHECKPOINT, blob, content_of, declare, downloads, leftovers, target, workspace
 from world import Project
 
 from synapse_sync.demo import catalogue
+from synapse_sync.demo.exchange import Fault
+from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import AccessDenied, InputError, Several, StorageError
 from synapse_sync.store.durable import RESERVE
 
@@ -179,3 +185,152 @@ def test_a_ui_that_has_a_folder_named_like_one_of_models_is_none(project: Projec
     )
     project("sync")
     assert list(project.tree()) == ["ui/models/checkpoints/portrait_v1.safetensors"]
+
+
+def test_one_missing_token_is_one_finding(project: Project) -> None:
+    project.hub.civitai.add_many(4, 6_000_000)
+    names = [f"m{number}" for number in range(6_000_000, 6_000_004)]
+    project.manifest("[models]\n" + "".join(f'{name} = "civitai:{name[1:]}"\n' for name in names))
+    project("lock")
+    del os.environ["CIVITAI_API_KEY"]
+    said = project("sync", code=3).err
+    assert said.count("error: ") == 1 and said.count("synapse login civitai") == 1
+    assert "Civitai needs a token for 4 files" in " ".join(said.split()) and all(name in said for name in names)
+    (error,) = project("sync", "--json", code=3).json["errors"]
+    assert error["kind"] == "AccessDenied" and error["model"] is None
+
+
+def repositories(project: Project, *names: str, **more: object) -> str:
+    """A manifest with one file of each of these repositories, twice."""
+    text = ""
+    for name in names:
+        files = {
+            f"{name}-{part}.safetensors": safetensors_bytes(f"{name}-{part}", size=4_000) for part in ("one", "two")
+        }
+        project.hub.huggingface.add_repo(f"ada/{name}", files, gated="manual" if "closed" in name else False)
+        for part in ("one", "two"):
+            text += f'[models.{name}-{part}]\nsource = "hf://ada/{name}/{name}-{part}.safetensors"\ntype = "lora"\n'
+    return text
+
+
+def test_a_closed_repository_is_found_with_one_head_before_the_first_byte(project: Project) -> None:
+    project.manifest(repositories(project, "closed", "open"))
+    project("lock")
+    project.hub.clear_log()
+    said = " ".join(project("sync", code=3).err.split())
+    assert "`hf://ada/closed` is gated, and the account" in said
+    assert "; needed for 2 files (`closed-one`, `closed-two`)" in said
+    asked = [(seen.method, seen.path.partition("/resolve/")[0]) for seen in project.hub.requests("huggingface")]
+    assert sorted(asked) == [("HEAD", "/ada/closed"), ("HEAD", "/ada/open")]
+    assert downloads(project.hub) == [] and project.tree() == {}
+
+
+def test_a_gate_does_not_matter_for_a_file_that_is_had_elsewhere(project: Project) -> None:
+    text = repositories(project, "closed")
+    project.manifest(text)
+    project("lock")
+    mirrors = {
+        part: project.hub.files.put(f"{part}.safetensors", safetensors_bytes(f"closed-{part}", size=4_000))
+        for part in ("one", "two")
+    }
+    for part, url in mirrors.items():
+        text = text.replace(f'-{part}.safetensors"', f'-{part}.safetensors"\nmirrors = ["{url}"]')
+    project.manifest(text)
+    project("sync")
+    assert len(project.tree()) == 2
+
+
+def test_an_offline_sync_asks_no_gate(project: Project) -> None:
+    project.manifest(repositories(project, "closed"))
+    project("lock")
+    project.hub.clear_log()
+    assert "`closed-one`, `closed-two`" in " ".join(project("sync", "--offline", code=5).err.split())
+    assert project.hub.requests() == []
+
+
+def test_a_hub_that_does_not_answer_a_head_is_asked_for_the_file(project: Project) -> None:
+    project.manifest(repositories(project, "open"))
+    project("lock")
+    project.hub.faults.add("/ada/open/resolve/", Fault(status=503, times=1))
+    project("sync")
+    assert len(project.tree()) == 2
+
+
+@pytest.mark.parametrize("mode", ["hardlink", "clone"])
+def test_a_link_mode_that_is_not_possible_is_found_before_the_first_byte(
+    project: Project, portrait: bytes, mode: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with another_device(project.path) as root:
+        project.manifest(declare("portrait", head=target("t", str(root), mode)))
+        said = project("sync", code=9).err
+        assert "target `t`" in said and mode in said
+        assert downloads(project.hub) == [] and project.blobs() == []
+        project.manifest(declare("portrait", head=target("t", str(root), "symlink")))
+        project("sync")
+        assert (root / CHECKPOINT).read_bytes() == portrait
+
+
+@contextmanager
+def another_device(path: Path) -> Iterator[Path]:
+    """A directory on another file system than this path's."""
+    for base in ("/dev/shm", "/tmp", "/var/tmp", str(Path.home())):
+        if os.access(base, os.W_OK) and Path(base).stat().st_dev != path.stat().st_dev:
+            with tempfile.TemporaryDirectory(dir=base) as directory:
+                yield Path(directory)
+                return
+    pytest.skip("one file system only")
+
+
+def test_what_is_copied_to_another_device_needs_room_there_once(
+    project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file systems are counted one by one: the store's needs the download, the target's only the copy."""
+    with another_device(project.path) as root:
+        leave(monkeypatch, len(portrait))
+        project.manifest(declare("portrait", head=target("t", str(root), "copy")))
+        project("sync")
+        assert (root / CHECKPOINT).read_bytes() == portrait
+
+
+def test_a_directory_that_cannot_be_written_to_is_found_before_the_first_byte(
+    project: Project, portrait: bytes
+) -> None:
+    """A file name cannot be made there: no permission is needed to see that, so it is seen by root as well."""
+    (project.path / "models").mkdir()
+    (project.path / "models" / "checkpoints").symlink_to("/proc/self/task")
+    said = project("sync", code=9).err
+    assert "target `default`" in said and "/models/checkpoints" in said
+    assert downloads(project.hub) == [] and project.blobs() == []
+
+
+def test_local_sources_that_are_gone_are_found_before_the_first_byte(project: Project) -> None:
+    for name in ("mine", "yours"):
+        (project.path / f"{name}.safetensors").write_bytes(safetensors_bytes(name, size=4_000))
+    local = "".join(
+        f'[models.{name}]\nsource = "./{name}.safetensors"\ntype = "lora"\n' for name in ("mine", "yours")
+    )
+    project.manifest(local + f'[models.portrait]\nsource = "civitai:{catalogue.PORTRAIT}"\n')
+    project("lock")
+    shutil.rmtree(project.store)
+    (project.path / "mine.safetensors").unlink()
+    (project.path / "yours.safetensors").unlink()
+    for words in (("sync",), ("sync", "--offline", "--only", "mine", "--only", "yours")):
+        said = project(*words, code=4).err
+        assert "`./mine.safetensors`" in said and "`./yours.safetensors`" in said
+    assert downloads(project.hub) == [] and project.tree(root="models") == {}
+
+
+def test_a_trial_leaves_nothing_behind(project: Project, portrait: bytes) -> None:
+    project("sync")
+    assert leftovers(project.path) == [] and leftovers(project.store) == []
+    assert project.tree() == {CHECKPOINT: portrait}
+
+
+ROWS = (Path(__file__).parents[2] / "docs" / "preflight.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("row", [line for line in ROWS.splitlines() if line.startswith("| ")][1:])
+def test_each_row_of_the_table_names_its_test(row: str) -> None:
+    (name,) = re.findall(r"`(tests/[\w/]+\.py::\w+)`", row)
+    path, _, function = name.partition("::")
+    assert f"\ndef {function}(" in (Path(__file__).parents[2] / path).read_text("utf-8")

@@ -20,6 +20,7 @@ from sweep import disk
 
 from synapse_sync.demo import catalogue
 from synapse_sync.store import links
+from synapse_sync.store.durable import RESERVE
 
 REMARKS = {
     49: "at single writes here, at every call in `make torture`",
@@ -232,6 +233,52 @@ def test_read_only(stage: Stage, mount: Callable[..., Path], tmp_path: Path, whi
         assert "not locked yet" in stage("status").out
     assert "portrait" in stage("list").out
     stage.healers.append(lambda: remount(place, "bind,rw"))
+
+
+@case(53)
+@pytest.mark.parametrize("which", ["tree", "folder", "store"])
+def test_a_place_that_is_read_only_is_found_before_the_first_byte(
+    stage: Stage, mount: Callable[..., Path], tmp_path: Path, which: str
+) -> None:
+    root = tmp_path / "elsewhere"
+    (root / "models" / "embeddings").mkdir(parents=True)
+    stage.target(root)
+    stage.locked(declared(root))
+    place = {"tree": root, "folder": root / "models" / "embeddings", "store": stage.store}[which]
+    place.mkdir(parents=True, exist_ok=True)
+    mount("--bind", str(place), at=place)
+    remount(place, "bind,ro")
+    stage.hub.clear_log()
+    said = stage("sync", code=9).err
+    assert "read-only" in said and ("target" in said) == (which != "store")
+    assert stage.hub.requests("storage") == []
+    stage.healers.append(lambda: remount(place, "bind,rw"))
+
+
+@case(49)
+def test_a_target_without_links_needs_room_for_every_file(stage: Stage, mount: Callable[..., Path]) -> None:
+    """exFAT has neither hard nor symbolic links, so `auto` copies."""
+    root = exfat(mount, stage)
+    stage.roots.append(root / "ui")
+    stage.locked(declared(root / "ui"))
+    stage.hub.clear_log()
+    assert f"not enough space on the file system of {root}" in stage("sync", code=9).err
+    assert stage.hub.requests("storage") == []
+
+
+def exfat(mount: Callable[..., Path], stage: Stage) -> Path:
+    """A small exFAT file system that is nearly full."""
+    if not (shutil.which("mkfs.exfat") and shutil.which("mount.exfat-fuse")):
+        pytest.skip("needs exfatprogs and exfat-fuse")
+    image = stage.path.parent / "disk.img"
+    with image.open("wb") as file:
+        file.truncate(128 << 20)
+    subprocess.run(["mkfs.exfat", str(image)], check=True, capture_output=True)
+    root: Path = mount("-t", "exfat-fuse", "-o", "loop", str(image))
+    with (root / "fill").open("wb") as file:
+        file.truncate(shutil.disk_usage(root).free - RESERVE)
+    stage.healers.append((root / "fill").unlink)
+    return root
 
 
 @case(53)

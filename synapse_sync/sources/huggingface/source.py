@@ -128,6 +128,15 @@ class HuggingFaceSource:
             return None
         return f"{TOKEN_HINT}, after accepting the conditions at {page_of(reference.id)}"
 
+    def gate(self, reference: Reference) -> str:
+        """The repository: its authors let an account in to all of its files or to none."""
+        return reference.id
+
+    def closed(self, reference: Reference, error: StatusError) -> SynapseError | None:
+        """The gate in words; with a token, a private repository of others is `RepoNotFound` (404)."""
+        about = error.status in (401, 403, 451) or "reponotfound" in error.body.casefold()
+        return self.explain(reference, error) if about else None
+
     def _read_all(self, keys: Sequence[tuple[str, str | None, datetime | None]]) -> list[Repository | SynapseError]:
         def read(key: tuple[str, str | None, datetime | None]) -> Repository | SynapseError:
             try:

@@ -1,0 +1,133 @@
+"""Room: whether the store and the targets can be written to, and have space for what a plan brings."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.plan import Action, Plan, Verb
+from synapse_sync.errors import StorageError
+from synapse_sync.store import links, partials
+from synapse_sync.store.durable import RESERVE, storage_error
+from synapse_sync.store.ownership import Tree
+from synapse_sync.store.receipt_index import DIRECTORY
+
+#: The directories of the store that a download writes into.
+_STORE = ("partials", "tmp", "blobs", "meta")
+_PLACING = (Verb.PLACE, Verb.REPLACE)
+
+
+def unwritable(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator[StorageError]:
+    """The store and the targets in which a file cannot be made: one error for each, with the first directory.
+
+    Only a try is sure, so an empty file is made for a moment. `store` is the store's root.
+    """
+    if plan.of(Verb.FETCH, Verb.SALVAGE):
+        yield from _first(_trial(_nearest(store / name)) for name in _STORE)
+    directories: dict[str, dict[tuple[Path, LinkMode], None]] = {}
+    for action in plan.of(*_PLACING):
+        where = _nearest((trees[action.target].root / action.path).parent)
+        directories.setdefault(action.target, {})[(where, action.link_mode)] = None
+    for name, pairs in sorted(directories.items()):
+        state = _nearest(trees[name].root / DIRECTORY)
+        tries = (_way_problem(store, where, mode) for where, mode in pairs)
+        for error in _first((_trial(state), *tries)):
+            error.message = f"target `{name}`: {error.message}"
+            yield error
+
+
+def _first(errors: Iterator[StorageError | None] | tuple[StorageError | None, ...]) -> Iterator[StorageError]:
+    """The first of several errors, if there is any."""
+    found = next((error for error in errors if error is not None), None)
+    if found is not None:
+        yield found
+
+
+def _trial(directory: Path) -> StorageError | None:
+    """The error of making a file in a directory; None if it can be made, or if this is no directory."""
+    if not directory.is_dir():
+        return None  # a file in the way is a conflict, which the plan reports
+    try:
+        links.try_file(directory)
+    except OSError as error:
+        return storage_error(error, f"writing in {directory}")
+    return None
+
+
+def _way_problem(store: Path, directory: Path, mode: LinkMode) -> StorageError | None:
+    """The error of placing a file in a directory, by this link mode; None if it can be placed."""
+    if (problem := _trial(directory)) is not None or not directory.is_dir():
+        return problem
+    try:
+        _way(store, directory, mode)
+    except StorageError as error:
+        return error
+    return None
+
+
+def _way(store: Path, directory: Path, mode: LinkMode) -> LinkMode:
+    """The way in which files will be placed in a directory; raises `StorageError` if none is possible.
+
+    A store that cannot be written to has no room for a trial: then the mode itself is the answer.
+    """
+    scratch = _nearest(store / "tmp")
+    return mode if _trial(scratch) is not None else links.way_there(scratch, directory, mode)
+
+
+def missing_room(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator[StorageError]:
+    """File systems with less free space than a plan needs there, the store's and the targets'.
+
+    `store` is the store's root. Bytes that an earlier download left count as present. A file that is copied into a
+    target needs its size there as well.
+    """
+    needed: dict[int, int] = {}
+    where: dict[int, Path] = {}
+
+    def need(path: Path, size: int) -> None:
+        existing = _nearest(path)
+        device = existing.stat().st_dev
+        needed[device] = needed.get(device, 0) + size
+        where.setdefault(device, existing)
+
+    for sha256, size in _incoming(plan).items():
+        need(store, max(0, size - partials.bytes_begun(store, sha256)))
+    for action in plan.of(*_PLACING):
+        directory = _nearest((trees[action.target].root / action.path).parent)
+        if directory.is_dir() and _is_copied(action, store, directory):
+            need(directory, action.size)
+    for device, size in needed.items():
+        free = shutil.disk_usage(where[device]).free
+        if size and size + RESERVE > free:
+            yield StorageError(
+                f"not enough space on the file system of {where[device]}: "
+                f"{size / 1e9:,.2f} GB needed, {free / 1e9:,.2f} GB free",
+                hint="free some space (`synapse store gc` shows what the store could give back), "
+                "or put the store elsewhere with SYNAPSE_STORE",
+            )
+
+
+def _incoming(plan: Plan) -> dict[str, int]:
+    """The sizes of the blobs that come into the store, by SHA-256: files, and the archives that they are in."""
+    sizes = {action.sha256: action.size for action in plan.of(Verb.FETCH, Verb.SALVAGE)}
+    artifacts = (action.artifact for action in plan.of(Verb.FETCH))
+    archives = (artifact.archive for artifact in artifacts if artifact is not None)
+    return sizes | {archive.sha256: archive.size for archive in archives if archive is not None}
+
+
+def _is_copied(action: Action, store: Path, directory: Path) -> bool:
+    """Whether a placed file will occupy its size in the target."""
+    try:
+        way = _way(store, directory, action.link_mode)
+    except StorageError:
+        return False  # reported by `unwritable`
+    across = directory.stat().st_dev != _nearest(store).stat().st_dev
+    return way.needs_room(across=across)
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself or the first existing directory above it."""
+    while not path.exists():
+        path = path.parent
+    return path
