@@ -1,4 +1,4 @@
-"""Every error a user can meet; each knows its exit code and may carry a hint.
+"""The errors that a user can see. Each has an exit code and may carry a hint.
 
     SynapseError
     ├── InputError                 2   the manifest, a setting or an argument is wrong
@@ -8,21 +8,21 @@
     │   ├── UnsafeName                 a name that must not become a path
     │   ├── NameClash                  two models for one path
     │   ├── AmbiguousFile              a version with several files that fit
-    │   ├── MissingType                nobody says which kind of model it is
+    │   ├── MissingType                a model of an unknown type
     │   └── RefusedFormat              a format or scan result that policy refuses
     ├── AccessDenied               3   token missing or refused, gated, early access
-    ├── NotFound                   4   the site does not have it (any more)
+    ├── NotFound                   4   the site has no such model or file, or no longer
     ├── NetworkError               5   unreachable, too slow, or an answer that makes no sense
     │   ├── StatusError                an HTTP status that the site's module turns into a sentence
-    │   └── Offline                    the network is needed but `--offline` forbids it
-    ├── IntegrityError             6   the bytes are not the ones that were promised
+    │   └── Offline                    a request is needed, and `--offline` prevents it
+    ├── IntegrityError             6   the bytes differ from the promised ones
     │   └── WrongContent               a web page or an error document instead of a model
-    ├── Conflict                   7   a file that we did not place is in the way
-    ├── OutOfDate                  8   the lockfile does not answer the manifest
+    ├── Conflict                   7   a file that synapse did not place is in the way
+    ├── OutOfDate                  8   the lockfile does not match the manifest
     ├── StorageError               9   full, read-only, no permission
     └── Several                    *   some of the above at once
 
-Errors carry plain data only, so that no floor has to import another for them.
+Errors carry plain data only, so that no room has to import another one for them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ from typing import Self
 
 
 class SynapseError(Exception):
-    """An error with a sentence for the user, an exit code and perhaps a next step."""
+    """An error with a message, an exit code and perhaps a hint: the next step.
+
+    `subject` names the model or file that the error is about, if the raiser or a caller above knows it.
+    """
 
     exit_code = 70
 
@@ -40,17 +43,16 @@ class SynapseError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
-        #: The model or file it is about, when that is known to the raiser or added on the way up.
         self.subject = subject
 
     def copy(self) -> Self:
-        """The same error for another model that met it: the copy can be `about` somebody else."""
+        """Return the same error for another model: the copy can have another `subject`."""
         again = type(self).__new__(type(self), *self.args)
         again.__dict__.update(self.__dict__)
         return again
 
     def about(self, subject: str) -> SynapseError:
-        """Remember whom this is about, unless a deeper floor already said so; returns itself."""
+        """Set the subject, unless a deeper function has set one; returns itself."""
         if self.subject is None:
             self.subject = subject
         return self
@@ -60,7 +62,7 @@ class SynapseError(Exception):
 
 
 class InputError(SynapseError):
-    """What the user wrote cannot be used."""
+    """The manifest, a setting or an argument is wrong."""
 
     exit_code = 2
 
@@ -82,11 +84,11 @@ class UnsafeName(InputError):
 
 
 class NameClash(InputError):
-    """Two things want one path."""
+    """Two files want one path."""
 
 
 class AmbiguousFile(InputError):
-    """Several files of one version fit what was asked.
+    """Several files of one version fit the requirement.
 
     `candidates` are the lines of the manifest that would each choose one of them, with a comment about the file.
     """
@@ -99,7 +101,7 @@ class AmbiguousFile(InputError):
 
 
 class MissingType(InputError):
-    """Neither the site nor the file says which kind of model this is, and every folder needs one."""
+    """Neither the site nor the file says which type of model this is, and the UI has a folder for each type."""
 
 
 class RefusedFormat(InputError):
@@ -116,19 +118,19 @@ class RefusedFormat(InputError):
 
 
 class AccessDenied(SynapseError):
-    """The site knows it but does not give it to us (yet)."""
+    """The site refuses the file: a token, an agreement or a payment is missing, or it is in early access."""
 
     exit_code = 3
 
 
 class NotFound(SynapseError):
-    """The site does not have it (any more)."""
+    """The site has no such model or file, or no longer."""
 
     exit_code = 4
 
 
 class NetworkError(SynapseError):
-    """The network or the server failed us."""
+    """The network or the server failed."""
 
     exit_code = 5
 
@@ -154,19 +156,19 @@ class StatusError(NetworkError):
 
 
 class Offline(NetworkError):
-    """Something needs the network, and the user said not to use it."""
+    """A request is needed, and the user forbade requests."""
 
 
 class IntegrityError(SynapseError):
-    """The bytes are not the ones that were promised."""
+    """The bytes differ from the promised ones."""
 
     exit_code = 6
 
 
 class WrongContent(IntegrityError):
-    """A web page, an error document or an encoded body came instead of the file.
+    """A web page, an error document or an encoded body arrived instead of the file.
 
-    `url` is who answered, `body` the beginning of what came, where they are known; neither is shown.
+    `url` is the address that answered, `body` the beginning of its answer, where they are known. Neither is shown.
     """
 
     def __init__(
@@ -178,25 +180,25 @@ class WrongContent(IntegrityError):
 
 
 class Conflict(SynapseError):
-    """A file that we did not place, or that was changed since, is in the way."""
+    """A file that synapse did not place, or that somebody changed since, is in the way."""
 
     exit_code = 7
 
 
 class OutOfDate(SynapseError):
-    """The lockfile does not answer the manifest, or the tree does not match the lockfile."""
+    """The lockfile does not match the manifest, or the tree does not match the lockfile."""
 
     exit_code = 8
 
 
 class StorageError(SynapseError):
-    """The local disk refuses: full, read-only, no permission."""
+    """The local disk is full or read-only, or a permission is missing."""
 
     exit_code = 9
 
 
 class Several(SynapseError):
-    """Independent failures, gathered so that they are shown together."""
+    """Several independent failures, which are shown together."""
 
     def __init__(self, errors: Sequence[SynapseError]) -> None:
         super().__init__("\n".join(error.message for error in errors))
@@ -206,7 +208,7 @@ class Several(SynapseError):
 
 
 def raise_all(errors: Sequence[SynapseError]) -> None:
-    """Raise nothing, the one error, or all of them as `Several`."""
+    """Raise the only error, or all of them as `Several`; do nothing if there are none."""
     if len(errors) == 1:
         raise errors[0]
     if errors:

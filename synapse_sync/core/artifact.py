@@ -1,4 +1,4 @@
-"""Artifacts: the files a model consists of, and the words about them."""
+"""Artifacts: the files of a model, and the facts about them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from synapse_sync.core.reference import Reference
 
-#: Kinds of weights that every layout is asked about. The set is open: an unknown type is a valid string that
-#: a layout may refuse.
+#: The known types of models. The set is open: a layout may refuse an unknown type.
 MODEL_TYPES = (
     "audio_encoder", "checkpoint", "clip_vision", "config", "controlnet", "detection", "diffusers",
     "diffusion_model", "embedding", "face_restore", "hypernetwork", "ip_adapter", "latent_upscaler", "lora",
@@ -16,7 +15,7 @@ MODEL_TYPES = (
     "vae_approx", "wildcards", "workflow",
 )  # fmt: skip
 
-#: Words that sites and UIs have for these types, in lower case and without signs between the letters.
+#: Other names of these types at sites and UIs, in lower case, letters and digits only.
 TYPE_WORDS = {
     "checkpoint": "checkpoint", "lora": "lora", "locon": "lora", "lycoris": "lora", "dora": "lora",
     "textualinversion": "embedding", "hypernetwork": "hypernetwork", "hypernet": "hypernetwork",
@@ -28,20 +27,20 @@ TYPE_WORDS = {
 
 
 def type_for(word: str) -> str | None:
-    """The type that a site or a UI means with a word of its own; None where it is not known."""
+    """The type that a site or a UI calls `word`; None if unknown."""
     return TYPE_WORDS.get("".join(char for char in word.casefold() if char.isascii() and char.isalnum()))
 
 
-#: Formats for which a JSON or HTML document may be the file itself; for others it is what came instead of it.
+#: Formats whose file may be a JSON or HTML document; for others such a document arrived instead of the file.
 DOCUMENT_FORMATS = frozenset({"config", "text"})
 
-#: How explicit a preview may be: Civitai's ratings, each with its bit in `nsfwLevel`.
+#: Civitai's ratings of images, each with its bit in `nsfwLevel`.
 RATINGS = {"pg": 1, "pg13": 2, "r": 4, "x": 8, "xxx": 16}
 DEFAULT_RATING = "pg13"
 
-#: Formats that are code as much as data: loading one may run it.
+#: Formats that may contain code: loading such a file may run it.
 PICKLE_FORMATS = frozenset({"pickle"})
-#: Formats that hold weights; what else lies in a repository comes along with them.
+#: Formats of weights; all other files of a repository accompany them.
 WEIGHT_FORMATS = frozenset({"safetensors", "gguf", "pickle", "onnx"})
 
 _FORMATS = {
@@ -62,7 +61,7 @@ _ENDING = re.compile(r".\.[A-Za-z][A-Za-z0-9_-]{0,15}\Z", re.DOTALL)
 
 
 def format_of(filename: str) -> str:
-    """The format that a file name promises: safetensors, gguf, onnx, pickle, archive, config, text or other."""
+    """The format that a file name states: safetensors, gguf, onnx, pickle, archive, config, text or other."""
     name = filename.rpartition("/")[2].casefold()
     return "text" if name in _DOCUMENTS else _FORMATS.get(name.rpartition(".")[2], "other")
 
@@ -74,16 +73,16 @@ def has_ending(filename: str) -> bool:
 
 
 def stem_of(filename: str) -> str:
-    """A file name without its ending, if it has one that is known: `v3.2` is a name and no ending."""
+    """A file name without its ending, if that is a known one: the `.2` of `v3.2` belongs to the name."""
     stem, _, _ = filename.rpartition(".")
     return stem if stem and format_of(filename) != "other" else filename
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """The archive that a file is taken from: its bytes, and what the file (`member`) is called in there.
+    """The archive that contains a file: its SHA-256 and size in bytes, and the file's name in it (`member`).
 
-    That name is only ever compared with those of the archive; it is no path of ours.
+    That name is only compared with the names in the archive; it never becomes a path.
     """
 
     member: str
@@ -94,13 +93,14 @@ class Archive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A file to have: which bytes, and where they can be got.
+    """A wanted file: its bytes, and the locations that offer them.
 
     `filename` is a `SafePath` text (repositories keep their folders); `size` is in bytes. `sha256`, `blake3` and
     `git_sha1` are lower-case hexadecimal; the last one is known for a file in git for which the site promises no
     other digest. `url` and `mirrors` are references that a source can `locate`, never signed and without a token.
-    `scan` is the site's word: "success", "pending", "danger", "error" or None. With `archive` they are the places
-    of that archive, of which this is a member; size and digests are the member's in any case.
+    `scan` is the site's verdict: "success", "pending", "danger", "error" or None. With `archive`, the locations are
+    those of the archive; size and digests are always those of the file itself. `role` is the type of this very
+    file, where the site states one ("vae", "diffusion_model", …), else "model".
     """
 
     filename: str
@@ -114,13 +114,13 @@ class Artifact:
     role: str = "model"
     mirrors: tuple[Reference, ...] = ()
     scan: str | None = None
-    trust: str | None = None  # "first-use": nobody promised this digest before we saw the bytes
+    trust: str | None = None  # "first-use": the digest is that of the first download, nobody promised it
     archive: Archive | None = None
-    extra: tuple[tuple[str, object], ...] = ()  # keys of a newer minor version, kept as they are
+    extra: tuple[tuple[str, object], ...] = ()  # keys of a newer minor version, kept unchanged
 
     @property
     def given(self) -> Archive | Artifact:
-        """What its places give: the archive that it is in, or else the file itself."""
+        """The bytes at its locations: the archive that contains it, or else the file itself."""
         return self.archive or self
 
     @property
@@ -131,7 +131,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A file that a source offers, before one is chosen; what the site does not say is None.
+    """A file that a source offers; facts that the site does not state are None.
 
     `file_id` is the site's own id; `kind` the site's file type in lower case ("model", "pruned model", "vae",
     "training data", "config"); `size_class` is "full", "pruned" or None; `quant` e.g. "q8_0".
@@ -172,7 +172,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """Words about a model version, as the lockfile keeps them; every field may be unknown.
+    """The facts about a model version that the lockfile keeps; every field may be unknown.
 
     `nsfw` has a bit for each rating that the model may show.
     """

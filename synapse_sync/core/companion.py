@@ -1,4 +1,4 @@
-"""Companions: the small files beside a model's weights, previews and sidecars. Pure."""
+"""Companions: the previews and sidecars beside the weights of a model. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from synapse_sync.core.reference import Reference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Companion:
-    """One wanted small file, beside weights that are wanted too.
+    """One wanted preview or sidecar, beside wanted weights.
 
-    `kind` is "preview" or the name of a sidecar. `made` is a digest of all that the content follows from: a placed
-    companion is right while it says the same. Of a preview, `url` is its location, `film` whether it should move.
-    Of a sidecar, `preview` is the path of the preview that UIs show, and `type` that of the model; `layout` names
+    `kind` is "preview" or the name of a sidecar. `made` is a digest of all facts that decide its content: a placed
+    companion is right as long as it is the same. For a preview, `url` is its location and `film` whether it moves.
+    For a sidecar, `preview` is the path of the preview that UIs show, and `type` that of the model; `layout` names
     the layout of the target. `shown` is what is locked about the preview that UIs show.
     """
 
@@ -40,13 +40,13 @@ class Companion:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What identifies the path among all targets."""
+        """The identity of the path among all targets."""
         return (self.target, self.path.text)
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Why the content of a companion could not be had; `passing` if it may be there the next time."""
+    """The reason why a companion has no content; `passing` if a later sync may succeed."""
 
     why: str
     passing: bool
@@ -73,15 +73,15 @@ def preview_rank(filename: str, stem: str) -> int | None:
 
 
 def made_from(*facts: object) -> str:
-    """A digest of what a companion's content follows from, in hexadecimal."""
+    """A digest of the facts that decide a companion's content, in hexadecimal."""
     text = json.dumps(facts, ensure_ascii=True, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def chosen(card: ModelCard, *, cover: Reference | None, rating: str, count: int) -> tuple[Preview, ...]:
-    """The cover that the user named, whatever it shows, then the first of the site's that may be shown.
+    """Choose previews: the user's cover, whatever it shows, then the site's in order, as far as they may be shown.
 
-    `rating` is the most explicit one that is wanted, `count` how many previews in all. Each address comes once.
+    `rating` is the most explicit wanted one, `count` the number of previews in all. No address comes twice.
     """
     previews = card.previews
     by_url = {preview.url: preview for preview in reversed(previews)}
@@ -94,10 +94,11 @@ def chosen(card: ModelCard, *, cover: Reference | None, rating: str, count: int)
 def merge(
     theirs: Mapping[str, object], base: Mapping[str, object], ours: Mapping[str, object]
 ) -> dict[str, object]:
-    """A sidecar that somebody else wrote or changed, brought up to date: nothing of theirs is lost.
+    """Update a sidecar that somebody else wrote or changed, without losing anything of theirs.
 
-    `base` is what we wrote last (empty if we never did). A key goes from the base's value to ours where they left
-    it alone, and keeps theirs where they changed or removed it; a key that is new or empty gets ours.
+    `theirs` is the present content, `base` the content that synapse wrote last (empty if it never did), `ours` the
+    new one. A key that they left unchanged gets the new value; one that they changed or removed stays theirs. A key
+    that is new or empty gets the new value.
     """
     merged = dict(theirs)
     for key, value in ours.items():

@@ -1,4 +1,4 @@
-"""Digests: what identifies bytes."""
+"""Digests: hash values that identify bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from synapse_sync.errors import InvalidReference
 
-#: Hexadecimal length of each algorithm. Only those of at least 40 digits say anything about integrity;
-#: the others are Civitai's look-up keys (AutoV2 = first 10 of SHA-256, AutoV3 = first 12 of the tensor data's).
+#: Hexadecimal digits of each algorithm. Only digests of at least 40 digits prove integrity; the others are look-up
+#: keys of Civitai. AutoV2 is the beginning of the file's SHA-256, AutoV3 that of the SHA-256 of its tensor data.
 LENGTHS = {
     "autov1": 8,
     "autov2": 10,

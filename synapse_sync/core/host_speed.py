@@ -1,4 +1,4 @@
-"""Speeds: what hosts were measured to give, how such a figure ages, and which of several hosts to ask first."""
+"""Measured speeds of hosts, how they age, and the choice among several hosts. Pure."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Fewer bytes than this are over before a connection has found its pace.
+#: Smaller downloads end before a connection has reached its speed.
 TELLING = 4 << 20
-#: Bytes a second that a host is hoped to give which was never measured: who gives half of that is not doubted.
+#: Assumed bytes per second of an unmeasured host; a measured one with half of that is as good.
 HOPED = 10e6
-#: After this many seconds a figure is worth half.
+#: After this many seconds a measurement counts half.
 HALF_LIFE = 7 * 86_400.0
-#: Older figures (seconds) say next to nothing and are dropped.
+#: Older measurements (seconds) are dropped.
 FORGOTTEN = 90 * 86_400.0
-#: Hosts that differ by less are alike: other transfers, and other people's, share the line.
+#: Hosts within this factor count as equal, since other transfers share the connection.
 _ALIKE = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """Bytes a second that a host gave to one file, and when (seconds since the epoch)."""
+    """A measurement: `rate` in bytes per second for one file, `at` in seconds since 1970."""
 
     rate: float
     at: float
@@ -28,9 +28,9 @@ class Speed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRating:
-    """What is known of one host: its mark of this run (less is better) and its speed.
+    """The facts about one host: its mark of this run (lower is better) and its measured speed.
 
-    `hoped` is False when an unmeasured host has just failed to give a file; `local` needs no host at all.
+    `hoped` is False for an unmeasured host that has just failed; `local` means that no host is needed.
     """
 
     mark: int = 0
@@ -40,7 +40,10 @@ class HostRating:
 
 
 def learned(before: Speed | None, rate: float, now: float) -> Speed:
-    """The figure after one more measurement, which counts as much as all before, and more the older those are."""
+    """Combine the earlier speed with a new measurement of `rate` bytes per second at `now`.
+
+    The new one counts as much as all earlier ones together, and more the older those are.
+    """
     if before is None:
         return Speed(rate=rate, at=now)
     old = _weight(before, now) / 2
@@ -48,11 +51,11 @@ def learned(before: Speed | None, rate: float, now: float) -> Speed:
 
 
 def preferred(ratings: Sequence[HostRating], now: float) -> int:
-    """Which of these places to ask first, told by its index; they are in the user's order.
+    """The index of the location to ask first; `ratings` are in the user's order, `now` in seconds since 1970.
 
-    Of those with the best mark it is the first that is expected to give at least half of what the fastest gives. An
-    unmeasured host is expected to be as fast as any, so it gets its turn: where it stands first, or where what
-    stands before it is slow. An old figure fades towards that hope, and with it the verdict.
+    Among the locations with the best mark, the first one counts whose expected speed is at least half of the
+    fastest. An unmeasured host is assumed to be fast, so that it is tried if it comes first, or after slow ones. An
+    old measurement fades towards that assumption.
     """
     best = min(rating.mark for rating in ratings)
     left = [index for index, rating in enumerate(ratings) if rating.mark == best]
@@ -71,5 +74,5 @@ def _expected(rating: HostRating, hope: float, now: float) -> float:
 
 
 def _weight(speed: Speed, now: float) -> float:
-    """How much of a figure still counts, between 0 and 1, even where the clock was put back."""
+    """The weight of a measurement, between 0 and 1, also if the clock was set back."""
     return math.pow(0.5, max(0.0, now - speed.at) / HALF_LIFE)

@@ -1,9 +1,9 @@
-"""The lockfile: what was resolved, as text that is the same for the same content and merges block by block.
+"""The lockfile: the resolved models as text. Equal content gives equal bytes, and git merges it block by block.
 
-Written by our own formatter, since every line has a place for a reason. With git's `merge=union` (which
-`synapse init` sets), the blocks that two branches add are put one after the other. For that a block must not share
-runs of lines with its neighbours, by which git would splice them: its first and last lines name the model, and of
-any four consecutive lines at least one does (git takes up to three equal lines into the change around them).
+It has a formatter of its own, since the order of the lines matters. With git's `merge=union`, which `synapse init`
+sets, git puts the blocks that two branches add one after the other. A block must therefore share no runs of lines
+with its neighbours, along which git would splice them. Its first and last lines name the model, and so does at
+least one of any four consecutive lines: git adds up to three equal lines to the change around them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ Pairs = tuple[tuple[str, object], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedModel:
-    """One entry: what was asked (`requirement`), what that means (`reference`, pinned), and its files."""
+    """One locked model: its `requirement` in canonical text, the pinned `reference`, and its files.
+
+    `extra` are keys of a newer minor version, kept unchanged.
+    """
 
     name: str
     requirement: str
@@ -50,7 +53,7 @@ class LockedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lockfile:
-    """All entries, sorted by name; `extra` are keys of a newer minor version, kept as they are."""
+    """All locked models, sorted by name; `extra` are keys of a newer minor version, kept unchanged."""
 
     models: tuple[LockedModel, ...] = ()
     extra: Pairs = ()
@@ -184,7 +187,7 @@ _TO_ESCAPE = re.compile(
 
 
 def _string(text: str) -> str:
-    """A basic string; whatever a terminal or an editor could take for a command is escaped."""
+    """A basic string; characters that could control a terminal or an editor are escaped."""
     text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be written at all
     return '"' + _TO_ESCAPE.sub(lambda match: _ESCAPES.get(match[0]) or f"\\u{ord(match[0]):04x}", text) + '"'
 
@@ -193,7 +196,7 @@ def _string(text: str) -> str:
 
 
 def parse_lockfile(text: str, filename: str = "synapse.lock") -> Lockfile:
-    """Read a lockfile; raises `InvalidLockfile` that names the place, whatever is wrong with it."""
+    """Read a lockfile; `filename` is for messages. Raises `InvalidLockfile`, which names the line or the model."""
     if (conflict := _CONFLICT.search(text)) is not None:
         line = text.count("\n", 0, conflict.start()) + 1
         raise InvalidLockfile(
@@ -218,7 +221,7 @@ def parse_lockfile(text: str, filename: str = "synapse.lock") -> Lockfile:
         )
     tables = data.pop("model", [])
     if version < 1 or not isinstance(tables, list):
-        raise InvalidLockfile(f"{filename}: `version` or `model` makes no sense", hint=_ANEW)
+        raise InvalidLockfile(f"{filename}: `version` or `model` has a wrong value", hint=_ANEW)
     models: list[LockedModel] = []
     for number, table in enumerate(tables, start=1):
         try:
@@ -231,7 +234,7 @@ def parse_lockfile(text: str, filename: str = "synapse.lock") -> Lockfile:
 
 
 def _line_of_model(text: str, number: int) -> int:
-    """The line on which the block of the n-th model begins; looked for only when there is something to tell."""
+    """The line on which the block of the n-th model begins; only errors need it."""
     heads = list(re.finditer(r"^[ \t]*\[\[[ \t]*model[ \t]*\]\]", text, re.MULTILINE))
     return text.count("\n", 0, heads[number - 1].start()) + 1 if number <= len(heads) else 1
 
@@ -240,12 +243,12 @@ def _refuse_twice(filename: str, what: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if clash_key(name) in seen:
-            raise InvalidLockfile(f"{filename}: {what} `{name}` is there twice", hint=_ANEW)
+            raise InvalidLockfile(f"{filename}: {what} `{name}` is defined twice", hint=_ANEW)
         seen.add(clash_key(name))
 
 
 class _Table:
-    """One table of the lockfile; takes fields out of it, and what is left over is `extra`."""
+    """One table of the lockfile; each method removes a field, and the remaining ones are `extra`."""
 
     def __init__(self, filename: str, where: str, table: object) -> None:
         self._where = f"{filename}: {where}"

@@ -1,6 +1,6 @@
-"""Names from outside: the one place where they become safe to use as a path.
+"""Make names from outside safe to use as a path. No other module does that.
 
-The rules are the same on every system, so that a lockfile made on Linux works on Windows: no separators inside
+The rules are the same on every system, so that a lockfile made on Linux works on Windows: no separators in
 a name, no `.` or `..`, no control, bidirectional or invisible characters, no device names, no trailing dot or
 space, Unicode form NFC, at most 180 bytes of UTF-8 a name.
 """
@@ -26,7 +26,7 @@ _PARAMETER = r"""(?:^|;)\s*([\w!#$&+\-.^`|~*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"} | {
     f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"
 }
-#: Directories that belong to us or to version control; nothing from outside may write below them.
+#: Directories of synapse and of git; no name from outside may lead into them.
 _RESERVED = {".git", ".synapse"}
 
 
@@ -35,12 +35,12 @@ def _is_bad(char: str) -> bool:
 
 
 def _has_bad(name: str) -> bool:
-    """Whether any character is bad; of printable ones only those that are forbidden by name are."""
+    """Whether a name has a bad character. Printable characters are bad only if `_FORBIDDEN` has them."""
     return not _FORBIDDEN.isdisjoint(name) or (not name.isprintable() and any(map(_is_bad, name)))
 
 
 def _fault(name: str) -> str | None:
-    """What is wrong with one path component, or None."""
+    """The fault of one part of a path, or None."""
     if not name:
         return "an empty name"
     if unicodedata.normalize("NFKC", name) in {".", ".."}:  # dots of other widths may become plain ones somewhere
@@ -61,7 +61,7 @@ def _fault(name: str) -> str | None:
 
 
 def clash_key(path: str) -> str:
-    """What two paths share when some file system would take them for one (case, Unicode form)."""
+    """The form that two paths share if some file system cannot tell them apart (case, Unicode form)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", path).casefold())
 
 
@@ -72,7 +72,7 @@ def declared_name(entry: str) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class SafePath:
-    """A relative path whose every part is safe; the only thing that may be joined to a target's root."""
+    """A relative path of safe parts. Nothing else may be joined to a target's root; raises `UnsafeName`."""
 
     text: str
 
@@ -103,11 +103,11 @@ class SafePath:
 
 
 def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") -> str:
-    """Make the name of one file safe, keeping as much of it as can be kept; never raises.
+    """Make the name of one file safe and keep as much of it as possible; never raises.
 
     Only the last component counts: a site's file name must not create directories. With `encoded`, the text has the
     form of its transport (a URL, a header) and is percent-decoded once. The name is visible: it does not begin with
-    a dot, since UIs pass over hidden files. `fallback` stands in for a name of which nothing is left.
+    a dot, since UIs pass over hidden files. `fallback` replaces a name of which nothing remains.
     """
     if encoded:
         text = percent_decoded(text)

@@ -1,4 +1,4 @@
-"""Nearest: which of the known words somebody may have meant."""
+"""Find the known word that somebody probably meant."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like this one, capitals aside; None where none is."""
+    """The known word that is most like `word`, apart from case; None if none is similar."""
     import difflib  # only here: most words are known
 
     folded = {name.casefold(): name for name in known}

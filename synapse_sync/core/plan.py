@@ -1,4 +1,4 @@
-"""The plan: wanted and observed compared. A pure function, shown by `status`, `--dry-run`, `--json` and `sync`."""
+"""The plan: a pure comparison of wanted and observed paths. `status`, `--dry-run`, `--json` and `sync` show it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 
 Key = tuple[str, str]  # (target name, path text)
-#: How a sidecar is placed that was there before us, or that somebody changed: it is never removed.
+#: The placement of a sidecar that existed before, or that somebody changed: it is never removed.
 MERGED = "merged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """One wanted path: this artifact, there."""
+    """One wanted path of an artifact in a target."""
 
     target: str
     path: SafePath
@@ -28,56 +28,59 @@ class Placement:
 
     @property
     def key(self) -> Key:
-        """What identifies the path among all targets."""
+        """The identity of the path among all targets."""
         return (self.target, self.path.text)
 
 
 class State(StrEnum):
-    """What was found at a path."""
+    """The state of a path."""
 
-    ABSENT = "absent"  # nothing there, and our receipt does not speak of it
-    MISSING = "missing"  # we placed it; it is gone (or our link points to nothing)
-    PLACED = "placed"  # we placed it, and it is as we left it
-    ALTERED = "altered"  # we placed it; somebody changed or replaced it
-    FOREIGN = "foreign"  # a regular file that we did not place
-    OBSTRUCTED = "obstructed"  # something that is not a file, or a path whose way is barred
+    ABSENT = "absent"  # nothing is there, and the receipt does not list it
+    MISSING = "missing"  # synapse placed it; it is gone, or the link leads to nothing
+    PLACED = "placed"  # synapse placed it, and it is unchanged
+    ALTERED = "altered"  # synapse placed it; somebody changed or replaced it
+    FOREIGN = "foreign"  # a regular file that synapse did not place
+    OBSTRUCTED = "obstructed"  # no regular file, or a path whose way is barred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What is at one path. `sha256` is what we placed (PLACED, MISSING) or the content found, where known."""
+    """The file at one path.
+
+    `sha256` is that of the placed file (PLACED, MISSING) or of the content found, where known.
+    """
 
     state: State
     sha256: str | None = None
     size: int = 0
     how: str | None = None
     model: str | None = None
-    made: str | None = None  # what a companion there was made from
+    made: str | None = None  # the digest of the facts behind a companion
     shared: bool = False  # the receipt of another project lists the path too
-    real: str | None = None  # where its directory really is, if the way to it leads through a link
+    real: str | None = None  # its real directory, if the way leads through a link
     spelled: str | None = None  # another spelling of the same path: the listed one of a wanted path, or the reverse
     detail: str | None = None
 
 
 class Verb(StrEnum):
-    """What to do about one path or one blob."""
+    """The kinds of actions on one path or one blob."""
 
     FETCH = "fetch"  # download into the store
-    SALVAGE = "salvage"  # bring into the store from a place on this machine that has the same bytes
+    SALVAGE = "salvage"  # copy into the store from another place on this machine
     PLACE = "place"
     REPLACE = "replace"
-    ADOPT = "adopt"  # the right bytes are there already: only note them in the receipt
+    ADOPT = "adopt"  # the right bytes are there: list them in the receipt
     WRITE = "write"  # a preview or a sidecar beside the weights
-    MERGE = "merge"  # a sidecar that is not, or not only, ours: what is missing goes into it
+    MERGE = "merge"  # a sidecar that others wrote or changed: add the missing keys
     PRUNE = "prune"
-    FORGET = "forget"  # gone, or wanted by another project: only drop it from the receipt
-    KEEP = "keep"  # not wanted any more, but changed since we placed it: left alone, dropped from the receipt
-    CONFLICT = "conflict"  # wanted, but a file that is not ours is in the way: left alone, reported
+    FORGET = "forget"  # gone, or wanted by another project: drop it from the receipt
+    KEEP = "keep"  # unwanted, but changed by somebody: stays, dropped from the receipt
+    CONFLICT = "conflict"  # wanted, but a file of somebody else is in the way: stays, reported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One thing to do. FETCH and SALVAGE speak of a blob; the others of a path in a target."""
+    """One action. FETCH and SALVAGE concern a blob, all others a path in a target."""
 
     verb: Verb
     model: str
@@ -115,13 +118,13 @@ class Plan:
 
     @property
     def fetch_bytes(self) -> int:
-        """How much there is to download, in bytes; an archive counts once, however many files come out of it."""
+        """The bytes to download. An archive counts once, however many of its files are wanted."""
         sizes = dict(_download(action) for action in self.of(Verb.FETCH))
         return sum(sizes.values())
 
 
 def _download(action: Action) -> tuple[str, int]:
-    """What comes over the network to carry out a FETCH: the file, or the archive that it is in."""
+    """The SHA-256 and size of the download for a FETCH: the file, or the archive that contains it."""
     archive = None if action.artifact is None else action.artifact.archive
     return (action.sha256, action.size) if archive is None else (archive.sha256, archive.size)
 
@@ -138,13 +141,13 @@ def make_plan(
     certain: bool = True,
     force: bool = False,
 ) -> Plan:
-    """Compare what is wanted with what is there.
+    """Compare the wanted paths with the observed ones.
 
-    `observed` holds every wanted path and every path of the receipts in scope; `stored` says which sha256 the
-    store has, `packed` which are in an archive that it has, and `nearby` which some cache on this machine seems to
-    have. Unless it is `certain` that all wanted paths are known, nothing is removed. With `force`, files in the way
-    are moved aside (REPLACE with a reason) instead of being conflicts. No companion is written beside a file that
-    is in the way of its weights.
+    `observed` has every wanted path and every path of the receipts in scope. `stored` contains the SHA-256 of the
+    store's blobs, `packed` those of files in an archive of the store, `nearby` those that a cache on this machine
+    seems to have. Unless it is `certain` that all wanted paths are known, nothing is removed. With `force`, a file
+    in the way is moved aside (REPLACE with a reason) instead of being a conflict. No companion is written beside a
+    file that is in the way of its weights.
     """
     todo: list[Action] = []
     unchanged = 0
@@ -174,7 +177,7 @@ def make_plan(
         removals = []
     withheld = 0 if certain else sum(action.verb is Verb.PRUNE for action in removals)
     removals = removals if certain else []
-    here = (State.PLACED, State.ALTERED, State.FOREIGN)  # what `sha256` says is on the disk now
+    here = (State.PLACED, State.ALTERED, State.FOREIGN)  # in these states `sha256` is that of the file on the disk
     placed = {found.sha256 for found in observed.values() if found.state in here}
     supply = _supply(todo, stored, placed, packed, nearby)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
@@ -182,11 +185,11 @@ def make_plan(
 
 
 def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action | None:
-    """What to do about one wanted path; None when it is right as it is."""
+    """The action for one wanted path; None if it is right already."""
     right = found.sha256 == placement.artifact.sha256
     match found.state:
         case State.ABSENT | State.MISSING:
-            reason = "removed since we placed it" if found.state is State.MISSING else None
+            reason = "removed since synapse placed it" if found.state is State.MISSING else None
             return _action(Verb.PLACE, placement, reason)
         case State.PLACED if right and placement.link_mode.accepts(found.how):
             return _action(Verb.ADOPT, placement, f"spelled `{found.spelled}` before") if found.spelled else None
@@ -197,7 +200,7 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
         case State.ALTERED | State.FOREIGN if right:
             return _action(Verb.ADOPT, placement, "the same bytes are there already")
     reasons = {
-        State.ALTERED: "changed since we placed it",
+        State.ALTERED: "changed since synapse placed it",
         State.FOREIGN: "not placed by synapse",
     }
     reason = found.detail or reasons.get(found.state, "not a regular file")
@@ -208,13 +211,13 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
 
 
 def _for_companion(companion: Companion, found: Observed) -> Action | None:
-    """What to do about a preview or sidecar; None when it is right, or somebody else's to keep."""
+    """The action for a preview or sidecar; None if it is right, or a preview of somebody else."""
     is_sidecar = companion.kind != "preview"
     match found.state:
         case State.ABSENT:
             return _beside(Verb.WRITE, companion, None)
         case State.MISSING:
-            return _beside(Verb.WRITE, companion, "removed since we wrote it")
+            return _beside(Verb.WRITE, companion, "removed since synapse wrote it")
         case State.PLACED if found.made == companion.made and found.spelled is None:
             return None
         case State.PLACED if found.how == MERGED:
@@ -223,9 +226,9 @@ def _for_companion(companion: Companion, found: Observed) -> Action | None:
             reason = "the model changed" if found.made != companion.made else f"spelled `{found.spelled}` before"
             return _beside(Verb.WRITE, companion, reason)
         case State.ALTERED if is_sidecar:
-            return _beside(Verb.MERGE, companion, "changed since we wrote it")
+            return _beside(Verb.MERGE, companion, "changed since synapse wrote it")
         case State.ALTERED:
-            return _beside(Verb.KEEP, companion, "changed since we wrote it")
+            return _beside(Verb.KEEP, companion, "changed since synapse wrote it")
         case State.FOREIGN if is_sidecar:
             return _beside(Verb.MERGE, companion, "not written by synapse")
     return None
@@ -245,16 +248,16 @@ def _beside(verb: Verb, companion: Companion, reason: str | None) -> Action:
 
 
 def _for_extraneous(key: Key, found: Observed) -> Action:
-    """What to do about a path that our receipt lists and nobody wants any more."""
+    """The action for a path that the receipt lists and that no model wants."""
     verb, reason = Verb.PRUNE, "no longer wanted"
     if found.spelled is not None:
         verb, reason = Verb.FORGET, f"it is `{found.spelled}` now"
     elif found.state is State.MISSING:
         verb, reason = Verb.FORGET, "already gone"
     elif found.state is State.ALTERED:
-        verb, reason = Verb.KEEP, "changed since we placed it"
+        verb, reason = Verb.KEEP, "changed since synapse placed it"
     elif found.how == MERGED:
-        verb, reason = Verb.KEEP, "it holds words that are not ours"
+        verb, reason = Verb.KEEP, "it has content that synapse did not write"
     elif found.shared:
         verb, reason = Verb.FORGET, "another project wants it"
     target, path = key
@@ -290,7 +293,7 @@ def _supply(
     packed: Container[str],
     nearby: Container[str],
 ) -> list[Action]:
-    """The blobs that must come into the store first, each once, the largest first."""
+    """The actions that bring missing blobs into the store: one for each blob, the largest first."""
     needed = {
         action.sha256: action
         for action in reversed(todo)

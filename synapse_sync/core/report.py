@@ -1,4 +1,4 @@
-"""The report: what became of each action, and the exit code that says it in one number."""
+"""The report of a sync: the outcome of each action, and the exit code that sums them up."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from synapse_sync.errors import Conflict, SynapseError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one action: done, or why not. `detail` says how (for example the link mode used)."""
+    """The outcome of one action: done, or the error. `detail` says how, for example by which link mode."""
 
     action: Action
     error: SynapseError | None = None
     detail: str | None = None
-    left_out: bool = False  # a companion whose content could not be had: told, and no failure
+    left_out: bool = False  # the content of a companion was not available: reported, no failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a sync did.
+    """The outcome of a sync.
 
     `fetched_bytes` came over the network. `copied_files` were taken from elsewhere on this machine instead of a
     download (a local source, another program's cache); `copied_bytes` were copied for that.
@@ -32,7 +32,7 @@ class Report:
     fetched_bytes: int = 0
     copied_files: int = 0
     copied_bytes: int = 0
-    unfinished: bool = False  # a companion was left out that may be had the next time
+    unfinished: bool = False  # a companion was left out, and the next sync may succeed
 
     @property
     def errors(self) -> tuple[SynapseError, ...]:
@@ -55,7 +55,7 @@ class Report:
 
     @property
     def written(self) -> int:
-        """How many previews and sidecars were written or brought up to date."""
+        """How many previews and sidecars were written or updated."""
         beside = [o for o in self.outcomes if o.action.verb in (Verb.WRITE, Verb.MERGE)]
         return sum(o.error is None and not o.left_out for o in beside)
 

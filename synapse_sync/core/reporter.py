@@ -1,4 +1,4 @@
-"""Who draws progress: documented no-ops; the console subclasses what it wants to show."""
+"""Reporter: the calls by which a run reports its progress. All are no-ops; the console overrides what it shows."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Hears what is going on and says nothing.
+    """Receives the progress of a run and shows nothing.
 
-    Methods are called from several threads at once and must be quick; one that draws needs a lock of its own.
-    `key` is `Want.key`: one transfer from `transfer_started` to `transfer_finished`.
+    Several threads call these methods at once, so they must be quick, and a subclass that draws needs a lock.
+    `key` is `Want.key`: it names one transfer from `transfer_started` to `transfer_finished`.
     """
 
     def phase(self, text: str) -> None:
         """A new part of the work begins ("resolving 12 models")."""
 
     def note(self, text: str) -> None:
-        """Something worth a line, and no reason to worry."""
+        """A line of information."""
 
     def warn(self, text: str) -> None:
-        """Something the user should know, although the work goes on."""
+        """A warning; the work continues."""
 
     def transfers_planned(self, files: int, size: int | None) -> None:
-        """So many files are going to be fetched, of so many bytes together if all sizes are known."""
+        """`files` files will be downloaded, `size` bytes in all; None if a size is unknown."""
 
     def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
-        """A file is being fetched: `total` bytes if known, `done` of them here already.
+        """The download of a file begins: `total` bytes if known, of which `done` are here already.
 
-        Called again for the same key when the size becomes known or the file has to begin anew.
+        Called again for the same key when the size becomes known, or when the file starts over.
         """
 
     def transfer_advanced(self, key: str, count: int) -> None:
         """`count` more bytes have arrived."""
 
     def transfer_phase(self, key: str, word: str) -> None:
-        """What the transfer does now: `waiting`, `downloading`, `hashing` or `verifying`."""
+        """The phase of a transfer: `waiting`, `downloading`, `hashing` or `verifying`."""
 
     def transfer_finished(self, key: str, error: SynapseError | None) -> None:
-        """The file is in the store, or `error` says why not. A key that was never started may finish, too."""
+        """The file is in the store, or `error` says why not. A key may finish that never started."""
 
     def action_done(self, outcome: Outcome) -> None:
         """One action of the plan was carried out, or failed."""
 
 
 class Attentive(Reporter):
-    """Passes on what it hears, and writes the warnings down: they belong into the answer, too."""
+    """Passes everything on to another reporter and collects the warnings, which the answer contains as well."""
 
     def __init__(self, reporter: Reporter, warnings: list[str]) -> None:
         self._reporter = reporter

@@ -1,4 +1,4 @@
-"""Variants: the same weights in several precisions, quantisations and formats, side by side in one repository."""
+"""Choose among the variants of a repository: the same weights in several precisions, quantisations and formats."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _NUMBERS = re.compile(r"-\d{5}-of-\d{5}")
 
 
 def precision_of(filename: str) -> str | None:
-    """The precision that a file name tells, like `fp16` of `model.fp16.safetensors`."""
+    """The precision that a file name states, like `fp16` of `model.fp16.safetensors`."""
     match = _PRECISION.search(filename)
     return match[1].lower() if match else None
 
 
 def quant_of(filename: str) -> str | None:
-    """The quantisation that the name of a GGUF file tells, like `q4_k_m`."""
+    """The quantisation that the name of a GGUF file states, like `q4_k_m`."""
     match = _QUANT.search(filename) if format_of(filename) == "gguf" else None
     return match[1].lower() if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A candidate, and the weights that it is or, as an index, speaks for; `look` is None for any other file.
+    """A candidate and the weights that it is, or that it lists as an index; `look` is None for other files.
 
-    `family` is its path without what precisions and shards of the same weights differ in.
+    `family` is its path without the parts in which precisions and shards of the same weights differ.
     """
 
     candidate: Candidate
@@ -47,11 +47,11 @@ class _File:
 def narrow(
     candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *, subject: str
 ) -> tuple[Candidate, ...]:
-    """Of a whole repository, the weights that are wished for, and everything that is no weights.
+    """Choose the wanted weights of a whole repository, and all its other files.
 
-    Weights must meet the wish; those whose name tells no precision do so where their family has not the wished one,
-    as in repositories for diffusers. `prefer` leaves weights out only where their folder (for the precision, their
-    family) has what is preferred. Raises `NotFound` when no weights are left.
+    Weights must meet `wish`. Weights whose name states no precision meet it if their family lacks the wanted one,
+    as in repositories for diffusers. `prefer` drops weights only if their folder (for the precision: their family)
+    has preferred ones. `subject` names the model in messages. Raises `NotFound` if no weights remain.
     """
     files = [_file(candidate) for candidate in candidates]
     kept = [file for file in files if file.look is None or file.fits(replace(wish, precision=None))]
@@ -63,7 +63,7 @@ def narrow(
     if wish != FileWish() and not any(file.look is not None for file in kept):
         raise NotFound(
             f"`{subject}`: no weights fit {described(wish)}",
-            hint="on offer:\n" + "\n".join(file.candidate.filename for file in files if file.look is not None),
+            hint="available:\n" + "\n".join(file.candidate.filename for file in files if file.look is not None),
             subject=subject,
         )
     return tuple(file.candidate for file in kept)
@@ -79,7 +79,7 @@ def _file(candidate: Candidate) -> _File:
 
 
 def _preferring(kept: Sequence[_File], name: str, value: str) -> list[_File]:
-    """Without the weights of another value where the preferred one is there as well."""
+    """Drop the weights of another value where preferred ones exist as well."""
 
     def group(file: _File) -> str:
         return file.family if name == "precision" else file.family.rpartition("/")[0]
@@ -90,7 +90,7 @@ def _preferring(kept: Sequence[_File], name: str, value: str) -> list[_File]:
 
 
 def _of_precision(kept: Sequence[_File], precision: str) -> list[_File]:
-    """Weights of one precision, and those without one where their family lacks it; none if it is nowhere."""
+    """Weights of one precision, and those without any if their family lacks it; none if no file has it."""
     only = FileWish(precision=precision)
     found = any(file.fits(only) for file in kept)
     return [

@@ -1,4 +1,4 @@
-"""Selection: which file of a version is meant. Follows the manifest, refuses to guess."""
+"""Select the file of a version that the manifest means; never guess."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from synapse_sync.core.artifact import Candidate
 from synapse_sync.core.manifest.values import FileWish
 from synapse_sync.errors import AmbiguousFile, NotFound
 
-#: Civitai's file types that are the model itself; everything else comes along only when it is asked for.
+#: Civitai's file types that are the model itself; other files are selected only on request.
 _WEIGHTS = frozenset({"model", "pruned model", "unet", "diffusion model"})
 _TRAINING = "training data"
-#: Taken only when named, or when there is nothing else; training data not even then.
+#: Selected only by name, or if nothing else exists; training data only by name.
 _NEVER = frozenset({_TRAINING, "archive", "config", "workflow", "other"})
 
 
 def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *, subject: str) -> Candidate:
     """Choose the one file that the manifest means.
 
-    `wish` must be met. Safetensors goes before other formats unless one was named; then `prefer` narrows the
-    choice where it leaves one, then the file that the site calls primary. Raises `NotFound` when nothing fits the
-    wish and `AmbiguousFile`, with the line to put into the manifest, when several files are left.
+    The file must meet `wish`. Without a wanted format, safetensors precedes other formats. Then `prefer` narrows
+    the choice unless it leaves nothing, and then the site's primary file wins. `subject` names the model in
+    messages. Raises `NotFound` if no file meets the wish. Raises `AmbiguousFile`, with the lines for the manifest,
+    if several files remain.
     """
     fitting = [candidate for candidate in candidates if meets(candidate, wish)]
     if not fitting:
         raise NotFound(
             f"`{subject}`: no file fits {described(wish)}",
-            hint="on offer:\n" + _listing(candidates),
+            hint="available:\n" + _listing(candidates),
             subject=subject,
         )
     if wish.type is None and wish.id is None and wish.name is None and all(c.kind == _TRAINING for c in fitting):
         raise NotFound(
-            f"`{subject}`: there is only training data, no weights",
+            f"`{subject}`: it has training data only, no weights",
             hint="if that is what you want:\n" + _listing(fitting),
             subject=subject,
         )
@@ -54,14 +55,14 @@ def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *,
         return fitting[0]
     raise AmbiguousFile(
         f"`{subject}`: {len(fitting)} files fit, and none of them is the primary one",
-        hint="put one of these lines into the manifest:\n" + _listing(fitting),
+        hint="add one of these lines to the manifest:\n" + _listing(fitting),
         subject=subject,
         candidates=[_line(candidate) for candidate in fitting],
     )
 
 
 def _narrow(candidates: list[Candidate], test: Callable[[Candidate], bool]) -> list[Candidate]:
-    """Those that pass, or all of them when none does."""
+    """The candidates that pass, or all of them if none does."""
     return [candidate for candidate in candidates if test(candidate)] or candidates
 
 
@@ -70,7 +71,7 @@ def _same(wanted: str | None, offered: str | None) -> bool:
 
 
 def meets(candidate: Candidate, wish: FileWish) -> bool:
-    """Whether a file is what is wished for."""
+    """Whether a file meets a wish."""
     return (
         _same(wish.format, candidate.format)
         and _same(wish.precision, candidate.precision)
@@ -83,18 +84,18 @@ def meets(candidate: Candidate, wish: FileWish) -> bool:
 
 
 def _named(filename: str, wanted: str) -> bool:
-    """Whether a name is the wanted one or fits it as a pattern; brackets in a name are no pattern of it."""
+    """Whether a name equals the wanted one or fits it as a pattern; names with brackets equal themselves."""
     return filename == wanted or fnmatchcase(filename, wanted)
 
 
 def described(wish: FileWish) -> str:
-    """The wish as it stands in the manifest."""
+    """The wish as the manifest writes it."""
     parts = [
         f"{name} = {value!r}"
         for name in ("format", "precision", "size", "quant", "name", "type", "id")
         if (value := getattr(wish, name)) is not None
     ]
-    return "file = { " + ", ".join(parts).replace("'", '"') + " }" if parts else "what was asked"
+    return "file = { " + ", ".join(parts).replace("'", '"') + " }" if parts else "the requirement"
 
 
 def _listing(candidates: Sequence[Candidate]) -> str:
@@ -102,7 +103,7 @@ def _listing(candidates: Sequence[Candidate]) -> str:
 
 
 def _line(candidate: Candidate) -> str:
-    """One candidate as the manifest line that would choose it, with a comment that says what it is."""
+    """The line of the manifest that selects a candidate, with a comment about it."""
     if candidate.file_id:
         key = f"id = {candidate.file_id if candidate.file_id.isdecimal() else json.dumps(candidate.file_id)}"
     else:

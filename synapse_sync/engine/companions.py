@@ -1,4 +1,4 @@
-"""Companions: bring the content of previews and sidecars, from the lockfile, the cache and the sites."""
+"""Get the content of previews and sidecars from the lockfile, the cache and the sites."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Desk:
 
 
 def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk) -> Mapping[Key, bytes | LeftOut]:
-    """The content of each companion, or why it has to be left out. `roots` are the targets' directories.
+    """The content of each companion, or the reason why it has none. `roots` are the targets' directories.
 
-    The weights have to be placed already: some sidecars tell their path and time.
+    The weights must be placed already, since some sidecars contain their path and time.
     """
     previews: Mapping[str, bytes | LeftOut] = {}
     documents: Mapping[Reference, bytes | LeftOut] = {}
@@ -91,7 +91,7 @@ def _may_pass(error: object) -> bool:
 
 
 def _words(companion: Companion, root: Path) -> bytes | None:
-    """The sidecar that follows from what is locked and placed; None if a site has to write it."""
+    """A sidecar made of locked and placed facts; None if only its site can write it."""
     tell = SIDECARS[companion.kind].words
     if tell is None:
         return None

@@ -1,4 +1,4 @@
-"""Layouts: how each UI lays out its folders. A new UI is one table and one line in the register here."""
+"""Layouts: the folders of each UI. A new UI is one table in `tables.py` and one entry here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from synapse_sync.layouts import tables
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """One UI's folders by model type, relative to the UI's directory; `markers` are paths that give it away.
+    """One UI's folders by model type, relative to the UI's directory; `markers` are paths that identify it.
 
     With `catch_all`, types without a row go there ("" is the root itself). `sidecars` are those that the UI, or a
     manager that many use with it, reads. `stills` are the endings of the previews that it shows, `generations` the
@@ -29,12 +29,12 @@ class Layout:
     endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def folder(self, kind: str) -> str | None:
-        """The folder that models of this type are written to, or None if the UI has none for them."""
+        """The folder for new models of this type, or None if the UI has none."""
         names = self.folders.get(kind)
         return names[0] if names else self.catch_all
 
     def lists(self, kind: str, filename: str) -> bool:
-        """Whether the UI lists a file of this name in its folder for a type; True where that is not known."""
+        """Whether the UI lists a file of this name in its folder for a type; True if that is not known."""
         return kind not in self.endings or filename.rpartition(".")[2].casefold() in self.endings[kind]
 
 
@@ -109,7 +109,7 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def guess(names: Collection[str]) -> Layout | None:
-    """The layout that paths found in a directory (`webui.py`, `models/Lora`, …) speak for, or None.
+    """Guess the layout of a directory from the paths in it (`webui.py`, `models/Lora`, …); None if none fits.
 
     At least half of a layout's markers must be there; of several the one with most, then the largest share.
     """

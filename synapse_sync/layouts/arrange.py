@@ -1,4 +1,4 @@
-"""Arrange: every locked artifact gets a path in every target that wants it. Pure."""
+"""Give every locked artifact its path in every target that wants it. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Arrangement:
 
 
 def layout_of(target: Target) -> Layout:
-    """The layout of a target; raises `InvalidManifest` with the nearest known name."""
+    """The layout of a target; raises `InvalidManifest`, with the nearest known name as hint."""
     if target.layout in LAYOUTS:
         return LAYOUTS[target.layout]
     near = nearest(target.layout, LAYOUTS)
@@ -41,7 +41,7 @@ def arrange(
 ) -> Arrangement:
     """Give every artifact of every locked entry its path in each target that wants it.
 
-    Entries that are not locked are passed over. Raises `InputError` (or `Several`) for a model without a type, a
+    Requirements without a pin are skipped. Raises `InputError` (or `Several`) for a model without a type, a
     target without a folder for it, and `NameClash` for two models that want one path.
     """
     placements: list[Placement] = []
@@ -91,8 +91,8 @@ def _arrange_one(
     kind = kind_of(entry, model, model.artifacts[0])
     if kind is None and any(layouts[target.name].folder("other") is None for target in wanting):
         raise MissingType(
-            f"`{entry.name}`: neither the site nor the file tells what kind of model this is",
-            hint='add for example `type = "lora"` to its entry in synapse.toml',
+            f"`{entry.name}`: neither the site nor the file says which type of model this is",
+            hint='add for example `type = "lora"` to the model in synapse.toml',
         )
     placements: list[Placement] = []
     missing: list[str] = []
@@ -149,7 +149,7 @@ def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
     meant = type_for(kind)
     if near := meant if meant in known else nearest(kind, known):
         return f"did you mean `{near}`?"
-    return 'give it another `type`, or name the targets that can take it: `targets = ["…"]`'
+    return 'give it another `type`, or name the targets that have a folder for it: `targets = ["…"]`'
 
 
 def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *, alone: bool) -> SafePath:
@@ -176,7 +176,7 @@ def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *
 
 
 def _merge(placements: Sequence[Placement], errors: list[SynapseError]) -> tuple[Placement, ...]:
-    """One placement a path; two models for one path are an error, also where only case or Unicode form differs."""
+    """One placement for each path. Paths of two models must differ by more than case or Unicode form."""
     by_path: dict[tuple[str, str], Placement] = {}
     for placement in placements:
         key = (placement.target, clash_key(placement.path.text))
@@ -185,7 +185,7 @@ def _merge(placements: Sequence[Placement], errors: list[SynapseError]) -> tuple
         if other is not placement and not same:
             hint = 'give one of them another `filename = "…"` or `subfolder = "…"`'
             if other.model == placement.model:
-                hint = "leave one of its files out with `exclude`, or keep the folders: take `flatten` away"
+                hint = "leave one of its files out with `exclude`, or keep the folders: remove `flatten`"
             errors.append(
                 NameClash(
                     f"`{other.model}` and `{placement.model}` both want `{placement.path}` "

@@ -42,8 +42,9 @@ def arrange_companions(
 ) -> Accompaniment:
     """Give every placed model its previews and sidecars, as manifest, target and layout want them.
 
-    Models of several weights files have none, since it could not be said which file is meant. Where two models want
-    a companion of one name the first has it; a path that weights want is theirs.
+    A model with several files of weights has none, since no single file is the model. If two models want a
+    companion of one name, the first one gets it; paths of weights are never used. `preview_url` turns the address
+    of an image into that of a small still or film; `own_preview` finds the user's own preview beside some weights.
     """
     by_name = {entry.name: entry for entry in entries}
     by_target = {target.name: target for target in targets}

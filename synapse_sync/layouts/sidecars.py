@@ -1,8 +1,8 @@
-"""Sidecars: the files with words about a model that UIs and managers read beside it. Pure.
+"""Sidecars: files with facts about a model that UIs and managers read beside its weights. Pure.
 
-One row a kind. The keys are those of the tools' own sources in 2026: A1111's and Forge's user metadata,
-StabilityMatrix's `ConnectedModelInfo`, LoRA-Manager's `BaseModelMetadata`. `.civitai.info` is what Civitai says
-itself, so only its source can write it.
+One row for each kind. The keys are those of the tools' own sources in 2026: A1111's and Forge's user metadata,
+StabilityMatrix's `ConnectedModelInfo`, LoRA-Manager's `BaseModelMetadata`. `.civitai.info` is Civitai's own
+document, so only its source can write it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class About:
 
     @property
     def card(self) -> ModelCard:
-        """The words that are locked."""
+        """The locked facts about the model."""
         return self.model.card
 
     @property
@@ -60,7 +60,7 @@ class About:
 
     @property
     def is_civitai(self) -> bool:
-        """Whether the site's ids can be told."""
+        """Whether Civitai's ids of model and version are known."""
         return (
             self.reference.source == "civitai" and bool(self.reference.id) and self.reference.revision is not None
         )
@@ -68,7 +68,7 @@ class About:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar:
-    """One kind: what follows the weights' stem, the types of model that have one, and what it says.
+    """One kind of sidecar: the suffix after the weights' stem, the model types that have one, and its content.
 
     `types` of None means all; `only_civitai` leaves out models of other sites. `words` of None: the site writes it.
     """
@@ -87,8 +87,8 @@ def _a1111(about: About) -> Words:
     if card.base_model:
         version = _sd_version(card.base_model)
         known = version in LAYOUTS[about.layout].generations
-        # A card that says "Unknown" is always shown, and its UI no longer looks by itself. A word that the UI does
-        # not have would hide the card.
+        # A word that the UI does not have hides the card. "Unknown" is always shown, but stops the UI from finding
+        # the version by itself, so a model of an unknown base has no such key.
         words["sd version"] = version if known else "Unknown"
     words["activation text"] = _one_line(card.trained_words)
     words["preferred weight"] = 0
@@ -116,12 +116,12 @@ def _sd_version(base: str) -> str:
 
 
 def _one_line(words: Sequence[str]) -> str:
-    """Words as one line of a prompt: the card's text gets into a script of the page, which a line break ends."""
+    """Words as one line of a prompt. A1111 puts it into a script of its page, which a line break would end."""
     parts = (" ".join(part.split()) for text in words for part in text.split(","))
     return ", ".join(part for part in parts if part)
 
 
-#: Our types in StabilityMatrix's words (`CivitModelType`).
+#: StabilityMatrix's names of the model types (`CivitModelType`).
 _STABILITY_TYPES: Mapping[str, str] = {
     "checkpoint": "Checkpoint", "controlnet": "Controlnet", "embedding": "TextualInversion",
     "hypernetwork": "Hypernetwork", "lora": "LORA", "motion_module": "MotionModule", "upscaler": "Upscaler",
@@ -133,7 +133,7 @@ _STABILITY_FORMATS = {"safetensors": "SafeTensor", "pickle": "PickleTensor", "gg
 
 
 def _stability_matrix(about: About) -> Words:
-    """`<stem>.cm-info.json`; SwarmUI reads it, too, and takes every key of it."""
+    """`<stem>.cm-info.json`; SwarmUI reads it as well, with all its keys."""
     card, artifact = about.card, about.artifact
     hashes = {"SHA256": artifact.sha256.upper()}
     if artifact.blake3 is not None:
@@ -161,7 +161,7 @@ def _stability_matrix(about: About) -> Words:
 
 
 def _lora_manager(about: About) -> Words:
-    """`<stem>.metadata.json`; the manager writes into it as it learns more."""
+    """`<stem>.metadata.json`; the manager itself adds keys to it."""
     card, artifact = about.card, about.artifact
     words: Words = {
         "file_name": about.stem,
@@ -205,7 +205,7 @@ def _lora_manager(about: About) -> Words:
 def _permissions(license: Mapping[str, object]) -> Words:
     """What the author allows, in the keys of Civitai's API.
 
-    To LoRA-Manager a missing key means that everything is allowed, so all are there; a fact that the site did not
+    To LoRA-Manager a missing key means that everything is allowed, so all keys exist. A fact that the site did not
     state counts as forbidden.
     """
     uses = str(license.get("allow-commercial-use") or "").split(",")
@@ -217,9 +217,9 @@ def _permissions(license: Mapping[str, object]) -> Words:
     }
 
 
-#: LoRA-Manager looks after these, in their folders.
+#: The model types that LoRA-Manager manages.
 _MANAGED = frozenset({"lora", "checkpoint", "diffusion_model", "embedding"})
-#: What A1111 shows as cards.
+#: The model types that A1111 shows as cards.
 _CARDS = frozenset({"lora", "checkpoint", "diffusion_model", "embedding", "hypernetwork"})
 
 SIDECARS: Mapping[str, Sidecar] = {

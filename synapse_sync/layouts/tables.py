@@ -1,4 +1,4 @@
-"""Where each UI looks for each type of model, relative to its own directory.
+"""The folders and endings of each UI, by model type. Folders are relative to the UI's directory.
 
 Read from the projects' sources in 2025 and 2026: ComfyUI `folder_paths.py`, A1111 `modules/cmd_args.py`, Forge and
 Forge Neo, SD.Next `modules/ui_definitions.py`, SwarmUI `Settings.cs`, Fooocus `modules/config.py`. The first folder
@@ -44,7 +44,7 @@ COMFYUI: Folders = _below(
 
 A1111: Folders = {
     "checkpoint": ("models/Stable-diffusion",),
-    "config": ("models/Stable-diffusion",),  # a checkpoint's yaml lies beside it
+    "config": ("models/Stable-diffusion",),  # the yaml of a checkpoint belongs beside it
     "controlnet": ("models/ControlNet",),
     "detection": ("models/adetailer",),
     "embedding": ("embeddings",),  # beside models/, not in it
@@ -133,11 +133,11 @@ FOOOCUS: Folders = {
     "wildcards": ("wildcards",),
 }
 
-# Endings. Read from the same sources; a type without a row of its own has those that any loader of weights knows.
+# Endings, from the same sources. A type without a row of its own has all known endings of weights.
 
 Endings = dict[str, tuple[str, ...]]
 _ANY = ("bin", "ckpt", "gguf", "onnx", "pkl", "pt", "pt2", "pth", "safetensors", "sft")
-#: Types whose files are no single weights: text, folders, and whatever else.
+#: Types whose files are not single weights: text, folders and others.
 _NO_WEIGHTS = frozenset({"config", "diffusers", "other", "wildcards", "workflow"})
 
 

@@ -1,6 +1,6 @@
-"""Previews as they were fetched, by their address, so that each is asked for once.
+"""A cache of downloaded previews by their address, so that each is requested once.
 
-Their bytes are nobody's promise, so they are no blobs: a cache that may be emptied at any time.
+Nobody promises their bytes, so they are no blobs. The cache may be emptied at any time.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from synapse_sync.store.durable import storage_error, write_atomic
 
-#: Seconds after which an address that gave no preview is tried again.
+#: Seconds after which an address without a preview is tried again.
 _TRY_AGAIN = 7 * 86_400.0
-#: Seconds after which an image that nobody asked for is dropped by `sweep`.
+#: Seconds after which `sweep` removes an unused preview.
 _FORGOTTEN = 30 * 86_400.0
 
 
@@ -22,11 +22,11 @@ class PreviewCache:
     """The cache in one store."""
 
     def __init__(self, root: Path) -> None:
-        # The name that stores on disk have; another one would fetch every preview again.
+        # Existing stores have this name; with another one every preview would be downloaded again.
         self._directory = root / "pictures"
 
     def get(self, url: str) -> bytes | None:
-        """The preview of this address, if it is there."""
+        """The preview of an address, or None; raises `StorageError`."""
         try:
             return self._path(url).read_bytes()
         except FileNotFoundError:
@@ -35,11 +35,11 @@ class PreviewCache:
             raise storage_error(error, "reading a preview") from error
 
     def put(self, url: str, content: bytes) -> None:
-        """Keep an image; raises `StorageError`."""
+        """Keep the preview of an address; raises `StorageError`."""
         self._write(self._path(url), content)
 
     def given_up(self, url: str) -> str | None:
-        """Why this address gives no preview, as it said within the last week; None if it may."""
+        """The reason why an address has no preview, if it was tried within the last week; else None."""
         note = self._path(url).with_suffix(".gone")
         with contextlib.suppress(OSError):
             if time.time() - note.stat().st_mtime < _TRY_AGAIN:
@@ -47,11 +47,11 @@ class PreviewCache:
         return None
 
     def give_up(self, url: str, why: str) -> None:
-        """Remember that this address gives no preview; raises `StorageError`."""
+        """Remember that an address has no preview; raises `StorageError`."""
         self._write(self._path(url).with_suffix(".gone"), why.encode("utf-8", "replace"))
 
     def sweep(self) -> int:
-        """Drop what lay untouched for a month; returns the freed bytes."""
+        """Remove previews that were unused for a month; returns the freed bytes."""
         freed = 0
         with contextlib.suppress(OSError):
             for path in self._directory.iterdir():
@@ -69,4 +69,5 @@ class PreviewCache:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(error, f"making {self._directory}") from error
+        # Not durable: after a power loss the file may be empty, which `cached_preview` notices.
         write_atomic(path, content, durable=False)

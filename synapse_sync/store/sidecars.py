@@ -1,4 +1,4 @@
-"""Sidecars on disk: writing small files beside the weights without losing what others wrote into them."""
+"""Write previews and sidecars beside the weights, without losing the content of others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synapse_sync.store.durable import random_name, rename_new, write_atomic
 from synapse_sync.store.receipt import state_directory
 from synapse_sync.store.receipt_index import DIRECTORY
 
-#: What somebody's sidecar may have in bytes, to be read at all.
+#: The most bytes that a sidecar of somebody else may have to be read.
 _MAX_BYTES = 16 * 1024 * 1024
 
 
@@ -46,13 +46,17 @@ class OwnPreviews:
         if folder not in self._folders:
             try:
                 self._folders[folder] = [path.name for path in (self._root / folder).iterdir()]
-            except OSError:  # not there yet, or not readable: then nothing is known to be the user's
+            except OSError:  # missing, or not readable: then no preview is known
                 self._folders[folder] = []
         return self._folders[folder]
 
 
 def write_new(place: Path, content: bytes) -> str:
-    """Write a file where none is; the same bytes may be there already. Raises `Conflict`, `StorageError`."""
+    """Write a file to a free path; the same bytes may be there already. Raises `Conflict`, `StorageError`.
+
+    The content gets a temporary name first and is then renamed without replacing anything: a file that appears
+    meanwhile is never overwritten, and a reader never sees half a sidecar.
+    """
     temporary = place.with_name(f".{place.name[:80]}.{random_name()}.new")
     write_atomic(temporary, content)
     try:
@@ -68,13 +72,16 @@ def write_new(place: Path, content: bytes) -> str:
 
 
 def rewrite(place: Path, content: bytes) -> str:
-    """Replace a file of ours."""
+    """Replace a file that synapse wrote; raises `StorageError`."""
     write_atomic(place, content)
     return "rewritten"
 
 
 def merge_into(place: Path, content: bytes, base: Path) -> str:
-    """Bring somebody's sidecar up to date with ours; tells "changed", or why nothing was."""
+    """Add the keys of `content` to a sidecar that others wrote or changed; `base` has the bytes of the last write.
+
+    Returns "changed", or the reason why nothing was written. Raises `Conflict` if it changes at the same time.
+    """
     if place.is_symlink():
         return "left as it is: a link"
     with place.open("rb") as file:
@@ -85,6 +92,7 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
     merged = merge(theirs, _object(_read(base)) or {}, ours)
     if merged == theirs:
         return "nothing to add"
+    # Its program may be writing now. This look narrows the window; without a common lock it cannot be closed.
     if place.read_bytes() != before:
         raise Conflict(f"{place} is being written by something else; left as it is", hint="sync again")
     write_atomic(place, json.dumps(merged, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n")
@@ -92,13 +100,13 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
 
 
 def base_path(root: Path, path: SafePath) -> Path:
-    """Where is kept what we last wrote into a sidecar, to tell later what others changed."""
+    """The file with the last content that synapse wrote into a sidecar; a merge compares with it."""
     name = hashlib.sha256(path.text.encode()).hexdigest()[:32]
     return root / DIRECTORY / "sidecars" / f"{name}.json"
 
 
 def remember(root: Path, path: SafePath, content: bytes) -> None:
-    """Keep what we wrote; losing it costs a later merge its sharpness, nothing else."""
+    """Keep the content of a sidecar. Without it a later merge keeps more of the old values, and loses nothing."""
     state_directory(root)
     base = base_path(root, path)
     base.parent.mkdir(exist_ok=True)
@@ -106,7 +114,7 @@ def remember(root: Path, path: SafePath, content: bytes) -> None:
 
 
 def forget(root: Path, path: SafePath) -> None:
-    """Drop what was kept for a sidecar that is gone."""
+    """Remove the kept content of a sidecar that is gone."""
     with contextlib.suppress(OSError):
         base_path(root, path).unlink(missing_ok=True)
 

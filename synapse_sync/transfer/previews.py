@@ -1,4 +1,4 @@
-"""Fetch previews. Whatever goes wrong is told and left out; no sync fails for an image."""
+"""Download previews. A failure leaves the preview out with a warning; no sync fails because of one."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def fetch_previews(
 
 
 def cached_preview(cache: PreviewCache, url: str, *, film: bool) -> bytes | None:
-    """The preview of an address as the cache has it; what a power loss may have left of one does not count."""
+    """The preview of an address in the cache. The rest of one after a power loss counts as missing."""
     content = cache.get(url)
     return content if content is not None and is_preview(content, film=film) else None
 
 
 def is_preview(content: bytes, *, film: bool) -> bool:
-    """Whether bytes are what their beginning says: a still image, or a film."""
+    """Whether bytes begin like a still image or, with `film`, like a film."""
     if film:
         return content[4:8] == b"ftyp" or content.startswith(b"\x1a\x45\xdf\xa3")
     return content.startswith(_STILLS) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
@@ -93,7 +93,7 @@ def _fetch(film: bool, read: Callable[[], bytes], retry: Retry) -> bytes | LeftO
             return LeftOut(error.message, passing=False)
         else:
             if not is_preview(content, film=film):
-                return LeftOut(f"what came is no {'film' if film else 'image'}", passing=False)
+                return LeftOut(f"the answer is not {'a film' if film else 'an image'}", passing=False)
             return content
         if pause is None:
             return left

@@ -259,7 +259,7 @@ def test_the_manifest_takes_no_tokens(project: Project, kept: Path, text: str) -
     project.manifest(text)
     done = project("lock", code=2)
     said = " ".join(done.err.split())
-    assert "tokens do not belong into the manifest, which is shared" in said
+    assert "do not put tokens in the manifest, which is shared" in said
     assert "`synapse login HOST`" in said and CANARY not in said
 
 

@@ -81,7 +81,7 @@ def test_a_file_that_does_not_tell_its_type(project: Project) -> None:
     project.manifest("")
     url = project.hub.files.put("x.safetensors", safetensors_bytes("x"))
     said = project("add", url, code=2)
-    assert "`x`: neither the site nor the file tells" in said.err and "`--type lora`" in said.err
+    assert "`x`: neither the site nor the file says" in said.err and "`--type lora`" in said.err
 
 
 def test_a_secret_in_a_reference_is_not_repeated(project: Project) -> None:
@@ -118,7 +118,7 @@ MANIFESTS: list[tuple[str, list[str]]] = [
     ('[models.a]\ntype = "lora"\n', ["synapse.toml:1: models.a: `source` is missing"]),
     ('[models]\na = "4384"\n', ["synapse.toml:2: models.a.source: `4384` is not a reference", "civitai:@4384"]),
     ('[models]\na = "civitai:1"\na = "civitai:2"\n', ["synapse.toml:3:1", "`a` is defined twice, first on line 2"]),
-    ('[models]\na = "civitai:1"\nA = "civitai:2"\n', ["models.A: the same name as `a`, but for case"]),
+    ('[models]\na = "civitai:1"\nA = "civitai:2"\n', ["models.A: the same name as `a`, apart from case"]),
     (f'[models.a]\n{A}filename = "../x"\n', ["synapse.toml:3: models.a.filename: unsafe path"]),
     (f'[models.a]\n{A}filename = "CON.ckpt"\n', ["models.a.filename: unsafe path", "device name"]),
     (f'[models.a]\n{A}subfolder = "/etc"\n', ["models.a.subfolder: unsafe path '/etc': absolute"]),

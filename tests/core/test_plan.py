@@ -112,7 +112,7 @@ def test_another_link_mode_places_anew_except_what_was_adopted(
     ("found", "reason"),
     [
         (Observed(state=State.FOREIGN, sha256=WRONG), "not placed by synapse"),
-        (Observed(state=State.ALTERED, sha256=WRONG), "changed since we placed it"),
+        (Observed(state=State.ALTERED, sha256=WRONG), "changed since synapse placed it"),
         (Observed(state=State.OBSTRUCTED), "not a regular file"),
         (Observed(state=State.OBSTRUCTED, detail="a directory is in the way"), "a directory is in the way"),
     ],

@@ -75,7 +75,7 @@ def test_an_archive_is_taken_where_there_is_nothing_else() -> None:
 
 
 def test_training_data_alone_is_refused_with_the_line_that_would_take_it() -> None:
-    with pytest.raises(NotFound, match="`m`: there is only training data") as caught:
+    with pytest.raises(NotFound, match="`m`: it has training data only") as caught:
         select([TRAINING], FileWish(), FileWish(), subject="m")
     assert "file = { id = 4 }" in (caught.value.hint or "")
 

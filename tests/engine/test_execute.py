@@ -188,7 +188,7 @@ def test_a_changed_file_is_kept_and_told(project: Project, portrait: bytes) -> N
     project("sync")
     place = project.path / CHECKPOINT
     place.write_bytes(b"my own work")
-    assert "changed since we placed it" in project("sync", code=7).err
+    assert "changed since synapse placed it" in project("sync", code=7).err
     assert place.read_bytes() == b"my own work"
     project.manifest(declare("eyes", head=target("t", ".", "copy")))
     assert CHECKPOINT in project("sync").out

@@ -130,7 +130,7 @@ def test_a_filename_for_several_files_is_refused() -> None:
 
 
 def test_a_model_without_a_type_needs_one_except_where_everything_goes() -> None:
-    with pytest.raises(InputError, match="what kind of model") as caught:
+    with pytest.raises(InputError, match="which type of model") as caught:
         arranged([entry("a")], [locked("a", kind=None)])
     assert 'type = "lora"' in (caught.value.hint or "")
     assert paths(arranged([entry("a")], [locked("a", kind=None)], FLAT)) == [("flat", "a.safetensors")]

@@ -1,4 +1,4 @@
-"""Reading the manifest: text to typed values. Every mistake is told at once, with its line."""
+"""Read the manifest: from text to typed values. All mistakes are reported at once, each with its line."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from synapse_sync.core.toml import Statement, read_toml, statements
 from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
 
-#: Keys by which somebody might hope to hand over a token.
+#: Keys with which somebody may want to pass a token.
 _SECRETS = {"token", "tokens", "api-key", "apikey", "key", "password", "auth", "authorization", "headers", "secret"}
-#: What the hub's own libraries call a thing, and what it is called here.
+#: Keys of the hub's own libraries, and the keys that mean the same here.
 _THEIR_WORDS = {
     "variant": 'write `file = { precision = "fp16" }`',
     "revision": "it stands in the source: `hf://owner/name@revision`",
     "allow-patterns": "write `include`",
     "ignore-patterns": "write `exclude`",
 }
-#: What is written as it is into the one line that says what was asked.
+#: Keys whose values appear unchanged in the canonical line of a requirement.
 _ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups"}
 _SECRETS_HINT = "`synapse login HOST` keeps one for you, or put it under [tokens] in your own config.toml"
 
@@ -60,7 +60,7 @@ def parse_manifest(
 
 
 def _first_statements(text: str) -> dict[tuple[str, ...], Statement]:
-    """For the path of each table and each key the statement that mentions it first."""
+    """The first statement that mentions each table and each key, by path."""
     found: dict[tuple[str, ...], Statement] = {}
     for statement in statements(text):
         for length in range(len(statement.table) + 1 if statement.is_entry else 1, len(statement.path) + 1):
@@ -75,7 +75,7 @@ def _fields(shape: type[Table]) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 
 class _Reader:
-    """Reads one manifest, gathering every mistake."""
+    """Reads one manifest and collects all mistakes."""
 
     def __init__(self, text: str, filename: str, layouts: Collection[str] | None, windows: bool) -> None:
         self._text = text
@@ -85,7 +85,7 @@ class _Reader:
         self._errors: list[SynapseError] = []
 
     def manifest(self, data: dict[str, Any]) -> Manifest:
-        """The values; raises all mistakes together."""
+        """The manifest; raises all mistakes together."""
         self._known_keys((), data, ManifestTable)
         workspace = self._workspace(self._as_table((), data, "workspace"))
         targets = self._targets(self._as_table((), data, "targets"))
@@ -102,7 +102,7 @@ class _Reader:
 
     @functools.cached_property
     def _statements(self) -> dict[tuple[str, ...], Statement]:
-        """The statements by path: needed for mistakes only, and made once, however many there are."""
+        """The statements by path. Only mistakes need them; they are made once."""
         return _first_statements(self._text)
 
     def _line(self, path: tuple[str, ...]) -> int | None:
@@ -125,12 +125,12 @@ class _Reader:
         return True
 
     def _known_keys(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[Table]) -> bool:
-        """Complain about unknown keys, with the nearest known one; True if there are none."""
+        """Report unknown keys, each with the nearest known one; returns whether all keys are known."""
         known = [field.encode_name for field in _fields(shape)]
         unknown = [key for key in table if key not in known]
         for key in unknown:
             if key.replace("_", "-").casefold() in _SECRETS:
-                self._bad((*path, key), "tokens do not belong into the manifest, which is shared", _SECRETS_HINT)
+                self._bad((*path, key), "do not put tokens in the manifest, which is shared", _SECRETS_HINT)
                 continue
             near = nearest(key.replace("_", "-"), known)
             hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(known)}"
@@ -147,7 +147,7 @@ class _Reader:
         return {}
 
     def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
-        """A table as its shape, or None after complaining."""
+        """A table as its shape; None, and an error, if it does not fit."""
         fine = self._known_keys(path, table, shape)
         told: set[str] = set()
         for name in ("file", "prefer"):
@@ -180,12 +180,12 @@ class _Reader:
                 fine = False
                 continue
             if key in _ONE_LINE and not all(text.isprintable() for text in strings_in(value)):
-                self._bad((*path, key), "a line break, or another character that cannot be seen, is in it")
+                self._bad((*path, key), "it contains a line break or another invisible character")
                 fine = False
         return shape(**values) if fine else None
 
     def _choice(self, path: tuple[str, ...], value: str, known: tuple[str, ...]) -> None:
-        """Complain about a word that is none of those that are known."""
+        """Report a word that is not among the known ones."""
         near = nearest(value, known)
         words = f"{', '.join(known[:-1])} or {known[-1]}"
         self._bad(path, f"expected {words}, got `{value}`", f"did you mean `{near}`?" if near else None)
@@ -258,7 +258,7 @@ class _Reader:
             path = ("models", name)
             self._name(path, name)
             if (other := seen.setdefault(clash_key(name), name)) != name:
-                self._bad(path, f"the same name as `{other}`, but for case", "give one of them another name")
+                self._bad(path, f"the same name as `{other}`, apart from case", "give one of them another name")
             if isinstance(value, str):
                 value = {"source": value}
             if not isinstance(value, dict):
@@ -335,7 +335,7 @@ class _Reader:
             given := [key for key in ("sha256", "filename", "mirrors") if getattr(raw, key)]
         ):
             self._bad(
-                (*path, given[0]), "one value cannot hold for several versions", "write an entry for each version"
+                (*path, given[0]), "one value cannot apply to several versions", "write an entry for each version"
             )
 
     # -- values ------------------------------------------------------------------------------------
@@ -373,7 +373,7 @@ class _Reader:
         return None if text is None or reference is None else Reference.verbatim(text)
 
     def _sidecars(self, path: tuple[str, ...], value: bool | list[str] | None) -> bool | tuple[str, ...] | None:
-        """Which sidecars are wanted: all that the layout's UI reads, none, or those named."""
+        """The wanted sidecars: all that the UI reads, none, or the named ones."""
         if value is None or isinstance(value, bool):
             return value
         for name in value:

@@ -1,4 +1,4 @@
-"""The shape of `synapse.toml`: which tables and keys there are, once for reading and for the JSON Schema."""
+"""The tables and keys of `synapse.toml`, for the reader and for the JSON Schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=
 
 
 class FileTable(Table):
-    """Which file of a version is meant."""
+    """The wanted file of a version."""
 
     format: str | None = None
     precision: str | None = None
@@ -39,7 +39,7 @@ class WorkspaceTable(Table):
 
 
 class TargetTable(Table):
-    """A directory tree to keep in step."""
+    """A directory tree that a sync updates."""
 
     layout: str = "comfyui"
     root: str = "."

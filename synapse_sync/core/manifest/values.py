@@ -1,4 +1,4 @@
-"""The manifest: what a project wants, as typed values."""
+"""The manifest as typed values: the models that a project wants, and how."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from synapse_sync.core.names import SafePath, declared_name
 from synapse_sync.core.reference import Reference
 
 POLICIES = ("pinned", "same-base", "latest")
-#: Files with words about a model that some tool reads beside it; what is in them is for `layouts/sidecars.py`.
+#: The kinds of sidecars; `layouts/sidecars.py` has their content.
 SIDECARS = ("a1111", "civitai-info", "lora-manager", "stability-matrix")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileWish:
-    """Which file is wanted or preferred; None says nothing. `name` is a glob pattern, `id` the site's own id."""
+    """The wanted or preferred file of a version; None means any. `name` is a glob pattern, `id` the site's id."""
 
     format: str | None = None
     precision: str | None = None
@@ -31,7 +31,7 @@ class FileWish:
     id: str | None = None
 
     def over(self, other: FileWish) -> FileWish:
-        """This wish, filled up from another one key by key."""
+        """This wish; keys that it leaves open are those of `other`."""
         own = dict(_said(self))
         return dataclasses.replace(other, **own)
 
@@ -56,7 +56,7 @@ class WorkspaceOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A directory tree to keep in step; `groups` of None takes every model."""
+    """A directory tree that a sync updates; with `groups` of None, every model belongs to it."""
 
     name: str
     layout: str = "comfyui"
@@ -68,7 +68,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """One line of the manifest: a model that is wanted, and how."""
+    """One wanted model, as the manifest describes it."""
 
     name: str
     reference: Reference
@@ -102,14 +102,14 @@ class Requirement:
 
     @property
     def preview_count(self) -> int:
-        """How many previews are wanted; `true` is the cover alone, and naming a cover asks for it."""
+        """The number of wanted previews. `true` means the cover alone, and a named cover is wanted by itself."""
         return max(int(self.previews), 1 if self.cover else 0)
 
     @property
     def text(self) -> str:
-        """What was asked, in one canonical line: the lockfile is fresh for this entry while the line is the same.
+        """The requirement as one canonical line. A pin is up to date as long as the line is the same.
 
-        Only what matters for locking is in it; where and how files are placed can change without a new lock.
+        It has only what matters for locking: a change of paths or placement needs no new lock.
         """
         words = [str(self.reference)]
         words += [f"file.{key}={value}" for key, value in _said(self.wish)]
@@ -137,7 +137,7 @@ class Manifest:
     models: tuple[Requirement, ...] = ()
 
     def entries(self) -> tuple[Requirement, ...]:
-        """The requirements, one for each version where several are asked for: `NAME@VERSION`."""
+        """The requirements; a model with several `versions` has one for each, named `NAME@VERSION`."""
         found: list[Requirement] = []
         for model in self.models:
             if not model.versions:

@@ -140,7 +140,7 @@ def test_the_requirement_text_does_not_change_with_anything_else(line: str) -> N
 )
 def test_what_is_asked_is_one_line_that_can_be_read(line: str) -> None:
     key = line.partition(" ")[0]
-    assert f"synapse.toml:3: models.a.{key}: a line break, or another" in told(
+    assert f"synapse.toml:3: models.a.{key}: it contains a line break or another" in told(
         f'[models.a]\nsource = "hf://o/r"\n{line}'
     )
 
