@@ -1,4 +1,4 @@
-"""The catalogue: 151 faults and attacks, by number, and the mark that a test of one of them carries."""
+"""The catalogue: 159 faults and attacks, by number, and the mark that a test of one of them carries."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ GROUPS = (
     ("Three HTTP clients, one rule", 129),
     ("Names from servers and sites, settings by hand", 136),
     ("Files that other programs read", 144),
+    ("Absent input, and what is known beforehand", 152),
 )
 
 _TITLES = """
@@ -185,6 +186,14 @@ a name so long that nothing fits beside it
 a preview of the user's own beside the weights
 a file of another kind than its model
 an ending that no UI lists
+a lockfile that is missing, empty or lacks a model
+a manifest that was emptied
+a model under another name in the manifest
+equal content of the lockfile in other bytes
+a lockfile that a merge damaged
+one missing token for many models
+a gated, private or refused repository beside open ones
+a local source that is gone
 """
 
 
@@ -193,4 +202,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 151
+assert len(CASES) == 159

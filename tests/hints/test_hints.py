@@ -550,7 +550,7 @@ def _(bench: Bench) -> None:
     assert len(bench.project.tree(root="ui")) == 1
 
 
-@helps("engine/preflight.py: synapse store gc")
+@helps("engine/room.py: synapse store gc")
 def _(bench: Bench) -> None:
     """A disk that is full of blobs which nobody uses any more."""
     bench.project.manifest(TWO)
