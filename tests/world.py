@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,6 +138,11 @@ class Project:
     def lock_text(self) -> str:
         return (self.path / "synapse.lock").read_text("utf-8")
 
+    def locked(self) -> list[dict[str, Any]]:
+        """The models of the lockfile, as tables."""
+        models: list[dict[str, Any]] = tomllib.loads(self.lock_text)["model"]
+        return models
+
     def tree(self, *, root: str = ".") -> dict[str, bytes]:
         """Every file of the project but its own two and what is hidden, with its content."""
         base = self.path / root
@@ -149,3 +156,19 @@ class Project:
 
     def blobs(self) -> list[str]:
         return sorted(path.name for path in (self.store / "blobs").rglob("*") if path.is_file())
+
+
+# -- looking and waiting ----------------------------------------------------------------------------
+
+
+def names_in(directory: Path) -> list[str]:
+    """The names in a directory, sorted."""
+    return sorted(path.name for path in directory.iterdir())
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    """Wait until this is true; fail after a minute."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)

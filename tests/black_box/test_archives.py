@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tarfile
 import time
-import tomllib
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -77,11 +76,6 @@ def gets(project: Project) -> int:
     return sum(seen.method == "GET" for seen in project.hub.requests("files"))
 
 
-def locked(project: Project) -> list[dict[str, object]]:
-    (model,) = tomllib.loads(project.lock_text)["model"]
-    return model["artifact"]  # type: ignore[no-any-return]
-
-
 def forget_blobs(project: Project) -> None:
     for name in project.blobs():
         (project.store / "blobs" / "sha256" / name[:2] / name).unlink()
@@ -95,7 +89,7 @@ def test_a_member_is_placed_and_nothing_else_of_the_archive(project: Project) ->
     url = declare(project, archive)
     project("sync")
     assert project.tree() == {STYLE: LORA}
-    (artifact,) = locked(project)
+    (artifact,) = project.locked()[0]["artifact"]
     assert artifact["filename"] == "Parcel/style.safetensors"
     assert (artifact["sha256"], artifact["size"], artifact["url"]) == (sha256(LORA), len(LORA), url)
     assert artifact["archive"] == {

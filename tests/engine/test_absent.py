@@ -24,13 +24,6 @@ from synapse_sync.workspace import Workspace
 pytestmark = pytest.mark.usefixtures("impatient")
 
 
-@pytest.fixture
-def synced(project: Project) -> Project:
-    project.manifest(declare("portrait", "eyes"))
-    project("sync")
-    return project
-
-
 def lose_lock(project: Project) -> None:
     (project.path / "synapse.lock").unlink()
 

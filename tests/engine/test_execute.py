@@ -15,7 +15,6 @@ from workbench import (
     MODELS,
     SHARPEN,
     blob,
-    content_of,
     declare,
     downloads,
     leftovers,
@@ -38,13 +37,6 @@ from synapse_sync.user.settings import load_settings
 from synapse_sync.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("impatient")
-
-
-@pytest.fixture
-def portrait(project: Project) -> bytes:
-    project.manifest(declare("portrait"))
-    project("lock")
-    return content_of(project.hub, catalogue.PORTRAIT_V1)
 
 
 def journal(root: Path) -> list[dict[str, Any]]:

@@ -6,20 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workbench import CHECKPOINT, MODELS, content_of, declare, downloads, sha256, target, workspace, write_over
+from workbench import CHECKPOINT, MODELS, declare, downloads, sha256, target, workspace, write_over
 from world import Project
 
 from synapse_sync.core.plan import State, Verb
-from synapse_sync.demo import catalogue
 
 pytestmark = pytest.mark.usefixtures("impatient")
-
-
-@pytest.fixture
-def portrait(project: Project) -> bytes:
-    project.manifest(declare("portrait"))
-    project("lock")
-    return content_of(project.hub, catalogue.PORTRAIT_V1)
 
 
 def state_of(project: Project, path: str = CHECKPOINT) -> tuple[State, str | None]:

@@ -23,14 +23,6 @@ pytestmark = pytest.mark.usefixtures("impatient")
 Usage = namedtuple("Usage", "total used free")
 
 
-@pytest.fixture
-def portrait(project: Project) -> bytes:
-    project.manifest(declare("portrait"))
-    project("lock")
-    project.hub.clear_log()
-    return content_of(project.hub, catalogue.PORTRAIT_V1)
-
-
 def leave(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     """Make every disk have room for so many bytes beside the reserve."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, free + RESERVE))

@@ -17,13 +17,6 @@ from synapse_sync.engine.unchanged import fingerprint, unchanged_files
 BYTES = st.binary(max_size=20)
 
 
-@pytest.fixture
-def synced(project: Project) -> Project:
-    project.manifest(declare("portrait", "eyes"))
-    project("sync")
-    return project
-
-
 def count(project: Project) -> int | None:
     with workspace(project.path) as open_workspace:
         return open_workspace.unchanged()

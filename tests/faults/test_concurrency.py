@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from cases import case
 from stage import Stage
-from world import Result
+from world import Result, wait_for
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
@@ -65,13 +65,6 @@ def ended(stage: Stage, process: subprocess.Popen[str]) -> Result:
     result = Result(process.returncode, out, err)
     stage.heard(result, process.args)
     return result
-
-
-def wait_for(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
 
 
 def lock_of(stage: Stage) -> Path:

@@ -10,14 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cases import case
 from stage import Stage
-from world import Result
+from world import Result, wait_for
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
@@ -64,13 +63,6 @@ def end(stage: Stage, process: subprocess.Popen[str]) -> tuple[int, str]:
     return code, out + err
 
 
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
-
-
 def under_way(stage: Stage) -> bool:
     """Whether some of the large file is on the disk; small ones may be published while we look."""
     for path in (stage.store / "partials").glob("*"):
@@ -90,7 +82,7 @@ def under_way(stage: Stage) -> bool:
 )
 def test_asked_to_end_while_downloading(slow: Stage, number: signal.Signals, code: int) -> None:
     process = start(slow, "sync", stdin=subprocess.DEVNULL)
-    until(lambda: under_way(slow))
+    wait_for(lambda: under_way(slow))
     process.send_signal(number)
     ended, said = end(slow, process)
     assert ended == code and "interrupted" in said
@@ -108,7 +100,7 @@ def test_interrupted_twice(slow: Stage) -> None:
         "I12", reason="the second one may fall into a write, whose temporary file `store gc` drops after a day"
     )
     process = start(slow, "sync")
-    until(lambda: under_way(slow))
+    wait_for(lambda: under_way(slow))
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     assert end(slow, process)[0] in (130, -signal.SIGINT)
@@ -117,7 +109,7 @@ def test_interrupted_twice(slow: Stage) -> None:
 @case(77)
 def test_hangup_that_nohup_has_ignored(slow: Stage) -> None:
     process = start(slow, "sync", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    until(lambda: under_way(slow))
+    wait_for(lambda: under_way(slow))
     process.send_signal(signal.SIGHUP)
     slow.hub.faults.clear()
     assert end(slow, process)[0] == 0
@@ -144,7 +136,7 @@ def test_a_reader_that_has_gone(stage: Stage, words: tuple[str, ...]) -> None:
 @case(78)
 def test_stopped_for_a_while(slow: Stage) -> None:
     first = start(slow, "sync")
-    until(lambda: under_way(slow))
+    wait_for(lambda: under_way(slow))
     first.send_signal(signal.SIGSTOP)
     second = start(slow, "sync")
     assert second.stderr is not None
@@ -241,7 +233,7 @@ def test_partial_downloads_of_processes_that_are_gone(slow: Stage) -> None:
     slow.hub.faults.clear()
     slow.hub.faults.add(f"/signed/model/{catalogue.PORTRAIT_V1}", Fault(drip=700_000))
     process = start(slow, "sync")
-    until(
+    wait_for(
         lambda: any(
             str(len(BIG)).encode() in path.read_bytes() for path in (slow.store / "partials").glob("*.json")
         )

@@ -11,8 +11,8 @@ import pytest
 from cases import case
 from invariants import differences, snapshot
 from stage import Stage
+from workbench import EYES, MODELS, SHARPEN, declare
 
-from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
 
 REMARKS = {
@@ -24,18 +24,7 @@ REMARKS = {
     102: "there is no trash: a pruned file leaves its bytes in the store, and moves there if it is the only copy",
     103: "roots may overlap: each receipt speaks of its own files only, and files of one are foreign to the other",
 }
-MODELS = {
-    "portrait": f"civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}",
-    "eyes": f"civitai:{catalogue.EYES}",
-    "sharpen": f"civitai:{catalogue.SHARPEN}",
-}
-EYES = "models/embeddings/clear-eyes.safetensors"
-SHARPEN = "models/upscale_models/4x-sharpen.safetensors"
 PORTRAIT = "models/checkpoints/portrait_v1.safetensors"
-
-
-def declare(*names: str, head: str = "") -> str:
-    return head + "\n[models]\n" + "".join(f'{name} = "{MODELS[name]}"\n' for name in names)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,11 +43,6 @@ def api(project: Project) -> list[str]:
     return [path.removeprefix("/api/v3/repos/") for path in seen if path.startswith("/api/v3")]
 
 
-def locked(project: Project) -> dict[str, object]:
-    (model,) = tomllib.loads(project.lock_text)["model"]
-    return model  # type: ignore[no-any-return]
-
-
 # -- what works ------------------------------------------------------------------------------------------
 
 
@@ -57,7 +51,7 @@ def test_one_request_locks_a_file_with_its_digest(project: Project) -> None:
     assert "first use" not in project("lock").err
     assert api(project) == [f"{REPO}/releases/tags/v1.0"]
     assert project.hub.requests("storage") == []
-    model = locked(project)
+    model = project.locked()[0]
     assert (model["reference"], model["version-name"]) == (f"gh:{REPO}@v1.0/up.safetensors", "v1.0")
     assert model["published"] == "2026-01-01T00:00:00Z"
     (artifact,) = model["artifact"]  # type: ignore[misc]
@@ -82,14 +76,14 @@ def test_without_a_digest_it_is_trusted_on_first_use(project: Project) -> None:
 def test_the_newest_release_is_pinned_and_moves_when_told_to(project: Project) -> None:
     declare(project, f"gh:{REPO}/up.safetensors")
     project("sync")
-    assert locked(project)["reference"] == f"gh:{REPO}@release%2Fv2/up.safetensors"  # not the release candidate
+    assert project.locked()[0]["reference"] == f"gh:{REPO}@release%2Fv2/up.safetensors"  # not the release candidate
     project.hub.github.add(REPO, Release(tag="v3", files={"up.safetensors": OLD}, published="2026-04-01T00:00:00Z"))
     project("sync", "--check")
     (standing,) = project("outdated", "--json").json["models"]
     assert (standing["outdated"], standing["allowed"]["version"]) == (True, "v3")
     project("outdated", "--check", code=8)
     project("lock", "--upgrade")
-    assert locked(project)["reference"] == f"gh:{REPO}@v3/up.safetensors"
+    assert project.locked()[0]["reference"] == f"gh:{REPO}@v3/up.safetensors"
     project("sync")
     assert list(project.tree().values()) == [OLD]
     assert project("outdated", "--json").json["outdated"] == 0
@@ -108,7 +102,7 @@ def test_a_tag_stays(project: Project, reference: str, more: str, held: str) -> 
     (standing,) = project("outdated", "--json").json["models"]
     assert (standing["outdated"], standing["held"], standing["newest"]["version"]) == (False, held, "release/v2")
     project("lock", "--upgrade")
-    assert locked(project)["reference"] == reference
+    assert project.locked()[0]["reference"] == reference
 
 
 def test_the_policy_pinned_keeps_a_release_that_was_the_newest(project: Project) -> None:
@@ -116,13 +110,13 @@ def test_the_policy_pinned_keeps_a_release_that_was_the_newest(project: Project)
     project("lock")
     project.hub.github.add(REPO, Release(tag="v3", files={"up.safetensors": OLD}, published="2026-04-01T00:00:00Z"))
     project("lock", "--upgrade")
-    assert locked(project)["version-name"] == "release/v2"
+    assert project.locked()[0]["version-name"] == "release/v2"
 
 
 def test_as_of_a_day(project: Project) -> None:
     declare(project, f"gh:{REPO}/up.safetensors", 'exclude-newer = "2026-01-15"')
     project("lock")
-    assert locked(project)["version-name"] == "v1.0"
+    assert project.locked()[0]["version-name"] == "v1.0"
     (project.path / "synapse.lock").unlink()
     declare(project, f"gh:{REPO}/up.safetensors", 'exclude-newer = "2025-01-15"')
     assert "had no release yet on 2025-01-16" in project("lock", code=4).err
@@ -131,10 +125,10 @@ def test_as_of_a_day(project: Project) -> None:
 def test_a_pattern_and_no_file_at_all(project: Project) -> None:
     declare(project, f"gh:{REPO}/*.safetensors")
     project("lock")
-    assert locked(project)["reference"] == f"gh:{REPO}@release%2Fv2/up.safetensors"
+    assert project.locked()[0]["reference"] == f"gh:{REPO}@release%2Fv2/up.safetensors"
     declare(project, f"gh:{REPO}", 'file = { format = "safetensors" }')
     project("lock")
-    assert locked(project)["reference"] == f"gh:{REPO}@release%2Fv2/up.safetensors"
+    assert project.locked()[0]["reference"] == f"gh:{REPO}@release%2Fv2/up.safetensors"
 
 
 def test_several_files_of_one_release_are_one_request(project: Project) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tomllib
 
 import pytest
 from world import Project
@@ -32,11 +31,6 @@ def commits(project: Project) -> tuple[str, str]:
 
 def declare(project: Project, reference: str, more: str = "") -> None:
     project.manifest(f'[models.paint]\nsource = "{reference}"\ntype = "vae"\n{more}')
-
-
-def locked(project: Project) -> dict[str, object]:
-    (model,) = tomllib.loads(project.lock_text)["model"]
-    return model  # type: ignore[no-any-return]
 
 
 def asked(project: Project) -> list[str]:
@@ -113,7 +107,7 @@ def test_one_request_locks_a_file_with_its_digest(project: Project, commits: tup
     assert "first use" not in project("lock").err
     assert asked(project) == [f"/api/v1/models/{REPO}/repo/files?Revision=master&Recursive=True"]
     assert project.hub.requests("storage") == []
-    model = locked(project)
+    model = project.locked()[0]
     assert model["reference"] == f"modelscope:{REPO}@{commits[1]}/vae/paint.safetensors"
     assert (model["title"], model["published"]) == (REPO, "2026-03-01T00:00:00Z")
     (artifact,) = model["artifact"]  # type: ignore[misc]
@@ -138,14 +132,14 @@ def test_a_whole_repository_keeps_its_folders(project: Project, commits: tuple[s
 def test_a_tag_means_its_commit_and_a_branch_moves_when_told_to(project: Project, commits: tuple[str, str]) -> None:
     declare(project, f"modelscope:{REPO}@v1.0/vae/paint.safetensors")
     project("sync")
-    assert str(locked(project)["reference"]).startswith(f"modelscope:{REPO}@{commits[0]}/")
+    assert str(project.locked()[0]["reference"]).startswith(f"modelscope:{REPO}@{commits[0]}/")
     assert list(project.tree().values()) == [OLD]
     declare(project, f"modelscope:{REPO}/vae/paint.safetensors")
     project("sync")
     third = project.hub.modelscope.add(REPO, {"vae/paint.safetensors": OLD}, time=1_775_000_000)
     project("sync", "--check")
     project("lock", "--upgrade")
-    assert str(locked(project)["reference"]).startswith(f"modelscope:{REPO}@{third}/")
+    assert str(project.locked()[0]["reference"]).startswith(f"modelscope:{REPO}@{third}/")
 
 
 def test_without_the_id_of_the_last_commit_that_of_the_newest_file_is_pinned(
@@ -154,7 +148,7 @@ def test_without_the_id_of_the_last_commit_that_of_the_newest_file_is_pinned(
     project.hub.modelscope.anonymous = True
     declare(project, f"modelscope:{REPO}/vae/paint.safetensors")
     project("sync")
-    assert str(locked(project)["reference"]).startswith(f"modelscope:{REPO}@{commits[1]}/")
+    assert str(project.locked()[0]["reference"]).startswith(f"modelscope:{REPO}@{commits[1]}/")
 
 
 def test_a_repository_without_any_commit_id_is_refused(project: Project, commits: tuple[str, str]) -> None:
@@ -171,7 +165,7 @@ def test_shards_come_together(project: Project) -> None:
     project.hub.modelscope.add("somebody/big", files)
     declare(project, f"modelscope:somebody/big/{names[0]}")
     project("lock")
-    assert {artifact["filename"] for artifact in locked(project)["artifact"]} == set(files)  # type: ignore[attr-defined]
+    assert {artifact["filename"] for artifact in project.locked()[0]["artifact"]} == set(files)  # type: ignore[attr-defined]
 
 
 def test_as_of_a_day(project: Project, commits: tuple[str, str]) -> None:
@@ -189,7 +183,7 @@ def test_info_shows_its_files(project: Project, commits: tuple[str, str]) -> Non
 def test_a_further_place_is_found_in_its_repository(project: Project, commits: tuple[str, str]) -> None:
     declare(project, f"modelscope:{REPO}@v1.0/README.md")
     project("lock", "--heal")
-    (artifact,) = locked(project)["artifact"]  # type: ignore[misc]
+    (artifact,) = project.locked()[0]["artifact"]  # type: ignore[misc]
     assert artifact["mirrors"] == [f"modelscope:{REPO}@{commits[1]}/README.md"]
 
 

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from world import names_in
 
 from synapse_sync.errors import Conflict, StorageError
 from synapse_sync.store import durable
@@ -29,10 +30,6 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
-
-
 def test_writes_and_replaces(tmp_path: Path) -> None:
     path = tmp_path / "synapse.lock"
     write_atomic(path, b"one")
@@ -40,7 +37,7 @@ def test_writes_and_replaces(tmp_path: Path) -> None:
     write_atomic(path, b"two")
     assert path.read_bytes() == b"two"
     assert path.stat().st_ino != before  # a reader of the old file keeps the old file
-    assert names(tmp_path) == ["synapse.lock"]
+    assert names_in(tmp_path) == ["synapse.lock"]
 
 
 def test_mode_of_new_and_existing(tmp_path: Path) -> None:
@@ -140,7 +137,7 @@ def test_old_content_survives_a_failure(tmp_path: Path, monkeypatch: pytest.Monk
     assert caught.value.exit_code == 9
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
-    assert names(tmp_path) == ["receipt.json"]
+    assert names_in(tmp_path) == ["receipt.json"]
 
 
 def test_missing_directory_is_a_sentence(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from world import names_in
 
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
@@ -59,10 +60,6 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
-
-
 def refuse(number: int) -> Callable[..., None]:
     def way(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -88,7 +85,7 @@ def test_each_mode(blob: Path, destination: Path, mode: str, replace: bool) -> N
         destination.write_text("the version before")
     assert place(blob, destination, LinkMode(mode), replace=replace) == mode
     assert destination.read_bytes() == DATA
-    assert names(destination.parent) == [destination.name]
+    assert names_in(destination.parent) == [destination.name]
     assert blob.exists() == (mode != "move")
     assert destination.is_symlink() == (mode == "symlink")
     assert (destination.stat().st_ino == inode) == (mode != "copy")
@@ -128,7 +125,7 @@ def test_auto_when_nothing_works(blob: Path, destination: Path, monkeypatch: pyt
         monkeypatch.setitem(links.WAYS, way, refuse(errno.ENOSPC))
     with pytest.raises(StorageError, match=r"placing `detail\.safetensors`: the disk .* is full"):
         place(blob, destination, LinkMode.AUTO)
-    assert names(destination.parent) == []
+    assert names_in(destination.parent) == []
 
 
 @pytest.mark.parametrize(
@@ -141,7 +138,7 @@ def test_explicit_mode_that_is_not_possible(
     with pytest.raises(StorageError, match=f"by {mode}") as caught:
         place(blob, destination, LinkMode(mode))
     assert hint in (caught.value.hint or "")
-    assert names(destination.parent) == []
+    assert names_in(destination.parent) == []
 
 
 def test_modes_are_all_known() -> None:
@@ -156,7 +153,7 @@ def test_clone_where_the_file_system_can(blob: Path, destination: Path) -> None:
     else:
         with pytest.raises(StorageError, match="by clone"):
             place(blob, destination, LinkMode.CLONE)
-        assert names(destination.parent) == []
+        assert names_in(destination.parent) == []
 
 
 def test_clone_file_never_touches_an_existing_file(blob: Path, destination: Path) -> None:
@@ -180,7 +177,7 @@ def test_copy_of_a_damaged_blob(blob: Path, destination: Path) -> None:
     blob.write_bytes(DATA[:-1] + b"X")
     with pytest.raises(IntegrityError, match="no longer has the content of its name"):
         place(blob, destination, LinkMode.COPY)
-    assert names(destination.parent) == []
+    assert names_in(destination.parent) == []
 
 
 @pytest.mark.parametrize("mode", ["auto", "symlink", "move"])
@@ -188,7 +185,7 @@ def test_missing_blob(blob: Path, destination: Path, mode: str) -> None:
     blob.unlink()
     with pytest.raises(StorageError, match="No such file"):
         place(blob, destination, LinkMode(mode))
-    assert names(destination.parent) == []
+    assert names_in(destination.parent) == []
 
 
 def test_missing_directory_is_made(blob: Path, tmp_path: Path) -> None:
@@ -220,7 +217,7 @@ def test_what_is_there_is_kept(blob: Path, destination: Path, tmp_path: Path, mo
         place(blob, destination, LinkMode(mode))
     after = destination.lstat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-    assert names(destination.parent) == [destination.name]
+    assert names_in(destination.parent) == [destination.name]
     assert blob.read_bytes() == DATA
     assert mode_of(blob) == 0o444  # also after a `move` that did not happen
 
@@ -231,8 +228,8 @@ def test_directory_is_not_replaced(blob: Path, destination: Path, mode: str) -> 
     (destination / "precious").touch()
     with pytest.raises(Conflict, match="is a directory"):
         place(blob, destination, LinkMode(mode), replace=True)
-    assert names(destination) == ["precious"]
-    assert names(destination.parent) == [destination.name]
+    assert names_in(destination) == ["precious"]
+    assert names_in(destination.parent) == [destination.name]
 
 
 @pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
@@ -250,7 +247,7 @@ def test_replacing_a_name_of_the_same_file(blob: Path, destination: Path, mode: 
     place(blob, destination, LinkMode.HARDLINK)
     assert place(blob, destination, LinkMode(mode), replace=True) == mode
     assert destination.read_bytes() == DATA
-    assert names(destination.parent) == [destination.name]
+    assert names_in(destination.parent) == [destination.name]
 
 
 def test_replaced_file_stays_for_its_readers(blob: Path, destination: Path) -> None:
@@ -265,7 +262,7 @@ def test_no_hard_links_in_the_target(blob: Path, destination: Path, monkeypatch:
     assert place(blob, destination, LinkMode.COPY) == "copy"
     with pytest.raises(Conflict):
         place(blob, destination, LinkMode.COPY)
-    assert names(destination.parent) == [destination.name]
+    assert names_in(destination.parent) == [destination.name]
 
 
 @pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
@@ -282,7 +279,7 @@ def test_interrupt_leaves_nothing_half_done(
     with pytest.raises(KeyboardInterrupt):
         place(blob, destination, LinkMode(mode))
     # A link is there or not, and whole if it is: the next sync adopts it.
-    assert names(destination.parent) in ([], [destination.name] if mode in ("hardlink", "symlink") else [])
+    assert names_in(destination.parent) in ([], [destination.name] if mode in ("hardlink", "symlink") else [])
     assert not destination.exists() or destination.read_bytes() == blob.read_bytes()
     assert blob.read_bytes() == DATA
     assert mode_of(blob) == 0o444
@@ -312,7 +309,7 @@ def test_across_file_systems(tmp_path: Path, elsewhere: Path) -> None:
     assert not blob.exists()
     assert (elsewhere / "b").read_bytes() == (elsewhere / "d").read_bytes() == DATA
     assert mode_of(elsewhere / "d") == 0o644
-    assert names(elsewhere) == ["a", "b", "d"]
+    assert names_in(elsewhere) == ["a", "b", "d"]
 
 
 def test_damaged_blob_is_not_moved_across(tmp_path: Path, elsewhere: Path) -> None:
@@ -322,7 +319,7 @@ def test_damaged_blob_is_not_moved_across(tmp_path: Path, elsewhere: Path) -> No
     with pytest.raises(IntegrityError):
         place(blob, elsewhere / "d", LinkMode.MOVE)
     assert blob.exists()
-    assert names(elsewhere) == []
+    assert names_in(elsewhere) == []
 
 
 # -- sweep ---------------------------------------------------------------------------------------------
@@ -340,7 +337,7 @@ def test_sweep_takes_only_our_old_names(tmp_path: Path) -> None:
     now = mine.stat().st_ctime
     assert sweep(tmp_path, now=now + 60) == 0
     assert sweep(tmp_path, now=now + 7200) == 2
-    assert names(tmp_path) == sorted(path.name for path in (*strangers, directory))
+    assert names_in(tmp_path) == sorted(path.name for path in (*strangers, directory))
 
 
 def test_sweep_of_nothing(tmp_path: Path) -> None:
@@ -351,7 +348,7 @@ def test_placing_sweeps_its_directory(blob: Path, destination: Path, monkeypatch
     (destination.parent / f"{PREFIX}123-0123456789ab").touch()
     monkeypatch.setattr(links, "STALE", -60.0)
     place(blob, destination, LinkMode.HARDLINK)
-    assert names(destination.parent) == [destination.name]
+    assert names_in(destination.parent) == [destination.name]
 
 
 def test_cloning_is_not_tried_again_where_it_was_refused(

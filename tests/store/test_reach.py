@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from world import names_in
 
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
@@ -13,10 +14,6 @@ from synapse_sync.store import reach
 from synapse_sync.store.reach import make_way, walk_again, way_to
 
 PATH = SafePath("models/loras/sub/x.bin")
-
-
-def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
 
 
 @pytest.fixture
@@ -35,7 +32,7 @@ def test_the_directories_of_a_path_are_made(tmp_path: Path) -> None:
 def test_a_walk_makes_nothing(tmp_path: Path) -> None:
     assert walk_again(tmp_path / "root", SafePath("a/b.bin"), None) == tmp_path / "root" / "a" / "b.bin"
     assert way_to(tmp_path / "root", SafePath("a/b.bin")).real is None
-    assert names(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("at", [".", "models", "models/loras", "models/loras/sub"])
@@ -94,7 +91,7 @@ def test_a_link_into_what_is_barred_is_refused(tmp_path: Path, outside: Path, at
     with pytest.raises(Conflict, match="into the store") as caught:
         make_way(tmp_path / "root", PATH, way.real, barred)
     assert "--force" not in str(caught.value.hint)
-    assert names(outside) == ["deeper"] and names(outside / "deeper") == []
+    assert names_in(outside) == ["deeper"] and names_in(outside / "deeper") == []
 
 
 def test_a_neighbour_with_a_longer_name_is_not_barred(tmp_path: Path, outside: Path) -> None:
@@ -111,7 +108,7 @@ def test_a_link_that_appeared_since_the_look_is_not_followed(tmp_path: Path, out
     for step in (walk_again, make_way):
         with pytest.raises(Conflict, match="changed since it was looked at"):
             step(root, PATH, real)
-    assert names(outside) == []
+    assert names_in(outside) == []
 
 
 @pytest.mark.parametrize("now", ["elsewhere", "a directory"])

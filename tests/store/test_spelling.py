@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
+from world import names_in
 
 from synapse_sync.store.spelling import is_spelled, one_file, respell, respell_path
 
 ROOT = Path("/disk/ui")
-
-
-def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
 
 
 @pytest.fixture(params=[False, True], ids=["ignores case", "tells case apart"])
@@ -72,7 +69,7 @@ def test_a_file_is_respelled(tells: bool) -> None:
     if tells:
         return
     assert respell(ROOT / "m/dream.bin")
-    assert names(ROOT / "m") == ["dream.bin"]
+    assert names_in(ROOT / "m") == ["dream.bin"]
     assert (ROOT / "m/dream.bin").read_bytes() == b"m/Dream.bin"
     assert not respell(ROOT / "m/dream.bin")
 
@@ -91,7 +88,7 @@ def test_where_a_rename_by_case_does_nothing_a_third_name_helps(
 
     monkeypatch.setattr(Path, "rename", rename)
     assert respell(ROOT / "m/dream.bin")
-    assert names(ROOT / "m") == ["dream.bin"]
+    assert names_in(ROOT / "m") == ["dream.bin"]
 
 
 def test_a_directory_is_respelled_if_all_in_it_is_listed(fs: FakeFilesystem) -> None:
@@ -100,6 +97,6 @@ def test_a_directory_is_respelled_if_all_in_it_is_listed(fs: FakeFilesystem) -> 
     make("Models/Sub/other.bin")
     listed = ["Models/Sub/Deep/d.bin"]
     respell_path(ROOT, "models/sub/deep/d.bin", listed=listed, keep=["models"])
-    assert names(ROOT) == ["Models"], "one of the UI's own"
-    assert names(ROOT / "models") == ["Sub"], "somebody else's file is in it"
-    assert names(ROOT / "models/sub") == ["deep", "other.bin"]
+    assert names_in(ROOT) == ["Models"], "one of the UI's own"
+    assert names_in(ROOT / "models") == ["Sub"], "somebody else's file is in it"
+    assert names_in(ROOT / "models/sub") == ["deep", "other.bin"]

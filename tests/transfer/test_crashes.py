@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from workbench import CHECKPOINT, EYES, SHARPEN, content_of, declare, downloads, leftovers, sha256, target
-from world import Project
+from world import Project, wait_for
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
@@ -49,13 +48,6 @@ def slow(project: Project) -> bytes:
 
 def start(path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([*RUN, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 15
-    while not true():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
 
 
 def check_nothing_half(project: Project, expected: dict[str, bytes]) -> None:
