@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from synapse_sync.core.artifact import Artifact, ModelCard, Preview
@@ -55,21 +55,22 @@ class LeftOut:
 #: The endings of stills and films that UIs look for, in the order in which A1111 does.
 STILLS = ("png", "jpg", "jpeg", "webp", "gif")
 FILMS = ("mp4", "webm")
-#: Further endings under which a user may keep a preview that some UI shows.
-_OTHERS = ("avif", "jxl", "bmp")
+#: The same with further endings under which a user may keep a preview that some UI shows.
+_PREVIEWS = (*STILLS, *FILMS, "avif", "jxl", "bmp")
 
 
-def preview_rank(filename: str, stem: str) -> int | None:
-    """The place of a file among the previews of weights with this stem, as A1111 looks for them; None for others.
+def previewed(filename: str) -> Iterator[tuple[str, int]]:
+    """The weights that a file may be a preview of: their stem in lower case, and its rank among their previews.
 
     UIs take the first of `STEM.png`, `STEM.preview.png`, `STEM.jpg` and so on. Case counts on some systems only.
     """
     name, _, ending = filename.casefold().rpartition(".")
-    wanted = stem.casefold()
-    known = (*STILLS, *FILMS, *_OTHERS)
-    if ending not in known or name not in (wanted, f"{wanted}.preview"):
-        return None
-    return 2 * known.index(ending) + (name != wanted)
+    if not name or ending not in _PREVIEWS:
+        return
+    rank = 2 * _PREVIEWS.index(ending)
+    yield name, rank
+    if (stem := name.removesuffix(".preview")) != name:
+        yield stem, rank + 1
 
 
 def made_from(*facts: object) -> str:

@@ -48,7 +48,7 @@ def arrange_companions(
     """
     by_name = {entry.name: entry for entry in entries}
     by_target = {target.name: target for target in targets}
-    taken = {(p.target, clash_key(p.path.text)) for p in placements}
+    taken: dict[tuple[str, str], str | None] = {(p.target, clash_key(p.path.text)): None for p in placements}
     found: list[Companion] = []
     notes: dict[str, None] = {}
     alone = list(_weights(placements))
@@ -68,9 +68,9 @@ def arrange_companions(
         for companion in beside.companions():
             key = (companion.target, clash_key(companion.path.text))
             if key not in taken:
-                taken.add(key)
+                taken[key] = companion.made
                 found.append(companion)
-            elif companion.key not in {c.key for c in found if c.made == companion.made}:
+            elif taken[key] != companion.made:
                 notes[f"`{entry.name}`: `{companion.path}` belongs to another model; not placed"] = None
     return Accompaniment(companions=tuple(found), notes=tuple(notes))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.artifact import stem_of
-from synapse_sync.core.companion import merge, preview_rank
+from synapse_sync.core.companion import merge, previewed
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
 from synapse_sync.store.durable import random_name, rename_new, write_atomic
@@ -30,24 +30,24 @@ class OwnPreviews:
     def __init__(self, root: Path, placed: Container[str]) -> None:
         self._root = root
         self._placed = placed
-        self._folders: dict[str, list[str]] = {}
+        self._folders: dict[str, dict[str, list[tuple[int, str]]]] = {}
 
     def beside(self, weights: SafePath) -> SafePath | None:
         """The one that a UI shows for these weights; None if there is none. Each folder is listed once."""
         folder, slash, name = weights.text.rpartition("/")
-        stem = stem_of(name)
-        ranks = ((preview_rank(found, stem), found) for found in self._listed(folder))
-        for _, found in sorted((rank, found) for rank, found in ranks if rank is not None):
+        for _, found in sorted(self._listed(folder).get(stem_of(name).casefold(), ())):
             if f"{self._root}/{folder}{slash}{found}" not in self._placed:
                 return SafePath(f"{folder}{slash}{found}")
         return None
 
-    def _listed(self, folder: str) -> list[str]:
+    def _listed(self, folder: str) -> dict[str, list[tuple[int, str]]]:
+        """The files of a folder that may be previews, with their ranks, by the stem of the weights."""
         if folder not in self._folders:
-            try:
-                self._folders[folder] = [path.name for path in (self._root / folder).iterdir()]
-            except OSError:  # missing, or not readable: then no preview is known
-                self._folders[folder] = []
+            by_stem = self._folders[folder] = {}
+            with contextlib.suppress(OSError):  # missing, or not readable: then no preview is known
+                for path in (self._root / folder).iterdir():
+                    for stem, rank in previewed(path.name):
+                        by_stem.setdefault(stem, []).append((rank, path.name))
         return self._folders[folder]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from synapse_sync.core.artifact import Artifact, ModelCard, Preview
-from synapse_sync.core.companion import preview_rank
+from synapse_sync.core.companion import previewed
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath
@@ -157,12 +157,15 @@ def test_a_users_own_preview_is_what_sidecars_name() -> None:
     [
         ("m.png", 0), ("m.preview.png", 1), ("m.jpg", 2), ("m.preview.jpeg", 5), ("m.preview.gif", 9),
         ("m.mp4", 10), ("m.avif", 14), ("M.PNG", 0), ("m.txt", None), ("m2.png", None), ("m.preview-2.png", None),
-        ("m.safetensors", None),
-        ("m.info.png", None),
+        ("m.safetensors", None), ("m.info.png", None), (".png", None), ("m", None),
     ],
 )  # fmt: skip
 def test_which_files_a_ui_shows_for_some_weights(filename: str, rank: int | None) -> None:
-    assert preview_rank(filename, "m") == rank
+    assert dict(previewed(filename)).get("m") == rank
+
+
+def test_a_preview_may_be_that_of_weights_that_are_named_like_one() -> None:
+    assert dict(previewed("m.preview.png")) == {"m": 1, "m.preview": 0}
 
 
 def test_a_name_with_dots_keeps_them() -> None:

@@ -48,6 +48,16 @@ def test_of_several_the_one_that_a_ui_shows(tmp_path: Path, folder: Path) -> Non
     assert own(tmp_path, "models/loras/dream.jpg") == "models/loras/dream.preview.jpg"
 
 
+def test_each_folder_is_listed_once(tmp_path: Path, folder: Path) -> None:
+    """Ten thousand models in one folder must not read it ten thousand times."""
+    (folder / "dream.png").write_bytes(b"mine")
+    found = OwnPreviews(tmp_path, set())
+    assert found.beside(WEIGHTS) == SafePath("models/loras/dream.png")
+    (folder / "other.png").write_bytes(b"mine")
+    assert found.beside(SafePath("models/loras/other.safetensors")) is None
+    assert found.beside(WEIGHTS) == SafePath("models/loras/dream.png")
+
+
 def test_weights_at_the_root(tmp_path: Path) -> None:
     (tmp_path / "dream.png").write_bytes(b"mine")
     found = OwnPreviews(tmp_path, set()).beside(SafePath("dream.safetensors"))
