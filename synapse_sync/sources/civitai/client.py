@@ -1,4 +1,4 @@
-"""Civitai's REST API: one method an endpoint, typed answers, many at once wherever the site allows it."""
+"""Civitai's REST API: one method per endpoint, typed answers, and bulk requests wherever the site has them."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from synapse_sync.sources.civitai.schema_lists import (
 ENDPOINT = named("civitai").endpoints[0][1]
 BATCH = 100
 HASH_BATCH = 10_000
-#: What one request gives at most.
+#: The most items that one request returns.
 _MODELS, _IMAGES, _NAMES = 100, 200, 200
-#: A list cannot be paged beyond this item; a cursor goes on from there.
+#: A list has no pages beyond this item; a cursor continues from there.
 _PAGED = 1000
-#: So many pages in a row without anything new are taken for the end, whatever they promise.
+#: After that many pages in a row without a new item, the list counts as ended, even if it names a next page.
 _BARREN = 5
 _T = TypeVar("_T")
 _Params = list[tuple[str, str]]
 
 
 class Client:
-    """The API below one endpoint. Statuses come up as `StatusError`; nothing is remembered between calls.
+    """The API at one endpoint. Failures are `StatusError`s; nothing is cached between calls.
 
-    Without an `api` of the caller's it makes its own, whose `token`, if there is one, goes to this endpoint only.
+    Without `api` it makes its own client, which sends `token` to this endpoint only.
     """
 
     def __init__(self, api: Api | None = None, endpoint: str = ENDPOINT, *, token: str | None = None) -> None:
@@ -64,47 +64,50 @@ class Client:
     # -- one thing ---------------------------------------------------------------------------------
 
     def model(self, model_id: int) -> Model:
-        """One model with all its published versions."""
+        """Return one model with all its published versions."""
         return Model.decode(self.api.get_json(self._url(f"models/{model_id}")))
 
     def model_version(self, version_id: int) -> ModelVersion:
-        """One version: the only answer that knows `air` and `usage_control`."""
+        """Return one version: the only answer that has `air` and `usage_control`."""
         return ModelVersion.decode(self.api.get_json(self._url(f"model-versions/{version_id}")))
 
     def version_words(self, version_id: int) -> Mapping[str, Any]:
-        """One version as it was answered, for those who keep the site's own words."""
+        """Return the answer about one version as it is, for readers of the site's own format."""
         return Fields(self.api.get_json(self._url(f"model-versions/{version_id}")), "version").raw
 
     def previews(self, version: ModelVersion) -> tuple[ModelImage, ...]:
-        """A version's previews with the ids of the full images that they are; one request unless all have one."""
+        """Return a version's previews with the ids of their full images; costs a request unless all have an id."""
         if all(preview.id is not None for preview in version.images):
             return numbered(version.images, ())
         return numbered(version.images, self.images(version_id=version.id, nsfw="X", limit=_IMAGES))
 
     def version_mini(self, version_id: int) -> ModelVersion:
-        """One version with its primary file only: the only answer that knows `require_auth`."""
+        """Return one version with its primary file only: the only answer that has `require_auth`."""
         return ModelVersion.decode_mini(
             self.api.get_json(self._url(f"model-versions/mini/{version_id}")), version_id
         )
 
     def by_hash(self, value: str) -> ModelVersion:
-        """The version that holds a file with this hash, of any algorithm the site knows."""
+        """Return the version that has a file with this hash, of any algorithm that the site knows."""
         return ModelVersion.decode(self.api.get_json(self._url(f"model-versions/by-hash/{quote(value, safe='')}")))
 
     def me(self) -> Me:
-        """Whose token is sent; a missing or wrong one is a `StatusError` 401 here, and nowhere else."""
+        """Return the account of the token; only here a missing or wrong token is a `StatusError` with 401."""
         fields = Fields(self.api.get_json(self._url("me")), "me")
         return Me(id=fields.integer("id"), username=fields.text("username"))
 
     def enums(self) -> Mapping[str, tuple[str, ...]]:
-        """The words that the site uses today, by the name of their set; more may come at any time."""
+        """Return the words that the site uses today, by the name of their set; it may add words at any time."""
         fields = Fields(self.api.get_json(self._url("enums")), "enums")
         return {name: fields.words(name) for name in fields.raw}
 
     # -- many things -------------------------------------------------------------------------------
 
     def models_by_ids(self, ids: Iterable[int]) -> dict[int, Model | SynapseError]:
-        """Many models by id, 100 a request; what the list leaves out is asked for singly. Failures are values."""
+        """Return many models by id, 100 per request; those missing from the list cost a request each.
+
+        A failure is a value.
+        """
         found: dict[int, Model | SynapseError] = {}
         for batch in _batches(sorted(set(ids)), BATCH):
             try:
@@ -114,13 +117,13 @@ class Client:
                 continue
             for model_id in batch:
                 model = answered.get(model_id)
-                # A list that is behind may leave out a model, or all of its versions; alone it may know better.
+                # A list may lag behind, and miss a model or all its versions; the model's own answer may have them.
                 alone = self._single(model_id) if model is None or not (model.versions or model.mode) else model
                 found[model_id] = model if model is not None and isinstance(alone, SynapseError) else alone
         return found
 
     def models_by_version_ids(self, ids: Iterable[int]) -> dict[int, Model]:
-        """The models that hold these versions, by version id, 100 a request; what is not found is left out."""
+        """Return the models of these versions by version id, 100 per request; unknown versions are left out."""
         found: dict[int, Model] = {}
         for batch in _batches(sorted(set(ids)), BATCH):
             for model in self._list("modelVersionIds", batch):
@@ -128,16 +131,16 @@ class Client:
         return found
 
     def by_hashes(self, sha256s: Iterable[str]) -> dict[str, ModelVersion]:
-        """Whole versions by the SHA-256 of one of their files, 100 a request; unknown ones are left out.
+        """Return whole versions by the SHA-256 of one of their files, 100 per request; unknown ones are left out.
 
-        Where several versions share a file the oldest is taken, as `by_hash` does.
+        If several versions share a file, the oldest is returned, as `by_hash` does.
         """
         found: dict[str, ModelVersion] = {}
         for batch in _batches(sorted({value.lower() for value in sha256s}), BATCH):
             body = [value.upper() for value in batch]
             wanted = set(batch)
             answer = self.api.post_json(self._url("model-versions/by-hash"), body)
-            # Nulls and repetitions are among the rows, in no order: only their files tell what they answer.
+            # The rows are in no order, with nulls and repetitions: only their files show which hash they answer.
             for row in answer if isinstance(answer, list) else []:
                 if not isinstance(row, Mapping):
                     continue
@@ -148,9 +151,9 @@ class Client:
         return found
 
     def by_hashes_ids(self, sha256s: Iterable[str]) -> dict[str, HashMatch]:
-        """Which versions hold these SHA-256s, 10,000 a request; unknown ones are left out.
+        """Return the versions with these SHA-256s, 10,000 per request; unknown ones are left out.
 
-        Where several versions share a file the lowest id is taken: the one that was there first.
+        If several versions share a file, the lowest id is returned, which is that of the oldest.
         """
         found: dict[str, HashMatch] = {}
         for batch in _batches(sorted({value.lower() for value in sha256s}), HASH_BATCH):
@@ -176,7 +179,7 @@ class Client:
         nsfw: bool | None = None,
         limit: int | None = None,
     ) -> Iterator[Model]:
-        """Models that fit, `limit` of them at most. Without `nsfw` the site leaves out what is not for all ages."""
+        """Yield at most `limit` models that fit. Without `nsfw`, those that are not for all ages are missing."""
         params = _params(query=query, sort=sort, period=period, username=username, tag=tag, nsfw=nsfw)
         params += [("types", word) for word in types]
         params += [("baseModels", word) for word in base_models]
@@ -195,7 +198,7 @@ class Client:
         period: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Image]:
-        """Images that fit, `limit` of them at most. `nsfw` is the highest level (None, Soft, …) or a bool."""
+        """Yield at most `limit` images that fit. `nsfw` is the highest level (None, Soft, …) or a bool."""
         params = _params(
             modelId=model_id,
             modelVersionId=version_id,
@@ -209,12 +212,12 @@ class Client:
         return _first(limit, map(Image.decode, found))
 
     def creators(self, *, query: str | None = None, limit: int | None = None) -> Iterator[Creator]:
-        """Creators whose names fit."""
+        """Yield the creators whose names contain the query."""
         found = self._pages("creators", "username", _params(query=query), _size(limit, _NAMES))
         return _first(limit, map(Creator.decode, found))
 
     def tags(self, *, query: str | None = None, limit: int | None = None) -> Iterator[Tag]:
-        """Tags whose names fit."""
+        """Yield the tags whose names contain the query."""
         found = self._pages("tags", "name", _params(query=query), _size(limit, _NAMES))
         return _first(limit, map(Tag.decode, found))
 
@@ -227,7 +230,7 @@ class Client:
         return Fields(self.api.get_json(self._url(path), [*params, ("limit", str(size))]), path)
 
     def _cursor(self, path: str, params: _Params, size: int, *, paged: bool) -> Iterator[Fields]:
-        """A list that goes on with cursors: by page as far as pages go, where it may be paged at all."""
+        """Yield a list that continues by cursor; as far as pages go, it is read by page if `paged` allows that."""
         page, cursor = 1, None
         cursors: set[str] = set()
         fresh = _Fresh("id")
@@ -240,7 +243,7 @@ class Client:
             cursor = metadata.next_cursor or self._cursor_in(metadata.next_page)
             page += 1
             if cursor is None:
-                # Answers of 2023 had pages to go on with, and no cursor.
+                # Answers of 2023 continued with a page, and had no cursor.
                 if not (by_page and page * size <= _PAGED and self._is_ours(metadata.next_page)):
                     return
             elif cursor in cursors:
@@ -249,7 +252,7 @@ class Client:
                 cursors.add(cursor)
 
     def _pages(self, path: str, key: str, params: _Params, size: int) -> Iterator[Fields]:
-        """A list that knows pages only."""
+        """Yield a list that has pages only."""
         page, more = 0, True
         fresh = _Fresh(key)
         while more and not fresh.is_barren:
@@ -262,7 +265,7 @@ class Client:
             more = bool(items) and (self._is_ours(metadata.next_page) if total is None else page < total)
 
     def _is_ours(self, url: str | None) -> bool:
-        """Whether a next page is on the host that was asked; any other is not gone to."""
+        """Whether a next page is on the host that was asked; a link to any other host is not followed."""
         try:
             return url is not None and urlsplit(url).netloc.lower() == urlsplit(self.endpoint).netloc.lower()
         except ValueError:
@@ -280,7 +283,7 @@ class Client:
             try:
                 yield Model.decode(item)
             except NetworkError:
-                continue  # one that cannot be read must not spoil the others; alone it will say why
+                continue  # an unreadable item must not spoil the others; its own answer shows the reason
 
     def _single(self, model_id: int) -> Model | SynapseError:
         try:
@@ -296,7 +299,7 @@ class Client:
             return error
 
     def _repaired(self, version: ModelVersion) -> ModelVersion:
-        """A version whose URLs lead to a host called `undefined`, with the site's own host instead."""
+        """Return a version whose URLs name the host `undefined` with the site's own host in its place."""
 
         def repair(url: str | None) -> str | None:
             return None if url is None else url.replace("https://undefined/", f"{self.endpoint}/", 1)
@@ -306,7 +309,10 @@ class Client:
 
 
 class _Fresh:
-    """Lets each thing of a list pass once: what is published while we turn the page moves others onto the next."""
+    """A filter that passes each item of a list once.
+
+    Race: an item that is published between two requests moves others onto the next page.
+    """
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -315,11 +321,11 @@ class _Fresh:
 
     @property
     def is_barren(self) -> bool:
-        """Whether the last pages had nothing new, so that there may be no end to them."""
+        """Whether the last pages had nothing new, so that the list may be endless."""
         return self._barren >= _BARREN
 
     def among(self, items: Iterable[Fields]) -> Iterator[Fields]:
-        """Those of a page that were on none before; one without an identity passes, to be told about."""
+        """Return the items of a page that were on no page before; an item without an id passes, to be reported."""
         known = len(self._seen)
         for item in items:
             identity = item.text(self._key)
@@ -334,7 +340,7 @@ def _batches(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
 
 
 def _params(**values: str | int | bool | None) -> _Params:
-    """The parameters that were given. What is only coerced to a boolean by the site is not to be sent at all."""
+    """Return the parameters that are not None: the site takes any text, also `false`, of some flags for true."""
     texts = {True: "true", False: "false"}
     return [
         (name, texts[value] if isinstance(value, bool) else str(value))

@@ -1,4 +1,4 @@
-"""All that Civitai tells about one model: every version, and which of them can be had."""
+"""The description of one model on Civitai: every version, and which of them can be downloaded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALGORITHMS = ("sha256", "blake3", "autov1", "autov2", "autov3", "crc32")
 
 
 def describe(client: Client, reference: Reference, now: datetime) -> Description:
-    """Ask for the model and for the version that is meant: only alone it tells whether it may be downloaded."""
+    """Ask for the model and for the version that is meant: only its own answer has its `usage_control`."""
     model_id = int(reference.id) if reference.source == "civitai" and reference.id else None
     alone: ModelVersion | None = None
     if reference.source == "hash":
@@ -53,7 +53,7 @@ def describe(client: Client, reference: Reference, now: datetime) -> Description
 
 
 def _with_numbered_previews(client: Client, version: ModelVersion) -> ModelVersion:
-    """The version with the ids of its previews; they are worth a request, and no failure."""
+    """Return the version with the ids of its previews; they are worth a request, but a failure is ignored."""
     try:
         return replace(version, images=client.previews(version))
     except SynapseError:
@@ -97,7 +97,7 @@ def _edition(version: ModelVersion, model: Model | None, now: datetime) -> Editi
 
 
 def _both(listed: ModelVersion, alone: ModelVersion) -> ModelVersion:
-    """A version as its model lists it, with what is told about it alone."""
+    """Return a version as its model lists it, with the facts that only its own answer has."""
     return replace(
         listed,
         files=listed.files or alone.files,
@@ -108,7 +108,7 @@ def _both(listed: ModelVersion, alone: ModelVersion) -> ModelVersion:
 
 
 def _default(model: Model, now: datetime) -> int | None:
-    """The version that would be locked: the first that can be had, else the first."""
+    """Return the id of the version that a lock would pin: the first that can be downloaded, else the first."""
     fine = (version for version in model.versions if statuses.unusable(version, model, now) is None)
     first = next(fine, model.versions[0] if model.versions else None)
     return None if first is None else first.id
@@ -144,7 +144,7 @@ def _version(client: Client, number: int) -> ModelVersion:
 
 
 def _alone(client: Client, number: int, *, needed: bool) -> ModelVersion | None:
-    """The version by itself; where its model lists it, the site's refusal to show it is no failure."""
+    """Return the version's own answer; if its model lists it, a refusal to show it alone is ignored."""
     try:
         return _version(client, number)
     except SynapseError:

@@ -1,4 +1,4 @@
-"""`.civitai.info`: what Civitai says about a version, word for word, as its helpers keep it beside the weights."""
+"""`.civitai.info`: the site's answer about a version, unchanged, as other tools keep it beside the weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from synapse_sync.sources.civitai.schema import Model
 
 
 def documents(client: Client, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
-    """The documents of pinned versions: one request for each, and one per hundred models. Failures are values."""
+    """Return the documents of pinned versions: a request for each, and one per hundred models.
+
+    A failure is a value.
+    """
     models = client.models_by_ids({int(reference.id) for reference in references if reference.id})
     found: dict[Reference, bytes | SynapseError] = {}
     for reference in references:
@@ -31,7 +34,7 @@ def documents(client: Client, references: Sequence[Reference]) -> Mapping[Refere
 
 
 def _text(said: Mapping[str, Any], model: Model | None) -> bytes:
-    """The version as it was answered, with the model's description, which only the model itself has."""
+    """Return the answer about the version, with the description, which only the answer about the model has."""
     brief = said.get("model")
     words = dict(brief) if isinstance(brief, Mapping) else {}
     if model is not None and model.description is not None:

@@ -1,4 +1,4 @@
-"""How Civitai's JSON is read: fields by all the names they ever had, values in all the forms they ever took."""
+"""The reader of Civitai's JSON: it knows all names that a field ever had, and all forms of its values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from synapse_sync.errors import NetworkError
 
 
 class Fields:
-    """A JSON object that is asked for fields by all the names they ever had; `where` is for error messages."""
+    """A JSON object, read by all names that its fields ever had; `where` is for error messages."""
 
     __slots__ = ("raw", "where")
 
@@ -21,22 +21,22 @@ class Fields:
         self.where = where
 
     def value(self, *names: str) -> Any:
-        """The first of these fields that is there and not null."""
+        """Return the first of these fields that exists and is not null."""
         return next((self.raw[name] for name in names if self.raw.get(name) is not None), None)
 
     def text(self, *names: str) -> str | None:
-        """A string; numbers are accepted as strings, since some names consist of digits."""
+        """Return a string; a number counts as one, since some names consist of digits."""
         value = self.value(*names)
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return None
         return str(value)
 
     def integer(self, *names: str) -> int | None:
-        """A whole number, also one in a string."""
+        """Return a whole number, also one in a string."""
         return _integer(self.value(*names))
 
     def number(self, *names: str) -> float | None:
-        """A number, also one in a string."""
+        """Return a number, also one in a string."""
         value = self.value(*names)
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return None
@@ -46,14 +46,14 @@ class Fields:
             return None
 
     def flag(self, *names: str) -> bool | None:
-        """A boolean, also one in words."""
+        """Return a boolean, also one in words."""
         value = self.value(*names)
         if isinstance(value, str):
             return {"true": True, "false": False}.get(value.lower())
         return bool(value) if isinstance(value, bool | int) else None
 
     def objects(self, *names: str) -> list[Fields]:
-        """A list of objects; nulls and other things in it are skipped."""
+        """Return a list of objects; nulls and other values in it are skipped."""
         value = self.value(*names)
         if not isinstance(value, list):
             return []
@@ -61,12 +61,12 @@ class Fields:
         return [Fields(item, f"{where}[{place}]") for place, item in enumerate(value) if isinstance(item, Mapping)]
 
     def object(self, *names: str) -> Fields:
-        """An object; an empty one where there is none."""
+        """Return an object, an empty one if it is missing."""
         value = self.value(*names)
         return Fields(value if isinstance(value, Mapping) else {}, f"{self.where}.{names[0]}")
 
     def words(self, *names: str) -> tuple[str, ...]:
-        """A list of strings; objects in it (tags, in 2023) stand for their names."""
+        """Return a list of strings; an object in it (a tag, in 2023) stands for its name."""
         value = self.value(*names)
         if isinstance(value, str):
             return (value,)
@@ -75,25 +75,25 @@ class Fields:
         return tuple(str(item) for item in named if isinstance(item, str | int) and not isinstance(item, bool))
 
     def need_objects(self, *names: str) -> list[Fields]:
-        """A list of objects that has to be there, be it empty: a page without it is no page."""
+        """Return a required list of objects, which may be empty: a page without it is no page."""
         if not isinstance(self.value(*names), list):
             raise NetworkError(f"Civitai's answer lacks the list `{self.where}.{names[0]}`")
         return self.objects(*names)
 
     def need_text(self, *names: str) -> str:
-        """A string without which nothing can be done."""
+        """Return a required string; raises `NetworkError`."""
         value = self.text(*names)
         if not value:
             raise NetworkError(f"Civitai's answer lacks the text `{self.where}.{names[0]}`")
         return value
 
     def table(self, *names: str) -> Mapping[str, Any] | None:
-        """An object as it is, for words that only people read."""
+        """Return an object as it is, for facts that are only shown."""
         value = self.value(*names)
         return value if isinstance(value, Mapping) else None
 
     def need_integer(self, *names: str) -> int:
-        """A whole number without which nothing can be done."""
+        """Return a required whole number; raises `NetworkError`."""
         value = self.integer(*names)
         if value is None:
             raise NetworkError(f"Civitai's answer lacks the number `{self.where}.{names[0]}`")

@@ -1,4 +1,4 @@
-"""From Civitai's version to what can be chosen from: its files as candidates, its words as a card."""
+"""Civitai's version as candidates (its files) and as a card (the facts about it)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from synapse_sync.sources.civitai.client import ENDPOINT
 from synapse_sync.sources.civitai.schema import Model, ModelFile, ModelImage, ModelVersion
 from synapse_sync.sources.civitai.vocabulary import file_format, file_role, model_type
 
-#: What each selector of a download URL says about a file; `type` and `format` are in the site's words.
+#: The selectors of a download URL; the values of `type` and `format` are the site's words.
 _SELECTORS = ("type", "format", "size", "fp", "quantType")
 _BLAKE3_DIGITS = 64
 
 
 def offered(version: ModelVersion) -> tuple[tuple[ModelFile, Candidate], ...]:
-    """The files of a version, each with the candidate that it makes."""
+    """Return the files of a version, each with its candidate."""
     # Where the site pins its URLs by file id, one without belongs to another version: a download by its id answers
     # 404 here, so that the site's own selectors are locked. The id names it all the same.
     pinned = any("fileId=" in (file.download_url or "") for file in version.files)
@@ -54,7 +54,7 @@ def _candidate(version: ModelVersion, file: ModelFile, pinned: bool) -> Candidat
 
 
 def _download_url(version_id: int, file: ModelFile, *, by_id: bool) -> Reference:
-    """The URL to lock: always on the site itself, whatever host or mirror has answered."""
+    """Return the URL to lock: always on the site itself, whatever host or mirror has answered."""
     query: Sequence[tuple[str, str]] = ()
     if by_id and file.id is not None:
         query = [("fileId", str(file.id))]
@@ -65,7 +65,7 @@ def _download_url(version_id: int, file: ModelFile, *, by_id: bool) -> Reference
 
 
 def _scan(file: ModelFile) -> str | None:
-    """The worst of the site's two scans."""
+    """Return the worst result of the site's two scans."""
     results = {word.casefold() for word in (file.pickle_scan, file.virus_scan) if word}
     return next((word for word in ("danger", "error", "pending", "success") if word in results), None)
 
@@ -73,14 +73,14 @@ def _scan(file: ModelFile) -> str | None:
 def narrow(
     files: Sequence[tuple[ModelFile, Candidate]], reference: Reference, digest: Digest | None, where: str
 ) -> tuple[Candidate, ...]:
-    """The candidates that the reference itself leaves: one file id, one hash, or what a URL's selectors fit.
+    """Return the candidates that the reference allows: by file id, by hash, or by the selectors of a URL.
 
-    Raises `NotFound` with what there is instead.
+    `where` is the version, for messages. Raises `NotFound`, which lists the files of the version.
     """
     candidates = tuple(candidate for _, candidate in files)
     if digest is not None:
         left = tuple(candidate for file, candidate in files if _has_digest(file, digest))
-        # A short hash may be one that the answer does not repeat; where a long one is absent, the answer is wrong.
+        # The answer may not repeat a short hash; if it lacks a long one, it is the wrong answer.
         if left or digest.algorithm in ("sha256", "blake3"):
             return left or _nothing(f"`{where}`: none of its files has {digest}", candidates)
         return candidates
@@ -116,7 +116,7 @@ def _nothing(message: str, candidates: Sequence[Candidate]) -> tuple[Candidate, 
 
 
 def card_of(version: ModelVersion, model: Model | None) -> ModelCard:
-    """The words about a version, as the lockfile keeps them."""
+    """Return the facts about a version that the lockfile keeps."""
     return ModelCard(
         title=model.name if model else version.model.name,
         version_name=version.name,
@@ -131,9 +131,9 @@ def card_of(version: ModelVersion, model: Model | None) -> ModelCard:
 
 
 def _explicitness(version: ModelVersion, model: Model | None) -> int | None:
-    """The ratings that a version may show, as a bitmask; None where the site says nothing, or 0, which means that.
+    """Return the ratings that a version may show, as a bitmask; None if the site says nothing (or 0).
 
-    Old answers have no bitmask, but a flag. Where the two contradict each other, the stricter one counts.
+    Old answers have a flag instead. If the two contradict each other, the stricter one counts.
     """
     level = version.nsfw_level or (model.nsfw_level if model is not None else None) or 0
     flag = version.model.nsfw if model is None or model.nsfw is None else model.nsfw
@@ -143,7 +143,7 @@ def _explicitness(version: ModelVersion, model: Model | None) -> int | None:
 
 
 def _previews(images: Iterable[ModelImage]) -> Iterator[Preview]:
-    """The images of a version; one whose address could not be written into a lockfile is left out."""
+    """Return the images of a version; an image is left out if a lockfile cannot contain its address."""
     for image in images:
         with contextlib.suppress(InvalidReference):
             yield Preview(
@@ -157,7 +157,7 @@ def _previews(images: Iterable[ModelImage]) -> Iterator[Preview]:
 
 
 def _license(model: Model) -> tuple[tuple[str, object], ...]:
-    """What the author allows, by name; what the site does not say is left out."""
+    """Return the permissions of the author by name; those that the site does not report are left out."""
     commercial = model.allow_commercial_use
     facts: dict[str, object] = {
         "allow-commercial-use": None if commercial is None else ",".join(commercial) or "None",

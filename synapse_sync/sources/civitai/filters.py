@@ -1,6 +1,6 @@
-"""The words by which Civitai's lists are filtered, as the site knew them in 2026-08.
+"""The words that filter Civitai's lists, as of 2026-08.
 
-Sorts, periods and levels are fixed; of types and base models new ones come every month.
+Sorts, periods and levels are fixed; new types and base models appear every month.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TYPES = (
     "Upscaler", "MotionModule", "VAE", "TextEncoder", "UNet", "CLIPVision", "Poses", "Wildcards", "Workflows",
     "ComfyWorkflows", "Detection", "VisionLanguage", "CLIP", "LLM", "Other",
 )  # fmt: skip
-#: Our own words, where the site has others.
+#: The words of synapse that differ from those of the site.
 OUR_TYPES = {
     "embedding": "TextualInversion", "diffusion_model": "UNet", "motion_module": "MotionModule",
     "text_encoder": "TextEncoder", "clip_vision": "CLIPVision", "workflow": "Workflows",
@@ -49,12 +49,12 @@ def _key(text: str) -> str:
 
 
 def spelled(text: str, words: Sequence[str]) -> str | None:
-    """The site's spelling of a word, whatever its capitals, blanks and hyphens; None for one that is not known."""
+    """Return the site's spelling of a word, whatever its capitals, blanks and hyphens; None if it is unknown."""
     return next((word for word in words if _key(word) == _key(text)), None)
 
 
 def nearest(text: str, words: Sequence[str], count: int = 1) -> list[str]:
-    """The known words that may have been meant: those that begin alike, then those that look alike."""
+    """Return the known words nearest to a word: those that begin alike, then those that look alike."""
     keys = {_key(word): word for word in words}
     alike = difflib.get_close_matches(_key(text), keys, n=count)
     begun = [key for key in keys if len(_key(text)) > 1 and key.startswith(_key(text))]

@@ -1,6 +1,6 @@
-"""The hashes by which Civitai knows a file, computed from the file itself.
+"""The hashes of Civitai, computed from a file.
 
-All are look-up keys; of them only SHA-256 and BLAKE3 say that two files are the same.
+All are look-up keys; only SHA-256 and BLAKE3 prove that two files are the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from synapse_sync.core.digest import Digest
 from synapse_sync.errors import StorageError
 from synapse_sync.sources.civitai.schema import FileHashes
 
-#: AutoV1 looks at 64 KiB after the first MiB, and is not given for files below 2 MiB.
+#: AutoV1 covers 64 KiB after the first MiB; files below 2 MiB have none.
 _V1_START, _V1_END, _V1_LEAST = 0x100000, 0x110000, 0x200000
 _LONGEST_HEADER = 100 << 20
 _CHUNK = 1 << 20
@@ -23,7 +23,7 @@ _V1_DIGITS, _V2_DIGITS, _V3_DIGITS = 8, 10, 12
 
 
 def file_hashes(path: Path) -> FileHashes:
-    """All of them in one pass, in lower case; AutoV1 and AutoV3 are None where the site has none either."""
+    """Return all hashes of a file in one pass, in lower case; AutoV1 and AutoV3 may be None, as on the site."""
     sha256, fast, crc, first, tensors = hashlib.sha256(), blake3(), 0, hashlib.sha256(), hashlib.sha256()
     size, start = 0, None
     try:
@@ -52,17 +52,17 @@ def file_hashes(path: Path) -> FileHashes:
 
 
 def digests_of(hashes: FileHashes) -> tuple[Digest, ...]:
-    """The same as digests, those that identify the bytes first."""
+    """Return the hashes as digests; those that identify the bytes come first."""
     names = ("sha256", "blake3", "autov3", "autov2", "autov1", "crc32")
     return tuple(Digest(name, value) for name in names if (value := hashes.get(name)) is not None)
 
 
 def _part(chunk: bytes, at: int, start: int, end: int | None) -> bytes:
-    """What of this chunk, which begins at `at`, lies between two places of the file."""
+    """Return the part of a chunk, which begins at `at`, between two offsets of the file."""
     return chunk[max(0, start - at) : None if end is None else max(0, end - at)]
 
 
 def _tensors_start(head: bytes, size: int) -> int | None:
-    """Where the data of a safetensors file begins, after its header; None if it is no such file."""
+    """Return the offset of the data in a safetensors file; None if it is no such file."""
     start = 8 + int.from_bytes(head[:8], "little")
     return start if len(head) > 8 and head[8:9] == b"{" and start <= min(size, _LONGEST_HEADER) else None

@@ -1,4 +1,4 @@
-"""Civitai's images: which address gives which size and form of one, and which image is which."""
+"""The addresses of Civitai's images: their sizes and forms, and which addresses are of the same image."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ _PATH = re.compile(
     r"(?P<head>.*/(?P<uuid>[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}))"
     r"(?:/[a-zA-Z]+=[^/,]*(?:,[a-zA-Z]+=[^/,]*)*)?/(?P<name>[^/]+)"
 )
-#: What the site itself asks its image host for, to show a card (`edge-url.ts` in its source).
+#: The parameters with which the site shows an image on a card (`edge-url.ts` in its source).
 _STILL = "anim=false,transcode=true,width=450"
 _FILM = "transcode=true,width=450"
 
 
 def address(url: str, *, film: bool = False) -> str:
-    """Where a small still of an image or film is or, with `film`, one that plays; others stay as they are."""
+    """Return the address of a small still of an image or film or, with `film`, of a small film.
+
+    An address of another form is returned unchanged.
+    """
     parts = urlsplit(url)
     match = _PATH.fullmatch(parts.path)
     if match is None:
@@ -34,15 +37,15 @@ def address(url: str, *, film: bool = False) -> str:
 
 
 def identity(url: str) -> str:
-    """What all addresses of one image have in common: the name that the site keeps it under."""
+    """Return the part that all addresses of one image share: its name in the storage of the site."""
     match = _PATH.fullmatch(urlsplit(url).path)
     return match["uuid"].lower() if match is not None else url
 
 
 def numbered(previews: Iterable[ModelImage], images: Iterable[Image]) -> tuple[ModelImage, ...]:
-    """A version's previews with their ids, found by address among the full images; each image once.
+    """Return a version's previews with their ids, found by address among the full images; each image once.
 
-    Only lists give previews an id; a version by itself does not.
+    Only lists have the ids of previews; the answer about a version does not.
     """
     ids = {identity(image.url): image.id for image in images}
     seen: dict[str, ModelImage] = {}

@@ -21,7 +21,7 @@ _LISTED = 12
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one question comes down to, after hashes were looked up."""
+    """The model and the version that a question means, after hashes were looked up."""
 
     model_id: int | None
     version_id: int | None
@@ -30,7 +30,7 @@ class Target:
 
 @dataclass(slots=True)
 class Answers:
-    """What the site said during one `resolve`, so that nothing is asked twice."""
+    """The answers of the site during one `resolve`, so that no request is sent twice."""
 
     models: dict[int, Model | SynapseError] = field(default_factory=dict)
     holders: dict[int, Model] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A version, and its model where the site gives it."""
+    """A version, and its model if the site has returned it."""
 
     version: ModelVersion
     model: Model | None
@@ -47,9 +47,9 @@ class Found:
 
 
 class Lookup:
-    """Answers of one site, asked through `client`.
+    """The look-up at one site, through `client`.
 
-    `explain` turns a status into the site's own words for one reference; `clock` returns the present time.
+    `explain` turns a status into the error for one reference; `clock` returns the present time in UTC.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Lookup:
         self._clock = clock
 
     def own(self, reference: Reference, error: SynapseError) -> SynapseError:
-        """This question's own error: one failed request may concern many, and each is told about by itself."""
+        """Return the error for one question: a failed request may concern many, and each is reported by itself."""
         if isinstance(error, StatusError):
             return self._explain(reference, error)
         return error.copy()
@@ -77,7 +77,7 @@ class Lookup:
             return error
 
     def look_up(self, asks: Sequence[Ask], seen: Answers) -> dict[str, Target | SynapseError]:
-        """Which version each hash belongs to."""
+        """Return the version of each hash, by `Ask.key`; a failure is a value."""
         found: dict[str, Target | SynapseError] = {}
         digests: dict[str, Digest] = {}
         for ask in asks:
@@ -106,7 +106,7 @@ class Lookup:
         return found
 
     def gather(self, targets: Collection[Target], seen: Answers) -> None:
-        """Ask for all models at once, then for the models of the versions whose model is not known."""
+        """Ask for all models at once, then for the models of the versions whose model is unknown."""
         ids = {target.model_id for target in targets if target.model_id is not None}
         if ids:
             seen.models.update(self._client.models_by_ids(ids))
@@ -118,12 +118,12 @@ class Lookup:
         except StatusError as error:
             if error.status == 429 or error.status >= 500:
                 seen.versions.update(dict.fromkeys(versions, error))
-            # Any other status: the list does not want to answer this; each version is asked for by itself.
+            # With any other status the list refuses this question; each version is asked for by itself.
         except SynapseError as error:
             seen.versions.update(dict.fromkeys(versions, error))
 
     def find(self, ask: Ask, target: Target, seen: Answers) -> Found:
-        """The version that is meant; raises why it cannot be had."""
+        """Return the version that a question means; raises the reason why it cannot be used."""
         model = self._model(target, seen)
         if target.version_id is None:
             if isinstance(model, Model):
@@ -134,7 +134,7 @@ class Lookup:
         if known is not None and (reason := statuses.withdrawn(known.mode, str(ask.reference))) is not None:
             raise reason
         if not version.files or (known is None and version.model_id is None):
-            # The list says less about a version than the version itself does.
+            # The list has fewer facts about a version than its own answer.
             version = self._single(ask.reference, version.id, seen)
         if (reason := statuses.unusable(version, known, self._clock())) is not None:
             raise reason
@@ -148,7 +148,7 @@ class Lookup:
     def _version(
         self, reference: Reference, target: Target, model: Model | SynapseError | None, seen: Answers
     ) -> ModelVersion:
-        """A version by its number: as its model lists it, else as the site knows it by itself."""
+        """Return a version by its number: from the list of its model, else from its own answer."""
         number = target.version_id
         assert number is not None
         if isinstance(model, Model):
@@ -191,7 +191,7 @@ class Lookup:
         return answer
 
     def _default(self, ask: Ask, model: Model, seen: Answers) -> Found:
-        """The first version, in the site's order, that can be had (and was there at the time that counts)."""
+        """Return the first version, in the site's order, that can be downloaded and is old enough."""
         if (reason := statuses.withdrawn(model.mode, f"civitai:{model.id}")) is not None:
             raise reason
         reasons: list[SynapseError] = []
@@ -199,7 +199,7 @@ class Lookup:
             if ask.exclude_newer is not None and _published(version) > ask.exclude_newer:
                 continue
             if not version.files:
-                # Lists are now and then behind, and leave out what is empty: the version itself knows better.
+                # Lists may lag behind, and leave out empty fields: the version's own answer is newer.
                 with contextlib.suppress(SynapseError):
                     version = self._single(ask.reference, version.id, seen)
             reason = statuses.unusable(version, model, self._clock())
@@ -222,7 +222,7 @@ class Lookup:
 
 
 def _in_order(ask: Ask, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
-    """The site's order, but what the question would rather not have comes last."""
+    """Return the versions in the site's order, but with the unfit ones last."""
     return sorted(versions, key=lambda version: _unfit(ask, version))
 
 
@@ -231,7 +231,7 @@ def _unfit(ask: Ask, version: ModelVersion) -> bool:
 
 
 def _passed_over(ask: Ask, model: Model, taken: ModelVersion) -> tuple[str, ...]:
-    """Why the site's default version was not taken, where that is for the sake of the question."""
+    """Return the warning that the question ruled out the site's default version, if it did."""
     first = model.versions[0]
     if _unfit(ask, taken) or not _unfit(ask, first):
         return ()
@@ -266,22 +266,22 @@ def _unknown_hash(digest: Digest) -> NotFound:
 
 
 def _published(version: ModelVersion) -> datetime:
-    """When a version came out; one that does not say counts as too new, since it cannot be shown to be older."""
+    """Return the instant of publication; a version without one counts as too new, since its age is unknown."""
     return (
         parse_instant(version.published_at) or parse_instant(version.created_at) or datetime.max.replace(tzinfo=UTC)
     )
 
 
 def _too_new(ask: Ask, version: ModelVersion) -> tuple[str, ...]:
-    """A version that was named by its number is taken whatever its date, but not without a word."""
+    """Return the warning for a version that was named by its number and is newer than `exclude_newer`."""
     if ask.exclude_newer is None or _published(version) <= ask.exclude_newer:
         return ()
     then = instant_text(ask.exclude_newer)
-    return (f"version {version.id} is newer than {then}; taken, since it is named by its number",)
+    return (f"version {version.id} is newer than {then}; used, since it is named by its number",)
 
 
 def _listing(model: Model) -> str:
-    """The versions of a model as references, in the site's order."""
+    """Return the versions of a model as lines with references, in the site's order."""
     lines = [
         f"civitai:{model.id}@{version.id}  # {version.name or 'without a name'}"
         + (f", {version.base_model}" if version.base_model else "")

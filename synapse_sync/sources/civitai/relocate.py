@@ -1,7 +1,7 @@
-"""Where a locked file is found again when the address that was locked has come to nothing.
+"""Other locations of a locked file whose locked location answers 404.
 
-The site replaces files by pointers to equal ones, which have other ids and belong to other versions; files
-that were linked never had an address by id; and sometimes it just says 404 and does not mean it.
+The site replaces files by pointers to equal ones, which have other ids and belong to other versions. Files that
+were linked never had an address by id. And some of its 404s are temporary.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from synapse_sync.sources.civitai.schema import ModelFile, ModelVersion
 
 
 def other_places(client: Client, reference: Reference, sha256: str | None) -> Iterator[Reference]:
-    """Places to try in order, the locked one again at the end; the site is asked only as far as they are taken.
+    """Yield locations to try in order, the locked one again at the end; requests are sent as they are consumed.
 
-    With a digest it decides which files are meant, without one the file id does.
+    The digest decides which files are meant; without one, the file id does.
     """
     tried = {_place(reference)}
     for other in _candidates(client, reference, sha256):
@@ -43,7 +43,7 @@ def _candidates(client: Client, reference: Reference, sha256: str | None) -> Ite
 
 
 def _forms(version: ModelVersion, file: ModelFile) -> Iterator[Reference]:
-    """A file by its id, then by what the site's own URL says about it."""
+    """Yield references to a file: by its id, then by the selectors in the site's own URL."""
     bare = Reference("civitai", "" if version.model_id is None else str(version.model_id), str(version.id))
     if file.id is not None:
         yield replace(bare, file=str(file.id))

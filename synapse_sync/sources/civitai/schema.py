@@ -1,7 +1,7 @@
 """Civitai's answers as values, in the API's own words.
 
 Read leniently: the site adds, renames and drops fields all the time, and every enumeration is an open string.
-Only what nothing can be done without is required; where it is absent, `NetworkError` names the field.
+Only indispensable fields are required; if one is absent, `NetworkError` names it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = [
 
 _AIR_IDS = re.compile(r"civitai:(\d+)@(\d+)")
 _FILE_ID = re.compile(r"[?&]fileId=(\d+)")
-#: How images said before 2024 what the bitmask says today (1 PG, 2 PG13, 4 R, 8 X, 16 XXX, 32 blocked).
+#: The words before 2024 for the bitmask of today (1 PG, 2 PG13, 4 R, 8 X, 16 XXX, 32 blocked).
 _NSFW_WORDS = {"none": 1, "soft": 2, "mature": 4, "x": 8, "blocked": 32}
 
 
 def nsfw_level(fields: Fields) -> int:
-    """Return how explicit something is, as a bitmask; 0 where nothing says it."""
+    """Return how explicit something is, as a bitmask; 0 if no field says it."""
     level = fields.integer("nsfwLevel")
     if level is not None:
         return level
@@ -39,7 +39,7 @@ def nsfw_level(fields: Fields) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """What people did with something; the site has dropped and renamed most of these, so any may be None."""
+    """The counts of downloads, votes and comments; the site has dropped and renamed most, so any may be None."""
 
     download_count: int | None = None
     thumbs_up_count: int | None = None
@@ -81,7 +81,7 @@ class FileHashes:
         return cls(**{name: known[name] for name in cls.__slots__ if known.get(name)})
 
     def get(self, algorithm: str) -> str | None:
-        """The digest of this algorithm, by the name that `Digest` uses."""
+        """Return the digest of this algorithm, by the name that `Digest` uses."""
         return getattr(self, algorithm, None) if algorithm in self.__slots__ else None
 
 
@@ -113,7 +113,7 @@ class ModelFile:
         url = fields.text("downloadUrl")
         pinned = _FILE_ID.search(url or "")
         file_id = fields.integer("id")
-        # A version alone does not say `quantType`, but the URL that it gives for the file does.
+        # The answer about a version lacks `quantType`, but its URL for the file has it.
         chosen = dict(_selectors(url))
         return cls(
             id=int(pinned[1]) if file_id is None and pinned else file_id,
@@ -136,10 +136,10 @@ class ModelFile:
 
     @property
     def bytes(self) -> int | None:
-        """The size in bytes, or None where the site's number cannot be exact.
+        """The size in bytes, or None if the site's number cannot be exact.
 
-        `round`, because the kilobytes are a float that misses whole bytes by a hair. Kilobytes that were rounded
-        to two decimals do not come near a whole byte, and would be a promise that no file keeps.
+        The kilobytes are a float that misses whole bytes slightly, hence `round`. Kilobytes with two decimals are
+        not near a whole byte: as a size they would be wrong.
         """
         if self.size_kb is None or not 0 < self.size_kb < 2**50:
             return None
@@ -187,7 +187,7 @@ class ModelImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyAccess:
-    """A version that is (or was) for payers only; `ends_at` is absent for a permanent one."""
+    """The time in which a version is only for users who paid; without `ends_at` it is permanent."""
 
     permanent: bool = False
     ends_at: str | None = None
@@ -218,7 +218,7 @@ def _early_access(fields: Fields) -> EarlyAccess | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelBrief:
-    """What a version says about its model when it comes alone."""
+    """The facts about the model in the answer about a version."""
 
     name: str | None = None
     type: str | None = None
@@ -235,9 +235,9 @@ class ModelBrief:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersion:
-    """One version. `model_id`, `air` and `usage_control` are known only where it was asked for by itself.
+    """One version. `model_id`, `air` and `usage_control` are known only from its own answer.
 
-    `require_auth` is known only from `mini`, which gives one file, under the name that it was uploaded with.
+    `require_auth` is known only from `mini`, which has one file, under its name at upload.
     """
 
     id: int
@@ -296,7 +296,7 @@ class ModelVersion:
 
     @classmethod
     def decode_mini(cls, raw: object, version_id: int) -> ModelVersion:
-        """Read an answer of `/model-versions/mini/…`, which says neither id; the model's is in the AIR."""
+        """Read an answer of `/model-versions/mini/…`, which has neither id; that of the model is in the AIR."""
         fields = Fields(raw, "mini")
         air = fields.text("air")
         ids = _AIR_IDS.search(air or "")
@@ -321,7 +321,7 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creator:
-    """Who publishes models; how many and where they are listed is said in `/creators` only."""
+    """A user who publishes models; only `/creators` has their number and list."""
 
     username: str
     image: str | None = None

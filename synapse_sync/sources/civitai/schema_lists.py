@@ -19,7 +19,7 @@ __all__ = ["CursorMetadata", "HashMatch", "Image", "Me", "PageMetadata", "Tag", 
 class Image:
     """One of `/images`: `nsfw_level` is a word here (None, Soft, Mature, X), `browsing_level` the bitmask.
 
-    `meta` is what it was made with, as the site gives it: flat, or below another `meta`.
+    `meta` are the settings that made it, as the site returns them: flat, or below another `meta`.
     """
 
     id: int
@@ -65,7 +65,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
-    """A tag; `model_count` has not been said since 2024."""
+    """A tag; the site has not returned `model_count` since 2024."""
 
     name: str
     model_count: int | None = None
@@ -81,7 +81,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageMetadata:
-    """How a list that is counted in pages goes on (creators and tags)."""
+    """The next page of a list with pages (creators and tags)."""
 
     total_items: int | None = None
     current_page: int | None = None
@@ -105,9 +105,9 @@ class PageMetadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CursorMetadata:
-    """How a list without a total goes on (models and images); at its end there is no `next_cursor`.
+    """The next part of a list without a total (models and images); at its end, `next_cursor` is None.
 
-    The cursor is opaque: a number in early answers, several ones in a string today.
+    The cursor is opaque: a number in early answers, several numbers in a string today.
     """
 
     next_cursor: str | None = None
@@ -128,7 +128,7 @@ class CursorMetadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashMatch:
-    """One row of the answer to many hashes: which version holds these bytes."""
+    """One row of the answer to many hashes: the version that has the file."""
 
     sha256: str
     version_id: int
@@ -137,7 +137,7 @@ class HashMatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Me:
-    """Whose token this is."""
+    """The account of a token."""
 
     id: int | None = None
     username: str | None = None

@@ -33,7 +33,7 @@ def _utc_now() -> datetime:
 
 
 class CivitaiSource:
-    """The site behind one endpoint; answers `civitai:` references and hashes."""
+    """The site at one endpoint; answers `civitai:` references and hashes."""
 
     def __init__(self, api: Api, endpoint: str = ENDPOINT, *, clock: Callable[[], datetime] = _utc_now) -> None:
         self._api = api
@@ -65,14 +65,14 @@ class CivitaiSource:
         return answers
 
     def describe(self, reference: Reference) -> Description:
-        """The model with all its versions, and what only the version itself tells about the one that is meant."""
+        """Return the model with all its versions, and more facts about the one that is meant."""
         try:
             return describe(self._client, reference, self._clock())
         except StatusError as error:
             raise self.explain(reference, error) from error
 
     def locate(self, reference: Reference) -> Location:
-        """The download URL of one file; a file id names it exactly, else the site's own selectors do."""
+        """Return the download URL of one file, by its id, else by the site's own selectors."""
         if reference.source != "civitai" or reference.revision is None:
             raise InvalidReference(
                 f"`{reference}` does not name one version", hint="write it as `civitai:MODEL@VERSION`"
@@ -83,15 +83,15 @@ class CivitaiSource:
         return Location(f"{url}?{urlencode(reference.query)}" if reference.query else url)
 
     def relocate(self, reference: Reference, sha256: str | None) -> Iterator[Reference]:
-        """Where the bytes of a file may be now that its own address answers 404."""
+        """Yield other locations of a file whose own location answers 404."""
         return other_places(self._client, reference, sha256)
 
     def documents(self, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
-        """The `.civitai.info` of each pinned version."""
+        """Return the `.civitai.info` of each pinned version."""
         return documents(self._client, references)
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
-        """Which versions hold these bytes: SHA-256s by the ten thousand, other hashes one by one."""
+        """Return the versions with these digests: 10,000 SHA-256s per request, other hashes one by one."""
         wanted = list(dict.fromkeys(digests))
         known: dict[Digest, Reference] = {}
         sha256s = {digest.value: digest for digest in wanted if digest.algorithm == "sha256"}
@@ -119,11 +119,11 @@ class CivitaiSource:
         return list(found.items()), []
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
-        """The site's status in words."""
+        """Return the error that a status means, with a next step."""
         return statuses.explain(reference, error, has_token=self._has_token())
 
     def needs_token(self, reference: Reference) -> str | None:
-        """Every download of Civitai wants an API key; None when one is set. A user's own mirror may want none."""
+        """Return how to provide the API key that every download needs; None if one is set, or for a user's mirror."""
         mirrored = self._api.credentials.is_rewritten(self._client.endpoint)
         return None if mirrored or self._has_token() else statuses.TOKEN_HINT
 

@@ -1,4 +1,4 @@
-"""Civitai's words in ours: model types, file formats and the parts of an AIR. Every one of them is an open set."""
+"""Civitai's words in those of synapse: types, formats and the parts of an AIR. All of them are open sets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from synapse_sync.core.artifact import MODEL_TYPES, format_of, type_for
 from synapse_sync.core.reference import Reference
 from synapse_sync.sources.civitai.schema import Model, ModelVersion
 
-#: What files are called that models are not.
+#: The types of files that no model has.
 _FILE_TYPES = {
     "config": "config", "diffusionmodel": "diffusion_model", "negative": "embedding", "workflow": "workflow",
 }  # fmt: skip
@@ -23,7 +23,7 @@ _AIR_TYPES = {
     "controlnet": {"controlnet"}, "vae": {"vae"}, "upscaler": {"upscaler"}, "motionmodule": {"motion"},
 }  # fmt: skip
 _SDXL = {"sdxl", "pony", "illustrious", "noobai"}
-#: Beginnings of base models whose ecosystem is certain; for others nothing is said.
+#: The beginnings of base models whose ecosystem is certain; others are not compared.
 _ECOSYSTEMS = (
     ("SD 1.", {"sd1", "sd15"}), ("SD 2.", {"sd2"}), ("SDXL", _SDXL), ("Illustrious", _SDXL), ("NoobAI", _SDXL),
     ("Flux.1 D", {"flux1"}), ("Flux.1 S", {"flux1"}),
@@ -35,7 +35,7 @@ def _key(word: str) -> str:
 
 
 def model_type(word: str | None) -> str | None:
-    """Our type for the site's; `other` for what we have no word for, None where the site says nothing."""
+    """Return the type for the site's word; `other` for an unknown word, None if the site says nothing."""
     if not word:
         return None
     if (known := type_for(word)) is not None:
@@ -45,7 +45,7 @@ def model_type(word: str | None) -> str | None:
 
 
 def file_role(word: str) -> str:
-    """Our type for the site's type of a file, where it says more than its model's; else `model`.
+    """Return the role for the site's type of a file, if that is more exact than its model's; else `model`.
 
     Not "Model" alone: "Pruned Model", "Archive" and "Training Data" leave the type to the model as well.
     """
@@ -53,16 +53,16 @@ def file_role(word: str) -> str:
 
 
 def file_format(name: str, word: str | None) -> str:
-    """The format of a file: what its ending says, and where that says nothing, the site's word.
+    """Return the format of a file: that of its ending or, for an unknown ending, the site's word.
 
-    The ending decides what a user interface will do with the file: a `.pt` is unpickled, whatever a page says.
+    The ending decides how a UI reads the file: a `.pt` is unpickled, whatever its page says.
     """
     ending = format_of(name)
     return ending if ending != "other" else _FORMATS.get((word or "").casefold(), "other")
 
 
 def air_warnings(reference: Reference, version: ModelVersion, model: Model | None) -> tuple[str, ...]:
-    """Where an AIR says something else about kind and ecosystem than the site: words drift, so it is no error."""
+    """Return warnings if an AIR and the site differ in kind or ecosystem: words change, so it is no error."""
     warnings: list[str] = []
     kinds, ecosystems = _air_words(version, model)
     if reference.kind and kinds and reference.kind.casefold() not in kinds:
