@@ -23,7 +23,7 @@ def further_places(wanted: Sequence[Wanted], sources: Mapping[str, Source]) -> F
             found, trouble = source.further_places(wanted)
         except SynapseError as error:
             told = source.explain(Reference("url", error.url), error) if isinstance(error, StatusError) else error
-            warnings.append(f"{told.message}; no places were looked for there")
+            warnings.append(f"{told.message}; no locations were looked for there")
         else:
             places += found
             warnings += trouble
@@ -44,5 +44,5 @@ def same_repositories(name: str, source: Source, wanted: Sequence[Wanted]) -> Fo
             known = {file.sha256 for file in wanted if any(place.id == id_ for place in file.places)}
             found += [(c.sha256, c.url) for c in answer.candidates if c.sha256 in known and c.sha256]
         else:
-            warnings.append(f"{answer.message}; its main branch could not be looked at")
+            warnings.append(f"{answer.message}; its main branch was not searched")
     return found, warnings

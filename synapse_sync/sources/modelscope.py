@@ -245,7 +245,7 @@ class ModelScopeSource:
         return _Repository(reference.id, commit, files, modified)
 
     def _answer(self, ask: Ask, repository: _Repository) -> Resolved:
-        """The files that are meant, completed by the shards that belong to them."""
+        """Return the files that the question means, with the shards that belong to them."""
         reference, cutoff = ask.reference, ask.exclude_newer
         modified = repository.modified
         if cutoff is not None and not reference.pinned and (modified is None or modified > cutoff):
@@ -278,7 +278,7 @@ class ModelScopeSource:
 
 
 def _candidate(repository: _Repository, file: RepoFile, *, whole_path: bool) -> Candidate:
-    """A file as it is locked; raises `UnsafeName` for a path that must not come near a disk."""
+    """Return a file as a candidate; raises `UnsafeName` for a path that some file system does not accept."""
     last = file.path.rpartition("/")[2]
     return Candidate(
         filename=safe_path(file.path).text if whole_path else safe_filename(last),
@@ -298,5 +298,5 @@ def _sha256(text: str | None) -> str | None:
 
 
 def _page(id_: str) -> str:
-    """The page of a repository, for people."""
+    """Return the address of a repository's page."""
     return f"{_SITE.home}/models/{id_}"

@@ -1,4 +1,4 @@
-"""The files of a repository: which of them are meant, and what they are. For every site with repositories."""
+"""The choice of a repository's files, and their types, for every site with repositories."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def named_safely(
 
 
 def _pattern(path: str) -> str:
-    """The pattern that matches this path: special characters stand for themselves, odd ones are any character."""
+    """Return a pattern that matches this path: special characters are escaped, odd ones match any character."""
     escaped = re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", path)
     return "".join(char if char.isprintable() and char != "\\" else "?" for char in escaped)
 
 
 def one_file(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:
-    """The file that the reference names; empty if it names a folder or no file at all. Raises `NotFound`."""
+    """Return the file that the reference names; empty if it names a folder or no file. Raises `NotFound`."""
     path = ask.reference.file
     if not path or path.endswith("/"):
         return ()
@@ -88,12 +88,12 @@ def one_file(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:
     near = difflib.get_close_matches(path, names, n=3) or [n for n in names if format_of(n) in WEIGHT_FORMATS][:8]
     raise NotFound(
         f"`{repository.label}` has no file `{path}` at commit {repository.commit[:12]}",
-        hint="its files include:\n" + "\n".join(near) if near else "it holds no weights",
+        hint="its files include:\n" + "\n".join(near) if near else "it has no weights",
     )
 
 
 def several_files(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:
-    """The files that include and exclude leave, by the rules of Hugging Face's library for patterns."""
+    """Return the files that pass `include` and `exclude`, by the pattern rules of Hugging Face's library."""
     folder = ask.reference.file or ""
     below = [file for file in repository.files if file.path.startswith(folder)]
     if not below:
@@ -109,9 +109,9 @@ def several_files(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:
-    """Whether one of the patterns fits, as the library of Hugging Face has it.
+    """Whether one of the patterns matches, by the rules of Hugging Face's library.
 
-    Case counts, `*` also means `/`, what ends in `/` means all that is below, and a backslash is a slash.
+    Case matters; `*` also matches `/`; a pattern that ends in `/` matches all files below; a backslash is a slash.
     """
     plain = [pattern.replace("\\", "/") for pattern in patterns]
     return any(fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern) for pattern in plain)
@@ -127,7 +127,7 @@ def format_in(path: str, *, whole: bool) -> str:
 
 
 def type_of(files: Sequence[RepoFile]) -> str | None:
-    """What the files are, where their places tell and agree; a guess is better left to the user."""
+    """Return the type of the files, if their folders and names agree on one; else None, and the user says it."""
     if len(files) > 1 and any(file.path.rpartition("/")[2] == "model_index.json" for file in files):
         return "diffusers"
     guesses = {_guess(file.path) for file in files if format_of(file.path) in WEIGHT_FORMATS}

@@ -1,4 +1,4 @@
-"""Weights in several files: an index names its shards, and one without the others is of no use."""
+"""Weights in several files: an index names its shards, and each shard needs all others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.(?:\w+\.)?(?:safetensors|gguf
 def with_shards(
     repository: _R, files: Sequence[RepoFile], ask: Ask, read: Callable[[_R, RepoFile], bytes]
 ) -> tuple[RepoFile, ...]:
-    """The chosen files, and with a shard or an index of safetensors all that belongs to it.
+    """Return the chosen files and, for a shard or an index of safetensors, every file that belongs to it.
 
     `read` returns the content of a small file. An index is read where its shards may be meant; without one, the
     numbers in the names decide, as with GGUF. An index that a pattern like `*.json` included is only a file, and
@@ -44,7 +44,7 @@ def with_shards(
 
 
 def _indexes(repository: Repository, chosen: set[str], named: Collection[str | None]) -> list[RepoFile]:
-    """The indexes that are named outright, or that lie in one folder with chosen safetensors."""
+    """Return the indexes that are named themselves, or that are in one folder with chosen safetensors."""
     folders = {path.rpartition("/")[0] for path in chosen if path.endswith(".safetensors")}
     return [
         file
@@ -54,7 +54,7 @@ def _indexes(repository: Repository, chosen: set[str], named: Collection[str | N
 
 
 def _named_by(index: RepoFile, repository: Repository, content: bytes) -> set[str]:
-    """The paths of the shards that an index names."""
+    """Return the paths of the shards that an index names; raises `IntegrityError`."""
     try:
         names = set(json.loads(content)["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -66,7 +66,7 @@ def _named_by(index: RepoFile, repository: Repository, content: bytes) -> set[st
 
 
 def _siblings(path: str) -> Iterator[str]:
-    """All files of a set by the numbers in one name, like `model-00002-of-00003.gguf`."""
+    """Yield all files of a set by the numbers in one name, like `model-00002-of-00003.gguf`."""
     if (match := _NUMBERED.match(path)) is not None:
         stem, _, count, tail = match.groups()
         yield from (f"{stem}-{number:05}-of-{count}{tail}" for number in range(1, int(count) + 1))

@@ -208,7 +208,7 @@ def test_a_site_in_trouble_is_told(project: Project, plain: str) -> None:
     settings(project, f"{storage.url}/by-hash/{{sha256}}")
     project.hub.faults.add("/api/", Fault(status=503, origin="civitai"))
     done = project("lock", "--heal")
-    assert "no places were looked for there" in " ".join(done.err.split())
+    assert "no locations were looked for there" in " ".join(done.err.split())
     assert mirrors(project) == [place]
 
 

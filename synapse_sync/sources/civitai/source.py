@@ -123,7 +123,7 @@ class CivitaiSource:
         return statuses.explain(reference, error, has_token=self._has_token())
 
     def needs_token(self, reference: Reference) -> str | None:
-        """Return how to provide the API key that every download needs; None if one is set, or for a user's mirror."""
+        """Return how to provide the API key that downloads need; None if one is set, or for a user's mirror."""
         mirrored = self._api.credentials.is_rewritten(self._client.endpoint)
         return None if mirrored or self._has_token() else statuses.TOKEN_HINT
 

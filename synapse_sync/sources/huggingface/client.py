@@ -1,4 +1,4 @@
-"""The hub's own library, asked for repositories; what it knows comes out as plain values, its errors as ours."""
+"""The client for repositories, on the hub's own library: it returns plain values, and raises errors of synapse."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from synapse_sync.sources.huggingface.statuses import explain
 from synapse_sync.sources.repository_files import RepoFile
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi  # its HTTP client takes a tenth of a second to import
+    from huggingface_hub import HfApi  # the import of its HTTP client costs a tenth of a second
 
 _TIMEOUT = 30.0
-#: The index of the largest models today has some ten megabytes.
+#: Bytes of an index of shards; that of the largest models today has some ten megabytes.
 _MAX_READ = 64 << 20
 _HEX40 = re.compile(r"[0-9a-f]{40}\Z")
 _KINDS = {"datasets": "dataset", "spaces": "space"}
@@ -55,9 +55,9 @@ class Repository:
     commit: str
     files: tuple[RepoFile, ...]
     modified: datetime | None = None
-    #: `auto` lets in whoever clicks on its page, with `manual` its authors look at each request.
+    #: How it grants access: `auto` after a click on its page, `manual` after a decision of its authors.
     gated: str | None = None
-    #: Why the token does not open a gated repository, as far as the hub told.
+    #: The reason why the token does not open a gated repository, if the hub reported it.
     refusal: SynapseError | None = None
     license: str | None = None
     base_model: str | None = None
@@ -69,7 +69,7 @@ class Repository:
 
 
 class Client:
-    """The library at one endpoint, with its manners: our token or none, our patience, no telemetry."""
+    """The library at one endpoint: with the token that is given or none, patient, without telemetry."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Client:
         self._retry = retry
         self._bounds = bounds
         self._sleep = sleep
-        #: How repositories that were seen to be gated let people in, by every name they were asked under.
+        #: How gated repositories grant access, by every name under which they were asked for.
         self.gated: dict[str, str] = {}
         self._refusals: dict[tuple[str, str], SynapseError | None] = {}
         self._asking = threading.Lock()
@@ -100,7 +100,7 @@ class Client:
     def read(self, id_: str, revision: str | None, cutoff: datetime | None) -> Repository:
         """Ask for one repository: its commit and its files come in one answer.
 
-        Only of a gated one, with a token, is it asked besides whether that opens it.
+        For a gated one, with a token, one more request asks whether the token opens it.
         """
         api = self._connect(id_)
         kind, name = _split_id(id_)
@@ -112,7 +112,7 @@ class Client:
                 lambda: api.repo_info(name, revision=at, repo_type=kind, timeout=_TIMEOUT, files_metadata=True),
             )
 
-        # With the branch named, as the library itself asks to download: some mirrors answer only that.
+        # The branch is named, as in the library's own downloads: some mirrors answer only that.
         found = info(revision or "main")
         pinned = revision is not None and _HEX40.match(revision)
         if cutoff is not None and not pinned and (found.last_modified is None or found.last_modified > cutoff):
@@ -126,7 +126,7 @@ class Client:
                 found = info(earlier)
         files = _files(found)
         if files is None:
-            # Some mirrors of the hub leave sizes and hashes out of this answer; the tree has them.
+            # Some mirrors leave sizes and hashes out of this answer; the tree has them.
             tree = self._ask(
                 reference,
                 lambda: list(api.list_repo_tree(found.id, recursive=True, revision=found.sha, repo_type=kind)),
@@ -138,19 +138,19 @@ class Client:
         return replace(repository, refusal=self._refusal(repository, api))
 
     def read_file(self, repository: Repository, file: RepoFile) -> bytes:
-        """A small file of a repository, whole, and by its hash the one that was listed."""
+        """Return the content of a small file; raises `IntegrityError` if its hash is not the listed one."""
         reference = Reference("huggingface", repository.id, repository.commit, file.path)
         if file.size is None or file.size > _MAX_READ:
-            raise IntegrityError(f"`{reference}` is too long to be an index: {file.size} bytes")
+            raise IntegrityError(f"`{reference}` is too long for an index: {file.size} bytes")
         api = self._connect(repository.id)
         content: bytes = self._ask(reference, lambda: self._request("GET", api, repository, file).content)
         git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
         if (hashlib.sha256(content).hexdigest() if file.sha256 else git) != (file.sha256 or file.git_sha1 or git):
-            raise IntegrityError(f"`{reference}`: what came is not the file that the repository lists")
+            raise IntegrityError(f"`{reference}`: the content is not that of the file in the repository")
         return content
 
     def _refusal(self, repository: Repository, api: HfApi) -> SynapseError | None:
-        """Why the files of a gated repository are not given to us; the hub is asked once a commit."""
+        """Return the reason why a gated repository refuses its files; the hub is asked once per commit."""
         weights = [file for file in repository.files if file.sha256 is not None] or repository.files
         if not weights:
             return None
@@ -167,7 +167,7 @@ class Client:
             return self._refusals[key]
 
     def _request(self, method: str, api: HfApi, repository: Repository, file: RepoFile) -> Any:
-        """Ask for a file as the library does; a HEAD is not sent on to where the bytes are."""
+        """Ask for a file as the library does; a redirect to the storage is not followed for a HEAD."""
         from huggingface_hub import get_session, hf_hub_url
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
@@ -210,7 +210,7 @@ class Client:
         from huggingface_hub import HfApi, constants
 
         connect_through(self._through(), self._endpoint)
-        # Its telemetry is a request of its own, sent before ours.
+        # Its telemetry would be one more request, before the real one.
         constants.HF_HUB_DISABLE_TELEMETRY = True
         return HfApi(
             endpoint=self._endpoint,
@@ -220,11 +220,11 @@ class Client:
         )
 
     def _through(self) -> Api:
-        """The client that really sends the requests."""
+        """Return the client that sends the requests."""
         with self._asking:
             if self._api is None:
                 token = self._token if self._token and self._may_see_token() else None
-                # Another site may have the same origin in front of it, and its token is not for this one.
+                # Another site may share this origin behind a gateway, and its token is not for this endpoint.
                 grants = [] if token is None else [Grant(origin_of(self._endpoint), token)]
                 credentials = (self._credentials or Credentials()).instead(grants)
                 self._api = Api(credentials, bounds=self._bounds, tls=self._tls, library=client_library())
@@ -232,12 +232,12 @@ class Client:
 
     def _may_see_token(self) -> bool:
         if self._credentials is not None:
-            return True  # the endpoint has passed their rules
+            return True  # the rules allow the endpoint
         parts = urlsplit(self._endpoint)
         return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
     def _ask(self, reference: Reference, call: Callable[[], Any]) -> Any:
-        """Call the hub's library; patient with passing failures, and every error of it comes out as one of ours."""
+        """Call the hub's library; repeat temporary failures, and raise its errors as errors of synapse."""
         attempt = 0
         while True:
             attempt += 1
@@ -246,14 +246,14 @@ class Client:
                     return call()
             except Exception as error:
                 ours, passing = self._translate(reference, error)
-                # A token may be part of what the library says, and so of its chain of causes.
+                # No cause is kept: the library's message may contain a token.
                 wait = self._retry.delay(attempt, _retry_after(error), 0.5) if passing else None
                 if wait is None:
                     raise ours from None
             self._sleep(wait)
 
     def _translate(self, reference: Reference, error: Exception) -> tuple[SynapseError, bool]:
-        """An exception of the hub's library as one of ours, and whether it may pass; others are raised again."""
+        """Return the error for an exception of the library, and whether it may pass; others are raised again."""
         from huggingface_hub import errors
 
         if isinstance(error, SynapseError):
@@ -264,7 +264,7 @@ class Client:
             return ours, may_pass(error)
         if isinstance(error, errors.OfflineModeIsEnabled):
             return Offline(
-                f"`{reference}` has to be looked up, but HF_HUB_OFFLINE forbids it", hint="unset it"
+                f"`{reference}` must be looked up, but HF_HUB_OFFLINE prevents it", hint="unset it"
             ), False
         if isinstance(error, errors.HFValidationError):
             return InvalidReference(
@@ -287,7 +287,7 @@ class Client:
 
 
 def _split_id(id_: str) -> tuple[str, str]:
-    """The kind of repository and its name, as the library wants them."""
+    """Return the kind of a repository and its name, as the library expects them."""
     first, _, rest = id_.partition("/")
     return (_KINDS[first], rest) if first in _KINDS and rest else ("model", id_)
 
@@ -316,13 +316,13 @@ def _file(path: str, size: object, sha256: object, blob_id: object) -> RepoFile:
         path=path,
         size=size if isinstance(size, int) and size >= 0 else None,
         sha256=known if is_sha256(known) else None,
-        # For an LFS file it is the hash of the pointer, which says nothing about the content.
+        # For an LFS file, this is the hash of its pointer, not of its content.
         git_sha1=sha1 if known is None and _HEX40.match(sha1) else None,
     )
 
 
 def _files(info: Any) -> tuple[RepoFile, ...] | None:
-    """The files of an answer, or None where it lacks their sizes, or any hash of one."""
+    """Return the files of an answer, or None if it lacks a size or every hash of a file."""
     siblings = info.siblings or []
     if any(sibling.size is None or not (sibling.lfs or sibling.blob_id) for sibling in siblings):
         return None

@@ -24,7 +24,7 @@ _pages: ContextVar[set[str] | None] = ContextVar("pages", default=None)
 
 
 def client_library() -> Any:
-    """The HTTP library that the hub's library uses: httpx or a module like it."""
+    """Return the HTTP library that the hub's library uses: httpx or a module like it."""
     from huggingface_hub.errors import HfHubHTTPError
 
     names = (kind.__module__.partition(".")[0] for kind in HfHubHTTPError.__mro__)
@@ -44,7 +44,7 @@ def connect_through(api: Api, endpoint: str) -> None:
         from huggingface_hub import get_session, set_client_factory
 
         library = client_library()
-        # Its own client is not asked for these hooks: to make one fails where the environment names a bad proxy.
+        # The hooks are not read from a client of its own: making one fails if a variable names a bad proxy.
         hook = getattr(importlib.import_module("huggingface_hub.utils._http"), "hf_request_event_hook", None)
         hooks = {"request": [] if hook is None else [hook]}
 
@@ -60,7 +60,7 @@ def connect_through(api: Api, endpoint: str) -> None:
 
 @contextlib.contextmanager
 def one_listing() -> Iterator[None]:
-    """While this lasts, this thread asks for the pages of one listing: different ones, and not too many."""
+    """A context in which this thread asks for the pages of one listing; repeated or too many pages are refused."""
     token = _pages.set(set())
     try:
         yield
@@ -69,10 +69,10 @@ def one_listing() -> Iterator[None]:
 
 
 def _through(library: Any, api: Api, endpoint: str) -> Any:
-    """A transport for the library that asks our API client."""
+    """Return a transport for the library that sends its requests through `api`."""
 
     class Through(library.BaseTransport):  # type: ignore[misc]
-        """Hands on one request after the other."""
+        """A transport that passes on one request after the other."""
 
         def handle_request(self, request: Any) -> Any:
             url = str(request.url)

@@ -1,4 +1,4 @@
-"""What a repository's files are, read from their names and places; a guess is better left to the user."""
+"""The files of a repository as candidates, and the repository as a card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synapse_sync.sources.repository_files import RepoFile, format_in, type_of
 
 
 def candidate_of(repository: Repository, file: RepoFile, *, whole_path: bool) -> Candidate:
-    """A file as it is locked; raises `UnsafeName` for a path that must not come near a disk."""
+    """Return a file as a candidate; raises `UnsafeName` for a path that some file system does not accept."""
     last = file.path.rpartition("/")[2]
     return Candidate(
         filename=safe_path(file.path).text if whole_path else safe_filename(last),
