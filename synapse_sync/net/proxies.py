@@ -43,7 +43,7 @@ def proxy_for(scheme: str, host: str, port: int | None = None) -> Proxy | None:
         return None
     proxies = getproxies()
     for name in (scheme, "all"):
-        if proxies.get(name):
+        if proxies.get(name, "").strip():
             return None if _is_exempt(host, port, proxies.get("no", "")) else _read(proxies[name], name)
     return None
 
@@ -107,6 +107,7 @@ def _read(text: str, name: str) -> Proxy:
     """The proxy that a setting names. The text itself is never shown: a password may be anywhere in it."""
     variable = f"{name.upper()}_PROXY"
     named = variable if {variable, variable.lower()} & os.environ.keys() else "the system's settings"
+    text = text.strip()  # files of variables often end their lines with a blank or a carriage return
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port

@@ -36,6 +36,7 @@ def test_the_library_is_loaded_where_a_variable_is_set(given: bool) -> None:
     [
         ("http://proxy.example:3128", "http://proxy.example:3128"),
         ("proxy.example:3128", "http://proxy.example:3128"),
+        (" http://proxy.example:3128 \r", "http://proxy.example:3128"),
         ("HTTPS://Proxy.example/", "https://proxy.example:443"),
         ("http://[fd00::1]:8080", "http://[fd00::1]:8080"),
     ],
