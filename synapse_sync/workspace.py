@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.suppliers.hub_cache import HubCache
+    from synapse_sync.suppliers.tree_files import TreeFiles
     from synapse_sync.transfer.fetcher import Transfers
     from synapse_sync.user.tokens import Token
 
@@ -137,7 +138,9 @@ class Workspace:
         self.close()
 
     def close(self) -> None:
-        """Close connections."""
+        """Close connections, and keep the digests that were learned."""
+        if "tree_files" in self.__dict__:
+            self.tree_files.save()
         self.connections.close()
 
     # -- parts -------------------------------------------------------------------------------------
@@ -167,6 +170,24 @@ class Workspace:
         return HubCache(self.settings.hub_cache)
 
     @cached_property
+    def tree_files(self) -> TreeFiles:
+        """The files in the folders that the targets have for models."""
+        from synapse_sync.layouts import folders_of
+        from synapse_sync.store.known_digests import KnownDigests
+        from synapse_sync.store.ownership import root_of
+        from synapse_sync.suppliers.tree_files import TreeFiles
+
+        manifest = self.project.manifest
+        own = {entry.subfolder.parts[0] for entry in manifest.entries() if entry.subfolder is not None}
+        folders = {
+            # The root of a `flat` target may be any directory: only the files right in it count.
+            (root_of(target.root, self.project.directory) / name, bool(name))
+            for target in manifest.targets
+            for name in {folder.partition("/")[0] for folder in folders_of(target.layout)} | own
+        }
+        return TreeFiles(folders, KnownDigests(self.settings.store))
+
+    @cached_property
     def transfers(self) -> Transfers:
         """Everything that brings bytes into the store."""
         from synapse_sync.transfer.fetcher import Transfers
@@ -185,7 +206,7 @@ class Workspace:
                 limit_rate=settings.limit_rate,
             ),
             retry=self.connections.retry,
-            nearby=lambda want: self.hub_cache.files(want.sha256 or "", want.size, want.places),
+            nearby=lambda want: self._nearby(want.sha256 or "", want.size, want.places),
         )
 
     def _tools(self) -> Tools:
@@ -205,7 +226,19 @@ class Workspace:
 
     def _is_nearby(self, artifact: Artifact) -> bool:
         given = artifact.given
-        return any(self.hub_cache.files(given.sha256, given.size, artifact.locations))
+        return any(self._nearby(given.sha256, given.size, artifact.locations))
+
+    def _nearby(self, sha256: str, size: int | None, places: Iterable[Reference]) -> Iterator[Path]:
+        """Files on this machine that seem to have these bytes.
+
+        They are in the hub's cache, among the files that any project placed, or in the folders of the targets.
+        """
+        from synapse_sync.store.ownership import placed_elsewhere
+
+        yield from self.hub_cache.files(sha256, size, places)
+        yield from placed_elsewhere(self.settings.store, sha256)
+        if size is not None and (found := self.tree_files.find(sha256, size)) is not None:
+            yield found
 
     @contextmanager
     def hold(self, name: str, what: str) -> Iterator[None]:

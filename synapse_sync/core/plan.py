@@ -307,7 +307,7 @@ def _supply(
         elif sha256 in packed:
             reason = "in an archive that the store has"
         elif sha256 in nearby:
-            reason = "in a cache on this machine"
+            reason = "the same bytes are on this machine"
         else:
             verb = Verb.FETCH
         supply.append(

@@ -121,6 +121,13 @@ def guess(names: Collection[str]) -> Layout | None:
     return LAYOUTS[max(scores)[2]] if scores else None
 
 
+def folders_of(layout: str) -> frozenset[str]:
+    """The folders of one UI for models, relative to the UI's directory; "" is that directory itself."""
+    known = LAYOUTS[layout]
+    names = {name for folders in known.folders.values() for name in folders}
+    return frozenset(names if known.catch_all is None else names | {known.catch_all})
+
+
 def ui_folders() -> frozenset[str]:
     """Every folder that any UI has for models, with the folders above it, relative to the UI's directory."""
     folders = {name for layout in LAYOUTS.values() for names in layout.folders.values() for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from synapse_sync.core.companion import Companion
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.plan import Key, Placement
+from synapse_sync.errors import SynapseError
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import where_writable
 from synapse_sync.store.locks import hold, lock_path
@@ -249,6 +251,20 @@ def hold_roots(trees: Mapping[str, Tree], store: Path, on_wait: Callable[[str], 
             path = lock_path(store, f"target-{key}")
             held.enter_context(hold(path, f"the target {roots[key]}", on_wait=on_wait, optional=True))
         yield
+
+
+def placed_elsewhere(store: Path, sha256: str) -> Iterator[Path]:
+    """Files with these bytes that any project of this store has placed, and that look as they did then."""
+    for _, record in records(store):
+        for root in dict.fromkeys(record.every_root.values()):
+            for path in sorted((Path(root) / DIRECTORY).glob("receipt-*.json")):
+                key = path.name.removeprefix("receipt-").removesuffix(".json")
+                with contextlib.suppress(SynapseError, OSError):  # somebody else's receipt: only a try
+                    found = receipt.read(Path(root), key)
+                    for entry in found.entries.values() if found is not None else ():
+                        place = os.path.join(root, entry.path)
+                        if entry.sha256 == sha256 and receipt.matches(place, entry) == "same":
+                            yield Path(place)
 
 
 def _has_receipt(root: str, key: str) -> bool:

@@ -1,0 +1,62 @@
+"""Digests of large files outside of the store, so that they are hashed once and not by every command."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from synapse_sync.core.digest import is_sha256
+from synapse_sync.store.durable import where_writable, write_atomic
+from synapse_sync.store.hashing import hash_file
+
+_NAME = "digests.json"
+#: Smaller files (in bytes) are hashed each time: that takes no longer than remembering them.
+_LARGE = 16 * 1024 * 1024
+
+
+class KnownDigests:
+    """The digests that a store remembers, by path and stat. A hint only: a user of the bytes hashes them again."""
+
+    def __init__(self, store: Path) -> None:
+        self._path = store / _NAME
+        self._known: dict[str, list[Any]] | None = None
+        self._changed = False
+
+    def of(self, path: Path) -> str:
+        """The SHA-256 of a file, in lower-case hexadecimal; raises `OSError`."""
+        found = path.stat()
+        if found.st_size < _LARGE:
+            return hash_file(path)
+        look = [found.st_size, found.st_mtime_ns, found.st_ino]
+        known = self._load().get(str(path))
+        if known is not None and known[:3] == look:
+            return str(known[3])
+        digest = hash_file(path)
+        self._load()[str(path)] = [*look, digest]
+        self._changed = True
+        return digest
+
+    def save(self) -> None:
+        """Write new digests to the store, where that can be written to; files that are gone are dropped.
+
+        Raises `StorageError`.
+        """
+        if not self._changed or not self._path.parent.is_dir():
+            return
+        here = {path: value for path, value in self._load().items() if Path(path).exists()}
+        with where_writable():
+            # Not durable: without it a file is only hashed once more.
+            write_atomic(self._path, json.dumps(here).encode("ascii"), durable=False)
+        self._changed = False
+
+    def _load(self) -> dict[str, list[Any]]:
+        """What is remembered; a damaged memory counts as none."""
+        if self._known is None:
+            self._known = {}
+            with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
+                for path, value in json.loads(self._path.read_bytes()).items():
+                    if isinstance(value, list) and len(value) == 4 and is_sha256(str(value[3])):
+                        self._known[path] = value
+        return self._known
