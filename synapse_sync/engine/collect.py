@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_sync.core.lockfile import parse_lockfile
+from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.errors import SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
+from synapse_sync.store.project_note import note_path
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, records
+from synapse_sync.user.places import LOCKFILE, MANIFEST, content
 
 #: A blob younger than this (seconds) may belong to a lock or sync that is under way.
 GRACE = 3600.0
@@ -54,10 +57,14 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
     used: set[str] = set()
     warnings: list[str] = []
     blind = False
-    for _, record in records(root):
+    for key, record in records(root):
         try:
+            if (doubt := _doubt(record)) is not None:
+                note = note_path(root, key)
+                warnings.append(f"{doubt}, so nothing is dropped; if that is meant for good, delete {note}")
+                blind = True
             used |= set(_used_by(record))
-        except (SynapseError, OSError) as error:
+        except (SynapseError, OSError, UnicodeDecodeError) as error:
             warnings.append(f"{record.project} cannot be read, so nothing is dropped: {error}")
             blind = True
     unreadable = {path.stem for path in (root / "projects").glob("*.json")} - {key for key, _ in records(root)}
@@ -83,11 +90,31 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
     return Collection(drop=tuple(drop), irreplaceable=tuple(kept), in_use=in_use, warnings=tuple(warnings))
 
 
+def _doubt(record: ProjectRecord) -> str | None:
+    """Why it is not known which blobs a project uses; None if it is known.
+
+    A lockfile that is missing beside a manifest with models is not a wish for nothing; nor is a drive that is not
+    mounted.
+    """
+    project = Path(record.project)
+    if not project.parent.is_dir():
+        return f"neither {project} nor the directory above it exists"
+    manifest, lockfile = project / MANIFEST, project / LOCKFILE
+    if manifest.is_file() and not content(str(lockfile)).strip():
+        models = parse_manifest(manifest.read_text("utf-8-sig"), str(manifest)).models
+        return f"{lockfile} is missing or empty" if models else None
+    for root in sorted(record.placed):
+        directory = Path(root)
+        if not directory.parent.is_dir() or (directory.is_dir() and not any(directory.iterdir())):
+            return f"the files that were placed in {root} cannot be seen (is the drive mounted?)"
+    return None
+
+
 def _used_by(record: ProjectRecord) -> Iterator[str]:
     """Every digest that a project's lockfile or receipts name; one that is gone uses nothing but its trees."""
-    lockfile = Path(record.project) / "synapse.lock"
-    if lockfile.is_file():
-        for model in parse_lockfile(lockfile.read_text("utf-8")).models:
+    text = content(str(Path(record.project) / LOCKFILE)).decode("utf-8-sig")
+    if text.strip():
+        for model in parse_lockfile(text).models:
             yield from (artifact.sha256 for artifact in model.artifacts)
     for root in {Path(root) for root in record.every_root.values()}:
         yield from receipt.all_digests(root)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -136,3 +137,48 @@ def test_what_would_be_dropped_says_where_it_came_from(project: Project, portrai
     (found,) = plan_collection(project.store, now=later()).drop
     assert found.origin is not None and str(catalogue.PORTRAIT_V1) in found.origin
     assert json.dumps(found.origin).find("token") == -1
+
+
+@pytest.mark.parametrize("text", [None, b"", b"\r\n"])
+def test_a_lockfile_that_is_missing_wants_no_collection(
+    project: Project, without_grace: None, text: bytes | None
+) -> None:
+    project.manifest(declare("portrait", "eyes"))
+    project("sync", "--only", "eyes")
+    project("lock")
+    project("sync")
+    for path in (project.path / "models").rglob("*.safetensors"):
+        path.unlink()
+    for found in (project.path / ".synapse").glob("receipt-*"):
+        found.unlink()
+    lock = project.path / "synapse.lock"
+    lock.unlink()
+    if text is not None:
+        lock.write_bytes(text)
+    said = project("store", "gc", "--yes").err
+    assert "nothing is dropped" in " ".join(said.split()) and len(project.blobs()) == 2
+    project("lock")
+    project("store", "gc", "--yes")
+    assert len(project.blobs()) == 2, "they are locked again"
+    lock.unlink()
+    note = re.search(r"delete (\S+\.json)", "".join(project("store", "gc", "--json").json["warnings"]))
+    assert note is not None
+    Path(note[1]).unlink()
+    project("store", "gc", "--yes")
+    assert project.blobs() == [], "the way out works"
+
+
+def test_a_drive_that_is_not_mounted_wants_no_collection(
+    project: Project, without_grace: None, tmp_path: Path
+) -> None:
+    root = tmp_path / "mnt" / "ui"
+    root.mkdir(parents=True)
+    project.manifest(f'[targets.t]\nroot = "{root}"\n' + declare("portrait"))
+    project("sync")
+    project.manifest(f'[targets.t]\nroot = "{root}"\n' + declare("eyes"))
+    project("lock")
+    root.parent.rename(tmp_path / "away")
+    assert "is the drive mounted?" in " ".join(project("store", "gc", "--yes").err.split())
+    (tmp_path / "mnt" / "ui").mkdir(parents=True)
+    assert "is the drive mounted?" in " ".join(project("store", "gc", "--yes").err.split())
+    assert len(project.blobs()) == 1, "the links in the tree lead to it"

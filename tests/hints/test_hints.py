@@ -684,6 +684,7 @@ def _(bench: Bench) -> None:
     for name in ("synapse.toml", "synapse.lock"):
         (bench.project.path / name).unlink()
     shutil.rmtree(bench.project.path / ".synapse")
+    (bench.project.path / "notes.txt").write_text("an empty directory might be a drive that is not mounted")
     bench.patch.setattr(collect, "GRACE", -1.0)
     bench.advised("--yes", "store", "gc", code=2)
     bench("store", "gc", "--dry-run")
