@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from synapse_sync.errors import Conflict, InputError, InvalidLockfile, StorageError
 from synapse_sync.store.project_note import project_key
-from synapse_sync.user.places import LOCKFILE, MANIFEST, content, content_digest
+from synapse_sync.user.places import LOCKFILE, MANIFEST, content, content_digest, expanded
 
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import Lockfile
@@ -22,7 +22,10 @@ def read_manifest(text: str) -> Manifest:
     from synapse_sync.core.manifest.read import parse_manifest
     from synapse_sync.layouts import LAYOUTS
 
-    return parse_manifest(text, MANIFEST, layouts=LAYOUTS, windows=os.name == "nt")
+    manifest = parse_manifest(text, MANIFEST, layouts=LAYOUTS, windows=os.name == "nt")
+    for target in manifest.targets:
+        expanded(target.root, f"{MANIFEST}: targets.{target.name}.root")  # `~nobody` is a mistake for every command
+    return manifest
 
 
 class Project:

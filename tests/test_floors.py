@@ -68,10 +68,6 @@ ONLY = {
     "filelock": {"store/locks.py"},
     "platformdirs": {"user/places.py"},
 }
-#: Circles that are being mended in this very series of commits. An entry that is mended is taken out.
-KNOWN_CIRCLES: set[frozenset[str]] = {
-    frozenset({"store.receipt", "store.receipt_index"}),
-}
 #: The rooms that are pure from end to end: values in, values out.
 PURE_ROOMS = {"core", "layouts", "interop", "gallery", "sites", "errors"}
 #: The modules that a pure file does not import.
@@ -217,8 +213,7 @@ def test_every_room_has_one_floor_and_looks_down() -> None:
 
 def test_no_two_files_import_each_other() -> None:
     """Imports for types alone and late imports count: a file can be read without those that use it."""
-    found = circles(graph())
-    assert found <= KNOWN_CIRCLES, f"circles of imports: {[sorted(names) for names in found - KNOWN_CIRCLES]}"
+    assert circles(graph()) == set()
 
 
 def test_a_circle_would_be_seen(tmp_path: Path) -> None:

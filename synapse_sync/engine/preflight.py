@@ -128,10 +128,10 @@ def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, placed: Collect
     """Targets whose surroundings are missing: probably a drive that is not mounted, or a mistake in `root`."""
     for name in sorted({action.target for action in plan.of(Verb.PLACE, Verb.REPLACE)}):
         root = trees[name].root
-        if (models := _models_folder(trees[name])) is not None:
-            above = os.path.normpath(Path(trees[name].target.root) / "..")
+        if (folder := _folder_of_the_ui(trees[name])) is not None:
+            above = os.path.normpath(Path(trees[name].target.root) / "/".join([".."] * (folder.count("/") + 1)))
             yield InputError(
-                f"target `{name}`: {root} is the UI's `{models}` directory, not the UI's own",
+                f"target `{name}`: {root} is the UI's `{folder}` directory, not the UI's own",
                 hint=f'write the directory that holds it: `root = "{Path(above).as_posix()}"`',
             )
         if str(root) in placed and root.is_dir() and not any(root.iterdir()):
@@ -147,18 +147,23 @@ def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, placed: Collect
         )
 
 
-def _models_folder(tree: Tree) -> str | None:
-    """The name that the layout has for this root, where the root is a folder of the UI (`models`); else None.
+def _folder_of_the_ui(tree: Tree) -> str | None:
+    """The name that the layout has for this root, where it is a folder of the UI (`models`) and not the UI's own.
 
-    Files would go to `models/models/…`, where no UI looks.
+    Files would go to `models/models/…`, where no UI looks. The root's name in the manifest decides, or folders of
+    models in it; a directory that has the UI's folders is the UI's own, whatever its name is.
     """
     layout = LAYOUTS[tree.target.layout]
-    pairs = [folder.partition("/")[::2] for folders in layout.folders.values() for folder in folders]
-    for first in dict.fromkeys(first for first, rest in pairs if rest):
+    folders = [folder for names in layout.folders.values() for folder in names if "/" in folder]
+    written = tree.target.root.rstrip("/").casefold()
+    for first in dict.fromkeys(folder.partition("/")[0] for folder in folders):
         if (tree.root / first).exists():
             continue
-        inside = {rest for other, rest in pairs if other == first and rest and (tree.root / rest).is_dir()}
-        if len(inside) > 1 or (inside and tree.root.name.casefold() == first.casefold()):
+        below = [folder for folder in folders if folder.startswith(f"{first}/")]
+        for folder in (first, *below):
+            if f"/{written}".endswith(f"/{folder.casefold()}"):
+                return folder
+        if sum((tree.root / folder.removeprefix(f"{first}/")).is_dir() for folder in below) > 1:
             return first
     return None
 

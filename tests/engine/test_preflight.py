@@ -7,6 +7,7 @@ import tempfile
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,9 @@ def test_a_size_that_cannot_be_is_corrected_where_the_bytes_are_here(project: Pr
         ("comfyui", "models", ["loras", "vae"], "models", "."),
         ("comfyui", "shared", ["loras", "vae"], "models", "."),
         ("forge", "ui/models", ["Lora", "VAE"], "models", "ui"),
+        ("comfyui", "ui/models", [], "models", "ui"),
+        ("comfyui", "ui/models/loras", [], "models/loras", "ui"),
+        ("swarmui", "ui/Models", [], "Models", "ui"),
     ],
 )
 def test_a_root_that_is_the_models_folder_of_the_ui_is_refused(
@@ -160,6 +164,7 @@ def test_a_root_that_is_the_models_folder_of_the_ui_is_refused(
 ) -> None:
     for folder in inside:
         (project.path / root / folder).mkdir(parents=True)
+    (project.path / "ui").mkdir(exist_ok=True)
     project.manifest(
         f'[targets.t]\nlayout = "{layout}"\nroot = "{root}"\n[models]\ne = "civitai:{catalogue.PORTRAIT}"\n'
     )
@@ -167,6 +172,13 @@ def test_a_root_that_is_the_models_folder_of_the_ui_is_refused(
     assert f"is the UI's `{name}` directory, not the UI's own" in said
     assert f'`root = "{meant}"`' in said
     assert project.tree() == {}
+
+
+def test_a_project_may_be_in_a_directory_named_models(project: Project, tmp_path: Path) -> None:
+    project.manifest(declare("portrait"))
+    project.path.rename(tmp_path / "models")
+    replace(project, path=tmp_path / "models")("sync")
+    assert (tmp_path / "models" / CHECKPOINT).exists()
 
 
 def test_a_ui_that_has_a_folder_named_like_one_of_models_is_none(project: Project) -> None:

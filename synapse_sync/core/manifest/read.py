@@ -349,6 +349,13 @@ class _Reader:
     def _safe(self, path: tuple[str, ...], text: str | None, *, single: bool) -> SafePath | None:
         if text is None:
             return None
+        if not single and text:
+            mistake = mistake_in_path(text, windows=False)
+            if mistake is None and text.startswith("~"):
+                mistake = "it is below the folder of its type, not in your home directory", "write a folder's name"
+            if mistake is not None:
+                self._bad(path, f"`{text}`: {mistake[0]}", mistake[1])
+                return None
         try:
             safe = safe_path(text if single else text.rstrip("/"))
         except UnsafeName as error:

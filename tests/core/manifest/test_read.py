@@ -319,3 +319,18 @@ def test_a_root_that_only_a_shell_or_another_system_reads_is_a_mistake() -> None
 def test_a_text_over_many_lines_does_not_move_the_line_of_a_key() -> None:
     text = '[workspace]\nname = """\n[models]\na = 1\n"""\n[models]\na = 1\n'
     assert "synapse.toml:7: models.a: " in told(text)
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("$STYLE/x", "does not expand `$STYLE`"),
+        ("%STYLE%", "does not expand"),
+        ("~/x", "not in your home directory"),
+        ("a\\b", "write `a/b`"),
+    ],
+)
+def test_a_subfolder_that_only_a_shell_reads_is_a_mistake(folder: str, words: str) -> None:
+    text = f"[models.a]\nsource = \"civitai:1\"\nsubfolder = '{folder}'\n"
+    assert f"synapse.toml:3: models.a.subfolder: `{folder}`: " in told(text)
+    assert words in told(text)
