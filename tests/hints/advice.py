@@ -16,7 +16,7 @@ _OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]+)")
 #: Rooms whose texts are no advice to a user: the demo talks about itself.
 _SILENT = {"demo"}
 
-#: A place in the package and what is named there, as `engine/sync.py: synapse lock`.
+#: A room of the package and what is named there, as `engine: synapse lock`.
 Key = str
 Scenario = Callable[..., None]
 SCENARIOS: dict[Key, list[Scenario]] = {}
@@ -38,8 +38,8 @@ def advice() -> Counter[Key]:
     found: Counter[Key] = Counter()
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.relative_to(PACKAGE).parts[0] not in _SILENT:
-            name = path.relative_to(PACKAGE).as_posix()
-            found.update(f"{name}: {label}" for label in labels(ast.parse(path.read_text("utf-8"))))
+            room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+            found.update(f"{room}: {label}" for label in labels(ast.parse(path.read_text("utf-8"))))
     return found
 
 

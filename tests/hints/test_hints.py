@@ -38,12 +38,12 @@ from synapse_sync.user.settings import _KEYS
 
 #: Advice without a scenario, and why: what it names cannot be run here, or the state cannot be reached by commands.
 UNREACHED = {
-    "core/manifest/edit.py: --name": "the command refuses a taken name before the text is edited",
-    "core/manifest/edit.py: synapse list": "the command looks for the name before the text is edited",
-    "engine/remember.py: synapse store gc": "a warning about what another user's command would do",
-    "engine/verify.py: synapse verify": "names the command for another user, the owner of the store",
-    "sources/github.py: --repo": "a command of GitHub's own tool",
-    "user/keychain.py: synapse login": "the keyring of the system is not there in tests; see test_tokens.py",
+    "core: --name": "the command refuses a taken name before the text is edited",
+    "core: synapse list": "the command looks for the name before the text is edited",
+    "engine: synapse store gc": "a warning about what another user's command would do",
+    "engine: synapse verify": "names the command for another user, the owner of the store",
+    "sources: --repo": "a command of GitHub's own tool",
+    "user: synapse login": "the keyring of the system is not there in tests; see test_tokens.py",
 }
 ONE = f'[models]\none = "civitai:{catalogue.PORTRAIT}"\n'
 TWO = f'{ONE}two = "civitai:{catalogue.EYES}"\n'
@@ -151,7 +151,7 @@ def test_the_help_that_a_mistake_on_the_command_line_names_exists(bench: Bench, 
 # -- add, search, remove -----------------------------------------------------------------------------
 
 
-@helps("cli/add.py: --file")
+@helps("cli: --file")
 def _(bench: Bench) -> None:
     bench.project.manifest("")
     said = bench.advised("--file ID", "add", f"civitai:{catalogue.AMBIGUOUS}", code=2).err
@@ -160,7 +160,7 @@ def _(bench: Bench) -> None:
     bench("add", f"civitai:{catalogue.AMBIGUOUS}", "--file", number[1])
 
 
-@helps("cli/add.py: --allow-pickle --file --include")
+@helps("cli: --allow-pickle --file --include")
 def _(bench: Bench) -> None:
     content = safetensors_bytes("both")
     files = (
@@ -178,7 +178,7 @@ def _(bench: Bench) -> None:
     bench("add", "hf://both/files", "--type", "diffusers", "--include", "*.safetensors")
 
 
-@helps("cli/add.py: --type")
+@helps("cli: --type")
 def _(bench: Bench) -> None:
     url = bench.project.hub.files.put("thing.safetensors", safetensors_bytes("thing"))
     bench.project.manifest("")
@@ -186,7 +186,7 @@ def _(bench: Bench) -> None:
     bench("add", url, "--type", "lora")
 
 
-@helps("cli/add.py: synapse sync", "cli/init.py: synapse add synapse sync")
+@helps("cli: synapse sync", "cli: synapse add synapse sync")
 def _(bench: Bench) -> None:
     bench.advised("synapse add REFERENCE", "init", code=0)
     bench.advised("synapse sync", "add", f"civitai:{catalogue.EYES}", code=0)
@@ -194,42 +194,42 @@ def _(bench: Bench) -> None:
     assert len(bench.project.tree()) == 1
 
 
-@helps("engine/init.py: synapse add")
+@helps("engine: synapse add")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench.advised("synapse add", "init", code=2)
     bench("add", f"civitai:{catalogue.EYES}")
 
 
-@helps("workspace.py: synapse init")
+@helps("workspace: synapse init")
 def _(bench: Bench) -> None:
     bench.advised("synapse init", "sync", code=2)
     bench("init")
     bench("sync")
 
 
-@helps("engine/declare.py: --name")
+@helps("engine: --name")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench.advised("--name", "add", f"civitai:{catalogue.PORTRAIT}", code=2)
     bench("add", f"civitai:{catalogue.PORTRAIT}", "--name", "again")
 
 
-@helps("engine/declare.py: --name")
+@helps("engine: --name")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench.advised("--name", "add", f"civitai:{catalogue.EYES}", "--name", "one", code=2)
     bench("add", f"civitai:{catalogue.EYES}", "--name", "other")
 
 
-@helps("cli/search.py: --add")
+@helps("cli: --add")
 def _(bench: Bench) -> None:
     bench.project.manifest("")
     bench.advised("--add", "search", "Portrait Studio", "--add", "99", code=2)
     assert "Portrait Studio" in bench("search", "Portrait Studio").out
 
 
-@helps("cli/search.py: synapse add --allow-pickle --file")
+@helps("cli: synapse add --allow-pickle --file")
 def _(bench: Bench) -> None:
     bench.project.manifest("")
     said = bench.advised("synapse add", "search", "Two Of A Kind", "--add", "1", code=2).err
@@ -242,7 +242,7 @@ def _(bench: Bench) -> None:
     bench("add", reference[1], "--allow-pickle")
 
 
-@helps("cli/remove.py: synapse sync")
+@helps("cli: synapse sync")
 def _(bench: Bench) -> None:
     bench.project.manifest(TWO)
     bench("sync")
@@ -251,7 +251,7 @@ def _(bench: Bench) -> None:
     assert len(bench.project.tree()) == 1
 
 
-@helps("cli/list.py: synapse add")
+@helps("cli: synapse add")
 def _(bench: Bench) -> None:
     bench.project.manifest("")
     bench.advised("synapse add REFERENCE", "list", code=0)
@@ -262,7 +262,7 @@ def _(bench: Bench) -> None:
 # -- lock and its file -------------------------------------------------------------------------------
 
 
-@helps("cli/lock.py: synapse lock")
+@helps("cli: synapse lock")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench.advised("synapse lock", "lock", "--check", code=8)
@@ -270,7 +270,7 @@ def _(bench: Bench) -> None:
     bench("lock", "--check")
 
 
-@helps("engine/sync.py: synapse lock", "engine/survey.py: synapse lock")
+@helps("engine: synapse lock", "engine: synapse lock")
 def _(bench: Bench) -> None:
     """No lockfile at all."""
     bench.project.manifest(ONE)
@@ -281,7 +281,7 @@ def _(bench: Bench) -> None:
     bench("sync", "--frozen")
 
 
-@helps("engine/sync.py: synapse lock", "engine/survey.py: synapse lock", "engine/repair.py: synapse lock")
+@helps("engine: synapse lock", "engine: synapse lock", "engine: synapse lock")
 def _(bench: Bench) -> None:
     """One model is not locked."""
     bench.project.manifest(ONE)
@@ -294,7 +294,7 @@ def _(bench: Bench) -> None:
         bench(*words)
 
 
-@helps("engine/sync.py: synapse lock")
+@helps("engine: synapse lock")
 def _(bench: Bench) -> None:
     """The manifest declares nothing any more."""
     bench.project.manifest(ONE)
@@ -305,7 +305,7 @@ def _(bench: Bench) -> None:
     assert "synapse lock" not in bench("sync").err
 
 
-@helps("cli/status.py: synapse lock")
+@helps("cli: synapse lock")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench.advised("synapse lock", "status", code=0)
@@ -313,7 +313,7 @@ def _(bench: Bench) -> None:
     assert "synapse lock" not in bench("status").out
 
 
-@helps("cli/status.py: synapse lock")
+@helps("cli: synapse lock")
 def _(bench: Bench) -> None:
     bench.project.manifest(TWO)
     bench("sync")
@@ -323,7 +323,7 @@ def _(bench: Bench) -> None:
     assert "synapse lock" not in bench("status").out
 
 
-@helps("cli/show.py: synapse lock")
+@helps("cli: synapse lock")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench.advised("synapse lock", "show", "one", code=2)
@@ -331,7 +331,7 @@ def _(bench: Bench) -> None:
     bench("show", "one")
 
 
-@helps("cli/show.py: synapse list", "engine/survey.py: synapse list")
+@helps("cli: synapse list", "engine: synapse list")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench("lock")
@@ -340,7 +340,7 @@ def _(bench: Bench) -> None:
     assert "one" in bench("list").out
 
 
-@helps("engine/survey.py: synapse sync")
+@helps("engine: synapse sync")
 def _(bench: Bench) -> None:
     bench.project.manifest(TWO)
     bench("sync")
@@ -351,7 +351,7 @@ def _(bench: Bench) -> None:
     assert "synapse sync" not in bench("status").out
 
 
-@helps("core/lockfile.py: synapse lock")
+@helps("core: synapse lock")
 def _(bench: Bench) -> None:
     """A block that makes no sense."""
     bench.project.manifest(ONE)
@@ -362,7 +362,7 @@ def _(bench: Bench) -> None:
     bench("status")
 
 
-@helps("core/lockfile.py: synapse lock")
+@helps("core: synapse lock")
 def _(bench: Bench) -> None:
     """Markers of a merge."""
     bench.project.manifest(ONE)
@@ -375,7 +375,7 @@ def _(bench: Bench) -> None:
     bench("status")
 
 
-@helps("core/lockfile.py: synapse lock")
+@helps("core: synapse lock")
 def _(bench: Bench) -> None:
     """The first line is missing."""
     bench.project.manifest(ONE)
@@ -388,7 +388,7 @@ def _(bench: Bench) -> None:
     bench("status")
 
 
-@helps("project.py: synapse lock")
+@helps("project: synapse lock")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     path = bench.project.path / "synapse.lock"
@@ -399,7 +399,7 @@ def _(bench: Bench) -> None:
     bench("status")
 
 
-@helps("transfer/download.py: synapse lock")
+@helps("transfer: synapse lock")
 def _(bench: Bench) -> None:
     """The size of a file was changed in the lockfile."""
     bench.project.manifest(ONE)
@@ -414,7 +414,7 @@ def _(bench: Bench) -> None:
 # -- outdated and upgrades ---------------------------------------------------------------------------
 
 
-@helps("cli/outdated.py: synapse lock --upgrade", "cli/outdated.py: synapse lock --upgrade")
+@helps("cli: synapse lock --upgrade", "cli: synapse lock --upgrade")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench("lock")
@@ -426,7 +426,7 @@ def _(bench: Bench) -> None:
     bench("outdated", "--check")
 
 
-@helps("sources/civitai/statuses.py: synapse lock --upgrade-model")
+@helps("sources: synapse lock --upgrade-model")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench("lock")
@@ -438,7 +438,7 @@ def _(bench: Bench) -> None:
     bench("sync")
 
 
-@helps("sources/huggingface/statuses.py: synapse lock --upgrade-model")
+@helps("sources: synapse lock --upgrade-model")
 def _(bench: Bench) -> None:
     hub = bench.project.hub.huggingface
     hub.add_repo("a/b", {"a.safetensors": safetensors_bytes("a")})
@@ -451,7 +451,7 @@ def _(bench: Bench) -> None:
     bench("sync")
 
 
-@helps("transfer/download.py: synapse lock --upgrade-model")
+@helps("transfer: synapse lock --upgrade-model")
 def _(bench: Bench) -> None:
     url = bench.project.hub.files.put("a.safetensors", safetensors_bytes("a", size=10_000))
     bench.project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
@@ -477,7 +477,7 @@ class Unmeasured(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@helps("transfer/flow.py: synapse lock --upgrade")
+@helps("transfer: synapse lock --upgrade")
 def _(bench: Bench) -> None:
     server = HTTPServer(("127.0.0.1", 0), Unmeasured)
     Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -496,7 +496,7 @@ def _(bench: Bench) -> None:
         server.server_close()
 
 
-@helps("transfer/unpack.py: synapse lock")
+@helps("transfer: synapse lock")
 def _(bench: Bench) -> None:
     """The digest of a member of an archive was changed in the lockfile."""
     declare_archive(bench)
@@ -509,7 +509,7 @@ def _(bench: Bench) -> None:
     bench("sync")
 
 
-@helps("core/lockfile_repair.py: synapse lock")
+@helps("core: synapse lock")
 def _(bench: Bench) -> None:
     """A lockfile without a single block."""
     bench.project.manifest(ONE)
@@ -524,7 +524,7 @@ def _(bench: Bench) -> None:
 # -- sync --------------------------------------------------------------------------------------------
 
 
-@helps("core/report.py: --force")
+@helps("core: --force")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     path = bench.project.path / "models/checkpoints/portrait_v1.safetensors"
@@ -535,7 +535,7 @@ def _(bench: Bench) -> None:
     assert path.read_bytes() == content_of(bench.project.hub, catalogue.PORTRAIT_V1)
 
 
-@helps("engine/sync.py: --no-prune --yes")
+@helps("engine: --no-prune --yes")
 def _(bench: Bench) -> None:
     names = "".join(f'm{n} = {{ source = "./{n}.safetensors", type = "lora" }}\n' for n in range(12))
     for number in range(12):
@@ -550,7 +550,7 @@ def _(bench: Bench) -> None:
     assert len(bench.project.tree(root="ui")) == 1
 
 
-@helps("engine/room.py: synapse store gc")
+@helps("engine: synapse store gc")
 def _(bench: Bench) -> None:
     """A disk that is full of blobs which nobody uses any more."""
     bench.project.manifest(TWO)
@@ -564,7 +564,7 @@ def _(bench: Bench) -> None:
     bench("sync")
 
 
-@helps("transfer/unpack.py: synapse store gc")
+@helps("transfer: synapse store gc")
 def _(bench: Bench) -> None:
     """The same, for an archive whose files find no room."""
     bench.project.manifest(TWO)
@@ -601,7 +601,7 @@ def declare_archive(bench: Bench) -> None:
     bench.project.manifest(f"[models]\nit = {entry}\n")
 
 
-@helps("net/failures.py: --offline")
+@helps("net: --offline")
 def _(bench: Bench) -> None:
     """Each of the clients, and both ways to forbid the network."""
     url = bench.project.hub.files.put("a.safetensors", safetensors_bytes("a"))
@@ -618,7 +618,7 @@ def _(bench: Bench) -> None:
 # -- verify and the store ----------------------------------------------------------------------------
 
 
-@helps("engine/verify.py: synapse sync synapse verify --repair")
+@helps("engine: synapse sync synapse verify --repair")
 def _(bench: Bench) -> None:
     bench.project.manifest(TWO)
     bench("sync")
@@ -643,7 +643,7 @@ def damage(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@helps("engine/verify.py: synapse verify --repair")
+@helps("engine: synapse verify --repair")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench("sync", "--link-mode", "hardlink")
@@ -653,7 +653,7 @@ def _(bench: Bench) -> None:
     bench("verify")
 
 
-@helps("engine/verify.py: synapse sync")
+@helps("engine: synapse sync")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench("sync", "--link-mode", "copy")
@@ -664,7 +664,7 @@ def _(bench: Bench) -> None:
     bench("verify")
 
 
-@helps("store/links.py: synapse store verify")
+@helps("store: synapse store verify")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench("sync", "--link-mode", "copy")
@@ -676,7 +676,7 @@ def _(bench: Bench) -> None:
     bench("verify")
 
 
-@helps("cli/store.py: --dry-run --yes")
+@helps("cli: --dry-run --yes")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench("sync")
@@ -696,7 +696,7 @@ def _(bench: Bench) -> None:
 # -- tokens ------------------------------------------------------------------------------------------
 
 
-@helps("sites.py: synapse login")
+@helps("sites: synapse login")
 def _(bench: Bench) -> None:
     del os.environ["CIVITAI_API_KEY"]
     bench.project.manifest(ONE)
@@ -707,7 +707,7 @@ def _(bench: Bench) -> None:
     bench("sync")
 
 
-@helps("cli/whoami.py: synapse login")
+@helps("cli: synapse login")
 def _(bench: Bench) -> None:
     del os.environ["CIVITAI_API_KEY"]
     said = bench.advised("synapse login", "whoami", "civitai", code=3).out
@@ -717,13 +717,13 @@ def _(bench: Bench) -> None:
     bench("whoami", "civitai")
 
 
-@helps("cli/login.py: --token-stdin")
+@helps("cli: --token-stdin")
 def _(bench: Bench) -> None:
     bench.advised("--token-stdin", "login", "civitai", code=2)
     bench.log_in("civitai", bench.project.hub.civitai_token)
 
 
-@helps("core/manifest/read.py: synapse login")
+@helps("core: synapse login")
 def _(bench: Bench) -> None:
     del os.environ["CIVITAI_API_KEY"]
     bench.project.manifest(f'[models.one]\nsource = "civitai:{catalogue.PORTRAIT}"\ntoken = "x"\n')
@@ -733,7 +733,7 @@ def _(bench: Bench) -> None:
     bench("sync")
 
 
-@helps("sources/url.py: synapse login")
+@helps("sources: synapse login")
 def _(bench: Bench) -> None:
     url = bench.project.hub.files.put("a.safetensors", safetensors_bytes("a"))
     bench.project.hub.faults.add("/", Fault(status=401, origin="files"))
@@ -750,7 +750,7 @@ def _(bench: Bench) -> None:
     }
 
 
-@helps("sources/huggingface/statuses.py: synapse whoami")
+@helps("sources: synapse whoami")
 def _(bench: Bench) -> None:
     bench.project.manifest(f'[models]\ngated = {{ source = "hf://{catalogue.GATED_REPO}", type = "lora" }}\n')
     bench("lock", code=None)
@@ -762,13 +762,13 @@ def _(bench: Bench) -> None:
 # -- the command line itself -------------------------------------------------------------------------
 
 
-@helps("cli/commands.py: --help")
+@helps("cli: --help")
 def _(bench: Bench) -> None:
     bench.advised("synapse --help", "zzzzzz", code=2)
     assert "sync" in bench("--help").out
 
 
-@helps("cli/console.py: --debug")
+@helps("cli: --debug")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench.patch.setattr("synapse_sync.workspace.Workspace.survey", lambda *a, **k: 1 / 0)
