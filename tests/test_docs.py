@@ -30,14 +30,22 @@ TEXTS = {
         *sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file()),
     )
 }
-#: `synapse VERB …` in backticks, at a prompt, in a comment, or in a RUN or run: line. `synapse.lock` is a file.
-_COMMAND = re.compile(r"(?:^|[`\s:$])synapse ([a-z]+)((?: [^\n`#(]+)?)", re.MULTILINE)
-_ALSO_WORDS = {"placed", "did"}  # "files that synapse placed" is English
+_CALL = r"synapse ([a-z]+)((?: [^\n`#(]+)?)"
+#: In prose a command is in backticks, or on a line of its own that is code. `synapse.lock` is a file.
+_IN_PROSE = re.compile(rf"(?:`|^(?: {{4}}|\$ )(?:[^`\n]*\s)?){_CALL}", re.MULTILINE)
+#: In a file of another kind it is also at a prompt, in a comment, or in a RUN or run: line.
+_IN_A_FILE = re.compile(rf"(?:^|[`\s:$]){_CALL}", re.MULTILINE)
 
 
-def commands(text: str) -> list[tuple[str, str]]:
+def commands(text: str, *, prose: bool = False) -> list[tuple[str, str]]:
     """The verbs of `synapse VERB …`, and what follows each."""
-    return [(verb, rest) for verb, rest in _COMMAND.findall(text) if verb not in _ALSO_WORDS]
+    return (_IN_PROSE if prose else _IN_A_FILE).findall(text)
+
+
+def test_commands_are_told_from_prose() -> None:
+    text = "synapse places `synapse sync --yes` x\nsynapse lies\n    RUN y synapse lock --check\n$ synapse status\n"
+    assert [verb for verb, _ in commands(text, prose=True)] == ["sync", "lock", "status"]
+    assert [verb for verb, _ in commands("run: synapse sync\n# synapse lock")] == ["sync", "lock"]
 
 
 def command(verb: str) -> click.Command:
@@ -57,7 +65,7 @@ def options(verb: str) -> set[str]:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_command_exists_with_its_options(name: str) -> None:
-    for verb, rest in commands(TEXTS[name]):
+    for verb, rest in commands(TEXTS[name], prose=name.endswith(".md")):
         assert verb in VERBS, f"{name} names `synapse {verb}`"
         for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
             assert option in options(verb), f"{name}: `synapse {verb}` has no {option}"
