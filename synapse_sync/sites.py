@@ -71,7 +71,8 @@ class Site:
     Its token comes from the first of `token_variables` that is set, else from the file that the variable
     `token_file` names. It is sent to the first endpoint and to `token_hosts`, below `token_paths`: one with a slash
     at its beginning counts from the root of the host, another one from the endpoint. A token is made at
-    `token_page`. The statuses in `token_refused` mean that the token itself is wrong.
+    `token_page`. The statuses in `token_refused` mean that the token itself is wrong. A site without accounts has
+    no `token_variables`.
 
     `pinned` is the pattern of a revision that cannot move.
     """
@@ -89,9 +90,9 @@ class Site:
         hosts: tuple[str, ...],
         endpoints: tuple[tuple[str, str], ...],
         token_host: str,
-        token_variables: tuple[str, ...],
-        token_file: str,
-        token_page: str,
+        token_variables: tuple[str, ...] = (),
+        token_file: str = "",
+        token_page: str = "",
         token_hosts: tuple[str, ...] = (),
         token_paths: tuple[str, ...] = ("/",),
         token_refused: tuple[int, ...] = (401, 403),
@@ -120,6 +121,11 @@ class Site:
     def home(self) -> str:
         """The address of its pages, for people."""
         return f"https://{self.token_host}"
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether the site has tokens at all."""
+        return bool(self.token_variables)
 
     @property
     def token_hint(self) -> str:
@@ -258,7 +264,8 @@ def variables(site: Site) -> tuple[str, ...]:
     """Return every environment variable that belongs to a site."""
     library = site.library
     own = () if library is None else (library.home, *library.cache, library.no_token)
-    return (*(name for name, _ in site.endpoints), *site.token_variables, site.token_file, *own)
+    token = (*site.token_variables, site.token_file) if site.has_accounts else ()
+    return (*(name for name, _ in site.endpoints), *token, *own)
 
 
 def endpoint_variables() -> Iterator[str]:

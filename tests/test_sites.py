@@ -8,7 +8,9 @@ import pytest
 from world import Project
 
 from synapse_sync.core.reference import Reference
-from synapse_sync.sites import SITES, Site, host_site, named, site_of, variables
+from synapse_sync.core.reference_text import refuse_secrets
+from synapse_sync.errors import InvalidReference
+from synapse_sync.sites import COMMIT, SITES, Site, host_site, named, site_of, variables
 from synapse_sync.sources.base import Means, Source
 from synapse_sync.sources.register import Register, site_module
 from synapse_sync.user.settings import load_settings
@@ -55,7 +57,7 @@ def test_its_source_is_in_the_register_and_answers_for_its_references(site: Site
     source: Source = register[site.name]
     assert source is register[site.name]
     assert source.identify([]) == {}
-    assert callable(site_module(site.name).account)
+    assert callable(site_module(site.name).account) or not site.has_accounts
 
 
 @EVERY
@@ -90,6 +92,18 @@ def test_a_short_reference_is_read_by_its_row(site: Site) -> None:
     text = f"{site.repositories.scheme}:owner/repo@v1/file.safetensors"
     assert Reference.parse(text) == Reference(site.name, "owner/repo", "v1", "file.safetensors")
     assert str(Reference.parse(text)) == text
+
+
+def test_a_site_without_accounts_has_no_words_about_tokens() -> None:
+    site = Site(
+        name="plain", title="Plain", hosts=("plain.example",), token_host="plain.example",
+        endpoints=(("PLAIN_ENDPOINT", "https://plain.example"),),
+    )  # fmt: skip
+    assert not site.has_accounts and variables(site) == ("PLAIN_ENDPOINT",)
+    with pytest.raises(InvalidReference) as caught:
+        refuse_secrets("token=hunter2", "https://plain.example/x?token=hunter2", site)
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+    assert site.pinned == COMMIT
 
 
 def test_means_are_made_late(project: Project) -> None:

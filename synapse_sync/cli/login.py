@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from synapse_sync.sites import Site
 
 #: The argument in help texts.
-SITE_WORDS = "|".join((*(site.name for site in SITES), "HOST"))
+SITE_WORDS = "|".join((*(site.name for site in SITES if site.has_accounts), "HOST"))
 _LONGEST = 16_384
 
 
@@ -34,7 +34,7 @@ def site_named(word: str) -> tuple[str, Site | None]:
     if HOST.fullmatch(word) is None or not any(char in word for char in ".:"):
         raise InputError(
             "this is not a site or a host",
-            hint=f"name {', '.join(f'`{site.name}`' for site in SITES)}, or a host as in URLs: `models.example`",
+            hint=f"name one of {SITE_WORDS}, where HOST is a host as in URLs: `models.example`",
         )
     return word, None
 

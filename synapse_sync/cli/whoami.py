@@ -50,7 +50,7 @@ def _asked(settings: Settings, word: str | None) -> list[tuple[str, Site | None]
     if word is not None:
         host, site = site_named(word)
         return [(host, site)]
-    ours = {site.token_host: site for site in SITES}
+    ours = {site.token_host: site for site in SITES if site.has_accounts}
     hosts = [*ours, *(host for host, _ in settings.tokens if host not in ours)]
     return [(host, ours.get(host)) for host in hosts]
 

@@ -44,7 +44,7 @@ def refuse_secrets(query: str, text: str, site: Site | None) -> None:
     keys = {unquote(pair.partition("=")[0]).strip().lower() for pair in re.split("[&;]", query)}
     if not (keys & _SECRETS or {"policy", "expires"} <= keys):
         return
-    if site is not None:
+    if site is not None and site.has_accounts:
         hint = f"leave it out; the token is read from {site.token_variables[0]}"
     else:
         hint = "use the address that the site shows before it redirects; tokens belong into the settings"
