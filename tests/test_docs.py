@@ -154,10 +154,22 @@ def test_environment_variables_are_read() -> None:
         assert f'"{name}"' in code, name
 
 
-@pytest.mark.parametrize("text", [README, DECISIONS, CHANGELOG], ids=["README", "decisions", "CHANGELOG"])
-def test_links_and_paths_lead_somewhere(text: str) -> None:
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    return {
+        "#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/decisions.md", "CHANGELOG.md"])
+def test_links_and_paths_lead_somewhere(name: str) -> None:
+    text = TEXTS[name]
     for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+        if target.startswith("#"):
+            assert target in anchors(text), target
+        else:
+            assert target.startswith("https://") or ((ROOT / name).parent / target).exists(), target
     for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|json|toml))`", text):
         assert (ROOT / path).exists() or (ROOT / "synapse_sync" / path).exists(), path
 
