@@ -40,7 +40,7 @@ def site_named(word: str) -> tuple[str, Site | None]:
 
 
 def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
-    """Read the token for `what` from stdin or from the terminal; raises `InputError` if there is none.
+    """Read the token for `what` from stdin or from the terminal; raises `InputError` if it is missing.
 
     It never comes from the command line, which other users of the machine can read."""
     from synapse_sync.errors import InputError
@@ -68,7 +68,7 @@ def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
 def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
     """Keep a token, after its site has named the account that it belongs to.
 
-    It is kept in the system's keyring where there is one (and synapse-sync[keyring] is installed), else in a file
+    It is kept in the system's keyring if synapse-sync[keyring] is installed and finds one, else in a file
     that only you can read.
     """
     from synapse_sync.net.credentials import Secret

@@ -25,7 +25,7 @@ def command(console: Console, site: str | None) -> int:
     """Show the account and the origin of each token, after asking its site.
 
     SITE is the name of a site, or a host; without it, all are shown. Exit 3 if a token is refused, or
-    if there is none for the SITE that was named.
+    if the SITE that was named has no token.
     """
     from synapse_sync.workspace import Workspace
 

@@ -51,7 +51,7 @@ class Ask:
 
     `key` is opaque to the source, and comes back with the answer. `include`/`exclude` are glob patterns
     over repository paths. `exclude_newer`, in UTC: resolve as of then. Where the site chooses the
-    version, one for `base_model` and none of `ignore` (revisions) is taken, if it has such a one.
+    version, it chooses one for `base_model` and none of `ignore` (revisions), if it has such a version.
     """
 
     key: str

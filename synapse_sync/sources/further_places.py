@@ -22,8 +22,8 @@ def further_places(wanted: Sequence[Wanted], sources: Mapping[str, Source]) -> F
         try:
             found, trouble = source.further_places(wanted)
         except SynapseError as error:
-            told = source.explain(Reference("url", error.url), error) if isinstance(error, StatusError) else error
-            warnings.append(f"{told.message}; no locations were looked for there")
+            reason = source.explain(Reference("url", error.url), error) if isinstance(error, StatusError) else error
+            warnings.append(f"{reason.message}; no locations were looked for there")
         else:
             places += found
             warnings += trouble

@@ -117,7 +117,7 @@ class GitHubSource:
         return description_of(found, creator=owner, page=page)
 
     def locate(self, reference: Reference) -> Location:
-        """Return the URL of a file of a release; the newest release has a URL of its own."""
+        """Return the URL of a file of a release; the newest release has another one."""
         if reference.file is None or _is_pattern(reference.file):
             raise InvalidReference(f"`{reference}` does not name one file", hint="`gh:owner/repo@tag/file`")
         tag = reference.revision
@@ -155,7 +155,7 @@ class GitHubSource:
     # -- asking --------------------------------------------------------------------------------------
 
     def _read(self, ask: Ask) -> _Release | SynapseError:
-        """Return the release that the question means, or the reason why there is none."""
+        """Return the release that the question means, or the error that explains why not."""
         reference = ask.reference
         try:
             if reference.revision is not None:

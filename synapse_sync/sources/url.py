@@ -62,7 +62,7 @@ class UrlSource:
         return Location(reference.id)
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
-        """Return nothing: there is no site to ask."""
+        """Return nothing: no site can be asked."""
         return {}
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:

@@ -19,7 +19,7 @@ Write = Callable[[Path, bytes], None]
 
 
 def keep(path: Path, host: str, token: str, *, write: Write) -> str:
-    """Keep the token for `host`, in the keyring if there is one, else in the file `path`.
+    """Keep the token for `host`, in the keyring if possible, else in the file `path`.
 
     Returns the place in words. Raises `StorageError`.
     """

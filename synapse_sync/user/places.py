@@ -64,7 +64,7 @@ def home_directory() -> Path | None:
 
 
 def home_text() -> str:
-    """The user's home directory as text, `~` where there is none: for the fingerprint of a sync."""
+    """The user's home directory as text, `~` if it has none: for the fingerprint of a sync."""
     return os.path.expanduser("~")
 
 

@@ -75,7 +75,7 @@ class Settings:
 
     @property
     def tokens_file(self) -> Path:
-        """The file in which `synapse login` keeps tokens; raises `InputError` where there is no home directory."""
+        """The file in which `synapse login` keeps tokens; raises `InputError` without a home directory."""
         if self.config is None:
             raise InputError(
                 "this user has no home directory, so tokens cannot be kept",
@@ -258,7 +258,7 @@ def _library_token(library: Library, environ: Mapping[str, str], home: Path | No
 
 
 def _hub_cache(environ: Mapping[str, str], home: Path | None) -> Path | None:
-    """Return the directory with the downloads of Hugging Face's own libraries, or None if there is none."""
+    """Return the directory with the downloads of Hugging Face's own libraries, or None."""
     library = named("huggingface").library
     assert library is not None
     name = next((name for name in library.cache if environ.get(name)), None)

@@ -340,7 +340,7 @@ def _batches(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
 
 
 def _params(**values: str | int | bool | None) -> _Params:
-    """Return the parameters that are not None: the site takes any text, also `false`, of some flags for true."""
+    """Return the parameters that are not None: the site reads any text, also `false`, as true in some flags."""
     texts = {True: "true", False: "false"}
     return [
         (name, texts[value] if isinstance(value, bool) else str(value))

@@ -204,7 +204,7 @@ class Lookup:
                     version = self._single(ask.reference, version.id, seen)
             reason = statuses.unusable(version, model, self._clock())
             if reason is None:
-                passed = tuple(f"{reason.message}; took {version.id} ({version.name})" for reason in reasons)
+                passed = tuple(f"{reason.message}; {version.id} ({version.name}) is used" for reason in reasons)
                 return Found(version, model, passed + _passed_over(ask, model, version))
             reasons.append(reason)
         if reasons:
@@ -230,14 +230,14 @@ def _unfit(ask: Ask, version: ModelVersion) -> bool:
     return str(version.id) in ask.ignore or ask.base_model not in (None, version.base_model)
 
 
-def _passed_over(ask: Ask, model: Model, taken: ModelVersion) -> tuple[str, ...]:
+def _passed_over(ask: Ask, model: Model, chosen: ModelVersion) -> tuple[str, ...]:
     """Return the warning that the question ruled out the site's default version, if it did."""
     first = model.versions[0]
-    if _unfit(ask, taken) or not _unfit(ask, first):
+    if _unfit(ask, chosen) or not _unfit(ask, first):
         return ()
     ignored = str(first.id) in ask.ignore
     reason = "is on the `ignore` list" if ignored else f"is for {first.base_model}, not {ask.base_model}"
-    return (f"civitai:{model.id}@{first.id} {reason}; took {taken.id} ({taken.name})",)
+    return (f"civitai:{model.id}@{first.id} {reason}; {chosen.id} ({chosen.name}) is used",)
 
 
 def _number(text: str, reference: Reference) -> int:

@@ -86,8 +86,8 @@ def _words(body: str) -> tuple[str, dict[str, object]]:
     if not isinstance(table, dict):
         return "", {}
     inner = table.get("error")
-    told = inner if isinstance(inner, dict) else {}
-    said = (table.get("message"), inner, told.get("message"), told.get("name"))
+    details = inner if isinstance(inner, dict) else {}
+    said = (table.get("message"), inner, details.get("message"), details.get("name"))
     return next((words for words in said if isinstance(words, str)), ""), table
 
 

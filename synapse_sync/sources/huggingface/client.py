@@ -187,8 +187,8 @@ class Client:
         if not isinstance(info.sha, str) or not _HEX40.match(info.sha):
             raise NetworkError(f"`hf://{id_}`: the hub's answer names no commit")
         prefix = id_.partition("/")[0] + "/" if _split_id(id_)[0] != "model" else ""
-        told = getattr(info, "gated", False)
-        gated = (told if isinstance(told, str) else "auto") if told else None
+        word = getattr(info, "gated", False)
+        gated = (word if isinstance(word, str) else "auto") if word else None
         if gated is not None:
             self.gated |= {id_: gated, prefix + info.id: gated}
         card = getattr(info, "card_data", None)

@@ -44,7 +44,7 @@ def connect_through(api: Api, endpoint: str) -> None:
         from huggingface_hub import get_session, set_client_factory
 
         library = client_library()
-        # The hooks are not read from a client of its own: making one fails if a variable names a bad proxy.
+        # The hooks are not read from the library's own client: making that fails if a variable names a bad proxy.
         hook = getattr(importlib.import_module("huggingface_hub.utils._http"), "hf_request_event_hook", None)
         hooks = {"request": [] if hook is None else [hook]}
 
