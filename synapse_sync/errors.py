@@ -14,6 +14,7 @@
     ├── NotFound                   4   the site has no such model or file, or no longer
     ├── NetworkError               5   unreachable, too slow, or an answer that makes no sense
     │   ├── StatusError                an HTTP status that the site's module turns into a sentence
+    │   ├── Blocked                    the way out of this machine: a proxy, or a certificate
     │   └── Offline                    a request is needed, and `--offline` prevents it
     ├── IntegrityError             6   the bytes differ from the promised ones
     │   └── WrongContent               a web page or an error document instead of a model
@@ -153,6 +154,13 @@ class StatusError(NetworkError):
         self.url = url
         self.body = body
         self.retry_after = retry_after
+
+
+class Blocked(NetworkError):
+    """The way out of this machine is blocked, by a proxy or an untrusted certificate.
+
+    Nothing is known about the server, and another attempt is useless until the user changes something.
+    """
 
 
 class Offline(NetworkError):

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 
-from synapse_sync.errors import NetworkError, Offline, StatusError
+from synapse_sync.errors import Blocked, NetworkError, Offline, StatusError
 from synapse_sync.net.answers import HeadTooLong
 from synapse_sync.net.proxies import Proxy
 
@@ -53,6 +53,11 @@ def may_pass(error: BaseException) -> bool:
     return error.status in RETRYABLE
 
 
+def may_change(error: BaseException) -> bool:
+    """Whether the same request may succeed in a later run: nothing final is known about its address."""
+    return may_pass(error) or isinstance(error, Blocked | Offline)
+
+
 def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) -> NetworkError:
     """Return the error for a request that failed without an answer: a `Transient` if it may pass.
 
@@ -63,7 +68,7 @@ def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) ->
     chain = _chain(error)
     for link in chain:
         if isinstance(link, ssl.SSLCertVerificationError):
-            return NetworkError(
+            return Blocked(
                 f"{shown}: the server's certificate cannot be trusted ({link.verify_message})",
                 hint=_CLOCK_HINT if _DATED.search(link.verify_message) else _CA_HINT,
             )
@@ -108,11 +113,11 @@ def unsendable(shown: str) -> NetworkError:
     )
 
 
-def proxy_refused(status: int, shown: str) -> NetworkError:
+def proxy_refused(status: int, shown: str) -> Blocked:
     """Return the error for a proxy that answers with this status in place of the server."""
     if status == 407:
-        return NetworkError(f"{shown}: the proxy wants a user name and a password (407)", hint=_LOGIN_HINT)
-    return NetworkError(
+        return Blocked(f"{shown}: the proxy wants a user name and a password (407)", hint=_LOGIN_HINT)
+    return Blocked(
         f"{shown}: the proxy refuses to connect ({status})",
         hint="ask its administrator to allow this host, or name the host in NO_PROXY",
     )

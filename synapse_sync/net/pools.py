@@ -43,7 +43,7 @@ class Pools:
         self._lock = threading.Lock()
 
     def manager(self, url: str) -> urllib3.PoolManager:
-        """The pools for this URL; raises `NetworkError` for an unusable proxy."""
+        """The pools for this URL; raises `Blocked` for an unusable proxy."""
         scheme, proxy = urlsplit(url).scheme.lower(), self.proxies.of(url)
         key = proxy or scheme
         with self._lock:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from synapse_sync.errors import NetworkError
+from synapse_sync.errors import Blocked
 from synapse_sync.net.addresses import is_loopback
 
 _PORTS = {"http": 80, "https": 443}
@@ -37,7 +37,7 @@ def proxy_for(scheme: str, host: str, port: int | None = None) -> Proxy | None:
     """Return the proxy for requests of this scheme to this host and port; None if the host is asked directly.
 
     This machine is never asked through a proxy: a proxy cannot reach what only this machine can. Raises
-    `NetworkError` for a proxy that cannot be used; neither its message nor its hint contains the login.
+    `Blocked` for a proxy that cannot be used; neither its message nor its hint contains the login.
     """
     if is_loopback(host):
         return None
@@ -59,7 +59,7 @@ class Proxies:
         self._known: dict[tuple[str, str, int | None], Proxy | None] = {}
 
     def of(self, url: str) -> Proxy | None:
-        """Return the proxy for this URL; raises `NetworkError` for an unusable one."""
+        """Return the proxy for this URL; raises `Blocked` for an unusable one."""
         parts = urlsplit(url)
         asked = (parts.scheme.lower(), (parts.hostname or "").lower(), parts.port)
         if asked not in self._known:
@@ -112,13 +112,13 @@ def _read(text: str, name: str) -> Proxy:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
     except ValueError:
-        raise NetworkError(f"the proxy in {named} cannot be used: its URL is not readable", hint=_HINT) from None
+        raise Blocked(f"the proxy in {named} cannot be used: its URL is not readable", hint=_HINT) from None
     if scheme.startswith("socks"):
-        raise NetworkError(f"the proxy in {named} cannot be used: it is a SOCKS proxy", hint=_HINT)
+        raise Blocked(f"the proxy in {named} cannot be used: it is a SOCKS proxy", hint=_HINT)
     if scheme not in _PORTS:
-        raise NetworkError(f"the proxy in {named} cannot be used: its scheme is not http or https", hint=_HINT)
+        raise Blocked(f"the proxy in {named} cannot be used: its scheme is not http or https", hint=_HINT)
     if not host or port == 0 or not all(char.isprintable() and char not in " \\" for char in host):
-        raise NetworkError(f"the proxy in {named} cannot be used: it names no host and port", hint=_HINT)
+        raise Blocked(f"the proxy in {named} cannot be used: it names no host and port", hint=_HINT)
     host = f"[{host}]" if ":" in host else host
     login, at, _ = parts.netloc.rpartition("@")
     headers: tuple[tuple[str, str], ...] = ()

@@ -46,7 +46,7 @@ class Transports:
 
         The names of `headers` are in lower case.
 
-        Raises exceptions of the library, or `NetworkError` for an unusable proxy. No client of the library is used:
+        Raises exceptions of the library, or `Blocked` for an unusable proxy. No client of the library is used:
         one would keep cookies, and judges redirects before they can be judged here.
         """
         bounds = self._bounds

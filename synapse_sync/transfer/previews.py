@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from synapse_sync.core.companion import LeftOut
 from synapse_sync.errors import NetworkError, SynapseError
 from synapse_sync.net.credentials import display_url
-from synapse_sync.net.failures import may_pass
+from synapse_sync.net.failures import may_change
 from synapse_sync.net.retries import Retry
 from synapse_sync.net.wire import Wire
 from synapse_sync.store.preview_cache import PreviewCache
@@ -88,7 +88,7 @@ def _fetch(film: bool, read: Callable[[], bytes], retry: Retry) -> bytes | LeftO
         try:
             content = read()
         except NetworkError as error:
-            left, pause = LeftOut(error.message, may_pass(error)), retry.after(attempt, error, random.random())
+            left, pause = LeftOut(error.message, may_change(error)), retry.after(attempt, error, random.random())
         except SynapseError as error:
             return LeftOut(error.message, passing=False)
         else:

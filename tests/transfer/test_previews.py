@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from synapse_sync.net.credentials import Credentials
 from synapse_sync.net.retries import Retry
+from synapse_sync.net.wire import Wire
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.transfer.previews import LeftOut, fetch_previews, is_preview
 
@@ -61,3 +64,13 @@ def test_a_preview_without_end_is_left_out(tmp_path: Path, limit: dict[str, Any]
     url = "https://image.example/1.png"
     found = fetch_previews([(url, False)], wire=Endless, cache=PreviewCache(tmp_path), retry=Retry(), **limit)[url]
     assert isinstance(found, LeftOut) and why in found.why and not found.passing
+
+
+def test_a_proxy_that_cannot_be_used_says_nothing_about_an_address(tmp_path: Path) -> None:
+    """Once the setting is mended, the next sync has to ask."""
+    url, cache = "https://image.example/1.png", PreviewCache(tmp_path)
+    os.environ["HTTPS_PROXY"] = os.environ["https_proxy"] = "socks5://127.0.0.1:9"
+    with Wire(Credentials()) as wire:
+        found = fetch_previews([(url, False)], wire=lambda: wire, cache=cache, retry=Retry())[url]
+    assert isinstance(found, LeftOut) and "SOCKS" in found.why and found.passing
+    assert cache.given_up(url) is None
