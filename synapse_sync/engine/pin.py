@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from synapse_sync.core.artifact import Archive, Artifact, Candidate, ModelCard, format_of
+from synapse_sync.core.artifact import Archive, Artifact, Candidate, ModelCard, format_of, has_ending
 from synapse_sync.core.companion import chosen as chosen_previews
 from synapse_sync.core.instant import is_older
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
+from synapse_sync.core.names import safe_filename
 from synapse_sync.core.policy import documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.choose import Chosen, check_names, check_policy, held_back
 from synapse_sync.errors import SynapseError, raise_all
+from synapse_sync.transfer.inspect import content_of
 from synapse_sync.transfer.want import Fetcher, Got, Measurer, Unpacker, Want
 
 #: The roles of files that are of another type than the model that they belong to.
@@ -97,7 +100,8 @@ def _download(
             errors.append(got.about(entry.name))
             continue
         if not entry.extract:
-            artifacts[file] = (_artifact(entry, candidate, got.sha256, got.size, got.blake3, trust="first-use"),)
+            named = _named_by_content(candidate, got.path)
+            artifacts[file] = (_artifact(entry, named, got.sha256, got.size, got.blake3, trust="first-use"),)
             continue
         try:
             artifacts[file] = _extracted(entry, candidate, got, unpack, options)
@@ -131,6 +135,8 @@ def _known(
         # Only an upgrade looks again, unless the place is in a pinned version, whose files cannot change.
         fixed = candidate.git_sha1 is not None and candidate.url.pinned
         if fixed or not anew:
+            if _lacks_ending(candidate):  # the name that the content gave it, see `_named_by_content`
+                candidate = replace(candidate, filename=locked.filename, format=locked.format)
             return (_artifact(entry, candidate, locked.sha256, locked.size, locked.blake3, trust=locked.trust),)
     if sha256 is None:
         return ()
@@ -190,6 +196,19 @@ def _extracted(
         archive = Archive(member=member.name, sha256=got.sha256, size=got.size)
         found.append(replace(artifact, archive=archive, git_sha1=None))
     return tuple(found)
+
+
+def _named_by_content(candidate: Candidate, path: Path) -> Candidate:
+    """A downloaded file of weights whose address has no ending gets the one of its content: UIs list by ending."""
+    kind = content_of(path).kind if _lacks_ending(candidate) else ""
+    if kind not in ("safetensors", "gguf"):
+        return candidate
+    return replace(candidate, filename=safe_filename(f"{candidate.filename}.{kind}"), format=kind)
+
+
+def _lacks_ending(candidate: Candidate) -> bool:
+    """Whether this is a download from a plain address, under a name without an ending. Repositories keep names."""
+    return candidate.url.source == "url" and not has_ending(candidate.filename)
 
 
 def _first_use_warnings(downloaded: Iterable[tuple[str, Sequence[Artifact]]]) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 
-from synapse_sync.core.content import identify
+from synapse_sync.core.content import Content, identify
 from synapse_sync.core.policy import Facts, Permissions, objection, remark
 from synapse_sync.errors import WrongContent
 from synapse_sync.transfer.want import Want
@@ -37,19 +38,29 @@ def inspect_file(path: Path, facts: Facts, allowed: Permissions) -> str | None:
     `OSError`.
     """
     with path.open("rb", buffering=0) as file:
-
-        def read(start: int, count: int) -> bytes:
-            file.seek(start)
-            data = bytearray()
-            # Without a buffer a read may return less than was asked for.
-            while len(data) < count and (block := file.read(count - len(data))):
-                data += block
-            return bytes(data)
-
-        facts = replace(facts, content=identify(os.fstat(file.fileno()).st_size, read))
+        facts = replace(facts, content=_content(file))
         refused = objection(facts, allowed)
         if isinstance(refused, WrongContent):
-            refused.body = read(0, _PAGE_BYTES).decode("utf-8", "replace")
+            refused.body = _read(file, 0, _PAGE_BYTES).decode("utf-8", "replace")
     if refused is not None:
         raise refused
     return remark(facts)
+
+
+def content_of(path: Path) -> Content:
+    """The content of a file at rest; raises `OSError` if it cannot be read."""
+    with path.open("rb", buffering=0) as file:
+        return _content(file)
+
+
+def _content(file: FileIO) -> Content:
+    return identify(os.fstat(file.fileno()).st_size, lambda start, count: _read(file, start, count))
+
+
+def _read(file: FileIO, start: int, count: int) -> bytes:
+    """Up to `count` bytes from `start` on. Without a buffer, a single read may return fewer than were asked for."""
+    file.seek(start)
+    data = bytearray()
+    while len(data) < count and (block := file.read(count - len(data))):
+        data += block
+    return bytes(data)

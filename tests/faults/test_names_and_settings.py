@@ -28,7 +28,7 @@ def publish(stage: Stage, *files: File) -> None:
 @pytest.mark.parametrize(
     ("given", "name"),
     [("Fine Brush.safetensors", "Fine Brush.safetensors"), ("../../筆.safetensors", "筆.safetensors"),
-     ("nul.safetensors", "_nul.safetensors"), (None, "4711")],
+     ("nul.safetensors", "_nul.safetensors"), (None, "4711.safetensors")],
 )  # fmt: skip
 def test_a_name_that_only_the_server_has(stage: Stage, given: str | None, name: str) -> None:
     url = stage.hub.files.put("4711", CONTENT, filename=given)

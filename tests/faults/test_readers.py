@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -122,12 +123,26 @@ def test_a_file_of_another_kind_than_its_model(stage: Stage, file: File, folder:
 
 
 @case(151)
+@pytest.mark.parametrize(("content", "name"), [(CONTENT, "12345.safetensors"), (gguf_bytes("g"), "12345.gguf")])
+def test_a_download_without_an_ending_is_named_by_its_content(stage: Stage, content: bytes, name: str) -> None:
+    url = stage.hub.files.put("get/12345", content)
+    stage.manifest(f'[models.m]\nsource = "{url}"\ntype = "diffusion_model"\n')
+    stage("sync")
+    assert stage.tree() == {f"models/diffusion_models/{name}": content}
+    locked = stage.lock_text
+    stage.manifest(f'[models.m]\nsource = "{url}"\ntype = "diffusion_model"\nprefer = {{ format = "gguf" }}\n')
+    stage("lock")  # the file is not looked at again, and keeps its name
+    assert f'filename = "{name}"' in locked and f'filename = "{name}"' in stage.lock_text
+
+
+@case(151)
 def test_a_file_that_no_ui_lists_is_named(stage: Stage) -> None:
     publish(stage, file=File(id=1, name="pack.zip", content=zipped("a.safetensors", CONTENT), format="Other"))
     number = stage.hub.files.put("get/12345", CONTENT)
+    digest = hashlib.sha256(CONTENT).hexdigest()  # nothing is downloaded to lock it, so its content is not known
     stage.manifest(
         '[models.pack]\nsource = "civitai:71"\nfile = { id = 1 }\n'
-        f'[models.number]\nsource = "{number}"\ntype = "lora"\n'
+        f'[models.number]\nsource = "{number}"\ntype = "lora"\nsha256 = "{digest}"\n'
         f'[models.mine]\nsource = "{stage.hub.files.put("a.safetensors", CONTENT)}"\ntype = "vae"\n'
         'filename = "v3.2"\n'
     )

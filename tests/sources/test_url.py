@@ -88,7 +88,7 @@ def placed(project: Project, url: str, more: str = "") -> list[str]:
         ("uc", "..\\..\\.up.safetensors", "up.safetensors"),
         ("own.safetensors", "theirs.safetensors", "own.safetensors"),
         ("odd.v2", "no-ending", "odd.v2"),
-        ("nameless", None, "nameless"),
+        ("nameless", None, "nameless.safetensors"),
     ],
 )
 def test_an_address_without_a_name_has_that_of_its_server(
@@ -134,4 +134,4 @@ def test_a_server_that_does_not_answer_leaves_the_name_of_the_address(project: P
     mirror = project.hub.files.put("mirror.safetensors", WEIGHTS)
     project.manifest(f'[models.m]\nsource = "{dead}"\ntype = "lora"\nmirrors = ["{mirror}"]\n')
     assert "the file is called `9` (name it with `filename`)" in " ".join(project("sync").err.split())
-    assert list(project.tree()) == ["models/loras/9"]
+    assert list(project.tree()) == ["models/loras/9.safetensors"]  # by its content
