@@ -145,9 +145,9 @@ def _run(crew: Crew, jobs: Mapping[str, Want]) -> dict[str, Got | SynapseError]:
         for number, end in enumerate(ends)
     ]
     waiting = deque(threads[first:])
-    for thread in threads[:first]:
-        thread.start()
     try:
+        for thread in threads[:first]:
+            thread.start()  # hazard: an interrupt arrives here as well, while the first lanes are at work
         # One lane that ended has found nothing left to begin.
         while waiting and not any(end.is_set() for end in ends[:first]):
             if _is_idle(ends[0], crew.clock):
