@@ -128,9 +128,10 @@ def _not_the_file(facts: Facts) -> SynapseError | None:
     kind = facts.content.kind
     for_weights = _is_for_weights(facts)
     anywhere = not facts.local and not documents_expected(facts.format)
-    if (kind == "html" and (for_weights or anywhere)) or (kind == "json" and for_weights):
+    data = not facts.local and "config" in _promised(facts)  # JSON and YAML never begin like a page
+    if (kind == "html" and (for_weights or anywhere or data)) or (kind == "json" and for_weights):
         return WrongContent(
-            f"`{facts.subject}` is {_CONTENTS[kind]}, not a model",
+            f"`{facts.subject}` is {_CONTENTS[kind]}, not {'the file' if data else 'a model'}",
             hint="the site probably wants a token, or the link is no direct download link",
         )
     if kind == "lfs-pointer" and (for_weights or not facts.local):

@@ -1,8 +1,8 @@
-"""The cache of the Hugging Face libraries: what lies there need not be downloaded. It is read, never written to.
+"""The cache of the Hugging Face libraries: its files need not be downloaded. It is read, never written to.
 
-Files go from there into our store as clones or copies, never as hard links: our blobs are read-only and may be hard
-linked into the trees of user interfaces, so with a shared inode we would change the mode of the cache's file, and a
-program that writes into a tree would change its bytes.
+Files go from there into the store as clones or copies, never as hard links. Hazard: blobs are read-only and may be
+hard linked into trees. With a shared inode, the store would change the mode of the cache's file, and a program that
+writes into a tree would change its bytes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class HubCache:
         self._root = root
 
     def files(self, sha256: str, size: int | None, places: Iterable[Reference]) -> Iterator[Path]:
-        """Files that may have these bytes, by name, place and size: whoever takes one must hash it.
+        """Yield files that may have these bytes, by name, location and size; the caller must hash them.
 
-        Weights are stored by their SHA-256, whatever repository they came with. Files that git keeps are not; these
-        are looked up in the snapshots of the commits that `places` name.
+        The cache names weights by their SHA-256, in every repository. Files that git stores are not; these are
+        found in the snapshots of the commits that `places` name. `size` is in bytes, None is any.
         """
         seen: set[str] = set()
         for path in (*self._blobs.get(sha256, ()), *self._snapshots(places)):

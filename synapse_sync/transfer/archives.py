@@ -1,6 +1,6 @@
 """Archives as lists of members and streams of bytes: zip, tar, and tar under gzip, bzip2 or xz.
 
-The standard library reads the formats; how much it reads at once, and how far, is bounded here.
+The standard library reads the formats. This module bounds how much it reads at once, and how far.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from typing import IO, Any, Protocol
 
 from synapse_sync.errors import IntegrityError, RefusedFormat
 
-#: An archive with more entries is no parcel of weights.
+#: The largest number of entries in an archive that is accepted; archives of models have a few.
 MAX_ENTRIES = 10_000
-#: How many times the size of an archive may come out of it; weights hardly shrink at all.
+#: The unpacked size may be this many times the size of the archive; weights hardly compress at all.
 MAX_RATIO = 100
-#: Added to that, as the names and texts in a small archive may well be mostly air.
+#: Added to that limit (bytes): names and texts in a small archive compress well.
 SLACK = 1 << 20
-#: The most that is read at once: a directory or a header that claims to be longer is a trap.
+#: The most that is read at once (bytes): a directory or a header that claims to be longer is a trap.
 _MAX_READ = 16 << 20
 _CHUNK = 1 << 20
 _ENCRYPTED = 0x1
-#: What opens a tar file that is packed as a whole, by its first bytes.
+#: The openers of a tar file that is compressed as a whole, by its first bytes.
 _PACKED: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
 _UNREADABLE = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!\x1a\x07": "RAR", b"\x28\xb5\x2f\xfd": "Zstandard"}
-#: What the standard library raises for bytes that are no archive.
+#: The errors of the standard library for bytes that are no archive.
 _DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError,
     ValueError, OverflowError,
@@ -48,7 +48,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One file of an archive; `fault` says what it is where it is none that may be unpacked."""
+    """One file of an archive, `size` bytes long. `fault` says why it must not be unpacked, or is None."""
 
     name: str
     size: int
@@ -62,7 +62,7 @@ class Opened(Protocol):
     entries: tuple[Entry, ...]
 
     def read(self, chosen: Sequence[Entry]) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-        """Each of the chosen entries with its bytes, which must be read before the next entry is asked for."""
+        """Yield each chosen entry with its bytes, which must be read before the next entry is requested."""
         ...
 
 
@@ -108,7 +108,7 @@ def _opened(file: IO[bytes], first: bytes, subject: str, size: int) -> Opened:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that reads neither too much at once nor, with `limit`, too far."""
+    """A stream that never reads too much at once nor, with `limit` (bytes), too far."""
 
     def __init__(self, file: IO[bytes], subject: str, limit: int | None = None) -> None:
         self._file = file
@@ -116,21 +116,21 @@ class _Bounded(io.RawIOBase):
         self._limit = limit
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes."""
+        """Read at most `size` bytes. Raises `RefusedFormat` for a trap."""
         if size > _MAX_READ:
-            raise _trap(self._subject, "its directory is larger than that of any parcel of weights")
+            raise _trap(self._subject, "its file list is implausibly long")
         data = self._file.read(size if size >= 0 else _MAX_READ)
         self._check(self._file.tell())
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move, but not beyond the limit."""
+        """Move to an offset, but not beyond the limit."""
         if whence == 0:
             self._check(offset)
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Where the next byte comes from."""
+        """Return the offset of the next byte."""
         return self._file.tell()
 
     def seekable(self) -> bool:
@@ -148,7 +148,7 @@ class _Bounded(io.RawIOBase):
 
 def _trap(subject: str, why: str) -> RefusedFormat:
     return RefusedFormat(
-        f"`{subject}`: the archive is refused: {why}", hint="no weights are packed like that; ask whoever made it"
+        f"`{subject}`: the archive is refused: {why}", hint="archives of models are never like that; ask its author"
     )
 
 
@@ -158,7 +158,7 @@ def _check_count(count: int, subject: str) -> None:
 
 
 class _Zip:
-    """A zip archive, by its directory; the file's own headers must agree with it."""
+    """A zip archive by its directory; the headers of its files must agree with that."""
 
     def __init__(self, file: IO[bytes], subject: str) -> None:
         self._zip = zipfile.ZipFile(_Bounded(file, subject))
@@ -171,7 +171,7 @@ class _Zip:
         )
 
     def read(self, chosen: Sequence[Entry]) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-        """Each of the chosen entries with its bytes."""
+        """Yield each chosen entry with its bytes."""
         for entry in chosen:
             with self._zip.open(self._infos[entry.start]) as stream:
                 yield entry, _chunks(stream, entry.size)
@@ -185,13 +185,13 @@ def _zip_fault(info: zipfile.ZipInfo) -> str | None:
         return "not a regular file"
     if info.flag_bits & _ENCRYPTED:
         return "encrypted"
-    # With the others the standard library does not bound how much it holds in memory, or cannot read them.
+    # Hazard: for other methods the standard library does not bound its memory, or cannot read them.
     simple = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     return None if simple else f"packed by a rare method ({info.compress_type})"
 
 
 class _Tar:
-    """A tar archive: listed in one pass, which tells where each file begins, and read in another."""
+    """A tar archive: one pass lists it with the offset of each file, another one reads it."""
 
     def __init__(self, file: IO[bytes], opener: Callable[[IO[bytes]], Any], subject: str, limit: int) -> None:
         self._file = file
@@ -213,7 +213,7 @@ class _Tar:
         return _Bounded(self._opener(self._file), self._subject, self._limit)
 
     def read(self, chosen: Sequence[Entry]) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-        """Each of the chosen entries with its bytes, in the order of the archive."""
+        """Yield each chosen entry with its bytes, in the order of the archive."""
         stream = self._open()
         for entry in sorted(chosen, key=lambda entry: entry.start):
             stream.seek(entry.start)
@@ -227,7 +227,7 @@ def _tar_fault(info: tarfile.TarInfo) -> str | None:
 
 
 def _chunks(stream: IO[bytes] | io.RawIOBase, size: int) -> Iterator[bytes]:
-    """Exactly `size` bytes; raises `EOFError` where there are fewer."""
+    """Yield exactly `size` bytes in chunks; raises `EOFError` if there are fewer."""
     left = size
     while left:
         chunk = stream.read(min(left, _CHUNK))

@@ -18,7 +18,7 @@ from synapse_sync.transfer.want import Clock, Inspect, Limits, Nearby
 
 
 class Bucket:
-    """Shares a rate among all threads: who has received bytes sleeps until they were due."""
+    """A rate that all threads share: a thread that received bytes sleeps until they were due."""
 
     def __init__(self, rate: int | None, stop: threading.Event, clock: Clock) -> None:
         self.rate = rate
@@ -28,7 +28,7 @@ class Bucket:
         self._lock = threading.Lock()
 
     def take(self, count: int) -> None:
-        """Account for bytes, and wait for them; returns early when all is stopped."""
+        """Account for `count` bytes, and wait until they were due; return early when everything stops."""
         if self.rate is None:
             return
         with self._lock:
@@ -39,7 +39,7 @@ class Bucket:
 
 
 class Crew:
-    """What the downloads of one transfer share."""
+    """Everything that the downloads of one transfer share."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Crew:
         self.bucket = Bucket(limits.limit_rate, self.stop, clock)
         self.health = Health(read_speeds(store.root), today=clock.today)
         self.active = 0
-        #: How many bytes a host was last asked for in one read.
+        #: The size of the last read from each host, in bytes.
         self.steps: dict[str, int] = {}
         self._slots = threading.Semaphore(max(1, limits.connections))
         self._by_host: dict[str, threading.Semaphore] = {}
@@ -75,7 +75,7 @@ class Crew:
         self._lock = threading.Lock()
 
     def slot(self, host: str, *, wait: bool) -> bool:
-        """Take one of the connections to a host; False if there is none (or all is stopped)."""
+        """Take one of the connections to a host; return False if none is free, or if everything stops."""
         own = self._slots_of(host)
         if not self._acquire(own, wait=wait):
             return False
@@ -85,7 +85,7 @@ class Crew:
         return False
 
     def give_back(self, host: str) -> None:
-        """Let others have the connection."""
+        """Return a connection to a host that `slot` took."""
         self._slots.release()
         self._slots_of(host).release()
 
@@ -104,7 +104,7 @@ class Crew:
         return False
 
     def share(self) -> int:
-        """How many connections one of the active files may use."""
+        """Return the number of connections that one of the active files may use."""
         return min(self.limits.streams_per_file, self.limits.per_host // max(1, self.active))
 
     @contextlib.contextmanager
@@ -119,22 +119,22 @@ class Crew:
                 self.active -= 1
 
     def watch(self, stream: Stream) -> None:
-        """Have the stream given up when it is too slow, and when all is stopped."""
+        """Watch a stream: it is aborted when it is too slow, and when everything stops."""
         with self._lock:
             self._streams[stream] = (self.clock.now(), stream.received)
         if self.stop.is_set():
             stream.abort("stopped")
 
     def unwatch(self, stream: Stream) -> None:
-        """The stream is done with."""
+        """Stop watching a stream."""
         with self._lock:
             self._streams.pop(stream, None)
 
     def drop_slow(self) -> None:
-        """Give up streams that hardly move."""
+        """Abort streams that hardly receive anything."""
         now = self.clock.now()
         floor = self.limits.slowest
-        if self.limits.limit_rate is not None:  # we are the ones who are slow
+        if self.limits.limit_rate is not None:  # the limit makes streams slow, not the host
             floor = min(floor, self.limits.limit_rate / (4 * self.limits.connections))
         with self._lock:
             for stream, (since, received) in list(self._streams.items()):
@@ -145,7 +145,7 @@ class Crew:
                 self._streams[stream] = (now, stream.received)
 
     def halt(self) -> None:
-        """Stop everything now; streams that wait for bytes are woken."""
+        """Stop everything now, and wake the streams that wait for bytes."""
         self.stop.set()
         with self._lock:
             streams = list(self._streams)

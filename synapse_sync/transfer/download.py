@@ -1,4 +1,4 @@
-"""Download: one file from one of its places into the store, with all that may go wrong on the way."""
+"""Download: bring one file from one of its locations into the store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from synapse_sync.transfer.want import Got, Want
 
 
 class Download:
-    """The work on one want."""
+    """The work on one want, over all its locations."""
 
     def __init__(self, crew: Crew, want: Want) -> None:
         self._crew = crew
@@ -40,20 +40,20 @@ class Download:
         self._fetched = 0
         #: Set when the right bytes themselves were refused: no other location has others.
         self._bytes_right = False
-        #: Set while other places are left that may have the file in its promised size.
+        #: Set while other locations are left that may have the file in its promised size.
         self._strict = False
-        #: Set when a place was refused for its size alone, which a digest could excuse.
+        #: Set when a location was refused for its size alone, which a digest could excuse.
         self._another_size = False
-        #: Set while a host is tried that failed before, and another place is left: one attempt is enough.
+        #: Set while the host failed before and another location is left: one attempt is enough.
         self._impatient = False
 
     def run(self) -> Got:
-        """The file in the store, wherever it came from; raises `SynapseError` or `Stopped`."""
+        """Bring the file into the store and return it. Raises `SynapseError` or `Stopped`."""
         if (got := self._stored()) is not None:
             return got
         lock = self._crew.store.root / f"locks/{self._key}.lock"
         with hold(lock, f"`{self._want.subject}`", on_wait=self._waiting):
-            # Another process may have had the lock before, and brought the file.
+            # Race: another process may have brought the file while this one waited for the lock.
             return self._stored() or self._from_nearby() or self._from_places()
 
     def _waiting(self, text: str) -> None:
@@ -81,7 +81,7 @@ class Download:
         )
 
     def _from_places(self) -> Got:
-        """Try the places, healthy and fast hosts first; if all fail, the first one's failure is the one to tell."""
+        """Try the locations, healthy and fast hosts first; if all fail, raise the first declared one's error."""
         health = self._crew.health
         left = list(self._want.places)
         later: list[Reference] = []
@@ -103,7 +103,7 @@ class Download:
                 errors[place] = error
                 if self._another_size:
                     later.append(place)
-                if isinstance(error, NotFound):  # which is about the file, not about its host
+                if isinstance(error, NotFound):  # this concerns the file, not its host
                     health.missed(host)
                 elif host:
                     health.failed(host)
@@ -114,17 +114,17 @@ class Download:
                 health.delivered(host)
                 return got
         if not errors:
-            raise NotFound(f"`{self._want.subject}`: no place is known where it could be got")
+            raise NotFound(f"`{self._want.subject}`: no location is known for it")
         raise next(errors[place] for place in self._want.places if place in errors)
 
     def _next(self, left: Sequence[Reference]) -> Reference:
-        """The place to try next. Without a digest the order is the user's alone: the first bytes are believed."""
+        """Return the next location. Without a digest the order is the user's, since the first bytes are pinned."""
         if self._want.sha256 is None or len(left) == 1:
             return left[0]
         return left[self._crew.health.first([self._host(place) for place in left])]
 
     def _host(self, place: Reference) -> str:
-        """The host that is asked for a place; none for a local file, nor for what cannot be located."""
+        """Return the host of a location; an empty name for a local file and for an unknown location."""
         source = self._crew.sources.get(place.source)
         try:
             location = source.locate(place) if source is not None else None
@@ -133,7 +133,7 @@ class Download:
         return "" if location is None or location.path is not None else host_of(location.url)
 
     def _from(self, place: Reference) -> Got:
-        """The file from this place, or from where its source finds it again if the place is gone."""
+        """Bring the file from this location or, if it is gone, from where its source finds it again."""
         try:
             return self._from_exactly(place)
         except NotFound as error:
@@ -142,7 +142,7 @@ class Download:
             raise
 
     def _found_again(self, place: Reference, gone: NotFound) -> Got:
-        """Try where the source says that these bytes are now; when that fails, too, `gone` is the reason."""
+        """Try the locations that the source knows for these bytes now; if they fail, too, raise `gone`."""
         source: object = self._crew.sources.get(place.source)
         if not isinstance(source, Relocating):
             raise gone
@@ -191,13 +191,13 @@ class Download:
         finally:
             self._another_size = reception.another_size
             if partial.total is None or not partial.done_bytes:
-                partial.discard()  # nothing that could be gone on with
+                partial.discard()  # nothing that a later run could continue
             partial.close()
 
     # -- from this machine --------------------------------------------------------------------------
 
     def _from_nearby(self) -> Got | None:
-        """The file from somebody's cache that has these very bytes; whatever is wrong with it, it is only a try."""
+        """Copy the file from a cache on this machine; return None if none has it. Raises `StorageError`."""
         want = self._want
         if want.sha256 is None or not want.places:
             return None
@@ -214,7 +214,7 @@ class Download:
         return None
 
     def _local(self, path: Path, place: Reference, origin: str | None = None) -> Got:
-        """Take a local file into the store (as a copy or clone; the original stays)."""
+        """Copy or clone a local file into the store; the original stays. `origin` can provide the bytes again."""
         want, store = self._want, self._crew.store
         try:
             size = path.stat().st_size
@@ -255,7 +255,7 @@ class Download:
     # -- what it turned out to be --------------------------------------------------------------------
 
     def _look(self, path: Path) -> None:
-        """Have the file inspected; with the right digest no other place could give another one."""
+        """Inspect the file and pass its warnings on; if the right bytes are refused, no other location can help."""
         try:
             remarks = self._crew.inspect(path, self._want)
         except SynapseError:
@@ -272,7 +272,7 @@ class Download:
         try:
             self._look(partial.path)
         except RefusedFormat:
-            # The bytes are right; should the user change the policy, they need not come again.
+            # The bytes are right. If the user changes the policy, they need not be downloaded again.
             if self._want.sha256 is None:
                 partial.discard()
             else:

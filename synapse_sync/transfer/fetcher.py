@@ -1,4 +1,4 @@
-"""The fetcher: the transfer wing wired once, for everybody who needs bytes in the store."""
+"""The fetcher: the transfer wing, wired once for every verb that needs bytes in the store."""
 
 from __future__ import annotations
 

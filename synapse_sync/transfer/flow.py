@@ -13,38 +13,39 @@ from synapse_sync.store.partials import Partial, Range
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.hashing import Chaser, Digests, put_back, take_block
 from synapse_sync.transfer.opener import Changed, Opener, Stopped
+from synapse_sync.transfer.verdict import mismatch
 from synapse_sync.transfer.want import Want
 
 _SMALLEST, _LARGEST = 16 << 10, 1 << 20
-#: A read should take about this long: short enough to be told of progress, long enough to cost nothing.
+#: The aim for one read (seconds): short enough to show progress, long enough to cost little.
 _PACE = 0.05
 _SAVE_EVERY = 2.0
 _WAIT = 0.25
-#: So much more they must have brought to be worth doubling once more.
+#: The connections are doubled again only if the last doubling raised the rate by this factor.
 _WORTH = 1.2
-#: The part of one core that is too much for more connections to help.
+#: Above this share of one core, this process is the bottleneck, and more connections do not help.
 _BUSY = 0.8
-#: The last pieces of a file are no smaller than this, and what is left of one is shared from twice as much on.
+#: The smallest piece of a file (bytes); a rest of at least twice this size is shared.
 _LEAST = 1 << 20
 _LAG = 32 << 20
 _ENDLESS = 1 << 62
-#: A size that is promised and wrong is believed to be wrong by no more than this factor.
+#: A promised size may be wrong by up to this factor; a longer body is refused.
 _EXCUSED = 4
 
 
 @dataclass(slots=True, eq=False)
 class _Piece:
-    """What one thread is getting: from `at`, which moves, to before `end`, which others may bring nearer."""
+    """The bytes that one thread receives, from `at` to before `end`. `at` moves; other threads may lower `end`."""
 
     at: int
     end: int
 
 
 class Flow:
-    """Fills the partial from `first`, the stream that is open already, and from further ranges.
+    """Fills the partial download from `first`, the stream that is open already, and from further ranges.
 
-    All connections take pieces off one frontier, in ascending order, so that the hash can follow closely. Who finds
-    none left takes half of what the one who is farthest behind still has to get.
+    All connections take pieces from one frontier, in ascending order, so that the hash can follow closely. A
+    connection that finds none left takes half of the largest piece that another one still has to receive.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Flow:
         whole_only: bool = False,
     ) -> None:
         self.fetched = 0
-        #: Whether more than the first answer was asked for, and whether a part ever came.
+        #: Whether more answers than the first were requested, and whether the server ever served a part.
         self.pieced = self.served = False
         self._crew = crew
         self._want = want
@@ -85,7 +86,10 @@ class Flow:
         self._chaser = Chaser(partial.path, git_size=git_size, tick=self._tick)
 
     def run(self) -> Digests:
-        """Receive all that is missing and hash everything. What was received is written down on failure, too."""
+        """Receive the missing bytes and return the digests of the whole file. A failure saves the progress, too.
+
+        Raises `NetworkError`, `IntegrityError`, `StorageError`, `Changed` or `Stopped`.
+        """
         try:
             self._chaser.advance(self._partial.frontier)
             if self._partial.total is None:
@@ -99,7 +103,7 @@ class Flow:
             return digests
         except BaseException:
             self._end()
-            with contextlib.suppress(StorageError):  # what is on its way up matters more
+            with contextlib.suppress(StorageError):  # the exception that is being raised matters more
                 self._partial.save()
             raise
         finally:
@@ -118,7 +122,7 @@ class Flow:
             self._opener.close(self._first)
 
     def _tick(self) -> None:
-        """Now and then make sure that not everything is lost when we are killed."""
+        """Save the progress every few seconds, so that a killed process loses little."""
         now = self._clock.now()
         if now - self._saved >= _SAVE_EVERY:
             self._saved = now
@@ -157,9 +161,8 @@ class Flow:
             raise Transient(f"`{self._want.subject}`: the connection ended after {at} of {self._want.size} bytes")
 
     def _check_end(self, digests: Digests) -> None:
-        """Tell a body that broke off from one whose size was promised wrongly: by the digest."""
-        want = self._want
-        if self._first is None or not want.size_may_be_wrong or want.sha256 == digests.sha256:
+        """Raise `Transient` for a body that broke off; if only the promised size is wrong, the digest is right."""
+        if self._first is None or not self._want.size_may_be_wrong or mismatch(self._want, digests) is None:
             return
         try:
             self._check_length(digests.size)
@@ -186,7 +189,7 @@ class Flow:
                 self._leave(stream)
 
     def _wait_for_helpers(self) -> bool:
-        """Whether all is done; if not, a helper may hand back the piece that it failed to get."""
+        """Return whether all is done; if not, a helper may still hand back a piece that it failed to receive."""
         with self._changed:
             if not self._helping:
                 return not self._open
@@ -194,7 +197,7 @@ class Flow:
             return False
 
     def _claim(self) -> _Piece | None:
-        """The next piece that nobody has taken; towards the end they get smaller, then the largest is halved."""
+        """Return the next free piece. Towards the end they get smaller; then the largest one is halved."""
         with self._changed:
             piece = self._next_piece() if self._open else self._half_of_another() if self._splits else None
             if piece is not None:
@@ -217,14 +220,14 @@ class Flow:
     def _half_of_another(self) -> _Piece | None:
         largest = max(self._pieces, key=lambda piece: piece.end - piece.at, default=None)
         if largest is None or largest.end - largest.at < 4 * _LARGEST:
-            return None  # its thread may be reading `_LARGEST` bytes right now
+            return None  # race: its thread may be reading `_LARGEST` bytes beyond `at` right now
         middle = (largest.at + largest.end) // 2
         half = _Piece(middle, largest.end)
         largest.end = middle
         return half
 
     def _hand_back(self, piece: _Piece) -> None:
-        """The piece is done with; what it lacks is for whoever comes next."""
+        """Take back a piece; its missing bytes become free for any thread."""
         with self._changed:
             self._pieces.remove(piece)
             if piece.at < piece.end:
@@ -232,7 +235,7 @@ class Flow:
             self._changed.notify_all()
 
     def _fitting(self, stream: Stream | None, piece: _Piece) -> Stream:
-        """The stream if it goes on with this piece, else a new one."""
+        """Return the stream if it continues with this piece, else a new one."""
         start, end = piece.at, piece.end
         if stream is not None and stream.position == start and stream.end is not None and stream.end >= end:
             with self._changed:
@@ -252,7 +255,7 @@ class Flow:
         self._opener.close(stream)
 
     def _open_part(self, start: int, end: int) -> Stream:
-        """Ask for one piece, or while we are alone for everything up to the next hole."""
+        """Request one piece or, without helpers, everything up to the next received range."""
         partial = self._partial
         with self._changed:
             if not self._helping and self._open and self._open[0][0] == end:
@@ -262,7 +265,7 @@ class Flow:
         try:
             same = None in (stream.etag, partial.etag) or stream.etag == partial.etag
             if stream.status != 206 and same:
-                raise BadRange(f"`{self._want.subject}`: the server gives only whole files")
+                raise BadRange(f"`{self._want.subject}`: the server sends only whole files")
             if not same or stream.total not in (None, partial.total):
                 raise Changed
         except BaseException:
@@ -274,7 +277,7 @@ class Flow:
         return stream
 
     def _copy(self, stream: Stream, piece: _Piece) -> int:
-        """Write a stream's bytes to their place up to the piece's end; gives the position reached."""
+        """Write a stream's bytes to their offsets up to the end of the piece; return the position reached."""
         most = _LARGEST if self._crew.bucket.rate is None else max(_SMALLEST, self._crew.bucket.rate // 8)
         step = min(most, self._crew.steps.get(self._opener.host, _SMALLEST))
         try:
@@ -296,7 +299,7 @@ class Flow:
         return piece.at
 
     def _step(self, stream: Stream, at: int, most: int) -> int:
-        """Receive and write some bytes; where they are the next to be hashed, the hashes get them at first hand."""
+        """Receive and write some bytes. The hashes read them from memory if these are the next to be hashed."""
         block = self._chaser.lend(at)
         into = take_block() if block is None else block
         count = 0
@@ -329,7 +332,7 @@ class Flow:
     # -- helpers ------------------------------------------------------------------------------------
 
     def _recruit(self) -> None:
-        """Twice as many connections for this file, while that brings more and others do not need them more."""
+        """Double the connections of this file, while that raises the rate and other files need them less."""
         with self._changed:
             now, worked = self._clock.now(), self._clock.worked()
             elapsed = max(1e-6, now - self._looked)
@@ -342,7 +345,7 @@ class Flow:
             if rate >= self._crew.limits.fast_enough or not helped:
                 self._recruits = False
                 return
-            if busy:  # the network waits for us
+            if busy:  # the network is faster than this process
                 return
             left = sum(end - start for start, end in self._open) // self._least
             for _ in range(min(self._helping + 1, self._crew.share() - self._helping - 1, left)):
@@ -367,7 +370,7 @@ class Flow:
         except Stopped:
             pass
         except SynapseError:
-            # One connection alone still does it; if there is a real reason, it will meet it, too.
+            # One connection alone continues. If the reason is a real one, that connection meets it, too.
             self._recruits = False
         except Exception as error:
             self._fatal = error

@@ -1,4 +1,4 @@
-"""Hashing beside the download: a thread that follows the bytes that are on disk without a hole."""
+"""Hashing during a download: a thread follows the bytes that are on disk without a hole."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from blake3 import blake3
 
 _BLOCK = 1 << 20
-#: Below this the thread is not worth starting; the bytes are hashed at the end.
+#: For fewer bytes, no thread is started; they are hashed at the end.
 _WORTH_A_THREAD = 4 << 20
 _TICK = 1.0
-#: Blocks on their way from the network to the hashes; whoever fills them waits for a free one.
+#: The number of blocks between the network and the hashes; the network waits for a free one.
 _BLOCKS = 8
-#: Blocks that earlier files are done with: to make one means to fill it with zeros.
+#: Blocks of earlier files for reuse, since Python fills a new one with zeros.
 _spare: deque[memoryview] = deque(maxlen=_BLOCKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digests:
-    """What a file turned out to be; `git_sha1` only where it was asked for."""
+    """The size in bytes and the digests of a file; `git_sha1` only if it was requested."""
 
     size: int
     sha256: str
@@ -80,7 +80,7 @@ def digest_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lam
 
 
 def take_block() -> memoryview:
-    """A block to receive bytes into; whoever is done with one puts it back."""
+    """Return a block to receive bytes into; return it with `put_back`."""
     try:
         return _spare.pop()
     except IndexError:
@@ -88,16 +88,16 @@ def take_block() -> memoryview:
 
 
 def put_back(block: memoryview) -> None:
-    """Let others have the block."""
+    """Keep a block for reuse."""
     _spare.append(block)
 
 
 class Chaser:
-    """Hashes a file while it is written: `advance` says how far it may read, `finish` gives the digests.
+    """Hashes a file while it is written: `advance` says how far it may read, `finish` returns the digests.
 
-    Bytes come back from the page cache, so memory stays some blocks whatever the file size. Those that arrive in
-    order need not: `lend` gives a block to receive them into, and `give` hands it over. `tick` is called about once
-    a second on the thread (where it may take its time); what it raises comes out of `check` and `finish`.
+    The thread reads bytes back from the page cache, so memory stays at some blocks whatever the file size. Bytes in
+    order are hashed from memory: `lend` returns a block to receive them into, `give` hands it over. The thread
+    calls `tick` about once a second; `check` and `finish` raise its errors.
     """
 
     def __init__(self, path: Path, *, git_size: int | None = None, tick: Callable[[], None] | None = None) -> None:
@@ -116,16 +116,16 @@ class Chaser:
 
     @property
     def hashed(self) -> int:
-        """How many bytes have been hashed."""
+        """The number of hashed bytes."""
         return self._hashes.size
 
     @property
     def idle(self) -> bool:
-        """Whether the thread was not worth starting yet."""
+        """Whether the thread is not started yet."""
         return self._thread is None
 
     def advance(self, frontier: int) -> None:
-        """Everything before `frontier` is written and will not change."""
+        """Note that everything before `frontier` is written and will not change."""
         with self._changed:
             if frontier <= self._limit:
                 return
@@ -139,7 +139,7 @@ class Chaser:
         self._changed.notify_all()
 
     def lend(self, at: int) -> memoryview | None:
-        """A block for the bytes from `at` on, if those are the next ones; waits while the hashes are behind."""
+        """Wait for a free block for the bytes from `at` on, and return it; None if those are not the next ones."""
         with self._changed:
             while at == self._limit and not self._over and self._error is None:
                 if self._free:
@@ -151,7 +151,7 @@ class Chaser:
         return None
 
     def give(self, at: int, block: memoryview, count: int) -> None:
-        """Take back a block, whose first `count` bytes are in the file from `at` on, too."""
+        """Take back a block; its first `count` bytes are in the file, too, from `at` on."""
         with self._changed:
             if not count or at != self._limit or self._over:
                 self._free.append(block)
@@ -163,17 +163,17 @@ class Chaser:
                 return
             self._limit = at + count
             first_hand = at == self._hashes.size
-        if first_hand:  # else what lies before is only in the file, and all of it is read at the end
+        if first_hand:  # else earlier bytes are only in the file, and everything is read at the end
             self._hashes.update(block[:count])
         self._free.append(block)
 
     def check(self) -> None:
-        """Raise what went wrong on the thread."""
+        """Raise the error of the thread, if it had one."""
         if self._error is not None:
             raise self._error
 
     def finish(self) -> Digests:
-        """Hash what is left, and give the digests. Raises `StorageError`."""
+        """Hash the rest and return the digests. Raises `StorageError`."""
         with self._changed:
             self._over = True
             self._changed.notify_all()
@@ -187,7 +187,7 @@ class Chaser:
         return self._hashes.digests()
 
     def cancel(self) -> None:
-        """Stop and forget; harmless after `finish`."""
+        """Stop the thread; harmless after `finish`."""
         with self._changed:
             self._over = self._cancelled = True
             self._changed.notify_all()
@@ -196,7 +196,7 @@ class Chaser:
 
     def _chase(self) -> None:
         if self._thread is None and self._limit == self._hashes.size:
-            return  # all of it came at first hand
+            return  # every byte was hashed from memory
         try:
             with self._path.open("rb", buffering=0) as file:
                 buffer = memoryview(bytearray(min(_BLOCK, max(1, self._limit))))
@@ -217,7 +217,7 @@ class Chaser:
             self._error = error
 
     def _take(self) -> None:
-        """Hash the first block that was given; one that was read from the file meanwhile is only taken back."""
+        """Hash the first block of the queue; one that was read from the file meanwhile is only freed."""
         at, count, block = self._given[0]
         if at == self._hashes.size:
             self._hashes.update(block[:count])
@@ -227,7 +227,7 @@ class Chaser:
             self._changed.notify_all()
 
     def _wait(self) -> int:
-        """How far may be read; waits for more unless it is over."""
+        """Return how far the file may be read; wait for more unless it is complete."""
         while True:
             if self._tick is not None:
                 self._tick()

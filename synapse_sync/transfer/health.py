@@ -1,4 +1,4 @@
-"""Health: which hosts let us down in this run, and how fast each was, for files that have several places."""
+"""Health: failures and speeds of hosts, to choose between the locations of a file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from synapse_sync.core.host_speed import TELLING, HostRating, Speed, learned, preferred
 
-#: A host that takes longer (seconds) until it answers is called slow.
+#: A host that needs longer (seconds) for an answer counts as slow.
 SLOW = 5.0
 _FINE, _SLOW, _FAILED = range(3)
 
 
 class Health:
-    """What is known about hosts: their failures since the run began, their speeds from earlier runs too.
+    """The failures of hosts in this run, and their speeds in this run and earlier ones.
 
     Safe to use from threads.
     """
@@ -35,29 +35,29 @@ class Health:
         self._lock = threading.Lock()
 
     def answered(self, host: str, seconds: float) -> None:
-        """The host has answered after this time."""
+        """Note that a host answered after `seconds`."""
         if seconds > self._slow:
             with self._lock:
                 self._marks[host] = max(_SLOW, self._marks.get(host, _FINE))
 
     def failed(self, host: str) -> None:
-        """The host could not give a file that it should have."""
+        """Note that a host failed to serve a file that it should have."""
         with self._lock:
             self._marks[host] = _FAILED
 
     def missed(self, host: str) -> None:
-        """The host does not have a file, which is no failure of it."""
+        """Note that a host does not have a file; that is no failure."""
         with self._lock:
             self._missed.add(host)
 
     def delivered(self, host: str) -> None:
-        """The host gave a file: an earlier failure was none of the whole host."""
+        """Note that a host served a file: an earlier failure did not concern the whole host."""
         with self._lock:
             if self._marks.get(host) == _FAILED:
                 del self._marks[host]
 
     def measured(self, host: str, count: int, seconds: float) -> None:
-        """The host gave so many bytes of one file in this time; too few of them tell nothing."""
+        """Record a sample: `count` bytes of one file in `seconds`. Small samples are ignored."""
         if count < TELLING:
             return
         with self._lock:
@@ -66,17 +66,17 @@ class Health:
 
     @property
     def speeds(self) -> dict[str, Speed]:
-        """What was measured in this run."""
+        """The speeds that were measured in this run, by host."""
         with self._lock:
             return dict(self._measured)
 
     def has_failed(self, host: str) -> bool:
-        """Whether the host is among those that failed last."""
+        """Return whether the last attempt at a host failed."""
         with self._lock:
             return self._marks.get(host) == _FAILED
 
     def first(self, hosts: Sequence[str]) -> int:
-        """Which of these to ask first, by its index; an empty name is a file on this machine."""
+        """Return the index of the host to ask first; an empty name is a file on this machine."""
         with self._lock:
             standings = [
                 HostRating(

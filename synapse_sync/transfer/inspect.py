@@ -1,4 +1,4 @@
-"""Inspect: is this file what its names promise? Looked at before it is published, never loaded."""
+"""Inspect: does a file hold what its names promise? It is read before it is published, and never loaded."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from synapse_sync.errors import StatusError, WrongContent
 from synapse_sync.net.stream import Stream
 from synapse_sync.transfer.crew import Crew
 
-#: What a signed URL answers when its time is over; the stable one is asked again then.
+#: The statuses of a signed URL that has expired; the stable URL is requested again then.
 EXPIRED = frozenset({401, 403, 404, 410})
 
 
@@ -17,16 +17,16 @@ class Stopped(Exception):
 
 
 class Changed(Exception):
-    """The file is no longer the one of which we have a part."""
+    """The file is no longer the one that a part was received of."""
 
 
 def host_of(url: str) -> str:
-    """The host (with its port) that a URL asks, for telling hosts apart."""
+    """Return the host of a URL with its port, in lower case; it identifies the host in statistics."""
     return urlsplit(url).netloc.lower()
 
 
 class Opener:
-    """Asks one place for parts of one file, and remembers where its redirects led.
+    """Requests parts of one file from one location, and remembers the target of its redirects.
 
     A site may count its redirects, so they are followed once; when the signed URL has expired, the stable one is
     asked again. The signed URL lives here and nowhere else.
@@ -38,12 +38,12 @@ class Opener:
         self._crew = crew
         self._text_ok = text_ok
         self._verified = verified
-        #: What the headers of an answer said against its body, if any did.
+        #: The first objection of an answer's headers to its body, if there was one.
         self.doubt: WrongContent | None = None
         self._signed: str | None = None
 
     def open(self, start: int = 0, end: int | None = None, if_range: str | None = None) -> Stream:
-        """A stream of this part; the caller closes it with `close`."""
+        """Open a stream of the bytes from `start` to before `end`; the caller closes it with `close`."""
         if (signed := self._signed) is not None:
             try:
                 return self._ask(signed, start, end, if_range)
@@ -56,7 +56,7 @@ class Opener:
         return stream
 
     def close(self, stream: Stream) -> None:
-        """Give the stream back."""
+        """Close a stream and stop watching it."""
         self._crew.unwatch(stream)
         stream.close()
 

@@ -1,4 +1,4 @@
-"""Transfer: many files into the store at once, the largest first, each verified before it is published."""
+"""Transfer: bring many files into the store at once, the largest first, each verified before it is published."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from synapse_sync.transfer.download import Download
 from synapse_sync.transfer.opener import Stopped
 from synapse_sync.transfer.want import Clock, Got, Inspect, Limits, Nearby, Want
 
-#: Files below this are bound by latency, not by bandwidth: some more of them may come at once.
+#: Files below this size (bytes) are bound by latency, not by bandwidth, so more of them run at once.
 SMALL = 8 << 20
-#: So many threads begin where all files are small.
+#: The number of threads at the start, if all files are small.
 _FIRST_LANES = 2
 _EXTRA_LANES = 8
-#: More threads help only while this process waits for others: with more to do they stand in each other's way.
+#: More threads help only while this process waits for others; on a busy processor they slow each other down.
 _BUSY = 0.5
 _LOOK = 0.15
-#: How long an interrupt waits for the threads to write down how far they came.
+#: How long (seconds) an interrupt waits for the threads to save their progress.
 _FAREWELL = 3.0
 
 
@@ -45,7 +45,7 @@ def transfer(
     nearby: Nearby = lambda want: (),
     clock: Clock | None = None,
 ) -> tuple[Got | SynapseError, ...]:
-    """Bring files into the store; one answer for each want, in their order. Failures are values.
+    """Bring files into the store; return one answer for each want, in their order. Failures are values.
 
     An interrupt (Ctrl-C) stops all threads, writes down how far they came, and is raised again.
     """
@@ -78,12 +78,12 @@ def transfer(
 
 
 def _identity(want: Want) -> str:
-    """Wants of the same bytes are one download."""
+    """Return the key of a want's bytes; wants with the same key are one download."""
     return partial_key(want.sha256, str(want.places[0]) if want.places else want.key)
 
 
 def _merge(group: Sequence[Want]) -> Want:
-    """One want for several of the same bytes: all their places, and the strictest view of what may come."""
+    """Merge wants of the same bytes: all their locations, and the strictest rules of any of them."""
     first = group[0]
     return replace(
         first,
@@ -99,7 +99,7 @@ def _merge(group: Sequence[Want]) -> Want:
 
 
 class _Work:
-    """The files still to be begun: large ones, and small ones that may slip in between."""
+    """The files that are not started yet: large ones, and small ones for the gaps between them."""
 
     def __init__(self, jobs: Mapping[str, Want]) -> None:
         order = sorted(jobs.items(), key=lambda item: -(item[1].size or 0))
@@ -108,14 +108,14 @@ class _Work:
         self._lock = threading.Lock()
 
     def take(self, *, small_only: bool) -> tuple[str, Want] | None:
-        """The next file; large before small unless only small ones are asked for."""
+        """Return the next file, large before small unless `small_only`; None if there is no more."""
         with self._lock:
             if self._large and not small_only:
                 return self._large.popleft()
             return self._small.popleft() if self._small else None
 
     def lanes(self, limits: Limits) -> tuple[int, int, int]:
-        """How many threads to begin with, how many for all files, and how many besides for small ones."""
+        """Return the number of threads to start with, for files of any size, and in addition for small ones."""
         count = len(self._large) + len(self._small)
         main = min(max(1, limits.downloads), count)
         extra = min(_EXTRA_LANES, limits.connections - main, len(self._small), count - main)
@@ -128,12 +128,13 @@ def _is_small(want: Want) -> bool:
 
 
 def _run(crew: Crew, jobs: Mapping[str, Want]) -> dict[str, Got | SynapseError]:
-    """Work through all files with a few threads, and watch over them."""
+    """Download all files with a few threads, and watch these; return the results by key."""
     work = _Work(jobs)
     results: dict[str, Got | SynapseError] = {}
     crashes: list[BaseException] = []
     first, main, extra = work.lanes(crew.limits)
-    # Events, not `Thread.join`: one that Ctrl-C interrupts takes the thread for ended (Python 3.11, bpo-45274).
+    # Hazard: after Ctrl-C during `Thread.join`, Python 3.11 believes that the thread has ended (bpo-45274). Events
+    # do not have this fault.
     ends = [threading.Event() for _ in range(main + extra)]
     threads = [
         threading.Thread(
@@ -148,7 +149,7 @@ def _run(crew: Crew, jobs: Mapping[str, Want]) -> dict[str, Got | SynapseError]:
     try:
         for thread in threads[:first]:
             thread.start()  # hazard: an interrupt arrives here as well, while the first lanes are at work
-        # One lane that ended has found nothing left to begin.
+        # A lane that has ended found no file left to start.
         while waiting and not any(end.is_set() for end in ends[:first]):
             if _is_idle(ends[0], crew.clock):
                 for _ in range(min(main, len(waiting))):
@@ -170,7 +171,7 @@ def _run(crew: Crew, jobs: Mapping[str, Want]) -> dict[str, Got | SynapseError]:
 
 
 def _is_idle(end: threading.Event, clock: Clock) -> bool:
-    """Whether this process mostly waits, looked at for a moment, or until `end`."""
+    """Return whether this process mostly waits; it is measured for a moment, or until `end`."""
     wall, work = clock.now(), clock.worked()
     end.wait(_LOOK)
     return clock.worked() - work < _BUSY * (clock.now() - wall)
@@ -184,7 +185,7 @@ def _lane(
     small_only: bool,
     end: threading.Event,
 ) -> None:
-    """One thread: file after file until there is none."""
+    """Download file after file in one thread, until none is left or everything stops."""
     try:
         while not crew.stop.is_set() and (job := work.take(small_only=small_only)) is not None:
             key, want = job
@@ -197,7 +198,7 @@ def _lane(
             crew.reporter.transfer_finished(want.key, error)
     except Stopped:
         pass
-    except BaseException as crash:  # a mistake of ours: nobody may wait for this thread's files for ever
+    except BaseException as crash:  # a bug: without this, the main thread would wait for ever
         crashes.append(crash)
         crew.halt()
     finally:

@@ -1,7 +1,7 @@
-"""Unpack: files out of an archive into the store, each verified and inspected like a download.
+"""Unpack: bring files out of an archive into the store, each verified and inspected like a download.
 
-Nothing in an archive is believed: its names never become paths on this machine (members are written to temporary
-files of the store), links and devices are refused, and what may come out is bounded before a byte is written.
+Nothing in an archive is trusted. Its names never become paths on this machine: members are written to temporary
+files of the store. Links and devices are refused, and the unpacked size is bounded before a byte is written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from synapse_sync.transfer.archives import MAX_RATIO, SLACK, Entry, open_archive
 from synapse_sync.transfer.hashing import digest_file
 from synapse_sync.transfer.want import Fetcher, Got, Inspect, Member, Want
 
-#: What the Finder puts beside each file under the same name.
+#: Files that the Finder of macOS adds beside each file.
 _SHADOWS = ("__MACOSX/*", "*/._*", "._*")
 _ANEW = "the lockfile was edited or damaged: run `synapse lock` after removing that model's block"
 
@@ -61,7 +61,7 @@ def unpack(
 def fetch_members(
     wants: Sequence[Want], fetch: Fetcher, *, store: BlobStore, check: Inspect, reporter: Reporter
 ) -> tuple[Got | SynapseError, ...]:
-    """Bring files into the store, those that are members of an archive through it; each archive comes once."""
+    """Bring files into the store, members of archives too; each archive is downloaded once."""
     results = list(fetch([_outer(want) for want in wants]))
     groups: dict[str, dict[str, int]] = {}
     for number, want in enumerate(wants):
@@ -90,7 +90,7 @@ def fetch_members(
 
 
 def _outer(want: Want) -> Want:
-    """The want for what is to be downloaded: the file, or the archive in which it lies."""
+    """Return the want for the download: the file itself, or the archive that contains it."""
     if (archive := want.archive) is None:
         return want
     return replace(
@@ -108,7 +108,7 @@ def _outer(want: Want) -> Want:
 
 
 def _members(archive: Got, wants: dict[str, Want], store: BlobStore, check: Inspect) -> dict[str, Got]:
-    """The wanted members of an archive, by their names in it."""
+    """Bring the wanted members of an archive into the store; return them by their names in it."""
     found: dict[str, Got] = {}
     with open_archive(archive.path, archive.want.subject) as opened:
         chosen = [entry for entry in opened.entries if entry.name in wants]
@@ -140,7 +140,7 @@ def _shown(name: str) -> str:
 
 
 def _on_offer(entries: Sequence[Entry], patterns: Sequence[str]) -> str:
-    """Up to ten names in the archive, those that look like a pattern first."""
+    """List up to ten names in the archive, similar ones to a pattern first."""
     names = sorted({_shown(entry.name) for entry in entries})
     near = [name for pattern in patterns for name in difflib.get_close_matches(pattern, names, n=5, cutoff=0.4)]
     shown = list(dict.fromkeys([*near, *names]))[:10]
@@ -149,7 +149,10 @@ def _on_offer(entries: Sequence[Entry], patterns: Sequence[str]) -> str:
 
 
 def _checked(chosen: Sequence[Entry], archive: Got, store: BlobStore) -> dict[str, str]:
-    """A safe path for each name; raises for everything that must not be unpacked, before anything is."""
+    """Return a safe path for each name; raise for everything that must not be unpacked, before anything is.
+
+    Raises `RefusedFormat`, `StorageError`.
+    """
     subject = archive.want.subject
     names: dict[str, str] = {}
     seen: dict[str, Entry] = {}
@@ -175,13 +178,13 @@ def _checked(chosen: Sequence[Entry], archive: Got, store: BlobStore) -> dict[st
     if total > MAX_RATIO * archive.size + SLACK:
         raise RefusedFormat(
             f"`{subject}`: the archive is refused: {total:,} bytes are to come out of {archive.size:,}",
-            hint="no weights are packed like that; ask whoever made it",
+            hint="archives of models are never like that; ask its author",
         )
     free = shutil.disk_usage(store.root).free
     if total + RESERVE > free:
         raise StorageError(
             f"`{subject}`: unpacking needs {total / 1e9:,.2f} GB, and {free / 1e9:,.2f} GB are free",
-            hint="free some space (`synapse store gc` shows what the store could give back)",
+            hint="free some space (`synapse store gc` shows what the store could free)",
         )
     return names
 
@@ -202,7 +205,7 @@ def _take(
     check: Inspect,
     want: Want | None = None,
 ) -> Member:
-    """One member into the store; with `want`, only if it is what that wants."""
+    """Bring one member into the store; with `want`, only if its digest and size are the wanted ones."""
     subject = f"{archive.want.subject}: {_shown(entry.name)}"
     temp = store.temporary()
     try:
@@ -211,7 +214,7 @@ def _take(
                 for chunk in chunks:
                     file.write(chunk)
         except OSError as error:
-            if error.errno is None:  # the archive's own, not the disk's
+            if error.errno is None:  # an error of the archive, not of the disk
                 raise
             raise storage_error(error, f"unpacking into {store.root}") from error
         digests = digest_file(temp)
@@ -223,7 +226,7 @@ def _take(
         pickles = archive.want.allow_pickle if want is None else want.allow_pickle
         looked_at = replace(archive.want, subject=subject, format=format_of(filename), source_names=(filename,))
         check(temp, replace(looked_at, names=names, allow_pickle=pickles))
-        # Who can give the archive can give this again; of one that came from nowhere, this may be the last copy.
+        # The location of the archive can provide this member again. Without one, this may be the last copy.
         origin = store.origin(archive.sha256)
         store.publish(temp, sha256=digests.sha256, size=digests.size, blake3=digests.blake3, origin=origin)
     finally:

@@ -1,4 +1,4 @@
-"""The values of the transfer wing: the files to have, the files that arrived, and the callables that bring them."""
+"""The values of the transfer wing: wanted files, files that arrived, limits, and the callables that bring files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from synapse_sync.errors import SynapseError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """One file to have, and where it can be got. What is None is not known.
+    """One wanted file and its locations. A field that is None is unknown.
 
-    Places are tried in order; where a digest decides, those of hosts that failed in this run come last, and those
-    of hosts that were much slower than others come later.
+    `places` are the locations, tried in order. With a digest, locations at hosts that failed in this run come last,
+    and locations at much slower hosts come later. `size` is in bytes, digests are lower-case hexadecimal.
 
-    `key` is the caller's own. `text_ok` says that a JSON or HTML document may be the right answer. With `archive`
-    the places give that archive, of which the file is a member; `transfer` itself knows only whole files.
-    `size_is_certain` says that the size comes from the bytes themselves, not from a site's description.
-    `source_names` are the file's names at its source, `names` those in the trees, as far as they are known.
+    `key` is for the caller and the reporter, `subject` for messages. `text_ok` says that a JSON or HTML document
+    may be the right answer. With `archive`, the locations are those of the archive that contains the file; `transfer`
+    itself knows only whole files. `size_is_certain` says that the size comes from the bytes themselves, not from a
+    site's description. `source_names` are the file's names at its source, `names` those in the trees, as far as
+    they are known.
     """
 
     key: str
@@ -59,7 +60,7 @@ class Want:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Got:
-    """A file that is in the store: `path` is the blob, `place` where it came from (None: it was there already).
+    """A file that is in the store: `path` is the blob, `place` its location (None: the store had it already).
 
     `taken_from` is the file on this machine that was copied instead of a download, `copied_bytes` the length of it.
     """
@@ -75,22 +76,22 @@ class Got:
     taken_from: Path | None = None
 
 
-#: Looks at a complete and verified file before it is published; returns warnings, raises to prevent it.
+#: Inspects a complete and verified file before it is published; returns warnings, raises to prevent it.
 Inspect = Callable[[Path, Want], Sequence[str]]
-#: Files on this machine that may have the wanted bytes and need not be downloaded; nothing of them is believed.
+#: Returns files on this machine that may have the wanted bytes; each of them is verified.
 Nearby = Callable[[Want], Iterable[Path]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much at once. `limit_rate` is in bytes per second over all; None is unlimited.
+    """How much is done at once. `limit_rate` is in bytes per second over all files; None is unlimited.
 
-    `connections` is for all hosts together, `per_host` for each of those that were asked for the files.
+    `downloads` is the number of files, `connections` that of connections to all hosts, `per_host` to one host.
 
-    A file from `split_from` bytes on may come in ranges of `piece` bytes over several connections, as long as one
-    connection alone is slower than `fast_enough` bytes per second; whether more of them bring more is looked at
-    every `look_every` seconds. A stream that stays below `slowest` bytes per second for `patience` seconds is given
-    up and asked for again; every `watch_every` seconds the streams are looked at, and the interrupt.
+    A file of at least `split_from` bytes may arrive in ranges of `piece` bytes over up to `streams_per_file`
+    connections, while they are together slower than `fast_enough` bytes per second. Whether more connections help
+    is measured every `look_every` seconds. A stream that stays below `slowest` bytes per second for `patience`
+    seconds is aborted and requested again. Streams and interrupts are checked every `watch_every` seconds.
     """
 
     downloads: int = 4
@@ -121,7 +122,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One file that came out of an archive: `name` is the one in there, `filename` a safe path made of it."""
+    """One file from an archive: `name` is its name in there, `filename` a safe path made of it, `size` in bytes."""
 
     name: str
     filename: str
@@ -132,7 +133,7 @@ class Member:
 
 #: Brings wanted bytes into the store; one answer for each want, in their order. Failures are values.
 Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
-#: Asks how long a file is, in bytes, without downloading it; None when the server does not say.
+#: Returns the length of a file in bytes without a download; None if its server does not say it.
 Measurer = Callable[[Reference], int | None]
 #: Brings the members of a fetched archive that match patterns into the store.
 Unpacker = Callable[[Got, Sequence[str]], tuple[Member, ...]]

@@ -495,7 +495,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "encrypted": (encrypted, 2, "is encrypted"),
     "rare method": (lambda: zipped({"a.safetensors": LORA}, zipfile.ZIP_LZMA), 2, "a rare method (14)"),
     "case clash": (lambda: zipped({"a.safetensors": LORA, "A.safetensors": OTHER}), 2, "are one name"),
-    "bomb": (lambda: zipped({"a.safetensors": bytes(40 << 20)}), 2, "no weights are packed like that"),
+    "bomb": (lambda: zipped({"a.safetensors": bytes(40 << 20)}), 2, "archives of models are never like that"),
     "bomb in a tar": (
         lambda: gzip.compress(tarred({"a.safetensors": bytes(40 << 20)})), 2, "more than 100 times its size",
     ),

@@ -123,6 +123,8 @@ def test_a_file_of_weights_is_placed_without_a_warning(tmp_path: Path) -> None:
         (POINTER, "other", ("spiece.model",), IntegrityError),
         (b'{"a": 1}', "other", ("x.dat",), None),
         (PAGE, "other", ("x.dat",), WrongContent),
+        (PAGE, "config", ("config.json",), WrongContent),
+        (PAGE, "text", ("notes.html",), None),
         (WORDS, "text", ("words.txt", "loras/words.safetensors"), IntegrityError),
         (GOOD, "other", ("dl", "loras/m.safetensors"), None),
         (GOOD, "other", ("dl", "unet/m.gguf"), IntegrityError),
