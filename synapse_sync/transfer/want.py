@@ -21,10 +21,10 @@ class Want:
     and locations at much slower hosts come later. `size` is in bytes, digests are lower-case hexadecimal.
 
     `key` is for the caller and the reporter, `subject` for messages. `text_ok` says that a JSON or HTML document
-    may be the right answer. With `archive`, the locations are those of the archive that contains the file; `transfer`
-    itself knows only whole files. `size_is_certain` says that the size comes from the bytes themselves, not from a
-    site's description. `source_names` are the file's names at its source, `names` those in the trees, as far as
-    they are known.
+    may be the right answer. With `archive`, the locations are those of the archive that contains the file;
+    `transfer` itself knows only whole files. `size_is_certain` says that the size comes from the bytes themselves,
+    not from a site's description. `source_names` are the file's names at its source, `names` those in the trees,
+    as far as they are known.
     """
 
     key: str
