@@ -360,18 +360,19 @@ class Workspace:
 
         return entries_in(self.manifest, scope or Scope())
 
-    def survey(self, scope: Scope | None = None, *, frozen: bool = False) -> Survey:
-        """Compare what the project wants with what exists on this machine; changes nothing.
-
-        With `frozen`, it follows the lockfile as it is; raises `OutOfDate` if that lacks a model in scope.
-        """
+    def survey(self, scope: Scope | None = None) -> Survey:
+        """Compare what the project wants with what exists on this machine; changes nothing."""
         from synapse_sync.engine.scope import Scope
-        from synapse_sync.engine.survey import check_frozen, survey_project
+        from synapse_sync.engine.survey import survey_project
 
-        scope = scope or Scope()
-        if frozen:
-            check_frozen(self.project, scope)
-        return survey_project(self.project, scope, self._tools(), frozen=frozen)
+        return survey_project(self.project, scope or Scope(), self._tools())
+
+    def status(self, scope: Scope | None = None, *, frozen: bool = False) -> Survey:
+        """A survey whose warnings say why a sync would be refused; `frozen` as in `sync`."""
+        from synapse_sync.engine.scope import Scope
+        from synapse_sync.engine.status import status
+
+        return status(self.project, scope or Scope(), self._tools(), frozen=frozen)
 
     def state(self) -> str:
         """The fingerprint of everything that a complete sync depends on."""

@@ -32,7 +32,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
                 console.document(in_sync_value(count))
             console.answer(f"in sync: {count_text(count, 'file')}")
             return 0
-        survey = workspace.survey(part)
+        survey = workspace.status(part)
     if console.as_json:
         console.document(survey_value(survey))
         return 0

@@ -107,7 +107,7 @@ def _show_plan(
     from synapse_sync.cli.status import show_survey
     from synapse_sync.errors import OutOfDate
 
-    survey = workspace.survey(part, frozen=frozen)
+    survey = workspace.status(part, frozen=frozen)
     if console.as_json:
         console.document(survey_value(survey))
     else:

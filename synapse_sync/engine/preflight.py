@@ -44,19 +44,35 @@ def preflight(
     `placed` are the roots in which an earlier sync placed files. Unless it is offline, it sends one HEAD to each
     repository that may be closed. One cause is one error, which names all models that it concerns.
     """
-    problems = [
-        *_policy(plan.actions, manifest, tools.store),
-        *_roots(plan, trees, project, placed),
-        *unwritable(plan, trees, tools.store.root),
-    ]
+    problems = foreseen(plan, manifest, trees, tools, project=project, placed=placed)
+    problems += unwritable(plan, trees, tools.store.root)
     fetches = plan.of(Verb.FETCH)
-    problems += _local(fetches, tools)
     if tools.offline:
         problems += _offline(fetches)
     else:
         problems += _access(fetches, tools)
     problems += missing_room(plan, trees, tools.store.root)
     return problems
+
+
+def foreseen(
+    plan: Plan,
+    manifest: Manifest,
+    trees: Mapping[str, Tree],
+    tools: Tools,
+    *,
+    project: Path,
+    placed: Collection[str],
+) -> list[SynapseError]:
+    """The part of preflight that needs neither a request nor a trial, for commands that only look.
+
+    Parameters are those of `preflight`. Tokens are left out as well: a keyring may ask the user for a password.
+    """
+    return [
+        *_policy(plan.actions, manifest, tools.store),
+        *_roots(plan, trees, project, placed),
+        *_local(plan.of(Verb.FETCH), tools),
+    ]
 
 
 def _offline(fetches: Sequence[Action]) -> Iterator[SynapseError]:

@@ -15,6 +15,12 @@ from synapse_sync.store.projects import ProjectRecord, identity_of, read_record,
 from synapse_sync.store.tree import refresh
 
 
+def placed_roots(project: Project) -> frozenset[str]:
+    """The roots in which earlier syncs of a project placed files."""
+    record = read_record(project.store, project.key)
+    return record.placed if record is not None else frozenset()
+
+
 def note_use(project: Project, survey: Survey) -> list[str]:
     """Note in the store that this project uses it, and where its trees are; returns warnings.
 

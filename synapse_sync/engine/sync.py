@@ -12,7 +12,7 @@ from synapse_sync.core.report import Report
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.preflight import preflight
-from synapse_sync.engine.remember import note_completion, note_use
+from synapse_sync.engine.remember import note_completion, note_use, placed_roots
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import Survey, check_frozen, survey_project, trees_in
 from synapse_sync.engine.tools import Tools
@@ -20,7 +20,7 @@ from synapse_sync.errors import InputError, OutOfDate, raise_all
 from synapse_sync.project import Project
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.ownership import Tree, hold_roots, take_over
-from synapse_sync.store.projects import COLLECTION, read_record
+from synapse_sync.store.projects import COLLECTION
 from synapse_sync.user.places import LOCKFILE, MANIFEST
 
 
@@ -114,8 +114,7 @@ def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:
 
 def check_before(survey: Survey, project: Project, tools: Tools) -> None:
     """Raise everything that preflight finds, together."""
-    record = read_record(project.store, project.key)
-    placed = record.placed if record is not None else frozenset()
+    placed = placed_roots(project)
     raise_all(
         preflight(survey.plan, project.manifest, survey.trees, tools, project=project.directory, placed=placed)
     )

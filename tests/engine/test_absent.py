@@ -135,7 +135,8 @@ def test_an_empty_target_after_a_sync_is_a_drive_that_is_not_mounted(project: Pr
     root.mkdir()
     for _ in range(2):
         assert "is the drive mounted" in project("sync", code=2).err
-    assert "in sync" not in project("status").out
+    shown = project("status")
+    assert "in sync" not in shown.out and "sync will refuse this" in shown.err
     assert list(root.iterdir()) == []
     root.rmdir()
     (tmp_path / "away").rename(root)
