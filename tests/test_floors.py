@@ -403,3 +403,15 @@ def test_references_are_read_at_doors_only() -> None:
         and isinstance(node.value, ast.Name) and node.value.id == "Reference"
     }  # fmt: skip
     assert readers == DOORS
+
+
+def test_how_explicit_an_image_is_has_one_judge() -> None:
+    """A rating is compared in `core/rating.py` only; a missing one is never taken for a harmless one."""
+    for path in MODULES:
+        if path.relative_to(PACKAGE).parts[0] == "demo" or path == PACKAGE / "core/rating.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+                names = {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
+                names |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+                assert not names & {"nsfw", "nsfw_level", "RATINGS"}, f"{path.name}:{node.lineno} judges an image"

@@ -225,11 +225,14 @@ def parse_lockfile(text: str, filename: str = "synapse.lock") -> Lockfile:
     models: list[LockedModel] = []
     for number, table in enumerate(tables, start=1):
         try:
-            models.append(_Table(filename, f"model {number}", table).model())
-        except InvalidLockfile as error:
-            place = f"{filename}:{_line_of_model(text, number)}"
-            raise InvalidLockfile(error.message.replace(filename, place, 1), hint=error.hint) from error
-    _refuse_twice(filename, "the model", [model.name for model in models])
+            models.append(_Table(f"model {number}", table).model())
+        except _Fault as fault:
+            line = _line_of_model(text, number)
+            raise InvalidLockfile(f"{filename}:{line}: {fault}", hint=_ANEW) from fault
+    try:
+        _refuse_twice("the model", [model.name for model in models])
+    except _Fault as fault:
+        raise InvalidLockfile(f"{filename}: {fault}", hint=_ANEW) from fault
     return Lockfile(models=tuple(sorted(models, key=lambda model: model.name)), extra=_kept(data))
 
 
@@ -239,26 +242,29 @@ def _line_of_model(text: str, number: int) -> int:
     return text.count("\n", 0, heads[number - 1].start()) + 1 if number <= len(heads) else 1
 
 
-def _refuse_twice(filename: str, what: str, names: Sequence[str]) -> None:
+class _Fault(Exception):
+    """The fault of one table; `parse_lockfile` adds the file and the line."""
+
+
+def _refuse_twice(what: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if clash_key(name) in seen:
-            raise InvalidLockfile(f"{filename}: {what} `{name}` is defined twice", hint=_ANEW)
+            raise _Fault(f"{what} `{name}` is defined twice")
         seen.add(clash_key(name))
 
 
 class _Table:
     """One table of the lockfile; each method removes a field, and the remaining ones are `extra`."""
 
-    def __init__(self, filename: str, where: str, table: object) -> None:
-        self._where = f"{filename}: {where}"
-        self._filename = filename
+    def __init__(self, where: str, table: object) -> None:
+        self._where = where
         if not isinstance(table, dict):
             raise self._bad("is not a table")
         self._table: dict[str, Any] = dict(table)
 
-    def _bad(self, what: str) -> InvalidLockfile:
-        return InvalidLockfile(f"{self._where}: {what}", hint=_ANEW)
+    def _bad(self, what: str) -> _Fault:
+        return _Fault(f"{self._where}: {what}")
 
     def _text(self, key: str) -> str:
         value = self._maybe(key)
@@ -311,11 +317,11 @@ class _Table:
     def model(self) -> LockedModel:
         """This table as a model."""
         name = self._text("name")
-        self._where = f"{self._filename}: model `{comment_text(name)}`"
+        self._where = f"model `{comment_text(name)}`"
         artifacts = [self._below(f"artifact {n}", t).artifact() for n, t in enumerate(self._tables("artifact"), 1)]
         if not artifacts:
             raise self._bad("it has no artifact")
-        _refuse_twice(self._filename, f"in model `{comment_text(name)}` the file", [a.filename for a in artifacts])
+        _refuse_twice(f"in model `{comment_text(name)}` the file", [a.filename for a in artifacts])
         previews = [self._below(f"preview {n}", t).preview() for n, t in enumerate(self._tables("preview"), 1)]
         return LockedModel(
             name=name,
@@ -327,7 +333,7 @@ class _Table:
         )
 
     def _below(self, where: str, table: object) -> _Table:
-        return _Table(self._where, where, table)
+        return _Table(f"{self._where}: {where}", table)
 
     def _card(self, previews: Iterable[Preview]) -> ModelCard:
         license_ = self._table.pop("license", {})
