@@ -41,12 +41,11 @@ def execute(
     `pickles` names the models whose files may be pickles, whatever they are called. Nothing is pruned in a run
     that had an error. The receipts are written whatever happens, also on Ctrl-C.
     """
-    writer = TreeWriter(trees, observed, store=store, command=command, folders=ui_folders())
+    writer = TreeWriter(plan, trees, observed, store=store, command=command, folders=ui_folders())
     run = _Run(writer=writer, store=store, reporter=reporter, pickles=pickles)
     for action in plan.of(Verb.PLACE, Verb.REPLACE):
         run.uses.setdefault(action.sha256, []).append(action)
     run.supply(plan.of(Verb.FETCH, Verb.SALVAGE), fetch)
-    writer.expect(plan)
     try:
         for action in plan.actions:
             if action.verb in (Verb.PLACE, Verb.REPLACE, Verb.ADOPT, Verb.CONFLICT):

@@ -174,10 +174,9 @@ def survey(
     beside = _companions(manifest, entries, locked, arrangement, trees, store)
     companions = beside.companions
     trees = with_neighbours(trees, (*arrangement.placements, *companions))
-    declared = {target.name for target in manifest.targets}
     ways = ways_to(arrangement.placements, trees, companions)
     if any(way.links for way in ways.values()):
-        trees = with_barriers(trees, declared, key=key, store=store.root)
+        trees = with_barriers(trees, {t.name for t in manifest.targets}, key=key, store=store.root)
         ways = ways_to(arrangement.placements, trees, companions)
     observed = observe(arrangement.placements, trees, companions, ways)
     pending = frozenset() if frozen else frozenset(stale)
@@ -187,9 +186,7 @@ def survey(
         _Asked(arrangement, lambda artifact: store.has(artifact.sha256)),
         companions=[companion for companion in companions if companion.model.name not in pending],
         nearby=_Asked(arrangement, nearby),
-        packed=_Asked(
-            arrangement, lambda artifact: artifact.archive is not None and store.has(artifact.archive.sha256)
-        ),
+        packed=_Asked(arrangement, lambda file: file.archive is not None and store.has(file.archive.sha256)),
         prune=scope.prune and not scope.only and not scope.groups,
         certain=bool(manifest.models) and not pending,
         force=scope.force,

@@ -30,10 +30,9 @@ from synapse_sync.store.durable import (
     where_writable,
     write_atomic,
 )
-from synapse_sync.store.hashing import hash_file
+from synapse_sync.store.hashing import chunks, copy_and_hash, hash_file
 from synapse_sync.store.links import clone_file
 
-_CHUNK = 1 << 20
 #: Temporary files older than this (seconds since the last write) belong to a process that was killed.
 _STALE = 86_400.0
 _TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}\Z")
@@ -232,7 +231,7 @@ class BlobStore:
             if clone_file(source, temp):
                 found, blake3 = _both_of(temp, advanced)
             else:
-                found, blake3 = _copy_and_hash(source, temp, advanced)
+                found, blake3 = copy_and_hash(source, temp, advanced)
             if found != sha256:
                 raise _other_content(source)
             return self.publish(temp, sha256=sha256, size=temp.stat().st_size, blake3=blake3, origin=origin)
@@ -406,7 +405,7 @@ def _blake3_of(path: Path, *, mapped: bool) -> str:
     digest = blake3(max_threads=blake3.AUTO)
     if mapped:
         return digest.update_mmap(path).hexdigest()
-    for chunk in _chunks(path):
+    for chunk in chunks(path):
         digest.update(chunk)
     return digest.hexdigest()
 
@@ -416,32 +415,10 @@ def _both_of(path: Path, advanced: Callable[[int], None] = lambda count: None) -
     from blake3 import blake3
 
     digest, other = hashlib.sha256(), blake3()
-    for chunk in _chunks(path):
+    for chunk in chunks(path):
         digest.update(chunk)
         other.update(chunk)
         advanced(len(chunk))
-    return digest.hexdigest(), other.hexdigest()
-
-
-def _chunks(path: Path) -> Iterator[memoryview]:
-    buffer = memoryview(bytearray(_CHUNK))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            yield buffer[:count]
-
-
-def _copy_and_hash(source: Path, temp: Path, advanced: Callable[[int], None]) -> tuple[str, str]:
-    """Copy a file; SHA-256 and BLAKE3 of the written bytes. `advanced` hears how many more they are."""
-    from blake3 import blake3
-
-    digest, other = hashlib.sha256(), blake3()
-    with temp.open("xb", buffering=0) as outside:
-        for chunk in _chunks(source):
-            digest.update(chunk)
-            other.update(chunk)
-            advanced(len(chunk))
-            while chunk:
-                chunk = chunk[outside.write(chunk) :]
     return digest.hexdigest(), other.hexdigest()
 
 

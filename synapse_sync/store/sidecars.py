@@ -86,10 +86,10 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
         return "left as it is: a link"
     with place.open("rb") as file:
         before = file.read(_MAX_BYTES + 1)
-    theirs, ours = _object(before), _object(content)
+    theirs, ours, last = _object(before), _object(content), _object(_read(base))
     if theirs is None or ours is None:
         return "left as it is: not a JSON object"
-    merged = merge(theirs, _object(_read(base)) or {}, ours)
+    merged = merge(theirs, last or {}, ours)
     if merged == theirs:
         return "nothing to add"
     # Its program may be writing now. This look narrows the window; without a common lock it cannot be closed.

@@ -32,12 +32,13 @@ _EVERY = 200
 class TreeWriter:
     """The writer of one run: carries out actions on the paths of its targets, and keeps their receipts.
 
-    `trees` are the targets by name, `observed` is the state that the plan was made from. `command` is named in the
+    `trees` are the targets by name, `observed` is the state that `plan` was made from. `command` is named in the
     journal. `folders` are directories that belong to a UI, relative to a root: they stay when they become empty.
     """
 
     def __init__(
         self,
+        plan: Plan,
         trees: Mapping[str, Tree],
         observed: Mapping[Key, Observed],
         *,
@@ -51,16 +52,13 @@ class TreeWriter:
         self._command = command
         self._folders = folders
         self._entries: dict[str, dict[str, ReceiptEntry]] = {}
-        self._uses: Counter[str] = Counter()  # how many paths of the plan still need a blob
+        placing = (action for action in plan.actions if action.verb in (Verb.PLACE, Verb.REPLACE))
+        self._uses = Counter(action.sha256 for action in placing)  # how many paths still need a blob
         self._stored: set[str] = set()  # blobs that this run has seen in the store
         self._placed: dict[str, ReceiptEntry] = {}  # by real place
         self._real_place = RealPlaces()
         self._unsettled: set[Path] = set()  # directories whose new names are not durable yet
         self._changes = 0
-
-    def expect(self, plan: Plan) -> None:
-        """Count how many paths each blob is placed at, so that only the last one may move it."""
-        self._uses = Counter(action.sha256 for action in plan.of(Verb.PLACE, Verb.REPLACE))
 
     def salvage(self, sha256: str) -> str | None:
         """Copy bytes from a path of a tree into the store; returns the path, or None if no tree has them."""
