@@ -28,6 +28,7 @@ ABOUT_MANY = {
     "sources/civitai/test_eras.py": "answers of earlier years, through the whole source",
     "sources/civitai/test_facts.py": "the numbered facts about the site, through the whole source",
     "test_docs.py": "the documentation",
+    "test_english.py": "the words of messages and documentation",
     "test_examples.py": "the examples",
     "test_floors.py": "the imports of all files",
     "test_guard.py": "the guard of these tests",

@@ -26,7 +26,7 @@ REMARKS = {
     49: "at single writes here, at every call in `make torture`",
     54: "the exit code of a conflict is 7, and `--force` moves the file aside",
     56: "the exit code of a conflict is 7",
-    57: "`auto` takes the next way that works; a way that was asked for by name is refused with what helps",
+    57: "`auto` uses the next way that works; a way that was named is refused, with the ways that work",
     60: "no file system of that kind can be made here: that names clash is decided without one, on every system",
     62: "names may have 180 bytes; a path that is too long for the system is an error of storage (9)",
     63: "the sweep stops one process at a call and runs another, with locks that always succeed",
