@@ -378,7 +378,7 @@ def main() -> None:
         "# Faults, head to head\n\nWritten by `benchmarks/faults.py`. Bold: a wrong file although the tool said "
         "success, or a token in a\nstranger's hands.\n\n" + "\n".join(lines) + f"\n\nBold cells: {total}.\n{note}\n"
         "The others run without a digest, as people run them: most have no place to say one, or (aria2c, pooch)\n"
-        "people seldom set it; huggingface_hub receives the size from the hub. synapse has both from its lockfile.\n"
+        "people seldom set it; huggingface_hub has the size from the hub. synapse has both from its lockfile.\n"
         "Power loss (j) needs root and an ext4 of its own on a loop device; `make torture` has it at every call.\n"
     )
     print(f"\n{total}{note}")

@@ -95,14 +95,9 @@ WAITING: set[str] = {
     "synapse_sync/store/project_note.py",
     "synapse_sync/store/projects.py",
     "synapse_sync/store/receipt_index.py",
-    "synapse_sync/suppliers/hub_cache.py",
     "synapse_sync/transfer/archives.py",
-    "synapse_sync/transfer/crew.py",
     "synapse_sync/transfer/flow.py",
-    "synapse_sync/transfer/hashing.py",
-    "synapse_sync/transfer/health.py",
     "synapse_sync/transfer/unpack.py",
-    "synapse_sync/transfer/want.py",
     "synapse_sync/workspace.py",
 }
 
