@@ -17,6 +17,7 @@ from typing import Any
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
+from synapse_sync.store import links
 from synapse_sync.store.durable import (
     READ_ONLY,
     SHARED,
@@ -328,6 +329,8 @@ class BlobStore:
                 if _TEMPORARY.match(path.name) and stat.S_ISREG(found.st_mode) and found.st_mtime < limit:
                     path.unlink()
                     freed += found.st_size
+        for name in ("blobs", "meta", "partials"):
+            links.sweep(self.root / name, now)  # empty files, from trials of whether the store can be written to
         return freed
 
     # -- what is known of a blob ---------------------------------------------------------------------

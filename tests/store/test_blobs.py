@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from blake3 import blake3
 from world import meanwhile, opened
 
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
-from synapse_sync.store import blobs
+from synapse_sync.store import blobs, links
 from synapse_sync.store.blobs import BlobStore
 
 DATA = b"weights" * 1000
@@ -274,6 +275,16 @@ def test_sweep_takes_only_old_temporary_files(store: BlobStore) -> None:
     assert not old.exists()
     assert new.exists()
     assert foreign.exists()
+
+
+def test_sweep_takes_trials_that_a_kill_interrupted(store: BlobStore) -> None:
+    put(store)
+    trial = store.root / "blobs" / f"{links.PREFIX}1-0123456789ab"
+    trial.touch()
+    store.sweep()
+    assert trial.exists(), "its process may still be at work"
+    store.sweep(time.time() + 2 * links.STALE)
+    assert not trial.exists() and store.has(SHA)
 
 
 # -- import_file -------------------------------------------------------------------------------------
