@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Connections:
-    """The clients for APIs and files, each made when it is first needed; `close` ends them all.
+    """The clients for APIs and files, each made when it is first needed; `close` closes them all.
 
-    `note` reports that a site makes us wait. `retry` and `bounds` say how patient all clients are; without them
-    they are the usual ones.
+    `note` reports that a request waits for its next attempt. `retry` and `bounds` say how patient all clients are;
+    the defaults follow the settings.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Connections:
 
     @property
     def credentials(self) -> Credentials:
-        """All tokens, and where each may go."""
+        """All tokens, and the rules where each may be sent."""
         if self._credentials is None:
             self._credentials = self._credentials_of(self.settings.grants)
         return self._credentials
@@ -113,9 +113,10 @@ class Connections:
         )
 
     def account(self, site: Site, token: Secret) -> str | None:
-        """Whose token this is, as its site says; None if the user's rewrites keep it from the site.
+        """Return the name of the account that a token of this site belongs to, as the site says.
 
-        Raises `AccessDenied` if the site refuses it. No other token is sent, and this one nowhere else.
+        The answer is None if the user's rewrites send its requests elsewhere. Raises `AccessDenied` if the site
+        refuses the token. Only this token is sent, and only to this site.
         """
         from synapse_sync.net.credentials import Grant, origin_of
         from synapse_sync.sources.accounts import account_of
@@ -129,7 +130,7 @@ class Connections:
 
     @property
     def civitai(self) -> Client:
-        """Civitai's API, for looking around."""
+        """Civitai's API, for search and information."""
         from synapse_sync.sources.civitai.client import Client
 
         return Client(self.api, self.settings.endpoints["civitai"][0])

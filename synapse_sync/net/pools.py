@@ -15,7 +15,7 @@ from synapse_sync.net.dial import Dialer
 from synapse_sync.net.proxies import Proxies, Proxy
 
 if TYPE_CHECKING:
-    import urllib3  # imported when the first byte is needed
+    import urllib3.connection  # imported when the first byte is needed
 
 
 class Pools:
@@ -85,31 +85,11 @@ class Pools:
     def _ours(self, manager: urllib3.PoolManager) -> urllib3.PoolManager:
         """The same manager, with connections that race the addresses of a host, and answers with bounded heads."""
         from urllib3 import connection, connectionpool
-        from urllib3 import exceptions as lib
 
-        dialer, longest_head = self._dialer, self._bounds.head
+        connect = _connector(self._dialer)
 
         class Answer(TimedResponse):
-            pass
-
-        Answer.longest_head = longest_head
-
-        def connect(self: connection.HTTPConnection) -> socket.socket:
-            timeout = self.timeout if isinstance(self.timeout, int | float) else None
-            try:
-                return dialer.connect(
-                    self._dns_host,
-                    self.port,
-                    timeout=timeout,
-                    source=self.source_address,
-                    options=self.socket_options,
-                )
-            except socket.gaierror as error:
-                raise lib.NameResolutionError(self.host, self, error) from error
-            except TimeoutError as error:
-                raise lib.ConnectTimeoutError(self, "timed out") from error
-            except OSError as error:
-                raise lib.NewConnectionError(self, str(error)) from error
+            longest_head = self._bounds.head
 
         class Plain(connection.HTTPConnection):
             response_class = Answer
@@ -127,3 +107,31 @@ class Pools:
 
         manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
         return manager
+
+
+def _connector(dialer: Dialer) -> Callable[[urllib3.connection.HTTPConnection], socket.socket]:
+    """Return the method of a urllib3 connection that opens its socket.
+
+    Hazard: `_new_conn`, to which it is assigned, is a private name. If a new version of urllib3 drops it, dead
+    addresses are slow again, and a test fails.
+    """
+    from urllib3 import exceptions as lib
+
+    def connect(self: urllib3.connection.HTTPConnection) -> socket.socket:
+        timeout = self.timeout if isinstance(self.timeout, int | float) else None
+        try:
+            return dialer.connect(
+                self._dns_host,
+                self.port,
+                timeout=timeout,
+                source=self.source_address,
+                options=self.socket_options,
+            )
+        except socket.gaierror as error:
+            raise lib.NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise lib.ConnectTimeoutError(self, "timed out") from error
+        except OSError as error:
+            raise lib.NewConnectionError(self, str(error)) from error
+
+    return connect

@@ -1,4 +1,4 @@
-"""What httpx and its likes send requests through: the same proxies, addresses and limits as for file bytes."""
+"""Transports for httpx and its likes, with the same proxies, addresses and limits as for file bytes."""
 
 from __future__ import annotations
 
@@ -93,16 +93,48 @@ class Transports:
 
 
 def _backend_of(library: Any, dialer: Dialer, longest: float) -> Any:
-    """A network backend of the library's httpcore that dials as we do, and bounds the time of a whole answer.
+    """Return a network backend for the library's httpcore: it connects by `dialer`, and bounds whole answers.
 
-    `longest` is in seconds, from the request to the last byte of its answer: the library's own limit is for each
-    read alone, so that a server which drips could hold a request for days.
+    `longest` is the time of an answer in seconds, from the request to the last byte.
     """
     core = importlib.import_module(library.HTTPTransport.__module__.partition(".")[0].replace("httpx", "httpcore"))
-    streams = importlib.import_module(f"{core.__name__}._backends.sync")
+    # Hazard: a private module. It holds the only stream of httpcore that encrypts inside an encrypted proxy, too.
+    plain = importlib.import_module(f"{core.__name__}._backends.sync").SyncStream
+    bounded = _bounded_stream(core, longest)
 
-    class Stream(core.NetworkStream):  # type: ignore[misc,name-defined]
-        """A connection whose answers have to end in time."""
+    class Backend(core.SyncBackend):  # type: ignore[misc,name-defined]
+        """Opens connections."""
+
+        def connect_tcp(
+            self,
+            host: str,
+            port: int,
+            timeout: float | None = None,
+            local_address: str | None = None,
+            socket_options: Any = None,
+        ) -> Any:
+            nodelay = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            source = None if local_address is None else (local_address, 0)
+            options = [*(socket_options or ()), nodelay]
+            try:
+                sock = dialer.connect(host, port, timeout=timeout, source=source, options=options)
+            except TimeoutError as error:
+                raise core.ConnectTimeout(str(error)) from error
+            except OSError as error:
+                raise core.ConnectError(str(error)) from error
+            return bounded(plain(sock))
+
+    return Backend()
+
+
+def _bounded_stream(core: Any, longest: float) -> Any:
+    """Return a class of connections whose answers have to end within `longest` seconds.
+
+    The library's own limit is for each read alone, so that a server which drips could hold a request for days.
+    """
+
+    class Bounded(core.NetworkStream):  # type: ignore[misc]
+        """A connection around another one."""
 
         def __init__(self, inner: Any) -> None:
             self._inner = inner
@@ -130,31 +162,9 @@ def _backend_of(library: Any, dialer: Dialer, longest: float) -> Any:
         def start_tls(
             self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
         ) -> Any:
-            return Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+            return Bounded(self._inner.start_tls(ssl_context, server_hostname, timeout))
 
         def get_extra_info(self, info: str) -> Any:
             return self._inner.get_extra_info(info)
 
-    class Backend(core.SyncBackend):  # type: ignore[misc,name-defined]
-        """Opens connections."""
-
-        def connect_tcp(
-            self,
-            host: str,
-            port: int,
-            timeout: float | None = None,
-            local_address: str | None = None,
-            socket_options: Any = None,
-        ) -> Any:
-            nodelay = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            source = None if local_address is None else (local_address, 0)
-            options = [*(socket_options or ()), nodelay]
-            try:
-                sock = dialer.connect(host, port, timeout=timeout, source=source, options=options)
-            except TimeoutError as error:
-                raise core.ConnectTimeout(str(error)) from error
-            except OSError as error:
-                raise core.ConnectError(str(error)) from error
-            return Stream(streams.SyncStream(sock))
-
-    return Backend()
+    return Bounded

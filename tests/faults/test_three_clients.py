@@ -227,7 +227,8 @@ def test_a_cookie_goes_back_within_its_chain_only(stage: Stage, fronted, client:
     front = fronted(client, bake)
     stage("sync")
     assert len(stage.tree()) == 1
-    cookies = [request.headers.get("cookie") for request in front.asked]
+    # A HEAD for a gate is not sent on.
+    cookies = [request.headers.get("cookie") for request in front.asked if request.line.startswith("GET ")]
     assert cookies[::2] == [None] * len(cookies[::2]), "what one chain was given, the next one does not know"
     assert set(cookies[1::2]) == {"pass=1"}
 
