@@ -139,7 +139,7 @@ class Workspace:
 
     def close(self) -> None:
         """Close connections, and keep the digests that were learned."""
-        if "tree_files" in self.__dict__:
+        if {"tree_files", "transfers"} <= self.__dict__.keys():  # a command that only reads writes nothing
             self.tree_files.save()
         self.connections.close()
 

@@ -1,4 +1,4 @@
-"""The catalogue: 159 faults and attacks, by number, and the mark that a test of one of them carries."""
+"""The catalogue: 167 faults and attacks, by number, and the mark that a test of one of them carries."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ GROUPS = (
     ("Names from servers and sites, settings by hand", 136),
     ("Files that other programs read", 144),
     ("Absent input, and what is known beforehand", 152),
+    ("Trees, roots and stores of all kinds", 160),
 )
 
 _TITLES = """
@@ -194,6 +195,14 @@ a lockfile that a merge damaged
 one missing token for many models
 a gated, private or refused repository beside open ones
 a local source that is gone
+a root or a folder of it that is a link
+a store that can only be read
+a store or a tree where modes are refused
+a store and a tree that a group shares
+a path in another spelling
+a project that was renamed, moved or copied
+a root that was corrected
+the wanted bytes under another name
 """
 
 
@@ -202,4 +211,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 159
+assert len(CASES) == 167
