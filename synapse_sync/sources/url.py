@@ -54,8 +54,10 @@ class UrlSource:
         return {ask.key: _answer(ask, names.get(ask.reference.id)) for ask in asks}
 
     def describe(self, reference: Reference) -> Description:
-        """Return its name; no request is made."""
-        return description_of(_answer(Ask(key="", reference=reference), None))
+        """Return the name of the file, as `resolve` finds it."""
+        answer = self.resolve([Ask(key="", reference=reference)])[""]
+        assert isinstance(answer, Resolved)  # no failure is an error here, see `_answer`
+        return description_of(answer)
 
     def locate(self, reference: Reference) -> Location:
         """Return the URL itself."""

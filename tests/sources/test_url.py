@@ -98,6 +98,16 @@ def test_an_address_without_a_name_has_that_of_its_server(
     assert placed(project, url) == [name]
 
 
+def test_every_command_knows_the_name_of_the_server(project: Project) -> None:
+    url = project.hub.files.put("1234", WEIGHTS, filename="oil paint.safetensors")
+    assert "oil paint.safetensors" in project("info", url).out
+    project("init")
+    project("add", url, "--type", "lora")
+    assert "oil-paint = " in (project.path / "synapse.toml").read_text()
+    project("sync")
+    assert list(project.tree()) == ["models/loras/oil paint.safetensors"]
+
+
 def test_the_name_behind_a_redirect_counts(project: Project) -> None:
     url = project.hub.files.put("9", WEIGHTS, filename="stored.safetensors", redirect_to_storage=True)
     assert placed(project, url) == ["stored.safetensors"]
