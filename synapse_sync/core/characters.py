@@ -1,4 +1,4 @@
-"""Names of characters for messages: one that nobody sees has to be named to be found. Pure."""
+"""Names of characters for messages: an invisible character can be found only by its name. Pure."""
 
 from __future__ import annotations
 

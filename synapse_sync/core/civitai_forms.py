@@ -55,7 +55,7 @@ def read_civitai(rest: str, text: str) -> Coordinates:
 def _checked(
     text: str, id: str | None, revision: str | None, file: str | None, query: tuple[tuple[str, str], ...] = ()
 ) -> Coordinates:
-    """Ids checked and brought into one form; a file id decides alone, so selectors beside it are dropped."""
+    """Check the ids and write them in one form. A file id decides alone, so selectors beside it are dropped."""
     return Coordinates(
         "civitai",
         _number(id, text) or "",
@@ -77,7 +77,7 @@ def _selectors(query: str) -> tuple[tuple[str, str], ...]:
     pairs = parse_qsl(query, errors="strict")
     if has_control(query + "".join(value for _, value in pairs)):
         raise ValueError("control characters in a query")
-    # Of a key that is given twice the site takes the first.
+    # If a key appears twice, the site uses the first one.
     return tuple(sorted(dict(pair for pair in reversed(pairs) if pair[0] in SELECTORS and pair[1]).items()))
 
 

@@ -1,4 +1,4 @@
-"""Freshness: which entries of a manifest a lockfile answers, and the diff of two lockfiles as lines."""
+"""Freshness: compare the requirements of a manifest with the pins of a lockfile. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Change:
 def stale_entries(
     entries: Sequence[Requirement], lockfile: Lockfile, upgrade: Collection[str] = ()
 ) -> list[Requirement]:
-    """The entries whose requirement the lockfile does not answer, or that are to be upgraded."""
+    """The requirements without an up-to-date pin, and those named in `upgrade`."""
     known = {model.name: model.requirement for model in lockfile.models}
     return [e for e in entries if known.get(e.name) != e.text or e.name in upgrade]
 
@@ -61,13 +61,13 @@ def with_renamed(entries: Sequence[Requirement], lockfile: Lockfile) -> Lockfile
 
 
 def _asks_the_same(entry: Requirement, pin: LockedModel, *, exact: bool) -> bool:
-    """Whether a pin answers a requirement, or at least (not `exact`) its reference."""
+    """Whether a pin belongs to a requirement or, unless `exact`, at least to its reference."""
     if exact:
         return pin.requirement == entry.text
     return pin.requirement.split("; ")[0] == str(entry.reference)
 
 
 def missing_changes(entries: Sequence[Requirement], lockfile: Lockfile) -> tuple[Change, ...]:
-    """What a lock would have to do: answer stale entries, drop what nobody declares any more."""
+    """The changes that a lock would make: resolve stale requirements, drop undeclared pins."""
     stale = [Change(kind="changed", name=entry.name) for entry in stale_entries(entries, lockfile)]
     return (*stale, *(Change(kind="removed", name=name) for name in undeclared(entries, lockfile)))

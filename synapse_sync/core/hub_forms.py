@@ -43,7 +43,7 @@ def read_hub(rest: str, text: str) -> Coordinates:
 
 
 def _split_revision(first: str, rest: str) -> tuple[str, str]:
-    """The revision and the path: `refs/pr/1` counts as one revision, also where its slashes are not encoded."""
+    """The revision and the path: `refs/pr/1` is one revision, even if its slashes are not encoded."""
     match = re.match(_HF_REFS, f"{first}/{rest}")
     if match is not None and "/" not in first:
         return match[1], f"{first}/{rest}"[match.end() :]
@@ -51,7 +51,7 @@ def _split_revision(first: str, rest: str) -> tuple[str, str]:
 
 
 def read_air(rest: str, text: str) -> Coordinates:
-    """In an AIR, what follows `@` is a revision, or by custom the name of a file."""
+    """In an AIR, a revision follows `@`, or by custom the name of a file."""
     name, _, version = rest.partition("@")
     if version.lower().endswith(_WEIGHTS):
         return read_hub(f"{name}/{version}", text)
@@ -85,7 +85,7 @@ def read_page(parts: SplitResult, text: str) -> Coordinates:
 
 
 def _checked(prefix: str, names: list[str], revision: str | None, path: str, text: str) -> Coordinates:
-    """Every part checked: names by the hub's rules, the path as one that stays inside the repository."""
+    """Check every part: names by the hub's rules, the path as one that stays inside the repository."""
     good = all(re.match(_HF_NAME, name) and ".." not in name and "--" not in name for name in names)
     if not good or names[0] in _HF_PAGES:
         raise InvalidReference(

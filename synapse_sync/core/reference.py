@@ -1,4 +1,4 @@
-"""References: the coordinates of models and files, from text to value and back."""
+"""References: the coordinates of models and files, read from text and written as text. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synapse_sync.core.reference_text import check_inner_path, has_control, is_c
 from synapse_sync.errors import InvalidReference
 from synapse_sync.sites import SITES, Repositories, Site, host_site
 
-#: Longer than any URL that a server accepts; also bounds what a hostile manifest can make us look at.
+#: Longer than any URL that a server accepts; it also bounds the cost of a hostile manifest.
 MAX_LENGTH = 4096
 
 # Patterns are kept as text: `re` compiles and remembers them when they are first used, so importing is cheap.
@@ -34,7 +34,7 @@ _SCHEME_OF = {site.name: scheme for scheme, site in _BY_SCHEME.items()}
 class Reference:
     """A coordinate of a model, a version or a file; `str()` gives the canonical text.
 
-    `source` is the name of a site in `sites.py`, `hash`, `url` or `path`. `id` is what the source calls the
+    `source` is the name of a site in `sites.py`, `hash`, `url` or `path`. `id` is the source's own id of the
     model (empty for a Civitai version whose model is not known), `revision` its version, `file` a file id, the name
     or pattern of a release's file, or a repository path, which ends in `/` for a folder. `ecosystem` and `kind`
     come from an AIR and are no part of the identity.
@@ -52,7 +52,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read any form that people paste; raises `InvalidReference`, and never repeats a secret."""
+        """Read any form of a reference; raises `InvalidReference`, which never repeats a secret."""
         return _read(text.strip()).canonical()
 
     @classmethod
@@ -72,7 +72,7 @@ class Reference:
 
     @property
     def pinned(self) -> bool:
-        """Whether it names one exact version, so that resolving it again can give nothing else."""
+        """Whether it names one exact version, which cannot change."""
         if self.source in _PINNED:
             return self.revision is not None and re.match(_PINNED[self.source], self.revision) is not None
         return self.source != "hash" or self.id.startswith(("sha256:", "blake3:"))
@@ -96,7 +96,7 @@ class Reference:
 
 @lru_cache(maxsize=1 << 14)
 def _read(text: str) -> Reference:
-    """Read a reference, once: a manifest, its lockfile and what is done with them name the same one many times."""
+    """Read a text once: manifest, lockfile and commands name the same reference many times."""
     if len(text) > MAX_LENGTH:
         raise InvalidReference(f"a reference of {len(text)} characters; the most is {MAX_LENGTH}")
     if has_control(text):
@@ -105,7 +105,7 @@ def _read(text: str) -> Reference:
     try:
         found = _parse(text)
     except ValueError:
-        # Without the cause: urlsplit and unquote say it about the whole text, which may hold a secret.
+        # Without the cause: the messages of urlsplit and unquote repeat the text, which may contain a secret.
         raise InvalidReference(f"`{shown(text)}` is not a valid URL") from None
     canonical = str(found)
     if len(canonical) > MAX_LENGTH:
@@ -114,7 +114,7 @@ def _read(text: str) -> Reference:
 
 
 def _keep(found: Reference, text: str) -> Reference:
-    """Note the text of a reference that nobody else has seen yet."""
+    """Set the text of a new reference. Only its maker may do that: references are shared and never change."""
     object.__setattr__(found, "_written", text)
     return found
 
@@ -143,7 +143,7 @@ def _parse(text: str) -> Reference:
 
 
 def _hint(text: str) -> str:
-    """What the user probably meant by a text that is no reference."""
+    """The form that the user probably meant by a text that is no reference."""
     if re.fullmatch(r"[0-9]+", text):
         number = text[:16]
         return f"a number may be a model or a version: `civitai:{number}` (model) or `civitai:@{number}` (version)"
@@ -189,7 +189,7 @@ def _short(site: Site, text: str) -> Reference:
 
 
 def _page(site: Site, parts: SplitResult, text: str) -> Reference:
-    """A page of such a site: the groups of the first pattern that fits, completed from the query."""
+    """A page of such a site: the groups of the first pattern that fits, and those from the query."""
     refuse_secrets(parts.query, text, site)
     forms = _forms(site)
     path = parts.path.strip("/")
@@ -203,7 +203,7 @@ def _page(site: Site, parts: SplitResult, text: str) -> Reference:
 
 
 def _repository_reference(site: Site, id_: str, revision: str | None, file: str | None, text: str) -> Reference:
-    """Every part checked; the file is a name, or a path that stays inside the repository."""
+    """Check every part; the file is a name, or a path that stays inside the repository."""
     if revision is not None and (len(revision) > 255 or any(c.isspace() or is_control(c) for c in revision)):
         raise InvalidReference(f"`{shown(text)}`: this is not the name of a branch, a tag or a commit")
     check_inner_path(file or "", text)
@@ -254,7 +254,7 @@ def _file_url(text: str) -> str:
 
 
 def _path(text: str) -> Reference:
-    """A local file; `..` stays as it is written, since what it means depends on links."""
+    """A local file; `..` stays as written, since its meaning depends on links."""
     if re.match(_DRIVE, text):
         prefix, text = text[0].upper() + ":/", text[3:].replace("\\", "/")
     elif text.startswith(("/", "~/")):

@@ -1,4 +1,4 @@
-"""The text of references: what may be repeated in a message, and what must not be in one at all. Pure."""
+"""Checks of the text of references: parts that messages may repeat, and parts that no reference may have. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECRETS = frozenset({
 
 
 def has_control(text: str) -> bool:
-    """Whether a character is a control or invisible one; none of them is printable, and few texts have others."""
+    """Whether a text has a control or invisible character. A printable text has none, which is the quick case."""
     return not text.isprintable() and any(map(is_control, text))
 
 
@@ -30,7 +30,7 @@ def is_control(char: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """The text as far as it may be repeated: no query, no user name or password, nothing that moves a cursor."""
+    """The text for a message: without query, user name, password and characters that control a terminal."""
     text = text.partition("?")[0].partition("#")[0]
     text = (
         re.sub(r"//[^/]*@", "//", text, count=1) if re.match(r"(?!hf:)[A-Za-z][\w+.\-]*://", text, re.I) else text
@@ -40,7 +40,7 @@ def shown(text: str) -> str:
 
 
 def refuse_secrets(query: str, text: str, site: Site | None) -> None:
-    """A token or a signature in a URL would end up in a file that is shared, and a signed URL soon dies anyway."""
+    """Raise `InvalidReference` for a token or a signature in a query: files that people share would contain it."""
     keys = {unquote(pair.partition("=")[0]).strip().lower() for pair in re.split("[&;]", query)}
     if not (keys & _SECRETS or {"policy", "expires"} <= keys):
         return

@@ -35,13 +35,13 @@ _SECRETS = {"token", "tokens", "api-key", "apikey", "key", "password", "auth", "
 #: Keys of the hub's own libraries, and the keys that mean the same here.
 _THEIR_WORDS = {
     "variant": 'write `file = { precision = "fp16" }`',
-    "revision": "it stands in the source: `hf://owner/name@revision`",
+    "revision": "write it in the source: `hf://owner/name@revision`",
     "allow-patterns": "write `include`",
     "ignore-patterns": "write `exclude`",
 }
 #: Keys whose values appear unchanged in the canonical line of a requirement.
 _ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups"}
-_SECRETS_HINT = "`synapse login HOST` keeps one for you, or put it under [tokens] in your own config.toml"
+_SECRETS_HINT = "`synapse login HOST` keeps a token; or write it under [tokens] in your config.toml"
 
 
 def parse_manifest(
