@@ -317,11 +317,11 @@ class Workspace:
     # -- tokens ------------------------------------------------------------------------------------
 
     def account(self, site: Site, token: Secret) -> str | None:
-        """Whose token this is, as its site says; None if rewrites keep it from the site. Raises `AccessDenied`."""
+        """The owner of a token, as its site says; None if rewrites keep it from the site. Raises `AccessDenied`."""
         return self.connections.account(site, token)
 
     def identities(self, asked: Sequence[tuple[str, Site | None]]) -> tuple[Identity, ...]:
-        """Whose the tokens for these hosts are; the site that comes with a host is asked."""
+        """The owners of the tokens for these hosts; the site that comes with a host is asked."""
         from synapse_sync.engine.whoami import identities
 
         known = [(host, site, self.settings.token_for(host)) for host, site in asked]

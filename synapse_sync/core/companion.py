@@ -95,7 +95,7 @@ def chosen(card: ModelCard, *, cover: Reference | None, rating: str, count: int)
 def merge(
     theirs: Mapping[str, object], base: Mapping[str, object], ours: Mapping[str, object]
 ) -> dict[str, object]:
-    """Update a sidecar that somebody else wrote or changed, without losing anything of theirs.
+    """Update a sidecar that somebody else wrote or changed, without losing any of their changes.
 
     `theirs` is the present content, `base` the content that synapse wrote last (empty if it never did), `ours` the
     new one. A key that they left unchanged gets the new value; one that they changed or removed stays theirs. A key

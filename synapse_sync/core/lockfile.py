@@ -147,7 +147,7 @@ def _preview_lines(model: LockedModel, number: int, preview: Preview) -> list[st
 
 
 def comment_text(*words: str) -> str:
-    """Names as they may stand in a comment: no control characters."""
+    """Names as a comment may contain them: without control characters."""
     return " ".join("".join(char if char.isprintable() else "?" for char in word) for word in words)
 
 
@@ -383,7 +383,7 @@ class _Table:
         return Archive(member=self._text("member"), sha256=sha256, size=size, extra=self._rest())
 
     def _content(self) -> tuple[str, int]:
-        """What identifies bytes: their digest and their size."""
+        """The digest and the size of an artifact, which together identify its bytes."""
         sha256, size = self._digest("sha256"), self._number("size")
         if sha256 is None or size is None:
             raise self._bad(f"`{'sha256' if sha256 is None else 'size'}` is missing")

@@ -18,7 +18,7 @@ _IR_VERSION, _NEWEST = 1, 255
 
 
 def outline(size: int, read: Callable[[int, int], bytes]) -> str | None:
-    """What a file of `size` bytes is as a `ModelProto`: "whole", "cut", or None if it is none.
+    """Judge a file of `size` bytes as a `ModelProto`: "whole", "cut", or None if it is none.
 
     `read(start, count)` returns up to that many bytes of the file.
     """

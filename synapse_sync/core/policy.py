@@ -27,7 +27,7 @@ _CHECKED = {"safetensors": "safetensors", "gguf": "GGUF"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known about one file when policy is asked; what is not known yet stays at its default.
+    """The known facts about one file when policy is asked; an unknown fact keeps its default.
 
     `subject` names the model, and perhaps the file, in messages. `names` are the names of the file: at the site, in
     the lockfile, in the tree; the last one is shown. `format` is the site's or the lockfile's word. `scan` is the
@@ -46,7 +46,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permissions:
-    """What the manifest allows: `pickles` of one model, and by their SHA-256 the files called dangerous."""
+    """The permissions of the manifest: `pickles` of one model, and by their SHA-256 the files called dangerous."""
 
     pickles: bool = False
     dangerous: Collection[str] = frozenset()
@@ -122,7 +122,7 @@ def _is_for_weights(facts: Facts) -> bool:
 
 
 def _not_the_file(facts: Facts) -> SynapseError | None:
-    """What came instead of the file: a document, a pointer to it, or nothing at all."""
+    """The error for content that is not the file: a document, a pointer to it, or nothing at all."""
     if facts.content is None:
         return None
     kind = facts.content.kind

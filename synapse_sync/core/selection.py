@@ -22,7 +22,7 @@ def select(candidates: Sequence[Candidate], wish: FileWish, prefer: FileWish, *,
 
     The file must meet `wish`. Without a wanted format, safetensors precedes other formats. Then `prefer` narrows
     the choice unless it leaves nothing, and then the site's primary file wins. `subject` names the model in
-    messages. Raises `NotFound` if no file meets the wish. Raises `AmbiguousFile`, with the lines for the manifest,
+    messages. Raises `NotFound` if no file meets `wish`. Raises `AmbiguousFile`, with the lines for the manifest,
     if several files remain.
     """
     fitting = [candidate for candidate in candidates if meets(candidate, wish)]
@@ -71,7 +71,7 @@ def _same(wanted: str | None, offered: str | None) -> bool:
 
 
 def meets(candidate: Candidate, wish: FileWish) -> bool:
-    """Whether a file meets a wish."""
+    """Whether a file meets `wish`."""
     return (
         _same(wish.format, candidate.format)
         and _same(wish.precision, candidate.precision)
@@ -89,7 +89,7 @@ def _named(filename: str, wanted: str) -> bool:
 
 
 def described(wish: FileWish) -> str:
-    """The wish as the manifest writes it."""
+    """The text of `wish` in a manifest."""
     parts = [
         f"{name} = {value!r}"
         for name in ("format", "precision", "size", "quant", "name", "type", "id")

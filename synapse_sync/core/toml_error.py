@@ -101,7 +101,7 @@ class _Spot:
     # -- what is wrong, and what was meant ---------------------------------------------------------
 
     def explain(self, words: str) -> tuple[str, str]:
-        """What is wrong, and the hint, from the reader's words and the line."""
+        """The message and the hint, from the reader's words and the line."""
         rules = (
             self._character,
             self._backslash,

@@ -1,4 +1,4 @@
-"""What the hub has on offer: an invented set for the demo, and the public ids that the examples name.
+"""The hub's catalogue: an invented set for the demo, and the public ids that the examples name.
 
 The public ones have the names, types and file names of the real models, but small contents of our own.
 """

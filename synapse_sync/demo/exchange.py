@@ -1,4 +1,4 @@
-"""What passes over the hub's counter: a request, a reply, what was seen, and the faults to play."""
+"""The values that the hub exchanges: requests, replies, records of requests, and the faults to play."""
 
 from __future__ import annotations
 

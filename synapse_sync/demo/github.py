@@ -61,7 +61,7 @@ class GitHub:
         return self._download(request.segments)
 
     def _user(self, bearer: str | None) -> Reply:
-        """Whose token it is; one of an app (`ghs_…`) belongs to no user."""
+        """The user of a token; one of an app (`ghs_…`) belongs to no user."""
         if bearer == self.token:
             return json_reply({"login": "newcomer", "id": 1, "type": "User"})
         if bearer is not None and bearer.startswith("ghs_"):

@@ -66,7 +66,7 @@ class HuggingFace:
         """Create a repository with a first commit on `main`; returns the commit.
 
         `gated` is False, "auto" or "manual"; `card` holds what else the front matter of its README says. With
-        `xet`, its weights are told to be in Xet storage, too, by hashes that are no SHA-256.
+        `xet`, its weights are reported as being in Xet storage, too, by hashes that are no SHA-256.
         """
         repo = Repo(name=name, gated=gated, private=private, license=license, card=dict(card or {}), xet=xet)
         self.repos[name] = repo
@@ -83,7 +83,7 @@ class HuggingFace:
     ) -> str:
         """Commit a new tree to `main` or another branch, in place of what was there; returns the commit.
 
-        Its name follows from the content, the same in every run, unless `commit` gives one.
+        Its name follows from the content, the same in every run, unless `commit` is one.
         """
         repo = self.repos[name]
         if commit is None:
@@ -313,7 +313,7 @@ def _is_lfs(path: str) -> bool:
 
 
 def _pointer(content: bytes) -> bytes:
-    """What git itself keeps of an LFS file."""
+    """The pointer that git itself keeps of an LFS file."""
     return _POINTER.format(_sha256(content), len(content)).encode()
 
 

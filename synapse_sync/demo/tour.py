@@ -1,6 +1,6 @@
 """The tour: every step of a model's life, done by the real commands against the hub.
 
-It knows nothing of the command line's code: whoever starts the tour says how one command is run.
+It knows nothing of the command line's code: its caller passes a function that runs one command.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class _Guide:
             raise _Surprise(else_)
 
     def _tree(self) -> None:
-        """The files of the project, as they lie on disk."""
+        """The files of the project on disk."""
         for path in sorted(self.project.rglob("*")):
             inside = path.relative_to(self.project)
             if path.is_dir() or any(part.startswith(".") for part in inside.parts):

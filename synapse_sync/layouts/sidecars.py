@@ -203,7 +203,7 @@ def _lora_manager(about: About) -> Words:
 
 
 def _permissions(license: Mapping[str, object]) -> Words:
-    """What the author allows, in the keys of Civitai's API.
+    """The author's permissions, in the keys of Civitai's API.
 
     To LoRA-Manager a missing key means that everything is allowed, so all keys exist. A fact that the site did not
     state counts as forbidden.

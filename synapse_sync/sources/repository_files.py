@@ -29,7 +29,7 @@ _DEFAULT_EXCLUDE = (".gitattributes",)
 
 @dataclass(frozen=True, slots=True)
 class RepoFile:
-    """One file of a repository: its sha256, or the sha1 that git gave it."""
+    """One file of a repository: its SHA-256, or git's SHA-1 of it."""
 
     path: str
     size: int | None

@@ -116,7 +116,7 @@ class Shapes:
         return url if bare else f"{url}?{urlencode(chosen)}"
 
     def image(self, image: Image, shape: Shape) -> dict[str, Any]:
-        """An image: it lies on the storage origin, open to everybody, as on the site's image host.
+        """An image: it is on the storage origin, open to everybody, as on the site's image host.
 
         Small stills and films are made of it, too; the address of a film has the ending of an image.
         """

@@ -36,10 +36,10 @@ _TOO_MANY_PAGES = "You've requested too many pages, please use cursors instead"
 
 @dataclass(slots=True)
 class Civitai:
-    """The site: its models, and what it answers.
+    """The site: its models, and its answers.
 
     With `pinned_urls` it writes download URLs as it has since August 2026. After `quota` redirects to the storage
-    it gives out no more of them; from a blocked region it answers nothing.
+    it sends no more of them. From a blocked region it answers nothing.
     """
 
     storage: Storage
