@@ -771,6 +771,6 @@ def _(bench: Bench) -> None:
 @helps("cli: --debug")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
-    bench.patch.setattr("synapse_sync.workspace.Workspace.survey", lambda *a, **k: 1 / 0)
+    bench.patch.setattr("synapse_sync.workspace.Workspace.status", lambda *a, **k: 1 / 0)
     bench.advised("--debug", "status", code=70)
     assert "ZeroDivisionError: division by zero" in bench("status", "--debug", code=70).err
