@@ -1,1 +1,1 @@
-"""The command line: one verb a file; everything printed goes through `console`, but for the sentence of `quick`."""
+"""The command line: one file for each verb. `console` prints everything but the one sentence of `quick`."""

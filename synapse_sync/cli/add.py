@@ -1,4 +1,4 @@
-"""`synapse add`: new models for the manifest."""
+"""`synapse add`: add models to the manifest."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 
 @click.command("add", short_help="Add models to synapse.toml and lock them")
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
-@click.option("--name", metavar="NAME", help="Its name in synapse.toml (default: from its title).")
+@click.option("--name", metavar="NAME", help="Its name in synapse.toml (default: made from its title).")
 @click.option("--type", "kind", metavar="TYPE", help="checkpoint, lora, vae, embedding, controlnet, upscaler …")
 @click.option("--group", "groups", multiple=True, metavar="G", help="Put it into this group (repeatable).")
 @click.option("--target", "targets", multiple=True, metavar="T", help="Only for this target (repeatable).")
 @click.option("--version-id", "versions", multiple=True, type=int, metavar="N", help="This version (repeatable).")
 @click.option("--file", "file", multiple=True, metavar="WISH", help="A file id, a name pattern, or key=value.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only these files of a repository (repeatable).")
-@click.option("--extract", multiple=True, metavar="GLOB", help="Take these files out of an archive (repeatable).")
-@click.option("--previews/--no-previews", default=None, help="Whether to keep previews beside it.")
+@click.option("--extract", multiple=True, metavar="GLOB", help="Extract these files of an archive (repeatable).")
+@click.option("--previews/--no-previews", default=None, help="Download its previews, or do not.")
 @click.option("--cover", metavar="URL", help="The image to use as its preview.")
 @click.option("--allow-pickle", is_flag=True, help="Accept a format that can run code when it is loaded.")
 @common
@@ -76,7 +76,9 @@ def command(
 
 
 def _in_options(error: SynapseError) -> SynapseError:
-    """The same error, with a next step for this command line instead of for an entry that was not written."""
+    """Give an error the next step for this command line: no entry of the manifest was written yet.
+
+    Returns the same error."""
     from synapse_sync.core.policy import ALLOW_PICKLE
     from synapse_sync.errors import AmbiguousFile, MissingType, RefusedFormat, Several
 
@@ -85,14 +87,14 @@ def _in_options(error: SynapseError) -> SynapseError:
             lines = "\n".join(each.candidates)
             each.hint = f"choose one with `--file ID`; in synapse.toml it is one of these:\n{lines}"
         elif isinstance(each, RefusedFormat) and each.permission == ALLOW_PICKLE:
-            each.hint = "choose another (`--file format=safetensors`, `--include`), or say `--allow-pickle`"
+            each.hint = "choose another (`--file format=safetensors`, `--include`), or add `--allow-pickle`"
         elif isinstance(each, MissingType):
-            each.hint = "say which: `--type lora`, checkpoint, vae, controlnet, upscaler …"
+            each.hint = "name it: `--type lora`, checkpoint, vae, controlnet, upscaler …"
     return error
 
 
 def added_value(names: Sequence[str], locked: Locked) -> list[dict[str, Any]]:
-    """What was added, for machines."""
+    """Return the added models for `--json`."""
     return [
         {
             "name": model.name,
@@ -107,7 +109,7 @@ def added_value(names: Sequence[str], locked: Locked) -> list[dict[str, Any]]:
 
 
 def tell_added(console: Console, names: Sequence[str], locked: Locked) -> None:
-    """What was added, and what to do next."""
+    """Print the added models and the next step."""
     for warning in locked.warnings:
         console.warn(warning)
     for model in _added(names, locked):
@@ -124,7 +126,7 @@ def _added(names: Sequence[str], locked: Locked) -> list[LockedModel]:
 
 
 def _file(wishes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """`--file 94081`, `--file "*.safetensors"`, `--file precision=fp16`."""
+    """Parse the values of `--file`: an id, a name pattern, or `key=value`; raises `BadParameter`."""
     found: list[tuple[str, str]] = []
     for wish in wishes:
         key, equals, value = wish.partition("=")
@@ -133,7 +135,7 @@ def _file(wishes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         elif wish.isdigit():
             found.append(("id", wish))
         elif equals:
-            raise click.BadParameter(f"`{key}` is none of {', '.join(_FILE_KEYS)}", param_hint="--file")
+            raise click.BadParameter(f"`{key}` is not one of {', '.join(_FILE_KEYS)}", param_hint="--file")
         else:
             found.append(("name", wish))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""What the verbs that look around on Civitai share: words as options, questions, numbers for people."""
+"""Options and numbers that the verbs for Civitai's lists share."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import click
 from synapse_sync.sources.civitai.filters import nearest, spelled
 
 limit = click.option(
-    "--limit", metavar="N", type=click.IntRange(1, 5000), default=20, show_default=True, help="So many at most."
+    "--limit", metavar="N", type=click.IntRange(1, 5000), default=20, show_default=True, help="At most this many."
 )
 
 
 class UnknownWord(click.BadParameter):
-    """A word that is not among those of its set, with a next step."""
+    """A word that is not in its set, with a next step."""
 
     def __init__(self, text: str, hint: str) -> None:
-        super().__init__(f"`{text}` is not known")
+        super().__init__(f"`{text}` is unknown")
         self.hint = hint
 
 
 def word(
     words: Sequence[str], *, also: Mapping[str, str] | None = None, open: bool = False
 ) -> Callable[[str], str]:
-    """A type of options: a word of the site in any capitals; one that is not known is refused, with the nearest.
+    """Return a type for options that accept a word of the site, in any capitals.
 
-    `also` has our own words for some of the site's. Of an `open` set the site may know more than we do: there a
-    word that resembles none of ours goes to the site as it is.
+    An unknown word is refused, with the nearest known one as a hint. `also` maps words of synapse to words of the
+    site. The site may know more words of an `open` set than `words` has: an unknown word that resembles none of
+    them is sent as it is.
     """
 
     def read(value: str) -> str:
@@ -38,13 +39,13 @@ def word(
         near = nearest(text, (*words, *(also or ())))
         if open and not near:
             return text
-        raise UnknownWord(text, f"did you mean `{near[0]}`?" if near else f"known are {', '.join(words)}")
+        raise UnknownWord(text, f"did you mean `{near[0]}`?" if near else f"known words: {', '.join(words)}")
 
     return read
 
 
 def short_count(number: int | None) -> str:
-    """A number for a narrow column: `950`, `12k`, `1.2M`."""
+    """Return a number as text for a narrow column: `950`, `12k`, `1.2M`."""
     if number is None:
         return ""
     size, unit = float(number), ""

@@ -16,8 +16,7 @@ from synapse_sync.cli.texts import plain_text
 from synapse_sync.core.nearest import nearest
 from synapse_sync.errors import StorageError, SynapseError
 
-#: Every verb: the section of the help it stands in, and its sentence. The module of the same name is loaded only
-#: when the verb is used.
+#: Every verb with its section of the help and its sentence. Its module is loaded only when the verb is used.
 VERBS = {
     "init": ("Describe", "Write a first synapse.toml for this directory"),
     "add": ("Describe", "Add models to synapse.toml and lock them"),
@@ -27,32 +26,32 @@ VERBS = {
     "status": ("Look", "Show what sync would do"),
     "verify": ("Look", "Hash every placed file again; --repair mends"),
     "list": ("Look", "List the locked models and where they are"),
-    "show": ("Look", "Tell everything about one model"),
+    "show": ("Look", "Show everything about one model"),
     "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
     "search": ("Discover", "Search Civitai; --add puts a result into synapse.toml"),
-    "info": ("Discover", "Tell what a site has: versions, files, hashes, permissions"),
+    "info": ("Discover", "Show what a site offers: versions, files, hashes, permissions"),
     "images": ("Discover", "List Civitai's images of a model, a version or a creator"),
     "creators": ("Discover", "List Civitai's creators"),
     "tags": ("Discover", "List Civitai's tags"),
     "login": ("Keep house", "Keep a token for a site or a host"),
     "logout": ("Keep house", "Forget a token that login kept"),
-    "whoami": ("Keep house", "Tell whose tokens there are, and whether they are taken"),
+    "whoami": ("Keep house", "Show the accounts of your tokens, and whether their sites accept them"),
     "store": ("Keep house", "The store: path, size, gc, verify"),
     "demo": ("Try it", "The whole job against a small hub on this machine"),
 }
 
 
 def module_of(verb: str) -> str:
-    """The module of a verb; `import` is a keyword of Python, so its module would be `import_`."""
+    """Return the module of a verb; for a keyword of Python, such as `import`, that is `import_`."""
     return f"synapse_sync.cli.{verb}_" if iskeyword(verb) else f"synapse_sync.cli.{verb}"
 
 
-#: How the system words it that there is no memory, where Python does not call it a MemoryError.
+#: Words of the system for missing memory, where Python raises no MemoryError.
 _NO_MEMORY = ("can't start new thread", "can't allocate", "failed to map segment", "annot allocate memory")
 
 
 class Misspelt(click.UsageError):
-    """A word of the command line that is not known, with a next step."""
+    """An unknown word on the command line, with a next step."""
 
     def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
         super().__init__(message, ctx)
@@ -63,7 +62,7 @@ class Verbs(click.Group):
     """A group whose commands are modules of this package, loaded when needed and listed by section."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All verbs, in the order of the help."""
+        """Return all verbs in the order of the help."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -77,7 +76,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a verb; an unknown one gets the nearest known as a hint."""
+        """Find a verb; for an unknown one, raise `Misspelt` with the nearest known verb."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             near = nearest(args[0], VERBS)
             hint = f"did you mean `{near}`?" if near else "`synapse --help` lists the commands"
@@ -87,7 +86,7 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The verbs by section, without loading a single one."""
+        """Write the verbs by section; no module of a verb is loaded."""
         width = max(len(name) for name in VERBS)
         for section in dict.fromkeys(section for section, _ in VERBS.values()):
             rows = [(name.ljust(width), text) for name, (where, text) in VERBS.items() if where == section]
@@ -124,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
         console.failure(error)
         return error.exit_code
     except SystemExit as stop:
-        # click ends the process when a pipe is broken. Our own output cannot be the cause, see `streams.py`.
+        # click ends the process when a pipe is broken. synapse's own output cannot be the cause, see `streams.py`.
         return _failed_call(console, stop.__context__)
     except OSError as error:
         return _failed_call(console, error)
@@ -139,10 +138,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _of_the_machine(error: Exception) -> StorageError | None:
-    """An error that is no bug: no memory is left, or the locale has no file name for a path; None for others."""
+    """Return the error to report for a failure of the machine; None if the failure is a bug of synapse."""
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         return StorageError("no memory left", hint="finished work is kept; run it again with more memory")
-    # Paths alone meet the locale's encoding: files are read and written as UTF-8, and the streams have a handler.
+    # Only paths depend on the locale's encoding: files are UTF-8, and the streams have an error handler.
     encoding = sys.getfilesystemencoding()
     if isinstance(error, UnicodeEncodeError) and encoding != "utf-8" and error.encoding == encoding:
         return StorageError(
@@ -153,7 +152,7 @@ def _of_the_machine(error: Exception) -> StorageError | None:
 
 
 def _failed_call(console: Console, error: BaseException | None) -> int:
-    """Report a call of the system that failed; returns the exit code."""
+    """Report a failed system call; returns the exit code."""
     where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
     what = getattr(error, "strerror", None) or str(error)
     console.failure(StorageError(f"{where}{what}"))

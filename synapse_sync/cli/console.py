@@ -1,4 +1,4 @@
-"""The console: all that is printed. Answers go to stdout, talk and progress to stderr."""
+"""The console prints everything: answers to stdout, talk and progress to stderr."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from synapse_sync.errors import Several, SynapseError
 
 
 class Console:
-    """Where one run of the command speaks."""
+    """The output of one run of the command."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Console:
 
     @classmethod
     def for_arguments(cls, arguments: Sequence[str]) -> Console:
-        """The console that these arguments ask for; click checks their spelling later."""
+        """Return the console for these arguments; click checks their spelling later."""
         words = list(arguments)
         given = set(words[: words.index("--")] if "--" in words else words)
         return cls(
@@ -57,31 +57,31 @@ class Console:
     # -- the two streams ---------------------------------------------------------------------------
 
     def answer(self, text: str = "") -> None:
-        """A line of the answer, on stdout; nothing else may be there under `--json`."""
+        """Print a line of the answer on stdout; under `--json` nothing, as only the document may be there."""
         if not self.as_json:
             click.echo(text, color=color_wish())
 
     def answers(self, lines: Iterable[str]) -> None:
-        """Several lines of the answer; under `--json` they are not even made."""
+        """Print several lines of the answer; under `--json` they are not even made."""
         if not self.as_json:
             for line in lines:
                 self.answer(line)
 
     def document(self, value: object) -> None:
-        """The one JSON document of `--json`."""
+        """Print the one JSON document of `--json`."""
         use_utf8(sys.stdout)
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-        if not text.replace("\n", "").isprintable():  # what is invisible or moves a cursor is escaped
+        if not text.replace("\n", "").isprintable():  # escape characters that are invisible or move the cursor
             text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
         click.echo(text)
 
     def say(self, text: str) -> None:
-        """A line of talk, on stderr; silent under `--quiet`."""
+        """Print a line of talk on stderr, unless `--quiet` was given."""
         if not self.quiet:
             self._err(text)
 
     def warn(self, text: str) -> None:
-        """A warning, on stderr, also under `--quiet`; one that was shown while it happened is not said again."""
+        """Print a warning on stderr, also under `--quiet`; each text is printed once."""
         if text in self._warned:
             return
         self._warned.add(text)
@@ -92,7 +92,7 @@ class Console:
             click.echo(text, err=True, color=color_wish())
 
     def confirm(self, question: str) -> bool:
-        """Ask on a terminal; elsewhere the answer is no."""
+        """Ask a question on a terminal; without a terminal the answer is no."""
         if not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
             return False
         return click.confirm(question, default=False, err=True)
@@ -100,7 +100,7 @@ class Console:
     # -- failures ----------------------------------------------------------------------------------
 
     def failure(self, error: SynapseError) -> None:
-        """An error as the user sees it: what, where, what to do next."""
+        """Print an error: what happened, where, and what to do next."""
         self.close()
         errors = error.errors if isinstance(error, Several) else (error,)
         if self.as_json:
@@ -108,7 +108,7 @@ class Console:
         self.errors(errors)
 
     def usage_error(self, error: click.ClickException) -> None:
-        """An error of the command line itself; a command that lacks everything gets its help instead."""
+        """Print an error of the command line itself; without any command, the help is printed instead."""
         bare = isinstance(error, click.exceptions.NoArgsIsHelpError)
         message, hint = (
             ("missing command", "`synapse --help` lists them") if bare else usage_words(error, self.verb)
@@ -121,14 +121,14 @@ class Console:
             self._tell(message, hint)
 
     def interrupted(self) -> None:
-        """Ctrl-C: what is on disk is fine, and the next run goes on from there."""
+        """Report Ctrl-C."""
         self.close()
         if self.as_json:
             self._only_error("Interrupted", "interrupted", None, 130)
-        self._err("interrupted; finished files are kept, and the next sync goes on from here")
+        self._err("interrupted; finished files are kept, and the next sync continues from here")
 
     def unexpected(self, error: Exception) -> None:
-        """A bug of ours. Only its type is told: its words might hold anything."""
+        """Report a bug of synapse by its type alone: its message might hold anything, a token too."""
         self.close()
         if self.debug:
             import traceback
@@ -140,12 +140,12 @@ class Console:
         self._tell(f"unexpected {type(error).__name__}; this is a bug", hint)
 
     def _only_error(self, kind: str, message: str, hint: str | None, code: int) -> None:
-        """The document of an error that is none of ours, in the shape of the others."""
+        """Print the JSON document of an error that is no `SynapseError`, in the same shape."""
         value = {"kind": kind, "message": message, "hint": hint, "model": None, "exit_code": code}
         self.document({"errors": [value], "exit_code": code})
 
     def errors(self, errors: Iterable[SynapseError]) -> None:
-        """Several failures; what is the same for many models is said once."""
+        """Print several failures; one message about many models is printed once."""
         alike: dict[tuple[str, str | None], list[SynapseError]] = {}
         for error in errors:
             alike.setdefault((error.message, error.hint), []).append(error)
@@ -158,7 +158,7 @@ class Console:
                 self._tell(f"{', '.join(f'`{name}`' for name in names[:5])}{more}: {message}", hint)
 
     def failure_line(self, error: SynapseError) -> None:
-        """One failure with its hint, on stderr; whom it is about comes first where its words do not say it."""
+        """Print one failure with its hint on stderr; its subject comes first if the message does not name it."""
         about = error.subject is not None and error.subject not in error.message
         self._tell(f"`{error.subject}`: {error.message}" if about else error.message, error.hint)
 
@@ -170,7 +170,7 @@ class Console:
     # -- progress ----------------------------------------------------------------------------------
 
     def reporter(self) -> Reporter:
-        """Who draws progress: bars on a terminal, plain lines elsewhere, nothing under `--quiet`."""
+        """Return the reporter: bars on a terminal, plain lines elsewhere, nothing under `--quiet`."""
         if self._reporter is None:
             if self.quiet:
                 self._reporter = Reporter()
@@ -181,7 +181,7 @@ class Console:
         return self._reporter
 
     def close(self) -> None:
-        """Take the bars off the screen."""
+        """Remove the bars from the screen."""
         if isinstance(self._reporter, Bars):
             self._reporter.stop()
         self._reporter = None

@@ -1,4 +1,4 @@
-"""`synapse creators`: who publishes on Civitai."""
+"""`synapse creators`: list the creators on Civitai."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from synapse_sync.sites import named
 @common
 @click.pass_obj
 def command(console: Console, query: str | None, limit: int) -> int:
-    """List creators whose names contain QUERY; `synapse search --creator NAME` lists what they made."""
+    """List creators whose names contain QUERY; `synapse search --creator NAME` lists the models of one."""
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:

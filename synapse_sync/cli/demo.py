@@ -1,4 +1,4 @@
-"""`synapse demo`: the whole job on this machine."""
+"""`synapse demo`: run the whole job on this machine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from synapse_sync.cli.options import common
 
 
 @click.command("demo", short_help="The whole job against a small hub on this machine")
-@click.option("--keep", metavar="DIR", type=click.Path(file_okay=False), help="Work in DIR and leave it there.")
+@click.option("--keep", metavar="DIR", type=click.Path(file_okay=False), help="Work in DIR, and keep it.")
 @common
 @click.pass_obj
 def command(console: Console, keep: str | None) -> int:
-    """Start a small hub on the loopback address and do the whole job against it.
+    """Start a small hub on the loopback address and run the whole job against it.
 
     Lock, sync, status, an upgrade, a prune, a corruption and its repair, by the real commands. No account, no
     internet, a few seconds.
@@ -21,12 +21,12 @@ def command(console: Console, keep: str | None) -> int:
     from synapse_sync.demo.tour import tour
 
     if console.as_json:
-        raise click.UsageError("the demo is for people; it has no --json")
+        raise click.UsageError("the demo has no --json")
     return tour(_run, keep=keep)
 
 
 def _run(arguments: list[str]) -> int:
-    """One command, in this process, by the code that the installed command runs."""
+    """Run one command in this process, by the code that the installed command runs; returns its exit code."""
     from synapse_sync.cli.main import main
 
     return main(arguments)

@@ -1,4 +1,4 @@
-"""`synapse images`: images of Civitai, with their addresses."""
+"""`synapse images`: list images on Civitai with their addresses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def command(
     period: str | None,
     limit: int,
 ) -> int:
-    """List images that people made with a model, and where they are."""
+    """List images that people made with a model, and their addresses."""
     from synapse_sync.workspace import Workspace
 
     model_id, version = _ids(model)
@@ -66,7 +66,7 @@ def command(
 
 
 def _ids(text: str | None) -> tuple[int | None, int | None]:
-    """A model's number, and a version's where the reference names one."""
+    """Return the number of the model and of the version that `--model` names; None for what it does not name."""
     from synapse_sync.core.reference import Reference
 
     if text is None:

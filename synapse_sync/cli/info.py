@@ -1,4 +1,4 @@
-"""`synapse info`: everything that a site tells about a model."""
+"""`synapse info`: show everything that a site says about a model."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 _FEW = 6
 
 
-@click.command("info", short_help="Tell what a site has: versions, files, hashes, permissions")
+@click.command("info", short_help="Show what a site offers: versions, files, hashes, permissions")
 @click.argument("ref")
 @common
 @click.pass_obj
 def command(console: Console, ref: str) -> int:
-    """Tell what the site has: versions, files, sizes, hashes, trained words, permissions, scans, access.
+    """Show what the site offers: versions, files, sizes, hashes, trained words, permissions, scans, access.
 
     REF is any reference (`civitai:4384`, a page, an AIR, `hf://owner/repo`, a hash …) or a name of synapse.toml.
-    Nothing is downloaded; it needs no project.
+    Nothing is downloaded, and no project is needed.
     """
     from synapse_sync.workspace import Workspace
 
@@ -65,7 +65,7 @@ def _tell_model(console: Console, found: Description) -> None:
 
 
 def _license(facts: tuple[tuple[str, object], ...]) -> str:
-    """What the author allows, in words; the creator is told elsewhere."""
+    """Return the permissions in words; the creator is printed elsewhere."""
     said = {True: "yes", False: "no"}
     words = []
     for name, value in facts:
@@ -100,11 +100,11 @@ def _tell_versions(console: Console, found: Description, locked: frozenset[str])
     header = ("", "version", "name", "base model", "published", "size", "access")
     console.answers(table_lines(rows, header, shrink=6))
     if locked:
-        console.say("* is told about below, L is locked")
+        console.say("* shown below, L = locked")
 
 
 def _access(edition: Edition) -> str:
-    """Why a version cannot be had, without the words that name it."""
+    """Return why a version cannot be downloaded, without the words that name the version."""
     if edition.refusal is None:
         return ""
     return re.sub(r"^`[^`]*` (is )?", "", edition.refusal.message)
@@ -155,13 +155,13 @@ def _about(file: Candidate) -> dict[str, str | None]:
 
 
 def _previews(previews: tuple[Preview, ...]) -> str | None:
-    """How many there are, and the numbers of those whose number is known."""
+    """Return the number of images by level, and the ids of those that are known."""
     numbers = ", ".join(str(preview.id) for preview in previews if preview.id is not None)
     return f"{len(previews)}" + (f" (images {numbers})" if numbers else "") if previews else None
 
 
 def _lines(console: Console, words: dict[str, str | None], indent: str) -> None:
-    """Aligned `name  value` lines; what is too long for one goes on below."""
+    """Print aligned `name  value` lines; a long value continues on the next line."""
     said = {name: " ".join(text.split()) for name, text in words.items() if text}
     room = terminal_width() - len(indent) - max((len(name) for name in said), default=0) - 2
     for name, text in said.items():
@@ -173,7 +173,7 @@ def _lines(console: Console, words: dict[str, str | None], indent: str) -> None:
 
 
 def _value(found: Description, locked: frozenset[str], token: str | None) -> dict[str, Any]:
-    """All of it for machines."""
+    """Return the whole description for `--json`."""
     return {
         "title": found.title,
         "page": found.page,

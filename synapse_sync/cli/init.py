@@ -1,4 +1,4 @@
-"""`synapse init`: a first manifest."""
+"""`synapse init`: write a first manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values: plans, reports and errors as `--json` tells them."""
+"""JSON values: plans, reports and errors as `--json` prints them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def error_value(error: SynapseError) -> dict[str, Any]:
-    """An error for machines."""
+    """Return an error for `--json`."""
     return {
         "kind": type(error).__name__,
         "message": error.message,
@@ -24,7 +24,7 @@ def error_value(error: SynapseError) -> dict[str, Any]:
 
 
 def action_value(action: Action) -> dict[str, Any]:
-    """An action for machines."""
+    """Return an action for `--json`."""
     return {
         "verb": action.verb.value,
         "model": action.model,
@@ -37,14 +37,14 @@ def action_value(action: Action) -> dict[str, Any]:
 
 
 def survey_value(survey: Survey) -> dict[str, Any]:
-    """A survey for machines: its plan, and how the lockfile differs from the manifest."""
+    """Return a survey for `--json`: its plan, and how the lockfile differs from the manifest."""
     return plan_value(survey.plan, survey.stale, survey.dropped, survey.warnings)
 
 
 def plan_value(
     plan: Plan, stale: Sequence[str] = (), dropped: Sequence[str] = (), warnings: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A plan for machines; `stale` models are not locked, `dropped` ones are locked and no longer declared."""
+    """Return a plan for `--json`; `stale` models are not locked, `dropped` ones are no longer declared."""
     return {
         "in_sync": plan.in_sync and not stale and not dropped,
         "unchanged": plan.unchanged,
@@ -58,14 +58,14 @@ def plan_value(
 
 
 def in_sync_value(files: int) -> dict[str, Any]:
-    """The plan of a project that is in sync, for machines: `files` are in place."""
+    """Return the plan of a project that is in sync, for `--json`: `files` are in place."""
     from synapse_sync.core.plan import Plan
 
     return plan_value(Plan(unchanged=files))
 
 
 def nothing_done_value(files: int) -> dict[str, Any]:
-    """The report of a sync with nothing to do, for machines: `files` are in place."""
+    """Return the report of a sync with nothing to do, for `--json`: `files` are in place."""
     from synapse_sync.core.plan import Plan
     from synapse_sync.core.report import Report
 
@@ -73,7 +73,7 @@ def nothing_done_value(files: int) -> dict[str, Any]:
 
 
 def report_value(report: Report) -> dict[str, Any]:
-    """A report for machines."""
+    """Return a report for `--json`."""
     return {
         **plan_value(report.plan, warnings=report.warnings),
         "in_sync": not report.errors and not report.plan.withheld,

@@ -1,4 +1,4 @@
-"""`synapse list`: the locked models and where they are."""
+"""`synapse list`: list the locked models and where they are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synapse_sync.cli.texts import cell_text, fit_text, size_text
 @common
 @click.pass_obj
 def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]) -> int:
-    """List what is locked: name, version, type, size, and how many of its places are filled."""
+    """List the locked models: name, version, type, size, and how many of their files are in place."""
     from synapse_sync.core.plan import State
     from synapse_sync.engine.scope import Scope
     from synapse_sync.workspace import Workspace

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 
 @click.command("lock", short_help="Pin versions and hashes in synapse.lock")
-@click.option("--upgrade", is_flag=True, help="Ask for newer versions of all models (as their policies allow).")
-@click.option("--upgrade-model", "names", multiple=True, metavar="NAME", help="Only of these (repeatable).")
-@click.option("--heal", is_flag=True, help="Look for further places of all files, by their hashes.")
+@click.option("--upgrade", is_flag=True, help="Look for newer versions of all models, as their policies allow.")
+@click.option(
+    "--upgrade-model",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Upgrade this model only (repeatable).",
+)
+@click.option("--heal", is_flag=True, help="Look for further mirrors of all files, by their hashes.")
 @click.option("--check", is_flag=True, help="Change nothing; exit 8 if the lockfile is out of date.")
 @click.option("--exclude-newer", metavar="DATE", help="Resolve as of this day (YYYY-MM-DD) or instant.")
 @click.option("--offline", is_flag=True, help="Never open a connection.")
@@ -36,16 +42,16 @@ def command(
 ) -> int:
     """Turn every requirement of synapse.toml into pinned versions with hashes in synapse.lock.
 
-    What is locked and unchanged is not asked about again.
+    For a model that is locked and unchanged, no site is asked again.
     """
     from synapse_sync.errors import OutOfDate
     from synapse_sync.workspace import Workspace
 
     newer = instant(exclude_newer)
     if check and (upgrade or names or heal):
-        raise click.UsageError("--check goes with neither --upgrade nor --upgrade-model nor --heal")
+        raise click.UsageError("--check cannot be combined with --upgrade, --upgrade-model or --heal")
     if heal and offline:
-        raise click.UsageError("--heal asks the sites, and --offline forbids that")
+        raise click.UsageError("--heal cannot be combined with --offline: it asks the sites")
     with Workspace.find(console.directory, reporter=console.reporter(), offline=offline) as workspace:
         locked = workspace.lock(
             upgrade=None if upgrade else frozenset(names), exclude_newer=newer, check=check, heal=heal
@@ -79,15 +85,17 @@ def command(
         )
     if heal:
         files = len({(place.model, place.filename) for place in locked.healed})
-        places = count_text(len(locked.healed), "new place")
-        console.say(f"{places} for {count_text(files, 'file')}" if locked.healed else "no new places were found")
+        places = count_text(len(locked.healed), "new mirror")
+        console.say(f"{places} for {count_text(files, 'file')}" if locked.healed else "no new mirrors were found")
     state = "changed" if locked.changes or locked.healed else "up to date"
     console.say(f"synapse.lock {state}: {count_text(len(locked.lockfile.models), 'model')}")
     return 0
 
 
 def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:
-    """Why a sync of this would be refused; a lock is not, as the targets of this machine may not be all."""
+    """Return warnings about models that a sync would refuse.
+
+    The lock itself is not refused: another machine may have other targets."""
     from synapse_sync.errors import Several, SynapseError
     from synapse_sync.layouts.arrange import arrange
 
@@ -100,4 +108,4 @@ def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:
         return tuple(f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)
     placed = {placement.model for placement in arrangement.placements}
     homeless = [name for name, model in models.items() if name not in placed and model.artifacts]
-    return (*arrangement.notes, *(f"`{name}` is placed nowhere: no target takes it" for name in homeless))
+    return (*arrangement.notes, *(f"`{name}` is placed nowhere: no target accepts it" for name in homeless))

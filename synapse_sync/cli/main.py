@@ -1,4 +1,4 @@
-"""The front door: what needs no more than a look is answered at once, all else by the commands."""
+"""The front door: a sync with nothing to do is answered at once, everything else by the commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def command() -> int:
-    """The command as a process: to be asked to end (SIGTERM, SIGHUP) is treated like Ctrl-C."""
+    """Run the command as a process: SIGTERM and SIGHUP are treated like Ctrl-C."""
     asked: list[int] = []
 
     def stop(number: int, frame: object) -> None:
@@ -53,9 +53,9 @@ def command() -> int:
 
 
 def entry() -> NoReturn:
-    """What the installed commands call: the command, and then the end of the process without Python's own.
+    """Run the installed command, and end the process without the teardown of Python.
 
-    Taking three hundred modules down one by one takes a tenth of a sync; the system needs no time for it.
+    The teardown of three hundred modules takes a tenth of the time of a sync.
     """
     code = command()
     threading = sys.modules.get("threading")
@@ -65,7 +65,7 @@ def entry() -> NoReturn:
             for stream in (sys.stdout, sys.stderr):
                 if stream is not None:
                     stream.flush()
-        except Exception:  # Python says what it always says then
+        except Exception:  # Python itself reports the failure
             sys.exit(code)
         os._exit(code)
     sys.exit(code)

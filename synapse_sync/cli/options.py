@@ -22,7 +22,7 @@ def _directory(ctx: click.Context, param: click.Parameter, value: Path | None) -
 
 
 def _switch(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    """Tell the console; it has seen most of it already, but not flags that were written together as in `-qy`."""
+    """Set a flag of the console, which has not seen flags that were written together, as in `-qy`."""
     if value:
         console = ctx.find_root().ensure_object(Console)
         negative = param.name == "no_progress"
@@ -30,10 +30,11 @@ def _switch(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 
 def common(command: F) -> F:
-    """The options that every verb takes, before or after its name: -C, -q, -v, --debug, --no-progress, --json.
+    """Add the options that every verb accepts, before or after its name.
 
-    `Console.for_arguments` has read them before click did, so that errors of click itself are shown in the right
-    way; here they are declared for the help and for the check of spelling.
+    They are -C, -q, -v, --debug, --no-progress and --json. `Console.for_arguments` has read them before click does,
+    so that errors of click itself are printed in the right form. They are declared here for the help, and for the
+    check of spelling.
     """
     for option in reversed(
         (
@@ -47,10 +48,10 @@ def common(command: F) -> F:
                 help="Work in DIR instead of the current directory.",
             ),
             _flag("--json", "as_json", help="One JSON document on stdout."),
-            _flag("-q", "--quiet", help="Say only what went wrong."),
-            _flag("-v", "--verbose", help="Say more."),
+            _flag("-q", "--quiet", help="Print warnings and errors only."),
+            _flag("-v", "--verbose", help="Print more."),
             _flag("--no-progress", help="No progress bars."),
-            _flag("--debug", help="Show the trace of an unexpected error."),
+            _flag("--debug", help="Print the traceback of an unexpected error."),
         )
     ):
         command = option(command)
@@ -62,7 +63,7 @@ def _flag(*names: str, help: str) -> Callable[[F], F]:
 
 
 def scope(command: F) -> F:
-    """The options that choose a part of the project."""
+    """Add the options that choose a part of the project."""
     for option in reversed(
         (
             click.option("--only", multiple=True, metavar="NAME", help="Only this model (repeatable)."),
@@ -75,7 +76,7 @@ def scope(command: F) -> F:
 
 
 def instant(text: str | None) -> datetime | None:
-    """`--exclude-newer`: a day (with all its hours) or a time, in UTC."""
+    """Parse the value of `--exclude-newer`: a day (with all its hours) or a time, in UTC."""
     from synapse_sync.core.instant import parse_cutoff
 
     if text is None:

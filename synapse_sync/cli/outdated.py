@@ -1,4 +1,4 @@
-"""`synapse outdated`: which locked models have newer versions."""
+"""`synapse outdated`: list the locked models that have newer versions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS = 14
 @common
 @click.pass_obj
 def command(console: Console, check: bool, exclude_newer: str | None) -> int:
-    """Compare what is locked with what `synapse lock --upgrade` would take, and with what there is beyond that.
+    """Compare the locked versions with those that `synapse lock --upgrade` would lock, and with the newest ones.
 
     An upgrade follows `policy`, `ignore` and `exclude-newer` of each model. Nothing is written or downloaded.
     """
@@ -57,20 +57,20 @@ def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
             console.answer(f"{standing.name}  not locked yet")
     outdated = sum(standing.outdated for standing in standings)
     if outdated:
-        console.say(f"`synapse lock --upgrade` takes what is newer for {count_text(outdated, 'model')}")
+        console.say(f"`synapse lock --upgrade` locks newer versions of {count_text(outdated, 'model')}")
     elif all(standing.current is not None for standing in standings):
-        console.say("nothing that `synapse lock --upgrade` would take")
+        console.say("nothing that `synapse lock --upgrade` would change")
 
 
 def _label(pin: Pin | None) -> str:
-    """A version by its name where it has one, else by its number."""
+    """Return the name of a version, or its number if it has no name."""
     if pin is None:
         return ""
     return cut_text(pin.version or pin.reference.revision or str(pin.reference), _COLUMNS)
 
 
 def _top(standing: Standing) -> str:
-    """The newest version, where it is not the one that an upgrade takes."""
+    """Return the newest version if an upgrade would not lock it; else an empty text."""
     return _label(standing.newest) if standing.held is not None else ""
 
 
@@ -79,7 +79,7 @@ def _note(standing: Standing) -> str:
         return standing.held
     current, allowed = standing.current, standing.allowed
     if current is not None and allowed is not None and current.reference.revision == allowed.reference.revision:
-        return "other files than were locked"
+        return "its files changed since the lock"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Progress: what is drawn while files are fetched, as bars on a terminal and as plain lines in logs."""
+"""Progress of downloads: bars on a terminal, plain lines in logs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 #: Seconds between progress lines where there is no terminal.
 PLAIN_EVERY = 5.0
-#: A file with fewer bytes to come is there before a line about its beginning is read.
+#: A download of fewer bytes ends before anybody reads a line about its beginning.
 _SOON = 8 << 20
 
 
 @dataclass(slots=True)
 class _File:
-    """One file on its way, in bytes; `seen` is what was here when a line was written last."""
+    """One download; its numbers are bytes. `seen` was `done` when the last line was written."""
 
     name: str
     total: int | None
@@ -32,7 +32,7 @@ class _File:
 
 
 class _Sum:
-    """All files of a run together. `size` is None as soon as one of them has no known size."""
+    """All downloads of a run together. `size` is None as soon as one of them has no known size."""
 
     def __init__(self) -> None:
         self.files = self.finished = self.done = 0
@@ -44,7 +44,7 @@ class _Sum:
         self.size = None if self.size is None or size is None else self.size + size
 
     def started(self, key: str, name: str, total: int | None, done: int) -> bool:
-        """Whether the file is new; one that begins anew loses what it had."""
+        """Count a file that begins; returns whether it is new. A file that begins again loses its bytes so far."""
         before = self.active.get(key)
         self.done += done - (before.done if before is not None else 0)
         self.active[key] = _File(name, total, done, seen=done)
@@ -57,7 +57,7 @@ class _Sum:
             self.done += count
 
     def ended(self, key: str, *, failed: bool) -> _File | None:
-        """The file, if it was begun; what a failed one lacks is not waited for."""
+        """Count a file that ended; returns it if it had begun. The missing bytes of a failed file leave the sum."""
         self.finished += 1
         file = self.active.pop(key, None)
         if failed and file is not None and file.total is not None and self.size is not None:
@@ -66,7 +66,7 @@ class _Sum:
 
     @property
     def name(self) -> str:
-        """What the line about all is called."""
+        """The name of the line about all files."""
         return f"all, {min(self.finished, self.files):,} of {count_text(self.files, 'file')}"
 
 
@@ -100,11 +100,11 @@ class Lines(Reporter):
 
     def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
         with self._lock:
-            self._seen += done  # what was here already says nothing of the speed
+            self._seen += done  # bytes from an earlier run say nothing about the speed
             self._sum.started(key, name, total, done)
         if total is not None and total - done < _SOON:
             return
-        resumed = f", going on at {size_text(done)}" if done else ""
+        resumed = f", continues at {size_text(done)}" if done else ""
         self._say(f"downloading {name}" + (f"  {size_text(total)}" if total else "") + resumed)
 
     def transfer_advanced(self, key: str, count: int) -> None:
@@ -142,7 +142,7 @@ class Lines(Reporter):
 
 
 def progress_text(name: str, done: int, total: int | None, *, rate: float, word: str = "downloading") -> str:
-    """A line about bytes on their way; `rate` in bytes per second."""
+    """Return a line about one download; `done` and `total` are bytes, `rate` is in bytes per second."""
     text = f"  {name}: {size_text(done)}"
     if total:
         text += f" of {size_text(total)} ({100 * min(done, total) / total:.0f} %)"
@@ -175,7 +175,7 @@ class Bars(Reporter):
         screen = Screen(stderr=True)
 
         class Narrow(Progress):
-            """Leaves room for the `^C` of the terminal, which would begin a line of its own at a full one."""
+            """Bars that leave room for the terminal's `^C`, which would begin a new line after a full one."""
 
             def get_renderables(self) -> Iterator[RenderableType]:
                 for renderable in super().get_renderables():
@@ -236,7 +236,7 @@ class Bars(Reporter):
             self._tasks[key] = self._progress.add_task(short, total=total, completed=done, word="")
 
     def transfer_advanced(self, key: str, count: int) -> None:
-        # Under the lock, since `stop` takes the bars away when we are interrupted.
+        # Under the lock: at an interrupt, `stop` removes the bars in another thread.
         with self._lock:
             self._sum.advanced(key, count)
             if (task := self._tasks.get(key)) is None:
@@ -262,13 +262,13 @@ class Bars(Reporter):
                 self._clear()
 
     def stop(self) -> None:
-        """Take everything off the screen."""
+        """Remove everything from the screen."""
         with self._lock:
             self._tasks.clear()
             self._clear()
 
     def _show_all(self) -> None:
-        """Bring the line about all files up to date; it is the first one."""
+        """Update the line about all files, which is the first one."""
         if self._sum.files < 2:
             return
         name, size, done = self._sum.name, self._sum.size, self._sum.done

@@ -1,4 +1,4 @@
-"""`synapse remove`: take models out of the manifest."""
+"""`synapse remove`: remove models from the manifest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synapse_sync.cli.options import common
 @common
 @click.pass_obj
 def command(console: Console, names: tuple[str, ...]) -> int:
-    """Remove models from synapse.toml and synapse.lock; the files themselves go at the next sync."""
+    """Remove models from synapse.toml and synapse.lock; the next sync removes their files."""
     from synapse_sync.workspace import Workspace
 
     with Workspace.find(console.directory, offline=True) as workspace:
@@ -22,5 +22,5 @@ def command(console: Console, names: tuple[str, ...]) -> int:
         console.document({"removed": list(gone)})
     for name in gone:
         console.answer(f"  {click.style('-', fg='red')} {name}")
-    console.say("`synapse sync` removes the files that nobody wants any more")
+    console.say("`synapse sync` removes the files that no model wants any more")
     return 0

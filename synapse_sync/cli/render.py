@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.plan import Action, Plan
     from synapse_sync.core.report import Outcome, Report
 
-#: For each verb of a plan its sign and its colour.
+#: The sign and the colour of each verb of a plan.
 _SIGNS = {
     "fetch": ("↓", "cyan"), "salvage": ("↑", "cyan"), "place": ("+", "green"), "replace": ("~", "yellow"),
     "adopt": ("=", "green"), "prune": ("-", "red"), "forget": ("·", None), "keep": ("·", None),
@@ -33,7 +33,7 @@ _CHANGES = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """The lines of a plan: first the downloads, then the actions by target."""
+    """Return the lines of a plan: first the downloads, then the actions by target."""
     from synapse_sync.core.plan import Verb
 
     fetches = plan.of(Verb.FETCH)
@@ -51,7 +51,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 
 def outcome_lines(report: Report) -> Iterator[str]:
-    """The lines of a report: the outcome of each action on a path, by target."""
+    """Return the lines of a report: the outcome of each action on a path, by target."""
     for target in dict.fromkeys(o.action.target for o in report.outcomes if o.action.target):
         yield click.style(f"target {target}", bold=True)
         for outcome in report.outcomes:
@@ -60,7 +60,7 @@ def outcome_lines(report: Report) -> Iterator[str]:
 
 
 def change_lines(changes: Sequence[Change]) -> Iterator[str]:
-    """The lines of a lock: one for each model that was added, removed or changed."""
+    """Return the lines of a lock: one for each model that was added, removed or changed."""
     for change in changes:
         sign, color = _CHANGES[change.kind]
         after = change.after or change.before or ""
@@ -72,7 +72,7 @@ def change_lines(changes: Sequence[Change]) -> Iterator[str]:
 def table_lines(
     rows: Sequence[Sequence[str]], header: Sequence[str], *, shrink: int | None = None
 ) -> Iterator[str]:
-    """The lines of a table with aligned columns; the cells may come from outside.
+    """Return the lines of a table with aligned columns; `rows` and `header` are cells, which may come from outside.
 
     The column `shrink` becomes narrower where the table is wider than the terminal; without it, nothing is cut.
     """
@@ -101,7 +101,7 @@ def _outcome_line(outcome: Outcome) -> str:
     if outcome.error is not None:
         return _line("conflict", action.path, "not done")
     if outcome.left_out:
-        return _line("keep", action.path, plain_text(f"left out: {outcome.detail}"))
+        return _line("keep", action.path, plain_text(f"skipped: {outcome.detail}"))
     remark = outcome.detail or action.reason or ""
     if action.verb.value in ("place", "replace"):
         remark = f"{size_text(action.size)}  {remark}"
@@ -109,13 +109,13 @@ def _outcome_line(outcome: Outcome) -> str:
 
 
 def usage_words(error: click.ClickException, verb: str | None) -> tuple[str, str]:
-    """What click says of a command line, in our tone, and a next step."""
+    """Return click's message about a command line in the tone of synapse, and a next step."""
     near = getattr(error, "possibilities", None)
     message = error.message if near else error.format_message()
     context = getattr(error, "ctx", None)
     name = context.command_path if context is not None else f"synapse {verb or ''}".rstrip()
     hint = getattr(error, "hint", None) or (f"did you mean `{_meant(error, near)}`?" if near else None)
-    return message[:1].lower() + message[1:].rstrip("."), hint or f"`{name} --help` tells how it is used"
+    return message[:1].lower() + message[1:].rstrip("."), hint or f"`{name} --help` shows its options"
 
 
 def _meant(error: click.ClickException, near: Sequence[str]) -> str:

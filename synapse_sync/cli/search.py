@@ -1,4 +1,4 @@
-"""`synapse search`: models of Civitai."""
+"""`synapse search`: search the models of Civitai."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TYPE = word(TYPES, also=OUR_TYPES, open=True)
 @click.command("search", short_help="Search Civitai; --add puts a result into synapse.toml")
 @click.argument("query", nargs=-1, metavar="[QUERY]...")
 @click.option("--type", "types", multiple=True, type=_TYPE, metavar="TYPE", help="checkpoint, lora … (repeatable)")
-@click.option("--base-model", "bases", multiple=True, metavar="NAME", help="As `SDXL 1.0` (repeatable).")
+@click.option("--base-model", "bases", multiple=True, metavar="NAME", help="For example `SDXL 1.0` (repeatable).")
 @click.option("--sort", type=word(SORTS), metavar="ORDER", help=", ".join(SORTS) + ".")
 @click.option("--period", type=word(PERIODS), metavar="TIME", help=", ".join(PERIODS) + ".")
 @click.option("--creator", metavar="NAME", help="Only models of this creator.")
@@ -75,7 +75,8 @@ def command(
         )  # fmt: skip
         if add and max(add) > len(models):
             raise InputError(
-                f"--add {max(add)}: there are {len(models)} results", hint="look at them without --add"
+                f"--add {max(add)}: the search has {len(models)} results",
+                hint="search without --add to see them",
             )
         _tell(console, models)
         if not models:
@@ -87,7 +88,7 @@ def command(
                 names, locked = workspace.add(chosen, Wishes())
             except (AmbiguousFile, RefusedFormat) as error:
                 what = " ".join(map(str, chosen))
-                error.hint = f"`synapse add {what}` has options for that: `--file`, `--allow-pickle`"
+                error.hint = f"`synapse add {what}` accepts `--file`, `--allow-pickle`"
                 raise
             value |= {"added": added_value(names, locked), "warnings": list(locked.warnings)}
     if console.as_json:
@@ -117,14 +118,14 @@ def _tell(console: Console, models: list[Model]) -> None:
 
 
 def _tell_nothing(console: Console, bases: list[str], nsfw: bool) -> None:
-    """Why there may be no results."""
+    """Print possible reasons for no results."""
     console.say("nothing found")
     for base in bases:
         if spelled(base, BASE_MODELS) is None:
             near = ", ".join(f"`{word}`" for word in nearest(base, BASE_MODELS, 3))
-            console.say(f"`{base}` is no base model that we know of" + (f"; there are {near}" if near else ""))
+            console.say(f"`{base}` is not a known base model" + (f"; known are {near}" if near else ""))
     if not nsfw:
-        console.say("Civitai leaves out models that have no image for all ages, unless --nsfw is given")
+        console.say("Civitai omits models without an image for all ages, unless you add --nsfw")
 
 
 def _base(model: Model) -> str | None:
@@ -132,7 +133,7 @@ def _base(model: Model) -> str | None:
 
 
 def _value(number: int, model: Model) -> dict[str, Any]:
-    """A result for machines, in the site's words."""
+    """Return a result for `--json`, in the site's words."""
     return {
         "number": number,
         "reference": f"civitai:{model.id}",

@@ -1,4 +1,4 @@
-"""`synapse show`: everything about one model."""
+"""`synapse show`: show everything about one model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import card_lines, size_text
 
 
-@click.command("show", short_help="Tell everything about one model")
+@click.command("show", short_help="Show everything about one model")
 @click.argument("name")
 @common
 @click.pass_obj
 def command(console: Console, name: str) -> int:
-    """Tell what is locked of one model, where it comes from, and where it is."""
+    """Show what is locked of one model, where it comes from, and where it is."""
     from synapse_sync.engine.scope import Scope
     from synapse_sync.errors import InputError
     from synapse_sync.workspace import Workspace
@@ -69,7 +69,7 @@ def command(console: Console, name: str) -> int:
 
 
 def _tell(console: Console, value: dict[str, object]) -> None:
-    """One model as text: words, files, places."""
+    """Print one model: its card, its files, its places."""
     console.answer(click.style(str(value["name"]), bold=True))
     words = {
         key: value[key]

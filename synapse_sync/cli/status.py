@@ -1,4 +1,4 @@
-"""`synapse status`: what sync would do."""
+"""`synapse status`: show what sync would do."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
 
 
 def show_survey(console: Console, survey: Survey) -> None:
-    """The plan of a survey, with what is not locked yet."""
+    """Print the plan of a survey, and the models that are not locked yet."""
     for warning in survey.warnings:
         console.warn(warning)
     if survey.stale:

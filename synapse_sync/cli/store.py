@@ -1,4 +1,4 @@
-"""`synapse store`: the store itself."""
+"""`synapse store`: inspect and clean the store."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from synapse_sync.cli.texts import count_text, size_text
 @click.group("store", short_help="The store: path, size, gc, verify")
 @common
 def command() -> None:
-    """The store, where every file lies once by its hash, whatever number of trees use it."""
+    """The store holds every file once by its hash, however many trees use it."""
 
 
 @command.command("path")
 @common
 @click.pass_obj
 def path(console: Console) -> int:
-    """Print where the store is."""
+    """Print the path of the store."""
     from synapse_sync.workspace import Workspace
 
     store = Workspace.anywhere(console.directory).store.root
@@ -33,7 +33,7 @@ def path(console: Console) -> int:
 @common
 @click.pass_obj
 def size(console: Console) -> int:
-    """Print how much the store holds."""
+    """Print the size of the store."""
     from synapse_sync.workspace import Workspace
 
     entries = list(Workspace.anywhere(console.directory).store.entries())
@@ -45,15 +45,15 @@ def size(console: Console) -> int:
 
 
 @command.command("gc", short_help="Drop blobs that nobody uses any more.")
-@click.option("--dry-run", is_flag=True, help="Show what would go and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be dropped, and do nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--irreplaceable", is_flag=True, help="Also drop bytes that no known place can give again.")
+@click.option("--irreplaceable", is_flag=True, help="Also drop files that no known location offers.")
 @common
 @click.pass_obj
 def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
     """Drop blobs that no project's lockfile or tree uses, after showing which.
 
-    Bytes that came from nowhere we know (adopted files, local paths) are kept, but for --irreplaceable.
+    Files without a known location (adopted files, local paths) are kept, unless you add --irreplaceable.
     """
     from synapse_sync.errors import InputError
     from synapse_sync.workspace import Workspace
@@ -74,11 +74,11 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
             f"  {click.style('-', fg='red')} {blob.sha256[:16]}…  {size_text(blob.size)}  {blob.origin or ''}"
         )
     for blob in plan.irreplaceable:
-        console.answer(f"  · {blob.sha256[:16]}…  {size_text(blob.size)}  kept: no known place has it")
+        console.answer(f"  · {blob.sha256[:16]}…  {size_text(blob.size)}  kept: no known location has it")
     freed = 0
     if plan.drop and not dry_run:
         if not yes and not console.confirm(f"Drop {count_text(len(plan.drop), 'blob')}, {size_text(plan.bytes)}?"):
-            raise InputError("nothing was dropped", hint="say `--yes`, or `--dry-run` to only look")
+            raise InputError("nothing was dropped", hint="add `--yes` to drop them, or `--dry-run` to list them")
         freed = workspace.collect(plan, on_wait=console.say)
     if console.as_json:
         console.document({**value, "freed_bytes": freed})

@@ -21,7 +21,7 @@ _HANDLER = "synapse-plain"
 #: Signs that synapse prints, for an encoding that lacks them.
 _PLAIN = {"…": "...", "→": "->", "↓": "v", "↑": "^", "×": "x", "·": "-", "“": '"', "”": '"', "’": "'", "–": "-",
           "━": "-", "╸": "-", "╺": "-"}  # fmt: skip
-#: Whoever read the output has gone: their decision, and no failure.
+#: The reader of the output has gone, which is no failure.
 _GONE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN}
 
 
@@ -39,7 +39,7 @@ codecs.register_error(_HANDLER, _plain)
 
 
 class Guard:
-    """A text stream whose `write` and `flush` never raise for the stream's sake; `lost` is the first failure."""
+    """A text stream whose `write` and `flush` never raise when the stream fails; `lost` is the first failure."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -52,7 +52,7 @@ class Guard:
 
     @property
     def encoding(self) -> str:
-        """The encoding; ASCII passes for UTF-8, since click and rich would otherwise go round this guard."""
+        """The encoding; UTF-8 for ASCII, since click and rich would otherwise bypass this guard."""
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         return "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
 
@@ -73,7 +73,7 @@ class Guard:
                 self.lost = error
 
     def release(self) -> None:
-        """Flush, and leave the stream as it was; text that cannot be written any more is dropped."""
+        """Flush, and restore the stream; text that cannot be written is dropped."""
         self.flush()
         if self.lost is None:
             _reconfigure(self.stream, errors=self._errors)
@@ -116,9 +116,9 @@ class Streams:
                 guard.release()
 
     def settled(self, code: int) -> int:
-        """The exit code of the run, given the one of its work: 9 if that is 0 and the answer could not be written.
+        """Return the exit code of the run: `code`, or 9 if that is 0 and the answer could not be written.
 
-        Lost talk on stderr changes nothing, nor does a reader that has gone.
+        Lost talk on stderr does not change it, nor does a reader that has gone.
         """
         if self._out is None:
             return code

@@ -1,4 +1,4 @@
-"""`synapse sync`: make the trees match."""
+"""`synapse sync`: make the trees match the lockfile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _link_mode(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 @click.command("sync", short_help="Make the local trees match: download, verify, link, prune")
 @click.option("--locked", is_flag=True, help="Refuse (exit 8) if the lockfile is out of date.")
-@click.option("--frozen", is_flag=True, help="Take the lockfile as it is.")
+@click.option("--frozen", is_flag=True, help="Use the lockfile as it is.")
 @click.option("--offline", is_flag=True, help="Never open a connection.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and do nothing.")
 @click.option("--check", is_flag=True, help="Like --dry-run, and exit 8 if there is anything to do.")
@@ -37,8 +37,8 @@ def _link_mode(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--link-mode", metavar="M", type=click.Choice(_MODES), callback=_link_mode,
     help=f"{', '.join(_MODES[:-1])} or {_MODES[-1]}.",
 )  # fmt: skip
-@click.option("--limit-rate", metavar="RATE", help="At most so many bytes a second in all: 20MB, 500k.")
-@click.option("--force", is_flag=True, help="Move files that are in the way aside; nothing is deleted.")
+@click.option("--limit-rate", metavar="RATE", help="Limit all downloads together: 20MB, 500k (bytes a second).")
+@click.option("--force", is_flag=True, help="Move files aside that are in the way; nothing is deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
 @common
 @click.pass_obj
@@ -68,7 +68,7 @@ def command(
 
     rate = parse_rate(limit_rate, "--limit-rate")
     if locked and frozen:
-        raise click.UsageError("--locked and --frozen exclude each other")
+        raise click.UsageError("--locked cannot be combined with --frozen")
     part = Scope(only=only, groups=groups, targets=targets, link_mode=link_mode, prune=not no_prune, force=force)
     with Workspace.find(console.directory, offline=offline, limit_rate=rate) as workspace:
         if part.is_whole and (count := workspace.unchanged()) is not None:
@@ -129,7 +129,7 @@ def _summary(report: Report) -> str:
         (report.written, "previews and sidecars"),
         (report.done(Verb.PRUNE) if not report.errors else 0, "pruned"),
         (report.plan.unchanged, "unchanged"),
-        (report.plan.withheld, "kept, not declared any more"),
+        (report.plan.withheld, "kept, no longer declared"),
         (len(report.errors), "failed"),
     ]
     words = [f"{count:,} {word}" for count, word in parts if count]

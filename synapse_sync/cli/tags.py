@@ -1,4 +1,4 @@
-"""`synapse tags`: the words by which models are tagged on Civitai."""
+"""`synapse tags`: list the tags of models on Civitai."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synapse_sync.cli.render import table_lines
 @common
 @click.pass_obj
 def command(console: Console, query: str | None, limit: int) -> int:
-    """List tags that contain QUERY; `synapse search --tag TAG` lists what has one."""
+    """List tags that contain QUERY; `synapse search --tag TAG` lists the models that have one."""
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:

@@ -1,4 +1,4 @@
-"""Texts: numbers, sizes and words from outside as they may reach a terminal."""
+"""Texts for a terminal: numbers, sizes, and text from outside without control characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def size_text(size: float) -> str:
-    """A number of bytes for people, in decimal units."""
+    """Return a number of bytes in decimal units: `999 B`, `1.5 GB`."""
     unit = 0
     while abs(size) >= 999.5 and unit < len(_UNITS) - 1:
         size /= 1000
@@ -23,17 +23,17 @@ def size_text(size: float) -> str:
 
 
 def count_text(number: int, noun: str) -> str:
-    """A number with its noun: `1 file`, `2 files`."""
+    """Return a number with its noun: `1 file`, `2 files`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def in_sync_text(files: int) -> str:
-    """The sentence of a sync with nothing to do."""
+    """Return the sentence of a sync with nothing to do; `files` are in place."""
     return f"in sync: {count_text(files, 'file')}, nothing to do"
 
 
 def left_text(seconds: float) -> str:
-    """A time to wait, for people: `40 s`, `3 min`, `2 h 5 min`."""
+    """Return a number of seconds as a time to wait: `40 s`, `3 min`, `2 h 5 min`."""
     if seconds < 60:
         return f"{max(1, seconds):.0f} s"
     minutes = round(seconds / 60)
@@ -41,24 +41,24 @@ def left_text(seconds: float) -> str:
 
 
 def on_terminal(stream: TextIO | None) -> bool:
-    """Whether a stream is a terminal; one that was closed before Python began is nothing at all."""
+    """Whether a stream is a terminal; None, a stream that was closed from the start, is not."""
     return stream is not None and stream.isatty()
 
 
 def terminal_width() -> int:
-    """How many columns there are; 80 where nobody says."""
+    """Return the number of columns of the terminal, at least 40; 80 if it is unknown."""
     import shutil
 
     return max(40, shutil.get_terminal_size().columns)
 
 
 def cell_text(text: str) -> str:
-    """Words from outside on one line, without anything that moves a cursor or turns the writing round."""
+    """Return text from outside on one line, without characters that move the cursor or reverse the writing."""
     return plain_text(" ".join(text.split()))
 
 
 def text_width(text: str) -> int:
-    """How many columns a text takes on a terminal."""
+    """Return the number of columns that a text fills on a terminal."""
     return sum(_char_width(char) for char in text)
 
 
@@ -73,7 +73,7 @@ def _char_width(char: str) -> int:
 
 
 def fit_text(text: str, width: int) -> str:
-    """A text cut or filled to a number of columns."""
+    """Return a text that is cut or filled to `width` columns."""
     if (spare := width - text_width(text)) >= 0:
         return text + " " * spare
     kept, used = "", 0
@@ -86,18 +86,20 @@ def fit_text(text: str, width: int) -> str:
 
 
 def cut_text(text: str, width: int) -> str:
-    """Words from outside on one line of so many columns at most."""
+    """Return text from outside on one line of at most `width` columns."""
     text = cell_text(text)
     return text if text_width(text) <= width else fit_text(text, width).rstrip()
 
 
 def plain_text(text: str) -> str:
-    """Text from outside as it may reach a terminal: no control characters but line ends."""
+    """Return text from outside without control characters, except line ends."""
     return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
 
 
 def fold_text(text: str, indent: int, stream: TextIO | None = None) -> str:
-    """Words for stderr, on a terminal broken between words; only the first line is, the others are to be copied."""
+    """Return text for a stream (stderr by default), whose later lines are indented by `indent` columns.
+
+    On a terminal the first line is broken between words; the other lines stay whole, so that they can be copied."""
     first, *rest = plain_text(text).split("\n")
     if on_terminal(stream or sys.stderr):
         import textwrap
@@ -109,7 +111,7 @@ def fold_text(text: str, indent: int, stream: TextIO | None = None) -> str:
 
 
 def card_lines(fields: Mapping[str, str]) -> list[str]:
-    """Aligned `name  value` lines, on a terminal broken between words."""
+    """Return aligned `name  value` lines, on a terminal broken between words."""
     import click
 
     width = max((len(name) for name in fields), default=0)
@@ -120,5 +122,5 @@ def card_lines(fields: Mapping[str, str]) -> list[str]:
 
 
 def color_wish() -> bool | None:
-    """None lets click decide by the terminal; `NO_COLOR` (no-color.org) says no."""
+    """Return False if `NO_COLOR` (no-color.org) is set, else None: click decides by the terminal."""
     return False if os.environ.get("NO_COLOR") else None

@@ -12,7 +12,7 @@ from synapse_sync.cli.texts import count_text, size_text
 
 
 @click.command("verify", short_help="Hash every placed file again; --repair mends")
-@click.option("--repair", is_flag=True, help="Set bad files aside and sync again.")
+@click.option("--repair", is_flag=True, help="Set bad files aside, and sync again.")
 @click.option(
     "--store", "whole_store", is_flag=True, help="Check every blob of the store, not only this project's."
 )
@@ -49,7 +49,7 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
         if not console.as_json and not console.quiet:
             console.answers(outcome_lines(report))
         console.errors(report.errors)
-        console.say("repaired" if not report.errors else "not everything could be repaired")
+        console.say("repaired" if not report.errors else "some files could not be repaired")
         return report.exit_code
     console.say(f"verified {count_text(result.files, 'file')}, {size_text(result.bytes)}: "
                 + ("all good" if not result.bad else count_text(len(result.bad), "problem")))  # fmt: skip

@@ -1,1 +1,1 @@
-"""A small hub on loopback and the tour that runs the whole job against it."""
+"""The demo: a small hub on the loopback address, and a tour that runs the whole job against it."""

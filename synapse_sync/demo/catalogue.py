@@ -1,6 +1,6 @@
-"""The hub's catalogue: an invented set for the demo, and the public ids that the examples name.
+"""The catalogue of the hub: invented models for the demo, and the public ids that the examples name.
 
-The public ones have the names, types and file names of the real models, but small contents of our own.
+The public ids have the names, types and file names of the real models; their contents are small and invented.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SDXL_VAE_COMMIT = "207b116dae70ace3637169f1ddd2434b91b3a8cd"
 
 
 def populate(hub: Hub) -> None:
-    """Fill the hub."""
+    """Fill the hub with the whole catalogue."""
     _invented(hub)
     _refused(hub)
     _repositories(hub)
@@ -60,7 +60,7 @@ def _file(
 
 
 def _images(version: int) -> tuple[Image, ...]:
-    """Two previews: the cover, and one that is not for everybody."""
+    """Return two previews of a version: the cover, and one that is not for all ages."""
     return (
         Image(id=version * 10 + 1, content=png_bytes(f"cover of {version}")),
         Image(id=version * 10 + 2, content=png_bytes(f"other of {version}"), nsfw_level=8),
@@ -151,7 +151,7 @@ def _invented(hub: Hub) -> None:
 
 
 def _refused(hub: Hub) -> None:
-    """Models that may be had under conditions, or not at all."""
+    """Add models that can be downloaded under conditions, or not at all."""
     pickle = File(id=920_071, name="old.ckpt", content=pickle_bytes("old"), format="PickleTensor", primary=True)
     danger = _file(920_081, "danger.safetensors", pickle_scan="Danger")
     hub.civitai.add(
@@ -205,9 +205,9 @@ def _repositories(hub: Hub) -> None:
 
 
 def _public(hub: Hub) -> None:
-    """Ids, names, types and file names as the sites have them; see the examples.
+    """Add the models of the examples, with the ids, names, types and file names of the real sites.
 
-    The file ids below 4384 and 58390 are stand-ins: no recorded answer of the site has them.
+    The file ids of the models 4384 and 58390 are invented: no recorded answer of the site has them.
     """
     old_counterfeit = File(
         id=5_077,
@@ -248,7 +248,7 @@ def _public(hub: Hub) -> None:
                     published="2023-04-28T19:32:30.819Z",
                     trained_words=("girl",),
                 ),
-                # The order is the site's: neither that of the ids nor that of the dates.
+                # The site has this order, which is neither that of the ids nor that of the dates.
                 Version(id=5_057, name="2.0", files=(old_counterfeit,), published="2023-01-13T12:20:13.947Z"),
                 Version(
                     id=7_425,
@@ -307,7 +307,7 @@ def _public(hub: Hub) -> None:
 
 
 def _name_commit(hub: Hub, name: str, commit: str) -> None:
-    """Give the only commit of a repository the name that it has in the real one."""
+    """Name the only commit of a repository as the real repository names it."""
     repo = hub.huggingface.repos[name]
     ((_, files),) = repo.commits.items()
     ((_, date),) = repo.dates.items()

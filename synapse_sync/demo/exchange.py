@@ -1,4 +1,4 @@
-"""The values that the hub exchanges: requests, replies, records of requests, and the faults to play."""
+"""Requests and replies of the hub, the record of them, and faults to play."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Hub</title></head><body><h1>Please lo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as it came in; header names are lower-case."""
+    """One request as it arrived; header names are lower-case."""
 
     method: str
     raw_path: str
@@ -50,7 +50,7 @@ class Request:
         return next(iter(self.all(name)), None)
 
     def number(self, name: str, default: int) -> int | None:
-        """Return a query parameter as a number, `default` where it is missing, None where it is no number."""
+        """Return a query parameter as a number: `default` if it is missing, None if it is no number."""
         text = self.first(name)
         if text is None:
             return default
@@ -79,7 +79,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One request that the hub answered; the path is decoded, the query is as it was sent."""
+    """The record of one request that the hub answered; the path is decoded, the query is as sent."""
 
     method: str
     path: str
@@ -97,7 +97,7 @@ def json_reply(value: Any, status: int = 200, **headers: str) -> Reply:
 
 
 def html_reply(status: int = 200, body: bytes = PAGE) -> Reply:
-    """Answer with a web page, where a program expected something else."""
+    """Answer with a web page, which no program expects."""
     return Reply(status=status, headers={"Content-Type": "text/html; charset=utf-8"}, body=body)
 
 
@@ -118,7 +118,7 @@ def content_reply(
     etag: str | None = None,
     ranges: bool = True,
 ) -> Reply:
-    """Answer with a file or, where the client asked for one, a range of it."""
+    """Answer with a file, or with the range of it that the client asked for."""
     named = {"Content-Type": "application/octet-stream", "Last-Modified": MODIFIED, **headers}
     if etag is not None:
         named["ETag"] = f'"{etag}"'
@@ -147,7 +147,7 @@ def _still(request: Request, named: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Something that goes wrong: in the next `times` requests (None: in all), after the first `skip` of them."""
+    """A fault: it is played for the next `times` requests (None: for all), after the first `skip` ones."""
 
     status: int | None = None
     body: bytes | None = None
@@ -179,17 +179,17 @@ class Faults:
             self._entries.append((prefix, fault, [0]))
 
     def clear(self) -> None:
-        """Let everything go well again."""
+        """Play no fault any more."""
         with self._lock:
             self._entries.clear()
 
     def lasts(self, fault: Fault) -> bool:
-        """Whether this fault is still in force: what drips runs freely once it is over."""
+        """Whether this fault is still in force; when a drip is over, the rest of its body is sent at once."""
         with self._lock:
             return any(entry is fault for _, entry, _ in self._entries)
 
     def take(self, request: Request) -> Fault | None:
-        """Return the fault to play for this request, and count it."""
+        """Return the fault to play for this request, and count the request; None without one."""
         with self._lock:
             for prefix, fault, count in self._entries:
                 if not request.path.startswith(prefix) or fault.origin not in (None, request.origin):

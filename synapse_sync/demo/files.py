@@ -1,4 +1,4 @@
-"""A plain file host, with the habits that plain file hosts have."""
+"""A plain file host, with the habits of plain file hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synapse_sync.demo.storage import Storage, Stored, disposition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainFile:
-    """One file, and how it is served."""
+    """One file, and the way in which it is served."""
 
     content: bytes
     etag: bool = True
@@ -27,7 +27,7 @@ class PlainFile:
 
 @dataclass(slots=True)
 class Files:
-    """Everything below `/files/`."""
+    """The files below `/files/`."""
 
     storage: Storage
     url: str = ""
@@ -47,7 +47,7 @@ class Files:
         filename: str | None = None,
         content_type: str = "application/octet-stream",
     ) -> str:
-        """Serve a file, in place of what was there before, and return its URL."""
+        """Serve a file, in place of an earlier one of its name, and return its URL."""
         where = "/" + path.lstrip("/")
         self._files[where] = PlainFile(
             content=content,

@@ -16,7 +16,7 @@ _NOT_FOUND = {"message": "Not Found", "documentation_url": "https://docs.github.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """One release; of old ones (`digests` false) the API tells no digest."""
+    """One release; without `digests`, as for old releases, the API has no digests of its files."""
 
     tag: str
     files: dict[str, bytes]
@@ -27,7 +27,7 @@ class Release:
 
 @dataclass(slots=True)
 class GitHub:
-    """The API below `/api/v3` (as GitHub's own servers for companies have it), downloads beside it."""
+    """The API below `/api/v3`, as on GitHub's servers for companies, and the downloads beside it."""
 
     storage: Storage
     token: str
@@ -35,13 +35,13 @@ class GitHub:
     repos: dict[str, list[Release]] = field(default_factory=dict)
     private: set[str] = field(default_factory=set)
     renamed: dict[str, str] = field(default_factory=dict)
-    #: Requests without a token that are still free, and when (in seconds since 1970) there are new ones.
+    #: Free requests that are left without a token, and the time of new ones in seconds since 1970.
     quota: int | None = None
     reset: int = 0
 
     @property
     def api_url(self) -> str:
-        """Where the API is."""
+        """The address of the API."""
         return self.url + _API
 
     def add(self, repo: str, *releases: Release) -> None:
@@ -61,7 +61,7 @@ class GitHub:
         return self._download(request.segments)
 
     def _user(self, bearer: str | None) -> Reply:
-        """The user of a token; one of an app (`ghs_…`) belongs to no user."""
+        """Answer with the user of a token; a token of an app (`ghs_…`) belongs to no user."""
         if bearer == self.token:
             return json_reply({"login": "newcomer", "id": 1, "type": "User"})
         if bearer is not None and bearer.startswith("ghs_"):

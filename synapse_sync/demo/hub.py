@@ -1,6 +1,6 @@
 """The hub: a small Civitai, Hugging Face and GitHub, and a plain file host, on the loopback address.
 
-Each site has an origin of its own, and all send downloads on to another one, "storage", by signed URLs that
+Each site has its own origin. All redirect downloads to one more origin, "storage", by signed URLs that
 expire. `log` holds every request that was answered; `faults` makes things go wrong.
 `python -m synapse_sync.demo` runs one until it is interrupted.
 """
@@ -64,7 +64,7 @@ class Hub:
 
     @property
     def crashes(self) -> list[str]:
-        """Bugs of the hub itself that requests ran into."""
+        """Bugs of the hub itself that requests met."""
         return [crash for door in self._doors for crash in door.crashes]
 
     def _saw(self, seen: Seen) -> None:
@@ -72,17 +72,17 @@ class Hub:
             self.log.append(seen)
 
     def clear_log(self) -> None:
-        """Forget the requests so far."""
+        """Delete the record of the requests so far."""
         with self._lock:
             self.log.clear()
 
     def requests(self, origin: str | None = None) -> list[Seen]:
-        """The requests so far, of one origin or of all."""
+        """Return the requests so far, to one origin or to all."""
         with self._lock:
             return [seen for seen in self.log if origin in (None, seen.origin)]
 
     def environment(self, *, tokens: bool = True) -> dict[str, str]:
-        """The variables that point synapse at this hub, with the tokens it accepts."""
+        """Return the variables that point synapse at this hub; `tokens` adds the tokens that it accepts."""
         variables = {
             "CIVITAI_ENDPOINT": self.civitai_url,
             "HF_ENDPOINT": self.huggingface.url,

@@ -20,7 +20,7 @@ _POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n
 
 @dataclass(slots=True)
 class Repo:
-    """One repository: the files of each commit, where branches and tags stand, and who may come in."""
+    """One repository: the files of each commit, the commits of its refs, and the accounts with access."""
 
     name: str
     gated: str | bool = False
@@ -40,7 +40,7 @@ class Repo:
 
 @dataclass(slots=True)
 class HuggingFace:
-    """The hub: repositories by name, with the prefix `datasets/` or `spaces/` where they are no models."""
+    """The hub: repositories by name; those that are no models have the prefix `datasets/` or `spaces/`."""
 
     storage: Storage
     token: str
@@ -65,8 +65,8 @@ class HuggingFace:
     ) -> str:
         """Create a repository with a first commit on `main`; returns the commit.
 
-        `gated` is False, "auto" or "manual"; `card` holds what else the front matter of its README says. With
-        `xet`, its weights are reported as being in Xet storage, too, by hashes that are no SHA-256.
+        `gated` is False, "auto" or "manual"; `card` is the rest of the front matter of its README. With `xet`, the
+        hub says that its weights are in Xet storage too, by hashes that are no SHA-256.
         """
         repo = Repo(name=name, gated=gated, private=private, license=license, card=dict(card or {}), xet=xet)
         self.repos[name] = repo
@@ -81,9 +81,9 @@ class HuggingFace:
         commit: str | None = None,
         ref: str = "main",
     ) -> str:
-        """Commit a new tree to `main` or another branch, in place of what was there; returns the commit.
+        """Commit a new tree to `main` or another branch, in place of the old one; returns the commit.
 
-        Its name follows from the content, the same in every run, unless `commit` is one.
+        The content decides its name, which is the same in every run, unless `commit` is one.
         """
         repo = self.repos[name]
         if commit is None:
@@ -96,7 +96,7 @@ class HuggingFace:
         return commit
 
     def tag(self, name: str, tag: str, commit: str | None = None) -> None:
-        """Give a commit (the one on `main`) a name that stays where it is."""
+        """Tag a commit, by default the one on `main`."""
         repo = self.repos[name]
         repo.tags[tag] = commit or repo.refs["main"]
 
@@ -107,25 +107,25 @@ class HuggingFace:
         return f"refs/pr/{number}"
 
     def rename(self, old: str, new: str) -> None:
-        """Give a repository another name; the old one redirects from now on."""
+        """Rename a repository; the old name redirects from now on."""
         repo = self.repos[new] = self.repos.pop(old)
         repo.name = new
         self.moved[old] = new
 
     def disable(self, name: str) -> None:
-        """Take a repository off the hub, as its staff may; it is still known that it was there."""
+        """Disable a repository, as the hub's staff can; the hub still knows its name."""
         self.repos[name].disabled = True
 
     def request_access(self, name: str) -> None:
-        """Click on a gated repository's page, and wait for its authors."""
+        """Ask for access to a gated repository; its authors have not answered yet."""
         self.repos[name].pending = True
 
     def reject(self, name: str) -> None:
-        """Have the authors of a gated repository turn the token's owner down."""
+        """Reject the token's owner on behalf of a gated repository's authors."""
         self.repos[name].rejected = True
 
     def grant(self, name: str) -> None:
-        """Let the token's owner into a gated repository, as after a click on its page."""
+        """Grant the token's owner access to a gated repository, as after a click on its page."""
         self.repos[name].granted = True
 
     # -- answering ---------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class HuggingFace:
             if request.bearer != self.token:
                 return json_reply({"error": "Invalid username or password."}, 401)
             return json_reply({"type": "user", "name": "newcomer", "auth": {"type": "access_token"}})
-        if parts == ("api", "agent-harnesses"):  # the real client asks once a day
+        if parts == ("api", "agent-harnesses"):  # the real client sends this once a day
             return json_reply({"standardEnvVars": [], "harnesses": {}})
         if len(parts) >= 3 and parts[0] == "api" and parts[1] in _KINDS:
             return self._api(request, _KINDS[parts[1]], parts[2:])
@@ -158,7 +158,7 @@ class HuggingFace:
         repo = self.repos.get(name)
         allowed = request.bearer == self.token
         if repo is None or (repo.private and not allowed):
-            status = 404 if request.bearer else 401  # the hub does not tell strangers what is there
+            status = 404 if request.bearer else 401  # the hub does not reveal its repositories to strangers
             return _error(
                 status, "RepoNotFound", "Repository not found" if request.bearer else "Invalid credentials"
             )
@@ -235,7 +235,7 @@ class HuggingFace:
         }
 
     def _tree(self, request: Request, repo: Repo, commit: str, folder: str) -> Reply:
-        """The files below a folder, page by page; the folders themselves only where one level is asked for."""
+        """Answer with the files below a folder, page by page; folders only if one level is asked for."""
         below = f"{folder.rstrip('/')}/" if folder else ""
         tree = {path: content for path, content in repo.commits[commit].items() if path.startswith(below)}
         if not tree and folder:
@@ -251,7 +251,7 @@ class HuggingFace:
         return self._page(request, [rows[path] for path in sorted(rows)], size)
 
     def _page(self, request: Request, rows: list[dict[str, Any]], size: int) -> Reply:
-        """One page of rows, and a link to the next one where there is more."""
+        """Answer with one page of rows, and a link to the next one if there is one."""
         cursor = request.first("cursor") or "0"
         start = int(cursor) if cursor.isascii() and cursor.isdigit() else 0
         if len(rows) <= start + size:
@@ -299,7 +299,7 @@ def _refs(kind: str, named: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def _row(path: str, content: bytes, *, xet: bool) -> dict[str, Any]:
-    """A file as the tree shows it."""
+    """Return a file in the form of the tree."""
     row: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": _blob_id(path, content)}
     if _is_lfs(path):
         row["lfs"] = {"oid": _sha256(content), "size": len(content), "pointerSize": len(_pointer(content))}
@@ -313,7 +313,7 @@ def _is_lfs(path: str) -> bool:
 
 
 def _pointer(content: bytes) -> bytes:
-    """The pointer that git itself keeps of an LFS file."""
+    """Return the pointer that git itself stores for an LFS file."""
     return _POINTER.format(_sha256(content), len(content)).encode()
 
 
@@ -322,12 +322,12 @@ def _sha256(content: bytes) -> str:
 
 
 def _xet_hash(content: bytes) -> str:
-    """A stand-in: as long as a SHA-256, and another one."""
+    """Return a stand-in for a Xet hash: as long as a SHA-256, but different."""
     return hashlib.sha3_256(content).hexdigest()
 
 
 def _blob_id(path: str, content: bytes) -> str:
-    """Git's own name for the blob: of an LFS file, that of its pointer."""
+    """Return git's own name for the blob; for an LFS file, that of its pointer."""
     if _is_lfs(path):
         content = _pointer(content)
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -11,7 +11,7 @@ from synapse_sync.demo.storage import Storage, Stored
 
 #: Larger files are in the storage, smaller ones in git.
 _LFS = 4096
-#: The site ends each listing after that many entries, and does not say so.
+#: The site ends each listing after that many entries, without a sign of it.
 _MOST = 3000
 
 
@@ -25,7 +25,7 @@ class Repo:
     private: bool = False
 
     def commit_of(self, revision: str) -> str | None:
-        """The commit that a branch, a tag or a commit means."""
+        """Return the commit that a branch, a tag or a commit names."""
         if revision == "master":
             return next(reversed(self.commits), None)
         return self.tags.get(revision) or (revision if revision in self.commits else None)
@@ -87,7 +87,7 @@ class ModelScope:
         folders = {path[:at] for path in files for at, char in enumerate(path) if char == "/"}
         rows = [self._row(repo, commit, path, None) for path in sorted(folders)]
         rows += [self._row(repo, commit, path, content) for path, content in sorted(files.items())]
-        if request.first("Recursive") != "True":  # any other spelling means no, without a word
+        if request.first("Recursive") != "True":  # any other spelling silently means no
             rows = [row for row in rows if "/" not in row["Path"]]
         last = {
             "Id": "" if self.anonymous else commit, "ShortId": "" if self.anonymous else commit[:8],
@@ -96,7 +96,7 @@ class ModelScope:
         return _success({"Files": rows[:_MOST], "IsVisual": 0, "LatestCommitter": last})
 
     def _row(self, repo: Repo, commit: str, path: str, content: bytes | None) -> dict[str, Any]:
-        """A file or, without content, a folder; `Revision` is the last commit that changed it."""
+        """Return an entry: a file or, without content, a folder; `Revision` is the last commit that changed it."""
         changed = commit
         for earlier in reversed(list(repo.commits)[: list(repo.commits).index(commit)]):
             if content is None or repo.commits[earlier].get(path) != content:

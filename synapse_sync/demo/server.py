@@ -18,7 +18,7 @@ CHUNK = 256 * 1024
 class Listener(HTTPServer):
     """A port of 127.0.0.1 that stops at once, and leaves neither a thread nor a socket behind.
 
-    `serve_forever` of the standard library notices a stop only at its next poll; a stop of this one wakes its loop.
+    `serve_forever` of the standard library notices a stop only at its next poll; this one is woken by a stop.
     """
 
     request_queue_size = 128
@@ -39,7 +39,7 @@ class Listener(HTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def server_bind(self) -> None:
-        """Bind without the reverse look-up of our own name, which can take seconds."""
+        """Bind without the reverse look-up of this machine's name, which can take seconds."""
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
@@ -56,7 +56,7 @@ class Listener(HTTPServer):
         with self._lock:
             running = dict(self._open)
         for connection in running:
-            with contextlib.suppress(OSError):  # the other side, or the thread itself, may have been quicker
+            with contextlib.suppress(OSError):  # the other side, or the thread itself, may have closed it already
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in running.values():
             thread.join()
@@ -84,7 +84,7 @@ class Listener(HTTPServer):
 
     def _converse(self, request: Any, client_address: Any) -> None:
         try:
-            with contextlib.suppress(OSError):  # clients hang up, that is what some tests are about
+            with contextlib.suppress(OSError):  # clients hang up, as some tests do on purpose
                 self.finish_request(request, client_address)
         finally:
             with self._lock:
@@ -119,7 +119,7 @@ class Conversation(BaseHTTPRequestHandler):
         """Stay silent: the hub keeps its own log."""
 
     def do_GET(self) -> None:
-        """Answer any method the same way; the catalogues look at it themselves."""
+        """Answer any method; the sites themselves look at it."""
         request = self._read()
         fault = self.server.faults.take(request) or Fault()
         if fault.delay and self.server.closing.wait(fault.delay):
@@ -174,7 +174,7 @@ class Conversation(BaseHTTPRequestHandler):
             )
         try:
             reply = self.server.answer(request)
-        except Exception as error:  # a bug of the hub must not look like a fault of the client
+        except Exception as error:  # or a bug of the hub would look like a fault of the client
             self.server.crashes.append(f"{request.method} {request.path}: {error!r}")
             return Reply(status=500, body=repr(error).encode())
         if fault.corrupt and reply.body:

@@ -1,4 +1,4 @@
-"""The storage origin: signed URLs that expire, ranges, and no patience with a token."""
+"""The storage origin: signed URLs that expire, ranges, and a refusal of every token."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Storage:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def sign(self, key: str, stored: Stored) -> str:
-        """Keep an object, and return an address for it that works for `signed_seconds`."""
+        """Store an object, and return an address for it that works for `signed_seconds`."""
         with self._lock:
             self._objects[key] = stored
         expires = f"{time.time() + self.signed_seconds:.3f}"
@@ -51,13 +51,13 @@ class Storage:
         return f"{self.url}/signed/{quote(key)}?{query}"
 
     def publish(self, path: str, stored: Stored) -> str:
-        """Keep an object that anyone may read at `path` (which begins with a slash)."""
+        """Store an object that anyone may read at `path`, which begins with a slash; returns its address."""
         with self._lock:
             self._public[path] = stored
         return f"{self.url}{quote(path, safe='/=,')}"
 
     def expire(self) -> None:
-        """Make every address signed so far worthless."""
+        """Make every address expire that was signed so far."""
         self._secret = secrets.token_bytes(32)
 
     def _signature(self, key: str, expires: str) -> str:

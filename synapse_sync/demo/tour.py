@@ -1,6 +1,6 @@
-"""The tour: every step of a model's life, done by the real commands against the hub.
+"""The tour: every step of a model's life, run by the real commands against the hub.
 
-It knows nothing of the command line's code: its caller passes a function that runs one command.
+It does not import the command line: its caller passes a function that runs one command.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ subfolder = "details"
 
 
 class _Surprise(Exception):
-    """A command that ended in another way than the tour expects."""
+    """A command that did not end as the tour expects."""
 
 
 def tour(run: Runner, *, keep: str | None = None, out: Callable[[str], object] | None = None) -> int:
-    """Do the whole job; returns 0, or 1 if anything did not go as it should."""
+    """Run the whole job; returns 0, or 1 if a step failed."""
     say = out or (lambda text: sys.stdout.write(text + "\n"))
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -82,7 +82,7 @@ def tour(run: Runner, *, keep: str | None = None, out: Callable[[str], object] |
 
 
 def _own(home: Path) -> dict[str, str]:
-    """Variables that keep the demo's hands off the user's own store, settings and tokens."""
+    """Return the variables that keep the demo away from the user's own store, settings and tokens."""
     return {
         "SYNAPSE_STORE": str(home / "store"),
         "SYNAPSE_CONFIG": str(home / "config.toml"),
@@ -103,7 +103,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Guide:
-    """Walks through the steps, and checks after each that it did what it says."""
+    """The steps of the tour; each is checked after it ran."""
 
     run: Runner
     say: Callable[[str], object]
@@ -111,7 +111,7 @@ class _Guide:
     project: Path
 
     def walk(self) -> None:
-        """All the steps."""
+        """Run all the steps."""
         self._write_manifest()
         self._title("Lock: ids, pages and URLs become versions, sizes and hashes")
         self._command("lock")
@@ -191,7 +191,7 @@ class _Guide:
             raise _Surprise(else_)
 
     def _tree(self) -> None:
-        """The files of the project on disk."""
+        """Print the files of the project as they are on disk."""
         for path in sorted(self.project.rglob("*")):
             inside = path.relative_to(self.project)
             if path.is_dir() or any(part.startswith(".") for part in inside.parts):
@@ -206,7 +206,7 @@ class _Guide:
 
 
 def _flip(path: Path) -> None:
-    """Damage the bytes of a file where they lie, as a bad disk would: size and times stay."""
+    """Damage the bytes of a file in place, as a bad disk would: size and times stay."""
     before = path.stat()
     mode = before.st_mode
     path.chmod(0o644)

@@ -1,4 +1,4 @@
-"""Small, genuine files of weights, the same bytes for the same seed."""
+"""Small, genuine weight files: the same seed makes the same bytes."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_a_file_of_a_plain_host_is_found_on_civitai(project: Project, plain: str
     on_civitai(project)
     done = project("lock", "--heal")
     assert mirrors(project) == ["civitai:@77010+77002"]
-    assert "1 new place for 1 file" in done.err and "one.safetensors" in done.out
+    assert "1 new mirror for 1 file" in done.err and "one.safetensors" in done.out
     paths = [seen.path for seen in project.hub.log]
     assert paths == ["/api/v1/model-versions/by-hash/ids", "/api/v1/model-versions/by-hash"]
     empty_store(project)
@@ -133,7 +133,7 @@ def test_one_request_for_a_repository_of_many_files(project: Project) -> None:
     project("lock")
     project.hub.clear_log()
     done = project("lock", "--heal")
-    assert "no new places were found" in done.err
+    assert "no new mirrors were found" in done.err
     assert [seen.origin for seen in project.hub.log] == ["civitai", "huggingface"]
 
 
@@ -169,7 +169,7 @@ def test_what_a_mirror_has_under_that_name_must_fit(project: Project, plain: str
     storage = project.hub.storage
     storage.publish(f"/by-hash/{DIGEST}", stored)
     settings(project, f"{storage.url}/by-hash/{{sha256}}")
-    assert "no new places were found" in project("lock", "--heal").err
+    assert "no new mirrors were found" in project("lock", "--heal").err
     assert mirrors(project) == []
 
 
@@ -253,7 +253,7 @@ def test_an_archive_is_looked_for_as_what_its_places_give(project: Project) -> N
     settings(project, at_home.rpartition("/")[0] + "/{sha256}")
     done = project("lock", "--heal")
     assert mirrors(project) == [at_home, at_home] and "warning" not in done.err
-    assert "1 new place for 1 file" in done.err and done.out.count("parcel.zip") == 1, "counted as one file"
+    assert "1 new mirror for 1 file" in done.err and done.out.count("parcel.zip") == 1, "counted as one file"
     healed = project.lock_text
     project("lock", "--upgrade")
     assert project.lock_text == healed, "a later lock keeps what was found"

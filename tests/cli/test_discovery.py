@@ -314,7 +314,7 @@ def test_info_of_a_name_of_the_manifest(project: Project) -> None:
     assert [version["locked"] for version in value["versions"]] == [False, True]
     both = project("info", "detail", "--json").json["versions"]
     assert [version["locked"] for version in both] == [True, True]
-    assert "L is locked" in project("info", "detail").err
+    assert "L = locked" in project("info", "detail").err
     assert "synapse.toml" in project("info", "nothing", code=2).err
 
 

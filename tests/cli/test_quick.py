@@ -259,7 +259,8 @@ def test_ctrl_c(settled: Project, sandbox: Path, capsys: pytest.CaptureFixture[s
     finger.start()
     assert main(["sync"]) == 130
     finger.join()
-    assert capsys.readouterr().err == "interrupted; finished files are kept, and the next sync goes on from here\n"
+    said = capsys.readouterr().err
+    assert said == "interrupted; finished files are kept, and the next sync continues from here\n"
 
 
 @pytest.fixture
@@ -286,7 +287,7 @@ def test_signals(stuck: subprocess.Popen[str], number: signal.Signals, code: int
     said = stuck.communicate()[1]
     assert (stuck.returncode, said) == (
         code,
-        "interrupted; finished files are kept, and the next sync goes on from here\n",
+        "interrupted; finished files are kept, and the next sync continues from here\n",
     )
 
 

@@ -167,7 +167,7 @@ def test_bytes_replaced_behind_one_version_are_told(project: Project) -> None:
     project.hub.civitai.replace_content(V1, safetensors_bytes("corrected", size=400_000))
     value = standing(project)
     assert value["outdated"] and versions(value) == (V1, V1, V1)
-    assert "other files" in project("outdated").out
+    assert "its files changed since the lock" in project("outdated").out
 
 
 def test_a_commit_that_leaves_the_file_alone_is_no_news(project: Project) -> None:

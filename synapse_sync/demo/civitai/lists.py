@@ -1,4 +1,4 @@
-"""The lists of the hub's Civitai that are not about versions: images, creators, tags and the site's words."""
+"""The lists of the demo's Civitai besides models: images, creators, tags and the site's words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def enums() -> Reply:
 
 
 def images(request: Request, shown: Iterable[tuple[Model, Version, Image, str]]) -> Reply:
-    """Answer `/images`: newest first, with levels in words and what was asked for left in."""
+    """Answer `/images`: newest first, filtered by the query, with levels in words."""
     limit = request.number("limit", 50)
     if limit is None or not 0 < limit <= _MOST:
         return json_reply({"error": {"name": "ZodError", "message": "limit"}, "code": "BAD_REQUEST"}, 400)
@@ -97,7 +97,7 @@ def creators(request: Request, models: Iterable[Model]) -> Reply:
 
 
 def tags(request: Request, models: Iterable[Model]) -> Reply:
-    """Answer `/tags`; how many models have one is not said any more."""
+    """Answer `/tags`; the site no longer says how many models have one."""
     host = request.headers.get("host", "")
     items = [
         {"name": name, "link": f"http://{host}/api/v1/models?tag={name}"}
@@ -108,7 +108,7 @@ def tags(request: Request, models: Iterable[Model]) -> Reply:
 
 
 def _page(request: Request, path: str, items: Sequence[dict[str, Any]]) -> Reply:
-    """One page of a list that knows its length, and cursors not at all."""
+    """Return one page of a list that has a length but no cursors."""
     limit, page = request.number("limit", 20), request.number("page", 1)
     if limit is None or page is None or not 0 < limit <= _MOST or page < 1:
         return json_reply({"error": {"name": "ZodError", "message": "limit, page"}}, 400)

@@ -23,7 +23,7 @@ _AIR_TYPES = {
     "Hypernetwork": "hypernet",
     "MotionModule": "motion",
 }
-#: Beginnings of base models, and the ecosystem that an AIR calls them by.
+#: Beginnings of base models, and the ecosystem that an AIR has for them.
 _ECOSYSTEMS = (("SD 1.", "sd1"), ("SD 2.", "sd2"), ("SDXL", "sdxl"), ("Pony", "sdxl"), ("Illustrious", "sdxl"),
                ("NoobAI", "sdxl"), ("Flux.1", "flux1"))  # fmt: skip
 Shape = Literal["list", "model", "alone"]
@@ -93,7 +93,7 @@ class Shapes:
         said |= {"createdAt": version.published, "status": version.status}
         if shape == "model":
             said |= {"availability": "Public", "covered": bool(images)}
-            # Here alone the site drops what is null, and empty lists with it.
+            # Only in this shape the site omits nulls and empty lists.
             return {key: value for key, value in said.items() if value is not None and value != []}
         about = {"name": model.name, "type": model.type, "nsfw": _is_nsfw(model), "poi": False}
         return said | {
@@ -106,7 +106,7 @@ class Shapes:
         }
 
     def _file_url(self, url: str, file: File, *, bare: bool, shape: Shape) -> str:
-        """The address that the site gives for a file: by its id of late, by its properties before and in lists."""
+        """Return the site's address of a file: by its id of late, by its properties before that and in lists."""
         if self.pinned_urls and shape != "list" and not file.linked:
             return f"{url}?{urlencode({'fileId': file.id})}"
         if file.linked:
@@ -116,9 +116,9 @@ class Shapes:
         return url if bare else f"{url}?{urlencode(chosen)}"
 
     def image(self, image: Image, shape: Shape) -> dict[str, Any]:
-        """An image: it is on the storage origin, open to everybody, as on the site's image host.
+        """Return an image, and publish its content on the storage origin, as on the site's image host.
 
-        Small stills and films are made of it, too; the address of a film has the ending of an image.
+        Smaller stills and films of it are published too; the address of a film has the ending of an image.
         """
         base = f"/demo/{uuid.uuid5(uuid.NAMESPACE_OID, str(image.id))}"
         still = jpeg_bytes(f"still of {image.id}")
@@ -181,11 +181,13 @@ def _file_json(version: Version, file: File, url: str, shape: Shape) -> dict[str
     }
     if shape == "alone":
         return said | {"primary": file.primary}
-    return said | ({"primary": True} if file.primary else {})  # elsewhere the site leaves it out of all others
+    return said | (
+        {"primary": True} if file.primary else {}
+    )  # in the other shapes the site omits it for all other files
 
 
 def choose(files: Sequence[File], request: Request | None) -> File | None:
-    """The file that a download URL means: by id, else the first that fits the selectors, the primary one first."""
+    """Return the file that a download URL means: by id, else the first that fits its selectors, primary first."""
     wanted = request.first("fileId") if request else None
     if wanted is not None:
         return next((file for file in files if str(file.id) == wanted and not file.linked), None)

@@ -38,8 +38,8 @@ _TOO_MANY_PAGES = "You've requested too many pages, please use cursors instead"
 class Civitai:
     """The site: its models, and its answers.
 
-    With `pinned_urls` it writes download URLs as it has since August 2026. After `quota` redirects to the storage
-    it sends no more of them. From a blocked region it answers nothing.
+    With `pinned_urls` it writes download URLs in the form that it has since August 2026. After `quota` redirects to
+    the storage it refuses more. To a blocked region it refuses everything.
     """
 
     storage: Storage
@@ -57,7 +57,7 @@ class Civitai:
     # -- filling it --------------------------------------------------------------------------------
 
     def add(self, *models: Model) -> None:
-        """Publish models, in place of what had their ids."""
+        """Publish models; they replace those with the same ids."""
         for model in models:
             self.models[model.id] = model
 
@@ -79,7 +79,7 @@ class Civitai:
             self.add(Model(id=number, name=f"Many {number}", versions=(version,)))
 
     def replace_content(self, version_id: int, content: bytes) -> None:
-        """Change the bytes of a version's first file behind its id, as an upload of a corrected file does."""
+        """Change the bytes of a version's first file without a new id, as the upload of a corrected file does."""
         model, version = self._version(version_id) or _missing(version_id)
         files = (replace(version.files[0], content=content), *version.files[1:])
         versions = tuple(replace(v, files=files) if v.id == version_id else v for v in model.versions)
@@ -131,7 +131,7 @@ class Civitai:
                 return not_found("Not found")
 
     def _knows(self, request: Request) -> bool:
-        """Whether the token is ours; one in the query counts only where there is no header, as on the site."""
+        """Whether a request has the right token; one in the query counts only without a header, as on the site."""
         given = request.bearer if "authorization" in request.headers else request.first("token")
         return given == self.token
 
@@ -151,7 +151,7 @@ class Civitai:
         return json_reply(self._shapes.version(*found, "alone"))
 
     def _mini(self, version_id: int) -> Reply:
-        """One version with one file: the only place with the name of the upload, and whether to log in."""
+        """Answer `/model-versions/mini`: only this has the name of the upload, and whether to log in."""
         found = self._version(version_id)
         if found is None or found[1].status != "Published":
             return not_found("Model not found")
@@ -211,7 +211,7 @@ class Civitai:
         return json_reply({"items": items, "metadata": _paging(request, page, limit, start + limit, more)})
 
     def _search(self, request: Request) -> list[Model]:
-        """The models that the query asks for, without those that it forgot to ask for."""
+        """Return the models that fit the query; without `nsfw=true` the site omits some silently."""
         models: Iterable[Model] = [model for model in list(self.models.values()) if not model.hidden]
         if request.all("ids"):
             known = {model.id: model for model in models}
@@ -235,13 +235,13 @@ class Civitai:
             newest = order == "Newest"
             models = sorted(models, key=lambda model: max(v.published for v in model.versions), reverse=newest)
         if request.first("nsfw") != "true":
-            models = [model for model in models if model.nsfw_level & 1]  # the silent omission
+            models = [model for model in models if model.nsfw_level & 1]  # without a word about it
         return list(models)
 
     # -- hashes ------------------------------------------------------------------------------------
 
     def _by_hash(self, value: str) -> Reply:
-        """The version that has held these bytes the longest."""
+        """Answer with the oldest version that holds these bytes."""
         holders = [
             (version.published, version.id, model, version)
             for model, version in self._all()
@@ -253,7 +253,7 @@ class Civitai:
         return json_reply(self._shapes.version(model, version, "alone"))
 
     def _by_hashes(self, request: Request) -> Reply:
-        """Whole versions, with the site's own bug: their URLs lead nowhere."""
+        """Answer with whole versions, with the site's own bug: their URLs lead nowhere."""
         asked = _hashes(request, _LIMIT)
         if asked is None:
             return json_reply({"error": _NO_ARRAY}, 400)
@@ -262,7 +262,7 @@ class Civitai:
             for model, version in self._all()
             if any(file.hashes.get("SHA256") in asked for file in version.files)
         ]
-        # Its other bugs: nulls among the versions, and some that come twice.
+        # Its other bugs: nulls among the versions, and versions that appear twice.
         return json_reply([*found, None, *found[:1]] if found else [])
 
     def _by_hashes_ids(self, request: Request) -> Reply:
@@ -306,7 +306,7 @@ class Civitai:
         return redirect(307, where, Cache_Control="no-store")
 
     def _refusal(self, request: Request, model: Model, version: Version) -> Reply | None:
-        """Why a version is not given out, in the order in which the site asks."""
+        """Return the refusal of a download, checked in the site's order; None if it is allowed."""
         if model.mode == "Archived":
             return json_reply({"error": "Model archived, not available for download"}, 410)
         if version.status != "Published":
@@ -327,7 +327,7 @@ class Civitai:
 
 
 def _paging(request: Request, page: int, limit: int, start: int, more: Sequence[Model]) -> dict[str, Any]:
-    """How to go on; where nothing is left, there is no cursor."""
+    """Return the metadata of a page; `more` are the models after it, and without any there is no cursor."""
     metadata: dict[str, Any] = {"pageSize": limit}
     if request.first("page") is not None:
         metadata["currentPage"] = page
@@ -340,7 +340,7 @@ def _paging(request: Request, page: int, limit: int, start: int, more: Sequence[
 
 
 def _hashes(request: Request, most: int) -> set[str] | None:
-    """The SHA-256s of a body, or None where it is not a list of them."""
+    """Return the SHA-256s in a body of at most `most`; None if it is not a list of texts."""
     try:
         values = json.loads(request.body)
     except ValueError:

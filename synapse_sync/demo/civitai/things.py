@@ -25,7 +25,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One file of a version; a `linked` one belongs to another version, and only its type finds it here."""
+    """One file of a version; a `linked` one belongs to another version, and only its type selects it here."""
 
     id: int
     name: str
@@ -43,7 +43,7 @@ class File:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """All digests, in the site's spelling."""
+        """The digests in the site's spelling."""
         if not self.hashed:
             return {}
         sha256 = hashlib.sha256(self.content).hexdigest().upper()
@@ -53,7 +53,7 @@ class File:
             "CRC32": f"{zlib.crc32(self.content):08X}",
             "BLAKE3": blake3(self.content).hexdigest().upper(),
         }
-        if len(self.content) >= 0x200000:  # it reads 64 KiB at 1 MiB; the site has none for files below 2 MiB
+        if len(self.content) >= 0x200000:  # it covers 64 KiB at 1 MiB; the site has none for files below 2 MiB
             found["AutoV1"] = hashlib.sha256(self.content[0x100000:0x110000]).hexdigest()[:8].upper()
         if self.format == "SafeTensor":
             start = 8 + int.from_bytes(self.content[:8], "little")
@@ -65,7 +65,7 @@ class File:
 class Version:
     """One version; `early_access` is the instant at which it becomes free (`permanent_access`: never).
 
-    An `unlisted` one is missing where its model lists the others, as long as the site has not caught up.
+    The model does not list an `unlisted` one, as on the site shortly after an upload.
     """
 
     id: int
@@ -85,9 +85,9 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model; the first version is its default version, and without the PG bit lists pass it over.
+    """One model; the first version is its default version. Lists omit a model without the PG bit.
 
-    A `hidden` one cannot be found by its own id, while its versions can by theirs.
+    A `hidden` one is not found by its own id; its versions are found by theirs.
     """
 
     id: int
