@@ -45,16 +45,6 @@ BANNED: dict[str, str] = {
 CLAUSE = re.compile(r"(?:^|(?<=[.:;!] )|(?<=\n\n))(?:What|Who|Whom|Whose) [a-z][^.?!]*[.!]", re.MULTILINE)
 #: Files that still wait for their translation. The list only shrinks.
 WAITING: set[str] = {
-    "synapse_sync/cli/add.py",
-    "synapse_sync/cli/civitai_options.py",
-    "synapse_sync/cli/console.py",
-    "synapse_sync/cli/info.py",
-    "synapse_sync/cli/lock.py",
-    "synapse_sync/cli/main.py",
-    "synapse_sync/cli/progress.py",
-    "synapse_sync/cli/render.py",
-    "synapse_sync/cli/sync.py",
-    "synapse_sync/cli/texts.py",
     "synapse_sync/core/reference.py",
     "synapse_sync/engine/collect.py",
     "synapse_sync/engine/declare.py",

@@ -12,7 +12,7 @@ _DRIVE = re.compile(r"([A-Za-z]):(?:[\\/](.*)|$)", re.DOTALL)
 
 
 def mistake_in_path(text: str, *, windows: bool) -> tuple[str, str] | None:
-    """Why a path cannot be meant as it is, and how to write it; None where nothing is wrong with it.
+    """Return why a path cannot be meant as it is, and how to write it; None if nothing is wrong with it.
 
     `windows` says whether the path is for Windows, where drives and backslashes have their meaning. A leading `~`
     is no mistake: synapse expands it on every system.

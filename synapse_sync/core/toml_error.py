@@ -10,7 +10,7 @@ _WIDTH = 96
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 _CONFLICTS = "merge conflict markers"
 _CURLY = dict.fromkeys("“”„‟″＂«»", '"') | dict.fromkeys("‘’‚‛′＇‹›`", "'")
-#: What makes a line one that must not be printed as it is: it may hold a token.
+#: Signs of a line that may hold a token, so that it must not be printed as it is.
 _SECRET = re.compile(
     r"token|secret|passw|api.?key|\bkey\b|auth|credential|bearer|\bhf_|\bghp_|github_pat", re.IGNORECASE
 )
@@ -24,8 +24,8 @@ _PATH_HINT = "in double quotes `\\` begins an escape; use single quotes or forwa
 class TomlError(ValueError):
     """A text that is not valid TOML.
 
-    `what` says what is wrong, `hint` how to write it; `line` and `column` count from 1, or are None where the
-    mistake has no place; `excerpt` is the line with a caret below it, without any token, or empty.
+    `what` names the mistake, `hint` the right way to write it. `line` and `column` count from 1, or are None for a
+    mistake without a place. `excerpt` is the line with a caret below it, without any token, or empty.
     """
 
     def __init__(self, what: str, *, hint: str | None = None) -> None:
@@ -46,7 +46,7 @@ class TomlError(ValueError):
 
 
 def explained(text: str, words: str, position: int) -> TomlError:
-    """The mistake that the reader met at a position of the text and named in its own words."""
+    """Return the mistake at a position of a text; `words` are those of the reader."""
     if (conflict := _CONFLICT.search(text)) is not None:
         return _placed(TomlError(_CONFLICTS, hint="resolve the merge first"), text, conflict.start())
     position = min(position, len(text))
@@ -85,7 +85,7 @@ class _Spot:
     # -- the line itself ---------------------------------------------------------------------------
 
     def excerpt(self) -> tuple[str, ...]:
-        """The line and the caret; letters and digits of a value that may be a token are replaced by `*`."""
+        """Return the line and the caret; in a value that may be a token, `*` replaces letters and digits."""
         shown = self.line
         if self.secret:
             key, equals, value = shown.partition("=")
@@ -101,7 +101,7 @@ class _Spot:
     # -- what is wrong, and what was meant ---------------------------------------------------------
 
     def explain(self, words: str) -> tuple[str, str]:
-        """The message and the hint, from the reader's words and the line."""
+        """Return the mistake and the hint, from the words of the reader and the line."""
         rules = (
             self._character,
             self._backslash,
@@ -116,7 +116,7 @@ class _Spot:
         return what, hint
 
     def _as_written(self, line: str) -> str:
-        """`: ` and a corrected line for a hint; nothing where it may hold a token."""
+        """Return `: ` and a corrected line for a hint; nothing if the line may hold a token."""
         return "" if self.secret else f": `{line.strip()}`"
 
     def _character(self, words: str) -> tuple[str, str] | None:

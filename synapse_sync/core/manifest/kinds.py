@@ -26,7 +26,7 @@ _WORDS = {
 
 
 def plain_words(what: str) -> str:
-    """The message of msgspec about a wrong value, in TOML's words."""
+    """Return msgspec's message about a wrong value in TOML's words."""
 
     def plain(match: re.Match[str]) -> str:
         kinds = [kind for kind in match[1].split(" | ") if kind != "null"]
