@@ -127,8 +127,9 @@ def _arrange_one(
 
 def _name_notes(entry: Requirement, artifact: Artifact, path: SafePath, kind: str, layout: Layout) -> Iterator[str]:
     """Notes about a name that differs from the manifest's, and about one that the UI does not list."""
-    if entry.filename is not None and entry.filename.name != path.name:
-        yield f"`{entry.name}`: `{entry.filename}` has no ending that a UI knows; placed as `{path.name}`"
+    given = SafePath(artifact.filename).name if entry.filename is None else entry.filename.name
+    if path.name != given and path.name.startswith(f"{given}."):
+        yield f"`{entry.name}`: `{given}` has no ending that a UI knows; placed as `{path.name}`"
     if layout.lists(kind, path.name) or remark(facts_of(artifact, entry.name, path.text)) is not None:
         return
     if format_of(path.name) == "archive":
@@ -155,8 +156,8 @@ def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
 def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *, alone: bool) -> SafePath:
     """Folder of the type, subfolder, name.
 
-    A model of many files keeps its tree below a directory of its own, unless it is to be flattened. A `filename`
-    without an ending that UIs know gets that of the file.
+    A model of many files keeps its tree below a directory of its own, unless it is to be flattened. A single file
+    of weights without an ending that UIs know gets one.
     """
     if entry.filename is not None and not alone:
         raise InputError(f"`{entry.name}`: `filename` is given, but this model has several files",
@@ -164,15 +165,24 @@ def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *
     name = SafePath(artifact.filename)
     if entry.filename is not None:
         name = entry.filename
-        if layout.endings and format_of(name.name) == "other" and artifact.format in WEIGHT_FORMATS:
-            name = SafePath(f"{name}.{artifact.filename.rpartition('.')[2]}")
     elif alone or entry.flatten:
         name = SafePath(visible_name(name.name))  # UIs pass over hidden files; a tree of its own keeps its names
     else:
         name = SafePath(entry.name) / name
+    if alone and layout.endings and format_of(name.name) == "other" and (ending := _ending_of(artifact)):
+        name = SafePath(f"{name}.{ending}")
     if entry.subfolder is not None:
         name = entry.subfolder / name
     return SafePath(folder) / name if folder else name
+
+
+def _ending_of(artifact: Artifact) -> str | None:
+    """The ending of a file of weights: its own, else the one of its format; None for other files."""
+    if artifact.format not in WEIGHT_FORMATS:
+        return None
+    if format_of(artifact.filename) in WEIGHT_FORMATS:
+        return artifact.filename.rpartition(".")[2]
+    return artifact.format if artifact.format != "pickle" else None  # a pickle may have any of six
 
 
 def _merge(placements: Sequence[Placement], errors: list[SynapseError]) -> tuple[Placement, ...]:

@@ -149,3 +149,17 @@ def test_a_file_that_no_ui_lists_is_named(stage: Stage) -> None:
     said = " ".join(stage("sync").err.split())
     assert "`extract = " in said and "endings" in said and "placed as `v3.2.safetensors`" in said
     assert "models/vae/v3.2.safetensors" in stage.tree()
+
+
+@case(151)
+def test_the_advice_about_such_a_file_is_true(stage: Stage) -> None:
+    publish(stage, file=File(id=1, name="pack.zip", content=zipped("a.safetensors", CONTENT), format="Other"))
+    number = stage.hub.files.put("get/12345", CONTENT)
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    stage.manifest(
+        '[models.pack]\nsource = "civitai:71"\nextract = ["*.safetensors"]\n'
+        f'[models.number]\nsource = "{number}"\ntype = "lora"\nsha256 = "{digest}"\nfilename = "b.safetensors"\n'
+    )
+    said = stage("sync").err
+    assert stage.tree() == {"models/loras/a.safetensors": CONTENT, "models/loras/b.safetensors": CONTENT}
+    assert "endings" not in said and "archives" not in said

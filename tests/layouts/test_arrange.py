@@ -327,6 +327,23 @@ def test_a_filename_without_an_ending_gets_that_of_the_file(wish: str, placed: s
     assert paths(flat) == [("flat", wish)]  # no UI looks there
 
 
+@pytest.mark.parametrize(
+    ("filename", "format", "placed"),
+    [
+        ("theirs_v2", "safetensors", "theirs_v2.safetensors"), ("theirs 1.5", "gguf", "theirs 1.5.gguf"),
+        ("theirs", "pickle", "theirs"), ("theirs", "other", "theirs"), ("theirs.pt", "safetensors", "theirs.pt"),
+    ],
+)  # fmt: skip
+def test_a_site_may_know_the_format_of_a_name_without_an_ending(filename: str, format: str, placed: str) -> None:
+    model = one_file("a", filename, kind="diffusion_model", format=format)
+    for words in ({}, {"filename": SafePath("mine")}):
+        found = arranged([entry("a", **words)], [model])
+        name = f"mine{placed.removeprefix(filename)}" if words else placed
+        if words and filename == "theirs.pt":
+            name = "mine.pt"
+        assert paths(found) == [("comfy", f"models/diffusion_models/{name}")]
+
+
 def test_every_layout_knows_the_endings_of_its_weights() -> None:
     for layout in LAYOUTS.values():
         assert set(layout.endings) <= set(layout.folders)
