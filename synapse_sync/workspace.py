@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from synapse_sync.connections import Connections
 from synapse_sync.core.reporter import Reporter
-from synapse_sync.engine.tools import Tools
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
 from synapse_sync.errors import InputError
 from synapse_sync.project import Project
-from synapse_sync.sources.base import Means
-from synapse_sync.sources.register import Register
 from synapse_sync.user.places import MANIFEST, find_project, home_directory, home_text
 from synapse_sync.user.settings import Settings, load_settings
+from synapse_sync.wiring import Wiring
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest.values import Manifest, Requirement
     from synapse_sync.core.reference import Reference
@@ -40,11 +34,9 @@ if TYPE_CHECKING:
     from synapse_sync.engine.whoami import Identity
     from synapse_sync.net.credentials import Secret
     from synapse_sync.sites import Site
-    from synapse_sync.sources.base import Description, Source
+    from synapse_sync.sources.base import Description
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.store.blobs import BlobStore
-    from synapse_sync.suppliers.hub_cache import HubCache
-    from synapse_sync.suppliers.tree_files import TreeFiles
     from synapse_sync.transfer.fetcher import Transfers
     from synapse_sync.user.tokens import Token
 
@@ -54,7 +46,7 @@ T = TypeVar("T")
 class Workspace:
     """One project directory. Use it as a context manager; it closes its connections at the end.
 
-    Every verb is one method here and one module of `engine/`; this class only wires them.
+    Every verb is one method here and one module of `engine/`; `wiring.py` has what they work with.
     """
 
     def __init__(
@@ -69,23 +61,8 @@ class Workspace:
         self.project = Project(project, settings.store)
         self.settings = settings
         self.environ = os.environ if environ is None else environ
-        self.reporter = reporter or Reporter()
-        self.offline = offline or settings.offline
-        self.connections = Connections(settings, offline=self.offline, note=lambda text: self.reporter.note(text))
-        self.sources: Mapping[str, Source] = Register(
-            Means(
-                project=self.project.directory,
-                api=lambda: self.connections.api,
-                wire=lambda: self.connections.wire,
-                credentials=lambda: self.connections.credentials,
-                tls=self.connections.tls,
-                retry=lambda: self.connections.retry,
-                bounds=lambda: self.connections.bounds,
-                endpoints=settings.endpoints,
-                asked=settings.asked,
-                offline=self.offline,
-            )
-        )
+        offline = offline or settings.offline
+        self._wiring = Wiring(self.project, settings, reporter=reporter or Reporter(), offline=offline)
 
     @classmethod
     def find(
@@ -139,11 +116,28 @@ class Workspace:
 
     def close(self) -> None:
         """Close connections, and keep the digests that were learned."""
-        if {"tree_files", "transfers"} <= self.__dict__.keys():  # a command that only reads writes nothing
-            self.tree_files.save()
-        self.connections.close()
+        self._wiring.close()
 
     # -- parts -------------------------------------------------------------------------------------
+
+    @property
+    def reporter(self) -> Reporter:
+        """The reporter of progress; it may be replaced until the first download."""
+        return self._wiring.reporter
+
+    @reporter.setter
+    def reporter(self, reporter: Reporter) -> None:
+        self._wiring.reporter = reporter
+
+    @property
+    def store(self) -> BlobStore:
+        """The content-addressed store."""
+        return self._wiring.store
+
+    @property
+    def transfers(self) -> Transfers:
+        """Everything that brings bytes into the store."""
+        return self._wiring.transfers
 
     @property
     def manifest(self) -> Manifest:
@@ -155,112 +149,19 @@ class Workspace:
         """The lockfile as values, an empty one if the file does not exist; raises `InvalidLockfile`."""
         return self.project.lockfile
 
-    @property
-    def store(self) -> BlobStore:
-        """The content-addressed store."""
-        from synapse_sync.store.blobs import BlobStore
-
-        return BlobStore(self.settings.store)
-
-    @cached_property
-    def hub_cache(self) -> HubCache:
-        """The cache of the Hugging Face libraries on this machine."""
-        from synapse_sync.suppliers.hub_cache import HubCache
-
-        return HubCache(self.settings.hub_cache)
-
-    @cached_property
-    def tree_files(self) -> TreeFiles:
-        """The files in the folders that the targets have for models."""
-        from synapse_sync.layouts import folders_of
-        from synapse_sync.store.known_digests import KnownDigests
-        from synapse_sync.store.ownership import root_of
-        from synapse_sync.suppliers.tree_files import TreeFiles
-
-        manifest = self.project.manifest
-        own = {entry.subfolder.parts[0] for entry in manifest.entries() if entry.subfolder is not None}
-        folders = {
-            # The root of a `flat` target may be any directory: only the files right in it count.
-            (root_of(target.root, self.project.directory) / name, bool(name))
-            for target in manifest.targets
-            for name in {folder.partition("/")[0] for folder in folders_of(target.layout)} | own
-        }
-        return TreeFiles(folders, KnownDigests(self.settings.store))
-
-    @cached_property
-    def transfers(self) -> Transfers:
-        """Everything that brings bytes into the store."""
-        from synapse_sync.transfer.fetcher import Transfers
-        from synapse_sync.transfer.want import Limits
-
-        settings = self.settings
-        return Transfers(
-            store=self.store,
-            sources=self.sources,
-            wire=lambda: self.connections.wire,
-            reporter=self.reporter,
-            limits=Limits(
-                downloads=settings.downloads,
-                connections=settings.connections,
-                per_host=settings.connections_per_host,
-                limit_rate=settings.limit_rate,
-            ),
-            retry=self.connections.retry,
-            nearby=lambda want: self._nearby(want.sha256 or "", want.size, want.places),
-        )
-
-    def _tools(self) -> Tools:
-        return Tools(
-            store=self.store,
-            sources=self.sources,
-            reporter=self.reporter,
-            transfers=lambda: self.transfers,
-            wire=lambda: self.connections.wire,
-            retry=lambda: self.connections.retry,
-            has_token=lambda url: self.connections.credentials.has_token(url),
-            nearby=self._is_nearby,
-            link_mode=self.settings.link_mode,
-            mirrors=self.settings.mirrors,
-            offline=self.offline,
-        )
-
-    def _is_nearby(self, artifact: Artifact) -> bool:
-        given = artifact.given
-        return any(self._nearby(given.sha256, given.size, artifact.locations))
-
-    def _nearby(self, sha256: str, size: int | None, places: Iterable[Reference]) -> Iterator[Path]:
-        """Files on this machine that seem to have these bytes.
-
-        They are in the hub's cache, among the files that any project placed, or in the folders of the targets.
-        """
-        from synapse_sync.store.ownership import placed_elsewhere
-
-        yield from self.hub_cache.files(sha256, size, places)
-        yield from placed_elsewhere(self.settings.store, sha256)
-        if size is not None and (found := self.tree_files.find(sha256, size)) is not None:
-            yield found
-
-    @contextmanager
-    def hold(self, name: str, what: str) -> Iterator[None]:
-        """Hold a lock of the store by its name, if this user may; `what` is its description for other processes."""
-        from synapse_sync.store.locks import hold, lock_path
-
-        with hold(lock_path(self.settings.store, name), what, on_wait=self.reporter.note, optional=True):
-            yield
-
     # -- the two files -----------------------------------------------------------------------------
 
     def add(self, references: Sequence[Reference], wishes: Wishes) -> tuple[list[str], Locked]:
         """Write references into the manifest as new models, and lock them; returns their names and the lock."""
         from synapse_sync.engine.declare import add
 
-        return add(self.project, references, wishes, self._tools())
+        return add(self.project, references, wishes, self._wiring.tools())
 
     def remove(self, names: Sequence[str]) -> tuple[str, ...]:
         """Remove models from the manifest and the lockfile; raises `InputError` for unknown names."""
         from synapse_sync.engine.declare import remove
 
-        return remove(self.project, names, self._tools())
+        return remove(self.project, names, self._wiring.tools())
 
     def resolve(
         self, *, upgrade: frozenset[str] | None = frozenset(), exclude_newer: datetime | None = None
@@ -268,7 +169,9 @@ class Workspace:
         """The lockfile that a lock would write; nothing is written. `upgrade` names models; None means all."""
         from synapse_sync.engine.lock import resolve
 
-        return resolve(self.manifest, self.lockfile, self._tools(), upgrade=upgrade, exclude_newer=exclude_newer)
+        return resolve(
+            self.manifest, self.lockfile, self._wiring.tools(), upgrade=upgrade, exclude_newer=exclude_newer
+        )
 
     def lock(
         self,
@@ -286,7 +189,9 @@ class Workspace:
 
         if check:
             return lock.check(self.project)
-        return lock.lock(self.project, self._tools(), upgrade=upgrade, exclude_newer=exclude_newer, heal=heal)
+        return lock.lock(
+            self.project, self._wiring.tools(), upgrade=upgrade, exclude_newer=exclude_newer, heal=heal
+        )
 
     def outdated(self, *, exclude_newer: datetime | None = None) -> tuple[Standing, ...]:
         """Every requirement compared with its site: the locked version, the upgrade, and the newest version."""
@@ -295,30 +200,30 @@ class Workspace:
         manifest = self.manifest
         newer = exclude_newer or manifest.workspace.exclude_newer
         return standings(
-            manifest.entries(), self.lockfile, manifest.workspace, sources=self.sources, exclude_newer=newer
+            manifest.entries(), self.lockfile, manifest.workspace, sources=self._wiring.sources, exclude_newer=newer
         )
 
     def describe(self, text: str) -> tuple[Description, frozenset[str]]:
         """A site's description of a reference or a declared name, and the versions that are locked for the name."""
         from synapse_sync.engine.describe import describe
 
-        return describe(self.project, text, self.sources)
+        return describe(self.project, text, self._wiring.sources)
 
     def discover(self, what: str, question: Callable[[Client], Iterable[T]]) -> list[T]:
         """All items of a list of Civitai; `question` asks its client, `what` names the list in errors."""
         from synapse_sync.engine.discover import discover
 
-        return discover(question, self.connections.civitai, self.sources, what=what)
+        return discover(question, self._wiring.connections.civitai, self._wiring.sources, what=what)
 
     def needs_token(self, reference: Reference) -> str | None:
         """Which token the site of a reference wants for its files, in words; None if it wants none."""
-        return self.sources[reference.source].needs_token(reference)
+        return self._wiring.sources[reference.source].needs_token(reference)
 
     # -- tokens ------------------------------------------------------------------------------------
 
     def account(self, site: Site, token: Secret) -> str | None:
         """The owner of a token, as its site says; None if rewrites keep it from the site. Raises `AccessDenied`."""
-        return self.connections.account(site, token)
+        return self._wiring.connections.account(site, token)
 
     def identities(self, asked: Sequence[tuple[str, Site | None]]) -> tuple[Identity, ...]:
         """The owners of the tokens for these hosts; the site that comes with a host is asked."""
@@ -332,7 +237,7 @@ class Workspace:
         from synapse_sync.store.durable import write_private
         from synapse_sync.user.kept_tokens import keep
 
-        with self.hold("tokens", "the kept tokens"):
+        with self._wiring.hold("tokens", "the kept tokens"):
             where = keep(self.settings.tokens_file, host, token, write=write_private)
         return where, self._settings_anew().token_for(host)
 
@@ -344,7 +249,7 @@ class Workspace:
         from synapse_sync.store.durable import write_private
         from synapse_sync.user.kept_tokens import forget
 
-        with self.hold("tokens", "the kept tokens"):
+        with self._wiring.hold("tokens", "the kept tokens"):
             forgotten, warnings = forget(self.settings.tokens_file, host, write=write_private)
             return forgotten, warnings, self._settings_anew().token_for(host)
 
@@ -365,14 +270,14 @@ class Workspace:
         from synapse_sync.engine.scope import Scope
         from synapse_sync.engine.survey import survey_project
 
-        return survey_project(self.project, scope or Scope(), self._tools())
+        return survey_project(self.project, scope or Scope(), self._wiring.tools())
 
     def status(self, scope: Scope | None = None, *, frozen: bool = False) -> Survey:
         """A survey whose warnings say why a sync would be refused; `frozen` as in `sync`."""
         from synapse_sync.engine.scope import Scope
         from synapse_sync.engine.status import status
 
-        return status(self.project, scope or Scope(), self._tools(), frozen=frozen)
+        return status(self.project, scope or Scope(), self._wiring.tools(), frozen=frozen)
 
     def state(self) -> str:
         """The fingerprint of everything that a complete sync depends on."""
@@ -400,7 +305,7 @@ class Workspace:
         return sync(
             self.project,
             scope or Scope(),
-            self._tools(),
+            self._wiring.tools(),
             state=self.state,
             locked=locked,
             frozen=frozen,
@@ -412,7 +317,7 @@ class Workspace:
         """Hash every wanted file and the blobs behind them; with `repair`, set bad ones aside and sync again."""
         from synapse_sync.engine.repair import verify
 
-        return verify(self.project, self._tools(), self.state, repair=repair, whole_store=whole_store)
+        return verify(self.project, self._wiring.tools(), self.state, repair=repair, whole_store=whole_store)
 
     # -- the store ---------------------------------------------------------------------------------
 

@@ -1,0 +1,154 @@
+"""Wiring: the store, sites, connections and caches of one project, each made when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synapse_sync.connections import Connections
+from synapse_sync.core.reporter import Reporter
+from synapse_sync.engine.tools import Tools
+from synapse_sync.project import Project
+from synapse_sync.sources.base import Means
+from synapse_sync.sources.register import Register
+from synapse_sync.user.settings import Settings
+
+if TYPE_CHECKING:
+    from synapse_sync.core.artifact import Artifact
+    from synapse_sync.core.reference import Reference
+    from synapse_sync.sources.base import Source
+    from synapse_sync.store.blobs import BlobStore
+    from synapse_sync.suppliers.hub_cache import HubCache
+    from synapse_sync.suppliers.tree_files import TreeFiles
+    from synapse_sync.transfer.fetcher import Transfers
+
+
+class Wiring:
+    """Everything that the verbs of one project work with; `close` ends it.
+
+    `reporter` may be replaced until the first download.
+    """
+
+    def __init__(self, project: Project, settings: Settings, *, reporter: Reporter, offline: bool) -> None:
+        self.project = project
+        self.settings = settings
+        self.reporter = reporter
+        self.offline = offline
+        self.connections = Connections(settings, offline=offline, note=lambda text: self.reporter.note(text))
+        self.sources: Mapping[str, Source] = Register(
+            Means(
+                project=project.directory,
+                api=lambda: self.connections.api,
+                wire=lambda: self.connections.wire,
+                credentials=lambda: self.connections.credentials,
+                tls=self.connections.tls,
+                retry=lambda: self.connections.retry,
+                bounds=lambda: self.connections.bounds,
+                endpoints=settings.endpoints,
+                asked=settings.asked,
+                offline=offline,
+            )
+        )
+
+    def close(self) -> None:
+        """Close connections, and keep the digests that were learned."""
+        if {"tree_files", "transfers"} <= self.__dict__.keys():  # a command that only reads writes nothing
+            self.tree_files.save()
+        self.connections.close()
+
+    @property
+    def store(self) -> BlobStore:
+        """The content-addressed store."""
+        from synapse_sync.store.blobs import BlobStore
+
+        return BlobStore(self.settings.store)
+
+    @cached_property
+    def hub_cache(self) -> HubCache:
+        """The cache of the Hugging Face libraries on this machine."""
+        from synapse_sync.suppliers.hub_cache import HubCache
+
+        return HubCache(self.settings.hub_cache)
+
+    @cached_property
+    def tree_files(self) -> TreeFiles:
+        """The files in the folders that the targets have for models."""
+        from synapse_sync.layouts import folders_of
+        from synapse_sync.store.known_digests import KnownDigests
+        from synapse_sync.store.ownership import root_of
+        from synapse_sync.suppliers.tree_files import TreeFiles
+
+        manifest = self.project.manifest
+        own = {entry.subfolder.parts[0] for entry in manifest.entries() if entry.subfolder is not None}
+        folders = {
+            # The root of a `flat` target may be any directory: only the files right in it count.
+            (root_of(target.root, self.project.directory) / name, bool(name))
+            for target in manifest.targets
+            for name in {folder.partition("/")[0] for folder in folders_of(target.layout)} | own
+        }
+        return TreeFiles(folders, KnownDigests(self.settings.store))
+
+    @cached_property
+    def transfers(self) -> Transfers:
+        """Everything that brings bytes into the store."""
+        from synapse_sync.transfer.fetcher import Transfers
+        from synapse_sync.transfer.want import Limits
+
+        settings = self.settings
+        return Transfers(
+            store=self.store,
+            sources=self.sources,
+            wire=lambda: self.connections.wire,
+            reporter=self.reporter,
+            limits=Limits(
+                downloads=settings.downloads,
+                connections=settings.connections,
+                per_host=settings.connections_per_host,
+                limit_rate=settings.limit_rate,
+            ),
+            retry=self.connections.retry,
+            nearby=lambda want: self._nearby(want.sha256 or "", want.size, want.places),
+        )
+
+    def tools(self) -> Tools:
+        """What the verbs work with."""
+        return Tools(
+            store=self.store,
+            sources=self.sources,
+            reporter=self.reporter,
+            transfers=lambda: self.transfers,
+            wire=lambda: self.connections.wire,
+            retry=lambda: self.connections.retry,
+            has_token=lambda url: self.connections.credentials.has_token(url),
+            nearby=self._is_nearby,
+            link_mode=self.settings.link_mode,
+            mirrors=self.settings.mirrors,
+            offline=self.offline,
+        )
+
+    def _is_nearby(self, artifact: Artifact) -> bool:
+        given = artifact.given
+        return any(self._nearby(given.sha256, given.size, artifact.locations))
+
+    def _nearby(self, sha256: str, size: int | None, places: Iterable[Reference]) -> Iterator[Path]:
+        """Files on this machine that seem to have these bytes.
+
+        They are in the hub's cache, among the files that any project placed, or in the folders of the targets.
+        """
+        from synapse_sync.store.ownership import placed_elsewhere
+
+        yield from self.hub_cache.files(sha256, size, places)
+        yield from placed_elsewhere(self.settings.store, sha256)
+        if size is not None and (found := self.tree_files.find(sha256, size)) is not None:
+            yield found
+
+    @contextmanager
+    def hold(self, name: str, what: str) -> Iterator[None]:
+        """Hold a lock of the store by its name, if this user may; `what` is its description for other processes."""
+        from synapse_sync.store.locks import hold, lock_path
+
+        with hold(lock_path(self.settings.store, name), what, on_wait=self.reporter.note, optional=True):
+            yield
