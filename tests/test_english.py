@@ -65,9 +65,6 @@ WAITING: set[str] = {
     "synapse_sync/store/project_note.py",
     "synapse_sync/store/projects.py",
     "synapse_sync/store/receipt_index.py",
-    "synapse_sync/transfer/archives.py",
-    "synapse_sync/transfer/flow.py",
-    "synapse_sync/transfer/unpack.py",
 }
 
 

@@ -143,7 +143,7 @@ class _Bounded(io.RawIOBase):
 
     def _check(self, at: int) -> None:
         if self._limit is not None and at > self._limit:
-            raise _trap(self._subject, f"more than {MAX_RATIO} times its size comes out of it")
+            raise _trap(self._subject, f"its content has more than {MAX_RATIO} times its size")
 
 
 def _trap(subject: str, why: str) -> RefusedFormat:

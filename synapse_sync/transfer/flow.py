@@ -13,7 +13,7 @@ from synapse_sync.store.partials import Partial, Range
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.hashing import Chaser, Digests, put_back, take_block
 from synapse_sync.transfer.opener import Changed, Opener, Stopped
-from synapse_sync.transfer.verdict import mismatch
+from synapse_sync.transfer.verdict import CHANGED_HINT, mismatch
 from synapse_sync.transfer.want import Want
 
 _SMALLEST, _LARGEST = 16 << 10, 1 << 20
@@ -150,7 +150,7 @@ class Flow:
         if limit is not None and at == limit and not self._first.ends():
             raise IntegrityError(
                 f"`{self._want.subject}` is longer than the {self._want.size} bytes that were promised",
-                hint="upstream changed, or this is another file; `synapse lock --upgrade` takes it as it is",
+                hint=CHANGED_HINT,
             )
         if not self._want.size_may_be_wrong:
             self._check_length(at)

@@ -177,7 +177,7 @@ def _checked(chosen: Sequence[Entry], archive: Got, store: BlobStore) -> dict[st
     total = sum(entry.size for entry in chosen)
     if total > MAX_RATIO * archive.size + SLACK:
         raise RefusedFormat(
-            f"`{subject}`: the archive is refused: {total:,} bytes are to come out of {archive.size:,}",
+            f"`{subject}`: the archive is refused: {archive.size:,} bytes would become {total:,}",
             hint="archives of models are never like that; ask its author",
         )
     free = shutil.disk_usage(store.root).free

@@ -497,7 +497,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "case clash": (lambda: zipped({"a.safetensors": LORA, "A.safetensors": OTHER}), 2, "are one name"),
     "bomb": (lambda: zipped({"a.safetensors": bytes(40 << 20)}), 2, "archives of models are never like that"),
     "bomb in a tar": (
-        lambda: gzip.compress(tarred({"a.safetensors": bytes(40 << 20)})), 2, "more than 100 times its size",
+        lambda: gzip.compress(tarred({"a.safetensors": bytes(40 << 20)})), 2, "has more than 100 times its size",
     ),
     "many": (lambda: zipped((f"{n}.txt", b"") for n in range(100_000)), 2, "more than 10,000 entries"),
     "many in a tar": (
