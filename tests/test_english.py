@@ -45,7 +45,6 @@ BANNED: dict[str, str] = {
 CLAUSE = re.compile(r"(?:^|(?<=[.:;!] )|(?<=\n\n))(?:What|Who|Whom|Whose) [a-z][^.?!]*[.!]", re.MULTILINE)
 #: Files that still wait for their translation. The list only shrinks.
 WAITING: set[str] = {
-    "synapse_sync/core/reference.py",
     "synapse_sync/engine/collect.py",
     "synapse_sync/engine/declare.py",
     "synapse_sync/engine/execute.py",

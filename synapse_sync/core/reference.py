@@ -32,7 +32,7 @@ _SCHEME_OF = {site.name: scheme for scheme, site in _BY_SCHEME.items()}
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A coordinate of a model, a version or a file; `str()` gives the canonical text.
+    """A coordinate of a model, a version or a file; `str()` returns the canonical text.
 
     `source` is the name of a site in `sites.py`, `hash`, `url` or `path`. `id` is the source's own id of the
     model (empty for a Civitai version whose model is not known), `revision` its version, `file` a file id, the name
