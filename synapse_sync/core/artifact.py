@@ -82,12 +82,14 @@ def stem_of(filename: str) -> str:
 class Archive:
     """The archive that contains a file: its SHA-256 and size in bytes, and the file's name in it (`member`).
 
+    `git_sha1` is the git hash of an archive in a repository whose site promises no SHA-256 for it.
     That name is only compared with the names in the archive; it never becomes a path.
     """
 
     member: str
     sha256: str
     size: int
+    git_sha1: str | None = None
     extra: tuple[tuple[str, object], ...] = ()
 
 

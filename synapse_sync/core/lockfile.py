@@ -130,7 +130,10 @@ def _artifact_lines(model: LockedModel, artifact: Artifact) -> list[str]:
 
 
 def _archive_fields(archive: Archive) -> dict[str, object]:
-    return {"member": archive.member, "size": archive.size, **dict(archive.extra), "sha256": archive.sha256}
+    fields = {"member": archive.member, "size": archive.size, **dict(archive.extra)}
+    if archive.git_sha1 is not None:
+        fields["git-sha1"] = archive.git_sha1
+    return {**fields, "sha256": archive.sha256}
 
 
 def _preview_lines(model: LockedModel, number: int, preview: Preview) -> list[str]:
@@ -380,7 +383,8 @@ class _Table:
     def archive(self) -> Archive:
         """This table as the archive that an artifact is taken from."""
         sha256, size = self._content()
-        return Archive(member=self._text("member"), sha256=sha256, size=size, extra=self._rest())
+        member, git_sha1 = self._text("member"), self._git_hash()
+        return Archive(member=member, sha256=sha256, size=size, git_sha1=git_sha1, extra=self._rest())
 
     def _content(self) -> tuple[str, int]:
         """The digest and the size of an artifact, which together identify its bytes."""

@@ -1,8 +1,8 @@
 """Make names from outside safe to use as a path. No other module does that.
 
-The rules are the same on every system, so that a lockfile made on Linux works on Windows: no separators in
-a name, no `.` or `..`, no control, bidirectional or invisible characters, no device names, no trailing dot or
-space, Unicode form NFC, at most 180 bytes of UTF-8 a name.
+The rules are the same on every system, so that a lockfile made on Linux works on Windows. A name has no separators
+and no control, bidirectional or invisible characters. It is not `.`, `..` or a device name, and does not end with a
+dot or a space. It is in Unicode form NFC, with at most 180 bytes of UTF-8.
 """
 
 from __future__ import annotations

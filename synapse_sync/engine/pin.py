@@ -174,10 +174,17 @@ def _measured(places: Sequence[Reference], measure: Measurer) -> int | None:
 
 def _known_members(entry: Requirement, candidate: Candidate, old: LockedModel | None) -> tuple[Artifact, ...]:
     """The locked members of an archive, if the site still has the same archive; else nothing."""
-    if old is None or old.requirement != entry.text or candidate.sha256 is None:
+    if old is None or old.requirement != entry.text:
         return ()
-    same = all(a.archive is not None and a.archive.sha256 == candidate.sha256 for a in old.artifacts)
-    return old.artifacts if same else ()
+
+    def same(archive: Archive | None) -> bool:
+        if archive is None:
+            return False
+        if candidate.sha256 is not None:
+            return archive.sha256 == candidate.sha256
+        return candidate.git_sha1 is not None and archive.git_sha1 == candidate.git_sha1
+
+    return old.artifacts if all(same(artifact.archive) for artifact in old.artifacts) else ()
 
 
 def _extracted(
@@ -193,7 +200,8 @@ def _extracted(
     for member, inner in zip(members, inners, strict=True):
         check_policy(entry, inner, options)
         artifact = _artifact(entry, inner, member.sha256, member.size, member.blake3, trust="first-use")
-        archive = Archive(member=member.name, sha256=got.sha256, size=got.size)
+        in_git = candidate.git_sha1 if candidate.sha256 is None else None
+        archive = Archive(member=member.name, sha256=got.sha256, size=got.size, git_sha1=in_git)
         found.append(replace(artifact, archive=archive, git_sha1=None))
     return tuple(found)
 

@@ -229,6 +229,8 @@ def test_extracting_or_not_may_change_and_what_was_seen_first_stays_trusted(proj
     assert gets(project) == 1
     project.hub.files.put("parcel.zip", zipped({"Parcel/style.safetensors": OTHER}))
     forget_blobs(project)
+    for path in project.tree():  # the archive in the tree would be used, whatever the server has now
+        (project.path / path).unlink()
     project.manifest(f'{flat}[models.parcel]\nsource = "{url}"\ntype = "other"\nextract = "*.safetensors"\n')
     project("lock", code=6)
     project("lock", "--upgrade-model", "parcel")

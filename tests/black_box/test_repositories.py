@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -589,6 +591,28 @@ def test_an_upgrade_downloads_only_files_that_changed(project: Project) -> None:
     project("sync")
     after = many({"texts/07.txt": b"changed\n", "moved/00.txt": b"text 0\n"})
     assert project.tree() == {f"it/{path}": content for path, content in after.items()}
+
+
+def test_an_archive_in_git_is_unpacked_once(project: Project) -> None:
+    weights = safetensors_bytes("in a zip")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("style.safetensors", weights)
+    files = {"pack.zip": packed.getvalue(), "README.md": b"one\n"}
+    serve(project, files)
+    manifest(project, source=f"hf://{REPO}/pack.zip", extract="*.safetensors")
+    project("sync")
+    before = project.lock_text
+    assert before.count("git-sha1") == 1
+    project.hub.clear_log()
+    project.hub.huggingface.commit(REPO, {**files, "README.md": b"two\n"})
+    project("lock", "--upgrade")
+    assert downloads(project) == []
+    project.hub.huggingface.commit(REPO, {**files, "pack.zip": packed.getvalue() + b" "})
+    project("lock", "--upgrade")
+    assert len(downloads(project)) == 1
+    project("sync", "--check", code=None)
+    assert list(project.tree().values()) == [weights]
 
 
 def test_another_model_of_the_same_lockfile_has_the_file(project: Project) -> None:
