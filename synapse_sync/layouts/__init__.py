@@ -16,6 +16,7 @@ class Layout:
     With `catch_all`, types without a row go there ("" is the root itself). `sidecars` are those that the UI, or a
     manager that many use with it, reads. `stills` are the endings of the previews that it shows, `generations` the
     base models that its cards have a word for, `endings` those of the files that it lists, by type.
+    `lists_json` are the types in whose folders it takes every `.json` for a model.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Layout:
     sidecars: tuple[str, ...] = ()
     generations: tuple[str, ...] = ("SD1", "SD2", "SDXL")
     stills: tuple[str, ...] = STILLS
+    lists_json: tuple[str, ...] = ()
     endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def folder(self, kind: str) -> str | None:
@@ -93,6 +95,7 @@ LAYOUTS: Mapping[str, Layout] = {
             title="SD.Next",
             folders=tables.SDNEXT,
             endings=tables.SDNEXT_ENDINGS,
+            lists_json=("vae",),
             markers=("webui.py", "models/Diffusers", "models/UNET", "models/Stable-diffusion"),
         ),
         Layout(

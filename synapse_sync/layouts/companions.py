@@ -205,6 +205,10 @@ class _Beside:
             return None
         if sidecar.only_civitai and not about.is_civitai:
             return None
+        layout = LAYOUTS[self.layout]
+        if about.type in layout.lists_json and sidecar.suffix.endswith(".json"):
+            self._note(f"{layout.title} would list its `{sidecar.suffix}` as a model; not placed")
+            return None
         place = self._path(sidecar.suffix)
         if place is None:
             return None

@@ -120,6 +120,15 @@ def test_an_ending_that_its_ui_does_not_show_is_reported() -> None:
     assert accompany(locked("m.safetensors"), cover=cover, layout="comfyui").notes == ()
 
 
+def test_a_sidecar_that_its_ui_would_take_for_a_model_is_not_placed() -> None:
+    """SD.Next lists every `.json` below its folder of VAEs."""
+    found = accompany(locked("m.safetensors", STILL, kind="vae"), sidecars=("stability-matrix",), layout="sdnext")
+    assert names(found) == ["m.preview.png"] and "`.cm-info.json`" in found.notes[0]
+    for kind, layout in (("lora", "sdnext"), ("vae", "a1111")):
+        model = locked("m.safetensors", STILL, kind=kind)
+        assert "m.cm-info.json" in names(accompany(model, sidecars=("stability-matrix",), layout=layout))
+
+
 def test_a_model_that_asks_by_itself_and_has_several_files_is_reported() -> None:
     """Not one that only follows the workspace: a repository is no mistake."""
     model = locked("m.safetensors", STILL)
