@@ -17,7 +17,7 @@ from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
-from synapse_sync.net.failures import proxy_refused, switched_off, unreachable, unsendable
+from synapse_sync.net.failures import NOT_READY, proxy_refused, switched_off, unreachable, unsendable
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
 from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait
 from synapse_sync.net.transports import Transports
@@ -233,4 +233,4 @@ class Api:
 
 def is_unready(answer: Answer) -> bool:
     """Whether a success is none yet: a 202 without an answer, or one that says when to come back."""
-    return answer.status == 202 and (answer.retry_after is not None or not answer.body)
+    return answer.status == NOT_READY and (answer.retry_after is not None or not answer.body)

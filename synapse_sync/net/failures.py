@@ -15,9 +15,11 @@ from synapse_sync.errors import Blocked, NetworkError, Offline, StatusError
 from synapse_sync.net.answers import HeadTooLong
 from synapse_sync.net.proxies import Proxy
 
-#: Statuses after which the same request may succeed; every other status is an answer. 202 says that the server
-#: accepted the request and is not ready yet, 425 that the connection was too young (RFC 8470).
-RETRYABLE = frozenset({202, 408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+#: The server accepted the request, and the answer is not ready yet.
+NOT_READY = 202
+#: Statuses after which the same request may succeed; every other status is an answer. 425 says that the connection
+#: was too young (RFC 8470).
+RETRYABLE = frozenset({NOT_READY, 408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 #: The texts of a 429 that no waiting ends: for a page that does not exist, and for a limit of the day.
 _FINAL = ("too many pages", "unusual amount of downloading")
 #: The status of a proxy that opens no tunnel: `407 …` in the text of httpx's error, or that of http.client.

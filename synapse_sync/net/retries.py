@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from synapse_sync.errors import StatusError, SynapseError
-from synapse_sync.net.failures import may_pass
+from synapse_sync.net.failures import NOT_READY, may_pass
 
 #: A wait (seconds) below this is over before it could be read, and is not reported.
 WORTH_TELLING = 0.5
@@ -18,10 +18,12 @@ class Retry:
     """How often a request is tried and how long each wait is; all times in seconds.
 
     `attempts` counts the first one too. Waits begin with `first_delay` and double up to `longest`. A server may ask
-    for a wait of up to `patience`; if it asks for more, the request is given up.
+    for a wait of up to `patience`; if it asks for more, the request is given up. `unready` replaces `attempts` for
+    a server that is not ready yet (202): it prepares the answer, which may take minutes, and nothing has failed.
     """
 
     attempts: int = 4
+    unready: int = 20
     first_delay: float = 1.0
     longest: float = 30.0
     patience: float = 60.0
@@ -32,7 +34,10 @@ class Retry:
         `retry_after` is the wait in seconds that the server asks for, if any. `jitter` is a random number between 0
         and 1, which spreads the next attempts of many clients.
         """
-        if attempt >= self.attempts:
+        return self._delay(attempt, self.attempts, retry_after, jitter)
+
+    def _delay(self, attempt: int, attempts: int, retry_after: float | None, jitter: float) -> float | None:
+        if attempt >= attempts:
             return None
         if retry_after is not None:
             # Never earlier than asked: servers count early attempts as abuse.
@@ -47,7 +52,10 @@ class Retry:
         """
         if not may_pass(error):
             return None
-        return self.delay(attempt, error.retry_after if isinstance(error, StatusError) else None, jitter)
+        if not isinstance(error, StatusError):
+            return self.delay(attempt, None, jitter)
+        attempts = self.unready if error.status == NOT_READY else self.attempts
+        return self._delay(attempt, attempts, error.retry_after, jitter)
 
 
 def asked_wait(headers: Mapping[str, str], now: float) -> float | None:

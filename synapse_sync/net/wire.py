@@ -15,7 +15,7 @@ from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
-from synapse_sync.net.failures import BadRange, proxy_refused, switched_off, unreachable, unsendable
+from synapse_sync.net.failures import NOT_READY, BadRange, proxy_refused, switched_off, unreachable, unsendable
 from synapse_sync.net.pools import Pools
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
 from synapse_sync.net.retries import asked_wait
@@ -171,7 +171,7 @@ class Wire:
         shown = display_url(url)
         if response.status == 407:
             raise proxy_refused(407, shown)
-        if response.status >= 400 or response.status == 202:
+        if response.status >= 400 or response.status == NOT_READY:
             raise self._status_error(response, shown)
         if response.status not in (200, 206):
             raise NetworkError(f"{shown} answered {response.status} instead of the file")

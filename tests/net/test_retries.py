@@ -38,4 +38,11 @@ def status(number, *, retry_after=None):
 def test_a_wait_after_a_failure_is_the_one_that_the_server_asks_for():
     assert Retry(first_delay=1.0).after(1, status(202, retry_after=7.0), 0.0) == 7.0
     assert Retry(patience=60.0).after(1, status(202, retry_after=61.0), 0.0) is None
-    assert Retry(attempts=4).after(4, status(202, retry_after=1.0), 0.0) is None
+    assert Retry(attempts=4).after(4, status(503, retry_after=1.0), 0.0) is None
+
+
+def test_a_server_that_prepares_its_answer_gets_more_attempts_and_not_for_ever():
+    retry = Retry(attempts=4, unready=20, longest=30.0)
+    assert retry.after(19, status(202, retry_after=1.0), 0.0) == 1.0
+    assert retry.after(19, status(202), 1.0) == 30.0
+    assert retry.after(20, status(202, retry_after=1.0), 0.0) is None

@@ -31,7 +31,7 @@ from synapse_sync.net.addresses import is_loopback
 from synapse_sync.net.api import Api
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Grant, Secret, origin_of
-from synapse_sync.net.failures import CONNECTION_HINT, Transient, may_pass, switched_off, unreachable
+from synapse_sync.net.failures import CONNECTION_HINT, Transient, switched_off, unreachable
 from synapse_sync.net.retries import Retry, asked_wait
 from synapse_sync.sources.huggingface.connection import client_library, connect_through, one_listing
 from synapse_sync.sources.huggingface.statuses import explain
@@ -245,44 +245,47 @@ class Client:
                 with one_listing():
                     return call()
             except Exception as error:
-                ours, passing = self._translate(reference, error)
+                ours, plain = self._translate(reference, error)
                 # No cause is kept: the library's message may contain a token.
-                wait = self._retry.delay(attempt, _retry_after(error), 0.5) if passing else None
+                wait = self._retry.after(attempt, plain, 0.5)
                 if wait is None:
                     raise ours from None
             self._sleep(wait)
 
-    def _translate(self, reference: Reference, error: Exception) -> tuple[SynapseError, bool]:
-        """Return the error for an exception of the library, and whether it may pass; others are raised again."""
+    def _translate(self, reference: Reference, error: Exception) -> tuple[SynapseError, SynapseError]:
+        """Return two errors for an exception of the library: the one to raise, and the one that decides on a retry.
+
+        Exceptions that are neither of the library nor of synapse are raised again.
+        """
         from huggingface_hub import errors
 
         if isinstance(error, SynapseError):
-            ours = error
-            if isinstance(error, Transient):
-                hint = "check the connection (and HF_ENDPOINT), and try again"
-                ours = NetworkError(error.message, hint=hint if error.hint == CONNECTION_HINT else error.hint)
-            return ours, may_pass(error)
-        if isinstance(error, errors.OfflineModeIsEnabled):
-            return Offline(
-                f"`{reference}` must be looked up, but HF_HUB_OFFLINE prevents it", hint="unset it"
-            ), False
-        if isinstance(error, errors.HFValidationError):
-            return InvalidReference(
-                f"`{reference}` is not a name of a repository", hint="write hf://OWNER/NAME"
-            ), False
+            if not isinstance(error, Transient):
+                return error, error
+            hint = "check the connection (and HF_ENDPOINT), and try again"
+            return NetworkError(error.message, hint=hint if error.hint == CONNECTION_HINT else error.hint), error
         if isinstance(error, errors.HfHubHTTPError):
-            status = error.response.status_code
-            body = f"{error.response.headers.get('x-error-code', '')} {_said(error)}"
+            status, headers = error.response.status_code, error.response.headers
+            body = f"{headers.get('x-error-code', '')} {_said(error)}"
             gated = self.gated.get(reference.id)
             ours = explain(reference, status, body, None, has_token=bool(self._token), gated=gated)
-            plain = StatusError("", status=status, url="", body=body, retry_after=_retry_after(error))
-            return ours, may_pass(plain)
+            wait = asked_wait(headers, time.time())
+            return ours, StatusError("", status=status, url="", body=body, retry_after=wait)
+        final = self._final(reference, error)
+        return final, final
+
+    def _final(self, reference: Reference, error: Exception) -> SynapseError:
+        """Return the error for an exception after which another attempt is useless."""
+        from huggingface_hub import errors
+
+        if isinstance(error, errors.OfflineModeIsEnabled):
+            return Offline(f"`{reference}` must be looked up, but HF_HUB_OFFLINE prevents it", hint="unset it")
+        if isinstance(error, errors.HFValidationError):
+            return InvalidReference(f"`{reference}` is not a name of a repository", hint="write hf://OWNER/NAME")
         if type(error).__module__.partition(".")[0].startswith("httpx"):
-            return unreachable(error, self._endpoint), False
+            return unreachable(error, self._endpoint)
         if isinstance(error, KeyError | TypeError | ValueError | AttributeError | RecursionError):
-            return NetworkError(
-                f"`{reference}`: {self._endpoint} answered with something that is not its API"
-            ), False
+            return NetworkError(f"`{reference}`: {self._endpoint} answered with something that is not its API")
         raise error
 
 
@@ -301,12 +304,6 @@ def _one_line(value: object) -> str | None:
 def _said(error: Exception) -> str:
     said = getattr(error, "server_message", None)
     return said if isinstance(said, str) else ""
-
-
-def _retry_after(error: Exception) -> float | None:
-    if isinstance(error, StatusError):
-        return error.retry_after
-    return asked_wait(getattr(getattr(error, "response", None), "headers", {}), time.time())
 
 
 def _file(path: str, size: object, sha256: object, blob_id: object) -> RepoFile:
