@@ -16,10 +16,10 @@ LEFT, RIGHT, BASE = f"civitai:{catalogue.EYES}", f"civitai:{catalogue.SHARPEN}",
 
 
 @pytest.fixture
-def git(project: Project, monkeypatch: pytest.MonkeyPatch):
+def git(project: Project):
     for name in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{name}_NAME", "ada")
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", "ada@example.org")
+        os.environ[f"GIT_{name}_NAME"] = "ada"
+        os.environ[f"GIT_{name}_EMAIL"] = "ada@example.org"
     os.environ["GIT_CONFIG_GLOBAL"] = "/dev/null"
     os.environ["GIT_CONFIG_SYSTEM"] = "/dev/null"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -70,9 +71,9 @@ def test_quiet(settled: Project, option: str, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "")
 
 
-def test_from_further_down(settled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir((settled.path / EYES).parent)
-    assert quick.answer(["sync"])
+def test_from_further_down(settled: Project) -> None:
+    with contextlib.chdir((settled.path / EYES).parent):
+        assert quick.answer(["sync"])
 
 
 @pytest.mark.parametrize("url", ["https://hf-mirror.com", "https://localhost"])
@@ -236,11 +237,11 @@ def test_settings_that_place_the_store(settled: Project, sandbox: Path, key: str
     assert not quick.answer(["sync"])
 
 
-def test_no_directory_at_all(settled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_directory_at_all(settled: Project, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
-    assert not quick.answer(["sync"])
+    with contextlib.chdir(tmp_path / "gone"):
+        (tmp_path / "gone").rmdir()
+        assert not quick.answer(["sync"])
 
 
 # -- when it is stopped, or not listened to ----------------------------------------------------------

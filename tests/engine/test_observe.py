@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from workbench import CHECKPOINT, MODELS, declare, downloads, sha256, target, workspace, write_over
-from world import Project
+from world import Project, opened
 
 from synapse_sync.core.plan import State, Verb
 
@@ -24,12 +24,11 @@ def test_a_free_path_is_absent(project: Project, portrait: bytes) -> None:
     assert state_of(project) == (State.ABSENT, None)
 
 
-def test_what_we_placed_is_placed_without_hashing(
-    project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_we_placed_is_placed_without_hashing(project: Project, portrait: bytes) -> None:
     project("sync")
-    monkeypatch.setattr("synapse_sync.engine.observe.hash_file", lambda path: pytest.fail("hashed"))
-    assert state_of(project) == (State.PLACED, sha256(portrait))
+    with opened() as paths:
+        assert state_of(project) == (State.PLACED, sha256(portrait))
+    assert str(project.path / CHECKPOINT) not in paths, "hashed"
 
 
 def test_a_touched_file_is_hashed_and_still_placed(project: Project, portrait: bytes) -> None:

@@ -67,9 +67,9 @@ def test_publish(store: BlobStore) -> None:
     assert list((store.root / "tmp").iterdir()) == []
 
 
-def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert BlobStore(Path("store")).root == tmp_path / "store"
+def test_root_is_absolute(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        assert BlobStore(Path("store")).root == tmp_path / "store"
 
 
 def test_publish_again_keeps_the_first(store: BlobStore) -> None:

@@ -192,11 +192,9 @@ def test_missing_directory_is_made(blob: Path, tmp_path: Path) -> None:
     assert place(blob, tmp_path / "a" / "b" / "model", LinkMode.HARDLINK) == "hardlink"
 
 
-def test_relative_blob_gives_an_absolute_link(
-    blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(blob.parent)
-    place(Path(blob.name), destination, LinkMode.SYMLINK)
+def test_relative_blob_gives_an_absolute_link(blob: Path, destination: Path) -> None:
+    with contextlib.chdir(blob.parent):
+        place(Path(blob.name), destination, LinkMode.SYMLINK)
     assert destination.readlink() == blob
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from world import Project
+from world import Project, opened
 
 from synapse_sync.demo import catalogue
 from synapse_sync.store import known_digests
@@ -18,6 +18,8 @@ from synapse_sync.suppliers.tree_files import TreeFiles
 PLACE = "models/checkpoints/portrait_v1.safetensors"
 TARGET = '[targets.t]\nroot = "ui"\nlink-mode = "copy"\n'
 MANIFEST = f'{TARGET}[models]\np = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n'
+#: A file of this length is worth remembering.
+LARGE = b"data" + bytes(16 << 20)
 
 
 def sha256(content: bytes) -> str:
@@ -173,20 +175,19 @@ def test_what_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.
     assert TreeFiles([(tmp_path, True)], KnownDigests(tmp_path / "store")).find(sha256(b"data"), 4) == right
 
 
-def test_large_files_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_digests, "_LARGE", 2)
-    path, store = make(tmp_path / "x", b"data"), tmp_path / "store"
+def test_large_files_are_hashed_once(tmp_path: Path) -> None:
+    path, store = make(tmp_path / "x", LARGE), tmp_path / "store"
     store.mkdir()
     first = KnownDigests(store)
-    assert first.of(path) == sha256(b"data")
+    assert first.of(path) == sha256(LARGE)
     first.save()
-    with monkeypatch.context() as patch:
-        patch.setattr(known_digests, "hash_file", lambda path: pytest.fail("hashed again"))
-        assert KnownDigests(store).of(path) == sha256(b"data")
-    make(path, b"other")
+    with opened() as paths:
+        assert KnownDigests(store).of(path) == sha256(LARGE)
+    assert str(path) not in paths, "hashed again"
+    make(path, b"other" + LARGE)
     os.utime(path, ns=(1, 1))
     second = KnownDigests(store)
-    assert second.of(path) == sha256(b"other")
+    assert second.of(path) == sha256(b"other" + LARGE)
     path.unlink()
     second.save()
     assert (store / "digests.json").read_bytes() == b"{}"
@@ -195,7 +196,6 @@ def test_large_files_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "damage", [b"", b"{", b"[]", b'{"x": 1}', b'{"x": [1, 2, 3, "no digest"]}', b"[" * 100_000]
 )
-def test_a_damaged_memory_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
-    monkeypatch.setattr(known_digests, "_LARGE", 2)
+def test_a_damaged_memory_counts_as_none(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "digests.json").write_bytes(damage)
-    assert KnownDigests(tmp_path).of(make(tmp_path / "x", b"data")) == sha256(b"data")
+    assert KnownDigests(tmp_path).of(make(tmp_path / "x", LARGE)) == sha256(LARGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -38,16 +39,14 @@ def load(**environ: str) -> Settings:
 
 
 @pytest.mark.parametrize(("written", "store"), [("mine", "mine"), ("../up/mine", "../up/mine")])
-def test_a_store_in_the_settings_begins_at_their_directory(
-    tmp_path: Path, written: str, store: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_in_the_settings_begins_at_their_directory(tmp_path: Path, written: str, store: str) -> None:
     (tmp_path / "settings").mkdir()
     config = tmp_path / "settings" / "config.toml"
     config.write_bytes(b"\xef\xbb\xbf" + f'store = "{written}"\r\n'.encode())
     seen = set()
     for directory in (tmp_path, tmp_path / "settings"):
-        monkeypatch.chdir(directory)
-        seen.add(load(SYNAPSE_CONFIG=str(config)).store)
+        with contextlib.chdir(directory):
+            seen.add(load(SYNAPSE_CONFIG=str(config)).store)
     assert seen == {tmp_path / "settings" / store}
 
 
@@ -59,24 +58,19 @@ def test_an_absolute_store_and_one_in_the_home_directory_stay(tmp_path: Path, sa
 
 
 @pytest.mark.parametrize("variable", ["SYNAPSE_STORE", "SYNAPSE_CONFIG"])
-def test_a_relative_path_in_a_variable_is_refused(
-    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError) as caught:
+def test_a_relative_path_in_a_variable_is_refused(variable: str, tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path), pytest.raises(InputError) as caught:
         load(**{"SYNAPSE_CONFIG": "/nowhere", variable: "cache/mine"})
     assert f"{variable}: `cache/mine` is not an absolute path" in caught.value.message
     assert caught.value.hint == f"write the whole path: `{tmp_path}/cache/mine`"
 
 
-def test_the_quick_answer_leaves_a_relative_path_to_the_commands(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_quick_answer_leaves_a_relative_path_to_the_commands(project: Project) -> None:
     from synapse_sync.cli import quick
 
     os.environ["SYNAPSE_STORE"] = "store"
-    monkeypatch.chdir(project.path)
-    assert not quick.answer(["sync"])
+    with contextlib.chdir(project.path):
+        assert not quick.answer(["sync"])
     assert "SYNAPSE_STORE" in project("sync", code=2).err
 
 
