@@ -22,9 +22,15 @@ from synapse_sync.layouts.companions import Accompaniment, arrange_companions
 from synapse_sync.project import Project
 from synapse_sync.sources.register import preview_url
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.ownership import Tree, former_trees, open_trees, with_barriers, with_neighbours
+from synapse_sync.store.ownership import (
+    Tree,
+    former_roots,
+    former_trees,
+    open_trees,
+    with_barriers,
+    with_neighbours,
+)
 from synapse_sync.store.preview_cache import PreviewCache
-from synapse_sync.store.projects import read_record
 from synapse_sync.store.sidecars import OwnPreviews
 from synapse_sync.user.places import LOCKFILE
 
@@ -131,14 +137,14 @@ def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool
     declared = manifest.entries()
     if not frozen:
         lockfile = with_renamed(declared, lockfile)
-    record = read_record(project.store, project.key)
+    known = {model.name for model in lockfile.models}
     return survey(
         manifest,
         lockfile,
         scope,
         trees_in(project, scope, tools.link_mode),
         key=project.key,
-        former=record.every_root if record is not None else {},
+        former=former_roots(project.directory, project.key, project.store, known),
         dropped=undeclared(declared, project.lockfile),
         frozen=frozen,
         store=tools.store,
@@ -153,7 +159,7 @@ def survey(
     trees: Mapping[str, Tree],
     *,
     key: str,
-    former: Mapping[str, str],
+    former: Sequence[tuple[str, Mapping[str, str]]],
     dropped: Sequence[str],
     frozen: bool,
     store: BlobStore,
@@ -161,8 +167,8 @@ def survey(
 ) -> Survey:
     """Compare what is wanted with what exists.
 
-    `trees` are the targets in scope, `former` the roots of targets at earlier syncs, `dropped` the names of pins
-    that are no longer declared. `nearby` says whether a cache on this machine seems to have a file. Unless
+    `trees` are the targets in scope, `former` the roots of targets at earlier syncs by key, `dropped` the names of
+    pins that are no longer declared. `nearby` says whether a cache on this machine seems to have a file. Unless
     `frozen`, nothing is planned for a model that the lockfile does not answer: its files are unknown.
     """
     entries = entries_in(manifest, scope)
@@ -170,7 +176,7 @@ def survey(
     stale = tuple(entry.name for entry in stale_entries(entries, lockfile))
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
-        trees = {**trees, **former_trees(former, key, trees)}
+        trees = {**trees, **{n: tree for k, roots in former for n, tree in former_trees(roots, k, trees).items()}}
     beside = _companions(manifest, entries, locked, arrangement, trees, store)
     companions = beside.companions
     trees = with_neighbours(trees, (*arrangement.placements, *companions))

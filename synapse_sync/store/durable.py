@@ -18,6 +18,8 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM}
 #: The answers of a file system that does not offer an operation, or not to this user: network shares refuse chmod
 #: and the fsync of a directory. A disk error or a full disk is not among them.
 _REFUSED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EBADF, *_FORBIDDEN}
+#: The answers of a file system that does not offer an operation at all.
+_NOT_OFFERED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 #: Modes of new files, less the umask: a store or a tree may be shared by the users of one group.
 SHARED, READ_ONLY = 0o666, 0o444
 
@@ -116,9 +118,22 @@ def fsync_file(path: Path) -> None:
     """Make the content of a file durable; raises `OSError`."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        flush(handle)
     finally:
         os.close(handle)
+
+
+def flush(handle: int, *, data_only: bool = False) -> None:
+    """Make the content of an open file durable, where the file system offers that; raises `OSError` otherwise.
+
+    With `data_only`, times may be lost. A network file system without fsync is used as it is: the digest decides
+    later whether the bytes arrived. A disk error is raised: the kernel may have dropped bytes.
+    """
+    try:
+        (getattr(os, "fdatasync", os.fsync) if data_only else os.fsync)(handle)
+    except OSError as error:
+        if error.errno not in _NOT_OFFERED:
+            raise
 
 
 def make_dirs(path: Path) -> None:
@@ -180,7 +195,7 @@ def write_atomic(
             while rest:
                 rest = rest[file.write(rest) :]
             if durable:
-                os.fsync(file.fileno())
+                flush(file.fileno())
         temporary.replace(real)
         temporary = None
         if durable:

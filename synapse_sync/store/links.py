@@ -20,6 +20,7 @@ from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store.durable import (
     READ_ONLY,
     SHARED,
+    flush,
     fsync_dir,
     fsync_file,
     make_dirs,
@@ -216,7 +217,7 @@ def _copy(blob: Path, temporary: Path) -> None:
             rest = buffer[:count]
             while rest:
                 rest = rest[os.write(handle, rest) :]
-        os.fsync(handle)
+        flush(handle)
     if is_sha256(blob.name) and digest.hexdigest() != blob.name:
         raise IntegrityError(
             f"the blob {blob.name[:12]}… no longer has the content of its name; not placed",

@@ -178,6 +178,26 @@ def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree]) 
     return former
 
 
+def former_roots(project: Path, key: str, store: Path, models: Collection[str]) -> list[tuple[str, dict[str, str]]]:
+    """The roots that this project had at earlier syncs, by target name, with the key of the receipts there.
+
+    A renamed project had some under another key, too. Roots inside its directory came along.
+    """
+    found: list[tuple[str, dict[str, str]]] = []
+    for other, record in records(store):
+        if other == key:
+            found.insert(0, (key, record.every_root))
+        elif _is_renamed(record, project):
+            roots = {n: _came_to(Path(r), Path(record.project), project) for n, r in record.every_root.items()}
+            found.append((other, {n: r for n, r in roots.items() if _shares(Path(r), f"{other}-{n}", models)}))
+    return found
+
+
+def _came_to(root: Path, old_project: Path, project: Path) -> str:
+    """Where a root of a renamed project is now."""
+    return str(project / root.relative_to(old_project) if root.is_relative_to(old_project) else root)
+
+
 def former_name(name: str, root: str) -> str:
     """The name of a root that a target had before, among the roots of a project."""
     return f"{name} in {root}"

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from synapse_sync.store.durable import SHARED, set_mode, storage_error, write_atomic
+from synapse_sync.store.durable import SHARED, flush, set_mode, storage_error, write_atomic
 
 Range = tuple[int, int]  # (start, end), end exclusive
 
@@ -184,7 +184,7 @@ class Partial:
     def _settle(self) -> None:
         """fsync; when that fails the kernel may have dropped bytes, and would call the next one a success."""
         try:
-            getattr(os, "fdatasync", os.fsync)(self._fd)
+            flush(self._fd, data_only=True)
         except OSError:
             with self._lock:
                 self._done = []

@@ -80,6 +80,22 @@ def test_a_renamed_project_keeps_its_tree_elsewhere(project: Project, tmp_path: 
     assert len(receipts(tmp_path / "ui")) == 1
 
 
+@pytest.mark.parametrize("root", ["ui", "outside"])
+def test_a_renamed_project_without_a_target_prunes_it(project: Project, tmp_path: Path, root: str) -> None:
+    """The directory is renamed and the target leaves the manifest, before any sync sees one of them alone."""
+    head = target("old", "ui" if root == "ui" else str(tmp_path / "ui"))
+    project.manifest(declare("eyes", head=head + target("kept", "kept")))
+    project("sync")
+    project.path.rename(tmp_path / "second")
+    second = at(project, tmp_path / "second")
+    second.manifest(declare("eyes", head=target("kept", "kept")))
+    assert second("sync", "--dry-run").out.count(EYES) == 1
+    second("sync")
+    place = second.path / "ui" if root == "ui" else tmp_path / "ui"
+    assert not (place / EYES).exists() and (second.path / "kept" / EYES).exists()
+    assert "in sync" in second("status").out
+
+
 @pytest.mark.parametrize("what", ["a copy", "another project", "an inode used again", "unknown to the store"])
 def test_nobody_inherits_the_files_of_others(project: Project, tmp_path: Path, what: str) -> None:
     """Two projects share a tree: what one of them placed is not pruned because the other does not want it."""

@@ -299,6 +299,19 @@ def test_a_file_of_the_users_in_another_case_keeps_its_name(project: Project, ex
     assert "models/checkpoints/DREAM.safetensors" in files(root)
 
 
+def test_a_root_in_another_case_is_the_same_root(project: Project, exfat: Path) -> None:
+    project.manifest(declare("portrait", "eyes", head=target("t", str(exfat / "UI"))))
+    project("sync")
+    project.hub.clear_log()
+    project.manifest(declare("portrait", "eyes", head=target("t", str(exfat / "ui"))))
+    project("sync")
+    assert files(exfat / "UI") == sorted([CHECKPOINT, EYES])
+    project.manifest(declare("eyes", head=target("t", str(exfat / "ui"))))
+    project("sync")
+    assert files(exfat / "UI") == [EYES]
+    assert project.hub.requests("storage") == []
+
+
 def test_two_roots_that_differ_by_case_are_one_directory(project: Project, exfat: Path) -> None:
     two = target("a", str(exfat / "ui"), "copy") + target("b", str(exfat / "UI"), "copy")
     project.manifest(declare("portrait", "eyes", head=two))

@@ -243,3 +243,20 @@ def test_fsync_dir_takes_file_systems_as_they_are(tmp_path: Path, monkeypatch: p
     refuse(errno.EIO)
     with pytest.raises(OSError, match="Input/output"):
         fsync_dir(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EIO, errno.ENOSPC])
+def test_a_file_system_without_fsync_is_used_and_a_bad_disk_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if number in (errno.EIO, errno.ENOSPC):
+        with pytest.raises(StorageError):
+            write_atomic(tmp_path / "file", b"x")
+        assert not (tmp_path / "file").exists()
+    else:
+        write_atomic(tmp_path / "file", b"x")
+        assert (tmp_path / "file").read_bytes() == b"x"
