@@ -114,7 +114,7 @@ class Wiring:
         )
 
     def tools(self) -> Tools:
-        """What the verbs work with."""
+        """The tools of the verbs."""
         return Tools(
             store=self.store,
             sources=self.sources,

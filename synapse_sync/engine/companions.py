@@ -61,7 +61,7 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
 
 def _hasty(retry: Retry) -> Retry:
     """The same with less patience: nobody waits long for an image."""
-    return replace(retry, attempts=3, longest=min(4.0, retry.longest), patience=10.0)
+    return replace(retry, attempts=3, unready=3, longest=min(4.0, retry.longest), patience=10.0)
 
 
 def _documents(references: set[Reference], sources: Mapping[str, Source]) -> Mapping[Reference, bytes | LeftOut]:
