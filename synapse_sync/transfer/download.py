@@ -20,6 +20,7 @@ from synapse_sync.errors import (
 )
 from synapse_sync.net.credentials import display_url
 from synapse_sync.sources.base import Relocating, raise_in_words
+from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold
 from synapse_sync.store.partials import Partial, partial_key
 from synapse_sync.transfer.crew import Crew
@@ -197,7 +198,7 @@ class Download:
     # -- from this machine --------------------------------------------------------------------------
 
     def _from_nearby(self) -> Got | None:
-        """Copy the file from a cache on this machine; return None if none has it. Raises `StorageError`."""
+        """Copy the file from a cache on this machine; return None if none has it."""
         want = self._want
         if want.sha256 is None or not want.places:
             return None
@@ -205,9 +206,8 @@ class Download:
             try:
                 got = self._local(path, want.places[0], origin=str(want.places[0]))
             except SynapseError as error:
-                if is_final(error, bytes_right=False):
-                    raise
-                self._bytes_right = False  # the cache may have had other bytes
+                # Any error is about this copy alone, an unreadable one too: a full disk shows itself again.
+                self._bytes_right = False
                 self._crew.reporter.note(f"`{want.subject}`: {path} cannot be used: {error.message}")
             else:
                 return got
@@ -258,6 +258,8 @@ class Download:
         """Inspect the file and pass its warnings on; if the right bytes are refused, no other location can help."""
         try:
             remarks = self._crew.inspect(path, self._want)
+        except OSError as error:
+            raise storage_error(error, f"reading {path}") from error
         except SynapseError:
             self._bytes_right = self._want.sha256 is not None
             raise

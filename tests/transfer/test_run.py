@@ -378,6 +378,18 @@ def test_progress_accounts_for_every_byte_wherever_it_comes_from(server, bench, 
     assert got.fetched_bytes == (len(body) if place == "network" else 0)
 
 
+def test_what_is_nearby_and_cannot_be_read_is_only_a_try(server, bench, tmp_path):
+    body = content(5000)
+    server.files["/f"] = File(body)
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "other.bin").write_bytes(content(5000, 1))
+    bench.nearby = lambda want: [tmp_path / name for name in ("directory", "gone.bin", "other.bin")]
+    bench.inspect = lambda path, want: path.open("rb").close() or ()
+    assert bench.got(want_of(body, server.ref())).place == server.ref()
+    error = bench.failed(want_of(content(6000), Reference.parse(str(tmp_path / "directory"))), StorageError)
+    assert "directory" in error.message
+
+
 def test_an_interrupt_ends_the_copy_of_a_local_file(bench, tmp_path):
     original = tmp_path / "mine.bin"
     original.write_bytes(content(3 * MIB))
