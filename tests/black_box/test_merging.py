@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+from cases import case
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -42,6 +43,7 @@ def branches(project: Project, git, left: list[str], right: list[str]) -> subpro
     return git("merge", "-q", "-m", "both", "left")
 
 
+@case(173)
 @pytest.mark.parametrize(
     "first", [[], ["add", BASE], ["add", BASE, "civitai:58390@62833"]], ids=["none", "one", "two"]
 )
@@ -82,6 +84,7 @@ def test_additions_and_removals_merge(project: Project, git) -> None:
     assert [m["name"] for m in project("list", "--json").json["models"]] == ["0-eyes", "4x-sharpen"]
 
 
+@case(173)
 def test_a_table_that_lost_a_line_in_a_merge_is_named(project: Project, git) -> None:
     """Tables that people write over several lines are at risk: git keeps a line once that both have."""
     project("init", "--layout", "flat", "--root", "ui")

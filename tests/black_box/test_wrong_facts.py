@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cases import case
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -34,6 +35,7 @@ def lied_about(project: Project, factor: float) -> int:
     return size
 
 
+@case(170)
 @pytest.mark.parametrize("factor", [0.5, 2])
 def test_a_size_that_the_site_says_wrongly_is_corrected_by_a_sync(project: Project, factor: float) -> None:
     size = lied_about(project, factor)
@@ -44,6 +46,7 @@ def test_a_size_that_the_site_says_wrongly_is_corrected_by_a_sync(project: Proje
     assert "in sync" in again and "as was locked" not in again
 
 
+@case(170)
 @pytest.mark.parametrize("flag", ["--locked", "--frozen"])
 def test_a_wrong_size_is_corrected_by_what_the_warning_says(project: Project, flag: str) -> None:
     size = lied_about(project, 2)
@@ -70,6 +73,7 @@ LABELS = [
 ]  # fmt: skip
 
 
+@case(168)
 @pytest.mark.parametrize("labels", LABELS, ids=str)
 def test_wrong_labels_are_outvoted_by_a_pinned_digest(project: Project, labels: dict[str, str]) -> None:
     url = project.hub.files.put("m.safetensors", MODEL)
@@ -84,6 +88,7 @@ def test_wrong_labels_are_outvoted_by_a_pinned_digest(project: Project, labels: 
     project("lock", code=6)  # without a digest there is only the label to go by
 
 
+@case(168)
 @pytest.mark.parametrize("labels", LABELS, ids=str)
 def test_a_mirror_with_wrong_labels_helps(project: Project, labels: dict[str, str]) -> None:
     first = project.hub.files.put("first/m.safetensors", MODEL)
@@ -123,6 +128,7 @@ def from_an_address(project: Project, content: bytes, name: str) -> str:
     return f'[models.m]\nsource = "{url}"\nfilename = "{name}"\ntype = "lora"\nallow-pickle = true\n'
 
 
+@case(172)
 @pytest.mark.parametrize("name", ["m.safetensors", "m.onnx", "m.bin", "m.pth", "m.gguf", "m"])
 @pytest.mark.parametrize("stump", STUMPS)
 @pytest.mark.parametrize("source", [from_a_file, from_an_address])
@@ -135,6 +141,7 @@ def test_the_name_in_the_tree_decides_whatever_the_source_calls_it(
     assert ("Git LFS" in said) == (stump == "pointer")
 
 
+@case(172)
 @pytest.mark.parametrize("name", ["words.txt", "words.dat", "words.json"])
 @pytest.mark.parametrize("stump", STUMPS)
 def test_a_local_file_under_a_name_for_no_weights_is_placed_with_a_warning(

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import case
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -40,6 +41,7 @@ def broken_pipe() -> int:
     return writer
 
 
+@case(178)
 @full
 @pytest.mark.parametrize("words", [["lock"], ["lock", "--json"], ["add", "civitai:900003", "--json"], ["--help"]])
 def test_an_answer_that_does_not_fit_the_disk_is_an_error_and_the_work_is_done(
@@ -85,6 +87,7 @@ def test_a_failure_keeps_its_own_code(project: Project) -> None:
     assert b"no model `nobody`" in said
 
 
+@case(179)
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "shift_jis"])
 def test_a_sign_that_the_encoding_lacks_stops_nothing(project: Project, encoding: str) -> None:
     old = {"PYTHONIOENCODING": encoding}
@@ -136,6 +139,7 @@ def test_a_path_that_is_no_text_is_printed_as_its_bytes(project: Project, tmp_pa
     assert (code, out) == (0, store + b"\n")
 
 
+@case(179)
 @pytest.mark.skipif(sys.platform != "linux", reason="the locale decides about file names")
 def test_a_name_that_the_locale_cannot_write_is_refused_before_the_first_byte(project: Project) -> None:
     project.manifest(f'[models.d]\nsource = "civitai:{catalogue.EYES}"\nfilename = "水彩.safetensors"\n')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tomli
+from cases import case
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ def mistake(text: str) -> TomlError:
     return caught.value
 
 
+@case(175)
 @pytest.mark.parametrize(("line", "column", "what", "hint"), MISTAKES)
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_a_mistake_is_explained_where_it_is(line: str, column: int, what: str, hint: str, newline: str) -> None:

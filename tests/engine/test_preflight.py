@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cases import case
 from workbench import CHECKPOINT, blob, content_of, declare, downloads, leftovers, target, workspace
 from world import Project
 
@@ -285,6 +286,7 @@ def another_device(path: Path) -> Iterator[Path]:
     pytest.skip("one file system only")
 
 
+@case(180)
 def test_what_is_copied_to_another_device_needs_room_there_once(
     project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +298,7 @@ def test_what_is_copied_to_another_device_needs_room_there_once(
         assert (root / CHECKPOINT).read_bytes() == portrait
 
 
+@case(181)
 def test_a_directory_that_cannot_be_written_to_is_found_before_the_first_byte(
     project: Project, portrait: bytes
 ) -> None:

@@ -33,6 +33,7 @@ GROUPS = (
     ("Files that other programs read", 144),
     ("Absent input, and what is known beforehand", 152),
     ("Trees, roots and stores of all kinds", 160),
+    ("Labels, mistakes and streams", 168),
 )
 
 _TITLES = """
@@ -203,6 +204,20 @@ a path in another spelling
 a project that was renamed, moved or copied
 a root that was corrected
 the wanted bytes under another name
+a label of an answer that contradicts the right bytes
+a status of 200 for a part of a file
+a size that a site has wrong
+a pointer, a text or an empty file where a model should be
+a name that promises another format than the content
+additions of two branches to one manifest
+an edit of a manifest with very many models
+a mistake in TOML as people make it
+a layout that does not exist
+a path that only a shell or another system reads
+an answer that does not fit the disk, or meets a closed stream
+a character that the encoding lacks
+a target without room for what is copied into it
+a target that cannot be written to
 """
 
 
@@ -211,4 +226,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 167
+assert len(CASES) == 181

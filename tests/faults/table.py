@@ -34,8 +34,8 @@ class Found:
         return {*self.tests, *self.skipped, *self.not_applicable, *self.remarks}
 
 
-def find(directory: Path = HERE) -> Found:
-    """Read the test modules."""
+def find(directory: Path = HERE.parent) -> Found:
+    """Read the test modules; those outside the fault suite are named with their room."""
     found = Found()
     registers = {
         "SKIPPED": found.skipped,
@@ -47,13 +47,17 @@ def find(directory: Path = HERE) -> Found:
             for test in _functions(node):
                 for number in _marks(test):
                     names = found.tests.setdefault(number, [])
-                    if (name := f"`{path.stem}.{test.name}`") not in names:
+                    if (name := f"`{_shown(path)}.{test.name}`") not in names:
                         names.append(name)
             name = _assigned(node)
             if name in registers:
                 assert isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
                 registers[name].update(ast.literal_eval(node.value))
     return found
+
+
+def _shown(path: Path) -> str:
+    return path.stem if path.is_relative_to(HERE) else path.relative_to(HERE.parent).with_suffix("").as_posix()
 
 
 def _functions(node: ast.stmt) -> Iterator[ast.FunctionDef]:

@@ -255,7 +255,7 @@ def test_a_place_that_is_read_only_is_found_before_the_first_byte(
     stage.healers.append(lambda: remount(place, "bind,rw"))
 
 
-@case(49)
+@case(49, 180)
 def test_a_target_without_links_needs_room_for_every_file(stage: Stage, mount: Callable[..., Path]) -> None:
     """exFAT has neither hard nor symbolic links, so `auto` copies."""
     root = exfat(mount, stage)

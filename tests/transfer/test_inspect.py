@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+from cases import case
 from workbench import downloads
 from world import Project
 
@@ -81,6 +82,7 @@ def test_a_pickle_that_is_allowed_must_still_be_no_safetensors(tmp_path: Path) -
     assert look(tmp_path, pickle_bytes("x"), "safetensors", allow_pickle=True) is IntegrityError
 
 
+@case(171)
 @pytest.mark.parametrize("local", [False, True], ids=["remote", "local"])
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("stump", STUMPS)
@@ -138,6 +140,7 @@ def test_content_and_names_decide_together(
     assert look(tmp_path, content, format, *names) is verdict
 
 
+@case(171)
 def test_a_pointer_is_called_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(POINTER)
     with pytest.raises(IntegrityError, match="a pointer of Git LFS"):

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from cases import case
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.reporter import Reporter
@@ -706,6 +707,7 @@ LABELS = [
 ]  # fmt: skip
 
 
+@case(168)
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("labels", LABELS, ids=str)
 def test_wrong_labels_on_the_right_bytes(server, bench, labels, chunked):
@@ -721,6 +723,7 @@ def test_wrong_labels_on_the_right_bytes(server, bench, labels, chunked):
     bench.failed(want_of(content(300_000, 1), server.ref("/g"), sha256=None), WrongContent)
 
 
+@case(168)
 @pytest.mark.parametrize("labels", LABELS, ids=str)
 def test_wrong_labels_on_ranges(server, bench, labels):
     body = content(6 * MIB)
@@ -752,6 +755,7 @@ def test_a_page_does_not_cost_what_is_here_already(server, bench, chunked):
     assert bench.got(want).fetched_bytes == len(body) - 900_000
 
 
+@case(170)
 @pytest.mark.parametrize("said", [1, 150_000, 299_999, 300_001, 600_000])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_wrong_size_of_the_right_bytes(server, bench, said, chunked):
@@ -797,6 +801,7 @@ def test_another_size_is_passed_over_while_other_places_are_left(server, second,
     assert (got.place, got.size) == (server.ref("/g"), 200_000)
 
 
+@case(169)
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("how", ["tail", "tail without length", "tail and its range"])
 def test_the_rest_of_a_file_is_never_taken_for_the_whole(server, bench, known, how):

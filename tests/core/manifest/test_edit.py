@@ -8,6 +8,7 @@ import tomllib
 from typing import Any
 
 import pytest
+from cases import case
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,6 +187,7 @@ def test_two_additions_of_one_name_are_refused() -> None:
         add_models(PLAIN, [("n", "./a"), ("N", "./b")])
 
 
+@case(174)
 @pytest.mark.parametrize("style", ["tables", "lines", "dotted"])
 @pytest.mark.parametrize("edit", ["add", "remove", "set"])
 def test_an_edit_takes_time_in_proportion_to_the_text(style: str, edit: str) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cases import case
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -289,6 +290,7 @@ def test_a_name_with_a_dot_in_quotes_is_a_name() -> None:
     assert found.name == "dream-v1.5"
 
 
+@case(176)
 @pytest.mark.parametrize(
     ("layout", "hint"),
     [
@@ -306,6 +308,7 @@ def test_an_unknown_layout_is_a_mistake_of_the_manifest(layout: str, hint: str) 
     assert caught.value.hint == hint
 
 
+@case(177)
 def test_a_root_that_only_a_shell_or_another_system_reads_is_a_mistake() -> None:
     text = "[targets.t]\nroot = '{}'\n"
     said = told(text.format("$HOME/ui"))
@@ -321,6 +324,7 @@ def test_a_text_over_many_lines_does_not_move_the_line_of_a_key() -> None:
     assert "synapse.toml:7: models.a: " in told(text)
 
 
+@case(177)
 @pytest.mark.parametrize(
     ("folder", "words"),
     [
