@@ -218,6 +218,7 @@ an answer that does not fit the disk, or meets a closed stream
 a character that the encoding lacks
 a target without room for what is copied into it
 a target that cannot be written to
+a root that is a folder of the UI
 """
 
 
@@ -226,4 +227,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 181
+assert len(CASES) == 182
