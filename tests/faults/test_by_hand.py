@@ -1,4 +1,4 @@
-"""Cases 173 to 179 and 182: files as people write them by hand, paths as a shell has them, and the way out of a run."""
+"""Cases 173 to 179 and 182: files as people write them by hand, paths of a shell, and the way out of a run."""
 
 from __future__ import annotations
 
