@@ -45,25 +45,10 @@ BANNED: dict[str, str] = {
 CLAUSE = re.compile(r"(?:^|(?<=[.:;!] )|(?<=\n\n))(?:What|Who|Whom|Whose) [a-z][^.?!]*[.!]", re.MULTILINE)
 #: Files that still wait for their translation. The list only shrinks.
 WAITING: set[str] = {
-    "synapse_sync/engine/collect.py",
     "synapse_sync/engine/declare.py",
-    "synapse_sync/engine/execute.py",
     "synapse_sync/engine/heal.py",
     "synapse_sync/engine/lock.py",
-    "synapse_sync/engine/observe.py",
     "synapse_sync/engine/outdated.py",
-    "synapse_sync/engine/unchanged.py",
-    "synapse_sync/engine/verify.py",
-    "synapse_sync/store/blobs.py",
-    "synapse_sync/store/host_speeds.py",
-    "synapse_sync/store/known_digests.py",
-    "synapse_sync/store/links.py",
-    "synapse_sync/store/locks.py",
-    "synapse_sync/store/ownership.py",
-    "synapse_sync/store/partials.py",
-    "synapse_sync/store/project_note.py",
-    "synapse_sync/store/projects.py",
-    "synapse_sync/store/receipt_index.py",
 }
 
 

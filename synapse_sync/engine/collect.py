@@ -1,4 +1,4 @@
-"""Collect: which blobs of the store nobody uses any more, and dropping them."""
+"""Collect: find the blobs of the store that no project uses any more, and drop them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from synapse_sync.store.project_note import note_path
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, records
 from synapse_sync.user.places import LOCKFILE, MANIFEST, content
 
-#: A blob younger than this (seconds) may belong to a lock or sync that is under way.
+#: A blob younger than this (seconds) may belong to a running lock or sync.
 GRACE = 3600.0
-#: A partial download that lay untouched for so many days is given up.
+#: A partial download that nothing touched for this many days is dropped.
 _FORGOTTEN = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unused:
-    """A blob that no project uses; `origin` is where it came from, None if nobody knows."""
+    """A blob that no project uses; `size` in bytes, `origin` is the reference that provides it again, or None."""
 
     sha256: str
     size: int
@@ -35,7 +35,7 @@ class Unused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """What would be dropped and what is kept although nobody uses it."""
+    """The plan of a collection: blobs to drop, unused ones that are kept, the number of used ones, warnings."""
 
     drop: tuple[Unused, ...] = ()
     irreplaceable: tuple[Unused, ...] = ()
@@ -44,14 +44,16 @@ class Collection:
 
     @property
     def bytes(self) -> int:
-        """How much space dropping frees, in bytes."""
+        """The space that dropping frees, in bytes."""
         return sum(blob.size for blob in self.drop)
 
 
 def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | None = None) -> Collection:
-    """Decide what to drop: blobs that no known project's lockfile or receipt names, and that can be had again.
+    """Find the blobs that no lockfile or receipt of a known project names and that can be downloaded again.
 
-    If a project cannot be read, its blobs cannot be told from the others, so nothing is dropped.
+    `root` is the store. With `irreplaceable`, blobs without a known origin are dropped too. `now` is the time in
+    seconds since the epoch, by default the clock's. If a project cannot be read, its blobs are unknown, so nothing
+    is dropped.
     """
     store = BlobStore(root)
     used: set[str] = set()
@@ -61,7 +63,7 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
         try:
             if (doubt := _doubt(record)) is not None:
                 note = note_path(root, key)
-                warnings.append(f"{doubt}, so nothing is dropped; if that is meant for good, delete {note}")
+                warnings.append(f"{doubt}, so nothing is dropped; if the project is gone for good, delete {note}")
                 blind = True
             used |= set(_used_by(record))
         except (SynapseError, OSError, UnicodeDecodeError) as error:
@@ -91,10 +93,10 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
 
 
 def _doubt(record: ProjectRecord) -> str | None:
-    """Why it is not known which blobs a project uses; None if it is known.
+    """The reason why a project's blobs are unknown; None if they are known.
 
-    A lockfile that is missing beside a manifest with models is not a wish for nothing; nor is a drive that is not
-    mounted.
+    A missing lockfile beside a manifest with models does not mean that nothing is wanted, nor does a drive that is
+    not mounted.
     """
     project = Path(record.project)
     if not project.parent.is_dir():
@@ -111,7 +113,7 @@ def _doubt(record: ProjectRecord) -> str | None:
 
 
 def _used_by(record: ProjectRecord) -> Iterator[str]:
-    """Every digest that a project's lockfile or receipts name; one that is gone uses nothing but its trees."""
+    """Every digest in a project's lockfile and receipts; a project that is gone has receipts only."""
     text = content(str(Path(record.project) / LOCKFILE)).decode("utf-8-sig")
     if text.strip():
         for model in parse_lockfile(text).models:
@@ -121,10 +123,11 @@ def _used_by(record: ProjectRecord) -> Iterator[str]:
 
 
 def collect(root: Path, plan: Collection, on_wait: Callable[[str], None] | None = None) -> int:
-    """Drop the blobs of a plan; returns the freed bytes. Each is looked at once more before it goes.
+    """Drop the blobs of a plan that are still unused; returns the freed bytes.
 
-    No sync begins to use a blob meanwhile: it says what it uses under the same lock. What crashes left behind goes
-    too: temporary files, and partial downloads that nobody took up for two weeks.
+    `root` is the store, `on_wait` is called with a line about a process that has to be waited for. Leftovers of
+    crashes are removed, too: temporary files, and partial downloads that were not resumed for two weeks. Raises
+    `StorageError`.
     """
     store = BlobStore(root)
     store.sweep()

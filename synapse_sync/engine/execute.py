@@ -1,4 +1,4 @@
-"""Execute: walk a plan. Supply the blobs, have each action carried out in its tree, gather the outcomes."""
+"""Execute: walk a plan. Supply the blobs, call the tree for each action, gather the outcomes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synapse_sync.store.tree import TreeWriter
 from synapse_sync.transfer.inspect import inspect_file
 from synapse_sync.transfer.want import Fetcher, Got, want_of
 
-#: Brings the content of companions, or says why one has to be left out.
+#: Returns the content of each companion by its key, or why it is left out.
 Bringer = Callable[[Sequence[Companion]], Mapping[Key, bytes | LeftOut]]
 
 
@@ -34,12 +34,15 @@ def execute(
     command: str = "sync",
     pickles: Collection[str] = (),
 ) -> Report:
-    """Do what the plan says: bring the blobs, place them, write companions, prune.
+    """Carry out a plan: bring the blobs, place them, write companions, prune.
 
-    A failure stops its own path, never the others; a companion whose content cannot be had is left out.
+    `trees` are the targets by name, `observed` is the state that the plan was made from. `fetch` brings bytes into
+    `store`, `bring` returns the content of companions. `reporter` receives each outcome, `command` is the verb
+    for the journal. `pickles` names the models whose files may be pickles, whatever their ending is.
 
-    `pickles` names the models whose files may be pickles, whatever they are called. Nothing is pruned in a run
-    that had an error. The receipts are written whatever happens, also on Ctrl-C.
+    A failure stops its own path only, and is in the report. A companion without content is left out. Nothing is
+    pruned in a run that had an error. The receipts are written whatever happens, also on Ctrl-C; a receipt that
+    cannot be written raises its `StorageError` or `Conflict`.
     """
     writer = TreeWriter(plan, trees, observed, store=store, command=command, folders=ui_folders())
     run = _Run(writer=writer, store=store, reporter=reporter, pickles=pickles)
@@ -54,7 +57,7 @@ def execute(
         failed = any(outcome.error is not None for outcome in run.outcomes)
         for action in plan.of(Verb.PRUNE, Verb.FORGET, Verb.KEEP):
             if failed:
-                run.outcomes.append(Outcome(action=action, detail="not now: something else failed"))
+                run.outcomes.append(Outcome(action=action, detail="skipped: another action failed"))
                 continue
             run.attempt(action)
     finally:
@@ -78,17 +81,17 @@ class _Run:
     store: BlobStore
     reporter: Reporter
     pickles: Collection[str] = ()
-    uses: dict[str, list[Action]] = field(default_factory=dict)  # the paths that want a blob
+    uses: dict[str, list[Action]] = field(default_factory=dict)  # actions on paths, by blob
     outcomes: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    failed: dict[str, SynapseError] = field(default_factory=dict)  # blobs that could not be had
+    failed: dict[str, SynapseError] = field(default_factory=dict)  # blobs that could not be supplied
     fetched: int = 0
     copied_files: int = 0
     copied_bytes: int = 0
     unfinished: bool = False
 
     def supply(self, actions: Sequence[Action], fetch: Fetcher) -> None:
-        """Bring every needed blob into the store; a failure is kept for the paths that wanted the blob."""
+        """Bring every needed blob into the store; its failure becomes that of each path that needs it."""
         missing = [action for action in actions if not (action.verb is Verb.SALVAGE and self._salvage(action))]
         wants = [
             want_of(
@@ -126,7 +129,7 @@ class _Run:
         return True
 
     def _inspected(self, sha256: str) -> SynapseError | None:
-        """Why a blob that came from a tree must not be placed: it did not pass the door that downloads pass."""
+        """The reason why a blob from a tree must not be placed, or None: it is judged like a download."""
         for use in self.uses.get(sha256, ()):
             if use.artifact is None:
                 continue
@@ -138,7 +141,7 @@ class _Run:
         return None
 
     def accompany(self, actions: Sequence[Action], bring: Bringer) -> None:
-        """Write the companions of the weights that are in place."""
+        """Write the companions of weights that are in place; others are left out."""
         absent = {(o.action.target, o.action.path) for o in self.outcomes if o.error is not None}
         ready: list[Action] = []
         for action in actions:

@@ -1,4 +1,4 @@
-"""Observe: what is at each wanted path, and at each path that the receipts list. Changes nothing."""
+"""Observe: find the state of each wanted path and of each path in a receipt. Changes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from synapse_sync.store.reach import Way, way_to
 from synapse_sync.store.receipt import ReceiptEntry, matches
 from synapse_sync.store.spelling import one_file
 
-#: What the system answers where there is nothing, or a link to nothing or to itself.
+#: The errors of the system for a missing path, and for a link to nothing or to itself.
 _NOTHING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
@@ -29,9 +29,10 @@ def observe(
     companions: Sequence[Companion] = (),
     ways: Mapping[Key, Way] | None = None,
 ) -> dict[Key, Observed]:
-    """Look at every path that matters: one `lstat` each; content is hashed only where that does not settle it.
+    """Find the state of every wanted or listed path: one `lstat` each, and a hash only where that is not enough.
 
-    `ways` are the ways to the paths where they are known. Raises `StorageError`.
+    `trees` are the targets by name. `ways` are the ways to all these paths, if they are known already. Returns the
+    states by target name and path. Raises `StorageError`.
     """
     wanted = {placement.key: placement for placement in placements}
     if ways is None:
@@ -43,7 +44,7 @@ def observe(
 
 
 def _other_spellings(wanted: Sequence[Key], trees: Mapping[str, Tree]) -> dict[Key, str]:
-    """The wanted paths that a receipt lists in another spelling of the same file, and those listed ones, by key."""
+    """The other spelling of each wanted path that a receipt spells differently, and the reverse, by key."""
     asked = set(wanted)
     found: dict[Key, str] = {}
     for name, tree in trees.items():
@@ -61,7 +62,7 @@ def _other_spellings(wanted: Sequence[Key], trees: Mapping[str, Tree]) -> dict[K
 def ways_to(
     placements: Sequence[Placement], trees: Mapping[str, Tree], companions: Sequence[Companion] = ()
 ) -> dict[Key, Way]:
-    """The way to every path that matters: those that are wanted, and those that the receipts list."""
+    """The way to every wanted and every listed path, by target name and path; raises `StorageError`."""
     listed = {(name, path) for name, tree in trees.items() for path in tree.receipt.entries}
     every = {placement.key for placement in placements} | listed | {companion.key for companion in companions}
     folders: dict[tuple[str, str], Way] = {}
@@ -75,7 +76,7 @@ def ways_to(
 
 
 def links_to_report(ways: Mapping[Key, Way], trees: Mapping[str, Tree]) -> list[str]:
-    """A line for each directory link that is followed for the first time: no listed file is behind it yet."""
+    """A line for each directory link that is followed for the first time: it leads to no listed file yet."""
     links = {(target, name, to) for (target, _), way in ways.items() if way.obstacle is None
              for name, to in way.links.items()}  # fmt: skip
     found = []
@@ -106,7 +107,7 @@ def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way, spell
 
 
 def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:
-    """A path that our receipt does not list. It is hashed only if its size could be right."""
+    """The state of a path that the receipt does not list. It is hashed only if its size is the wanted one."""
     try:
         found = place.lstat()
         if stat.S_ISLNK(found.st_mode):
@@ -127,7 +128,7 @@ def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:
 
 
 def _ours(place: Path, entry: ReceiptEntry, shared: bool) -> Observed:
-    """A path that our receipt lists: as we left it, gone, or changed."""
+    """The state of a path that the receipt lists: unchanged, gone, or changed since it was placed."""
 
     def seen(state: State, sha256: str | None, size: int, detail: str | None = None) -> Observed:
         return Observed(state=state, sha256=sha256, size=size, how=entry.how, model=entry.model,
@@ -147,7 +148,7 @@ def _ours(place: Path, entry: ReceiptEntry, shared: bool) -> Observed:
             return seen(State.PLACED if ours else State.ALTERED, None, 0, detail)
         found = place.stat()
     if not stat.S_ISREG(found.st_mode):
-        return seen(State.OBSTRUCTED, None, 0, "a directory or device took its place")
+        return seen(State.OBSTRUCTED, None, 0, "a directory or device is in its place")
     sha256 = hash_file(place)
     if sha256 == entry.sha256 and link == entry.link:
         return seen(State.PLACED, sha256, found.st_size)

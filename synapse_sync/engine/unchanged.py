@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def fingerprint(manifest: bytes, lockfile: bytes, settings: str, home: str) -> str:
-    """What a complete sync depended on; a receipt that carries it was written by a sync of this very state.
+    """The fingerprint of everything that a complete sync depended on; its receipts carry it.
 
-    The two files are given by their SHA-256.
+    `manifest` and `lockfile` are the SHA-256 of the two files, `settings` and `home` are texts.
     """
     parts = [_digest(__version__), manifest, lockfile, _digest(settings), _digest(home)]
     return hashlib.sha256(b"".join(parts)).hexdigest()
@@ -30,9 +30,10 @@ def _digest(text: str) -> bytes:
 def unchanged_files(
     store: str | Path, key: str, state: str, count: Callable[[str, str, str], int | None] = count_by_indexes
 ) -> int | None:
-    """How many files are in place, if the last sync completed this very state and nothing moved; else None.
+    """The number of files in place, if the last sync completed this state and none changed since; else None.
 
-    `count` says how many there are in a root. Unless another is given, what was seen last has to be at hand.
+    `store` is its root, `key` the project's key, `state` a fingerprint. `count` returns the number of unchanged
+    files in a root, or None; the default reads the receipts' indexes only.
     """
     note = completed(store, key)
     if note is None or note[0] != state:

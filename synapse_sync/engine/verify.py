@@ -1,4 +1,4 @@
-"""Verify: hash content again and compare; bad blobs and files are set aside, never deleted, never used."""
+"""Verify: hash content again and compare. Bad blobs and files are set aside, never deleted, never used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from synapse_sync.store.tree import clear_bad
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What was hashed (`bytes` read), what was wrong, and what was set aside."""
+    """The result: how many files were hashed, the `bytes` read for it, errors, and lines on files set aside."""
 
     files: int
     bytes: int
@@ -37,10 +37,11 @@ def verify_tree(
     reporter: Reporter,
     repair: bool = False,
 ) -> Verification:
-    """Hash the content of every wanted file and of every blob behind one.
+    """Hash the content of every wanted file, and of every blob behind one.
 
-    A blob with wrong content goes to quarantine in any case. With `repair` a wrong file of ours moves aside, so
-    that a sync can place the right one; without it, and for files of others, the tree is left as it is.
+    `observed` are the states of the `placements` in `trees`. A blob with wrong content goes to quarantine in any
+    case. With `repair`, a wrong file that synapse placed moves aside, so that a sync can place the right one. Other
+    files stay as they are. `reporter` receives the name of each file. Raises `StorageError`.
     """
     run = _Run(store=store, reporter=reporter, trees=trees, repair=repair)
     for placement in placements:
@@ -101,7 +102,7 @@ class _Run:
     bytes: int = 0
 
     def result(self) -> Verification:
-        """What came out."""
+        """The result so far."""
         return Verification(files=self.files, bytes=self.bytes, bad=tuple(self.bad), set_aside=tuple(self.aside))
 
     def check(self, placement: Placement, found: Observed) -> None:
@@ -132,7 +133,7 @@ class _Run:
         self.bad.append(
             IntegrityError(
                 f"`{placement.path}` in target `{placement.target}`: the content is not what the lockfile says",
-                hint=None if self.repair else "`synapse verify --repair` sets it aside and gets it again",
+                hint=None if self.repair else "`synapse verify --repair` sets it aside and places it again",
                 subject=placement.model,
             )
         )
@@ -140,12 +141,12 @@ class _Run:
         ours = place.is_symlink() and entry is not None and entry.link == str(place.readlink())
         if linked:
             self._quarantine(sha256)
-        if self.repair and found.state is not State.FOREIGN:  # what we never placed is not ours to move
+        if self.repair and found.state is not State.FOREIGN:  # synapse moves only files that it placed
             kept = linked or ours or (place.exists() and self.store.has_aside(sha256, place))
             self._clear(placement, found.real, keep=not kept)
 
     def _inode(self, path: Path, sha256: str) -> bool:
-        """Whether a file has this content; several names of one file are read once."""
+        """Whether a file has this content; a file with several names is read once."""
         found = path.stat()
         key = (found.st_dev, found.st_ino, sha256)
         if key not in self.inodes:

@@ -1,4 +1,4 @@
-"""Blobs: every file once, under the name of its SHA-256; complete or absent, whatever kills us and when."""
+"""Blobs: each file once, under the name of its SHA-256. A blob is complete or absent, whenever we are killed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobEntry:
-    """A blob as it lies on disk; `size` in bytes."""
+    """A blob on disk; `size` in bytes."""
 
     sha256: str
     size: int
@@ -50,7 +50,7 @@ class BlobEntry:
 
 
 class BlobStore:
-    """The store below `root`: blobs, what is known of each (`meta`), quarantine, partial downloads, locks.
+    """The store below `root`: blobs, notes on each (`meta`), quarantine, partial downloads, locks.
 
     A blob is trusted while its size and modification time are those that were noted when it was hashed; in doubt
     it is hashed again. Methods raise `StorageError` when the disk refuses.
@@ -61,7 +61,7 @@ class BlobStore:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100
 
     def path(self, sha256: str) -> Path:
-        """Where the blob with this digest lies or would lie."""
+        """The path of the blob with this digest, whether it exists or not; raises `ValueError` for no digest."""
         if not is_sha256(sha256):
             raise ValueError("not a SHA-256 in lower-case hexadecimal")
         return self.root / f"blobs/sha256/{sha256[:2]}/{sha256}"
@@ -109,7 +109,7 @@ class BlobStore:
         except FileNotFoundError:
             return False
         if not _same(before, after):
-            return False  # it is being changed, or another process has just replaced it: not now
+            return False  # it is being written, or another process has just replaced it: not trusted yet
         if good:
             self._note(sha256, after)
         else:
@@ -166,11 +166,11 @@ class BlobStore:
         return value if isinstance(value, str) and is_sha256(value) else None  # both have 64 digits
 
     def origin(self, sha256: str) -> str | None:
-        """The reference that gave the blob, if it was downloaded."""
+        """The reference that the blob was downloaded from, or None."""
         value = self._meta(sha256).get("origin")
         return value if isinstance(value, str) else None
 
-    # -- taking in ---------------------------------------------------------------------------------
+    # -- bringing in ---------------------------------------------------------------------------------
 
     def publish(
         self, temp: Path, *, sha256: str, size: int, blake3: str | None = None, origin: str | None = None
@@ -333,13 +333,13 @@ class BlobStore:
             links.sweep(self.root / name, now)  # empty files, from trials of whether the store can be written to
         return freed
 
-    # -- what is known of a blob ---------------------------------------------------------------------
+    # -- notes on a blob ---------------------------------------------------------------------
 
     def _meta_path(self, sha256: str) -> Path:
         return self.root / f"meta/{sha256[:2]}/{sha256}.json"
 
     def _meta(self, sha256: str) -> dict[str, Any]:
-        """What was noted of a blob; damaged notes count as none, they are only a memory."""
+        """The note on a blob, empty if it is missing or damaged: it only saves work."""
         try:
             value = json.loads(self._meta_path(sha256).read_bytes())
         except (OSError, ValueError, RecursionError):
@@ -365,7 +365,7 @@ def _as_json(note: dict[str, Any]) -> bytes:
 
 
 def _write_first(where: Path, data: bytes) -> bool:
-    """Write a blob's first note, and plainly, since one that was cut off counts as none; False if there is one."""
+    """Write a blob's first note; False if it has one. Not atomically: a truncated note counts as missing."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         handle = os.open(where, flags, SHARED)
@@ -381,7 +381,7 @@ def _write_first(where: Path, data: bytes) -> bool:
 
 
 def _same(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether nobody wrote to a file between two looks at it."""
+    """Whether a file was not written to between two looks at it."""
     return (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
 
 
@@ -427,7 +427,7 @@ def _both_of(path: Path, advanced: Callable[[int], None] = lambda count: None) -
 
 @contextlib.contextmanager
 def _doing(what: str) -> Iterator[None]:
-    """Turn errors of the file system into sentences."""
+    """Raise errors of the file system as `StorageError`, with what was being done."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Durable writes: whole or not at all, and on the disk when we say so."""
+"""Durable writes: whole or not at all, and on the disk when the function returns."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def where_writable() -> Iterator[None]:
 
 
 def storage_error(error: OSError, doing: str) -> StorageError:
-    """The sentence for an error of the file system: what failed, where, and what helps."""
+    """The `StorageError` for an error of the file system; `doing` says what failed, as in "writing x"."""
     where = f" ({error.filename})" if error.filename else ""
     words, hint = _words(error)
     return StorageError(f"{doing}: {words}{where}", hint=hint)
@@ -67,7 +67,7 @@ def _words(error: OSError) -> tuple[str, str | None]:
 
 
 def random_name() -> str:
-    """A name that nobody else has: our process id and some randomness."""
+    """A name that no other process uses: the process id and some randomness."""
     return f"{os.getpid()}-{os.urandom(6).hex()}"
 
 
@@ -137,7 +137,7 @@ def flush(handle: int, *, data_only: bool = False) -> None:
 
 
 def make_dirs(path: Path) -> None:
-    """Make a directory and what is missing above it, so that the new names survive a power loss."""
+    """Make a directory and those missing above it, so that the new names survive a power loss; raises `OSError`."""
     if path.is_dir():
         return
     if path.parent != path:
@@ -147,13 +147,13 @@ def make_dirs(path: Path) -> None:
 
 
 def rename_new(source: Path, destination: Path) -> None:
-    """Rename a file, but never over another one: raises FileExistsError then."""
+    """Rename a file, but never over another one; raises `FileExistsError`, `OSError`."""
     try:
         os.link(source, destination, follow_symlinks=False)
     except FileExistsError:
         raise
     except (OSError, NotImplementedError):
-        # A file system without hard links (exFAT): look first, then rename. The window is a moment.
+        # A file system without hard links (exFAT): look first, then rename. A file that appears in between is lost.
         if os.path.lexists(destination):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(destination)) from None
         source.rename(destination)
@@ -162,7 +162,7 @@ def rename_new(source: Path, destination: Path) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file for its owner's eyes only, whatever it was before; raises `StorageError`."""
+    """Write a file that only its owner may read, whatever its mode was before; raises `StorageError`."""
     try:
         if not path.parent.is_dir():
             make_dirs(path.parent.parent)
@@ -179,7 +179,7 @@ def write_atomic(
 
     `mode` (less the umask) is for a new file: an existing one keeps its permission bits, unless `keep_mode` is
     false. A symbolic link is written through if it leads to a file of the same name (a `synapse.toml` kept among
-    dotfiles), else it is a `Conflict`: a link in a cloned project must not choose which file we replace. Without
+    dotfiles), else it is a `Conflict`: a link in a cloned project must not choose which file is replaced. Without
     `durable`, a power loss may leave an empty file: for notes that can be made again.
     """
     temporary: Path | None = None

@@ -15,17 +15,17 @@ _NAME = "speeds.json"
 
 
 def read_speeds(store: Path) -> dict[str, Speed]:
-    """What is remembered; nothing if that cannot be read."""
+    """The remembered speeds; empty if they cannot be read."""
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         data = json.loads((store / _NAME).read_bytes())
         speeds = {str(host): Speed(rate=float(rate), at=float(at)) for host, (rate, at) in data.items()}
-        # A number that is none would beat or lose to everything, for ever.
+        # NaN and infinity would win or lose every comparison, for ever.
         return {host: speed for host, speed in speeds.items() if 0 <= speed.rate < 1e15 and 0 <= speed.at < 1e15}
     return {}
 
 
 def remember_speeds(store: Path, measured: Mapping[str, Speed], now: float) -> None:
-    """Add what was measured to what other processes remembered meanwhile; what is too old goes."""
+    """Add measurements to those that other processes remembered meanwhile; old ones are dropped."""
     speeds = {host: speed for host, speed in read_speeds(store).items() if now - speed.at < FORGOTTEN}
     speeds.update(measured)
     text = json.dumps(

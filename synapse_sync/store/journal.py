@@ -1,4 +1,4 @@
-"""The journal: one line for every file that leaves its place, so that "what removed it, and when" has an answer."""
+"""The journal: one line for every file that is removed, replaced or moved aside, with time and reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ NAME = "journal.jsonl"
 def append(root: Path, *, verb: str, path: str, sha256: str, why: str, command: str) -> None:
     """Add a line to `<root>/.synapse/journal.jsonl`, in one write; raises `StorageError`.
 
-    Written before the act: a line without its act is harmless, an act without its line is not.
+    `path` is relative to `root`; `why` is the reason, `command` the verb that acts. Call it before the act: a line
+    without its act is harmless, an act without its line is not.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     line = {"time": now, "verb": verb, "path": path, "sha256": sha256, "why": why, "command": command}

@@ -52,7 +52,7 @@ class KnownDigests:
         self._changed = False
 
     def _load(self) -> dict[str, list[Any]]:
-        """What is remembered; a damaged memory counts as none."""
+        """The remembered digests; a damaged file counts as empty."""
         if self._known is None:
             self._known = {}
             with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):

@@ -30,16 +30,16 @@ from synapse_sync.store.durable import (
     storage_error,
 )
 
-#: Temporary names in a target begin with this; what a crash leaves there is swept.
+#: Temporary names in a target begin with this; `sweep` removes those that a crash left.
 PREFIX = ".synapse-tmp-"
 _TEMPORARY = re.compile(re.escape(PREFIX) + r"\d+-[0-9a-f]{12}\Z")
-#: A temporary file that was not touched for so long (seconds) belongs to a process that was killed.
+#: A temporary file that was not touched for this many seconds belongs to a process that was killed.
 STALE = 3600.0
-#: What a file system answers that cannot clone at all; what it says about one file only is not among them.
+#: The errors of a file system that cannot clone at all; errors about one file only are not among them.
 _NO_CLONES = {errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EXDEV, errno.ENOTSUP}
-#: What `auto` tries, the cheapest first; cloning must be the first.
+#: The ways that `auto` tries, the cheapest first; cloning must be the first.
 _BEST_FIRST = (LinkMode.CLONE, LinkMode.HARDLINK, LinkMode.SYMLINK, LinkMode.COPY)
-#: From which device to which one could not clone in this run: another try costs as much as all the rest.
+#: Pairs of devices between which cloning failed in this run: another try costs as much as all the rest.
 without_clones: set[tuple[int, int]] = set()
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK = 1 << 20
@@ -55,10 +55,10 @@ _HINTS = {
 def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = False, settle: bool = True) -> LinkMode:
     """Give a blob a name in a tree, in one atomic step; returns the way that was really used.
 
-    `auto` takes the first of clone, hard link, symbolic link and copy that works. Without `replace`, a file that is
+    `auto` uses the first of clone, hard link, symbolic link and copy that works. Without `replace`, a file that is
     there already is kept and `Conflict` raised. Copies are verified while they are made (`IntegrityError`). Raises
-    `StorageError` where a mode is not possible. `move` takes the blob out of the store. Without `settle` the name
-    survives a power loss only when the caller has made the directory durable, which it can do once for many.
+    `StorageError` where a mode is not possible. `move` removes the blob from the store. Without `settle` the name
+    survives a power loss only after the caller has made the directory durable, which it can do once for many.
     """
     doing = f"placing `{destination.name}`"
     try:
@@ -131,7 +131,7 @@ def way_there(scratch: Path, directory: Path, mode: LinkMode) -> LinkMode:
 
 
 def _ways(mode: LinkMode, devices: tuple[int, int]) -> tuple[LinkMode, ...]:
-    """What to try for a link mode, in order; cloning is not tried again where the file system has refused it."""
+    """The ways to try for a link mode, in order, without cloning where the file system has refused it."""
     if mode is not LinkMode.AUTO:
         return (mode,)
     return _BEST_FIRST[1:] if devices in without_clones else _BEST_FIRST
@@ -226,7 +226,7 @@ def _copy(blob: Path, temporary: Path) -> None:
 
 
 def _move(blob: Path, temporary: Path) -> None:
-    """A second name first, so that no moment is without the file; across file systems a copy.
+    """Make a second name first, so that the file exists at every moment; across file systems, a copy.
 
     A blob that has other names is copied too: they must stay read-only, and apart from the user's own file.
     """
@@ -265,7 +265,10 @@ def _sweep_once(directory: str) -> None:
 
 
 def sweep(directory: Path, now: float | None = None) -> int:
-    """Remove what killed processes left in a directory of a target: our names only, and none written to lately."""
+    """Remove temporary files of killed processes from a directory of a target; returns how many.
+
+    Only names of synapse's own form are removed, and none that was written to lately. `now` is the time in seconds.
+    """
     limit = (time.time() if now is None else now) - STALE
     count = 0
     with contextlib.suppress(OSError), os.scandir(directory) as found:

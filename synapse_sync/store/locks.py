@@ -1,4 +1,4 @@
-"""Locks between processes: one at a time, and whoever waits is told for whom."""
+"""Locks between processes: one at a time, and a process that waits reports which one it waits for."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 from synapse_sync.errors import StorageError
 from synapse_sync.store.durable import SHARED, is_unwritable, make_dirs, storage_error
 
-#: Words of the command line that may be told to others; no other word is, since it might be anything.
+#: The words of the command line that other processes may see; any other word might be private.
 _VERBS = frozenset({
     "add", "demo", "export", "images", "import", "info", "init", "list", "lock", "outdated", "remove", "search",
     "show", "status", "store", "sync", "upgrade", "verify", "watch",
 })  # fmt: skip
-#: What a network file system answers that has no locks, or whose lock service is away.
+#: The errors of a network file system without locks, or with a lock service that does not answer.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
-#: How long to sleep between two attempts, in seconds; a signal gets its turn there on every system.
+#: The pause between two attempts, in seconds; on every system a signal is handled there.
 _PAUSE = 0.05
 
 
@@ -76,7 +76,7 @@ def _no_locks(what: str, path: Path) -> StorageError:
 def _acquire(
     path: Path, what: str, on_wait: Callable[[str], None] | None, timeout: float | None
 ) -> tuple[Callable[[], None], bool]:
-    """Take the lock; returns what drops it, and whether we had to wait."""
+    """Take the lock; returns the function that drops it, and whether it had to be waited for."""
     until = None if timeout is None else time.monotonic() + timeout
     waited = False
     while (release := _attempt(path)) is None:
@@ -90,7 +90,7 @@ def _acquire(
 
 
 def _attempt(path: Path) -> Callable[[], None] | None:
-    """Take the lock if it is free; returns what drops it, or None."""
+    """Take the lock if it is free; returns the function that drops it, or None."""
     try:
         return _take(path)
     except FileNotFoundError:
@@ -136,7 +136,7 @@ else:
             except BaseException:
                 os.close(handle)
                 raise
-            os.close(handle)  # somebody removed the file, so that others may lock another one
+            os.close(handle)  # the file was removed meanwhile, so another process may hold a new one
 
 
 def _owner_path(path: Path) -> Path:
@@ -144,7 +144,7 @@ def _owner_path(path: Path) -> Path:
 
 
 def _sign(owner: Path) -> None:
-    """Say who we are: program and verb only, since arguments might hold anything."""
+    """Write down which program holds the lock: its name and verb only, since arguments may be private."""
     name = Path(sys.argv[0]).name if sys.argv else ""
     program = name if name and name[0] not in "-_" else "synapse"
     verb = next((word for word in sys.argv[1:] if word in _VERBS), "")
@@ -158,7 +158,7 @@ def _sign(owner: Path) -> None:
 
 
 def _owner(path: Path) -> str:
-    """Whoever holds the lock, in words; the note may be missing, or cut off at this very moment."""
+    """The holder of the lock, in words; its note may be missing, or half written at this moment."""
     try:
         value = json.loads(_owner_path(path).read_bytes())
         since = time.strftime("%H:%M", time.localtime(value["since"]))

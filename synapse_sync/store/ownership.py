@@ -42,7 +42,7 @@ class Tree:
     inherited: tuple[str, ...] = ()
 
     def entry(self, path: str) -> ReceiptEntry | None:
-        """What our receipt says about a path."""
+        """The entry of the receipt for a path, or None."""
         return self.receipt.entries.get(path)
 
 
@@ -58,7 +58,7 @@ def open_trees(
 ) -> dict[str, Tree]:
     """The trees of these targets by name.
 
-    `link_mode` overrides theirs, `default_mode` stands in for `auto`. `key` is the project's key in the store at
+    `link_mode` overrides theirs, `default_mode` replaces `auto`. `key` is the project's key in the store at
     `store`; `models` are the names of its models, by which a renamed project is known again. Raises `InputError`
     for a damaged receipt, `StorageError`.
     """
@@ -213,8 +213,8 @@ def remembered_roots(before: Mapping[str, str], trees: Iterable[Tree]) -> dict[s
 def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Companion]) -> dict[str, Tree]:
     """Trees that know which of their paths are wanted by another tree, or under another path: nobody removes those.
 
-    Paths are compared by their real directories, so that two ways to one directory count as one. What other trees
-    only *have* does not count: of two targets that drop a file neither would remove it.
+    Paths are compared by their real directories, so that two ways to one directory count as one. Files that
+    other trees only *have* do not count: of two targets that drop a file neither would remove it.
     """
     where = RealPlaces()
     wanted_at: dict[str, set[Key]] = {}
@@ -231,7 +231,7 @@ def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Comp
 
 
 def with_barriers(trees: Mapping[str, Tree], wanted: Collection[str], *, key: str, store: Path) -> dict[str, Tree]:
-    """Trees that know where no link of theirs may lead: into the store, into another target, or into `.synapse`.
+    """Trees that know where their links may not lead: into the store, into another target, or into `.synapse`.
 
     `wanted` are the names of the targets that the manifest has: a former target is no owner any more. `key` is the
     project's key; the targets of other projects are those that the store at `store` remembers.
@@ -261,7 +261,7 @@ def with_barriers(trees: Mapping[str, Tree], wanted: Collection[str], *, key: st
 def hold_roots(trees: Mapping[str, Tree], store: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Be the only synapse process that works on these trees; `on_wait` is called with a line about who has one now.
 
-    Raises `StorageError`. A store that this user may only read has no locks for them: it serves without.
+    Raises `StorageError`. A store that this user may only read has no locks for them: it is used without.
     """
     # One lock for each real directory: a process that took the same one twice would wait for itself. Locks are
     # taken in one order, so that two projects with the same targets cannot wait for each other.
@@ -279,7 +279,7 @@ def placed_elsewhere(store: Path, sha256: str) -> Iterator[Path]:
         for root in dict.fromkeys(record.every_root.values()):
             for path in sorted((Path(root) / DIRECTORY).glob("receipt-*.json")):
                 key = path.name.removeprefix("receipt-").removesuffix(".json")
-                with contextlib.suppress(SynapseError, OSError):  # somebody else's receipt: only a try
+                with contextlib.suppress(SynapseError, OSError):  # another project's receipt may be damaged
                     found = receipt.read(Path(root), key)
                     for entry in found.entries.values() if found is not None else ():
                         place = os.path.join(root, entry.path)

@@ -26,17 +26,17 @@ _DAY = 86_400.0
 
 
 def partial_key(sha256: str | None, reference: str) -> str:
-    """The name of a partial download: its digest, or one made from where it comes from."""
+    """The name of a partial download: its digest, or one that is made from its location."""
     return sha256 or "url-" + hashlib.sha256(reference.encode()).hexdigest()[:40]
 
 
 def place_id(reference: str) -> str:
-    """A short name for a place; the place itself is nobody's business who reads the store."""
+    """A short name for a location: readers of the store must not see the location itself."""
     return hashlib.sha256(reference.encode()).hexdigest()[:16]
 
 
 def add_range(ranges: list[Range], start: int, end: int) -> None:
-    """Add a range to sorted, disjoint ranges, in place, merging what touches."""
+    """Add a range to sorted, disjoint ranges, in place; ranges that touch are merged."""
     if start >= end:
         return
     low = next((i for i, known in enumerate(ranges) if known[1] >= start), len(ranges))
@@ -48,7 +48,7 @@ def add_range(ranges: list[Range], start: int, end: int) -> None:
 
 
 def missing_ranges(done: Iterable[Range], total: int) -> list[Range]:
-    """What sorted, disjoint ranges leave open of `total` bytes."""
+    """The ranges of `total` bytes that sorted, disjoint ranges do not cover."""
     out: list[Range] = []
     at = 0
     for start, end in done:
@@ -59,9 +59,9 @@ def missing_ranges(done: Iterable[Range], total: int) -> list[Range]:
 
 
 def _make_ours(path: Path) -> None:
-    """Make a partial download writable again that was being published when its process was killed.
+    """Make a partial download writable again, if its process was killed while publishing it.
 
-    One with a second name is never written to: the bytes might be somebody's model by now.
+    A file with a second name is never written to: it may already be a model in a tree.
     """
     try:
         found = path.lstat()
@@ -114,28 +114,28 @@ class Partial:
 
     @property
     def frontier(self) -> int:
-        """How many bytes there are from the beginning without a hole."""
+        """The number of bytes from the beginning to the first gap."""
         done = self.done
         return done[0][1] if done and done[0][0] == 0 else 0
 
     @property
     def complete(self) -> bool:
-        """Whether every byte is here."""
+        """Whether every byte was written."""
         return self.total is not None and self.frontier == self.total
 
     def missing(self) -> list[Range]:
-        """The ranges that are still to be had; the size must be known."""
+        """The ranges that are still missing; the size must be known."""
         assert self.total is not None
         return missing_ranges(self.done, self.total)
 
     def begin(self, total: int | None, *, etag: str | None, last_modified: str | None, place: str) -> None:
-        """Start from nothing, with a file of this size."""
+        """Start anew, with a file of this size in bytes."""
         self._forget()
         self._truncate(total or 0)
         self.total, self.etag, self.last_modified, self.place = total, etag, last_modified, place
 
     def reset(self) -> None:
-        """Forget every byte."""
+        """Drop every byte that was written."""
         self._forget()
         self._truncate(0)
 
@@ -146,11 +146,11 @@ class Partial:
         self._drop_state()
 
     def end_at(self, total: int) -> None:
-        """The size of a file whose size nobody told, known at its end."""
+        """Set the size, in bytes, of a file whose server did not state it; it is known at the end."""
         self.total = total
 
     def write(self, offset: int, data: memoryview) -> None:
-        """Put bytes at their place."""
+        """Write bytes at an offset."""
         start = offset
         try:
             while len(data):
@@ -162,7 +162,7 @@ class Partial:
             add_range(self._done, start, offset)
 
     def save(self) -> None:
-        """Make what was written so far survive a crash, then write down that it does."""
+        """Flush the written bytes, then note which they are."""
         done = self.done
         state = {
             "size": self.total,
@@ -213,7 +213,7 @@ class Partial:
             raise storage_error(error, f"removing {self.path}") from error
 
     def set_aside(self, folder: Path) -> Path:
-        """Move the file out of the way, for whoever wants to look at it; gives its new path."""
+        """Move the file into `folder`, so that it can be looked at; returns its new path."""
         self.close()
         self._drop_state()
         try:
@@ -227,7 +227,7 @@ class Partial:
         return aside
 
     def _open(self) -> bool:
-        """Open the file for writing; says whether there was none before."""
+        """Open the file for writing; returns whether it is new."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         try:
             self._fd = os.open(self.path, flags | os.O_EXCL, SHARED)
@@ -250,7 +250,7 @@ class Partial:
             if found.st_size == size:
                 return
             if not os.path.samestat(found, self.path.stat()):
-                raise FileNotFoundError(errno.ENOENT, "another process took it over", str(self.path))
+                raise FileNotFoundError(errno.ENOENT, "another process has published it", str(self.path))
             os.ftruncate(self._fd, size)
         except OSError as error:
             raise storage_error(error, f"writing {self.path}") from error
@@ -266,7 +266,7 @@ class Partial:
         self._may_have_state = False
 
     def _load(self) -> None:
-        """Take over what an earlier run wrote down, if it can be believed."""
+        """Read the state of an earlier run, if it is consistent with the file."""
         state = _read_state(self.state_path)
         if state is None or os.fstat(self._fd).st_size != state["size"]:
             return
@@ -278,7 +278,7 @@ class Partial:
 
 
 def bytes_begun(root: Path, sha256: str) -> int:
-    """How many bytes of this blob an earlier run has left in the store at `root`."""
+    """The number of bytes of this blob that an earlier run left in the store at `root`."""
     state = _read_state(root / "partials" / f"{sha256}.json")
     if state is None:
         return 0
@@ -289,7 +289,7 @@ def bytes_begun(root: Path, sha256: str) -> int:
 
 
 def old(root: Path, days: float, now: float | None = None) -> list[Path]:
-    """The files under `partials/` that nobody has touched for this many days."""
+    """The files under `partials/` that nothing touched for this many days."""
     limit = (time.time() if now is None else now) - days * _DAY
     try:
         return sorted(p for p in (root / "partials").iterdir() if p.is_file() and p.lstat().st_mtime < limit)
@@ -300,7 +300,7 @@ def old(root: Path, days: float, now: float | None = None) -> list[Path]:
 
 
 def sweep(root: Path, days: float, now: float | None = None) -> int:
-    """Remove partial downloads that nobody has touched for this many days; gives the bytes freed."""
+    """Remove partial downloads that nothing touched for this many days; returns the freed bytes."""
     freed = 0
     for path in old(root, days, now):
         with contextlib.suppress(FileNotFoundError):
@@ -310,7 +310,7 @@ def sweep(root: Path, days: float, now: float | None = None) -> int:
 
 
 def _read_state(path: Path) -> dict[str, Any] | None:
-    """The state as it was written; None for anything else."""
+    """The state that `save` wrote, or None for any other content."""
     try:
         state = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

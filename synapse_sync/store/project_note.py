@@ -1,4 +1,4 @@
-"""Notes: what the store wrote down of a project, as it is read by whoever needs nothing else."""
+"""The store's note of a project, read without its values. Import-light: loaded on the no-op path."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 def project_key(project: str | Path) -> str:
-    """The short name under which a project's receipts and records are kept; its directory is its identity."""
+    """The short name of a project in receipts and records, made from the real path of its directory."""
     return hashlib.sha256(os.path.realpath(project).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def note_path(store: str | Path, key: str) -> str:
-    """Where the note of a project lies."""
+    """The path of a project's note."""
     return os.path.join(store, "projects", f"{key}.json")
 
 
 def read_note(store: str | Path, key: str) -> Any:
-    """The note as the JSON that it is; raises `OSError` and `ValueError`."""
+    """The JSON of the note; raises `OSError` and `ValueError`."""
     with open(note_path(store, key), "rb") as file:
         return json.loads(file.read())
 
 
 def completed(store: str | Path, key: str) -> tuple[str, list[str]] | None:
-    """The state that a project last completed and the roots it did so in, if the note says that."""
+    """The fingerprint of the last completed state and the roots of it, or None if the note has none."""
     try:
         note = read_note(store, key)
         state, roots = note["complete"], list(note["roots"].values())

@@ -1,4 +1,4 @@
-"""Which projects use this store: where each has its lockfile and its targets, and what it last completed."""
+"""The projects that use this store: their directories, their targets, and the last completed state of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
 from synapse_sync.store.project_note import note_path, read_note
 
-#: The lock under which blobs that nobody uses are dropped, and under which a sync says that it uses some.
+#: The lock under which unused blobs are dropped, and under which a sync notes the project that uses some.
 COLLECTION = "collect"
 
 
@@ -19,9 +19,9 @@ COLLECTION = "collect"
 class ProjectRecord:
     """One project; `roots` maps target names to absolute directories, `complete` is a fingerprint or None.
 
-    `placed` are the roots in which files were placed, whatever became of the last sync. `absent` are the roots of
-    former targets that could not be reached, perhaps on a drive that is not mounted. `identity` is the directory
-    itself, whatever its name: by it a renamed project is known again.
+    `placed` are the roots in which files were placed, whether the last sync succeeded or not. `absent` are the
+    roots of former targets that could not be reached, perhaps on a drive that is not mounted. `identity` is the
+    device and inode of the directory: by it a renamed project is known again.
     """
 
     project: str
@@ -47,13 +47,13 @@ def identity_of(project: Path) -> str:
 
 
 def read_record(store: Path, key: str) -> ProjectRecord | None:
-    """What the store remembers of a project, or None; an unreadable record counts as none."""
+    """The record of a project, or None; an unreadable record counts as missing."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         data = read_note(store, key)
         roots = {str(name): str(root) for name, root in data["roots"].items()}
         absent = {str(name): str(root) for name, root in data.get("absent", {}).items()}
         complete = data.get("complete")
-        # Records of older versions do not have `placed`: a complete sync is all that they know of.
+        # Records of older versions do not have `placed`; after a complete sync all their roots had files.
         placed = data.get("placed", list(roots.values()) if complete is not None else [])
         return ProjectRecord(
             project=str(data["project"]),

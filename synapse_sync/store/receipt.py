@@ -1,4 +1,4 @@
-"""The receipt: what we placed in a target. The licence to replace and remove, and nothing else is.
+"""The receipt: the list of files that synapse placed in a target. Only listed files may be replaced or removed.
 
 `<root>/.synapse/receipt-<key>.json`, one for each project and target that uses the root. Paths in it are checked
 like any name from outside: a receipt may have been copied or edited.
@@ -28,7 +28,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptEntry:
-    """One placed file: what it is and how it looked right after we placed it.
+    """One placed file: its content, and its stat right after it was placed.
 
     `size` is in bytes and `mtime_ns`, `inode` are those of the file itself, or of the blob behind a symbolic link;
     `link` is the target of a symbolic link; `how` is a link mode, "adopted", or for a companion "written" or
@@ -57,14 +57,14 @@ class Receipt:
 
 
 def receipt_path(root: Path, key: str) -> Path:
-    """Where the receipt of a project's target lies."""
+    """The path of the receipt of a project's target; `key` is `<project key>-<target>`."""
     return root / DIRECTORY / f"receipt-{key}.json"
 
 
 def state_directory(root: Path) -> Path:
-    """Our own directory in a target, made if need be and kept out of version control.
+    """Synapse's own directory in a target, made if it is missing, and kept out of version control.
 
-    Raises `Conflict` if it is a link: what we write must not land outside the target.
+    Raises `Conflict` if it is a link, since nothing may be written outside the target; `StorageError`.
     """
     directory = root / DIRECTORY
     try:
@@ -84,7 +84,7 @@ def state_directory(root: Path) -> Path:
 
 
 def read(root: Path, key: str) -> Receipt | None:
-    """The receipt of one project's target, or None; raises `InputError` for a damaged one."""
+    """The receipt of one project's target, or None; raises `InputError` for a damaged one, `StorageError`."""
     path = receipt_path(root, key)
     data = _load(path)
     if data is None:
@@ -109,7 +109,7 @@ def write(root: Path, receipt: Receipt) -> None:
     # A name that is not UTF-8 reached us as lone surrogates, which JSON can write as escapes.
     write_atomic(path, text.encode("utf-8", "backslashreplace"))
     if receipt.complete is not None:
-        # Losing it costs the next sync a few milliseconds.
+        # Without the index the next sync takes a few milliseconds longer.
         with contextlib.suppress(OSError, struct.error, UnicodeError, StorageError):
             entries = [receipt.entries[name] for name in sorted(receipt.entries)]
             index = Path(index_path(str(path)))
@@ -214,7 +214,7 @@ def note(place: Path, *, path: str, sha256: str, how: str, model: str, made: str
 
 
 def matches(path: str, entry: ReceiptEntry) -> str:
-    """Whether a path looks as we left it, by stat alone: "same", "missing" or "changed".
+    """Compare a path with its entry, by stat alone: "same", "missing" or "changed". Raises `OSError`.
 
     A symbolic link that leads to nothing any more is "changed": the name is still taken.
     """
@@ -236,7 +236,7 @@ def matches(path: str, entry: ReceiptEntry) -> str:
 
 
 def _look(path: str, link: str | None) -> os.stat_result | None:
-    """The stat of a regular file, or of the one behind the link that we made; None if it is anything else.
+    """The stat of a regular file, or of the one behind the listed link; None for anything else.
 
     One `lstat`, and for a link its reading and one `stat`: this runs for every placed file in every sync.
     """
@@ -251,7 +251,7 @@ def _look(path: str, link: str | None) -> os.stat_result | None:
 
 
 def count_unchanged(root: str, project: str, complete: str) -> int | None:
-    """How many files all look as we left them, if the receipts are of this complete state; else None.
+    """The number of listed files, if none changed and the receipts are of this complete state; else None.
 
     The quick way: `project` is the beginning of the receipts' keys. Entries are not rebuilt as values, and a
     receipt that is damaged in any way says None: the careful way will find out.

@@ -35,7 +35,7 @@ DIRECTORY = ".synapse"
 _MAGIC = "synapse index 1"
 #: How a file looked: its size, its time in nanoseconds and its inode, for which network file systems use all bits.
 _LOOK = struct.Struct("<qqQ")
-#: Windows cannot open a directory to look at what is in it.
+#: Windows cannot open a directory and look at paths below it.
 FOLDERS_OPEN = {os.stat, os.readlink} <= os.supports_dir_fd
 
 
@@ -99,7 +99,7 @@ def count_by_index(receipt: str, complete: str, base: str) -> int | None:
 
 
 def _look_alike(base: str, paths: list[str], links: list[str], looks: bytes) -> bool:
-    """Whether all of these look as they did; this runs for each of ten thousand files, so it calls nothing of ours.
+    """Whether all of these look as they did; it runs for ten thousand files, so it calls no function of synapse.
 
     From an open directory the way to a file is shorter than from the root of the file system: a fifth less time.
     """
@@ -121,6 +121,6 @@ def _look_alike(base: str, paths: list[str], links: list[str], looks: bytes) -> 
 
 
 def _mark(receipt: str) -> str:
-    """What tells one state of a receipt file from every other: it is only ever replaced by a new file."""
+    """The stat of a receipt file, which differs for every state: the file is only ever replaced by a new one."""
     found = os.stat(receipt)
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"

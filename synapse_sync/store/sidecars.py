@@ -83,12 +83,12 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
     Returns "changed", or the reason why nothing was written. Raises `Conflict` if it changes at the same time.
     """
     if place.is_symlink():
-        return "left as it is: a link"
+        return "kept: a symbolic link"
     with place.open("rb") as file:
         before = file.read(_MAX_BYTES + 1)
     theirs, ours, last = _object(before), _object(content), _object(_read(base))
     if theirs is None or ours is None:
-        return "left as it is: not a JSON object"
+        return "kept: not a JSON object"
     merged = merge(theirs, last or {}, ours)
     if merged == theirs:
         return "nothing to add"

@@ -116,7 +116,7 @@ class TreeWriter:
     # -- weights -----------------------------------------------------------------------------------
 
     def _place(self, action: Action, *, replace_it: bool) -> str:
-        """Give a blob its name in the tree."""
+        """Give a blob its name in the tree; returns the way that was used."""
         destination = self._make_way(action)
         mode = action.link_mode
         self._uses[action.sha256] -= 1
@@ -142,7 +142,7 @@ class TreeWriter:
         return action.sha256 in self._stored
 
     def _twin(self, action: Action, destination: Path) -> str | None:
-        """How this run has just placed this very file for another target that has the same directory, or None."""
+        """The way in which this run placed this file for another target with the same directory, or None."""
         entry = self._placed.get(self._real_place(str(destination)))
         if entry is None or entry.sha256 != action.sha256:
             return None
@@ -216,7 +216,7 @@ class TreeWriter:
     # -- companions --------------------------------------------------------------------------------
 
     def _accompany(self, action: Action, content: bytes) -> str:
-        """Write one preview or sidecar, or merge into one that holds words of others."""
+        """Write one preview or sidecar, or merge into one with content of others."""
         companion = action.companion
         assert companion is not None
         root = self._trees[action.target].root
@@ -252,14 +252,14 @@ class TreeWriter:
         root, entry = self._trees[action.target].root, self._listed(action.target)[action.path]
         if entry.how == "adopted" and place.is_symlink():
             self._listed(action.target).pop(action.path)
-            return "left: a link that you made"
+            return "kept: your own symbolic link"
         if not os.path.lexists(place):
             self._listed(action.target).pop(action.path)
             return "already gone"
         if not is_spelled(root, action.path):
             # A file system that ignores case shows another file by this name: perhaps the one that replaced it.
             self._listed(action.target).pop(action.path)
-            return "left: its name differs by case only"
+            return "kept: its name on disk differs by case only"
         self._still_ours(action, place)
         # The journal comes first: a line without its act is harmless, an act without its line is not.
         self._journal(action, action.reason or "")
@@ -308,7 +308,7 @@ class TreeWriter:
         """Look again right before a file is replaced or removed: minutes may have passed since it was observed."""
         entry = self._entry(action)
         if entry is None:
-            raise Conflict(f"`{action.path}` in target `{action.target}` is not in our receipt; left as it is")
+            raise Conflict(f"`{action.path}` in target `{action.target}` is not in the receipt; left as it is")
         state = receipt.matches(str(place), entry)
         known = self._observed[(action.target, action.path)]
         refreshed = known.state is State.PLACED and known.sha256 in (entry.sha256, None)
