@@ -38,19 +38,24 @@ def action_value(action: Action) -> dict[str, Any]:
 
 def survey_value(survey: Survey) -> dict[str, Any]:
     """Return a survey for `--json`: its plan, and how the lockfile differs from the manifest."""
-    return plan_value(survey.plan, survey.stale, survey.dropped, survey.warnings)
+    plan = plan_value(survey.plan, warnings=survey.warnings)
+    return plan | {
+        "in_sync": survey.in_sync,
+        "not_locked": list(survey.stale),
+        "renamed": list(survey.renamed),
+        "not_declared": list(survey.dropped),
+    }
 
 
-def plan_value(
-    plan: Plan, stale: Sequence[str] = (), dropped: Sequence[str] = (), warnings: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return a plan for `--json`; `stale` models are not locked, `dropped` ones are no longer declared."""
+def plan_value(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a plan for `--json`, with an up-to-date lockfile."""
     return {
-        "in_sync": plan.in_sync and not stale and not dropped,
+        "in_sync": plan.in_sync,
         "unchanged": plan.unchanged,
         "fetch_bytes": plan.fetch_bytes,
-        "not_locked": list(stale),
-        "not_declared": list(dropped),
+        "not_locked": [],
+        "renamed": [],
+        "not_declared": [],
         "withheld": plan.withheld,
         "actions": [action_value(action) for action in plan.actions],
         "warnings": list(warnings),

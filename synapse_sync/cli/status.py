@@ -48,6 +48,10 @@ def show_survey(console: Console, survey: Survey) -> None:
         console.answer("not locked yet (sync locks it first, or run `synapse lock`)")
         for name in survey.stale:
             console.answer(f"  ? {name}")
+    if survey.renamed:
+        console.answer("renamed (their pins move along)")
+        for name in survey.renamed:
+            console.answer(f"  ~ {name}")
     if survey.dropped:
         console.answer("no longer declared (`synapse lock` drops them from synapse.lock)")
         for name in survey.dropped:

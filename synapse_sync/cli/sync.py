@@ -112,7 +112,7 @@ def _show_plan(
         console.document(survey_value(survey))
     else:
         show_survey(console, survey)
-    stale = locked and (survey.stale or survey.dropped)
+    stale = locked and not survey.is_locked
     return OutOfDate.exit_code if stale or (check and not survey.in_sync) else 0
 
 

@@ -42,22 +42,22 @@ def undeclared(entries: Sequence[Requirement], lockfile: Lockfile) -> list[str]:
 def with_renamed(entries: Sequence[Requirement], lockfile: Lockfile) -> Lockfile:
     """The lockfile with the pins of renamed models under their new names, besides all others.
 
-    `entries` are the requirements of the manifest. A pin is free if no requirement has its name; it moves to a new
-    name that asks the same, or else to one that asks about the same reference.
+    `entries` are the requirements of the manifest. A pin is free if the requirement of its name is about another
+    reference, or does not exist. It moves to a name that asks the same, or else to one with the same reference.
     """
-    names = {entry.name for entry in entries}
-    known = {model.name for model in lockfile.models}
-    free = [model for model in lockfile.models if model.name not in names]
+    known = {model.name: model for model in lockfile.models}
+    settled = {e.name for e in entries if e.name in known and _asks_the_same(e, known[e.name], exact=False)}
+    free = [model for model in lockfile.models if model.name not in settled]
     moved: dict[str, LockedModel] = {}
     for exact in (True, False):
         for entry in entries:
-            if entry.name in known or entry.name in moved:
+            if entry.name in settled or entry.name in moved:
                 continue
             pin = next((m for m in free if _asks_the_same(entry, m, exact=exact)), None)
             if pin is not None:
                 free.remove(pin)
                 moved[entry.name] = replace(pin, name=entry.name)
-    return replace(lockfile, models=(*lockfile.models, *moved.values())) if moved else lockfile
+    return replace(lockfile, models=tuple({**known, **moved}.values())) if moved else lockfile
 
 
 def _asks_the_same(entry: Requirement, pin: LockedModel, *, exact: bool) -> bool:

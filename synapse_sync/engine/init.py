@@ -112,7 +112,7 @@ def _merge_rule(directory: Path) -> bool:
     if path.is_symlink():
         return False
     try:
-        text = path.read_text("utf-8")
+        text = path.read_bytes().decode()  # with the line ends that it has
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError):
@@ -121,7 +121,8 @@ def _merge_rule(directory: Path) -> bool:
     missing = [line for line in _ATTRIBUTES if line.split()[0] not in known]
     if not missing:
         return False
+    end = "\r\n" if "\r\n" in text else "\n"
     if text and not text.endswith("\n"):
-        text += "\n"
-    write_atomic(path, (text + "".join(f"{line}\n" for line in missing)).encode())
+        text += end
+    write_atomic(path, (text + "".join(f"{line}{end}" for line in missing)).encode())
     return True

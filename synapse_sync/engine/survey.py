@@ -39,8 +39,8 @@ from synapse_sync.user.places import LOCKFILE
 class Survey:
     """The wanted files, the existing ones, and the plan that follows.
 
-    `stale` names the models in scope that the lockfile does not answer, `dropped` the pins that are no longer
-    declared.
+    `stale` names the models in scope that the lockfile does not answer, `renamed` those whose pins have another
+    name in it, `dropped` the pins that are no longer declared.
     """
 
     plan: Plan
@@ -49,13 +49,19 @@ class Survey:
     trees: Mapping[str, Tree]
     observed: Mapping[Key, Observed]
     stale: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
+    def is_locked(self) -> bool:
+        """Whether the lockfile is what a lock would write."""
+        return not self.stale and not self.renamed and not self.dropped
+
+    @property
     def in_sync(self) -> bool:
         """Whether a sync would change nothing: no file, and not the lockfile."""
-        return self.plan.in_sync and not self.stale and not self.dropped
+        return self.plan.in_sync and self.is_locked
 
     @property
     def listed(self) -> int:
@@ -138,7 +144,7 @@ def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool
     if not frozen:
         lockfile = with_renamed(declared, lockfile)
     known = {model.name for model in lockfile.models}
-    return survey(
+    found = survey(
         manifest,
         lockfile,
         scope,
@@ -150,6 +156,10 @@ def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool
         store=tools.store,
         nearby=tools.nearby,
     )
+    if lockfile is project.lockfile:
+        return found
+    before = set(project.lockfile.models)
+    return replace(found, renamed=tuple(model.name for model in lockfile.models if model not in before))
 
 
 def survey(

@@ -65,7 +65,7 @@ def sync(
         if sized is not project.lockfile and not locked and not frozen:
             project.write_lockfile(sized)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
-        in_sync = done and not survey.stale and not survey.dropped and not survey.plan.withheld
+        in_sync = done and survey.is_locked and not survey.plan.withheld
         if scope.is_whole:
             note_completion(project, survey, state() if in_sync else None)
     return replace(report, warnings=(*warnings, *survey.warnings, *tools.transfers().heard(), *report.warnings))

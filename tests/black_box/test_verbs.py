@@ -56,6 +56,10 @@ def test_init_adds_the_rule_that_is_missing(project: Project) -> None:
 
 
 def test_init_keeps_other_git_attributes(project: Project) -> None:
+    (project.path / ".gitattributes").write_bytes(b"*.png binary\r\n")
+    project("init")
+    assert (project.path / ".gitattributes").read_bytes().count(b"\r\n") == 1 + ATTRIBUTES.count("\n")
+    (project.path / "synapse.toml").unlink()
     (project.path / ".gitattributes").write_text("*.png binary")
     project("init")
     assert (project.path / ".gitattributes").read_text() == f"*.png binary\n{ATTRIBUTES}"

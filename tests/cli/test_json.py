@@ -9,7 +9,17 @@ from world import Project
 
 from synapse_sync.demo import catalogue
 
-PLAN = {"in_sync", "unchanged", "fetch_bytes", "not_locked", "not_declared", "withheld", "actions", "warnings"}
+PLAN = {
+    "in_sync",
+    "unchanged",
+    "fetch_bytes",
+    "not_locked",
+    "renamed",
+    "not_declared",
+    "withheld",
+    "actions",
+    "warnings",
+}
 REPORT = PLAN | {"fetched_bytes", "copied_bytes", "outcomes", "exit_code"}
 LOCK = {"changes", "healed", "models", "warnings"}
 MODEL = {"name", "reference", "title", "version", "type", "base_model", "size", "first_use", "places"}

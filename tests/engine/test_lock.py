@@ -208,6 +208,22 @@ def test_a_model_that_is_renamed_and_changed_keeps_its_version(project: Project)
     assert f"@{catalogue.PORTRAIT_V1}" in project.lock_text and f"@{catalogue.PORTRAIT_V2}" not in project.lock_text
 
 
+def test_models_that_swap_their_names_keep_their_pins(project: Project) -> None:
+    text = '[models]\na = "civitai:{}"\nb = "civitai:{}"\n'
+    project.manifest(text.format(catalogue.PORTRAIT, catalogue.EYES))
+    project("sync")
+    tree = project.tree()
+    catalogue.publish_upgrade(project.hub)
+    project.hub.clear_log()
+    project.manifest(text.format(catalogue.EYES, catalogue.PORTRAIT))
+    shown = project("status", "--json").json
+    assert (shown["in_sync"], shown["renamed"], shown["actions"]) == (False, ["a", "b"], [])
+    project("sync")
+    assert project.hub.requests() == [] and project.tree() == tree
+    assert f"@{catalogue.PORTRAIT_V1}" in project.lock_text.split("[[model]] # b\n")[1]
+    assert "in sync" in project("status").out
+
+
 def test_a_second_model_of_one_reference_is_new(project: Project) -> None:
     """Only a pin that lost its name moves: a copy of a model asks for what is newest."""
     project.manifest(f'[models]\nold = "civitai:{catalogue.PORTRAIT}"\n')
