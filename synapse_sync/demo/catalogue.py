@@ -30,6 +30,7 @@ SDXL_VAE_COMMIT = "207b116dae70ace3637169f1ddd2434b91b3a8cd"
 def populate(hub: Hub) -> None:
     """Fill the hub with the whole catalogue."""
     _invented(hub)
+    _small(hub)
     _refused(hub)
     _repositories(hub)
     _public(hub)
@@ -83,6 +84,7 @@ def publish_upgrade(hub: Hub) -> None:
 
 
 def _invented(hub: Hub) -> None:
+    """Add the models with versions to choose from."""
     hub.civitai.add(
         Model(
             id=PORTRAIT,
@@ -112,6 +114,12 @@ def _invented(hub: Hub) -> None:
                 Version(id=DETAIL_V1, name="v1", files=(_file(920_011, "detail_v1.safetensors"),)),
             ),
         ),
+    )
+
+
+def _small(hub: Hub) -> None:
+    """Add models with one version each: small ones, a mature one, and one whose files are ambiguous."""
+    hub.civitai.add(
         Model(
             id=EYES,
             name="Clear Eyes",
@@ -209,19 +217,6 @@ def _public(hub: Hub) -> None:
 
     The file ids of the models 4384 and 58390 are invented: no recorded answer of the site has them.
     """
-    old_counterfeit = File(
-        id=5_077,
-        name="counterfeitV30_20.ckpt",
-        content=pickle_bytes("counterfeit 2.0"),
-        format="PickleTensor",
-        size="full",
-        fp="fp16",
-        primary=True,
-    )
-    counterfeit = (
-        _file(41_074, "counterfeitV30_v30.safetensors", primary=False, size_class="pruned", fp="fp32", size=60_000),
-        _file(41_079, "counterfeitV30_v30.safetensors", size_class="pruned", fp="fp16"),
-    )
     storybook = _file(1_289_799, "pp-storybook_rank2_bf16.safetensors")
     hub.civitai.add(
         Model(
@@ -236,28 +231,7 @@ def _public(hub: Hub) -> None:
                 ),
             ),
         ),
-        Model(
-            id=4468,
-            name="Counterfeit-V3.0",
-            nsfw_level=7,
-            versions=(
-                Version(
-                    id=57_618,
-                    name="v3.0",
-                    files=counterfeit,
-                    published="2023-04-28T19:32:30.819Z",
-                    trained_words=("girl",),
-                ),
-                # The site has this order, which is neither that of the ids nor that of the dates.
-                Version(id=5_057, name="2.0", files=(old_counterfeit,), published="2023-01-13T12:20:13.947Z"),
-                Version(
-                    id=7_425,
-                    name="2.5",
-                    files=(_file(7_496, "counterfeitV30_25.safetensors", size_class="full", fp="fp16"),),
-                    published="2023-02-02T20:23:47.224Z",
-                ),
-            ),
-        ),
+        _counterfeit(),
         Model(
             id=58_390,
             name="Detail Tweaker LoRA (细节调整LoRA)",
@@ -283,6 +257,50 @@ def _public(hub: Hub) -> None:
             ),
         ),
     )
+    _public_repositories(hub)
+
+
+def _counterfeit() -> Model:
+    """Return a model with several versions, several files and a pickle, as it is on the site."""
+    old_counterfeit = File(
+        id=5_077,
+        name="counterfeitV30_20.ckpt",
+        content=pickle_bytes("counterfeit 2.0"),
+        format="PickleTensor",
+        size="full",
+        fp="fp16",
+        primary=True,
+    )
+    counterfeit = (
+        _file(41_074, "counterfeitV30_v30.safetensors", primary=False, size_class="pruned", fp="fp32", size=60_000),
+        _file(41_079, "counterfeitV30_v30.safetensors", size_class="pruned", fp="fp16"),
+    )
+    return Model(
+        id=4468,
+        name="Counterfeit-V3.0",
+        nsfw_level=7,
+        versions=(
+            Version(
+                id=57_618,
+                name="v3.0",
+                files=counterfeit,
+                published="2023-04-28T19:32:30.819Z",
+                trained_words=("girl",),
+            ),
+            # The site has this order, which is neither that of the ids nor that of the dates.
+            Version(id=5_057, name="2.0", files=(old_counterfeit,), published="2023-01-13T12:20:13.947Z"),
+            Version(
+                id=7_425,
+                name="2.5",
+                files=(_file(7_496, "counterfeitV30_25.safetensors", size_class="full", fp="fp16"),),
+                published="2023-02-02T20:23:47.224Z",
+            ),
+        ),
+    )
+
+
+def _public_repositories(hub: Hub) -> None:
+    """Add the repositories of the examples."""
     hub.huggingface.add_repo(
         "madebyollin/sdxl-vae-fp16-fix",
         {
