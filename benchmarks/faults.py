@@ -62,7 +62,7 @@ FRACTION = len(OLD) // 2
 
 @dataclass
 class State:
-    """What the server does now."""
+    """The present behaviour of the server."""
 
     row: str = ""
     requests: int = 0
@@ -278,7 +278,7 @@ def synapse(url: str, where: Path, token: bool) -> bool:
 
 
 def verdict(tool: Tool, row: str) -> str:
-    """What one tool makes of one row."""
+    """The outcome of one tool in one row."""
     state = State(row=row)
     with tempfile.TemporaryDirectory() as name, served(Handler, state) as here, served(Stranger, state) as there:
         where = Path(name)
@@ -302,7 +302,7 @@ def verdict(tool: Tool, row: str) -> str:
 
 
 def after_the_dark(tool: Tool) -> str:
-    """What is at the final name when the power went right after a success; the disk is mounted as people do."""
+    """The content at the final name after a loss of power right after a success; the disk is mounted as people do."""
     with tempfile.TemporaryDirectory() as name, served(Handler, State()) as here:
         try:
             with disk(Path(name), options="", size=400 << 20) as place:
@@ -324,7 +324,7 @@ def after_the_dark(tool: Tool) -> str:
 
 
 def versions(tools: dict[str, Tool], python: str | None) -> dict[str, str]:
-    """What ran."""
+    """The tools and their versions."""
     found: dict[str, str] = {}
     for name in tools:
         if name == "synapse":

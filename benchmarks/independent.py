@@ -95,7 +95,7 @@ def start(olah: Path, work: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def check(url: str, work: Path, first: dict[str, bytes], second: dict[str, bytes]) -> None:
-    """What a user would do, and that the bytes are right."""
+    """Do the steps of a user, and check the bytes."""
     project = work / "project"
     project.mkdir()
     environ = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(work / "hf"),

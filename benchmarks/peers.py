@@ -40,7 +40,7 @@ class Job:
         return f"{self.base}/{file.name}"
 
     def check(self, where: Path) -> None:
-        """Raise `Failed` unless every file lies here with the right bytes."""
+        """Raise `Failed` unless every file is in `where` with the right bytes."""
         for file in self.files:
             path = where / _name(file)
             if not path.is_file():

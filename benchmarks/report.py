@@ -33,7 +33,7 @@ _PACKAGES = ("synapse-sync", "huggingface_hub", "urllib3", "httpx", "blake3", "c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What is to be reached: a ratio to a peer, or (peer None) a figure of our own."""
+    """An aim: a ratio to a peer, or (peer None) a figure of synapse alone."""
 
     of: str
     most: float
@@ -112,7 +112,7 @@ def results_text(tables: Sequence[Table], *, runs: int, work: Path) -> str:
 
 
 def machine(work: Path) -> list[str]:
-    """What this was measured on, and with which versions."""
+    """The machine of the measurement, and the versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return [
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",

@@ -171,7 +171,7 @@ def serving(files: Path, hub: Path) -> Iterator[Server]:
 
 
 def _make_certificates(work: Path) -> Path:
-    """An authority of our own and a certificate for 127.0.0.1 signed by it; gives the authority's."""
+    """Make a private authority, and a certificate for 127.0.0.1 signed by it; returns the path of the authority."""
     openssl = ("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-batch")
     authority, key = work / "authority.pem", work / "authority.key"
     _quietly(*openssl, "-x509", "-days", "30", "-subj", "/CN=synapse benchmarks", "-keyout", key, "-out", authority)

@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 while start < end:
                     start += os.sendfile(self.connection.fileno(), file.fileno(), start, end - start)
-            except OSError:  # the client has what it wants, or takes it in ranges
+            except OSError:  # the client has enough, or asks for ranges
                 self.close_connection = True
 server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(f"http://127.0.0.1:{server.server_port}", flush=True)

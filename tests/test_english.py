@@ -89,9 +89,10 @@ FILES = {
     str(path.relative_to(ROOT)): path
     for path in (
         *sorted(PACKAGE.rglob("*.py")),
+        *sorted((ROOT / "benchmarks").glob("*.py")),
         *(ROOT / name for name in ("README.md", "CHANGELOG.md")),
         *sorted((ROOT / "docs").glob("*.md")),
-        *sorted((ROOT / "examples").rglob("*.md")),
+        *sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file()),
         *sorted((ROOT / "benchmarks").glob("*.md")),
     )
 }
