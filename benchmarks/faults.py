@@ -302,7 +302,7 @@ def verdict(tool: Tool, row: str) -> str:
 
 
 def after_the_dark(tool: Tool) -> str:
-    """The content at the final name after a loss of power right after a success; the disk is mounted as people do."""
+    """The content at the final name after a loss of power right after a success, on a disk mounted as usual."""
     with tempfile.TemporaryDirectory() as name, served(Handler, State()) as here:
         try:
             with disk(Path(name), options="", size=400 << 20) as place:

@@ -24,7 +24,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """The command to start, and its directory. `env` is all of its environment but for PATH, HOME and the locale."""
+    """The command to start, and its directory. `env` is its environment without PATH, HOME and the locale."""
 
     argv: tuple[str, ...]
     folder: Path
