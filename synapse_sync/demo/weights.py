@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -113,4 +114,13 @@ def mp4_bytes(seed: str) -> bytes:
 
 def noise(seed: str, size: int) -> bytes:
     """Return `size` bytes that look random and depend on the seed alone."""
+    return _kept_noise(seed, size) if size <= _KEPT else _noise(seed, size)
+
+
+def _noise(seed: str, size: int) -> bytes:
     return hashlib.shake_128(seed.encode()).digest(size)
+
+
+#: Longer ones (bytes) are made anew each time. A process that fills many hubs makes the catalogue's files once.
+_KEPT = 64 * 1024
+_kept_noise = functools.lru_cache(maxsize=256)(_noise)
