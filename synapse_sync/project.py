@@ -102,6 +102,16 @@ class Project:
         self._manifest = self._lockfile = None
         self._texts.clear()
 
+    def check_writable(self) -> None:
+        """Raise `StorageError` if the two files cannot be written: asked before a lock, which may download."""
+        from synapse_sync.store.durable import storage_error
+        from synapse_sync.store.links import try_file
+
+        try:
+            try_file(self.directory)
+        except OSError as error:
+            raise storage_error(error, f"writing in {self.directory}") from error
+
     def write(self, name: str, text: str) -> bool:
         """Write a file of the project whole or not at all; False if it had this content already.
 

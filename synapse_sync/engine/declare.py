@@ -48,6 +48,7 @@ def add(
     with project.hold(tools.reporter.note):
         if wishes == Wishes():
             _refuse_twice(project, references)
+        project.check_writable()
         text = project.text(MANIFEST)
         taken = [model.name for model in project.manifest.models]
         models = propose(references, wishes, taken, tools.sources)

@@ -48,6 +48,8 @@ def lock(
     """
     with project.hold(tools.reporter.note):
         old, damage = _last_lock(project)
+        if damage or upgrade != frozenset() or missing_changes(project.manifest.entries(), old):
+            project.check_writable()
         locked = resolve(project.manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer)
         locked = replace(locked, warnings=(*damage, *locked.warnings))
         if heal:

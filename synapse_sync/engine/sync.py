@@ -92,6 +92,7 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> list[str]:
         return [f"{MANIFEST} declares no model; {LOCKFILE} is left unchanged (`synapse lock` empties it)"]
     from synapse_sync.engine.lock import resolve  # a sync of locked models starts without it
 
+    project.check_writable()
     answer = resolve(project.manifest, project.lockfile, tools)
     project.write_lockfile(answer.lockfile)
     for change in answer.changes:

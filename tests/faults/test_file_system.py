@@ -19,6 +19,7 @@ from stand_ins import free_space
 from sweep import disk
 
 from synapse_sync.demo import catalogue
+from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.store import links
 from synapse_sync.store.durable import RESERVE
 
@@ -233,6 +234,21 @@ def test_read_only(stage: Stage, mount: Callable[..., Path], tmp_path: Path, whi
         assert "not locked yet" in stage("status").out
     assert "portrait" in stage("list").out
     stage.healers.append(lambda: remount(place, "bind,rw"))
+
+
+@case(53)
+@pytest.mark.parametrize("verb", ["lock", "sync", "add"])
+def test_a_project_that_is_read_only_is_found_before_a_lock_downloads(
+    stage: Stage, mount: Callable[..., Path], verb: str
+) -> None:
+    url = stage.hub.files.put("loras/first-use.safetensors", safetensors_bytes("first use", size=4_000))
+    stage.manifest("[models]\n" if verb == "add" else f'[models.a]\nsource = "{url}"\ntype = "lora"\n')
+    mount("--bind", str(stage.path), at=stage.path)
+    remount(stage.path, "bind,ro")
+    stage.hub.clear_log()
+    assert "read-only" in stage(verb, *([url, "--type", "lora"] if verb == "add" else []), code=9).err
+    assert stage.hub.requests("files") == []
+    stage.healers.append(lambda: remount(stage.path, "bind,rw"))
 
 
 @case(53)
