@@ -1,4 +1,4 @@
-"""Blobs: each file once, under the name of its SHA-256. A blob is complete or absent, whenever we are killed."""
+"""Blobs: each file once, under the name of its SHA-256; complete or absent, whatever kills the process."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class BlobStore:
         """Whether a file has the content of this digest; by BLAKE3 where that digest is known.
 
         Blobs are read through a memory map on all cores. Other files are read plainly: one that its owner truncates
-        meanwhile must not kill us.
+        meanwhile must not kill the process.
         """
         known = self.blake3(sha256)
         # A wrong BLAKE3 may be a wrong note: the SHA-256 has the last word.
@@ -190,9 +190,11 @@ class BlobStore:
             else:
                 make_dirs(path.parent)
                 set_mode(temp, READ_ONLY)
+                # In this order: a name that survives a power loss without its bytes would be a bad blob.
                 _settle_bytes(temp)
                 temp.replace(path)
                 fsync_dir(path.parent)
+            # The note goes last: without it the blob is hashed again, with it too early a bad one would be trusted.
             self._note(sha256, found, blake3=blake3, origin=origin)
         return path
 
@@ -249,7 +251,7 @@ class BlobStore:
         path = self.path(sha256)
         if before.st_nlink == 1 and not self.has(sha256) and self._rename_in(source, path):
             moved = path.lstat()
-            if not _same(before, moved):
+            if not _same(before, moved):  # a program wrote to it after it was hashed
                 with contextlib.suppress(FileExistsError):
                     rename_new(path, source)
                 raise _changed_meanwhile(source)
@@ -267,7 +269,7 @@ class BlobStore:
     def _rename_in(self, source: Path, path: Path) -> bool:
         """Rename a file to its place in the store; False if that is on another file system (or mount of it)."""
         make_dirs(path.parent)
-        fsync_file(source)
+        fsync_file(source)  # before the rename, or a power loss could leave the name without the bytes
         try:
             source.replace(path)
         except OSError as error:
@@ -294,6 +296,7 @@ class BlobStore:
                     number += 1
                 except (FileNotFoundError, NotADirectoryError):
                     return None
+            # The note would make a later blob of this name trusted by its stat alone.
             self._meta_path(sha256).unlink(missing_ok=True)
             fsync_dir(path.parent)
             fsync_dir(directory)

@@ -97,13 +97,13 @@ def umask() -> int:
 
 
 def set_mode(path: Path, mode: int) -> None:
-    """Set the mode of a file to `mode` less the umask, where the file system lets us."""
+    """Set the mode of a file to `mode` less the umask, where the file system permits it."""
     with improving():
         path.chmod(mode & ~umask())
 
 
 def fsync_dir(path: Path) -> None:
-    """Make the names in a directory durable, where the file system lets us; raises `OSError` for a disk error."""
+    """Make the names in a directory durable, where the file system permits it; a disk error is raised."""
     if os.name == "nt":
         return
     with improving():
@@ -194,6 +194,7 @@ def write_atomic(
             rest = memoryview(data)
             while rest:
                 rest = rest[file.write(rest) :]
+            # In this order: a rename that survives a power loss before the bytes would leave an empty file.
             if durable:
                 flush(file.fileno())
         temporary.replace(real)

@@ -63,7 +63,7 @@ def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = Fals
     doing = f"placing `{destination.name}`"
     try:
         make_dirs(destination.parent)
-        # A symbolic link to nothing would be made without complaint.
+        # Fails for a missing blob: a symbolic link to nothing would be made without an error.
         devices = (blob.stat().st_dev, destination.parent.stat().st_dev)
     except OSError as error:
         raise storage_error(error, doing) from error
@@ -83,6 +83,7 @@ def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = Fals
         assert failure is not None
         raise _impossible(failure, doing, mode) from failure
     try:
+        # The new name is durable before the blob's is removed: a power loss in between must not take both.
         if settle or way.empties_store:
             fsync_dir(destination.parent)
         if way.empties_store:
@@ -166,7 +167,7 @@ def _place(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> No
         else:
             rename_new(temporary, destination)
     except BaseException:
-        if way.empties_store:
+        if way.empties_store:  # it was made writable for its new owner, who did not get it
             with contextlib.suppress(OSError):
                 set_mode(blob, READ_ONLY)
         raise

@@ -128,6 +128,7 @@ else:
             handle = _open(path)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Between open and lock the file may have been removed: a lock on it would exclude nobody.
                 if os.fstat(handle).st_nlink:
                     return lambda: os.close(handle)
             except BlockingIOError:

@@ -211,7 +211,7 @@ def remembered_roots(before: Mapping[str, str], trees: Iterable[Tree]) -> dict[s
 
 
 def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Companion]) -> dict[str, Tree]:
-    """Trees that know which of their paths are wanted by another tree, or under another path: nobody removes those.
+    """Trees that know which of their paths are wanted by another tree, or under another path: no one removes those.
 
     Paths are compared by their real directories, so that two ways to one directory count as one. Files that
     other trees only *have* do not count: of two targets that drop a file neither would remove it.

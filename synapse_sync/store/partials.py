@@ -174,6 +174,7 @@ class Partial:
         if self.total is None or not done or state == self._saved:
             return
         try:
+            # The bytes first: a state that names ranges which a power loss took would be believed.
             self._settle()
             self._may_have_state = True
             write_atomic(self.state_path, json.dumps(state).encode())
@@ -236,7 +237,14 @@ class Partial:
             return self._open()
         except FileExistsError:
             _make_ours(self.path)
-            self._fd = os.open(self.path, flags, SHARED)
+            try:
+                self._fd = os.open(self.path, flags, SHARED)
+            except PermissionError:
+                # Another user of this store began it, and nobody else may write to it. The lock of this download is
+                # held. The state goes first: without its bytes it would name ranges that do not exist.
+                self.state_path.unlink(missing_ok=True)
+                self.path.unlink()
+                return self._open()
             return False
         return True
 

@@ -106,10 +106,10 @@ def write(root: Path, receipt: Receipt) -> None:
         "entries": [_as_dict(receipt.entries[path]) for path in sorted(receipt.entries)],
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    # A name that is not UTF-8 reached us as lone surrogates, which JSON can write as escapes.
+    # A name on disk that is not UTF-8 has lone surrogates in Python, which JSON can write as escapes.
     write_atomic(path, text.encode("utf-8", "backslashreplace"))
     if receipt.complete is not None:
-        # Without the index the next sync takes a few milliseconds longer.
+        # After the receipt, whose stat is part of it. Without the index the next sync takes milliseconds longer.
         with contextlib.suppress(OSError, struct.error, UnicodeError, StorageError):
             entries = [receipt.entries[name] for name in sorted(receipt.entries)]
             index = Path(index_path(str(path)))

@@ -17,7 +17,7 @@ from synapse_sync.store.durable import random_name, rename_new, write_atomic
 from synapse_sync.store.receipt import state_directory
 from synapse_sync.store.receipt_index import DIRECTORY
 
-#: The most bytes that a sidecar of somebody else may have to be read.
+#: The largest sidecar of other programs that is read, in bytes.
 _MAX_BYTES = 16 * 1024 * 1024
 
 

@@ -80,8 +80,8 @@ class TreeWriter:
     def carry_out(self, action: Action, content: bytes | None = None) -> str | None:
         """Carry out one action on a path; `content` are the bytes of a companion.
 
-        Returns words on how it was done, or None. Raises `Conflict` where the path is not ours or has just changed,
-        `StorageError`, `IntegrityError`.
+        Returns words on how it was done, or None. Raises `Conflict` where synapse did not place the file or where
+        it has just changed, `StorageError`, `IntegrityError`.
         """
         self._changes += 1
         try:
@@ -174,7 +174,7 @@ class TreeWriter:
         if found.state is State.PLACED:
             self._still_ours(action, place)
             entry = self._entry(action)
-            assert entry is not None  # or it would not be ours
+            assert entry is not None  # a placed file is listed
             # The journal comes first: a line without its act is harmless, an act without its line is not.
             self._journal(action, f"replaced: {action.reason}")
             rescued = self._rescue(action, place)

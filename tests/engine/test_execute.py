@@ -61,7 +61,7 @@ def listed(root: Path) -> set[str]:
 # -- files in the way -------------------------------------------------------------------------------
 
 
-def test_a_foreign_file_is_kept_and_told(project: Project, portrait: bytes) -> None:
+def test_a_foreign_file_is_kept_and_reported(project: Project, portrait: bytes) -> None:
     place = project.path / CHECKPOINT
     place.parent.mkdir(parents=True)
     place.write_bytes(b"mine")
@@ -175,7 +175,7 @@ def test_what_was_adopted_moves_into_the_store_when_it_is_pruned(project: Projec
     assert blob(project, portrait).read_bytes() == portrait, "the only copy is never deleted"
 
 
-def test_a_changed_file_is_kept_and_told(project: Project, portrait: bytes) -> None:
+def test_a_changed_file_is_kept_and_reported(project: Project, portrait: bytes) -> None:
     project.manifest(declare("portrait", "eyes", head=target("t", ".", "copy")))
     project("sync")
     place = project.path / CHECKPOINT
@@ -613,7 +613,7 @@ def test_a_disk_that_fills_up_while_copying_leaves_nothing_half(
     assert downloads(project.hub) == [], "what was downloaded is in the store"
 
 
-def test_a_target_that_cannot_be_written_is_told(project: Project, portrait: bytes, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_written_is_reported(project: Project, portrait: bytes, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
     (tmp_path / "ui").mkdir(mode=0o555)
@@ -659,7 +659,7 @@ def test_a_directory_is_durable_before_the_receipt_lists_what_was_placed_in_it(
     assert all(not known for _, known in seen)
 
 
-def test_a_directory_that_cannot_be_made_durable_is_told(
+def test_a_directory_that_cannot_be_made_durable_is_reported(
     project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(directory: Path) -> None:

@@ -49,7 +49,7 @@ def test_rot_is_found_and_repaired(project: Project, mode: str) -> None:
     assert "all good" in project("verify").err
 
 
-def test_what_was_set_aside_is_told(project: Project) -> None:
+def test_what_was_set_aside_is_reported(project: Project) -> None:
     good = placed(project, "symlink")
     rot(project.path / CHECKPOINT, good)
     with workspace(project.path) as open_workspace:
@@ -67,7 +67,7 @@ def test_two_trees_on_one_bad_blob_are_both_repaired(project: Project) -> None:
     assert project.tree() == {f"a/{CHECKPOINT}": good, f"b/{CHECKPOINT}": good}
 
 
-def test_a_bad_blob_behind_a_good_copy_is_told_and_set_aside(project: Project) -> None:
+def test_a_bad_blob_behind_a_good_copy_is_reported_and_set_aside(project: Project) -> None:
     good = placed(project, "copy")
     rot(blob(project, good), good)
     assert "store's copy" in project("verify", code=6).err
@@ -76,7 +76,7 @@ def test_a_bad_blob_behind_a_good_copy_is_told_and_set_aside(project: Project) -
     assert "all good" in project("verify").err
 
 
-def test_a_missing_file_is_told_and_placed_again(project: Project) -> None:
+def test_a_missing_file_is_reported_and_placed_again(project: Project) -> None:
     good = placed(project, "copy")
     (project.path / CHECKPOINT).unlink()
     project("verify", code=6)
@@ -84,7 +84,7 @@ def test_a_missing_file_is_told_and_placed_again(project: Project) -> None:
     assert (project.path / CHECKPOINT).read_bytes() == good
 
 
-def test_a_changed_file_is_told_and_only_repair_moves_it_aside(project: Project) -> None:
+def test_a_changed_file_is_reported_and_only_repair_moves_it_aside(project: Project) -> None:
     good = placed(project, "copy")
     place = project.path / CHECKPOINT
     place.write_bytes(b"my own work")

@@ -250,7 +250,7 @@ def test_entries_ignore_strangers(store: BlobStore, tmp_path: Path) -> None:
     assert (entry.sha256, entry.size, entry.mtime_ns, entry.path) == (SHA, len(DATA), found.st_mtime_ns, path)
 
 
-def test_remove_tells_what_it_frees(store: BlobStore, tmp_path: Path) -> None:
+def test_remove_returns_what_it_frees(store: BlobStore, tmp_path: Path) -> None:
     assert store.remove(SHA) == 0
     other = put(store, b"other")
     os.link(put(store), tmp_path / "placed")

@@ -320,3 +320,22 @@ def test_what_was_published_is_not_remembered(tmp_path: Path) -> None:
     partial.path.rename(tmp_path / "blob")
     partial.published()
     assert list((tmp_path / "partials").iterdir()) == []
+
+
+def test_one_that_another_user_began_and_closed_is_begun_anew(tmp_path, monkeypatch):
+    partial = begun(tmp_path)
+    partial.write(0, memoryview(b"x"))
+    partial.save()
+    partial.close()
+    path, real = partial.path, os.open
+    stranger = path.stat().st_ino
+
+    def refuse(where, flags, *more, **words):
+        if str(where) == str(path) and path.exists() and path.stat().st_ino == stranger and not flags & os.O_EXCL:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(where))
+        return real(where, flags, *more, **words)
+
+    monkeypatch.setattr(os, "open", refuse)
+    again = Partial(tmp_path, path.name)
+    assert again.done == () and path.stat().st_size == 0
+    again.close()

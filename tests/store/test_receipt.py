@@ -237,7 +237,7 @@ def test_matches_a_file(tmp_path: Path) -> None:
     assert matches(str(place), noted) == "changed"  # by size
 
 
-def test_matches_tells_another_file(tmp_path: Path) -> None:
+def test_matches_notices_another_file(tmp_path: Path) -> None:
     noted = make(tmp_path, "a.bin").entries["a.bin"]
     place, other = tmp_path / "a.bin", tmp_path / "other"
     other.write_text("xyz")
