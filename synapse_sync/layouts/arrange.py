@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import MODEL_TYPES, WEIGHT_FORMATS, Artifact, format_of, type_for
+from synapse_sync.core.artifact import MODEL_TYPES, WEIGHT_FORMATS, Artifact, format_of, has_ending, type_for
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key, visible_name
@@ -169,8 +169,10 @@ def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *
         name = SafePath(visible_name(name.name))  # UIs pass over hidden files; a tree of its own keeps its names
     else:
         name = SafePath(entry.name) / name
+    chosen = entry.filename is not None and artifact.url.source == "path" and has_ending(name.name)
     if alone and layout.endings and format_of(name.name) == "other" and (ending := _ending_of(artifact)):
-        name = SafePath(f"{name}.{ending}")
+        # The user's own file may be anything, whatever it is called: an ending that they chose is meant.
+        name = name if chosen else SafePath(f"{name}.{ending}")
     if entry.subfolder is not None:
         name = entry.subfolder / name
     return SafePath(folder) / name if folder else name

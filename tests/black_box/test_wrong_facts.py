@@ -154,6 +154,14 @@ def test_a_local_file_under_a_name_for_no_weights_is_placed_with_a_warning(
     assert "in sync" in project("sync").err
 
 
+@pytest.mark.parametrize("name", ["words.txt", "words.dat", "words.json"])
+def test_the_source_of_a_local_file_may_be_called_weights(project: Project, name: str) -> None:
+    (project.path / "own.safetensors").write_bytes(b"red hair\n" * 30)
+    project.manifest(f'[models.m]\nsource = "./own.safetensors"\nfilename = "{name}"\ntype = "lora"\n')
+    assert "no UI loads" in project("sync").err
+    assert project.tree()[f"models/loras/{name}"] == b"red hair\n" * 30
+
+
 def test_what_the_store_has_is_judged_by_its_new_name(project: Project) -> None:
     """Bytes that were fine as a text come under an ending of weights."""
     url = project.hub.files.put("notes.txt", b"red hair\n" * 30, content_type="text/plain")
