@@ -247,7 +247,7 @@ def test_a_library_has_one_door(library: str) -> None:
 
 
 def test_heavy_libraries_are_imported_late() -> None:
-    heavy = {"httpx", "urllib3", "huggingface_hub", "rich", "keyring", "certifi"}
+    heavy = {"httpx", "urllib3", "huggingface_hub", "rich", "keyring", "certifi", "tomlkit"}
     for path in MODULES:
         for name, early in imported(parsed(path)):
             assert not (early and name.split(".")[0] in heavy), f"{file_id(path)} imports {name} at once"
