@@ -60,7 +60,7 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
 
 
 def _hasty(retry: Retry) -> Retry:
-    """The same with less patience: nobody waits long for an image."""
+    """The same with less patience: an image is not worth a long wait."""
     return replace(retry, attempts=3, unready=3, longest=min(4.0, retry.longest), patience=10.0)
 
 
@@ -92,8 +92,8 @@ def _may_pass(error: object) -> bool:
 
 def _words(companion: Companion, root: Path) -> bytes | None:
     """A sidecar made of locked and placed facts; None if only its site can write it."""
-    tell = SIDECARS[companion.kind].words
-    if tell is None:
+    write = SIDECARS[companion.kind].words
+    if write is None:
         return None
     weights = companion.beside.under(root)
     preview = companion.preview.under(root) if companion.preview is not None else None
@@ -108,7 +108,7 @@ def _words(companion: Companion, root: Path) -> bytes | None:
         modified=_time_of(weights),
         now=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return as_json(tell(about))
+    return as_json(write(about))
 
 
 def as_json(words: Mapping[str, object]) -> bytes:

@@ -1,4 +1,4 @@
-"""Declare: references that a user gave become entries of the manifest, with a name and what was wished."""
+"""Declare: add models to the manifest and remove them, with the lockfile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from synapse_sync.user.places import MANIFEST
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the command line says about the entries to add; None and () say nothing."""
+    """The options of `add`, for all models to add; None and () mean that an option was not used."""
 
     name: str | None = None
     type: str | None = None
@@ -101,7 +101,11 @@ def remove(project: Project, names: Sequence[str], tools: Tools) -> tuple[str, .
 def propose(
     references: Sequence[Reference], wishes: Wishes, taken: Collection[str], sources: Mapping[str, Source]
 ) -> list[tuple[str, str | dict[str, object]]]:
-    """A name and a manifest value for each reference; the sites are asked for titles, all at once."""
+    """A name and a manifest value for each reference.
+
+    `taken` are the names in the manifest. The sites are asked for titles, all at once. Raises their errors
+    together, and `InputError` for a name that cannot be used.
+    """
     references = tuple(dict.fromkeys(references))
     names = dict(zip(references, _names(references, wishes, sources), strict=True))
     used = {name.casefold() for name in taken}
@@ -121,7 +125,7 @@ def propose(
 def _names(references: Sequence[Reference], wishes: Wishes, sources: Mapping[str, Source]) -> list[str]:
     if wishes.name is not None:
         if len(references) > 1:
-            raise InputError("--name goes with one reference only")
+            raise InputError("--name needs exactly one reference")
         return [_checked(wishes.name)]
     answers: dict[str, Resolved | SynapseError] = {}
     asks: dict[str, list[Ask]] = {}
@@ -135,7 +139,7 @@ def _names(references: Sequence[Reference], wishes: Wishes, sources: Mapping[str
 
 def _checked(name: str) -> str:
     if "@" in name or "/" in name or any(char.isspace() for char in name):
-        raise InputError(f"`{name}` cannot be a model's name", hint="letters, digits, `-`, `_` and `.`")
+        raise InputError(f"`{name}` cannot be a model's name", hint="use letters, digits, `-`, `_` and `.`")
     try:
         return SafePath(name).text
     except UnsafeName as error:
@@ -146,7 +150,7 @@ def _name_for(reference: Reference, answer: Resolved | SynapseError) -> str:
     """A short name from the title or, for files of a repository and of plain hosts, from the file."""
     assert isinstance(answer, Resolved)
     title = answer.card.title
-    # No title, a repository's path or a file's name: nothing that a person would say.
+    # A repository's path or a file's name is not a title that a person would use.
     if title is None or "/" in title or title in [candidate.filename for candidate in answer.candidates]:
         alone = len(answer.candidates) == 1 and not answer.take_all
         file = answer.candidates[0].filename.rpartition("/")[2].rpartition(".")[0] if alone else ""
@@ -162,7 +166,7 @@ def slug(title: str) -> str:
 
 
 def _value(reference: Reference, wishes: Wishes) -> str | dict[str, object]:
-    """The manifest's value: the short form if there is nothing more to say."""
+    """The manifest's value: the short form if no option was used."""
     more: dict[str, object] = {
         "versions": list(wishes.versions),
         "type": wishes.type,

@@ -1,4 +1,4 @@
-"""Heal: look for further places of locked files, by their hash, while the ones we know still live."""
+"""Heal: find further locations of locked files by their hash, while the known locations still work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A place that was found for one file of one model; for files out of an archive that is the archive."""
+    """A new location of one file of one model; for members of an archive it is the location of the archive."""
 
     model: str
     filename: str
@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healed:
-    """A lockfile with the places that were found, what is new in it, and what could not be asked."""
+    """A lockfile with the new locations, a list of them, and warnings about sites that could not be asked."""
 
     lockfile: Lockfile
     found: tuple[Place, ...] = ()
@@ -39,10 +39,10 @@ class Healed:
 def find_locations(
     lockfile: Lockfile, *, sources: Mapping[str, Source], templates: Sequence[str], wire: Wire
 ) -> Healed:
-    """Look for every file of the lockfile at the sites that know content, and at the user's own mirrors.
+    """Look for every file of a lockfile at the sites that know content, and at the user's own mirrors.
 
-    For a file out of an archive that is the archive. A place on the sites is taken at their word. A mirror is asked
-    for one byte, and has to tell the right size.
+    `templates` are the mirrors' URLs, with `{sha256}` in them. For archive members, the archive is looked up. The
+    sites are believed. A mirror is asked for one byte, and its answer must have the right size.
     """
     artifacts = {a.given.sha256: a for model in lockfile.models for a in model.artifacts}
     known = {sha256: artifact.locations for sha256, artifact in artifacts.items()}
@@ -61,7 +61,7 @@ def _at_mirror(
     sources: Mapping[str, Source],
     wire: Wire,
 ) -> tuple[list[tuple[str, Reference]], list[str]]:
-    """Which files a mirror has; one that is in trouble is not asked again."""
+    """The files that a mirror has, and warnings; after its first failure it is not asked again."""
     trouble: list[str] = []
 
     def look(artifact: Artifact) -> tuple[str, Reference] | None:
@@ -75,14 +75,14 @@ def _at_mirror(
             has = _has(artifact, sources[place.source].locate(place).url, wire)
         except StatusError as error:
             if may_pass(error) or error.status in (401, 407):
-                trouble.append(f"{error.message}; this mirror was not asked any further")
+                trouble.append(f"{error.message}; this mirror was not asked again")
             return None
         except BadRange:
             return None
         except NetworkError as error:
-            trouble.append(f"{error.message}; this mirror was not asked any further")
+            trouble.append(f"{error.message}; this mirror was not asked again")
             return None
-        except SynapseError:  # a web page, or an encoded body, is no file
+        except SynapseError:  # a web page or an encoded body instead of the file
             return None
         return (sha256, place) if has else None
 
@@ -95,14 +95,14 @@ def _at_mirror(
 
 
 def _has(artifact: Artifact, url: str, wire: Wire) -> bool:
-    """Whether a file of this size is there; one byte is asked for, never a HEAD, which some sites count."""
+    """Whether a URL has a file of this size; one byte is requested, never a HEAD, which some sites count."""
     text_ok = artifact.archive is None and artifact.format in ("config", "text", "other")
     with wire.open(url, start=0, end=1, expect_text=text_ok) as stream:
         return stream.total == artifact.given.size
 
 
 def _written(lockfile: Lockfile, found: Iterable[tuple[str, Reference]], warnings: Sequence[str]) -> Healed:
-    """The lockfile with what was found as mirrors, after those that it has."""
+    """The lockfile with the new locations as mirrors, after its own."""
     by_digest: dict[str, list[Reference]] = {}
     for sha256, place in found:
         by_digest.setdefault(sha256, []).append(place)
@@ -110,10 +110,10 @@ def _written(lockfile: Lockfile, found: Iterable[tuple[str, Reference]], warning
 
     def healed(model: LockedModel, artifact: Artifact) -> Artifact:
         mirrors = list(artifact.mirrors)
-        seen = set(artifact.locations)
+        known = set(artifact.locations)
         for place in by_digest.get(artifact.given.sha256, ()):
-            if place not in seen:
-                seen.add(place)
+            if place not in known:
+                known.add(place)
                 mirrors.append(place.canonical())
                 name = artifact.filename if artifact.archive is None else artifact.url.text.rpartition("/")[2]
                 new[Place(model=model.name, filename=name, place=str(place))] = None

@@ -1,4 +1,4 @@
-"""Outdated: what `lock --upgrade` would move to, and what there is beyond that. Nothing is written or fetched."""
+"""Outdated: the versions that `lock --upgrade` would lock, and the newest ones. Nothing is written or fetched."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synapse_sync.sources.base import Ask, Resolved, Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """One version, with the words that tell it from others."""
+    """One version: its reference, and the facts that distinguish it from others."""
 
     reference: Reference
     version: str | None = None
@@ -28,10 +28,11 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How one entry stands.
+    """One requirement compared with its site.
 
-    `allowed` is what `lock --upgrade` would take, `newest` what the site would give to somebody who wants nothing
-    in particular; None where it is not known. `held` says why these two differ, `error` why nobody can tell.
+    `current` is its pin, `allowed` the version that `lock --upgrade` would lock, `newest` the site's default
+    version; each is None if it is not known. `held` is the reason why the last two differ, `error` why they are
+    unknown.
     """
 
     name: str
@@ -47,12 +48,12 @@ class Standing:
 def standings(
     entries: Sequence[Requirement],
     lockfile: Lockfile,
-    workspace: WorkspaceOptions,
+    options: WorkspaceOptions,
     *,
     sources: Mapping[str, Source],
     exclude_newer: datetime | None = None,
 ) -> tuple[Standing, ...]:
-    """Compare every entry with its site; each source is asked once. What is not locked has no `current`."""
+    """Compare every requirement with its site; each source is asked once. Unlocked ones have no `current`."""
     known = {model.name: model for model in lockfile.models}
     locked = {e.name: known[e.name] for e in entries if e.name in known and known[e.name].requirement == e.text}
     answers = ask_all(_questions(entries, locked, exclude_newer), sources)
@@ -62,7 +63,7 @@ def standings(
             locked[entry.name],
             answers.get(_allowed(entry)),
             answers.get(_newest(entry)),
-            workspace,
+            options,
             exclude_newer or entry.exclude_newer,
         )
         if entry.name in locked
@@ -90,7 +91,7 @@ def _questions(
             yield entry.reference.source, ask
         at = old.reference
         if at.revision is not None and at.id:
-            # A branch is asked for by its name; a version is what there may be newer ones of.
+            # A branch is asked for by its name. A version is not: there may be newer ones.
             branch = (
                 None if entry.reference.pinned or entry.reference.source != at.source else entry.reference.revision
             )
@@ -102,7 +103,7 @@ def _standing(
     old: LockedModel,
     allowed: Resolved | SynapseError | None,
     newest: Resolved | SynapseError | None,
-    workspace: WorkspaceOptions,
+    options: WorkspaceOptions,
     exclude_newer: datetime | None,
 ) -> Standing:
     current = _pin(old.reference, old.card)
@@ -110,7 +111,7 @@ def _standing(
     error: SynapseError | None = None
     if allowed is not None:
         try:
-            chosen = choose(entry, allowed, workspace)
+            chosen = choose(entry, allowed, options)
         except SynapseError as problem:
             error = problem.about(entry.name)
         else:
@@ -137,7 +138,7 @@ def _pin(reference: Reference, card: ModelCard) -> Pin:
 
 
 def _same_files(old: Sequence[Artifact], new: Sequence[Candidate]) -> bool:
-    """Whether an upgrade would give the same bytes, as far as that can be told without downloading them."""
+    """Whether an upgrade would lock the same bytes, as far as the site says without a download."""
     if len(new) == 1 and all(artifact.archive is not None for artifact in old):
         return all(_same_archive(artifact, new[0]) for artifact in old)
     before = {artifact.filename: artifact for artifact in old}
@@ -153,7 +154,7 @@ def _same(old: Artifact, new: Candidate) -> bool:
 
 
 def _same_archive(old: Artifact, new: Candidate) -> bool:
-    """Whether a file that was extracted would come out of the same archive."""
+    """Whether an extracted file would come from the same archive."""
     assert old.archive is not None
     if new.sha256 is not None:
         return new.sha256 == old.archive.sha256
@@ -161,7 +162,7 @@ def _same_archive(old: Artifact, new: Candidate) -> bool:
 
 
 def _held(entry: Requirement, current: Pin, taken: Pin, top: Pin, exclude_newer: datetime | None) -> str | None:
-    """Why the newest version is not the one that an upgrade takes; None where it is, or is none newer."""
+    """The reason why an upgrade does not lock the newest version; None if it does, or if none is newer."""
     if top.reference.revision in (taken.reference.revision, current.reference.revision):
         return None
     if is_older(top.published, taken.published):

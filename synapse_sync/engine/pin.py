@@ -229,8 +229,8 @@ def _first_use_warnings(downloaded: Iterable[tuple[str, Sequence[Artifact]]]) ->
     if not names:
         return []
     return [
-        f"trusted on first use: {', '.join(dict.fromkeys(names))} (nobody promises these bytes; what came "
-        "now is locked, and a `sha256` in synapse.toml would have been checked)"
+        f"trusted on first use: {', '.join(dict.fromkeys(names))} (no site promises these "
+        "bytes; they are locked as downloaded, and a `sha256` in synapse.toml would be checked)"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Scope: which part of a project a command is about. Light: it is there even when there is nothing to do."""
+"""Scope: the part of a project that a command is about. Import-light: loaded on the no-op path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from synapse_sync.core.link_mode import LinkMode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which part of the project, and how. The default is all of it, as the files say."""
+    """The models, groups and targets of a command, and how it treats them. The default is the whole project."""
 
     only: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -20,5 +20,5 @@ class Scope:
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is the whole project with nothing overridden."""
+        """Whether this is the whole project, with nothing overridden."""
         return self == Scope()

@@ -1,4 +1,4 @@
-"""Survey: arrange, observe and plan in one go; changes nothing. What `status`, `--dry-run` and `sync` all show."""
+"""Survey: arrange, observe and plan; changes nothing. `status`, `--dry-run` and `sync` show the same plan."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Survey:
 
     @property
     def listed(self) -> int:
-        """How many files our receipts list in the trees in scope."""
+        """The number of files that the receipts in scope list."""
         return sum(len(tree.receipt.entries) for tree in self.trees.values())
 
 
@@ -77,7 +77,7 @@ def unknown_model(name: str, known: Collection[str]) -> InputError:
 
 
 def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
-    """The entries in scope; raises `InputError` for names and groups that do not exist."""
+    """The requirements in scope; raises `InputError` for names and groups that do not exist."""
     entries = manifest.entries()
     if scope.only:
         names = {entry.name for entry in entries} | {entry.model for entry in entries}
@@ -242,7 +242,7 @@ def _companions(
     trees: Mapping[str, Tree],
     store: BlobStore,
 ) -> Accompaniment:
-    """The wanted previews and sidecars, without those previews whose address lately turned out to give none."""
+    """The wanted previews and sidecars, except previews whose URL recently had none."""
     cache = PreviewCache(store.root)
     placed = _placed(trees.values()) if any(entry.preview_count for entry in entries) else frozenset()
     own = {name: OwnPreviews(tree.root, placed) for name, tree in trees.items()}
@@ -266,12 +266,12 @@ def _companions(
 
 
 def _placed(trees: Iterable[Tree]) -> frozenset[str]:
-    """The full paths of all that receipts list. A renamed target must not take its old files for the user's."""
+    """The full paths of all listed files. For a renamed target, its old files are not the user's own."""
     return frozenset(f"{tree.root}/{path}" for tree in trees for path in (*tree.receipt.entries, *tree.others))
 
 
 class _Asked:
-    """Which of the arranged blobs are somewhere, asked when it matters."""
+    """The arranged blobs for which `ask` is true; each is asked about when a plan needs to know."""
 
     def __init__(self, arrangement: Arrangement, ask: Callable[[Artifact], bool]) -> None:
         self._artifacts = {p.artifact.sha256: p.artifact for p in arrangement.placements}

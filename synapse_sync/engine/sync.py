@@ -109,7 +109,7 @@ def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:
     if not confirm(f"{count} of the {survey.listed} files that synapse placed would be removed. Go on?"):
         raise InputError(
             f"{count} of the {survey.listed} files that synapse placed would be removed; nothing was done",
-            hint="if that is meant, say `--yes`; to keep them, `--no-prune`",
+            hint="add `--yes` to remove them, or `--no-prune` to keep them",
         )
 
 

@@ -1,4 +1,4 @@
-"""Unchanged: is there anything to do at all? Answered without reading TOML, hashing models or importing much."""
+"""Unchanged: whether a sync has nothing to do, without reading TOML, hashing models or importing much."""
 
 from __future__ import annotations
 
