@@ -43,13 +43,6 @@ BANNED: dict[str, str] = {
 }
 #: A sentence with a relative clause as its subject.
 CLAUSE = re.compile(r"(?:^|(?<=[.:;!] )|(?<=\n\n))(?:What|Who|Whom|Whose) [a-z][^.?!]*[.!]", re.MULTILINE)
-#: Files that still wait for their translation. The list only shrinks.
-WAITING: set[str] = {
-    "synapse_sync/engine/declare.py",
-    "synapse_sync/engine/heal.py",
-    "synapse_sync/engine/lock.py",
-    "synapse_sync/engine/outdated.py",
-}
 
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:
@@ -100,12 +93,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_no_banned_turn(name: str) -> None:
-    if name not in WAITING:
-        assert found_in(FILES[name]) == []
-
-
-def test_the_waiting_list_only_shrinks() -> None:
-    assert [name for name in WAITING if name not in FILES or not found_in(FILES[name])] == []
+    assert found_in(FILES[name]) == []
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def _last_lock(project: Project) -> tuple[Lockfile, tuple[str, ...]]:
 
 
 def check(project: Project) -> Locked:
-    """What a lock would change; nothing is asked or written."""
+    """The changes that a lock would make, without a request or a write."""
     changes = missing_changes(project.manifest.entries(), project.lockfile)
     return Locked(lockfile=project.lockfile, changes=changes)
 
