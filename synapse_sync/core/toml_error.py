@@ -246,7 +246,8 @@ class _Spot:
 
 def _table_of(before: str) -> str:
     """The last header before a place."""
-    headers = re.findall(r"^\s*(\[[^\n]*)", before, re.MULTILINE)
+    # Blanks alone: with `\s`, each of many empty lines would be the start of a search to the end.
+    headers = re.findall(r"^[ \t]*(\[[^\n]*)", before, re.MULTILINE)
     return headers[-1] if headers else ""
 
 
