@@ -253,6 +253,7 @@ def test_ctrl_c(settled: Project, sandbox: Path, capsys: pytest.CaptureFixture[s
 
     def press() -> None:
         with pipe.open("wb", buffering=0):  # opens as soon as somebody reads
+            time.sleep(0.1)  # until it reads: between `open` and `with`, an interrupt would leave the file open
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.2)
 
