@@ -185,7 +185,12 @@ class Wire:
             if length is not None and length != size:
                 raise BadRange(f"{shown} announces {length} bytes for a range of {size}")
             return Stream(response, url=url, start=start, total=total, length=size, silence=silence, doubt=doubt)
-        check_whole(response, shown, length)
+        try:
+            check_whole(response, shown, length)
+        except BadRange as error:
+            if not verified or asked.is_part:
+                raise
+            doubt = doubt or WrongContent(error.message, hint=error.hint)
         return Stream(response, url=url, start=0, total=length, length=length, silence=silence, doubt=doubt)
 
     def _status_error(self, response: urllib3.BaseHTTPResponse, shown: str) -> StatusError:
