@@ -418,3 +418,16 @@ def test_how_explicit_an_image_is_has_one_judge() -> None:
                 names = {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
                 names |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
                 assert not names & {"nsfw", "nsfw_level", "RATINGS"}, f"{path.name}:{node.lineno} judges an image"
+
+
+def test_commands_go_through_the_workspace() -> None:
+    """A command uses only values of the rooms below the workspace, and changes no settings."""
+    below = {"engine", "store", "transfer", "suppliers", "wiring", "connections", "project"}
+    for path in (PACKAGE / "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and path.name != "quick.py":
+                names = [alias.name for alias in node.names if not alias.name[0].isupper()]
+                room = node.module.split(".")[1] if node.module.startswith("synapse_sync.") else ""
+                assert room not in below or not names, f"cli/{path.name} imports {names} of {node.module}"
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                assert node.attr != "settings", f"cli/{path.name}:{node.lineno} changes the settings"
