@@ -496,8 +496,12 @@ def test_names_that_are_too_long(stage: Stage) -> None:
     stage.manifest(named("a" * 181, "b.safetensors"))
     assert "180 bytes" in stage("sync", code=2).err
     stage.manifest(named("a" * 180, "b.safetensors"))
+    assert "180 bytes" in stage("sync", code=2).err, "with the ending of the file it is too long"
+    longest = f"{'a' * 168}.safetensors"
+    assert len(longest) == 180
+    stage.manifest(named(longest, "b.safetensors"))
     stage("sync")
-    assert f"models/loras/x/{'a' * 180}" in stage.tree()
+    assert f"models/loras/x/{longest}" in stage.tree()
 
 
 @case(62)
