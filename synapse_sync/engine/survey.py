@@ -29,6 +29,7 @@ from synapse_sync.store.ownership import (
     open_trees,
     with_barriers,
     with_neighbours,
+    with_sharers,
 )
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.sidecars import OwnPreviews
@@ -193,6 +194,7 @@ def survey(
     ways = ways_to(arrangement.placements, trees, companions)
     if any(way.links for way in ways.values()):
         trees = with_barriers(trees, {t.name for t in manifest.targets}, key=key, store=store.root)
+        trees = with_sharers(trees, key=key, store=store.root)
         ways = ways_to(arrangement.placements, trees, companions)
     observed = observe(arrangement.placements, trees, companions, ways)
     pending = frozenset() if frozen else frozenset(stale)

@@ -257,6 +257,34 @@ def with_barriers(trees: Mapping[str, Tree], wanted: Collection[str], *, key: st
     return found
 
 
+def with_sharers(trees: Mapping[str, Tree], *, key: str, store: Path) -> dict[str, Tree]:
+    """Trees that know which of their files other projects list, too, under a root that leads to the same directory.
+
+    Links of two projects may lead to one disk: no receipt in either root says so. `key` is the key of this project.
+    """
+    where = RealPlaces()
+    theirs = {
+        where(os.path.join(root, path))
+        for other, record in records(store)
+        if other != key
+        for root in dict.fromkeys(record.every_root.values())
+        for path in _listed_below(root, other)
+    }
+    found: dict[str, Tree] = {}
+    for name, tree in trees.items():
+        shared = {path for path in tree.receipt.entries if where(os.path.join(tree.root, path)) in theirs}
+        found[name] = replace(tree, others=tree.others | shared)
+    return found
+
+
+def _listed_below(root: str, key: str) -> Iterator[str]:
+    """The paths that the receipts of a project list in a root; a damaged receipt is that project's to report."""
+    with contextlib.suppress(SynapseError, OSError):
+        for path in receipt_paths(root, key):
+            known = receipt.read(Path(root), os.path.basename(path).removeprefix("receipt-").removesuffix(".json"))
+            yield from known.entries if known is not None else ()
+
+
 @contextmanager
 def hold_roots(trees: Mapping[str, Tree], store: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Be the only synapse process that works on these trees; `on_wait` is called with a line about who has one now.

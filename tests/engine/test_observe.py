@@ -196,6 +196,28 @@ def test_two_targets_whose_links_lead_to_one_directory_share_its_files(
     assert not (tmp_path / "disk/checkpoints/portrait_v1.safetensors").exists()
 
 
+def test_two_projects_whose_links_lead_to_one_disk_share_its_files(
+    project: Project, portrait: bytes, tmp_path: Path
+) -> None:
+    """Neither prunes a file that the other lists; the last one does."""
+    other = tmp_path / "other"
+    for directory in (project.path, other):
+        link(directory / "ui" / "models", tmp_path / "disk")
+    head = target("ui", "ui")
+    (other / "synapse.toml").write_text(declare("portrait", "eyes", head=head))
+    project.manifest(declare("portrait", "eyes", head=head))
+    project("sync")
+    with workspace(other) as open_workspace:
+        assert open_workspace.sync().exit_code == 0
+    project.manifest(declare("eyes", head=head))
+    assert "another project wants it" in project("sync").out
+    assert (tmp_path / "disk/checkpoints/portrait_v1.safetensors").read_bytes() == portrait
+    (other / "synapse.toml").write_text(declare("eyes", head=head))
+    with workspace(other) as open_workspace:
+        assert open_workspace.sync().exit_code == 0
+    assert not (tmp_path / "disk/checkpoints/portrait_v1.safetensors").exists()
+
+
 def test_a_directory_moved_away_and_linked_is_still_kept_in_step(
     project: Project, portrait: bytes, tmp_path: Path
 ) -> None:
