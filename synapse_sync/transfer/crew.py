@@ -76,6 +76,8 @@ class Crew:
 
     def slot(self, host: str, *, wait: bool) -> bool:
         """Take one of the connections to a host; return False if none is free, or if everything stops."""
+        # Order: the host's slot before the common one. A thread that waits for a busy host would else keep a
+        # connection that other hosts need.
         own = self._slots_of(host)
         if not self._acquire(own, wait=wait):
             return False

@@ -283,6 +283,8 @@ class Download:
         except SynapseError:
             partial.discard()
             raise
+        # Order: closed first, since Windows renames no open file. Its state is dropped last, so that a kill in
+        # between leaves a complete partial download or a blob, never neither.
         partial.close()
         path = self._crew.store.publish(
             partial.path, sha256=digests.sha256, size=digests.size, blake3=digests.blake3, origin=str(place)

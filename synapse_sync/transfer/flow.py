@@ -110,6 +110,8 @@ class Flow:
             self._end()
 
     def _end(self) -> None:
+        # Order: helpers take no further piece from here on; then their streams are aborted, and the join makes sure
+        # that none writes after the return. Race: a helper that is opening a stream now still receives its piece.
         self._over.set()
         with self._changed:
             streams = list(self._streams)
