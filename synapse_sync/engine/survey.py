@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
@@ -12,7 +13,7 @@ from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
-from synapse_sync.core.plan import Key, Observed, Plan, make_plan
+from synapse_sync.core.plan import Key, Observed, Placement, Plan, make_plan
 from synapse_sync.engine.observe import links_to_report, observe, ways_to
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.tools import Tools
@@ -32,6 +33,7 @@ from synapse_sync.store.ownership import (
     with_sharers,
 )
 from synapse_sync.store.preview_cache import PreviewCache
+from synapse_sync.store.reach import Way
 from synapse_sync.store.sidecars import OwnPreviews
 from synapse_sync.user.places import LOCKFILE
 
@@ -191,11 +193,8 @@ def survey(
     beside = _companions(manifest, entries, locked, arrangement, trees, store)
     companions = beside.companions
     trees = with_neighbours(trees, (*arrangement.placements, *companions))
-    ways = ways_to(arrangement.placements, trees, companions)
-    if any(way.links for way in ways.values()):
-        trees = with_barriers(trees, {t.name for t in manifest.targets}, key=key, store=store.root)
-        trees = with_sharers(trees, key=key, store=store.root)
-        ways = ways_to(arrangement.placements, trees, companions)
+    declared = {target.name for target in manifest.targets}
+    trees, ways = _walked(arrangement.placements, companions, trees, declared, key=key, store=store.root)
     observed = observe(arrangement.placements, trees, companions, ways)
     pending = frozenset() if frozen else frozenset(stale)
     plan = make_plan(
@@ -224,6 +223,24 @@ def survey(
             *_withheld_warning(plan.withheld, empty=not manifest.models),
         ),
     )
+
+
+def _walked(
+    placements: Sequence[Placement],
+    companions: Sequence[Companion],
+    trees: Mapping[str, Tree],
+    declared: Collection[str],
+    *,
+    key: str,
+    store: Path,
+) -> tuple[Mapping[str, Tree], Mapping[Key, Way]]:
+    """The trees and the ways to all paths; where a way leads through a link, the trees know what others own."""
+    ways = ways_to(placements, trees, companions)
+    if not any(way.links for way in ways.values()):
+        return trees, ways
+    trees = with_barriers(trees, declared, key=key, store=store)
+    trees = with_sharers(trees, key=key, store=store)
+    return trees, ways_to(placements, trees, companions)
 
 
 def _withheld_warning(count: int, *, empty: bool) -> list[str]:
