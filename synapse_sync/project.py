@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from synapse_sync.errors import Conflict, InputError, InvalidLockfile, StorageError
 from synapse_sync.store.project_note import project_key
-from synapse_sync.user.places import LOCKFILE, MANIFEST, content, content_digest, expanded
+from synapse_sync.user.places import LOCKFILE, MANIFEST, expanded
+from synapse_sync.user.small_files import UnfitFile, content, content_digest, refusal
 
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import Lockfile
@@ -43,7 +44,10 @@ class Project:
         self._texts: dict[str, str] = {}
 
     def read(self, name: str) -> bytes:
-        """The content of a file of the project, empty if it does not exist; raises `StorageError`."""
+        """The content of a file of the project, empty if it does not exist.
+
+        Raises `InputError` for anything but a small regular file, and `StorageError`.
+        """
         return self._look(name, content)
 
     def exists(self, name: str) -> bool:
@@ -51,12 +55,14 @@ class Project:
         return (self.directory / name).exists()
 
     def digests(self) -> tuple[bytes, bytes]:
-        """The SHA-256 of the manifest and of the lockfile, for `fingerprint`; raises `StorageError`."""
+        """The SHA-256 of the manifest and of the lockfile, for `fingerprint`; raises like `read`."""
         return self._look(MANIFEST, content_digest), self._look(LOCKFILE, content_digest)
 
     def _look(self, name: str, how: Callable[[str], bytes]) -> bytes:
         try:
             return how(str(self.directory / name))
+        except UnfitFile as error:
+            raise refusal(error) from error
         except OSError as error:
             raise StorageError(f"cannot read {self.directory / name}: {error.strerror}") from error
 
@@ -103,7 +109,7 @@ class Project:
         self._texts.clear()
 
     def check_writable(self) -> None:
-        """Raise `StorageError` if the two files cannot be written: asked before a lock, which may download."""
+        """Raise `StorageError` or `Conflict` if a file cannot be written: asked before a lock downloads."""
         from synapse_sync.store.durable import storage_error
         from synapse_sync.store.links import try_file
 
@@ -111,6 +117,17 @@ class Project:
             try_file(self.directory)
         except OSError as error:
             raise storage_error(error, f"writing in {self.directory}") from error
+        self._writable(LOCKFILE)
+
+    def _writable(self, name: str) -> Path:
+        """The path at which a file of the project is written; raises `Conflict` for a link that is not followed.
+
+        A manifest may be kept among dotfiles. The lockfile is generated: a link that leads out of the project would
+        replace another project's.
+        """
+        from synapse_sync.store.durable import behind_link
+
+        return behind_link(self.directory / name, self.directory if name == LOCKFILE else None)
 
     def write(self, name: str, text: str) -> bool:
         """Write a file of the project whole or not at all; False if it had this content already.
@@ -119,6 +136,7 @@ class Project:
         """
         from synapse_sync.store.durable import write_atomic
 
+        path = self._writable(name)
         # The project's lock keeps other synapse processes out, but not an editor or git.
         if name in self._texts and self.text(name) != self._texts[name]:
             raise Conflict(
@@ -128,7 +146,7 @@ class Project:
         data = _in_style_of(before, text)
         if before == data and self.exists(name):
             return False
-        write_atomic(self.directory / name, data)
+        write_atomic(path, data)
         self._manifest = self._lockfile = None
         self._texts.pop(name, None)  # the other file is still compared with the text that was read
         return True

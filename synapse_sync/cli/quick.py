@@ -17,13 +17,12 @@ from synapse_sync.user.places import (
     LOCKFILE,
     MANIFEST,
     config_path,
-    content,
-    content_digest,
     find_project,
     home_text,
     settings_digest,
     store_path,
 )
+from synapse_sync.user.small_files import content, content_digest
 
 TYPE_CHECKING = False  # see `user/places.py`
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.project_note import note_path
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, records
-from synapse_sync.user.places import LOCKFILE, MANIFEST, content
+from synapse_sync.user.places import LOCKFILE, MANIFEST
+from synapse_sync.user.small_files import content
 
 #: A blob younger than this (seconds) may belong to a running lock or sync.
 GRACE = 3600.0
@@ -103,7 +104,7 @@ def _doubt(record: ProjectRecord) -> str | None:
         return f"neither {project} nor the directory above it exists"
     manifest, lockfile = project / MANIFEST, project / LOCKFILE
     if manifest.is_file() and not content(str(lockfile)).strip():
-        models = parse_manifest(manifest.read_text("utf-8-sig"), str(manifest)).models
+        models = parse_manifest(content(str(manifest)).decode("utf-8-sig"), str(manifest)).models
         return f"{lockfile} is missing or empty" if models else None
     for root in sorted(record.placed):
         directory = Path(root)

@@ -14,6 +14,7 @@ from synapse_sync.layouts import LAYOUTS, guess
 from synapse_sync.sites import named
 from synapse_sync.store.durable import write_atomic
 from synapse_sync.user.places import LOCKFILE, MANIFEST
+from synapse_sync.user.small_files import read_small
 
 _TEMPLATE = """\
 # Models of this project. `synapse lock` pins them in synapse.lock, `synapse sync` makes the tree match.
@@ -112,7 +113,7 @@ def _merge_rule(directory: Path) -> bool:
     if path.is_symlink():
         return False
     try:
-        text = path.read_bytes().decode()  # with the line ends that it has
+        text = read_small(path).decode()  # with the line ends that it has
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError):

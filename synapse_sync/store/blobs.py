@@ -33,6 +33,7 @@ from synapse_sync.store.durable import (
 )
 from synapse_sync.store.hashing import chunks, copy_and_hash, hash_file
 from synapse_sync.store.links import clone_file
+from synapse_sync.user.small_files import read_small
 
 #: Temporary files older than this (seconds since the last write) belong to a process that was killed.
 _STALE = 86_400.0
@@ -344,7 +345,7 @@ class BlobStore:
     def _meta(self, sha256: str) -> dict[str, Any]:
         """The note on a blob, empty if it is missing or damaged: it only saves work."""
         try:
-            value = json.loads(self._meta_path(sha256).read_bytes())
+            value = json.loads(read_small(self._meta_path(sha256)))
         except (OSError, ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}

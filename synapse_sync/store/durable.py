@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,15 +162,32 @@ def rename_new(source: Path, destination: Path) -> None:
         source.unlink()
 
 
+def own_directory(path: Path) -> None:
+    """Make a directory of our own, whose parent exists.
+
+    Raises `Conflict` if a link (a repository can have one) leads elsewhere, or if a file is in the way.
+    """
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        fsync_dir(path.parent)
+    if path.is_symlink():
+        raise Conflict(f"{path} is a symbolic link; not followed", hint="remove the link and sync again")
+    if not path.is_dir():
+        raise Conflict(f"{path} is not a directory; left as it is", hint="move it away and sync again")
+
+
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner may read, whatever its mode was before; raises `StorageError`."""
+    """Write a file for its owner's eyes only, whatever it was before; raises `StorageError`.
+
+    The user's own link there (dotfiles) is followed as by `behind_link`.
+    """
     try:
         if not path.parent.is_dir():
             make_dirs(path.parent.parent)
             path.parent.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise storage_error(error, f"making {path.parent}") from error
-    write_atomic(path, data, mode=0o600, keep_mode=False)
+    write_atomic(behind_link(path), data, mode=0o600, keep_mode=False)
 
 
 def write_atomic(
@@ -178,29 +196,30 @@ def write_atomic(
     """Write a file whole or not at all; its directory must exist. Raises `StorageError`.
 
     `mode` (less the umask) is for a new file: an existing one keeps its permission bits, unless `keep_mode` is
-    false. A symbolic link is written through if it leads to a file of the same name (a `synapse.toml` kept among
-    dotfiles), else it is a `Conflict`: a link in a cloned project must not choose which file is replaced. Without
-    `durable`, a power loss may leave an empty file: for notes that can be made again.
+    false. A symbolic link at `path` is replaced, never followed: in a cloned project it must not choose which file
+    we write, nor with which mode. Without `durable`, a power loss may leave an empty file: for notes that can be
+    made again.
     """
-    temporary: Path | None = None
+    temporary: Path | None = path.with_name(f".{path.name[:80]}.{random_name()}.tmp")
+    assert temporary is not None
     try:
-        real = _behind_link(path)
-        temporary = real.with_name(f".{real.name[:80]}.{random_name()}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(temporary, flags, mode), "wb", buffering=0) as file:
             if keep_mode:
                 with contextlib.suppress(FileNotFoundError), improving():
-                    temporary.chmod(real.stat().st_mode & 0o777)
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode):
+                        temporary.chmod(found.st_mode & 0o777)
             rest = memoryview(data)
             while rest:
                 rest = rest[file.write(rest) :]
             # In this order: a rename that survives a power loss before the bytes would leave an empty file.
             if durable:
                 flush(file.fileno())
-        temporary.replace(real)
+        temporary.replace(path)
         temporary = None
         if durable:
-            fsync_dir(real.parent)
+            fsync_dir(path.parent)
     except OSError as error:
         raise storage_error(error, f"writing {path.name}") from error
     finally:
@@ -209,16 +228,25 @@ def write_atomic(
                 temporary.unlink()
 
 
-def _behind_link(path: Path) -> Path:
+def behind_link(path: Path, within: Path | None = None) -> Path:
+    """Return the file to write for `path`: behind a symbolic link, if that leads to a file of the same name.
+
+    `within` is a directory (its real path) that the link must not leave, if any. Raises `Conflict` for other links.
+    """
     if not path.is_symlink():
         return path
     try:
         real = path.resolve()
-    except RuntimeError:  # a loop, in Python before 3.13
+    except (OSError, RuntimeError):  # a loop
         real = path
     if real.name != path.name or real.is_symlink():
         raise Conflict(
             f"{path} is a symbolic link to {real}; not written through",
             hint="links are followed only to a file of the same name: replace the link, or rename what it leads to",
+        )
+    if within is not None and not real.is_relative_to(within):
+        raise Conflict(
+            f"{path} is a symbolic link to {real}, outside the project; not written through",
+            hint=f"delete the link: `{path.name}` is then written beside the manifest",
         )
     return real

@@ -10,6 +10,7 @@ from pathlib import Path
 from synapse_sync.core.host_speed import FORGOTTEN, Speed
 from synapse_sync.errors import SynapseError
 from synapse_sync.store.durable import write_atomic
+from synapse_sync.user.small_files import read_small
 
 _NAME = "speeds.json"
 
@@ -17,7 +18,7 @@ _NAME = "speeds.json"
 def read_speeds(store: Path) -> dict[str, Speed]:
     """The remembered speeds; empty if they cannot be read."""
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-        data = json.loads((store / _NAME).read_bytes())
+        data = json.loads(read_small(store / _NAME))
         speeds = {str(host): Speed(rate=float(rate), at=float(at)) for host, (rate, at) in data.items()}
         # NaN and infinity would win or lose every comparison, for ever.
         return {host: speed for host, speed in speeds.items() if 0 <= speed.rate < 1e15 and 0 <= speed.at < 1e15}

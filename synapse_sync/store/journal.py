@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,11 +25,15 @@ def append(root: Path, *, verb: str, path: str, sha256: str, why: str, command: 
     line = {"time": now, "verb": verb, "path": path, "sha256": sha256, "why": why, "command": command}
     data = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
     where = state_directory(root) / NAME
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    # Non-blocking: a pipe of this name, which nobody reads, would hold us for ever.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         handle = os.open(where, flags, SHARED)
         try:
-            size = os.fstat(handle).st_size
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            size = found.st_size
             if os.write(handle, data) != len(data):
                 os.ftruncate(handle, size)  # the next line must not be joined to half of this one
                 raise OSError(None, "the line was cut off; is the disk full?")

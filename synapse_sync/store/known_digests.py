@@ -10,6 +10,7 @@ from typing import Any
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.store.durable import where_writable, write_atomic
 from synapse_sync.store.hashing import hash_file
+from synapse_sync.user.small_files import read_small
 
 _NAME = "digests.json"
 #: Smaller files (in bytes) are hashed each time: that takes no longer than remembering them.
@@ -56,7 +57,7 @@ class KnownDigests:
         if self._known is None:
             self._known = {}
             with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
-                for path, value in json.loads(self._path.read_bytes()).items():
+                for path, value in json.loads(read_small(self._path)).items():
                     if isinstance(value, list) and len(value) == 4 and is_sha256(str(value[3])):
                         self._known[path] = value
         return self._known

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from synapse_sync.errors import StorageError
 from synapse_sync.store.durable import SHARED, is_unwritable, make_dirs, storage_error
+from synapse_sync.user.small_files import read_small
 
 #: The words of the command line that other processes may see; any other word might be private.
 _VERBS = frozenset({
@@ -115,12 +116,13 @@ else:
 
     def _open(path: Path) -> int:
         """Open the lock file; one that this user may only read can be locked as well."""
+        flags = os.O_NOFOLLOW | os.O_NONBLOCK  # neither through a link, nor held by a pipe of this name
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SHARED)
+            return os.open(path, os.O_RDWR | os.O_CREAT | flags, SHARED)
         except OSError as error:
             if not is_unwritable(error) or not path.exists():
                 raise
-            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            return os.open(path, os.O_RDONLY | flags)
 
     def _take(path: Path) -> Callable[[], None] | None:
         """The system's own lock: for hundreds of small files a library's care costs more than they do."""
@@ -151,7 +153,10 @@ def _sign(owner: Path) -> None:
     verb = next((word for word in sys.argv[1:] if word in _VERBS), "")
     value = {"pid": os.getpid(), "command": f"{program} {verb}".strip(), "since": int(time.time())}
     with contextlib.suppress(OSError):
-        handle = os.open(owner, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, SHARED)
+        # Always a new file: a link or another user's file of this name must not be written to. We hold the lock, so
+        # that a note that is there is one of a killed process.
+        owner.unlink(missing_ok=True)
+        handle = os.open(owner, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), SHARED)
         try:
             os.write(handle, json.dumps(value).encode())
         finally:
@@ -161,7 +166,7 @@ def _sign(owner: Path) -> None:
 def _owner(path: Path) -> str:
     """The holder of the lock, in words; its note may be missing, or half written at this moment."""
     try:
-        value = json.loads(_owner_path(path).read_bytes())
+        value = json.loads(read_small(_owner_path(path), 65536))
         since = time.strftime("%H:%M", time.localtime(value["since"]))
         return f"`{value['command']!s}` (pid {int(value['pid'])}, since {since})"
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from synapse_sync.store.durable import SHARED, flush, set_mode, storage_error, write_atomic
+from synapse_sync.user.small_files import read_small
 
 Range = tuple[int, int]  # (start, end), end exclusive
 
@@ -320,7 +321,7 @@ def sweep(root: Path, days: float, now: float | None = None) -> int:
 def _read_state(path: Path) -> dict[str, Any] | None:
     """The state that `save` wrote, or None for any other content."""
     try:
-        state = json.loads(path.read_bytes())
+        state = json.loads(read_small(path))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(state, dict) or not _is_count(size := state.get("size")):

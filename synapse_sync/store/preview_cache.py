@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from synapse_sync.store.durable import storage_error, write_atomic
+from synapse_sync.user.small_files import LARGEST, UnfitFile, read_small
 
 #: Seconds after which an address without a preview is tried again.
 _TRY_AGAIN = 7 * 86_400.0
@@ -28,8 +29,8 @@ class PreviewCache:
     def get(self, url: str) -> bytes | None:
         """The preview of an address, or None; raises `StorageError`."""
         try:
-            return self._path(url).read_bytes()
-        except FileNotFoundError:
+            return read_small(self._path(url), LARGEST)
+        except (FileNotFoundError, UnfitFile):
             return None
         except OSError as error:
             raise storage_error(error, "reading a preview") from error
@@ -43,7 +44,7 @@ class PreviewCache:
         note = self._path(url).with_suffix(".gone")
         with contextlib.suppress(OSError):
             if time.time() - note.stat().st_mtime < _TRY_AGAIN:
-                return note.read_text("utf-8", "replace")
+                return read_small(note).decode("utf-8", "replace")
         return None
 
     def give_up(self, url: str, why: str) -> None:

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 
+from synapse_sync.user.small_files import read_small
+
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +26,7 @@ def note_path(store: str | Path, key: str) -> str:
 
 def read_note(store: str | Path, key: str) -> Any:
     """The JSON of the note; raises `OSError` and `ValueError`."""
-    with open(note_path(store, key), "rb") as file:
-        return json.loads(file.read())
+    return json.loads(read_small(note_path(store, key)))
 
 
 def completed(store: str | Path, key: str) -> tuple[str, list[str]] | None:

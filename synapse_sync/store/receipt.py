@@ -19,9 +19,10 @@ from typing import Any
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
-from synapse_sync.errors import Conflict, InputError, StorageError, UnsafeName
-from synapse_sync.store.durable import SHARED, make_dirs, storage_error, write_atomic
+from synapse_sync.errors import InputError, StorageError, UnsafeName
+from synapse_sync.store.durable import SHARED, make_dirs, own_directory, storage_error, write_atomic
 from synapse_sync.store.receipt_index import DIRECTORY, count_by_indexes, index_bytes, index_path, receipt_paths
+from synapse_sync.user.small_files import UnfitFile, read_small
 
 VERSION = 1
 
@@ -68,9 +69,8 @@ def state_directory(root: Path) -> Path:
     """
     directory = root / DIRECTORY
     try:
-        make_dirs(directory)
-        if directory.is_symlink():
-            raise Conflict(f"{directory} is a symbolic link; not followed", hint="remove the link and sync again")
+        make_dirs(root)
+        own_directory(directory)
         with contextlib.suppress(FileExistsError):
             handle = os.open(directory / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL, SHARED)
             with os.fdopen(handle, "wb") as file:
@@ -152,9 +152,11 @@ def _values(path: Path) -> list[dict[str, Any]]:
 def _load(path: Path) -> dict[str, Any] | None:
     """The JSON of a receipt, or None if there is none; raises `InputError` if it cannot be trusted."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_small(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except UnfitFile as error:
+        raise _bad(path, str(error.strerror)) from error
     except OSError as error:
         raise storage_error(error, f"reading the receipt {path}") from error
     except (ValueError, RecursionError) as error:
@@ -262,8 +264,7 @@ def count_unchanged(root: str, project: str, complete: str) -> int | None:
     try:
         paths = receipt_paths(root, project)
         for path in paths:
-            with open(path, "rb") as file:
-                data = json.load(file)
+            data = json.loads(read_small(path))
             if data["version"] != VERSION or data["complete"] != complete:
                 return None
             if not all(_unchanged(f"{root}/{value['path']}", value) for value in data["entries"]):

@@ -10,13 +10,15 @@ import os
 import struct
 from stat import S_ISLNK, S_ISREG
 
+from synapse_sync.user.small_files import read_small
+
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Protocol
 
     class Indexed(Protocol):
-        """The part of a receipt's entry that is indexed; a protocol, so that this file imports nothing."""
+        """The part of a receipt's entry that is indexed; a protocol, so that this file imports next to nothing."""
 
         @property
         def path(self) -> str: ...
@@ -84,12 +86,12 @@ def count_by_indexes(root: str, project: str, complete: str) -> int | None:
 def count_by_index(receipt: str, complete: str, base: str) -> int | None:
     """How many files a receipt lists below `base`; None if one of them changed, or if no valid index says."""
     try:
-        with open(index_path(receipt), "rb") as file:
-            head = file.readline(300).decode("ascii").split(" ")
-            if head[:-2] != [*_MAGIC.split(" "), complete, *_mark(receipt).split(" ")]:
-                return None
-            count, length = int(head[-2]), int(head[-1])
-            text, looks = file.read(length), file.read()
+        line, _, rest = read_small(index_path(receipt)).partition(b"\n")
+        head = line.decode("ascii").split(" ")
+        if head[:-2] != [*_MAGIC.split(" "), complete, *_mark(receipt).split(" ")]:
+            return None
+        count, length = int(head[-2]), int(head[-1])
+        text, looks = rest[:length], rest[length:]
         names = text.decode("utf-8", "surrogateescape").split("\0") if count else []
         if len(names) != 2 * count or len(looks) != _LOOK.size * count:
             return None

@@ -13,9 +13,10 @@ from synapse_sync.core.artifact import stem_of
 from synapse_sync.core.companion import merge, previewed
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
-from synapse_sync.store.durable import random_name, rename_new, write_atomic
+from synapse_sync.store.durable import own_directory, random_name, rename_new, write_atomic
 from synapse_sync.store.receipt import state_directory
 from synapse_sync.store.receipt_index import DIRECTORY
+from synapse_sync.user.small_files import LARGEST, UnfitFile, read_small
 
 #: The largest sidecar of other programs that is read, in bytes.
 _MAX_BYTES = 16 * 1024 * 1024
@@ -63,7 +64,7 @@ def write_new(place: Path, content: bytes) -> str:
         rename_new(temporary, place)
     except FileExistsError:
         temporary.unlink(missing_ok=True)
-        if place.is_symlink() or not place.is_file() or place.read_bytes() != content:
+        if place.is_symlink() or not place.is_file() or _read(place, LARGEST) != content:
             raise Conflict(f"{place} has just appeared; left as it is", hint="sync again") from None
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -84,8 +85,10 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
     """
     if place.is_symlink():
         return "kept: a symbolic link"
-    with place.open("rb") as file:
-        before = file.read(_MAX_BYTES + 1)
+    try:
+        before = read_small(place, _MAX_BYTES)
+    except UnfitFile:
+        return "left as it is: not a JSON object"
     theirs, ours, last = _object(before), _object(content), _object(_read(base))
     if theirs is None or ours is None:
         return "kept: not a JSON object"
@@ -93,7 +96,7 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
     if merged == theirs:
         return "nothing to add"
     # Its program may be writing now. This look narrows the window; without a common lock it cannot be closed.
-    if place.read_bytes() != before:
+    if _read(place) != before:
         raise Conflict(f"{place} is being written by something else; left as it is", hint="sync again")
     write_atomic(place, json.dumps(merged, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n")
     return "changed"
@@ -109,7 +112,7 @@ def remember(root: Path, path: SafePath, content: bytes) -> None:
     """Keep the content of a sidecar. Without it a later merge keeps more of the old values, and loses nothing."""
     state_directory(root)
     base = base_path(root, path)
-    base.parent.mkdir(exist_ok=True)
+    own_directory(base.parent)
     write_atomic(base, content, durable=False)
 
 
@@ -119,10 +122,11 @@ def forget(root: Path, path: SafePath) -> None:
         base_path(root, path).unlink(missing_ok=True)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, limit: int = _MAX_BYTES) -> bytes:
+    """The content of a sidecar, `b""` for one that is gone or that is no small file any more; raises `OSError`."""
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
+        return read_small(path, limit)
+    except (FileNotFoundError, UnfitFile):
         return b""
 
 

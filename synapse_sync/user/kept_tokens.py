@@ -10,6 +10,7 @@ from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Secret
 from synapse_sync.user import keychain
+from synapse_sync.user.small_files import UnfitFile, read_small, refusal
 from synapse_sync.user.tokens import Token, clean_token
 
 FILE = "tokens.toml"
@@ -47,9 +48,11 @@ def read_kept(path: Path) -> dict[str, str | None]:
     Raises `StorageError` if the file cannot be read, and `InputError`, which never shows a token, if it is damaged.
     """
     try:
-        table = read_toml(toml_text(path.read_bytes()))
+        table = read_toml(toml_text(read_small(path)))
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    except UnfitFile as error:
+        raise refusal(error) from error
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
     except TomlError:  # without the cause, which shows the line with the token

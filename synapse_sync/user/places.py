@@ -1,4 +1,4 @@
-"""Places: the paths of the user's settings, of the store and of the project, and the bytes of files.
+"""Places: the paths of the user's settings, of the store and of the project.
 
 Import-light: `cli/quick.py` uses it before anything else is imported.
 """
@@ -102,37 +102,16 @@ def expanded(path: str, name: str = "") -> str:
 
 
 def find_project(start: str) -> str | None:
-    """Return the nearest directory from `start` upwards with a `synapse.toml` (a file or directory), or None."""
+    """Return the nearest directory from `start` upwards with a `synapse.toml`, whatever that is, or None."""
     here = os.path.realpath(start)
     while True:
         path = os.path.join(here, MANIFEST)
-        if os.path.isfile(path) or os.path.isdir(path):
+        if os.path.exists(path):  # a directory or a pipe is reported when it is read
             return here
         above = os.path.dirname(here)
         if above == here:
             return None
         here = above
-
-
-def content(path: str) -> bytes:
-    """Return the content of a file, `b""` if it does not exist; raises `OSError`."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-
-
-def content_digest(path: str) -> bytes:
-    """Return the SHA-256 of that content; raises `OSError`.
-
-    It is read in pieces: allocating memory for a large lockfile takes longer than reading it.
-    """
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except (FileNotFoundError, NotADirectoryError):
-        return hashlib.sha256().digest()
 
 
 def settings_digest(config: bytes, store: str | None) -> str:

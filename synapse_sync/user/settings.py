@@ -19,7 +19,8 @@ from synapse_sync.net.credentials import Grant, Secret, origin_of
 from synapse_sync.net.rewrites import Rewrites
 from synapse_sync.sites import SITES, Library, Site, named
 from synapse_sync.user.kept_tokens import FILE, kept_token, read_kept
-from synapse_sync.user.places import config_path, content, expanded, settings_digest, store_path
+from synapse_sync.user.places import config_path, expanded, settings_digest, store_path
+from synapse_sync.user.small_files import UnfitFile, content, refusal
 from synapse_sync.user.tokens import Token, clean_token, first, from_environment, from_file
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
@@ -177,6 +178,8 @@ def parse_rate(value: int | str | None, where: str) -> int | None:
 def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         raw = content(str(path))
+    except UnfitFile as error:
+        raise refusal(error) from error
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
     if not raw:

@@ -10,6 +10,7 @@ from synapse_sync.core.characters import named_character
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Secret
 from synapse_sync.user.places import expanded
+from synapse_sync.user.small_files import UnfitFile, read_small, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,11 @@ def from_file(path: Path, origin: str) -> Token | None:
     `origin` are the words for it. Raises `InputError` or `StorageError`.
     """
     try:
-        value = clean_token(token_text(path.read_bytes()), origin)
+        value = clean_token(token_text(read_small(path)), origin)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except UnfitFile as error:
+        raise refusal(error) from error
     except OSError as error:
         raise StorageError(f"cannot read {origin}: {error.strerror}") from error
     return None if value is None else Token(Secret(value), origin)

@@ -7,13 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from world import Project
+from world import Project, meanwhile
 
 from synapse_sync.cli import quick
 from synapse_sync.cli.main import main
@@ -23,6 +21,11 @@ from synapse_sync.sites import endpoint_variables
 EYES = "models/embeddings/clear-eyes.safetensors"
 MANIFEST = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\neyes = "civitai:{catalogue.EYES}"\n'
 SENTENCE = "in sync: 2 files, nothing to do\n"
+#: The opening of the settings does not return.
+SLOW_DISK = (
+    "import sys, time; sys.addaudithook(lambda event, found: event == 'open' and 'config.toml' in str(found[0]) "
+    "and (print('reading', flush=True), time.sleep(60)))"
+)
 ENTRY = "from synapse_sync.cli.main import entry; entry()"
 
 
@@ -248,39 +251,23 @@ def test_no_directory_at_all(settled: Project, tmp_path: Path) -> None:
 
 
 def test_ctrl_c(settled: Project, sandbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pipe = sandbox / "config.toml"
-    os.mkfifo(pipe)
-
-    def press() -> None:
-        with pipe.open("wb", buffering=0):  # opens as soon as somebody reads
-            time.sleep(0.1)  # until it reads: between `open` and `with`, an interrupt would leave the file open
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)
-
-    finger = threading.Thread(target=press)
-    finger.start()
-    assert main(["sync"]) == 130
-    finger.join()
+    config = sandbox / "config.toml"
+    config.write_text("")
+    with meanwhile("open", config, lambda: os.kill(os.getpid(), signal.SIGINT)):
+        assert main(["sync"]) == 130
     said = capsys.readouterr().err
     assert said == "interrupted; finished files are kept, and the next sync continues from here\n"
 
 
 @pytest.fixture
 def stuck(settled: Project, sandbox: Path) -> Iterator[subprocess.Popen[str]]:
-    """A sync that waits for its settings, which come through a pipe that stays empty."""
-    pipe = sandbox / "config.toml"
-    os.mkfifo(pipe)
-    with start("sync", stderr=subprocess.PIPE) as process:
-        while True:
-            try:
-                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-                break
-            except OSError:  # nobody reads yet
-                assert process.poll() is None
-                time.sleep(0.01)
+    """A sync that waits for its settings, on a disk that does not answer."""
+    (sandbox / "config.toml").write_text("")
+    command = [sys.executable, "-c", f"{SLOW_DISK}; {ENTRY}", "sync"]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == "reading\n"
         yield process
         process.kill()
-        os.close(writer)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

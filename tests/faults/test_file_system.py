@@ -56,7 +56,9 @@ def failing(number: int, real: Callable[..., Any], concerns: str = "", times: in
         path = arguments[0]
         if isinstance(path, int):
             path = Path(f"/proc/self/fd/{path}").readlink()
-        if concerns in os.fspath(path) and left > 0:
+        opened = arguments[1] if getattr(real, "__name__", "") == "open" else os.O_WRONLY
+        reads = number == errno.ENOSPC and not opened & (os.O_WRONLY | os.O_RDWR)  # a full disk can be read
+        if concerns in os.fspath(path) and left > 0 and not reads:
             left -= 1
             raise OSError(number, os.strerror(number), os.fspath(path))
         return real(*arguments, **more)

@@ -15,8 +15,10 @@ from synapse_sync.store import durable
 from synapse_sync.store.durable import (
     READ_ONLY,
     SHARED,
+    behind_link,
     fsync_dir,
     make_dirs,
+    own_directory,
     rename_new,
     set_mode,
     storage_error,
@@ -145,13 +147,13 @@ def test_missing_directory_is_a_sentence(tmp_path: Path) -> None:
         write_atomic(tmp_path / "absent" / "x", b"")
 
 
-def test_link_to_same_name_is_written_through(tmp_path: Path) -> None:
+def test_link_to_same_name_is_written_through_on_request(tmp_path: Path) -> None:
     (tmp_path / "dotfiles").mkdir()
     real = tmp_path / "dotfiles" / "synapse.toml"
     real.write_text("old")
     link = tmp_path / "synapse.toml"
     link.symlink_to(real)
-    write_atomic(link, b"new")
+    write_atomic(behind_link(link), b"new")
     assert link.is_symlink()
     assert real.read_bytes() == b"new"
 
@@ -164,17 +166,58 @@ def test_link_to_another_name_is_refused(tmp_path: Path, there: bool) -> None:
     link = tmp_path / "synapse.lock"
     link.symlink_to(victim)
     with pytest.raises(Conflict, match="not written through"):
-        write_atomic(link, b"version = 1")
-    assert link.is_symlink()
-    assert (victim.read_text() if there else victim.exists()) == ("precious" if there else False)
+        behind_link(link)
+
+
+def test_link_out_of_a_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "project" / "locks").mkdir(parents=True)
+    (tmp_path / "another").mkdir()
+    link = tmp_path / "project" / "synapse.lock"
+    link.symlink_to("locks/synapse.lock")
+    assert behind_link(link, tmp_path / "project") == tmp_path / "project" / "locks" / "synapse.lock"
+    (tmp_path / "project" / "locks").rmdir()
+    (tmp_path / "project" / "locks").symlink_to(tmp_path / "another")
+    with pytest.raises(Conflict, match="outside the project"):
+        behind_link(link, tmp_path / "project")
 
 
 def test_link_loop_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    with pytest.raises((Conflict, StorageError)):
-        write_atomic(tmp_path / "a", b"")
-    assert (tmp_path / "a").is_symlink()
+    with pytest.raises(Conflict):
+        behind_link(tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["receipt.json", ".bashrc", "nothing"])
+def test_a_link_is_replaced_and_never_written_through(tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "home" / name
+    victim.parent.mkdir()
+    if name != "nothing":
+        victim.write_text("precious")
+        victim.chmod(0o600)
+    place = tmp_path / "receipt.json"
+    place.symlink_to(victim)
+    write_atomic(place, b"new")
+    assert not place.is_symlink() and place.read_bytes() == b"new"
+    assert place.stat().st_mode & 0o777 == 0o666 & ~umask(), "nor is its mode that of the file behind the link"
+    assert victim.read_text() == "precious" if name != "nothing" else not victim.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "file"])
+def test_a_directory_of_ours_is_a_directory(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "state"
+    own_directory(place)
+    own_directory(place)
+    assert place.is_dir()
+    place.rmdir()
+    if kind == "file":
+        place.write_text("")
+    else:
+        place.symlink_to(tmp_path / "elsewhere")
+    if kind == "link":
+        (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(Conflict, match="state"):
+        own_directory(place)
 
 
 @pytest.mark.parametrize(

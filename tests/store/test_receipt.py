@@ -123,7 +123,7 @@ def test_unwritable_root(tmp_path: Path) -> None:
 
 def test_unreadable_receipt(tmp_path: Path) -> None:
     raw(tmp_path).mkdir(parents=True)
-    with pytest.raises(StorageError, match="reading the receipt"):
+    with pytest.raises(InputError, match="it is a directory; nothing was removed"):
         read(tmp_path, KEY)
 
 

@@ -1,13 +1,15 @@
-"""The users' own previews: found by name, and never taken for ours."""
+"""The users' own previews and sidecars: found by name, never taken for ours, and nothing written elsewhere."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from synapse_sync.core.names import SafePath
-from synapse_sync.store.sidecars import OwnPreviews
+from synapse_sync.errors import Conflict
+from synapse_sync.store.sidecars import OwnPreviews, merge_into, remember
 
 WEIGHTS = SafePath("models/loras/dream.safetensors")
 
@@ -62,3 +64,24 @@ def test_weights_at_the_root(tmp_path: Path) -> None:
     (tmp_path / "dream.png").write_bytes(b"mine")
     found = OwnPreviews(tmp_path, set()).beside(SafePath("dream.safetensors"))
     assert found == SafePath("dream.png")
+
+
+def test_what_is_remembered_stays_in_the_target(tmp_path: Path) -> None:
+    """A clone may have `.synapse/sidecars` as a link out of it."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "ui" / ".synapse").mkdir(parents=True)
+    (tmp_path / "ui" / ".synapse" / "sidecars").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Conflict, match="symbolic link"):
+        remember(tmp_path / "ui", SafePath("models/a.json"), b"{}")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "large"])
+def test_a_sidecar_that_is_no_small_file_is_left_alone(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "a.json"
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        with place.open("wb") as file:
+            file.truncate(1 << 30)
+    assert merge_into(place, b'{"a": 1}', tmp_path / "base") == "left as it is: not a JSON object"
