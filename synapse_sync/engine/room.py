@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +16,8 @@ from synapse_sync.store.durable import RESERVE, storage_error
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.receipt_index import DIRECTORY
 
-#: The directories of the store that a download writes into.
-_STORE = ("partials", "tmp", "blobs", "meta")
+#: The directories of the store that a download writes into, besides `tmp`.
+_STORE = ("partials", "blobs", "meta")
 _PLACING = (Verb.PLACE, Verb.REPLACE)
 
 
@@ -25,15 +27,17 @@ def unwritable(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator[S
     Only a try is sure, so an empty file is made for a moment. `store` is the store's root.
     """
     if plan.of(Verb.FETCH, Verb.SALVAGE):
-        yield from _first(_trial(_nearest(store / name)) for name in _STORE)
+        # A kill may leave the file of a trial, and only `tmp` may hold such files; the others are asked about.
+        tries = (_forbidden(_nearest(store / name)) for name in _STORE)
+        yield from _first((_trial(_nearest(store / "tmp")), *tries))
     directories: dict[str, dict[tuple[Path, LinkMode], None]] = {}
     for action in plan.of(*_PLACING):
         where = _nearest((trees[action.target].root / action.path).parent)
         directories.setdefault(action.target, {})[(where, action.link_mode)] = None
     for name, pairs in sorted(directories.items()):
         state = _nearest(trees[name].root / DIRECTORY)
-        tries = (_way_problem(store, where, mode) for where, mode in pairs)
-        for error in _first((_trial(state), *tries)):
+        ways = (_way_problem(store, where, mode) for where, mode in pairs)
+        for error in _first((_trial(state), *ways)):
             error.message = f"target `{name}`: {error.message}"
             yield error
 
@@ -43,6 +47,14 @@ def _first(errors: Iterator[StorageError | None] | tuple[StorageError | None, ..
     found = next((error for error in errors if error is not None), None)
     if found is not None:
         yield found
+
+
+def _forbidden(directory: Path) -> StorageError | None:
+    """The error of writing in a directory, as far as the system says it without a trial."""
+    if os.access(directory, os.W_OK | os.X_OK):
+        return None
+    error = OSError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+    return storage_error(error, f"writing in {directory}")
 
 
 def _trial(directory: Path) -> StorageError | None:

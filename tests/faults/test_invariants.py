@@ -112,7 +112,7 @@ def test_harm_is_noticed(synced: Stage, harm: Callable[[Stage], None], says: str
 @pytest.mark.parametrize("name", ["synapse.lock", ".synapse/receipt-0123456789abcdef.json"])
 def test_damaged_state_is_noticed(synced: Stage, name: str) -> None:
     (synced.path / name).write_text("version = ]")
-    with pytest.raises(Exception, match=r"line 1|JSON"):
+    with pytest.raises(Exception, match=r"synapse.lock:1:|JSON"):
         synced.holds()
     synced.excuse("I1", "I3", "I4", reason=_NOTHING)
 
