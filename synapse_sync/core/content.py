@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from synapse_sync.core.gguf import Longer, check_gguf
 from synapse_sync.core.onnx import outline
-from synapse_sync.core.safetensors import MAX_HEADER, check_header, header_length
+from synapse_sync.core.safetensors import MAX_HEADER, check_safetensors
 
 #: Bytes at the beginning that decide the kind.
 HEAD = 4096
@@ -60,7 +60,7 @@ def identify(size: int, read: Read) -> Content:
         kind = "unknown"  # a header of words before other data
     match kind:
         case "safetensors":
-            return Content(kind, _safetensors_fault(size, first, read))
+            return Content(kind, _safetensors_fault(size, read))
         case "gguf":
             return Content(kind, _gguf_fault(size, read))
         case "zip" | "pickle" if first.startswith(b"PK"):
@@ -119,10 +119,9 @@ def _is_text(data: bytes) -> bool:
     return _NO_TEXT.search(data) is None
 
 
-def _safetensors_fault(size: int, first: bytes, read: Read) -> str | None:
+def _safetensors_fault(size: int, read: Read) -> str | None:
     try:
-        whole = 8 + header_length(first[:8], size)
-        check_header(first if len(first) >= whole else read(0, whole), size)
+        check_safetensors(size, read)
     except ValueError as error:
         return str(error)
     return None

@@ -23,6 +23,9 @@ _STRING, _ARRAY = 8, 9
 _ALIGNMENT = b"general.alignment"
 _MAX_DIMENSIONS = 8  # ggml itself has four
 _MAX_DEPTH = 8
+#: The most strings in one header, and the most pairs, tensors and arrays in arrays together. Large vocabularies
+#: have 300,000 words and twice that many merges. Without limits, a header costs half a minute.
+_MAX_STRINGS, _MAX_ITEMS = 4_000_000, 500_000
 
 
 class Longer(Exception):
@@ -39,6 +42,7 @@ def check_gguf(data: bytes, file_size: int) -> None:
         raise ValueError(f"it ends after {file_size} bytes, within its header")
     walk = _Walk(data, file_size)
     tensors, pairs = walk.count(), walk.count()
+    walk.check_items(tensors + pairs)
     alignment = 32
     for _ in range(pairs):
         key = walk.string()
@@ -70,6 +74,7 @@ class _Walk:
         #: Version 1 counted in 32 bits.
         self._wide = 4 if version == 1 else 8
         self.at = 8
+        self._strings = self._items = 0
 
     def _move(self, count: int) -> int:
         start = self.at
@@ -98,6 +103,24 @@ class _Walk:
         start = self._move(length)
         return self._data[start : start + min(length, 64)]
 
+    def check_items(self, count: int) -> None:
+        """Raise `ValueError` if the header has more than the most items together with these."""
+        self._items += count
+        if self._items > _MAX_ITEMS:
+            raise ValueError(f"its header lists more than {_MAX_ITEMS:,} items")
+
+    def _skip_strings(self, count: int) -> None:
+        """Move over an array of strings: the bulk of a header, so nothing is called for each."""
+        self._strings += count
+        if self._strings > _MAX_STRINGS:
+            raise ValueError(f"its header has more than {_MAX_STRINGS:,} strings")
+        at, data, wide, order = self.at, self._data, self._wide, self._order
+        for _ in range(count):
+            at += wide + int.from_bytes(data[at : at + wide], order)
+            if at > len(data):
+                break
+        self._move(at - self.at)
+
     def skip_value(self, kind: int, depth: int = 0) -> None:
         if kind in _WIDTHS:
             self._move(_WIDTHS[kind])
@@ -107,7 +130,10 @@ class _Walk:
             inner, count = self.number(4), self.count()
             if inner in _WIDTHS:
                 self._move(_WIDTHS[inner] * count)
+            elif inner == _STRING:
+                self._skip_strings(count)
             else:
+                self.check_items(count)
                 for _ in range(count):
                     self.skip_value(inner, depth + 1)
         else:

@@ -1,4 +1,4 @@
-"""The safetensors header, checked as its specification says.
+"""The safetensors header, checked as its specification says, in a stream of bounded cost.
 
 Format: 8 bytes little-endian header length, a JSON header, then the tensors' data without holes
 (github.com/huggingface/safetensors, README "Format").
@@ -6,11 +6,19 @@ Format: 8 bytes little-endian header length, a JSON header, then the tensors' da
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, TypeGuard
 
 MAX_HEADER = 100_000_000  # bytes; the reference implementation's own limit
+#: The most tensors and texts of metadata in one file. The largest models have some 100,000 tensors in many files;
+#: without the limit, a header of the largest size costs a minute and a gigabyte.
+MAX_NAMES = 500_000
+#: The longest description of a tensor, and the longest text of the metadata, in characters.
+MAX_TENSOR, MAX_TEXT = 1 << 16, 24 << 20
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64,
     "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64,
@@ -18,6 +26,10 @@ _BITS = {
     "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }  # fmt: skip
 _MAX_DIMENSIONS = 64  # torch and numpy end there too
+_MAX_SIZE = (1 << 63) - 1
+_WINDOW = 1 << 18  # bytes of the header that are read at once
+_SPACE = re.compile(r"[ \t\r\n]*")
+_INTEGERS = {int}
 
 
 def header_length(first: bytes, file_size: int) -> int:
@@ -35,27 +47,64 @@ def header_length(first: bytes, file_size: int) -> int:
 def check_header(data: bytes, file_size: int) -> None:
     """Check a header (`data`: the length's 8 bytes and the header) against the size of its file.
 
-    Raises ValueError: not JSON, a name twice, a tensor that misses its data, holes, overlaps, bytes left over.
+    Raises ValueError like `check_safetensors`.
     """
-    length = header_length(data[:8], file_size)
-    if len(data) < 8 + length:
+    if len(data) < 8 + header_length(data[:8], file_size):
         raise ValueError("the header is cut off")
-    raw = data[8 : 8 + length]
-    if not raw.startswith(b"{"):
+    check_safetensors(file_size, lambda start, count: data[start : start + count])
+
+
+def check_safetensors(file_size: int, read: Callable[[int, int], bytes]) -> None:
+    """Check the header of a file of `file_size` bytes; `read(start, count)` returns up to that many of its bytes.
+
+    Raises ValueError: not JSON, a name twice, a tensor that misses its data, holes, overlaps, bytes left over, or
+    more names than any model has.
+    """
+    length = header_length(read(0, 8), file_size)
+    if read(8, 1) != b"{":
         raise ValueError("the header does not begin with `{`")
+    text = _Text(length, read)
     try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
+        spans = _spans(text)
     except RecursionError:
         raise ValueError("the header is nested too deeply") from None
-    spans = [_span(name, value) for name, value in header.items() if name != "__metadata__"]
-    _check_metadata(header.get("__metadata__"))
+    spans.sort()
     end = 0
-    for start, stop in sorted(spans):
+    for start, stop in spans:
         if start != end:
             raise ValueError("tensors overlap or leave a hole")
         end = stop
     if 8 + length + end != file_size:
         raise ValueError(f"the header describes {8 + length + end} bytes, the file has {file_size}")
+
+
+def _spans(text: _Text) -> list[tuple[int, int]]:
+    """Where the data of all tensors are, in the order of the header."""
+    spans: list[tuple[int, int]] = []
+    faults: list[ValueError] = []
+
+    def member(name: str) -> None:
+        if name == "__metadata__":
+            _check_metadata(text)
+        else:
+            value = text.value()
+            try:
+                spans.append(_span(name, value))
+            except ValueError as error:
+                faults[1:] = [error]  # a header that is no JSON is reported first
+
+    text.members(member)
+    text.end()
+    if faults:
+        raise faults[0]
+    return spans
+
+
+def _check_metadata(text: _Text) -> None:
+    if text.next_is("{"):
+        text.members(lambda name: text.string("`__metadata__` is not a table of strings"))
+    elif text.value() is not None:
+        raise ValueError("`__metadata__` is not a table of strings")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -65,32 +114,132 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_metadata(value: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise ValueError("`__metadata__` is not a table of strings")
+class _Text:
+    """A position in the JSON of a header, of which only a window is in memory.
+
+    `length` is the length of the header in bytes. The window grows while a value does not end within it, up to the
+    limit of that value.
+    """
+
+    def __init__(self, length: int, read: Callable[[int, int], bytes]) -> None:
+        self._read = read
+        self._next, self._end = 8, 8 + length
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+        self._window, self._at = "", 0
+        self._names = 0
+        self._scan = json.JSONDecoder(object_pairs_hook=_unique).raw_decode
+
+    def members(self, member: Callable[[str], object]) -> None:
+        """Read a table: `member` is called with each name and must read its value. Raises for a name twice."""
+        self._expect("{", "Expecting a table")
+        seen: set[bytes] = set()
+        if self.next_is("}"):
+            self._at += 1
+            return
+        while True:
+            name = self.string("Expecting property name enclosed in double quotes", MAX_TENSOR)
+            # Hazard: as text, a name with one rare character costs four bytes for each of its characters.
+            key = name.encode("utf-8", "surrogatepass")
+            if key in seen:
+                raise ValueError("a name twice in the header")
+            seen.add(key)
+            self._names += 1
+            if self._names > MAX_NAMES:
+                raise ValueError(f"the header has more than {MAX_NAMES:,} names")
+            self._expect(":", "Expecting ':' delimiter")
+            member(name)
+            if not self.next_is(","):
+                break
+            self._at += 1
+        self._expect("}", "Expecting ',' delimiter")
+
+    def value(self) -> Any:
+        """The next value, of at most `MAX_TENSOR` characters."""
+        self._peek()
+        return self._grown(MAX_TENSOR)
+
+    def string(self, otherwise: str, limit: int = MAX_TEXT) -> str:
+        """The next string; raises ValueError with the words `otherwise` if something else follows."""
+        if not self.next_is('"'):
+            raise ValueError(otherwise)
+        return str(self._grown(limit))
+
+    def end(self) -> None:
+        """Raise ValueError unless only white space is left."""
+        if self._peek():
+            raise ValueError("Extra data behind the header's table")
+
+    def next_is(self, char: str) -> bool:
+        """Whether the next character that is no white space is this one; it is not consumed."""
+        return self._peek() == char
+
+    def _expect(self, char: str, otherwise: str) -> None:
+        if self._peek() != char:
+            raise ValueError(otherwise)
+        self._at += 1
+
+    def _peek(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        while True:
+            match = _SPACE.match(self._window, self._at)
+            self._at = self._at if match is None else match.end()
+            if self._at < len(self._window):
+                return self._window[self._at]
+            if not self._more():
+                return ""
+
+    def _grown(self, limit: int) -> Any:
+        """Read a value of at most `limit` characters, with a larger window while it does not end in this one."""
+        while True:
+            try:
+                value, end = self._scan(self._window, self._at)
+            except json.JSONDecodeError as error:
+                if len(self._window) - self._at > limit:
+                    raise ValueError(f"{error.msg}, or longer than {limit:,} characters") from None
+                if not self._more():
+                    raise ValueError(error.msg) from None
+                continue
+            if end - self._at > limit:
+                raise ValueError(f"a value longer than {limit:,} characters")
+            self._at = end
+            return value
+
+    def _more(self) -> bool:
+        """Read on; False at the end of the header."""
+        if self._next >= self._end:
+            return False
+        rest = self._window[self._at :]
+        # The window doubles: a long value is scanned a few times, not once a block.
+        data = self._read(self._next, min(self._end - self._next, max(_WINDOW, len(rest))))
+        if not data:
+            raise ValueError("the header is cut off")
+        self._next += len(data)
+        self._window, self._at = rest + self._decode(data, self._next >= self._end), 0
+        return True
 
 
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+def _is_sizes(values: Any) -> TypeGuard[list[int]]:
+    """Whether this is a list of sizes: whole numbers from 0 that fit into 63 bits."""
+    if type(values) is not list:
+        return False
+    return not values or (set(map(type, values)) == _INTEGERS and min(values) >= 0 and max(values) <= _MAX_SIZE)
 
 
 def _span(name: str, value: Any) -> tuple[int, int]:
-    """Where a tensor's data lie; raises ValueError unless dtype, shape and offsets agree."""
+    """Where a tensor's data are; raises ValueError unless dtype, shape and offsets agree."""
     if not isinstance(value, dict):
-        raise ValueError(f"tensor {name!r} is not a table")
+        raise ValueError(f"tensor {name[:200]!r} is not a table")
     dtype, shape, offsets = value.get("dtype"), value.get("shape"), value.get("data_offsets")
-    if not isinstance(dtype, str) or not isinstance(shape, list) or not all(map(_is_size, shape)):
-        raise ValueError(f"tensor {name!r} has no valid dtype and shape")
-    if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_size, offsets)):
-        raise ValueError(f"tensor {name!r} has no valid data_offsets")
+    if not isinstance(dtype, str) or not _is_sizes(shape):
+        raise ValueError(f"tensor {name[:200]!r} has no valid dtype and shape")
+    if not _is_sizes(offsets) or len(offsets) != 2:
+        raise ValueError(f"tensor {name[:200]!r} has no valid data_offsets")
     start, stop = offsets
     if stop < start:
-        raise ValueError(f"tensor {name!r} ends before it begins")
+        raise ValueError(f"tensor {name[:200]!r} ends before it begins")
     if len(shape) > _MAX_DIMENSIONS:
-        raise ValueError(f"tensor {name!r} has {len(shape)} dimensions")
+        raise ValueError(f"tensor {name[:200]!r} has {len(shape)} dimensions")
     bits = _BITS.get(dtype)  # an unknown dtype is a newer one: its size cannot be checked
     if bits is not None and (stop - start) * 8 != bits * math.prod(shape):
-        raise ValueError(f"tensor {name!r}: {stop - start} bytes do not fit its shape")
+        raise ValueError(f"tensor {name[:200]!r}: {stop - start} bytes do not fit its shape")
     return start, stop

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from synapse_sync.core.artifact import Candidate, ModelCard, format_of
 from synapse_sync.core.digest import Digest, is_sha256
 from synapse_sync.core.instant import instant_text, parse_instant
 from synapse_sync.core.names import safe_filename
+from synapse_sync.core.nearest import alike
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
     AccessDenied,
@@ -223,7 +223,7 @@ class GitHubSource:
             )
         tags = [release.tag_name for release in releases if not release.draft]
         if reference.revision is not None:
-            near = difflib.get_close_matches(reference.revision, tags, n=3, cutoff=0.4) or tags[:3]
+            near = alike(reference.revision, tags, cutoff=0.4) or tags[:3]
             hint = f"available: {', '.join(f'`{tag}`' for tag in near)}" if near else "it has no releases"
             return NotFound(f"`gh:{reference.id}` has no release with the tag `{reference.revision}`", hint=hint)
         if tags:
@@ -285,7 +285,7 @@ def _one(reference: Reference, tag: str, assets: Sequence[_Asset]) -> _Asset:
     if len(found) == 1:
         return found[0]
     names = [asset.name for asset in found or assets]
-    near = difflib.get_close_matches(wanted, names, n=5, cutoff=0.3) or names
+    near = alike(wanted, names, count=5, cutoff=0.3) or names
     listed = ", ".join(f"`{name}`" for name in near[:5]) + (" …" if len(names) > len(near[:5]) else "")
     if found:
         raise AmbiguousFile(

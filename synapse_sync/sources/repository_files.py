@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, Candidate, format_of, has_ending
+from synapse_sync.core.nearest import alike
 from synapse_sync.errors import NotFound, UnsafeName
 from synapse_sync.sources.base import Ask
 
@@ -85,7 +85,7 @@ def one_file(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:
     if found:
         return found
     names = [file.path for file in repository.files]
-    near = difflib.get_close_matches(path, names, n=3) or [n for n in names if format_of(n) in WEIGHT_FORMATS][:8]
+    near = alike(path, names) or [n for n in names if format_of(n) in WEIGHT_FORMATS][:8]
     raise NotFound(
         f"`{repository.label}` has no file `{path}` at commit {repository.commit[:12]}",
         hint="its files include:\n" + "\n".join(near) if near else "it has no weights",

@@ -88,7 +88,7 @@ def open_archive(path: Path, subject: str) -> Iterator[Opened]:
 
 def _opened(file: IO[bytes], first: bytes, subject: str, size: int) -> Opened:
     if first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _Zip(file, subject)
+        return _Zip(file, subject, size)
     for magic, name in _UNREADABLE.items():
         if first.startswith(magic):
             raise RefusedFormat(
@@ -108,12 +108,16 @@ def _opened(file: IO[bytes], first: bytes, subject: str, size: int) -> Opened:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that never reads too much at once nor, with `limit` (bytes), too far."""
+    """A stream that never reads too much at once nor, with `limit` (bytes), too far.
 
-    def __init__(self, file: IO[bytes], subject: str, limit: int | None = None) -> None:
+    `size` is the size of the file in bytes, where it is known.
+    """
+
+    def __init__(self, file: IO[bytes], subject: str, limit: int | None = None, size: int | None = None) -> None:
         self._file = file
         self._subject = subject
         self._limit = limit
+        self._size = size
 
     def read(self, size: int = -1) -> bytes:
         """Read at most `size` bytes. Raises `RefusedFormat` for a trap."""
@@ -124,8 +128,11 @@ class _Bounded(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to an offset, but not beyond the limit."""
+        """Move to an offset, but not beyond the limit. Raises `EOFError` for one that the file does not have."""
         if whence == 0:
+            # Hazard: for an offset beyond 2^63 the system says "Invalid argument", and names no file.
+            if offset < 0 or (self._size is not None and offset > self._size):
+                raise EOFError(f"a part of it would begin at byte {offset:,}")
             self._check(offset)
         return self._file.seek(offset, whence)
 
@@ -160,8 +167,8 @@ def _check_count(count: int, subject: str) -> None:
 class _Zip:
     """A zip archive by its directory; the headers of its files must agree with that."""
 
-    def __init__(self, file: IO[bytes], subject: str) -> None:
-        self._zip = zipfile.ZipFile(_Bounded(file, subject))
+    def __init__(self, file: IO[bytes], subject: str, size: int) -> None:
+        self._zip = zipfile.ZipFile(_Bounded(file, subject, size=size))
         infos = self._zip.infolist()
         _check_count(len(infos), subject)
         self._infos = {number: info for number, info in enumerate(infos) if not info.is_dir()}
@@ -203,6 +210,8 @@ class _Tar:
         with tarfile.open(fileobj=self._open(), mode="r:") as listing:
             for info in listing:
                 _check_count(count := count + 1, subject)
+                if info.size < 0:
+                    raise EOFError("it has a file of negative size")
                 if not info.isdir():
                     entry = Entry(name=info.name, size=info.size, fault=_tar_fault(info), start=info.offset_data)
                     found.append(entry)

@@ -6,7 +6,6 @@ files of the store. Links and devices are refused, and the unpacked size is boun
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from synapse_sync.core.artifact import format_of
 from synapse_sync.core.names import clash_key, safe_path
+from synapse_sync.core.nearest import alike
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import (
     IntegrityError,
@@ -31,6 +31,8 @@ from synapse_sync.transfer.want import Fetcher, Got, Inspect, Member, Want
 
 #: Files that the Finder of macOS adds beside each file.
 _SHADOWS = ("__MACOSX/*", "*/._*", "._*")
+#: For that many patterns of `extract`, similar names are looked up.
+_COMPARED = 8
 _ANEW = "the lockfile was edited or damaged: run `synapse lock` after removing that model's block"
 
 
@@ -142,7 +144,7 @@ def _shown(name: str) -> str:
 def _on_offer(entries: Sequence[Entry], patterns: Sequence[str]) -> str:
     """List up to ten names in the archive, similar ones to a pattern first."""
     names = sorted({_shown(entry.name) for entry in entries})
-    near = [name for pattern in patterns for name in difflib.get_close_matches(pattern, names, n=5, cutoff=0.4)]
+    near = [name for pattern in patterns[:_COMPARED] for name in alike(pattern, names, count=5, cutoff=0.4)]
     shown = list(dict.fromkeys([*near, *names]))[:10]
     more = f" and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
     return f"in it: {', '.join(shown)}{more}" if shown else "it is empty"

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import tarfile
@@ -480,6 +481,27 @@ def corrupt() -> bytes:
     return bytes(data)
 
 
+def elsewhere() -> bytes:
+    """A zip64 whose directory says that its only entry begins at 4 EB."""
+    name, more = b"a.safetensors", struct.pack("<HHQ", 1, 8, 1 << 62)
+    entry = struct.pack(
+        "<IHHHHHHIIIHHHHHII",
+        0x02014B50, 45, 45, 0, 0, 0, 0, 0, len(LORA), len(LORA), len(name), len(more), 0, 0, 0, 0, 0xFFFFFFFF,
+    )  # fmt: skip
+    local = struct.pack("<IHHHHHIIIHH", 0x04034B50, 45, 0, 0, 0, 0, 0, len(LORA), len(LORA), len(name), 0)
+    parts = local + name + LORA, entry + name + more
+    return b"".join(parts) + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(parts[1]), len(parts[0]), 0)
+
+
+def negative(size: int = -512) -> bytes:
+    """A tar file with a member of a negative size, as numbers beyond 8 GB are written."""
+    data = bytearray(tarred({"a.safetensors": LORA}))
+    data[124:136] = b"\xff" + size.to_bytes(11, "big", signed=True)
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    return bytes(data)
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "climbs": (lambda: zipped({"../../style.safetensors": LORA}), 2, "`..` is not a name"),
     "climbs in a tar": (lambda: tarred({"a/../../style.safetensors": LORA}), 2, "`..` is not a name"),
@@ -509,6 +531,9 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "empty": (lambda: zipped({}), 4, "it is empty"),
     "7-Zip": (lambda: b"7z\xbc\xaf\x27\x1c" + bytes(200), 2, "a 7-Zip archive, which synapse cannot unpack"),
     "not one": (lambda: LORA, 2, "no archive that can be unpacked"),
+    "elsewhere": (elsewhere, 6, "the archive is damaged: a part of it would begin at byte"),
+    "negative": (negative, 6, "the archive is damaged: it has a file of negative size"),
+    "negative block": (lambda: negative(-1536), 6, "the archive is damaged: it has a file of negative size"),
     "cut": (lambda: zipped(PARCEL)[:-30], 6, "the archive is damaged"),
     "cut tar": (lambda: gzip.compress(tarred(PARCEL))[:-5000], 6, "the archive is damaged"),
     "corrupt": (corrupt, 6, "the archive is damaged: Bad CRC-32"),

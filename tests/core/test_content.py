@@ -9,6 +9,7 @@ import json
 import lzma
 import pickle
 import struct
+import time
 import zipfile
 
 import pytest
@@ -191,3 +192,24 @@ def test_every_beginning_of_a_good_file_is_seen_through(length: int, kind: str) 
     data = GOOD[kind][0]
     found = identify_bytes(data[: min(length, len(data) - 1)])
     assert found.kind != kind or found.fault is not None
+
+
+def test_a_gguf_header_that_is_large_for_its_own_sake_costs_little() -> None:
+    key, array = struct.pack("<Q", 1) + b"k", 9
+    strings, arrays = struct.pack("<IIQ", array, 8, 5_000_000), struct.pack("<IIQ", array, array, 3_000_000)
+    for data, words in (
+        (gguf_of(pairs=1, data=40_000_000, extra=key + strings), "more than 4,000,000 strings"),
+        (gguf_of(pairs=1, data=40_000_000, extra=key + arrays), "more than 500,000 items"),
+        (gguf_of(pairs=3_000_000, data=40_000_000), "more than 500,000 items"),
+    ):
+        start = time.process_time()
+        assert words in (identify_bytes(data).fault or "")
+        assert time.process_time() - start < 5
+
+
+def test_a_large_honest_vocabulary_passes() -> None:
+    words = b"".join(struct.pack("<Q", 9) + b"%9d" % number for number in range(300_000))
+    extra = struct.pack("<Q", 1) + b"k" + struct.pack("<IIQ", 9, 8, 300_000) + words
+    whole = gguf_of(("w", 0, (8,), 0), data=32, extra=extra, pairs=1)
+    assert identify_bytes(whole) == Content("gguf")
+    assert identify_bytes(whole[:-1]).fault is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import struct
+import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synapse_sync.core.content import kind_of
-from synapse_sync.core.safetensors import MAX_HEADER, check_header, header_length
+from synapse_sync.core.safetensors import MAX_HEADER, MAX_NAMES, MAX_TEXT, check_header, header_length
 
 
 def packed(header: object, data: int = 0) -> tuple[bytes, int]:
@@ -148,3 +150,52 @@ def test_real_weights(name: str) -> None:
     assert kind_of(data[:512]) == "safetensors"
     with pytest.raises(ValueError, match="the file has"):
         check_header(data[:end], size - 1)
+
+
+@pytest.mark.parametrize("window", [1, 2, 7, 64])
+def test_where_the_blocks_end_makes_no_difference(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synapse_sync.core.safetensors._WINDOW", window)
+    metadata = {"format": "pt", "ü/模型 😀": '"quoted" \\ 😀' * 9, "e": ""}
+    names = [f"block.{number}.ü😀\n" for number in range(40)]
+    table = {name: tensor(4 * at, 4 * at + 4) for at, name in enumerate(names)}
+    for ascii_only in (True, False):
+        raw = json.dumps({"__metadata__": metadata, **table}, ensure_ascii=ascii_only, indent=1).encode() + b"  "
+        check_header(*packed(raw, 160))
+        with pytest.raises(ValueError, match="the file has"):
+            check_header(*packed(raw, 161))
+        for end in range(0, len(raw) - 3, 37):
+            with pytest.raises(ValueError):
+                check_header(*packed(raw[:end] if end else b"{", 160))
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b'{"a":' + b"[[]," * 40_000 + b"1" + b"]" * 40_000 + b"}", "longer than"),
+        (b'{"a":{"x":[' + b"[]," * 2_000_000 + b"[]]}}", "longer than"),
+        (b'{"a":{"x":"' + b"x" * 70_000 + b'"}}', "longer than"),
+        (b'{"' + b"x" * 1_000_000 + b'":{}}', "longer than"),
+        (b'{"__metadata__":{"a":"' + b"x" * (MAX_TEXT + 9) + b'"}}', "longer than"),
+        (b'{"__metadata__":{' + b",".join(b'"%d":""' % n for n in range(MAX_NAMES + 1)) + b"}}", "names"),
+        (b"{" + b",".join(b'"%d":{}' % n for n in range(MAX_NAMES + 1)) + b"}", "names"),
+        (b'{"__metadata__":{"a":"' + b"x" * 5_000_000 + b'"},"b":{}}', "dtype"),
+        (b"{" + b" " * 20_000_000 + b'"b":{}}', "dtype"),
+    ],
+)
+def test_a_header_that_is_large_for_its_own_sake_costs_little(header: bytes, words: str) -> None:
+    data, size = packed(header)
+    del header
+    tracemalloc.start()
+    start = time.process_time()
+    try:
+        with pytest.raises(ValueError, match=f"{words}|deeply"):
+            check_header(data, size)
+        assert tracemalloc.get_traced_memory()[1] < 150 << 20
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - start < 20  # tracing makes it several times slower
+
+
+def test_large_honest_headers_pass() -> None:
+    many = {f"layer.{number}.weight": tensor(2 * number, 2 * number + 2) for number in range(50_000)}
+    check_header(*packed({"__metadata__": {"workflow": "ü" * 4_000_000}, **many}, 100_000))

@@ -5,9 +5,10 @@ Sorts, periods and levels are fixed; new types and base models appear every mont
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
+
+from synapse_sync.core.nearest import alike as alike_words
 
 SORTS = (
     "Highest Rated", "Most Downloaded", "Most Liked", "Most Discussed", "Most Collected", "Most Images", "Newest",
@@ -56,6 +57,6 @@ def spelled(text: str, words: Sequence[str]) -> str | None:
 def nearest(text: str, words: Sequence[str], count: int = 1) -> list[str]:
     """Return the known words nearest to a word: those that begin alike, then those that look alike."""
     keys = {_key(word): word for word in words}
-    alike = difflib.get_close_matches(_key(text), keys, n=count)
+    alike = alike_words(_key(text), keys, count=count)
     begun = [key for key in keys if len(_key(text)) > 1 and key.startswith(_key(text))]
     return [keys[key] for key in dict.fromkeys((*begun, *alike))][:count]
