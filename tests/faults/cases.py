@@ -34,6 +34,7 @@ GROUPS = (
     ("Absent input, and what is known beforehand", 152),
     ("Trees, roots and stores of all kinds", 160),
     ("Labels, mistakes and streams", 168),
+    ("Trust", 183),
 )
 
 _TITLES = """
@@ -219,6 +220,7 @@ a character that the encoding lacks
 a target without room for what is copied into it
 a target that cannot be written to
 a root that is a folder of the UI
+a header, an archive or a name that costs more than it holds
 """
 
 
@@ -227,4 +229,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 182
+assert len(CASES) == 183

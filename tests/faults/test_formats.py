@@ -1,4 +1,4 @@
-"""Cases 125 and 126: files that are not what they are called."""
+"""Cases 125, 126 and 183: files that are not what they are called."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import pickle
 import struct
 import tarfile
+import time
 import zipfile
 from typing import Any
 
@@ -202,7 +203,6 @@ def test_a_name_of_the_manifest_makes_no_pickle(stage: Stage) -> None:
     assert "allow-pickle" in stage("sync", code=2).err
     assert stage.tree() == {}
     stage.manifest("[models]\n")
-    (stage.path / "synapse.lock").unlink()  # what is locked and no longer declared is never called in sync
 
 
 @case(126)
@@ -239,3 +239,36 @@ def test_a_gguf_without_its_magic(stage: Stage, content: bytes) -> None:
     stage.manifest(offered(stage, {"m": content}, ".gguf"))
     assert "GGUF" in stage("lock", code=6).err
     stage.manifest(offered(stage, {"m": gguf_bytes("good")}, ".gguf"))
+
+
+@case(183)
+def test_what_costs_more_than_it_holds_is_refused_by_name(stage: Stage) -> None:
+    """Case 183: 600,000 names in a header, members at 4 EB and of negative size, 9,000 names like a pattern."""
+    names = header("{" + ",".join(f'"{n}":{{}}' for n in range(600_000)) + "}", 0)
+    at = struct.pack("<HHQ", 1, 8, 1 << 62)
+    sizes = 0, DATA, DATA, 1, len(at), 0, 0, 0, 0, 0xFFFFFFFF
+    directory = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 45, 45, 0, 0, 0, 0, *sizes) + b"m" + at
+    local = struct.pack("<IHHHHHIIIHH", 0x04034B50, 45, 0, 0, 0, 0, 0, DATA, DATA, 1, 0) + b"m" + bytes(DATA)
+    elsewhere = local + directory + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(directory), len(local), 0)
+    member = tarfile.TarInfo("m")
+    member.size = -512
+    backwards = member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    for content, ending, words in (
+        (names, ".safetensors", "more than 500,000 names"),
+        (elsewhere, ".zip", "would begin at byte"),
+        (backwards, ".tar", "negative size"),
+    ):
+        keys = {} if ending == ".safetensors" else {"extract": '["*"]'}
+        stage.manifest(offered(stage, {"m": content}, ending, **keys))
+        error = stage("sync", code=6).err
+        assert words in error and "`m" in error, error
+        assert stage.tree() == {}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(9000):
+            archive.writestr(f"{number:05d}" + "abcdefghij" * 16, b"")
+    stage.manifest(offered(stage, {"m": packed.getvalue()}, ".zip", extract=f'["{"zabcdefghij" * 15}"]'))
+    start = time.process_time()
+    assert "nothing in the archive matches" in stage("sync", code=4).err
+    assert time.process_time() - start < 5
+    stage.manifest("[models]\n")
