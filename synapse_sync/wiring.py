@@ -59,12 +59,13 @@ class Wiring:
             self.tree_files.save()
         self.connections.close()
 
-    @property
+    @cached_property
     def store(self) -> BlobStore:
         """The content-addressed store."""
         from synapse_sync.store.blobs import BlobStore
+        from synapse_sync.store.owners import Owners
 
-        return BlobStore(self.settings.store)
+        return BlobStore(self.settings.store, Owners(self.settings.store, self.settings.trusted_owners))
 
     @cached_property
     def hub_cache(self) -> HubCache:

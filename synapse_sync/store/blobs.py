@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
@@ -31,8 +30,9 @@ from synapse_sync.store.durable import (
     where_writable,
     write_atomic,
 )
-from synapse_sync.store.hashing import chunks, copy_and_hash, hash_file
+from synapse_sync.store.hashing import blake3_of, both_of, copy_and_hash, hash_file
 from synapse_sync.store.links import clone_file
+from synapse_sync.store.owners import Owners
 from synapse_sync.user.small_files import read_small
 
 #: Temporary files older than this (seconds since the last write) belong to a process that was killed.
@@ -54,12 +54,16 @@ class BlobStore:
     """The store below `root`: blobs, notes on each (`meta`), quarantine, partial downloads, locks.
 
     A blob is trusted while its size and modification time are those that were noted when it was hashed; in doubt
-    it is hashed again. Methods raise `StorageError` when the disk refuses.
+    it is hashed again. A blob or note of an owner whom `owners` do not trust may change at any time: such a blob is
+    hashed by every process that uses it, and only copied; such a note counts as none. Methods raise `StorageError`
+    when the disk refuses.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, owners: Owners | None = None) -> None:
         # Absolute, since symbolic links to blobs are; not resolved, since the user chose this way to it.
         self.root = Path(os.path.abspath(root))  # noqa: PTH100
+        self._owners = Owners(self.root) if owners is None else owners
+        self._foreign: dict[str, tuple[int, ...]] = {}  # right blobs of others, as they were hashed
 
     def path(self, sha256: str) -> Path:
         """The path of the blob with this digest, whether it exists or not; raises `ValueError` for no digest."""
@@ -86,7 +90,16 @@ class BlobStore:
                 return False
             if not stat.S_ISREG(found.st_mode):
                 raise StorageError(f"{path} is not a regular file", hint="move it out of the store")
+            if not self._owners.trust(found):
+                return self._foreign.get(sha256) == _look(found) or self._recheck(sha256)
             return self._trusts(sha256, found) or self._recheck(sha256)
+
+    def is_foreign(self, sha256: str) -> bool:
+        """Whether another user owns a blob, who may change it at any time: it is copied, never linked or moved."""
+        try:
+            return not self._owners.trust(self.path(sha256).lstat())
+        except OSError:
+            return False
 
     def true_size(self, sha256: str, said: int) -> int | None:
         """The size of a blob in bytes where it is not the one that was `said`; None where that may be right."""
@@ -112,7 +125,10 @@ class BlobStore:
         if not _same(before, after):
             return False  # it is being written, or another process has just replaced it: not trusted yet
         if good:
-            self._note(sha256, after)
+            if self._owners.trust(after):
+                self._note(sha256, after)
+            else:
+                self._foreign[sha256] = _look(after)
         else:
             with where_writable():  # a bad blob is not used, even where it cannot be set aside
                 self.quarantine(sha256, "changed inside the store")
@@ -128,7 +144,7 @@ class BlobStore:
             try:
                 before = path.stat()
                 good = self.matches(path, sha256)
-                if good and _same(before, path.stat()):
+                if good and _same(before, path.stat()) and self._owners.trust(before):
                     self._note(sha256, before)
             except FileNotFoundError:
                 return False
@@ -140,12 +156,13 @@ class BlobStore:
     def matches(self, path: Path, sha256: str) -> bool:
         """Whether a file has the content of this digest; by BLAKE3 where that digest is known.
 
-        Blobs are read through a memory map on all cores. Other files are read plainly: one that its owner truncates
-        meanwhile must not kill the process.
+        Own blobs are read through a memory map on all cores. Other files are read plainly: one that its owner
+        truncates meanwhile must not kill the process.
         """
         known = self.blake3(sha256)
+        mapped = path == self.path(sha256) and not self.is_foreign(sha256)
         # A wrong BLAKE3 may be a wrong note: the SHA-256 has the last word.
-        if known is not None and _blake3_of(path, mapped=path == self.path(sha256)) == known:
+        if known is not None and blake3_of(path, mapped=mapped) == known:
             return True
         return hash_file(path) == sha256
 
@@ -168,7 +185,7 @@ class BlobStore:
 
     def origin(self, sha256: str) -> str | None:
         """The reference that the blob was downloaded from, or None."""
-        value = self._meta(sha256).get("origin")
+        value = self._meta(sha256, anyone=True).get("origin")  # it only says where the bytes may be had again
         return value if isinstance(value, str) else None
 
     # -- bringing in ---------------------------------------------------------------------------------
@@ -233,7 +250,7 @@ class BlobStore:
         temp = self.temporary()
         try:
             if clone_file(source, temp):
-                found, blake3 = _both_of(temp, advanced)
+                found, blake3 = both_of(temp, advanced)
             else:
                 found, blake3 = copy_and_hash(source, temp, advanced)
             if found != sha256:
@@ -245,7 +262,7 @@ class BlobStore:
     def _move_in(self, source: Path, sha256: str) -> Path:
         """Hash a file where it is, then rename it; it is never anywhere but in its old or its new place."""
         before = source.lstat()
-        found, blake3 = _both_of(source)
+        found, blake3 = both_of(source)
         if found != sha256:
             raise _other_content(source)
         # If the file has another name, that must not become read-only, nor be able to change the blob: copy then.
@@ -342,10 +359,11 @@ class BlobStore:
     def _meta_path(self, sha256: str) -> Path:
         return self.root / f"meta/{sha256[:2]}/{sha256}.json"
 
-    def _meta(self, sha256: str) -> dict[str, Any]:
-        """The note on a blob, empty if it is missing or damaged: it only saves work."""
+    def _meta(self, sha256: str, *, anyone: bool = False) -> dict[str, Any]:
+        """The note on a blob, empty if it is missing, damaged, or of another user unless `anyone` will do."""
         try:
-            value = json.loads(read_small(self._meta_path(sha256)))
+            trust = None if anyone else self._owners.trust
+            value = json.loads(read_small(self._meta_path(sha256), trust=trust))
         except (OSError, ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
@@ -384,6 +402,11 @@ def _write_first(where: Path, data: bytes) -> bool:
         os.close(handle)
 
 
+def _look(found: os.stat_result) -> tuple[int, ...]:
+    """How a blob of another user looked: they can set its other times, but not that of its last change."""
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_uid)
+
+
 def _same(before: os.stat_result, after: os.stat_result) -> bool:
     """Whether a file was not written to between two looks at it."""
     return (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
@@ -404,29 +427,6 @@ def _settle_bytes(temp: Path) -> None:
     except OSError:
         temp.unlink(missing_ok=True)
         raise
-
-
-def _blake3_of(path: Path, *, mapped: bool) -> str:
-    from blake3 import blake3
-
-    digest = blake3(max_threads=blake3.AUTO)
-    if mapped:
-        return digest.update_mmap(path).hexdigest()
-    for chunk in chunks(path):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _both_of(path: Path, advanced: Callable[[int], None] = lambda count: None) -> tuple[str, str]:
-    """SHA-256 and BLAKE3 of a file, read once; `advanced` hears how many more bytes were read."""
-    from blake3 import blake3
-
-    digest, other = hashlib.sha256(), blake3()
-    for chunk in chunks(path):
-        digest.update(chunk)
-        other.update(chunk)
-        advanced(len(chunk))
-    return digest.hexdigest(), other.hexdigest()
 
 
 @contextlib.contextmanager

@@ -39,3 +39,27 @@ def copy_and_hash(source: Path, copy: Path, advanced: Callable[[int], None]) -> 
             while chunk:
                 chunk = chunk[outside.write(chunk) :]
     return digest.hexdigest(), other.hexdigest()
+
+
+def blake3_of(path: Path, *, mapped: bool) -> str:
+    """The BLAKE3 of a file; `mapped` reads it through a memory map, which a truncation meanwhile would crash."""
+    from blake3 import blake3
+
+    digest = blake3(max_threads=blake3.AUTO)
+    if mapped:
+        return digest.update_mmap(path).hexdigest()
+    for chunk in chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def both_of(path: Path, advanced: Callable[[int], None] = lambda count: None) -> tuple[str, str]:
+    """SHA-256 and BLAKE3 of a file, read once; `advanced` hears how many more bytes were read."""
+    from blake3 import blake3
+
+    digest, other = hashlib.sha256(), blake3()
+    for chunk in chunks(path):
+        digest.update(chunk)
+        other.update(chunk)
+        advanced(len(chunk))
+    return digest.hexdigest(), other.hexdigest()

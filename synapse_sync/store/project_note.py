@@ -30,11 +30,19 @@ def read_note(store: str | Path, key: str) -> Any:
 
 
 def completed(store: str | Path, key: str) -> tuple[str, list[str]] | None:
-    """The fingerprint of the last completed state and the roots of it, or None if the note has none."""
+    """The fingerprint of the last completed state and the roots of it, or None if the note has none.
+
+    In a shared store another user may have written it: then it counts as none, and the trees are looked at.
+    """
     try:
-        note = read_note(store, key)
+        note = json.loads(read_small(note_path(store, key), trust=_is_own))
         state, roots = note["complete"], list(note["roots"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     known = isinstance(state, str) and all(isinstance(root, str) for root in roots)
     return (state, roots) if known else None
+
+
+def _is_own(found: os.stat_result) -> bool:
+    """Whether a file belongs to this user or to root; Windows has no such owners."""
+    return os.name == "nt" or found.st_uid in (0, os.geteuid())

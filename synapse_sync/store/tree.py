@@ -128,6 +128,8 @@ class TreeWriter:
         blob = self._store.path(action.sha256)
         if not self._has_blob(action):
             raise StorageError(f"the store lost {action.sha256[:12]}… while it was needed", hint="sync again")
+        if self._store.is_foreign(action.sha256):
+            mode = LinkMode.COPY  # it is hashed on the way, and its owner cannot change it afterwards
         how = links.place(blob, destination, mode, replace=replace_it, settle=False)
         # The name is durable only when its directory is: `write_receipts` sees to that before the receipt lists it.
         self._unsettled.add(destination.parent)

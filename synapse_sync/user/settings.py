@@ -26,7 +26,7 @@ from synapse_sync.user.tokens import Token, clean_token, first, from_environment
 _KEYS: dict[str, type | tuple[type, ...]] = {
     "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
     "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
-    "mirrors": list, "ca-bundle": str,
+    "mirrors": list, "ca-bundle": str, "trusted-owners": list,
 }  # fmt: skip
 _KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or false", dict: "a table"}
 #: The variables with which other programs name certificates: OpenSSL's own, and that of requests.
@@ -55,6 +55,7 @@ class Settings:
     allow_http: tuple[str, ...] = ()
     offline: bool = False
     rewrites: tuple[tuple[str, str], ...] = ()
+    trusted_owners: tuple[str, ...] = ()  # users and groups whose blobs in a shared store are linked
     mirrors: tuple[str, ...] = ()  # templates with `{sha256}`, for `lock --heal`
     ca_bundles: tuple[tuple[str, Path], ...] = ()
     tokens: tuple[tuple[str, Token], ...] = ()
@@ -131,6 +132,7 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
         allow_http=tuple(table.get("allow-http", ())),
         offline=table.get("offline", False),
         rewrites=_rewrites(table.get("rewrites", {}), config),
+        trusted_owners=_owners(table.get("trusted-owners", ()), config),
         mirrors=_templates(table.get("mirrors", ()), config),
         ca_bundles=_bundles(environ, table.get("ca-bundle"), config),
         endpoints={site.name: tuple(_endpoint(environ, *pair) for pair in site.endpoints) for site in SITES},
@@ -296,6 +298,17 @@ def _rewrites(table: Mapping[str, object], config: Path) -> tuple[tuple[str, str
                 hint='write `"host.example" = "https://mirror.example"`; its token belongs in [tokens]',
             )
     return tuple((host.lower(), str(target).rstrip("/")) for host, target in sorted(table.items()))
+
+
+def _owners(values: Iterable[object], config: Path) -> tuple[str, ...]:
+    owners = tuple(values)
+    for owner in owners:
+        if isinstance(owner, bool) or not isinstance(owner, str | int) or not str(owner).strip("@ "):
+            raise InputError(
+                f"{config}: trusted-owners: expected names of users or groups",
+                hint='write `trusted-owners = ["ada", "@lab"]`; a group has an `@`',
+            )
+    return tuple(str(owner) for owner in owners)
 
 
 def _templates(values: Iterable[object], config: Path) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from stat import S_ISDIR, S_ISREG
 
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from os import PathLike
 
     from synapse_sync.errors import InputError
@@ -34,12 +34,15 @@ class UnfitFile(OSError):
     """
 
 
-def read_small(path: str | PathLike[str], limit: int = LARGEST) -> bytes:
+def read_small(
+    path: str | PathLike[str], limit: int = LARGEST, trust: Callable[[os.stat_result], bool] | None = None
+) -> bytes:
     """Return the content of the regular file at `path`, or of the one that a link there leads to.
 
-    Raises `UnfitFile` for anything else and for more than `limit` bytes, and `OSError` as `open` does.
+    Raises `UnfitFile` for anything else, for more than `limit` bytes and for a file whose stat `trust` refuses.
+    Raises `OSError` as `open` does.
     """
-    return b"".join(_pieces(path, limit))
+    return b"".join(_pieces(path, limit, trust))
 
 
 def content(path: str) -> bytes:
@@ -61,12 +64,17 @@ def content_digest(path: str) -> bytes:
     return digest.digest()
 
 
-def _pieces(path: str | PathLike[str], limit: int) -> Iterator[bytes]:
+def _pieces(
+    path: str | PathLike[str], limit: int, trust: Callable[[os.stat_result], bool] | None = None
+) -> Iterator[bytes]:
     # Looked at before it is opened: opening alone wakes the writer of a pipe, and can set a device in motion.
     _check(path, os.stat(path), limit)  # noqa: PTH116 - `pathlib` takes longer to import than all of this
     handle = os.open(path, _FLAGS)
     try:
-        _check(path, os.fstat(handle), limit)  # another file may have taken its name meanwhile
+        found = os.fstat(handle)
+        _check(path, found, limit)  # another file may have taken its name meanwhile
+        if trust is not None and not trust(found):
+            raise UnfitFile(errno.EPERM, "it belongs to another user", os.fspath(path))
         count = 0
         while piece := os.read(handle, _PIECE):
             count += len(piece)
