@@ -9,6 +9,7 @@
     │   ├── NameClash                  two models for one path
     │   ├── AmbiguousFile              a version with several files that fit
     │   ├── MissingType                a model of an unknown type
+    │   ├── NotTrusted                 the manifest wants something that its user has not agreed to
     │   └── RefusedFormat              a format or scan result that policy refuses
     ├── AccessDenied               3   token missing or refused, gated, early access
     ├── NotFound                   4   the site has no such model or file, or no longer
@@ -116,6 +117,10 @@ class RefusedFormat(InputError):
     ) -> None:
         super().__init__(message, hint=hint, subject=subject)
         self.permission = permission
+
+
+class NotTrusted(InputError):
+    """A manifest wants something outside its project, and its user has not agreed to it."""
 
 
 class AccessDenied(SynapseError):

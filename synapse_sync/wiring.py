@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from synapse_sync.user.settings import Settings
 if TYPE_CHECKING:
     from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.reference import Reference
+    from synapse_sync.engine.trust import Trust
     from synapse_sync.sources.base import Source
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.suppliers.hub_cache import HubCache
@@ -29,14 +30,25 @@ if TYPE_CHECKING:
 class Wiring:
     """Everything that the verbs of one project work with; `close` ends it.
 
-    `reporter` may be replaced until the first download.
+    `reporter` may be replaced until the first download. `trust` is the user's consent to everything that the
+    manifest wants, and `ask` asks for it on a terminal.
     """
 
-    def __init__(self, project: Project, settings: Settings, *, reporter: Reporter, offline: bool) -> None:
+    def __init__(
+        self,
+        project: Project,
+        settings: Settings,
+        *,
+        reporter: Reporter,
+        offline: bool,
+        trust: bool = False,
+        ask: Callable[[str], bool] = lambda question: False,
+    ) -> None:
         self.project = project
         self.settings = settings
         self.reporter = reporter
         self.offline = offline
+        self._trust_given, self._ask = trust, ask
         self.connections = Connections(settings, offline=offline, note=lambda text: self.reporter.note(text))
         self.sources: Mapping[str, Source] = Register(
             Means(
@@ -126,8 +138,40 @@ class Wiring:
             has_token=lambda url: self.connections.credentials.has_token(url),
             nearby=self._is_nearby,
             link_mode=self.settings.link_mode,
+            trust=self.trust,
             mirrors=self.settings.mirrors,
             offline=self.offline,
+        )
+
+    @cached_property
+    def trust(self) -> Trust:
+        """The user's consent for this project."""
+        from synapse_sync.engine.trust import Granted, Trust
+        from synapse_sync.net.credentials import origin_of
+        from synapse_sync.store.durable import write_private
+        from synapse_sync.user.consent import ConsentFiles
+        from synapse_sync.user.places import home_directory, settings_directory
+
+        settings = self.settings
+        beside = () if settings.config is None else (settings.config.parent,)
+        endpoints = {origin_of(url) for urls in settings.endpoints.values() for url in urls}
+        own = {str(settings.store): "synapse's store"}
+        if (usual := settings_directory()) is not None:
+            own[usual] = "synapse's settings"
+        return Trust(
+            project=self.project,
+            granted=Granted(
+                everything=settings.trust_all,
+                for_good=self._trust_given,
+                projects=settings.trusted.get("projects", ()),
+                roots=settings.trusted.get("roots", ()),
+                hosts=frozenset(map(str.lower, (*settings.allow_http, *settings.trusted.get("hosts", ())))),
+                origins=frozenset(endpoints | {origin_of(template) for template in settings.mirrors}),
+            ),
+            kept=ConsentFiles((settings.store, *beside), write_private),
+            own=own,
+            home=home_directory(),
+            ask=self._ask,
         )
 
     def _is_nearby(self, artifact: Artifact) -> bool:

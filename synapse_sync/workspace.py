@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.manifest.values import Manifest, Requirement
     from synapse_sync.core.reference import Reference
     from synapse_sync.core.report import Report
+    from synapse_sync.core.trust import Capability
     from synapse_sync.engine.collect import Collection
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.engine.init import Created
@@ -57,12 +58,16 @@ class Workspace:
         environ: Mapping[str, str] | None = None,
         reporter: Reporter | None = None,
         offline: bool = False,
+        trust: bool = False,
+        ask: Callable[[str], bool] = lambda question: False,
     ) -> None:
         self.project = Project(project, settings.store)
         self.settings = settings
         self.environ = os.environ if environ is None else environ
         offline = offline or settings.offline
-        self._wiring = Wiring(self.project, settings, reporter=reporter or Reporter(), offline=offline)
+        self._wiring = Wiring(
+            self.project, settings, reporter=reporter or Reporter(), offline=offline, trust=trust, ask=ask
+        )
 
     @classmethod
     def find(
@@ -73,10 +78,13 @@ class Workspace:
         reporter: Reporter | None = None,
         offline: bool = False,
         limit_rate: int | None = None,
+        trust: bool = False,
+        ask: Callable[[str], bool] = lambda question: False,
     ) -> Workspace:
         """The project of a directory: the nearest one upwards with a `synapse.toml`; raises `InputError`.
 
-        `limit_rate`, in bytes a second, overrides the user's setting.
+        `limit_rate`, in bytes a second, overrides the user's setting. `trust` is the user's consent to everything
+        that the manifest wants outside its project; `ask` asks for it, and answers no where nobody can be asked.
         """
         environ = os.environ if environ is None else environ
         settings = load_settings(environ, home_directory())
@@ -90,7 +98,7 @@ class Workspace:
             raise InputError(
                 f"{directory / MANIFEST} is a directory", hint="it should be a file; move the directory away"
             )
-        return cls(directory, settings, environ=environ, reporter=reporter, offline=offline)
+        return cls(directory, settings, environ=environ, reporter=reporter, offline=offline, trust=trust, ask=ask)
 
     @classmethod
     def anywhere(cls, start: Path, *, environ: Mapping[str, str] | None = None) -> Workspace:
@@ -106,7 +114,11 @@ class Workspace:
         """Write a first manifest into a directory; `layout` and `root` are guessed if they are None."""
         from synapse_sync.engine.init import create
 
-        return create(directory, layout=layout, root=root)
+        created = create(directory, layout=layout, root=root)
+        if root is not None:  # the user's own word; a guessed root is inside
+            with Workspace.find(directory) as workspace:
+                workspace.trust_roots()
+        return created
 
     def __enter__(self) -> Workspace:
         return self
@@ -218,6 +230,26 @@ class Workspace:
     def needs_token(self, reference: Reference) -> str | None:
         """Which token the site of a reference wants for its files, in words; None if it wants none."""
         return self._wiring.sources[reference.source].needs_token(reference)
+
+    # -- consent -----------------------------------------------------------------------------------
+
+    def trust(self) -> tuple[Capability, ...]:
+        """Agree to everything that the manifest and the lockfile want outside the project; returns what is new."""
+        from synapse_sync.engine.trust import agree
+
+        return agree(self.project, self._wiring.trust)
+
+    def trust_roots(self) -> None:
+        """Keep the user's consent to the roots of this project, which the user has just written."""
+        self._wiring.trust.agree_to_roots()
+
+    def trusted(self) -> Mapping[str, frozenset[Capability]]:
+        """The kept consents of this user, by project."""
+        return self._wiring.trust.kept.all()
+
+    def revoke_trust(self) -> frozenset[Capability]:
+        """Forget the consents for this project, and return them."""
+        return self._wiring.trust.kept.revoke(self.project.key, self.project.directory)
 
     # -- tokens ------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common
+from synapse_sync.cli.options import common, trusting
 from synapse_sync.cli.texts import cell_text, size_text
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 @click.option("--previews/--no-previews", default=None, help="Download its previews, or do not.")
 @click.option("--cover", metavar="URL", help="The image to use as its preview.")
 @click.option("--allow-pickle", is_flag=True, help="Accept a format that can run code when it is loaded.")
+@trusting
 @common
 @click.pass_obj
 def command(
@@ -48,6 +49,7 @@ def command(
     previews: bool | None,
     cover: str | None,
     allow_pickle: bool,
+    trust: bool,
 ) -> int:
     """Resolve references, write them into synapse.toml, and lock them.
 
@@ -64,7 +66,9 @@ def command(
         include=include, extract=extract, previews=previews, cover=cover, allow_pickle=allow_pickle,
     )  # fmt: skip
     parsed = [Reference.parse(text) for text in dict.fromkeys(references)]
-    with Workspace.find(console.directory, reporter=console.reporter()) as workspace:
+    with Workspace.find(
+        console.directory, reporter=console.reporter(), trust=trust, ask=console.confirm
+    ) as workspace:
         try:
             names, locked = workspace.add(parsed, wishes)
         except SynapseError as error:

@@ -33,6 +33,7 @@ VERBS = {
     "images": ("Discover", "List Civitai's images of a model, a version or a creator"),
     "creators": ("Discover", "List Civitai's creators"),
     "tags": ("Discover", "List Civitai's tags"),
+    "trust": ("Keep house", "Agree to what synapse.toml wants outside its project"),
     "login": ("Keep house", "Keep a token for a site or a host"),
     "logout": ("Keep house", "Forget a token that login kept"),
     "whoami": ("Keep house", "Show the accounts of your tokens, and whether their sites accept them"),

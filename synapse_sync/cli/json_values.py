@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synapse_sync.core.plan import Action, Plan
     from synapse_sync.core.report import Report
+    from synapse_sync.core.trust import Capability
     from synapse_sync.engine.survey import Survey
     from synapse_sync.errors import SynapseError
 
@@ -44,7 +45,13 @@ def survey_value(survey: Survey) -> dict[str, Any]:
         "not_locked": list(survey.stale),
         "renamed": list(survey.renamed),
         "not_declared": list(survey.dropped),
+        "asks": [capability_value(one) for one in survey.asks],
     }
+
+
+def capability_value(one: Capability) -> dict[str, str]:
+    """Return something that a project may do with its user's consent, for `--json`."""
+    return {"kind": one.kind.value, "value": one.value}
 
 
 def plan_value(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
@@ -66,7 +73,7 @@ def in_sync_value(files: int) -> dict[str, Any]:
     """Return the plan of a project that is in sync, for `--json`: `files` are in place."""
     from synapse_sync.core.plan import Plan
 
-    return plan_value(Plan(unchanged=files))
+    return {**plan_value(Plan(unchanged=files)), "asks": []}
 
 
 def nothing_done_value(files: int) -> dict[str, Any]:

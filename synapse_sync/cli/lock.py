@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common, instant
+from synapse_sync.cli.options import common, instant, trusting
 from synapse_sync.cli.render import change_lines
 from synapse_sync.cli.texts import cell_text, count_text
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Change nothing; exit 8 if the lockfile is out of date.")
 @click.option("--exclude-newer", metavar="DATE", help="Resolve as of this day (YYYY-MM-DD) or instant.")
 @click.option("--offline", is_flag=True, help="Never open a connection.")
+@trusting
 @common
 @click.pass_obj
 def command(
@@ -39,6 +40,7 @@ def command(
     check: bool,
     exclude_newer: str | None,
     offline: bool,
+    trust: bool,
 ) -> int:
     """Turn every requirement of synapse.toml into pinned versions with hashes in synapse.lock.
 
@@ -52,7 +54,9 @@ def command(
         raise click.UsageError("--check cannot be combined with --upgrade, --upgrade-model or --heal")
     if heal and offline:
         raise click.UsageError("--heal cannot be combined with --offline: it asks the sites")
-    with Workspace.find(console.directory, reporter=console.reporter(), offline=offline) as workspace:
+    with Workspace.find(
+        console.directory, reporter=console.reporter(), offline=offline, trust=trust, ask=console.confirm
+    ) as workspace:
         locked = workspace.lock(
             upgrade=None if upgrade else frozenset(names), exclude_newer=newer, check=check, heal=heal
         )

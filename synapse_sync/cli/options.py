@@ -75,6 +75,12 @@ def scope(command: F) -> F:
     return command
 
 
+def trusting(command: F) -> F:
+    """Add `--trust`: consent to what the manifest wants outside its project."""
+    text = "Agree to what synapse.toml wants outside its project."
+    return click.option("--trust", is_flag=True, help=text)(command)
+
+
 def instant(text: str | None) -> datetime | None:
     """Parse the value of `--exclude-newer`: a day (with all its hours) or a time, in UTC."""
     from synapse_sync.core.instant import parse_cutoff

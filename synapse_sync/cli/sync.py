@@ -8,7 +8,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, nothing_done_value, report_value, survey_value
-from synapse_sync.cli.options import common, scope
+from synapse_sync.cli.options import common, scope, trusting
 from synapse_sync.cli.render import outcome_lines
 from synapse_sync.cli.texts import in_sync_text, size_text
 from synapse_sync.core.link_mode import LinkMode
@@ -40,6 +40,7 @@ def _link_mode(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option("--limit-rate", metavar="RATE", help="Limit all downloads together: 20MB, 500k (bytes a second).")
 @click.option("--force", is_flag=True, help="Move files aside that are in the way; nothing is deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
+@trusting
 @common
 @click.pass_obj
 def command(
@@ -57,6 +58,7 @@ def command(
     limit_rate: str | None,
     force: bool,
     yes: bool,
+    trust: bool,
 ) -> int:
     """Download what is missing, verify it, link it into place, and remove what is no longer wanted.
 
@@ -70,7 +72,9 @@ def command(
     if locked and frozen:
         raise click.UsageError("--locked cannot be combined with --frozen")
     part = Scope(only=only, groups=groups, targets=targets, link_mode=link_mode, prune=not no_prune, force=force)
-    with Workspace.find(console.directory, offline=offline, limit_rate=rate) as workspace:
+    with Workspace.find(
+        console.directory, offline=offline, limit_rate=rate, trust=trust, ask=console.confirm
+    ) as workspace:
         if part.is_whole and (count := workspace.unchanged()) is not None:
             return _nothing_to_do(console, count, only_shown=dry_run or check)
         if dry_run or check:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from urllib.parse import urlsplit
 
 from synapse_sync.demo.civitai.site import Civitai
 from synapse_sync.demo.exchange import Faults, Seen
@@ -89,6 +90,8 @@ class Hub:
             "GITHUB_API_URL": self.github.api_url,
             "GITHUB_SERVER_URL": self.github.url,
             "MODELSCOPE_ENDPOINT": self.modelscope.url,
+            # The plain file host is on this machine and no endpoint: synapse would ask before it sends a request.
+            "SYNAPSE_TRUST_HOSTS": urlsplit(self.files.url).netloc,
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
         }

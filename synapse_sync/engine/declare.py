@@ -54,11 +54,15 @@ def add(
         models = propose(references, wishes, taken, tools.sources)
         text = add_models(text, models)
         manifest = read_manifest(text)
+        written = {name for name, _ in models}
+        typed = set(tools.trust.declared(entry for entry in manifest.entries() if entry.model in written))
+        tools.trust.said(typed)
         locked = resolve(manifest, project.lockfile, tools)
         arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
         # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.
         project.write(MANIFEST, text)
         project.write_lockfile(locked.lockfile)
+        tools.trust.keep(typed)
     return [name for name, _ in models], locked
 
 

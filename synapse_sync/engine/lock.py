@@ -103,6 +103,7 @@ def resolve(
     pins = {model.name: model for model in old.models}
     moving = _upgraded(entries, upgrade)
     stale = stale_entries(entries, old, moving)
+    tools.trust.require(tools.trust.declared(stale))
     questions = (
         (e.reference.source, question(e, pins.get(e.name), anew=e.name in moving, exclude_newer=newer))
         for e in stale

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from synapse_sync.core.trust import Capability, announced
 from synapse_sync.engine.preflight import foreseen
 from synapse_sync.engine.remember import placed_roots
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import Survey, check_frozen, survey_project
 from synapse_sync.engine.tools import Tools
+from synapse_sync.engine.trust import wanted
+from synapse_sync.errors import InputError
 from synapse_sync.project import Project
 
 
@@ -28,5 +31,21 @@ def status(project: Project, scope: Scope, tools: Tools, *, frozen: bool = False
         project=project.directory,
         placed=placed_roots(project),
     )
+    errors += tools.trust.refused_roots(tree.target for tree in survey.trees.values())
     refusals = (f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)
-    return replace(survey, warnings=(*survey.warnings, *refusals))
+    asks = tools.trust.missing(_asked(project, survey, tools))
+    return replace(survey, asks=asks, warnings=(*survey.warnings, *refusals, *announced(asks)))
+
+
+def _asked(project: Project, survey: Survey, tools: Tools) -> set[Capability]:
+    """The capabilities that a sync would ask for: for its plan, and for the models that it would lock first."""
+    entries = project.manifest.entries()
+    try:
+        found = wanted(project, tools.trust, survey.plan, survey.trees, entries)
+    except InputError:
+        found = set()  # a link that is refused: the sync reports it
+    if survey.stale:
+        declared = {target.name for target in project.manifest.targets}
+        found |= set(tools.trust.declared(entry for entry in entries if entry.name in survey.stale))
+        found |= set(tools.trust.roots(t.target for name, t in survey.trees.items() if name in declared))
+    return found

@@ -14,6 +14,7 @@ from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Key, Observed, Placement, Plan, make_plan
+from synapse_sync.core.trust import Capability
 from synapse_sync.engine.observe import links_to_report, observe, ways_to
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.tools import Tools
@@ -43,7 +44,8 @@ class Survey:
     """The wanted files, the existing ones, and the plan that follows.
 
     `stale` names the models in scope that the lockfile does not answer, `renamed` those whose pins have another
-    name in it, `dropped` the pins that are no longer declared.
+    name in it, `dropped` the pins that are no longer declared. `asks` are the capabilities that a sync would
+    ask the user for.
     """
 
     plan: Plan
@@ -55,6 +57,7 @@ class Survey:
     renamed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    asks: tuple[Capability, ...] = ()
 
     @property
     def is_locked(self) -> bool:

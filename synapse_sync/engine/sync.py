@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from synapse_sync.engine.remember import note_completion, note_use, placed_roots
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import Survey, check_frozen, survey_project, trees_in
 from synapse_sync.engine.tools import Tools
+from synapse_sync.engine.trust import wanted
 from synapse_sync.errors import InputError, OutOfDate, raise_all
 from synapse_sync.project import Project
 from synapse_sync.store.locks import hold, lock_path
@@ -47,18 +48,24 @@ def sync(
             check_frozen(project, scope)
         # Opened before a lock, which may download: a damaged receipt stops the sync first.
         trees = trees_in(project, scope, tools.link_mode)
+        tools.trust.check_roots(tree.target for tree in trees.values())
+        if not frozen and not locked:
+            ask_for_lock(project, trees.values(), tools)
         warnings = [] if frozen else refresh_lock(project, tools, locked=locked)
         held.enter_context(hold_roots(trees, project.store, tools.reporter.note))
         take_over(trees.values())
         survey = survey_project(project, scope, tools, frozen=frozen)
         if frozen:
             warnings += [f"`{name}` is not answered by {LOCKFILE}; --frozen ignores that" for name in survey.stale]
+        asked = wanted(project, tools.trust, survey.plan, survey.trees, project.manifest.entries())
+        tools.trust.require(asked)
         check_prune(survey, confirm)
         check_before(survey, project, tools)
         # Noted before anything is placed, and never during a collection: a collection keeps every blob that a known
         # project uses, so from here on none of ours is dropped.
         collection = lock_path(project.store, COLLECTION)
         with hold(collection, f"the store {project.store}", on_wait=tools.reporter.note, optional=True):
+            tools.trust.keep_earlier(asked)
             warnings += note_use(project, survey)
         report = carry_out(survey, project, tools, command)
         sized = with_true_sizes(project.lockfile, tools.store.true_size)
@@ -69,6 +76,15 @@ def sync(
         if scope.is_whole:
             note_completion(project, survey, state() if in_sync else None)
     return replace(report, warnings=(*warnings, *survey.warnings, *tools.transfers().heard(), *report.warnings))
+
+
+def ask_for_lock(project: Project, trees: Iterable[Tree], tools: Tools) -> None:
+    """Ask once for a sync that locks first: for the places of the models to lock, and for the roots."""
+    if not (names := set(project.stale())) or not project.manifest.models:
+        return
+    entries = [entry for entry in project.manifest.entries() if entry.name in names]
+    roots = tools.trust.roots(tree.target for tree in trees) if entries else ()
+    tools.trust.require([*tools.trust.declared(entries), *roots])
 
 
 def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> list[str]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.link_mode import LinkMode
     from synapse_sync.core.reporter import Reporter
+    from synapse_sync.engine.trust import Trust
     from synapse_sync.net.retries import Retry
     from synapse_sync.net.wire import Wire
     from synapse_sync.sources.base import Source
@@ -24,7 +25,7 @@ class Tools:
     `transfers` and `wire` return the means to bring bytes into the store, and the client for files. `retry` returns
     how often and how patiently a request is repeated. `has_token` says whether a request to a URL would carry a
     token. `nearby` says whether a cache on this machine seems to have a file. `link_mode` is the user's default,
-    `mirrors` are the user's own, as URL templates.
+    `mirrors` are the user's own, as URL templates. `trust` is the user's consent for this project.
     """
 
     store: BlobStore
@@ -36,5 +37,6 @@ class Tools:
     has_token: Callable[[str], bool]
     nearby: Callable[[Artifact], bool]
     link_mode: LinkMode
+    trust: Trust
     mirrors: tuple[str, ...] = ()
     offline: bool = False

@@ -16,6 +16,7 @@ class Layout:
     With `catch_all`, types without a row go there ("" is the root itself). `sidecars` are those that the UI, or a
     manager that many use with it, reads. `stills` are the endings of the previews that it shows, `generations` the
     base models that its cards have a word for, `endings` those of the files that it lists, by type.
+    `desktop` are the UI's folders in a place where its program is not, as ComfyUI Desktop has them.
     `lists_json` are the types in whose folders it takes every `.json` for a model.
     """
 
@@ -23,6 +24,7 @@ class Layout:
     title: str
     folders: Mapping[str, tuple[str, ...]]
     markers: tuple[str, ...] = ()
+    desktop: tuple[str, ...] = ()
     catch_all: str | None = None
     sidecars: tuple[str, ...] = ()
     generations: tuple[str, ...] = ("SD1", "SD2", "SDXL")
@@ -57,6 +59,7 @@ LAYOUTS: Mapping[str, Layout] = {
             folders=tables.COMFYUI,
             endings=tables.COMFYUI_ENDINGS,
             markers=("comfy", "folder_paths.py", "models/checkpoints"),
+            desktop=("models", "custom_nodes", "user", "input", "output", "temp"),
             sidecars=("lora-manager",),
         ),
         Layout(

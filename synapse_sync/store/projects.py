@@ -30,6 +30,7 @@ class ProjectRecord:
     absent: Mapping[str, str] = field(default_factory=dict)
     placed: frozenset[str] = frozenset()
     identity: str = ""
+    asked: bool = True
 
     @property
     def every_root(self) -> dict[str, str]:
@@ -62,6 +63,7 @@ def read_record(store: Path, key: str) -> ProjectRecord | None:
             absent=absent,
             placed=frozenset(str(root) for root in placed),
             identity=str(data.get("identity", "")),
+            asked=data.get("asked") is True,
         )
     return None
 
@@ -75,6 +77,7 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
         "absent": dict(record.absent),
         "placed": sorted(record.placed),
         "identity": record.identity,
+        "asked": record.asked,
     }
     path = Path(note_path(store, key))
     try:

@@ -34,6 +34,11 @@ def config_path(environ: Mapping[str, str]) -> str | None:
     return None if directory is None else os.path.join(directory, "config.toml")
 
 
+def settings_directory() -> str | None:
+    """The usual directory of the user's settings, wherever `SYNAPSE_CONFIG` is; None without a home directory."""
+    return _own_directory("config", os.environ)
+
+
 def store_path(written: str | None, config: str | None, environ: Mapping[str, str]) -> str:
     """The path of the store: from its variable, else from the settings (`written`), else its usual place.
 
@@ -102,16 +107,44 @@ def expanded(path: str, name: str = "") -> str:
 
 
 def find_project(start: str) -> str | None:
-    """Return the nearest directory from `start` upwards with a `synapse.toml`, whatever that is, or None."""
-    here = os.path.realpath(start)
+    """Return the nearest directory from `start` upwards with a `synapse.toml` whatever that is, or None.
+
+    Raises `InputError` for one above `start` that another user made: in `/tmp`, anybody may leave one for everybody
+    below. One in `start` itself is deliberate.
+    """
+    here = first = os.path.realpath(start)
     while True:
         path = os.path.join(here, MANIFEST)
         if os.path.exists(path):  # a directory or a pipe is reported when it is read
+            if here != first:
+                _check_owner(here, path, first)
             return here
         above = os.path.dirname(here)
         if above == here:
             return None
         here = above
+
+
+def _check_owner(directory: str, manifest: str, start: str) -> None:
+    """Raise `InputError` unless a directory and its manifest belong to this user or to root.
+
+    For root, the user is the one who called sudo, else the owner of the working directory `start`.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    user = os.geteuid()
+    if user == 0:
+        called = os.environ.get("SUDO_UID", "")
+        user = int(called) if called.isascii() and called.isdigit() else os.stat(start).st_uid
+    # Both the link and what it leads to: `synapse.toml` may be kept among dotfiles.
+    owners = {os.stat(directory).st_uid, os.lstat(manifest).st_uid, os.stat(manifest).st_uid}
+    if owners - {0, user}:
+        from synapse_sync.errors import InputError
+
+        raise InputError(
+            f"{manifest} belongs to another user, and is above {start}; it is not used",
+            hint=f"if you want it, name its directory: `-C {directory}`; else make a `{MANIFEST}` of your own here",
+        )
 
 
 def settings_digest(config: bytes, store: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,11 +26,13 @@ from synapse_sync.user.tokens import Token, clean_token, first, from_environment
 _KEYS: dict[str, type | tuple[type, ...]] = {
     "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
     "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
-    "mirrors": list, "ca-bundle": str, "trusted-owners": list,
+    "mirrors": list, "ca-bundle": str, "trusted-owners": list, "trust": dict,
 }  # fmt: skip
 _KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or false", dict: "a table"}
 #: The variables with which other programs name certificates: OpenSSL's own, and that of requests.
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+#: The keys of `[trust]`: what manifests may do without a question.
+_TRUST_KEYS = ("projects", "roots", "hosts")
 HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
@@ -59,6 +61,8 @@ class Settings:
     mirrors: tuple[str, ...] = ()  # templates with `{sha256}`, for `lock --heal`
     ca_bundles: tuple[tuple[str, Path], ...] = ()
     tokens: tuple[tuple[str, Token], ...] = ()
+    trust_all: bool = False  # SYNAPSE_TRUST=1
+    trusted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by the keys of `[trust]`
     fingerprint: str = ""
 
     def token_for(self, host: str) -> Token | None:
@@ -138,6 +142,8 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
         endpoints={site.name: tuple(_endpoint(environ, *pair) for pair in site.endpoints) for site in SITES},
         tokens=_tokens(environ, home, table.get("tokens", {}), config, kept),
         hub_cache=_hub_cache(environ, home),
+        trust_all=_switch(environ, "SYNAPSE_TRUST"),
+        trusted=_trusted(environ, table.get("trust", {}), config),
         fingerprint=settings_digest(raw, environ.get("SYNAPSE_STORE") or table.get("store")),
     )
     counts = {
@@ -165,6 +171,28 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     if not re.fullmatch(r"\d{1,3}(\.\d{1,6})?", text, re.ASCII):
         raise InputError(f"{name}: `{text}` is not a number of seconds like `0.5`, below 1000")
     return float(text)
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    """Whether a variable is set to 1; raises `InputError` for another word: a guess might trust too much."""
+    text = environ.get(name, "").strip()
+    if text not in ("", "0", "1"):
+        raise InputError(f"{name}: `{text}` is neither 1 nor 0", hint=f"unset {name}, or set it to 1")
+    return text == "1"
+
+
+def _trusted(environ: Mapping[str, str], table: Mapping[str, object], config: Path) -> dict[str, tuple[str, ...]]:
+    """Return the paths and hosts of `[trust]`, with the hosts of SYNAPSE_TRUST_HOSTS, by key."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key, values in table.items():
+        if key not in _TRUST_KEYS:
+            raise InputError(f"{config}: trust: unknown key `{key}`", hint=f"known keys: {', '.join(_TRUST_KEYS)}")
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise InputError(f"{config}: trust.{key}: expected a list of texts")
+        where = f"{config}: trust.{key}"
+        found[key] = tuple(values) if key == "hosts" else tuple(expanded(value, where) for value in values)
+    hosts = (*found.get("hosts", ()), *environ.get("SYNAPSE_TRUST_HOSTS", "").split(","))
+    return {**found, "hosts": tuple(host.strip().lower() for host in hosts if host.strip())}
 
 
 def parse_rate(value: int | str | None, where: str) -> int | None:

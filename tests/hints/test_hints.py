@@ -774,3 +774,31 @@ def _(bench: Bench) -> None:
     bench.patch.setattr("synapse_sync.workspace.Workspace.status", lambda *a, **k: 1 / 0)
     bench.advised("--debug", "status", code=70)
     assert "ZeroDivisionError: division by zero" in bench("status", "--debug", code=70).err
+
+
+# -- consent -----------------------------------------------------------------------------------------
+
+
+def _wants_more(bench: Bench) -> Path:
+    """A manifest with a root that its user has not agreed to; returns the file that it would place there."""
+    elsewhere = bench.project.path.parent / "elsewhere"
+    bench.project.manifest(f'[targets.out]\nlayout = "flat"\nroot = "{elsewhere.as_posix()}"\n{ONE}')
+    return elsewhere
+
+
+@helps("core: synapse trust")
+def _(bench: Bench) -> None:
+    elsewhere = _wants_more(bench)
+    bench.advised("synapse trust", "sync", code=2)
+    assert not elsewhere.exists()
+    bench("trust")
+    bench("sync")
+    assert list(elsewhere.glob("*.safetensors"))
+
+
+@helps("core: --trust")
+def _(bench: Bench) -> None:
+    elsewhere = _wants_more(bench)
+    bench.advised("--trust", "sync", code=2)
+    bench("sync", "--trust")
+    assert list(elsewhere.glob("*.safetensors"))

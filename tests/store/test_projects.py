@@ -41,4 +41,4 @@ def test_a_store_without_projects_remembers_none(tmp_path: Path) -> None:
 def test_a_record_of_an_older_version_lacks_some_keys(tmp_path: Path) -> None:
     (tmp_path / "projects").mkdir()
     (tmp_path / "projects" / "old.json").write_bytes(b'{"project": "/p", "roots": {"a": "/r"}}')
-    assert read_record(tmp_path, "old") == ProjectRecord(project="/p", roots={"a": "/r"})
+    assert read_record(tmp_path, "old") == ProjectRecord(project="/p", roots={"a": "/r"}, asked=False)

@@ -74,6 +74,10 @@ def _fields(shape: type[Table]) -> tuple[msgspec.structs.FieldInfo, ...]:
     return msgspec.structs.fields(shape)
 
 
+#: The keys with names that a manifest chooses for files and folders.
+_VISIBLE = {"filename", "subfolder"}
+
+
 class _Reader:
     """Reads one manifest and collects all mistakes."""
 
@@ -232,6 +236,11 @@ class _Reader:
                 continue
             if (mistake := mistake_in_path(raw.root, windows=self._windows)) is not None:
                 self._bad((*path, "root"), f"`{raw.root}`: {mistake[0]}", mistake[1])
+            elif raw.root.startswith(("//", "\\\\")):
+                # Windows logs in to the server of such a path with the user's account, just to look at it.
+                self._bad(
+                    (*path, "root"), f"`{raw.root}`: it is on another computer", "mount it, then write that path"
+                )
             if self._layouts is not None and raw.layout not in self._layouts:
                 near = nearest(raw.layout, self._layouts)
                 hint = f"did you mean `{near}`?" if near else f"known layouts: {', '.join(self._layouts)}"
@@ -363,6 +372,9 @@ class _Reader:
             return None
         if single and len(safe.parts) > 1:
             self._bad(path, "expected a name without directories", "directories go into `subfolder`")
+        if path[-1] in _VISIBLE and any(part.startswith(".") for part in safe.parts):
+            # Programs run hidden files of a home directory at their start, and people do not see them.
+            self._bad(path, f"`{text}`: a name must not begin with a dot", "choose a visible name")
         return safe
 
     def _reference(self, path: tuple[str, ...], text: str) -> Reference | None:

@@ -1,0 +1,65 @@
+"""`synapse trust`: consent to what a manifest wants outside its project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from synapse_sync.cli.console import Console
+from synapse_sync.cli.json_values import capability_value
+from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import cell_text, count_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from synapse_sync.core.trust import Capability
+
+
+@click.command("trust", short_help="Agree to what synapse.toml wants outside its project")
+@click.option("--list", "listed", is_flag=True, help="Show your consents, for all projects.")
+@click.option("--revoke", is_flag=True, help="Forget your consent for this project.")
+@common
+@click.pass_obj
+def command(console: Console, listed: bool, revoke: bool) -> int:
+    """Agree to everything that synapse.toml wants outside its project, and keep that for this user.
+
+    It is asked for only where a file could do harm: docs/security.md has the rules.
+    """
+    from synapse_sync.workspace import Workspace
+
+    if listed and revoke:
+        raise click.UsageError("--list cannot be combined with --revoke")
+    with Workspace.anywhere(console.directory) if listed else Workspace.find(console.directory) as workspace:
+        if listed:
+            return _show(console, workspace.trusted())
+        changed = workspace.revoke_trust() if revoke else workspace.trust()
+    if console.as_json:
+        console.document({"revoked" if revoke else "agreed": [capability_value(one) for one in sorted(changed)]})
+    for one in sorted(changed):
+        console.answer(f"  {'-' if revoke else '+'} {cell_text(str(one))}")
+    console.say(_summary(changed, revoke=revoke))
+    return 0
+
+
+def _summary(changed: Collection[Capability], *, revoke: bool) -> str:
+    if revoke:
+        return f"{count_text(len(changed), 'consent')} revoked" if changed else "nothing to revoke for this project"
+    if changed:
+        return f"{count_text(len(changed), 'consent')} kept"
+    return "nothing new to agree to: synapse asks for nothing else that synapse.toml wants"
+
+
+def _show(console: Console, consents: Mapping[str, Collection[Capability]]) -> int:
+    if console.as_json:
+        console.document(
+            {project: [capability_value(one) for one in sorted(all)] for project, all in consents.items()}
+        )
+    for project, agreed in consents.items():
+        console.answer(cell_text(project))
+        for one in sorted(agreed):
+            console.answer(f"  {cell_text(str(one))}")
+    if not consents:
+        console.say("no consents are kept")
+    return 0
