@@ -63,6 +63,7 @@ def plan_value(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
         "not_locked": [],
         "renamed": [],
         "not_declared": [],
+        "asks": [],
         "withheld": plan.withheld,
         "actions": [action_value(action) for action in plan.actions],
         "warnings": list(warnings),
@@ -73,7 +74,7 @@ def in_sync_value(files: int) -> dict[str, Any]:
     """Return the plan of a project that is in sync, for `--json`: `files` are in place."""
     from synapse_sync.core.plan import Plan
 
-    return {**plan_value(Plan(unchanged=files)), "asks": []}
+    return plan_value(Plan(unchanged=files))
 
 
 def nothing_done_value(files: int) -> dict[str, Any]:

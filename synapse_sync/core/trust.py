@@ -37,8 +37,10 @@ _WORDS = {
 }
 #: Directories in which a file runs, opens a door, or is synapse's own.
 _NEVER = {".git", ".synapse", ".ssh", ".gnupg", "site-packages"}
-#: Names that a file system or a desktop makes; a directory that has only these is empty.
-_NOBODYS = {"lost+found", ".ds_store", "@eadir", "system volume information", ".synapse"}
+#: Names that a file system, a desktop or synapse makes; a directory that has only these is empty.
+_NOBODYS = {
+    "lost+found", ".ds_store", "@eadir", "system volume information", ".synapse", "synapse.toml", "synapse.lock",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,8 +21,12 @@ from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, InvalidLockfile, StatusError, SynapseError, WrongContent, raise_all
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Resolved, Source, raise_in_words
-from synapse_sync.transfer.want import Measurer
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.transfer.want import Fetcher, Got, Measurer, Want
 from synapse_sync.user.places import LOCKFILE, MANIFEST
+
+#: File systems round times to the tick of the kernel, in nanoseconds.
+_CLOCK_STEP = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +117,45 @@ def resolve(
     chosen = _choose_all(stale, ask_all(questions, tools.sources), manifest.workspace)
     transfers = tools.transfers()
     measure = _explained(transfers.measure, tools.sources)
-    resolved, warnings = pin(chosen, pins, moving, manifest.workspace, transfers.fetch, measure, transfers.unpack)
+    copies = _Copies(transfers.fetch, tools.store)
+    try:
+        resolved, warnings = pin(chosen, pins, moving, manifest.workspace, copies.fetch, measure, transfers.unpack)
+    except BaseException:
+        copies.drop()
+        raise
     models = {e.name: resolved.get(e.name) or pins[e.name] for e in entries}
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
     after = with_true_sizes(after, tools.store.true_size)
     models = {model.name: model for model in after.models}
     return Locked(lockfile=after, changes=_changes(before, models), warnings=(*warnings, *transfers.heard()))
+
+
+class _Copies:
+    """Fetches files, and knows the copies of local files that this made: a lock that fails leaves none behind."""
+
+    def __init__(self, fetch: Fetcher, store: BlobStore) -> None:
+        self._fetch = fetch
+        self._store = store
+        self._made: list[Got] = []
+
+    def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
+        """Fetch files, as `Transfers.fetch` does."""
+        began = time.time_ns()
+        answers = self._fetch(wants)
+        for got in answers:
+            if isinstance(got, Got) and got.place is not None and got.place.source == "path":
+                with contextlib.suppress(OSError):
+                    # A blob that is older, or that a tree has a link to, belongs to others as well.
+                    found = got.path.stat()
+                    if found.st_ctime_ns > began - _CLOCK_STEP and found.st_nlink == 1:
+                        self._made.append(got)
+        return answers
+
+    def drop(self) -> None:
+        """Remove the copies from the store; a failure to do so does not hide why the lock failed."""
+        for got in self._made:
+            with contextlib.suppress(SynapseError):
+                self._store.remove(got.sha256)
 
 
 def _upgraded(entries: Sequence[Requirement], upgrade: frozenset[str] | None) -> set[str]:

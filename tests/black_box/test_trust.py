@@ -247,3 +247,75 @@ def test_the_question_on_a_terminal(project: Project, bin: Path, answer: str) ->
     os.close(mine)
     assert typed and str(bin).encode() in said
     assert (code, bool(placed(bin))) == ((0, True) if answer == "y" else (2, False))
+
+
+def test_a_lock_that_fails_leaves_no_copy_of_a_local_file(project: Project) -> None:
+    (project.path / "a.safetensors").write_bytes(safetensors_bytes("a"))
+    kept = project.path / "kept.safetensors"
+    kept.write_bytes(safetensors_bytes("kept"))
+    project.manifest('[models]\nkept = { source = "./kept.safetensors", type = "lora" }\n')
+    project("lock")
+    before = project.blobs()
+    page = project.hub.files.put(
+        "page.safetensors", b"<!DOCTYPE html><html>log in</html>", content_type="text/html"
+    )
+    project.manifest(
+        '[models]\nkept = { source = "./kept.safetensors", type = "lora" }\n'
+        'a = { source = "./a.safetensors", type = "lora" }\n'
+        f'page = {{ source = "{page}", type = "lora" }}\n'
+    )
+    assert project("lock", code=None).code != 0
+    assert project.blobs() == before
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["http://127.0.0.1:{}/f", "http://localhost:{}/f", "http://[::1]:{}/f", "https://nas.local/f",
+     "https://10.1.2.3/f", "https://169.254.169.254/f", "https://[fd00::1]/f"],
+)  # fmt: skip
+def test_an_address_inside_is_asked_for(project: Project, form: str) -> None:
+    """No request is sent before; the guard of the tests would fail for the hosts that are not this one."""
+    del os.environ["SYNAPSE_TRUST_HOSTS"]
+    port = project.hub.files.url.rpartition(":")[2]
+    project.hub.clear_log()
+    project.manifest(f'[models]\nit = {{ source = "{form.format(port)}.safetensors", type = "lora" }}\n')
+    for words in (("lock",), ("sync",)):
+        assert "synapse trust" in project(*words, code=2).err
+    project("status")
+    assert project.hub.requests() == []
+
+
+@pytest.mark.parametrize("how", ["trust", "variable", "allow-http", "hosts", "SYNAPSE_TRUST_HOSTS"])
+def test_the_user_may_allow_an_address_inside(project: Project, sandbox: Path, how: str) -> None:
+    del os.environ["SYNAPSE_TRUST_HOSTS"]
+    url = project.hub.files.put("a.safetensors", safetensors_bytes("a"))
+    port = url.split(":")[2].partition("/")[0]
+    project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
+    if how == "trust":
+        project("trust")
+    elif how == "variable":
+        os.environ["SYNAPSE_TRUST"] = "1"
+    elif how == "allow-http":
+        (sandbox / "config.toml").write_text('allow-http = ["127.0.0.1"]\n')
+    elif how == "hosts":
+        (sandbox / "config.toml").write_text(f'[trust]\nhosts = ["127.0.0.1:{port}"]\n')
+    else:
+        os.environ["SYNAPSE_TRUST_HOSTS"] = f"example.org, 127.0.0.1:{port}"
+    project("sync")
+    assert len(project.blobs()) == 1
+
+
+def test_a_cover_and_a_place_that_only_the_lockfile_names(project: Project) -> None:
+    cover = f"{project.hub.files.url}/cover.jpg"
+    named = project.hub.files.put("a.safetensors", safetensors_bytes("a"))
+    project.manifest(f'[models]\nit = {{ source = "{named}", type = "lora" }}\n')
+    project("lock")
+    shutil.rmtree(project.store)
+    del os.environ["SYNAPSE_TRUST_HOSTS"]
+    lock = project.path / "synapse.lock"
+    lock.write_text(lock.read_text().replace(f'url = "{named}"', f'url = "{project.hub.files.url}/api/kill"'))
+    project.hub.clear_log()
+    assert "only synapse.lock names" in project("sync", code=2).err
+    project.manifest(f'[models]\nit = {{ source = "civitai:{catalogue.PORTRAIT}", cover = "{cover}" }}\n')
+    assert "inside your own network" in project("sync", code=2).err
+    assert project.hub.requests() == []

@@ -16,6 +16,7 @@ PLAN = {
     "not_locked",
     "renamed",
     "not_declared",
+    "asks",
     "withheld",
     "actions",
     "warnings",

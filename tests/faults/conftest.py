@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 
@@ -22,8 +23,10 @@ def at_once(impatient: None) -> None:
 def stage(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """A project whose commands are watched, with canaries around it; at its end all invariants are checked.
 
-    `monkeypatch` is asked for so that the patches of other fixtures outlast that check.
+    `monkeypatch` is asked for so that the patches of other fixtures outlast that check. The user trusts the
+    manifests: cases put roots and sources wherever a fault can be made. `black_box/test_trust.py` is about consent.
     """
+    os.environ["SYNAPSE_TRUST"] = "1"
     stage = Stage(
         path=project.path,
         store=project.store,
