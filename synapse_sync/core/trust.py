@@ -41,6 +41,8 @@ _NEVER = {".git", ".synapse", ".ssh", ".gnupg", "site-packages"}
 _NOBODYS = {
     "lost+found", ".ds_store", "@eadir", "system volume information", ".synapse", "synapse.toml", "synapse.lock",
 }  # fmt: skip
+#: A desktop's waste bin, and the trials of links that a killed sync leaves.
+_NOBODYS_BEGIN = (".trash-", ".synapse-")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -135,7 +137,7 @@ def _is_plain(names: Collection[str] | None, folders: Collection[str]) -> bool:
     """Whether a directory is new, empty, or has nothing but folders of a layout."""
     known = _NOBODYS | {folder.partition("/")[0].casefold() for folder in folders}
     return names is not None and all(
-        name.casefold() in known or name.casefold().startswith(".trash-") for name in names
+        name.casefold() in known or name.casefold().startswith(_NOBODYS_BEGIN) for name in names
     )
 
 
