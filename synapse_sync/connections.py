@@ -52,6 +52,10 @@ class Connections:
         self._cleanup.close()
         self._api = self._wire = None
 
+    def at_close(self, ending: Callable[[], None]) -> None:
+        """Call `ending` once, when the connections are closed."""
+        self._cleanup.callback(ending)
+
     @property
     def credentials(self) -> Credentials:
         """All tokens, and the rules where each may be sent."""

@@ -59,6 +59,7 @@ class Wiring:
                 tls=self.connections.tls,
                 retry=lambda: self.connections.retry,
                 bounds=lambda: self.connections.bounds,
+                at_close=self.connections.at_close,
                 endpoints=settings.endpoints,
                 asked=settings.asked,
                 offline=offline,

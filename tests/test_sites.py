@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,14 @@ EVERY = pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
 
 @pytest.fixture
 def register(project: Project) -> Register:
-    from synapse_sync.workspace import Workspace
+    from synapse_sync.core.reporter import Reporter
+    from synapse_sync.project import Project as Files
+    from synapse_sync.wiring import Wiring
 
-    project.manifest("[models]\n")
-    sources = Workspace.find(project.path).sources
-    assert isinstance(sources, Register)
-    return sources
+    settings = load_settings(os.environ, Path.home())
+    wiring = Wiring(Files(project.path, settings.store), settings, reporter=Reporter(), offline=False)
+    assert isinstance(wiring.sources, Register)
+    return wiring.sources
 
 
 def test_no_two_rows_share_a_name_a_host_a_word_or_a_variable() -> None:

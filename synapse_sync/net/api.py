@@ -78,6 +78,7 @@ class Api:
         self._library = library
         self._transports: Transports | None = None
         self._lock = threading.Lock()
+        self._endings: list[Callable[[], None]] = []
 
     def get_json(self, url: str, params: Sequence[tuple[str, str]] = ()) -> Any:
         """Return the JSON that a GET answers; raises `StatusError`, `NetworkError` or `Offline`."""
@@ -107,8 +108,16 @@ class Api:
         """Close the connections; a later request opens new ones."""
         with self._lock:
             transports, self._transports = self._transports, None
+            endings, self._endings = self._endings, []
         if transports is not None:
             transports.close()
+        for ending in endings:
+            ending()
+
+    def at_close(self, ending: Callable[[], None]) -> None:
+        """Call `ending` once, when this client is closed."""
+        with self._lock:
+            self._endings.append(ending)
 
     def __enter__(self) -> Api:
         return self

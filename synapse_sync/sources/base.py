@@ -30,7 +30,7 @@ class Means:
     `project` is the project's directory. `api`, `wire`, `credentials`, `tls`, `retry` and `bounds` make what they
     are named after when it is first needed; the last two have defaults. `endpoints` are those of each site, in the
     order of its row in `sites.py`. `asked(name)` returns the API's endpoint of a site after the user's rewrites,
-    with the token for it.
+    with the token for it. `at_close` registers a call for the end of the workspace.
     """
 
     project: Path
@@ -42,6 +42,7 @@ class Means:
     asked: Callable[[str], tuple[str, Secret | None]]
     retry: Callable[[], Retry | None] = lambda: None
     bounds: Callable[[], Bounds | None] = lambda: None
+    at_close: Callable[[Callable[[], None]], None] = lambda ending: None
     offline: bool = False
 
 

@@ -22,6 +22,7 @@ def make(means: Means) -> Source:
         tls=means.tls,
         retry=means.retry(),
         bounds=means.bounds(),
+        at_close=means.at_close,
     )
 
 

@@ -82,6 +82,7 @@ class Client:
         retry: Retry,
         bounds: Bounds,
         sleep: Callable[[float], None],
+        at_close: Callable[[Callable[[], None]], None],
     ) -> None:
         self._endpoint = endpoint
         self._token = token
@@ -91,6 +92,7 @@ class Client:
         self._retry = retry
         self._bounds = bounds
         self._sleep = sleep
+        self._at_close = at_close
         #: How gated repositories grant access, by every name under which they were asked for.
         self.gated: dict[str, str] = {}
         self._refusals: dict[tuple[str, str], SynapseError | None] = {}
@@ -228,6 +230,7 @@ class Client:
                 grants = [] if token is None else [Grant(origin_of(self._endpoint), token)]
                 credentials = (self._credentials or Credentials()).instead(grants)
                 self._api = Api(credentials, bounds=self._bounds, tls=self._tls, library=client_library())
+                self._at_close(self._api.close)
             return self._api
 
     def _may_see_token(self) -> bool:

@@ -20,6 +20,7 @@ _OURS = frozenset({"authorization", "cookie", "host", "connection", "accept-enco
 _SPENT = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"})
 _lock = threading.Lock()
 _installed: tuple[Api, str] | None = None
+_former: Any = None  # the factory of the library's client before ours
 _pages: ContextVar[set[str] | None] = ContextVar("pages", default=None)
 
 
@@ -34,9 +35,10 @@ def client_library() -> Any:
 def connect_through(api: Api, endpoint: str) -> None:
     """Make the library send its requests through `api`, and to this endpoint only; its hooks stay.
 
-    Without this, the library would follow redirects and `Link` headers to any host, with the token.
+    Without this, the library would follow redirects and `Link` headers to any host, with the token. The library has
+    one client for the whole process: when `api` is closed, it gets the one back that it had, for other code here.
     """
-    global _installed
+    global _installed, _former
     with _lock:
         # Race: threads come here together, and a new client closes the connections of the one before.
         if _installed == (api, endpoint):
@@ -53,9 +55,26 @@ def connect_through(api: Api, endpoint: str) -> None:
                 transport=_through(library, api, endpoint), event_hooks=hooks, trust_env=False, timeout=None
             )
 
+        if _installed is None:
+            # The library has no public way to ask for it; without it, the library's usual client returns.
+            http = importlib.import_module("huggingface_hub.utils._http")
+            _former = getattr(http, "_GLOBAL_CLIENT_FACTORY", None) or http.default_client_factory
         set_client_factory(client)
         get_session()
         _installed = (api, endpoint)
+    api.at_close(lambda: _disconnect(api))
+
+
+def _disconnect(api: Api) -> None:
+    """Give the library its former client back, unless another `api` is connected by now."""
+    global _installed, _former
+    with _lock:
+        if _installed is None or _installed[0] is not api:
+            return
+        from huggingface_hub import set_client_factory
+
+        set_client_factory(_former)
+        _installed = _former = None
 
 
 @contextlib.contextmanager
@@ -89,9 +108,6 @@ def _through(library: Any, api: Api, endpoint: str) -> Any:
                 _count_page(endpoint, url)
             kept = [(name, value) for name, value in answer.headers.items() if name not in _SPENT]
             return library.Response(answer.status, headers=kept, content=answer.body, request=request)
-
-        def close(self) -> None:
-            api.close()
 
     return Through()
 

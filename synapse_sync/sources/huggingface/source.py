@@ -45,6 +45,7 @@ class HuggingFaceSource:
         retry: Retry | None = None,
         bounds: Bounds | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        at_close: Callable[[Callable[[], None]], None] = lambda ending: None,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._token = token
@@ -57,6 +58,7 @@ class HuggingFaceSource:
             retry=retry or Retry(),
             bounds=bounds or Bounds(),
             sleep=sleep,
+            at_close=at_close,
         )
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
