@@ -105,14 +105,19 @@ class Api:
         return answer
 
     def close(self) -> None:
+        """Close the connections, and call what waits for the end; a later request opens new ones."""
+        self.drop_connections()
+        with self._lock:
+            endings, self._endings = self._endings, []
+        for ending in endings:
+            ending()
+
+    def drop_connections(self) -> None:
         """Close the connections; a later request opens new ones."""
         with self._lock:
             transports, self._transports = self._transports, None
-            endings, self._endings = self._endings, []
         if transports is not None:
             transports.close()
-        for ending in endings:
-            ending()
 
     def at_close(self, ending: Callable[[], None]) -> None:
         """Call `ending` once, when this client is closed."""

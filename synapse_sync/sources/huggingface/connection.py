@@ -109,6 +109,10 @@ def _through(library: Any, api: Api, endpoint: str) -> Any:
             kept = [(name, value) for name, value in answer.headers.items() if name not in _SPENT]
             return library.Response(answer.status, headers=kept, content=answer.body, request=request)
 
+        def close(self) -> None:
+            # Not `api.close()`: the library comes here while a lock of ours is held that the end of `api` needs.
+            api.drop_connections()
+
     return Through()
 
 
