@@ -33,6 +33,9 @@ _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 #: The kinds that are words for people or programs, and never weights.
 DOCUMENTS = frozenset({"empty", "lfs-pointer", "html", "json", "text", "image"})
 
+#: The kinds that are weights for certain. Other binary data may be anything, an index of git or a database.
+WEIGHTS = frozenset({"safetensors", "gguf", "onnx", "pickle"})
+
 #: Reads up to `count` bytes of a file from `start` on.
 Read = Callable[[int, int], bytes]
 
@@ -48,6 +51,11 @@ class Content:
 
     kind: str
     fault: str | None = None
+
+    @property
+    def is_weights(self) -> bool:
+        """Whether the bytes are a whole file of weights for certain."""
+        return self.kind in WEIGHTS and self.fault is None
 
 
 def identify(size: int, read: Read) -> Content:

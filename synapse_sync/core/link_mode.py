@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+#: The receipt's words for a file that was there with the right bytes, and for one that the user handed over since.
+ADOPTED, TAKEN = "adopted", "taken"
+
 
 class LinkMode(StrEnum):
     """One way to place a file; `auto` is the best one that the two file systems allow."""
@@ -32,4 +35,4 @@ class LinkMode(StrEnum):
 
     def accepts(self, how: str | None) -> bool:
         """Whether a file that was placed in the way `how` may remain; `auto` accepts every way."""
-        return self is LinkMode.AUTO or how in (self, "adopted")
+        return self is LinkMode.AUTO or how in (self, ADOPTED, TAKEN)

@@ -14,6 +14,7 @@ from synapse_sync.core.names import SafePath
 Key = tuple[str, str]  # (target name, path text)
 #: The placement of a sidecar that existed before, or that somebody changed: it is never removed.
 MERGED = "merged"
+_BEFORE = "it was there before synapse, and is yours"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Observed:
     shared: bool = False  # the receipt of another project lists the path too
     real: str | None = None  # its real directory, if the way leads through a link
     spelled: str | None = None  # another spelling of the same path: the listed one of a wanted path, or the reverse
+    theirs: bool = False  # adopted, or to be adopted, and still the user's own: neither replaced nor removed
     detail: str | None = None
 
 
@@ -93,6 +95,7 @@ class Action:
     artifact: Artifact | None = None
     companion: Companion | None = None
     movable: bool = True  # of a CONFLICT: `--force` can move aside what is in the way
+    takable: bool = False  # of a CONFLICT: `synapse trust --take` hands the adopted file in the way to synapse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,11 +198,13 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
             return _action(Verb.ADOPT, placement, f"spelled `{found.spelled}` before") if found.spelled else None
         case State.PLACED if right:
             return _action(Verb.REPLACE, placement, f"link mode {placement.link_mode} instead of {found.how}")
-        case State.PLACED:
+        case State.PLACED if not found.theirs:
             return _action(Verb.REPLACE, placement, found.detail or "another version")
         case State.ALTERED | State.FOREIGN if right:
-            return _action(Verb.ADOPT, placement, "the same bytes are there already")
+            stays = "; the file stays yours" if found.theirs else ""
+            return _action(Verb.ADOPT, placement, f"the same bytes are there already{stays}")
     reasons = {
+        State.PLACED: _BEFORE,
         State.ALTERED: "changed since synapse placed it",
         State.FOREIGN: "not placed by synapse",
     }
@@ -207,7 +212,8 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
     if force and found.state is not State.OBSTRUCTED:
         return _action(Verb.REPLACE, placement, f"{reason}; moved aside")
     conflict = _action(Verb.CONFLICT, placement, reason)
-    return replace(conflict, movable=found.state is not State.OBSTRUCTED)
+    takable = found.theirs and found.state is State.PLACED
+    return replace(conflict, movable=found.state is not State.OBSTRUCTED, takable=takable)
 
 
 def _for_companion(companion: Companion, found: Observed) -> Action | None:
@@ -258,6 +264,8 @@ def _for_extraneous(key: Key, found: Observed) -> Action:
         verb, reason = Verb.KEEP, "changed since synapse placed it"
     elif found.how == MERGED:
         verb, reason = Verb.KEEP, "it has content that synapse did not write"
+    elif found.theirs:
+        verb, reason = Verb.KEEP, _BEFORE
     elif found.shared:
         verb, reason = Verb.FORGET, "another project wants it"
     target, path = key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from synapse_sync.core.plan import Action, Plan, Verb
@@ -64,6 +65,8 @@ def conflict_error(action: Action) -> Conflict:
     """The error for a path where something that synapse did not place is in the way."""
     # A hint must work when typed: `--force` moves files only, never a directory or a link.
     hint = "move or rename what is in the way, or set another `filename` for the model"
+    if action.takable:
+        hint = f"`synapse trust --take {shlex.quote(action.model)}` hands the file to synapse; or {hint}"
     return Conflict(
         f"`{action.path}` in target `{action.target}`: {action.reason}; left as it is",
         hint=f"{hint}; `--force` moves a file aside" if action.movable else hint,

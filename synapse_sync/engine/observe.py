@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
+from synapse_sync.core.link_mode import ADOPTED
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.hashing import hash_file
-from synapse_sync.store.ownership import Tree
+from synapse_sync.store.ownership import Tree, how_placed_beside, is_outside
 from synapse_sync.store.reach import Way, way_to
 from synapse_sync.store.receipt import ReceiptEntry, matches
 from synapse_sync.store.spelling import one_file
@@ -101,9 +102,33 @@ def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way, spell
             found = _foreign(path.under(tree.root), wanted, shared)
         else:
             found = _ours(path.under(tree.root), entry, shared)
+        if _is_theirs(path, found, entry, wanted, tree):
+            found = replace(found, theirs=True)
     except OSError as error:
         raise storage_error(error, f"looking at `{path}` in target `{tree.target.name}`") from error
     return found if way.real is None and spelled is None else replace(found, real=way.real, spelled=spelled)
+
+
+def _is_theirs(
+    path: SafePath, found: Observed, entry: ReceiptEntry | None, wanted: Placement | None, tree: Tree
+) -> bool:
+    """Whether a file that is adopted, or will be, stays the user's own.
+
+    To have seen the right bytes once is no licence to remove them: those of an empty file, or of one of git's, can
+    be guessed. The facts are gathered only where the plan depends on them. Raises `OSError`.
+    """
+    right = wanted is not None and found.sha256 == wanted.artifact.sha256
+    if entry is not None and entry.how == ADOPTED:
+        matters = found.state is State.ALTERED or (found.state is State.PLACED and not right)
+    else:
+        matters = found.state in (State.FOREIGN, State.ALTERED) and right
+    if not matters or how_placed_beside(tree, path.text, found.sha256 or "") is not None:
+        return False
+    if is_outside(tree, path):
+        return True
+    from synapse_sync.transfer.inspect import content_of  # few files are adopted
+
+    return not content_of(path.under(tree.root)).is_weights
 
 
 def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:

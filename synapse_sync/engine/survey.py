@@ -156,6 +156,7 @@ def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool
         scope,
         trees_in(project, scope, tools.link_mode),
         key=project.key,
+        directory=project.directory,
         former=former_roots(project.directory, project.key, project.store, known),
         dropped=undeclared(declared, project.lockfile),
         frozen=frozen,
@@ -175,6 +176,7 @@ def survey(
     trees: Mapping[str, Tree],
     *,
     key: str,
+    directory: Path,
     former: Sequence[tuple[str, Mapping[str, str]]],
     dropped: Sequence[str],
     frozen: bool,
@@ -183,8 +185,8 @@ def survey(
 ) -> Survey:
     """Compare what is wanted with what exists.
 
-    `trees` are the targets in scope, `former` the roots of targets at earlier syncs by key, `dropped` the names of
-    pins that are no longer declared. `nearby` says whether a cache on this machine seems to have a file. Unless
+    `directory` is the project's. `trees` are the targets in scope, `former` the roots of targets at earlier syncs
+    by key, `dropped` the names of pins that are no longer declared. `nearby` says whether a cache on this machine seems to have a file. Unless
     `frozen`, nothing is planned for a model that the lockfile does not answer: its files are unknown.
     """
     entries = entries_in(manifest, scope)
@@ -192,7 +194,8 @@ def survey(
     stale = tuple(entry.name for entry in stale_entries(entries, lockfile))
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
-        trees = {**trees, **{n: tree for k, roots in former for n, tree in former_trees(roots, k, trees).items()}}
+        gone = [former_trees(roots, k, trees, directory) for k, roots in former]
+        trees = {**trees, **{name: tree for found in gone for name, tree in found.items()}}
     beside = _companions(manifest, entries, locked, arrangement, trees, store)
     companions = beside.companions
     trees = with_neighbours(trees, (*arrangement.placements, *companions))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from synapse_sync.core.link_mode import ADOPTED
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.core.report import Report
@@ -13,7 +14,7 @@ from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import IntegrityError, SynapseError
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import storage_error, where_writable
-from synapse_sync.store.ownership import Tree
+from synapse_sync.store.ownership import Tree, is_outside
 from synapse_sync.store.tree import clear_bad
 
 
@@ -130,18 +131,23 @@ class _Run:
                 )
         if good:
             return
+        tree = self.trees[placement.target]
+        entry = tree.entry(placement.path.text)
+        adopted = entry is not None and entry.how == ADOPTED
+        theirs = found.theirs or (adopted and is_outside(tree, placement.path))
+        hint = None if self.repair else "`synapse verify --repair` sets it aside and places it again"
         self.bad.append(
             IntegrityError(
                 f"`{placement.path}` in target `{placement.target}`: the content is not what the lockfile says",
-                hint=None if self.repair else "`synapse verify --repair` sets it aside and places it again",
+                hint="it was there before synapse: move it away and run `synapse sync`" if theirs else hint,
                 subject=placement.model,
             )
         )
-        entry = self.trees[placement.target].entry(placement.path.text)
         ours = place.is_symlink() and entry is not None and entry.link == str(place.readlink())
         if linked:
             self._quarantine(sha256)
-        if self.repair and found.state is not State.FOREIGN:  # synapse moves only files that it placed
+        # synapse moves only files that it placed
+        if self.repair and found.state is not State.FOREIGN and not theirs:
             kept = linked or ours or (place.exists() and self.store.has_aside(sha256, place))
             self._clear(placement, found.real, keep=not kept)
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
-from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.link_mode import ADOPTED, LinkMode
 from synapse_sync.core.manifest.values import Target
+from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Placement
 from synapse_sync.errors import SynapseError
 from synapse_sync.store import receipt
@@ -32,6 +33,7 @@ class Tree:
     `others` are the paths that other receipts list, or that are wanted under another name.
     `barred` are the real paths into which no link in this target may lead, each with words for its owner.
     `inherited` are the keys of the receipts whose entries are in `receipt` as well: see `take_over`.
+    `beside` are the entries of all other receipts in the root, by path. `project` is the project's directory.
     """
 
     target: Target
@@ -40,6 +42,8 @@ class Tree:
     others: frozenset[str] = frozenset()
     barred: Mapping[str, str] = field(default_factory=dict)
     inherited: tuple[str, ...] = ()
+    beside: Mapping[str, tuple[ReceiptEntry, ...]] = field(default_factory=dict)
+    project: Path | None = None
 
     def entry(self, path: str) -> ReceiptEntry | None:
         """The entry of the receipt for a path, or None."""
@@ -75,14 +79,52 @@ def open_trees(
         for stray in inherited:
             if (old := receipt.read(root, stray)) is not None:
                 known = replace(known, entries={**old.entries, **known.entries})
+        others, beside = _neighbours(root, own, {*together, *strays})
         trees[target.name] = Tree(
             target=replace(target, link_mode=default_mode if mode is LinkMode.AUTO else mode),
             root=root,
             receipt=known,
-            others=frozenset(receipt.others(root, *together, *strays)),
+            others=others,
             inherited=inherited,
+            beside=beside,
+            project=project,
         )
     return trees
+
+
+def _neighbours(
+    root: Path, own: str, together: Collection[str]
+) -> tuple[frozenset[str], dict[str, tuple[ReceiptEntry, ...]]]:
+    """The paths that the receipts of other projects list, and the entries of all receipts but `own`, by path.
+
+    `together` are the keys of this project's own receipts.
+    """
+    others: set[str] = set()
+    beside: dict[str, tuple[ReceiptEntry, ...]] = {}
+    for key, entry in receipt.others(root, own):
+        beside[entry.path] = (*beside.get(entry.path, ()), entry)
+        if key not in together:
+            others.add(entry.path)
+    return frozenset(others), beside
+
+
+def how_placed_beside(tree: Tree, path: str, sha256: str) -> str | None:
+    """The way in which another target or project placed the file at this path, as long as it looks as it did.
+
+    None if none placed it: its entry is missing, or says that the file was adopted there, too. Raises `OSError`.
+    """
+    for entry in tree.beside.get(path, ()):
+        placed = entry.how != ADOPTED and entry.made is None and entry.sha256 == sha256
+        if placed and receipt.matches(os.path.join(tree.root, path), entry) == "same":
+            return entry.how
+    return None
+
+
+def is_outside(tree: Tree, path: SafePath) -> bool:
+    """Whether the real path of a file is outside the project: an adopted file stays the user's own there."""
+    if tree.project is None:
+        return True
+    return not Path(os.path.realpath(path.under(tree.root))).is_relative_to(os.path.realpath(tree.project))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +197,11 @@ def take_over(trees: Iterable[Tree]) -> None:
                     receipt.discard(tree.root, stray)
 
 
-def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree]) -> dict[str, Tree]:
+def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree], project: Path) -> dict[str, Tree]:
     """The roots that targets had at an earlier sync and have no more, as trees: nothing is wanted there.
 
-    `roots` are the remembered ones by name. A root that its target had before another one has a name of its own.
+    `roots` are the remembered ones by name, `project` is the project's directory. A root that its target had before
+    another one has a name of its own.
     """
     former: dict[str, Tree] = {}
     where = RealPlaces()
@@ -172,9 +215,16 @@ def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree]) 
         if not root.is_dir() or (known := receipt.read(root, own)) is None:
             continue
         together = [own, *(tree.receipt.project for tree in trees.values())]
-        others = frozenset(receipt.others(root, *together))
+        others, beside = _neighbours(root, own, together)
         label = name if here is None else former_name(declared, text)
-        former[label] = Tree(target=Target(name=label, root=text), root=root, receipt=known, others=others)
+        former[label] = Tree(
+            target=Target(name=label, root=text),
+            root=root,
+            receipt=known,
+            others=others,
+            beside=beside,
+            project=project,
+        )
     return former
 
 

@@ -32,8 +32,8 @@ class ReceiptEntry:
     """One placed file: its content, and its stat right after it was placed.
 
     `size` is in bytes and `mtime_ns`, `inode` are those of the file itself, or of the blob behind a symbolic link;
-    `link` is the target of a symbolic link; `how` is a link mode, "adopted", or for a companion "written" or
-    "merged". `made` says what a companion was made from; weights have none.
+    `link` is the target of a symbolic link; `how` is a link mode, "adopted", "taken", or for a companion
+    "written" or "merged". `made` says what a companion was made from; weights have none.
     """
 
     path: str
@@ -125,9 +125,11 @@ def discard(root: Path, key: str) -> None:
         raise storage_error(error, f"removing a receipt in {root}") from error
 
 
-def others(root: Path, *keys: str) -> set[str]:
-    """The paths that receipts below this root list, but for the receipts with these keys."""
-    return {value["path"] for path in _others(root, keys) for value in _values(path)}
+def others(root: Path, *keys: str) -> Iterator[tuple[str, ReceiptEntry]]:
+    """The entries of the receipts below this root, except the receipts with these keys; each with its key."""
+    for path in _others(root, keys):
+        key = path.name.removeprefix("receipt-").removesuffix(".json")
+        yield from ((key, ReceiptEntry(**value)) for value in _values(path))
 
 
 def all_digests(root: Path) -> set[str]:

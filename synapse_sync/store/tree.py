@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.link_mode import ADOPTED, LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import conflict_error
@@ -19,7 +19,7 @@ from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import fsync_dir, rename_new, storage_error, where_writable
 from synapse_sync.store.hashing import hash_file
-from synapse_sync.store.ownership import Tree
+from synapse_sync.store.ownership import Tree, how_placed_beside
 from synapse_sync.store.projects import records
 from synapse_sync.store.reach import make_way, walk_again
 from synapse_sync.store.receipt import ReceiptEntry
@@ -173,7 +173,7 @@ class TreeWriter:
         """Replace a placed file by the wanted bytes; a foreign one (`--force`) moves aside first."""
         found = self._observed[(action.target, action.path)]
         place = self._reach(action)
-        if found.state is State.PLACED:
+        if found.state is State.PLACED and not found.theirs:
             self._still_ours(action, place)
             entry = self._entry(action)
             assert entry is not None  # a placed file is listed
@@ -210,10 +210,10 @@ class TreeWriter:
         """The way in which a right file is placed: a link to the blob is synapse's own, made before a crash."""
         blob = self._store.path(action.sha256)
         if place.is_symlink():
-            return "symlink" if str(place.readlink()) == str(blob) else "adopted"
+            return "symlink" if str(place.readlink()) == str(blob) else ADOPTED
         if blob.exists() and place.samefile(blob):
             return "hardlink"
-        return "adopted"
+        return how_placed_beside(self._trees[action.target], action.path, action.sha256) or ADOPTED
 
     # -- companions --------------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class TreeWriter:
         """Remove a placed file that is no longer wanted; where the store lacks its bytes, they move there first."""
         place = self._reach(action)
         root, entry = self._trees[action.target].root, self._listed(action.target)[action.path]
-        if entry.how == "adopted" and place.is_symlink():
+        if entry.how == ADOPTED and place.is_symlink():
             self._listed(action.target).pop(action.path)
             return "kept: your own symbolic link"
         if not os.path.lexists(place):
@@ -313,6 +313,8 @@ class TreeWriter:
             raise Conflict(f"`{action.path}` in target `{action.target}` is not in the receipt; left as it is")
         state = receipt.matches(str(place), entry)
         known = self._observed[(action.target, action.path)]
+        if known.theirs:
+            raise Conflict(f"`{action.path}` in target `{action.target}` is not synapse's; left as it is")
         refreshed = known.state is State.PLACED and known.sha256 in (entry.sha256, None)
         if state == "changed" and not (refreshed and self._same_content(place, entry)):
             raise Conflict(f"`{action.path}` in target `{action.target}` has just been changed; left as it is")
