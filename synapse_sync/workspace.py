@@ -297,6 +297,12 @@ class Workspace:
 
         return entries_in(self.manifest, scope or Scope())
 
+    def take(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Hand the adopted files of these models to synapse; returns their paths. Raises `InputError`."""
+        from synapse_sync.engine.take import take
+
+        return take(self.project, names, self._wiring.tools())
+
     def survey(self, scope: Scope | None = None) -> Survey:
         """Compare what the project wants with what exists on this machine; changes nothing."""
         from synapse_sync.engine.scope import Scope

@@ -186,8 +186,9 @@ def survey(
     """Compare what is wanted with what exists.
 
     `directory` is the project's. `trees` are the targets in scope, `former` the roots of targets at earlier syncs
-    by key, `dropped` the names of pins that are no longer declared. `nearby` says whether a cache on this machine seems to have a file. Unless
-    `frozen`, nothing is planned for a model that the lockfile does not answer: its files are unknown.
+    by key, `dropped` the names of pins that are no longer declared. `nearby` says whether a cache on this machine
+    seems to have a file. Unless `frozen`, nothing is planned for a model that the lockfile does not answer: its
+    files are unknown.
     """
     entries = entries_in(manifest, scope)
     locked = {model.name: model for model in lockfile.models}

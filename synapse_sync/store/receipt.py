@@ -125,11 +125,13 @@ def discard(root: Path, key: str) -> None:
         raise storage_error(error, f"removing a receipt in {root}") from error
 
 
-def others(root: Path, *keys: str) -> Iterator[tuple[str, ReceiptEntry]]:
+def others(root: Path, *keys: str) -> list[tuple[str, ReceiptEntry]]:
     """The entries of the receipts below this root, except the receipts with these keys; each with its key."""
-    for path in _others(root, keys):
-        key = path.name.removeprefix("receipt-").removesuffix(".json")
-        yield from ((key, ReceiptEntry(**value)) for value in _values(path))
+    return [
+        (path.name.removeprefix("receipt-").removesuffix(".json"), ReceiptEntry(**value))
+        for path in _others(root, keys)
+        for value in _values(path)
+    ]
 
 
 def all_digests(root: Path) -> set[str]:

@@ -174,6 +174,8 @@ class TreeWriter:
         found = self._observed[(action.target, action.path)]
         place = self._reach(action)
         if found.state is State.PLACED and not found.theirs:
+            if self._twin(action, place) is not None:  # this run replaced it for another target with this root
+                return self._place(action, replace_it=False)
             self._still_ours(action, place)
             entry = self._entry(action)
             assert entry is not None  # a placed file is listed

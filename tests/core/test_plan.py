@@ -108,6 +108,22 @@ def test_another_link_mode_places_anew_except_what_was_adopted(
     assert all(action.link_mode == mode for action in plan.actions)
 
 
+def test_an_adopted_file_of_the_user_is_enough_and_is_neither_replaced_nor_pruned() -> None:
+    right, wrong = (Observed(state=State.PLACED, sha256=sha, how="adopted", theirs=True) for sha in (RIGHT, WRONG))
+    assert plan_of(right).in_sync
+    (action,) = plan_of(wrong).actions
+    assert (action.verb, action.movable, action.takable) == (Verb.CONFLICT, True, True)
+    (moved,) = plan_of(wrong, force=True).actions
+    assert (moved.verb, moved.reason) == (Verb.REPLACE, "it was there before synapse, and is yours; moved aside")
+    (kept,) = plan_of(wrong, wanted=False).actions
+    assert (kept.verb, kept.reason) == (Verb.KEEP, "it was there before synapse, and is yours")
+
+
+def test_an_adoption_says_that_the_file_stays_the_users() -> None:
+    (action,) = plan_of(Observed(state=State.FOREIGN, sha256=RIGHT, theirs=True)).actions
+    assert (action.verb, action.reason) == (Verb.ADOPT, "the same bytes are there already; the file stays yours")
+
+
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
@@ -191,6 +207,7 @@ sightings = st.builds(
     sha256=st.sampled_from(DIGESTS),
     how=st.sampled_from(["copy", "symlink", "adopted"]),
     shared=st.booleans(),
+    theirs=st.booleans(),
 )
 wishes = st.lists(
     st.builds(
@@ -258,13 +275,16 @@ def test_nothing_that_is_not_ours_is_touched_and_every_conflict_is_told(
     for action in plan.of(Verb.PRUNE):
         found = tree[action.target, action.path]
         assert found.state is State.PLACED
-        assert not found.shared
+        assert not found.shared and not found.theirs
         assert prune
         assert (action.target, action.path) not in keys
     for p in wanted:
         found = tree[p.key]
         wrong = found.sha256 != p.artifact.sha256
-        blocked = found.state is State.OBSTRUCTED or (found.state in (State.ALTERED, State.FOREIGN) and wrong)
+        ours = found.state not in (State.ALTERED, State.FOREIGN) and not (
+            found.state is State.PLACED and found.theirs
+        )
+        blocked = found.state is State.OBSTRUCTED or (wrong and not ours)
         verbs = [action.verb for action in plan.actions if (action.target, action.path) == p.key]
         if blocked:
             moved = force and found.state is not State.OBSTRUCTED

@@ -101,7 +101,7 @@ def test_no_receipt(tmp_path: Path, absent: str) -> None:
     elif absent == "nothing":
         (tmp_path / "root").mkdir()
     assert read(tmp_path / "root", KEY) is None
-    assert list(others(tmp_path / "root", KEY)) == []
+    assert others(tmp_path / "root", KEY) == []
     assert count_unchanged(str(tmp_path / "root"), PROJECT, "x") is None
 
 
@@ -216,7 +216,9 @@ def test_others(tmp_path: Path) -> None:
     make(tmp_path, "a", "shared")
     make(tmp_path, "b", "shared", key="other-comfy")
     make(tmp_path, "c", key=f"{PROJECT}-forge")
-    assert others(tmp_path, KEY) == {"b", "shared", "c"}
+    assert {(key, entry.path) for key, entry in others(tmp_path, KEY)} == {
+        ("other-comfy", "b"), ("other-comfy", "shared"), (f"{PROJECT}-forge", "c"),
+    }  # fmt: skip
     assert receipt.all_digests(tmp_path) == {SHA}
 
 
