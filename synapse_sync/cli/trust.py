@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 @click.command("trust", short_help="Agree to what synapse.toml wants outside its project")
 @click.option("--list", "listed", is_flag=True, help="Show your consents, for all projects.")
 @click.option("--revoke", is_flag=True, help="Forget your consent for this project.")
+@click.option(
+    "--take", "taken", metavar="NAME", multiple=True,
+    help="Hand the adopted files of a model to synapse: it may replace and remove them. May be repeated.",
+)  # fmt: skip
 @common
 @click.pass_obj
-def command(console: Console, listed: bool, revoke: bool) -> int:
+def command(console: Console, listed: bool, revoke: bool, taken: tuple[str, ...]) -> int:
     """Agree to everything that synapse.toml wants outside its project, and keep that for this user.
 
     It is asked for only where a file could do harm: docs/security.md has the rules.
@@ -31,6 +35,10 @@ def command(console: Console, listed: bool, revoke: bool) -> int:
 
     if listed and revoke:
         raise click.UsageError("--list cannot be combined with --revoke")
+    if taken:
+        if listed or revoke:
+            raise click.UsageError("--take cannot be combined with --list or --revoke")
+        return _take(console, taken)
     with Workspace.anywhere(console.directory) if listed else Workspace.find(console.directory) as workspace:
         if listed:
             return _show(console, workspace.trusted())
@@ -40,6 +48,21 @@ def command(console: Console, listed: bool, revoke: bool) -> int:
     for one in sorted(changed):
         console.answer(f"  {'-' if revoke else '+'} {cell_text(str(one))}")
     console.say(_summary(changed, revoke=revoke))
+    return 0
+
+
+def _take(console: Console, names: tuple[str, ...]) -> int:
+    from synapse_sync.workspace import Workspace
+
+    with Workspace.find(console.directory, offline=True, reporter=console.reporter()) as workspace:
+        paths = workspace.take(names)
+    console.close()
+    if console.as_json:
+        console.document({"taken": list(paths)})
+    for path in paths:
+        console.answer(f"  + {cell_text(path)}")
+    kept = "nothing to hand over: no file of these models is adopted"
+    console.say(f"{count_text(len(paths), 'file')} handed to synapse" if paths else kept)
     return 0
 
 

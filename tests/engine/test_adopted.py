@@ -214,3 +214,13 @@ def test_only_models_of_the_manifest_can_be_handed_over(project: Project) -> Non
         assert "portrait" in (caught.value.hint or "")
         assert open_workspace.take(["portrait"]) == (), "it was never the user's"
     assert CHECKPOINT in how(project.path)
+
+
+def test_the_command_hands_over_and_says_which(adopted: tuple[Project, Path, bytes, str]) -> None:
+    project, place, _, root = adopted
+    assert "no model `nn`" in project("trust", "--take", "nn", code=2).err
+    assert how(project.path / root)[PLACE] == "adopted"
+    assert "cannot be combined" in project("trust", "--take", "m", "--list", code=2).err
+    assert project("trust", "--take", "m", "--json").json == {"taken": [str(place)]}
+    assert how(project.path / root)[PLACE] == "taken"
+    assert "nothing to hand over" in project("trust", "--take", "m").err

@@ -802,3 +802,39 @@ def _(bench: Bench) -> None:
     bench.advised("--trust", "sync", code=2)
     bench("sync", "--trust")
     assert list(elsewhere.glob("*.safetensors"))
+
+
+# -- adopted files -----------------------------------------------------------------------------------
+
+
+def _adopts_a_note(bench: Bench) -> Path:
+    """A note of the user that was adopted, since it has the bytes of a source; returns its place."""
+    (bench.project.path / "source.txt").write_text("a note")
+    bench.project.manifest('[models.m]\nsource = "./source.txt"\nfilename = "note.txt"\ntype = "lora"\n')
+    place = bench.project.path / "models/loras/note.txt"
+    place.parent.mkdir(parents=True)
+    place.write_text("a note")
+    bench("sync")
+    return place
+
+
+@helps("core: synapse trust --take")
+def _(bench: Bench) -> None:
+    place = _adopts_a_note(bench)
+    (bench.project.path / "source.txt").write_text("another text")
+    bench("lock", "--upgrade")
+    bench.advised("synapse trust --take m", "sync", code=7)
+    bench("trust", "--take", "m")
+    bench("sync")
+    assert place.read_text() == "another text"
+
+
+@helps("engine: synapse sync")
+def _(bench: Bench) -> None:
+    place = _adopts_a_note(bench)
+    place.write_text("edited")
+    bench.advised("synapse sync", "verify", code=6)
+    place.rename(place.with_name("kept.txt"))
+    bench("sync")
+    assert place.read_text() == "a note"
+    bench("verify")
