@@ -65,6 +65,10 @@ class Workspace:
         self.settings = settings
         self.environ = os.environ if environ is None else environ
         offline = offline or settings.offline
+        if not settings.store_named:
+            from synapse_sync.store.durable import keep_private
+
+            keep_private(settings.store)
         self._wiring = Wiring(
             self.project, settings, reporter=reporter or Reporter(), offline=offline, trust=trust, ask=ask
         )

@@ -23,6 +23,7 @@ from synapse_sync.store.durable import (
     fsync_dir,
     fsync_file,
     make_dirs,
+    narrowed,
     random_name,
     rename_new,
     set_mode,
@@ -191,7 +192,14 @@ class BlobStore:
     # -- bringing in ---------------------------------------------------------------------------------
 
     def publish(
-        self, temp: Path, *, sha256: str, size: int, blake3: str | None = None, origin: str | None = None
+        self,
+        temp: Path,
+        *,
+        sha256: str,
+        size: int,
+        blake3: str | None = None,
+        origin: str | None = None,
+        mode: int = READ_ONLY,
     ) -> Path:
         """Move a file whose content was verified into the store, durably; returns its place.
 
@@ -207,7 +215,7 @@ class BlobStore:
                 found = path.stat()
             else:
                 make_dirs(path.parent)
-                set_mode(temp, READ_ONLY)
+                set_mode(temp, mode)
                 # In this order: a name that survives a power loss without its bytes would be a bad blob.
                 _settle_bytes(temp)
                 temp.replace(path)
@@ -255,7 +263,9 @@ class BlobStore:
                 found, blake3 = copy_and_hash(source, temp, advanced)
             if found != sha256:
                 raise _other_content(source)
-            return self.publish(temp, sha256=sha256, size=temp.stat().st_size, blake3=blake3, origin=origin)
+            copy = temp.stat()
+            mode = narrowed(READ_ONLY, source.stat(), copy)
+            return self.publish(temp, sha256=sha256, size=copy.st_size, blake3=blake3, origin=origin, mode=mode)
         finally:
             temp.unlink(missing_ok=True)
 
@@ -273,7 +283,7 @@ class BlobStore:
                 with contextlib.suppress(FileExistsError):
                     rename_new(path, source)
                 raise _changed_meanwhile(source)
-            set_mode(path, READ_ONLY)
+            set_mode(path, narrowed(READ_ONLY, before))
             fsync_dir(path.parent)
             self._note(sha256, moved, blake3=blake3)
             return path
@@ -394,7 +404,7 @@ def _write_first(where: Path, data: bytes) -> bool:
     except FileExistsError:
         return False
     except FileNotFoundError:
-        where.parent.mkdir(parents=True, exist_ok=True)
+        make_dirs(where.parent, durable=False)
         return _write_first(where, data)
     try:
         return os.write(handle, data) == len(data)

@@ -137,14 +137,42 @@ def flush(handle: int, *, data_only: bool = False) -> None:
             raise
 
 
-def make_dirs(path: Path) -> None:
-    """Make a directory and those missing above it, so that the new names survive a power loss; raises `OSError`."""
+def narrowed(mode: int, source: os.stat_result, copy: os.stat_result | None = None) -> int:
+    """Return `mode` without the bits of those who may not read `source`, for a copy of it.
+
+    `copy`, if given, is the stat of the copy: what the group of the source may read is not for another group.
+    """
+    others = source.st_mode & 0o044
+    if copy is not None and copy.st_gid != source.st_gid and not others & 0o004:
+        others = 0
+    return mode & (0o700 | others | others >> 1)
+
+
+#: The stores that nobody named, by path: others may follow a link to a blob there, and see nothing else.
+_private: set[str] = set()
+
+
+def keep_private(root: Path) -> None:
+    """Make the directories of this store, from now on, so that no other user can list them."""
+    _private.add(os.path.abspath(root))  # noqa: PTH100 - as `BlobStore` does
+
+
+def _directory_mode(path: Path) -> int:
+    """The mode (less the umask) of a new directory: in a private store the way to a blob can only be walked."""
+    for root in filter(path.is_relative_to, _private):
+        return 0o711 if path.relative_to(root).parts[:1] in ((), ("blobs",)) else 0o700
+    return 0o777
+
+
+def make_dirs(path: Path, *, durable: bool = True) -> None:
+    """Make a directory and what is missing above it; if `durable`, the new names survive a power loss."""
     if path.is_dir():
         return
     if path.parent != path:
-        make_dirs(path.parent)
-    path.mkdir(exist_ok=True)
-    fsync_dir(path.parent)
+        make_dirs(path.parent, durable=durable)
+    path.mkdir(mode=_directory_mode(path), exist_ok=True)
+    if durable:
+        fsync_dir(path.parent)
 
 
 def rename_new(source: Path, destination: Path) -> None:
@@ -204,6 +232,8 @@ def write_atomic(
     assert temporary is not None
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        if str(path.parent) in _private:
+            mode &= 0o600  # its name is known, so that the directory does not hide it
         with os.fdopen(os.open(temporary, flags, mode), "wb", buffering=0) as file:
             if keep_mode:
                 with contextlib.suppress(FileNotFoundError), improving():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from synapse_sync.store.durable import SHARED, narrowed
 
 _CHUNK = 1 << 20
 
@@ -31,7 +34,10 @@ def copy_and_hash(source: Path, copy: Path, advanced: Callable[[int], None]) -> 
     from blake3 import blake3
 
     digest, other = hashlib.sha256(), blake3()
-    with copy.open("xb", buffering=0) as outside:
+    # From the first byte on, nobody reads the copy who could not read the source.
+    mode = narrowed(SHARED, source.stat())
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(copy, flags, mode), "wb", buffering=0) as outside:
         for chunk in chunks(source):
             digest.update(chunk)
             other.update(chunk)

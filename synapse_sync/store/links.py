@@ -24,6 +24,7 @@ from synapse_sync.store.durable import (
     fsync_dir,
     fsync_file,
     make_dirs,
+    narrowed,
     random_name,
     rename_new,
     set_mode,
@@ -169,7 +170,7 @@ def _place(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> No
     except BaseException:
         if way.empties_store:  # it was made writable for its new owner, who did not get it
             with contextlib.suppress(OSError):
-                set_mode(blob, READ_ONLY)
+                set_mode(blob, narrowed(READ_ONLY, blob.stat()))
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -195,7 +196,7 @@ def _clone(blob: Path, temporary: Path) -> None:
         raise OSError(errno.ENOTSUP, "cloning is not supported here")
     import fcntl
 
-    with blob.open("rb") as source, _new(temporary) as copy:
+    with blob.open("rb") as source, _new(temporary, source.fileno()) as copy:
         fcntl.ioctl(copy, _FICLONE, source.fileno())
     fsync_file(temporary)
 
@@ -212,7 +213,7 @@ def _copy(blob: Path, temporary: Path) -> None:
     """A copy, hashed on the way: a bad disk must not put bad bytes into a tree under a good name."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(_CHUNK))
-    with blob.open("rb", buffering=0) as source, _new(temporary) as handle:
+    with blob.open("rb", buffering=0) as source, _new(temporary, source.fileno()) as handle:
         while count := source.readinto(buffer):
             digest.update(buffer[:count])
             rest = buffer[:count]
@@ -233,7 +234,7 @@ def _move(blob: Path, temporary: Path) -> None:
     """
     if blob.stat().st_nlink == 1:
         with contextlib.suppress(OSError):
-            set_mode(blob, SHARED)
+            set_mode(blob, narrowed(SHARED, blob.stat()))
             os.link(blob, temporary)
             return
     if not clone_file(blob, temporary):
@@ -241,10 +242,11 @@ def _move(blob: Path, temporary: Path) -> None:
 
 
 @contextlib.contextmanager
-def _new(path: Path) -> Iterator[int]:
-    """A new file, open for writing."""
+def _new(path: Path, source: int | None = None) -> Iterator[int]:
+    """A new file, open for writing; nobody may read it who could not read the open file `source`."""
+    mode = SHARED if source is None else narrowed(SHARED, os.fstat(source))
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, flags, SHARED)
+    handle = os.open(path, flags, mode)
     try:
         yield handle
     finally:

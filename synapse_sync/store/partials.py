@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from synapse_sync.store.durable import SHARED, flush, set_mode, storage_error, write_atomic
+from synapse_sync.store.durable import SHARED, flush, make_dirs, set_mode, storage_error, write_atomic
 from synapse_sync.user.small_files import read_small
 
 Range = tuple[int, int]  # (start, end), end exclusive
@@ -219,7 +219,7 @@ class Partial:
         self.close()
         self._drop_state()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_dirs(folder, durable=False)
             number = 1
             while (aside := folder / f"{self.path.name}-{number}").exists():
                 number += 1
@@ -234,7 +234,7 @@ class Partial:
         try:
             self._fd = os.open(self.path, flags | os.O_EXCL, SHARED)
         except FileNotFoundError:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_dirs(self.path.parent, durable=False)
             return self._open()
         except FileExistsError:
             _make_ours(self.path)

@@ -10,7 +10,7 @@ import hashlib
 import time
 from pathlib import Path
 
-from synapse_sync.store.durable import storage_error, write_atomic
+from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
 from synapse_sync.user.small_files import LARGEST, UnfitFile, read_small
 
 #: Seconds after which an address without a preview is tried again.
@@ -67,7 +67,7 @@ class PreviewCache:
 
     def _write(self, path: Path, content: bytes) -> None:
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_dirs(self._directory, durable=False)
         except OSError as error:
             raise storage_error(error, f"making {self._directory}") from error
         # Not durable: after a power loss the file may be empty, which `cached_preview` notices.

@@ -45,6 +45,7 @@ class Settings:
     """
 
     store: Path
+    store_named: bool = True  # by the user; a store that nobody named is kept private
     config: Path | None  # None for a user without a home directory
     hub_cache: Path | None  # the downloads of Hugging Face's own libraries
     link_mode: LinkMode = LinkMode.AUTO
@@ -126,6 +127,7 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
     kept = {} if place is None else read_kept(config.parent / FILE)
     settings = Settings(
         store=Path(store_path(table.get("store"), place, environ)),
+        store_named=bool(environ.get("SYNAPSE_STORE")) or "store" in table,
         config=None if place is None else config,
         link_mode=_link_mode(table.get("link-mode", LinkMode.AUTO), config),
         connections=table.get("connections", 32),

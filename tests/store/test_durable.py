@@ -17,7 +17,9 @@ from synapse_sync.store.durable import (
     SHARED,
     behind_link,
     fsync_dir,
+    keep_private,
     make_dirs,
+    narrowed,
     own_directory,
     rename_new,
     set_mode,
@@ -303,3 +305,49 @@ def test_a_file_system_without_fsync_is_used_and_a_bad_disk_is_not(
     else:
         write_atomic(tmp_path / "file", b"x")
         assert (tmp_path / "file").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("source", "mode", "copy"),
+    [
+        (0o644, 0o666, 0o666), (0o600, 0o666, 0o600), (0o640, 0o666, 0o660), (0o400, 0o444, 0o400),
+        (0o444, 0o444, 0o444), (0o755, 0o444, 0o444), (0o604, 0o444, 0o404), (0o000, 0o666, 0o600),
+    ],
+)  # fmt: skip
+def test_a_copy_is_for_those_who_may_read_the_source(tmp_path: Path, source: int, mode: int, copy: int) -> None:
+    place = tmp_path / "source"
+    place.touch()
+    place.chmod(source)
+    assert narrowed(mode, place.stat()) == narrowed(mode, place.stat(), place.stat()) == copy
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can give a file to another group")
+@pytest.mark.parametrize(("source", "copy"), [(0o640, 0o400), (0o644, 0o444)])
+def test_another_group_reads_only_what_everybody_may(tmp_path: Path, source: int, copy: int) -> None:
+    for name in ("source", "copy"):
+        (tmp_path / name).touch()
+    (tmp_path / "source").chmod(source)
+    os.chown(tmp_path / "source", -1, 12345)
+    assert narrowed(0o444, (tmp_path / "source").stat(), (tmp_path / "copy").stat()) == copy
+
+
+def test_a_private_store_is_walked_to_a_blob_and_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "_private", set())
+    before = os.umask(0o022)
+    try:
+        keep_private(tmp_path / "data" / "store")
+        for name in ("data/store/blobs/sha256/ab", "data/store/meta/ab", "data/store-of-others", "elsewhere"):
+            make_dirs(tmp_path / name, durable=name != "data/store/meta/ab")
+        write_atomic(tmp_path / "data/store/digests.json", b"{}")
+        write_atomic(tmp_path / "data/store/blobs/sha256/ab/note", b"{}")
+    finally:
+        os.umask(before)
+    modes = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {
+        "data": 0o755, "data/store-of-others": 0o755, "elsewhere": 0o755,
+        "data/store": 0o711, "data/store/blobs": 0o711, "data/store/blobs/sha256": 0o711,
+        "data/store/blobs/sha256/ab": 0o711, "data/store/meta": 0o700, "data/store/meta/ab": 0o700,
+        "data/store/digests.json": 0o600, "data/store/blobs/sha256/ab/note": 0o644,
+    }  # fmt: skip
