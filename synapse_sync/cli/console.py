@@ -18,6 +18,9 @@ from synapse_sync.cli.texts import color_wish, fold_text, on_terminal
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import Several, SynapseError
 
+#: The commands that bring files into the store, which an interrupt keeps.
+_DOWNLOADING = {"sync", "lock", "add", "verify"}
+
 
 class Console:
     """The output of one run of the command."""
@@ -125,7 +128,8 @@ class Console:
         self.close()
         if self.as_json:
             self._only_error("Interrupted", "interrupted", None, 130)
-        self._err("interrupted; finished files are kept, and the next sync continues from here")
+        kept = "; finished files are kept, and the next sync continues from here"
+        self._err("interrupted" + (kept if self.verb in _DOWNLOADING else ""))
 
     def unexpected(self, error: Exception) -> None:
         """Report a bug of synapse by its type alone: its message might hold anything, a token too."""

@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import sys
+import time
 
 from synapse_sync.cli.quick import answer
 from synapse_sync.cli.streams import Streams
@@ -14,6 +15,9 @@ TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
+
+#: Seconds after Ctrl-C in which further ones change nothing; a later one ends the process at once.
+_WAY_OUT = 5.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,28 +32,63 @@ def _run(arguments: Sequence[str]) -> int:
         if answer(arguments):
             return 0
         from synapse_sync.cli.commands import run
-    except KeyboardInterrupt:
+
+        return run(arguments)
+    except KeyboardInterrupt:  # `run` reports its own; this one arrived before it, or while it reported something
         from synapse_sync.cli.console import Console
 
-        Console.for_arguments(arguments).interrupted()
+        console = Console.for_arguments(arguments)
+        console.verb = arguments[0] if arguments else None
+        console.interrupted()
         return 130
-    return run(arguments)
+
+
+class Interrupts:
+    """The signals that end the command: the first one is raised, and the way out is not disturbed by more of them.
+
+    `number` is the signal that arrived first, or 0. `installed` holds the signals that are handled here.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._since = 0.0
+        self.installed: list[int] = []
+
+    def install(self) -> None:
+        """Handle SIGINT, SIGTERM and SIGHUP, unless the caller has them ignored, as `nohup` does."""
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, self._stop)
+                self.installed.append(number)
+
+    def _stop(self, number: int, frame: object) -> None:
+        if not self.number:
+            self.number, self._since = number, time.monotonic()
+            raise KeyboardInterrupt
+        if time.monotonic() - self._since > _WAY_OUT:  # the way out hangs, or Python dropped the first interrupt
+            os.write(2, b"interrupted\n")
+            os._exit(128 + self.number)
+
+    def ignore(self) -> None:
+        """Ignore the signals from now on. Hazard: the teardown of Python restores the default, which kills."""
+        for number in self.installed:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def command() -> int:
     """Run the command as a process: SIGTERM and SIGHUP are treated like Ctrl-C."""
-    asked: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        asked.append(number)
-        raise KeyboardInterrupt
-
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
-            signal.signal(number, stop)
-    code = main()
-    return 128 + asked[0] if asked and code == 130 else code
+    interrupts = Interrupts()
+    try:
+        interrupts.install()
+        code = main()
+        interrupts.ignore()
+    except KeyboardInterrupt:  # at the edges of `main`, where no work is done
+        interrupts.ignore()
+        code = 130
+        if sys.stderr is not None:
+            sys.stderr.write("interrupted\n")
+    return 128 + interrupts.number if interrupts.number and code == 130 else code
 
 
 def entry() -> NoReturn:

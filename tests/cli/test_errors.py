@@ -314,6 +314,9 @@ def test_an_interrupt_is_calm(project: Project) -> None:
         said = project("sync", code=130)
         assert said.err.strip().count("\n") == 0 and "interrupted" in said.err
         assert project("sync", "--json", code=130).json["exit_code"] == 130
+        for verb in ("lock", "sync", "verify"):
+            assert "finished files are kept" in project(verb, code=130).err
+        assert project("status", code=130).err.strip() == "interrupted", "it downloads nothing"
 
 
 @pytest.mark.parametrize(

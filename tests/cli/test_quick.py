@@ -253,7 +253,7 @@ def test_no_directory_at_all(settled: Project, tmp_path: Path) -> None:
 def test_ctrl_c(settled: Project, sandbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = sandbox / "config.toml"
     config.write_text("")
-    with meanwhile("open", config, lambda: os.kill(os.getpid(), signal.SIGINT)):
+    with meanwhile("open", config, lambda: signal.raise_signal(signal.SIGINT)):
         assert main(["sync"]) == 130
     said = capsys.readouterr().err
     assert said == "interrupted; finished files are kept, and the next sync continues from here\n"

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,15 +96,42 @@ def test_asked_to_end_while_downloading(slow: Stage, number: signal.Signals, cod
 
 
 @case(77)
-def test_interrupted_twice(slow: Stage) -> None:
-    slow.excuse(
-        "I12", reason="the second one may fall into a write, whose temporary file `store gc` drops after a day"
-    )
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.1, 0.3], ids=str)
+def test_interrupted_again_and_again(slow: Stage, pause: float) -> None:
+    """More of them on the way out change nothing: one sentence, the same code, no file half written."""
     process = start(slow, "sync")
     wait_for(lambda: under_way(slow))
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
-    assert end(slow, process)[0] in (130, -signal.SIGINT)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(pause)
+    code, said = end(slow, process)
+    assert code == 130
+    assert said.count("interrupted") == 1 and "Traceback" not in said and "KeyboardInterrupt" not in said
+    slow.holds()
+
+
+@case(77)
+def test_an_interrupt_while_a_way_out_hangs() -> None:
+    """One that comes after a while ends the process at once."""
+    script = (
+        "import sys, time\n"
+        "from synapse_sync.cli import main\n"
+        "main._WAY_OUT = 0.2\n"
+        "def hang(arguments):\n"
+        "    try:\n"
+        "        print('up', flush=True); time.sleep(60)\n"
+        "    finally:\n"
+        "        time.sleep(60)\n"
+        "main.answer = hang\n"
+        "sys.exit(main.command())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30)[1] == "interrupted\n"
+    assert process.returncode == 130
 
 
 @case(77)
