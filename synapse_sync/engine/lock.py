@@ -79,7 +79,7 @@ def _last_lock(project: Project) -> tuple[Lockfile, tuple[str, ...]]:
         repaired = repair_lockfile(project.text(LOCKFILE), LOCKFILE)
         names = ", ".join(f"`{name}`" for name in repaired.damaged)
         lost = f"resolved again: {names}" if names else "no model is affected"
-        return repaired.lockfile, (f"{LOCKFILE} was damaged ({error.message}); {lost}",)
+        return repaired.lockfile, (f"{LOCKFILE} was damaged; {lost}\n{error.message}",)
 
 
 def check(project: Project) -> Locked:

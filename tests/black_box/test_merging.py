@@ -99,3 +99,35 @@ def test_a_table_that_lost_a_line_in_a_merge_is_named(project: Project, git) -> 
     assert git("merge", "-q", "-m", "both", "left").returncode == 0
     assert project.path.joinpath("synapse.toml").read_text().count('type = "lora"') == 1, "the damage"
     assert "`right`" in project("lock", "--check", code=8).err
+
+
+@case(173)
+def test_two_versions_under_one_name_make_no_model_with_the_files_of_both(project: Project, git) -> None:
+    """Git splices the end of one block into the other, and the result is valid TOML."""
+    project("init", "--layout", "flat", "--root", "ui")
+    add = ["add", "--name", "z"]
+    branches(project, git, [*add, "civitai:58390@62833"], [*add, "civitai:58390@62834"])
+    manifest = project.path / "synapse.toml"
+    kept = [line for line in manifest.read_text().splitlines() if "62833" not in line]
+    manifest.write_text("\n".join(kept) + "\n")
+    assert project.lock_text.count("[[model]]") == 1 and project.lock_text.count("[[model.artifact]]") == 2
+    for words in (["lock", "--check"], ["sync", "--locked"], ["sync"], ["status"]):
+        assert "`synapse lock`" in project(*words, code=2).err
+    said = project("lock").err
+    assert "resolved again: `z`" in said
+    (model,) = project.locked()
+    assert "62834" in model["reference"] and len(model["artifact"]) == 1
+    project("sync", "--locked")
+    assert len(project.tree(root="ui")) == 1
+
+
+def test_a_damaged_block_is_reported_before_the_lines_around_it(project: Project) -> None:
+    """The message of the reader has several lines: an excerpt with a caret. It follows the sentence."""
+    project("init", "--layout", "flat", "--root", "ui")
+    project("add", BASE, "--name", "a")
+    path = project.path / "synapse.lock"
+    path.write_text(project.lock_text.replace('name = "a"', 'name = "a"\nname = "b"'))
+    said = project("lock").err
+    first, _, rest = said.partition("\n")
+    assert first == "warning: synapse.lock was damaged; resolved again: `a`"
+    assert "synapse.lock:" in rest and "(" not in first and ")" not in rest.split("^")[-1]

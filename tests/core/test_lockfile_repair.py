@@ -138,3 +138,17 @@ def test_a_file_without_blocks_is_refused(text: str) -> None:
 def test_the_file_of_a_newer_synapse_is_refused() -> None:
     with pytest.raises(InvalidLockfile, match="newer synapse"):
         repair_lockfile(format_lockfile(lockfile("alpha")).replace("version = 1", "version = 2") + "= =")
+
+
+@pytest.mark.parametrize("table", ["artifact", "preview"])
+@pytest.mark.parametrize("key", ["name", "requirement", "reference", "title", "version-name", "base-model"])
+def test_keys_of_a_model_in_a_table_below_it_are_damage(table: str, key: str) -> None:
+    text = format_lockfile(lockfile("alpha", "beta"))
+    head = f"[[model.{table}]] # beta"
+    line = next(line for line in text.splitlines() if line.startswith(head))
+    newer = text.replace(line, f'{line}\nkey-of-a-newer-synapse = "x"')
+    assert len(parse_lockfile(newer).models) == 2
+    damaged = text.replace(line, f'{line}\n{key} = "x"')
+    with pytest.raises(InvalidLockfile, match=f"`{key}` belongs to a model"):
+        parse_lockfile(damaged)
+    assert repair_lockfile(damaged).damaged == ("beta",)
