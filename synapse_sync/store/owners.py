@@ -29,7 +29,7 @@ class Owners:
             return True
         uid = found.st_uid
         if uid not in self._known:
-            self._known[uid] = uid in (0, os.geteuid()) or self._is_named(uid) or uid == self._mine
+            self._known[uid] = uid in _self() or self._is_named(uid) or uid == self._mine
         return self._known[uid]
 
     @cached_property
@@ -63,3 +63,9 @@ class Owners:
                 with contextlib.suppress(KeyError):
                     groups.add(grp.getgrgid(gid).gr_name)
         return any(name in names or name.removeprefix("@") in groups for name in self._trusted)
+
+
+def _self() -> set[int]:
+    """Root, and this user: for root the one who called sudo, too."""
+    user, called = os.geteuid(), os.environ.get("SUDO_UID", "")
+    return {0, user, int(called)} if user == 0 and called.isascii() and called.isdigit() else {0, user}

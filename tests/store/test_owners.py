@@ -64,6 +64,14 @@ def test_another_user_is_trusted_by_name_only(tmp_path: Path, trusted: tuple[str
     assert owners.trust(seen(tmp_path, 0))
 
 
+def test_for_root_the_user_is_the_one_who_called_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = seen(tmp_path, OTHER)
+    monkeypatch.setenv("SUDO_UID", str(OTHER))
+    assert Owners(tmp_path).trust(found)
+    monkeypatch.setenv("SUDO_UID", "1")
+    assert not Owners(tmp_path).trust(found)
+
+
 def test_names_of_users_and_of_their_groups(tmp_path: Path) -> None:
     import grp
     import pwd
