@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import case
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -31,6 +32,7 @@ def modes(project: Project) -> set[int]:
     return {path.stat().st_mode & 0o777 for path in (*files, project.path / "models/loras/m.safetensors")}
 
 
+@case(187)
 @pytest.mark.parametrize("mode", ["auto", "hardlink", "symlink", "copy", "move", "clone"])
 @pytest.mark.parametrize("source", [0o600, 0o644])
 def test_what_was_private_stays_so(project: Project, usual_umask: None, mode: str, source: int) -> None:
@@ -54,6 +56,7 @@ def test_a_copy_is_private_from_its_first_byte(project: Project, usual_umask: No
     assert seen == [0o600]
 
 
+@case(187)
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no variable moves the usual place")
 def test_the_store_that_nobody_named_cannot_be_listed(project: Project, usual_umask: None, sandbox: Path) -> None:
     os.environ["XDG_DATA_HOME"] = str(sandbox / "data")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import case
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -35,6 +36,7 @@ def downloads(project: Project) -> int:
     return sum("/download/" in request.path for request in project.hub.requests())
 
 
+@case(186)
 @pytest.mark.parametrize("mode", ["auto", "hardlink", "symlink", "copy", "move"])
 def test_right_bytes_of_another_user_are_copied(project: Project, shared: Path, mode: str) -> None:
     before, place = downloads(project), project.path / PLACED
@@ -48,6 +50,7 @@ def test_right_bytes_of_another_user_are_copied(project: Project, shared: Path, 
     project("sync", "--check")
 
 
+@case(186)
 @pytest.mark.parametrize("mode", ["auto", "symlink", "move"])
 def test_wrong_bytes_of_another_user_are_never_placed(project: Project, shared: Path, mode: str) -> None:
     right, found = shared.read_bytes(), shared.stat()
@@ -59,6 +62,7 @@ def test_wrong_bytes_of_another_user_are_never_placed(project: Project, shared: 
     project("verify")
 
 
+@case(186)
 def test_owners_of_the_settings_are_linked(project: Project, shared: Path, sandbox: Path) -> None:
     (sandbox / "config.toml").write_text(f'trusted-owners = ["{OTHER}"]\n')
     project("sync", "--link-mode", "hardlink")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cases import case
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -31,6 +32,7 @@ UNFIT = {
 }
 
 
+@case(184)
 @pytest.mark.parametrize("verb", ["status", "sync", "lock", "verify", "list"])
 @pytest.mark.parametrize("kind", UNFIT)
 @pytest.mark.parametrize("name", ["synapse.toml", "synapse.lock"])
@@ -45,6 +47,7 @@ def test_the_files_of_a_project(project: Project, name: str, kind: str, verb: st
     assert not project.hub.requests()
 
 
+@case(184)
 @pytest.mark.parametrize("kind", UNFIT)
 def test_the_settings_and_a_file_with_a_token(
     project: Project, sandbox: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -60,6 +63,7 @@ def test_the_settings_and_a_file_with_a_token(
     assert "config.toml" in project("status", code=2).err
 
 
+@case(184)
 @pytest.mark.parametrize("kind", UNFIT)
 def test_a_receipt_is_named(project: Project, kind: str) -> None:
     project.manifest(f"[models]\n{EYES}")
@@ -71,6 +75,7 @@ def test_a_receipt_is_named(project: Project, kind: str) -> None:
     assert (project.path / PLACED).is_file()
 
 
+@case(184)
 @pytest.mark.parametrize("kind", [kind for kind in UNFIT if kind != "a directory"])
 def test_what_only_saves_work_counts_as_damaged(project: Project, kind: str) -> None:
     project.manifest(f"[models]\n{EYES}")
@@ -85,6 +90,7 @@ def test_what_only_saves_work_counts_as_damaged(project: Project, kind: str) -> 
     assert (project.path / PLACED).is_file()
 
 
+@case(185)
 @pytest.mark.parametrize("name", ["journal.jsonl", "receipt"])
 def test_nothing_below_our_directory_is_written_through_a_link(project: Project, sandbox: Path, name: str) -> None:
     """A clone has `.synapse` with links to files of the user."""
@@ -102,6 +108,7 @@ def test_nothing_below_our_directory_is_written_through_a_link(project: Project,
     assert victim.read_bytes() == before
 
 
+@case(184)
 def test_a_journal_that_is_a_pipe_ends_the_command(project: Project) -> None:
     project.manifest(f"[models]\n{EYES}")
     project("sync")
@@ -111,6 +118,7 @@ def test_a_journal_that_is_a_pipe_ends_the_command(project: Project) -> None:
     assert (project.path / PLACED).is_file(), "nothing leaves its place without a line about it"
 
 
+@case(185)
 @pytest.mark.parametrize("verb", ["lock", "sync", "add", "upgrade"])
 @pytest.mark.parametrize("name", ["synapse.lock", "notes.txt"])
 def test_a_lockfile_that_leads_to_another_project(project: Project, sandbox: Path, name: str, verb: str) -> None:
@@ -152,6 +160,7 @@ def test_a_manifest_among_dotfiles_is_read_and_edited(project: Project, sandbox:
     assert not (project.path / "synapse.lock").is_symlink()
 
 
+@case(185)
 @pytest.mark.parametrize("name", [".gitattributes", "synapse.toml"])
 def test_init_makes_nothing_behind_a_link(project: Project, sandbox: Path, name: str) -> None:
     (project.path / name).symlink_to(sandbox / "new")
@@ -164,6 +173,7 @@ def test_init_beside_a_pipe(project: Project) -> None:
     project("init")
 
 
+@case(185)
 @pytest.mark.parametrize("way", ["symlink", "hardlink", "pipe"])
 def test_who_holds_a_lock_is_not_written_into_another_file(project: Project, sandbox: Path, way: str) -> None:
     project.manifest(f"[models]\n{EYES}")

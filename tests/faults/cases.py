@@ -221,6 +221,10 @@ a target without room for what is copied into it
 a target that cannot be written to
 a root that is a folder of the UI
 a header, an archive or a name that costs more than it holds
+a state file that is no regular file, or has no end
+a link where synapse writes
+a blob or a note of another user in a shared store
+a private file that is copied
 """
 
 
@@ -229,4 +233,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 183
+assert len(CASES) == 187
