@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cases import case
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -38,6 +39,7 @@ def placed(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.rglob("*.safetensors"))
 
 
+@case(188)
 @pytest.mark.parametrize("root", ["~", "/", "~/.ssh", "~/.ssh/deep", ".git/hooks", ".synapse", "~/x/site-packages"])
 def test_some_roots_are_refused_whatever_the_user_says(project: Project, root: str) -> None:
     project.manifest(target(root) + ONE)
@@ -47,12 +49,14 @@ def test_some_roots_are_refused_whatever_the_user_says(project: Project, root: s
     assert "sync will refuse this" in project("status").err
 
 
+@case(188)
 @pytest.mark.parametrize("keys", ['filename = ".zshenv"', 'subfolder = ".config"', 'subfolder = "a/.b"'])
 def test_hidden_names_are_refused(project: Project, keys: str) -> None:
     project.manifest(f'[models.one]\nsource = "civitai:{catalogue.PORTRAIT}"\n{keys}\n')
     assert "begin with a dot" in project("sync", code=2).err
 
 
+@case(188)
 def test_asked_once(project: Project, bin: Path) -> None:
     project.manifest(target(bin) + ONE)
     for words in (("sync",), ("sync", "--yes"), ("sync", "--force", "--yes")):
@@ -140,6 +144,7 @@ def test_a_project_of_an_earlier_version_goes_on(project: Project, bin: Path) ->
     assert len(placed(bin)) == 1  # its roots are kept as consent
 
 
+@case(188)
 @needs_git
 @pytest.mark.parametrize("place", [".", "ui", "ui/models"])
 def test_a_tracked_link_is_the_repositorys_word(project: Project, bin: Path, place: str) -> None:
@@ -160,6 +165,7 @@ def test_a_tracked_link_is_the_repositorys_word(project: Project, bin: Path, pla
     assert placed(bin)
 
 
+@case(190)
 def test_a_local_file_elsewhere_is_not_read(project: Project, sandbox: Path) -> None:
     own = sandbox / "keys.safetensors"
     own.write_bytes(safetensors_bytes("own"))
@@ -177,6 +183,7 @@ def test_a_local_file_elsewhere_is_not_read(project: Project, sandbox: Path) -> 
     assert len(project.blobs()) == 2
 
 
+@case(190)
 def test_a_file_that_only_the_lockfile_names(project: Project, sandbox: Path) -> None:
     own = sandbox / "keys.safetensors"
     own.write_bytes(safetensors_bytes("own"))
@@ -201,6 +208,7 @@ def test_what_init_and_add_write_needs_no_question(project: Project, bin: Path, 
     assert placed(bin) == ["own.safetensors"]
 
 
+@case(189)
 @as_root
 @pytest.mark.parametrize("verb", ["status", "lock", "sync"])
 def test_a_manifest_above_must_be_mine(project: Project, verb: str) -> None:
@@ -268,6 +276,7 @@ def test_a_lock_that_fails_leaves_no_copy_of_a_local_file(project: Project) -> N
     assert project.blobs() == before
 
 
+@case(190)
 @pytest.mark.parametrize(
     "form",
     ["http://127.0.0.1:{}/f", "http://localhost:{}/f", "http://[::1]:{}/f", "https://nas.local/f",
@@ -305,6 +314,7 @@ def test_the_user_may_allow_an_address_inside(project: Project, sandbox: Path, h
     assert len(project.blobs()) == 1
 
 
+@case(190)
 def test_a_cover_and_a_place_that_only_the_lockfile_names(project: Project) -> None:
     cover = f"{project.hub.files.url}/cover.jpg"
     named = project.hub.files.put("a.safetensors", safetensors_bytes("a"))

@@ -1,4 +1,4 @@
-"""The catalogue: 167 faults and attacks, by number, and the mark that a test of one of them carries."""
+"""The catalogue: 191 faults and attacks, by number, and the mark that a test of one of them carries."""
 
 from __future__ import annotations
 
@@ -225,6 +225,10 @@ a state file that is no regular file, or has no end
 a link where synapse writes
 a blob or a note of another user in a shared store
 a private file that is copied
+a root, a link or a name that leads where no model belongs
+a manifest above the working directory that another user made
+a local file or an address inside that only the manifest or the lockfile wants
+a consent that somebody else wrote
 """
 
 
@@ -233,4 +237,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 187
+assert len(CASES) == 191

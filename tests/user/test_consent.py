@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from cases import case
 
 from synapse_sync.core.trust import Capability, Kind
 from synapse_sync.errors import StorageError
@@ -61,6 +62,7 @@ def test_a_damaged_file_is_no_consent(files: ConsentFiles, tmp_path: Path, text:
     assert files.read("k", HERE) == frozenset()
 
 
+@case(191)
 def test_a_folder_or_file_that_others_may_write_to_is_no_consent(files: ConsentFiles, tmp_path: Path) -> None:
     files.keep("k", HERE, {ROOT})
     mine = folder(tmp_path / "store")
@@ -84,6 +86,7 @@ def test_a_link_to_a_folder_is_not_written_through(files: ConsentFiles, tmp_path
     assert files.read("k", HERE) == {FILE}  # beside the settings
 
 
+@case(191)
 @as_root
 def test_the_consent_of_another_user_counts_for_nothing(files: ConsentFiles, tmp_path: Path) -> None:
     files.keep("k", HERE, {ROOT})
