@@ -42,7 +42,7 @@ def read_small(
     Raises `UnfitFile` for anything else, for more than `limit` bytes and for a file whose stat `trust` refuses.
     Raises `OSError` as `open` does.
     """
-    return b"".join(_pieces(path, limit, trust))
+    return b"".join(_pieces(path, limit, trust, whole=True))  # a single piece is not copied
 
 
 def content(path: str) -> bytes:
@@ -65,8 +65,13 @@ def content_digest(path: str) -> bytes:
 
 
 def _pieces(
-    path: str | PathLike[str], limit: int, trust: Callable[[os.stat_result], bool] | None = None
+    path: str | PathLike[str],
+    limit: int,
+    trust: Callable[[os.stat_result], bool] | None = None,
+    *,
+    whole: bool = False,
 ) -> Iterator[bytes]:
+    """The content in pieces; `whole` has it in one, unless the size of the file is not what it says."""
     # Looked at before it is opened: opening alone wakes the writer of a pipe, and can set a device in motion.
     _check(path, os.stat(path), limit)  # noqa: PTH116 - `pathlib` takes longer to import than all of this
     handle = os.open(path, _FLAGS)
@@ -75,8 +80,8 @@ def _pieces(
         _check(path, found, limit)  # another file may have taken its name meanwhile
         if trust is not None and not trust(found):
             raise UnfitFile(errno.EPERM, "it belongs to another user", os.fspath(path))
-        count = 0
-        while piece := os.read(handle, _PIECE):
+        size, count = found.st_size + 1 if whole else _PIECE, 0
+        while piece := os.read(handle, max(size - count, _PIECE)):
             count += len(piece)
             if count > limit:  # it grows, or its size is not what the file system says (as below /proc)
                 raise _too_large(path, limit)
