@@ -9,7 +9,8 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, trusting
-from synapse_sync.cli.texts import cell_text, size_text
+from synapse_sync.cli.texts import cell_text
+from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import LockedModel

@@ -11,7 +11,8 @@ import click
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
-from synapse_sync.cli.texts import cell_text, cut_text, size_text, terminal_width
+from synapse_sync.cli.texts import cell_text, cut_text, terminal_width
+from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.artifact import Candidate, Preview

@@ -25,6 +25,6 @@ def command(console: Console, layout: str | None, root: str | None) -> int:
         console.document({"manifest": str(created.manifest), "layout": created.layout, "root": created.root})
     console.say(f"wrote {created.manifest.name}: layout {created.layout}, root {created.root}")
     if created.attributes:
-        console.say("wrote lines to .gitattributes, so that git keeps the additions of both branches in a merge")
+        console.say("wrote .gitattributes: in a merge, git keeps the additions of both branches")
     console.say("next: `synapse add REFERENCE`, then `synapse sync`")
     return 0

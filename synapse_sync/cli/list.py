@@ -9,7 +9,8 @@ import click
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import table_lines
-from synapse_sync.cli.texts import cell_text, fit_text, size_text
+from synapse_sync.cli.texts import cell_text, fit_text
+from synapse_sync.core.size_text import size_text
 
 
 @click.command("list", short_help="List the locked models and where they are")

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synapse_sync.cli.texts import cell_text, count_text, fit_text, left_text, size_text, text_width
+from synapse_sync.cli.texts import cell_text, count_text, fit_text, left_text, text_width
 from synapse_sync.core.reporter import Reporter
+from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.errors import SynapseError

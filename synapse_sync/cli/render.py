@@ -12,11 +12,11 @@ from synapse_sync.cli.texts import (
     count_text,
     fit_text,
     plain_text,
-    size_text,
     terminal_width,
     text_width,
 )
 from synapse_sync.core.nearest import nearest
+from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.freshness import Change

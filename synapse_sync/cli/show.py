@@ -8,7 +8,8 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.cli.texts import card_lines, size_text
+from synapse_sync.cli.texts import card_lines
+from synapse_sync.core.size_text import size_text
 
 
 @click.command("show", short_help="Show everything about one model")

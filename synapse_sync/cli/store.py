@@ -6,7 +6,8 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.cli.texts import count_text, size_text
+from synapse_sync.cli.texts import count_text
+from synapse_sync.core.size_text import size_text
 
 
 @click.group("store", short_help="The store: path, size, gc, verify")

@@ -10,8 +10,9 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, nothing_done_value, report_value, survey_value
 from synapse_sync.cli.options import common, scope, trusting
 from synapse_sync.cli.render import outcome_lines
-from synapse_sync.cli.texts import in_sync_text, size_text
+from synapse_sync.cli.texts import in_sync_text
 from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.report import Report
@@ -130,7 +131,7 @@ def _summary(report: Report) -> str:
         (report.done(Verb.PLACE), "placed"),
         (report.done(Verb.REPLACE), "replaced"),
         (report.done(Verb.ADOPT), "adopted"),
-        (report.written, "previews and sidecars"),
+        (report.written, "previews and sidecars" if report.written > 1 else "preview or sidecar"),
         (report.done(Verb.PRUNE) if not report.errors else 0, "pruned"),
         (report.plan.unchanged, "unchanged"),
         (report.plan.withheld, "kept, no longer declared"),

@@ -8,7 +8,8 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import error_value, report_value
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import outcome_lines
-from synapse_sync.cli.texts import count_text, size_text
+from synapse_sync.cli.texts import count_text
+from synapse_sync.core.size_text import size_text
 
 
 @click.command("verify", short_help="Hash every placed file again; --repair mends")

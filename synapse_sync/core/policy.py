@@ -175,6 +175,15 @@ def _dangerous(facts: Facts, shown: str | None) -> RefusedFormat:
 
 def _pickle(facts: Facts, shown: str | None) -> RefusedFormat:
     name = f"`{facts.subject}`: `{shown}`" if shown else f"`{facts.subject}`"
+    ending = facts.names[0].rpartition(".")[2] if facts.names and has_ending(facts.names[0]) else ""
+    others = {facts.format, *(format_of(other) for other in facts.names[:-1])}
+    may_be_renamed = facts.content is None or facts.content.is_weights
+    if ending and len(facts.names) > 1 and not others & PICKLE_FORMATS and may_be_renamed:
+        return RefusedFormat(
+            f"{name} has the name of a pickle, which UIs load as one; refused",
+            hint=f"end its `filename` in synapse.toml with `.{ending}`, as the file itself is named",
+            permission=ALLOW_PICKLE,
+        )
     return RefusedFormat(
         f"{name} is a pickle, which can run code when it is loaded; refused",
         hint='choose another file (`file = { format = "safetensors" }`, `exclude = ["*.bin"]`), or write '

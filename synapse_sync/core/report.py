@@ -64,7 +64,9 @@ class Report:
 def conflict_error(action: Action) -> Conflict:
     """The error for a path where something that synapse did not place is in the way."""
     # A hint must work when typed: `--force` moves files only, never a directory or a link.
-    hint = "move or rename what is in the way, or set another `filename` for the model"
+    hint = "move or rename what is in the way"
+    if action.movable:  # another name does not help where a directory on the way is barred
+        hint += ", or set another `filename` for the model"
     if action.takable:
         hint = f"`synapse trust --take {shlex.quote(action.model)}` hands the file to synapse; or {hint}"
     return Conflict(

@@ -196,11 +196,11 @@ class _Guide:
             inside = path.relative_to(self.project)
             if path.is_dir() or any(part.startswith(".") for part in inside.parts):
                 continue
-            size = path.stat().st_size
+            size, names = path.stat().st_size, path.stat().st_nlink
             how = (
                 f"-> store, {size:,} bytes"
                 if path.is_symlink()
-                else f"{size:,} bytes, {path.stat().st_nlink} names"
+                else f"{size:,} bytes, {names} {'name' if names == 1 else 'names'}"
             )
             self.say(f"  {inside}  ({how})")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.plan import Action, Plan, Verb
+from synapse_sync.core.size_text import size_text
 from synapse_sync.errors import StorageError
 from synapse_sync.store import links, partials
 from synapse_sync.store.durable import RESERVE, storage_error
@@ -39,6 +40,8 @@ def unwritable(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator[S
         ways = (_way_problem(store, where, mode) for where, mode in pairs)
         for error in _first((_trial(state), *ways)):
             error.message = f"target `{name}`: {error.message}"
+            if error.hint is not None and "SYNAPSE_STORE" in error.hint:  # the store is not the cause
+                error.hint = "make the target's directory writable for you, or choose another `root`"
             yield error
 
 
@@ -109,14 +112,17 @@ def missing_room(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator
         directory = _nearest((trees[action.target].root / action.path).parent)
         if directory.is_dir() and _is_copied(action, store, directory):
             need(directory, action.size)
+    store_device = _nearest(store).stat().st_dev
     for device, size in needed.items():
         free = shutil.disk_usage(where[device]).free
         if size and size + RESERVE > free:
             yield StorageError(
                 f"not enough space on the file system of {where[device]}: "
-                f"{size / 1e9:,.2f} GB needed, {free / 1e9:,.2f} GB free",
+                f"{size_text(size)} needed, {size_text(free)} free, and {size_text(RESERVE)} must stay free",
                 hint="free some space (`synapse store gc` shows what the store could give back), "
-                "or put the store elsewhere with SYNAPSE_STORE",
+                "or put the store elsewhere with SYNAPSE_STORE"
+                if device == store_device
+                else "free some space there; the files of the store are on another file system",
             )
 
 

@@ -15,6 +15,7 @@ from synapse_sync.core.artifact import format_of
 from synapse_sync.core.names import clash_key, safe_path
 from synapse_sync.core.nearest import alike
 from synapse_sync.core.reporter import Reporter
+from synapse_sync.core.size_text import size_text
 from synapse_sync.errors import (
     IntegrityError,
     NotFound,
@@ -185,7 +186,8 @@ def _checked(chosen: Sequence[Entry], archive: Got, store: BlobStore) -> dict[st
     free = shutil.disk_usage(store.root).free
     if total + RESERVE > free:
         raise StorageError(
-            f"`{subject}`: unpacking needs {total / 1e9:,.2f} GB, and {free / 1e9:,.2f} GB are free",
+            f"`{subject}`: unpacking needs {size_text(total)}; {size_text(free)} are free, "
+            f"and {size_text(RESERVE)} must stay free",
             hint="free some space (`synapse store gc` shows what the store could free)",
         )
     return names

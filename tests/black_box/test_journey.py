@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from world import Project
 
-from synapse_sync.cli.texts import size_text
+from synapse_sync.core.size_text import size_text
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
 

@@ -37,6 +37,11 @@ def test_init_guesses_the_layout(project: Project, found: tuple[str, ...], layou
     assert (project.path / ".gitattributes").read_text() == ATTRIBUTES
 
 
+def test_init_says_lines_that_fit_a_terminal(project: Project) -> None:
+    lines = project("init").err.splitlines()
+    assert any(".gitattributes" in line for line in lines) and max(map(len, lines)) <= 80
+
+
 def test_init_never_overwrites(project: Project) -> None:
     project.manifest("# mine\n")
     project("init", code=2)

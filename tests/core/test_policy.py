@@ -85,3 +85,13 @@ def test_documents_may_be_documents() -> None:
     assert [documents_expected(format) for format in ("config", "text", "safetensors", "other")] == [
         True, True, False, False,
     ]  # fmt: skip
+
+
+def test_a_file_that_is_a_pickle_only_by_the_name_that_it_gets_needs_another_name() -> None:
+    names = ("a.safetensors", "models/loras/a.ckpt")
+    for content in (None, Content("safetensors")):
+        found = objection(Facts(subject="m", format="safetensors", names=names, content=content), Permissions())
+        assert found is not None and "name of a pickle" in found.message
+        assert found.hint is not None and "`filename`" in found.hint and "`.safetensors`" in found.hint
+    found = objection(Facts(subject="m", format="pickle", names=("a.pt", "b.pt")), Permissions())
+    assert found is not None and "choose another file" in (found.hint or "")

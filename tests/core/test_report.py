@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from synapse_sync.cli.sync import _summary
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.report import Outcome, Report, conflict_error
 from synapse_sync.errors import Conflict, IntegrityError, NetworkError, SynapseError
@@ -55,3 +58,16 @@ def test_a_conflict_names_path_target_reason_and_a_way_out() -> None:
     assert error.message == "`models/x` in target `t`: not placed by synapse; left as it is"
     assert "--force" in (error.hint or "")
     assert (error.subject, error.exit_code) == ("m", 7)
+
+
+def test_another_name_is_advised_only_where_it_helps() -> None:
+    """A root that is a file, or a link to nothing on the way, bars every name."""
+    barred = conflict_error(replace(action(Verb.CONFLICT, "models/x"), movable=False))
+    assert barred.hint == "move or rename what is in the way"
+    assert "`filename`" in (conflict_error(action(Verb.CONFLICT, "models/x")).hint or "")
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 preview or sidecar"), (2, "2 previews and sidecars")])
+def test_one_file_beside_the_weights_is_not_several(count: int, words: str) -> None:
+    outcomes = tuple(Outcome(action=action(Verb.WRITE, str(number))) for number in range(count))
+    assert _summary(Report(plan=Plan(), outcomes=outcomes)) == words

@@ -126,3 +126,10 @@ def test_every_file_of_weights_is_genuine() -> None:
         check_header(data, len(data))
     assert weights.gguf_bytes("a").startswith(b"GGUF")
     assert weights.noise("a", 10) == weights.noise("a", 10) != weights.noise("b", 10)
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["-h"], 0), (["8080"], 2)])
+def test_a_word_after_the_hub_starts_none(words: list[str], code: int) -> None:
+    command = [sys.executable, "-m", "synapse_sync.demo", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == code and "Usage: " in (ended.stderr if code else ended.stdout)

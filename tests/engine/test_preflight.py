@@ -15,6 +15,7 @@ from cases import case
 from workbench import CHECKPOINT, blob, content_of, declare, downloads, leftovers, target, workspace
 from world import Project
 
+from synapse_sync.core.size_text import size_text
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
@@ -59,7 +60,9 @@ def test_a_full_disk_is_found_before_the_first_byte(
     project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave(monkeypatch, len(portrait) - 1)
-    assert "not enough space" in project("sync", code=9).err
+    said = " ".join(project("sync", code=9).err.split())
+    assert "not enough space" in said and f"{size_text(len(portrait))} needed, " in said
+    assert "0.00" not in said and "67.1 MB must stay free" in said
     assert project.hub.requests() == []
     leave(monkeypatch, len(portrait))
     project("sync")

@@ -269,6 +269,7 @@ def test_a_place_that_is_read_only_is_found_before_the_first_byte(
     stage.hub.clear_log()
     said = stage("sync", code=9).err
     assert "read-only" in said and ("target" in said) == (which != "store")
+    assert ("SYNAPSE_STORE" in said) == (which == "store"), "another store does not help a target"
     assert stage.hub.requests("storage") == []
     stage.healers.append(lambda: remount(place, "bind,rw"))
 
@@ -280,7 +281,9 @@ def test_a_target_without_links_needs_room_for_every_file(stage: Stage, mount: C
     stage.roots.append(root / "ui")
     stage.locked(declared(root / "ui"))
     stage.hub.clear_log()
-    assert f"not enough space on the file system of {root}" in stage("sync", code=9).err
+    said = stage("sync", code=9).err
+    assert f"not enough space on the file system of {root}" in said
+    assert "SYNAPSE_STORE" not in said and "store gc" not in said, "neither frees the target"
     assert stage.hub.requests("storage") == []
 
 
