@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Secret
 from synapse_sync.user.places import expanded
 from synapse_sync.user.small_files import UnfitFile, read_small, refusal
+
+#: Bytes of a token that comes through a pipe, at most.
+_MOST_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def from_file(path: Path, origin: str) -> Token | None:
     `origin` are the words for it. Raises `InputError` or `StorageError`.
     """
     try:
-        value = clean_token(token_text(read_small(path)), origin)
+        value = clean_token(token_text(_content(path)), origin)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnfitFile as error:
@@ -85,3 +89,17 @@ def from_file(path: Path, origin: str) -> Token | None:
     except OSError as error:
         raise StorageError(f"cannot read {origin}: {error.strerror}") from error
     return None if value is None else Token(Secret(value), origin)
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a token file; raises like `read_small`.
+
+    It may be a pipe, as in `CIVITAI_API_KEY_FILE=<(pass show civitai)`: only the user names it, no project.
+    """
+    if not path.is_fifo():
+        return read_small(path)
+    with path.open("rb") as pipe:
+        data = pipe.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise UnfitFile(errno.EFBIG, f"it has more than {_MOST_BYTES >> 10} kB", str(path))
+    return data
