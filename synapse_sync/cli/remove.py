@@ -18,9 +18,13 @@ def command(console: Console, names: tuple[str, ...]) -> int:
 
     with Workspace.find(console.directory, offline=True) as workspace:
         gone = workspace.remove(names)
+        last = not workspace.manifest.models
     if console.as_json:
         console.document({"removed": list(gone)})
     for name in gone:
         console.answer(f"  {click.style('-', fg='red')} {name}")
-    console.say("`synapse sync` removes the files that no model wants any more")
+    if last:
+        console.say("no model is left: `synapse sync --yes` removes the files; without `--yes` it asks first")
+    else:
+        console.say("`synapse sync` removes the files that no model wants any more")
     return 0

@@ -10,7 +10,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, survey_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import plan_lines
-from synapse_sync.cli.texts import count_text
+from synapse_sync.cli.texts import count_text, spared_text
 
 if TYPE_CHECKING:
     from synapse_sync.engine.survey import Survey
@@ -58,6 +58,7 @@ def show_survey(console: Console, survey: Survey) -> None:
             console.answer(f"  · {name}")
     console.answers(plan_lines(survey.plan))
     if survey.in_sync:
-        console.answer(f"in sync: {count_text(survey.plan.unchanged, 'file')}")
+        spared = spared_text(survey.plan.spared)
+        console.answer(f"in sync: {count_text(survey.plan.unchanged, 'file')}{spared}")
     elif survey.plan.unchanged:
         console.answer(f"{count_text(survey.plan.unchanged, 'file')} in place")

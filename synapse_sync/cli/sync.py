@@ -10,7 +10,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, nothing_done_value, report_value, survey_value
 from synapse_sync.cli.options import common, scope, trusting
 from synapse_sync.cli.render import outcome_lines
-from synapse_sync.cli.texts import in_sync_text
+from synapse_sync.cli.texts import in_sync_text, spared_text
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.size_text import size_text
 
@@ -93,7 +93,7 @@ def command(
         console.answers(outcome_lines(report))
     console.errors(report.errors)
     if report.plan.in_sync:
-        console.say(in_sync_text(report.plan.unchanged))
+        console.say(in_sync_text(report.plan.unchanged) + spared_text(report.plan.spared))
         return 0
     console.say(_summary(report))
     return report.exit_code
@@ -135,6 +135,7 @@ def _summary(report: Report) -> str:
         (report.done(Verb.PRUNE) if not report.errors else 0, "pruned"),
         (report.plan.unchanged, "unchanged"),
         (report.plan.withheld, "kept, no longer declared"),
+        (report.plan.spared, "kept (--no-prune)"),
         (len(report.errors), "failed"),
     ]
     words = [f"{count:,} {word}" for count, word in parts if count]

@@ -21,6 +21,11 @@ def in_sync_text(files: int) -> str:
     return f"in sync: {count_text(files, 'file')}, nothing to do"
 
 
+def spared_text(files: int) -> str:
+    """Return the end of that sentence for unwanted files that an option keeps; empty if there are none."""
+    return f"; {count_text(files, 'unwanted file')} kept (--no-prune)" if files else ""
+
+
 def left_text(seconds: float) -> str:
     """Return a number of seconds as a time to wait: `40 s`, `3 min`, `2 h 5 min`."""
     if seconds < 60:

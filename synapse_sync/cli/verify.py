@@ -25,7 +25,7 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
 
     Bad blobs are set aside in the store's quarantine and never used again.
     """
-    from synapse_sync.errors import IntegrityError
+    from synapse_sync.errors import IntegrityError, OutOfDate
     from synapse_sync.workspace import Workspace
 
     with Workspace.find(console.directory, offline=offline, reporter=console.reporter()) as workspace:
@@ -54,4 +54,7 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
         return report.exit_code
     console.say(f"verified {count_text(result.files, 'file')}, {size_text(result.bytes)}: "
                 + ("all good" if not result.bad else count_text(len(result.bad), "problem")))  # fmt: skip
-    return IntegrityError.exit_code if result.bad else 0
+    if not result.bad:
+        return 0
+    unlocked = all(isinstance(error, OutOfDate) for error in result.bad)
+    return OutOfDate.exit_code if unlocked else IntegrityError.exit_code

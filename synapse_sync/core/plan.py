@@ -57,7 +57,7 @@ class Observed:
     how: str | None = None
     model: str | None = None
     made: str | None = None  # the digest of the facts behind a companion
-    shared: bool = False  # the receipt of another project lists the path too
+    shared: bool = False  # another project lists the path too, or another target wants it
     real: str | None = None  # its real directory, if the way leads through a link
     spelled: str | None = None  # another spelling of the same path: the listed one of a wanted path, or the reverse
     theirs: bool = False  # adopted, or to be adopted, and still the user's own: neither replaced nor removed
@@ -75,7 +75,7 @@ class Verb(StrEnum):
     WRITE = "write"  # a preview or a sidecar beside the weights
     MERGE = "merge"  # a sidecar that others wrote or changed: add the missing keys
     PRUNE = "prune"
-    FORGET = "forget"  # gone, or wanted by another project: drop it from the receipt
+    FORGET = "forget"  # gone, or wanted by another target or project: drop it from the receipt
     KEEP = "keep"  # unwanted, but changed by somebody: stays, dropped from the receipt
     CONFLICT = "conflict"  # wanted, but a file of somebody else is in the way: stays, reported
 
@@ -103,12 +103,13 @@ class Plan:
     """All actions, in the order in which they are carried out.
 
     `unchanged` paths are right already. `withheld` paths would be removed, but it is not certain that nothing wants
-    them; they stay.
+    them; they stay. `spared` paths would be removed without `--no-prune`.
     """
 
     actions: tuple[Action, ...] = ()
     unchanged: int = 0
     withheld: int = 0
+    spared: int = 0
 
     @property
     def in_sync(self) -> bool:
@@ -176,15 +177,19 @@ def make_plan(
         for key, found in sorted(observed.items())
         if key not in wanted_keys and found.state not in (State.ABSENT, State.FOREIGN, State.OBSTRUCTED)
     ]
+    pruned = sum(action.verb is Verb.PRUNE for action in removals)
+    spared = 0 if prune else pruned
     if not prune:
         removals = []
-    withheld = 0 if certain else sum(action.verb is Verb.PRUNE for action in removals)
+    withheld = 0 if certain or not prune else pruned
     removals = removals if certain else []
     here = (State.PLACED, State.ALTERED, State.FOREIGN)  # in these states `sha256` is that of the file on the disk
     placed = {found.sha256 for found in observed.values() if found.state in here}
     supply = _supply(todo, stored, placed, packed, nearby)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
-    return Plan(actions=(*supply, *order, *beside, *removals), unchanged=unchanged, withheld=withheld)
+    return Plan(
+        actions=(*supply, *order, *beside, *removals), unchanged=unchanged, withheld=withheld, spared=spared
+    )
 
 
 def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action | None:
@@ -267,7 +272,7 @@ def _for_extraneous(key: Key, found: Observed) -> Action:
     elif found.theirs:
         verb, reason = Verb.KEEP, _BEFORE
     elif found.shared:
-        verb, reason = Verb.FORGET, "another project wants it"
+        verb, reason = Verb.FORGET, "another target or project wants it"
     target, path = key
     return Action(
         verb=verb,

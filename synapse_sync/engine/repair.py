@@ -52,10 +52,11 @@ def verify(
 
 
 def _not_locked(project: Project) -> list[SynapseError]:
-    """One error for each declared model without a pin: its files cannot be verified, so not all is good."""
-    return [
-        OutOfDate(
-            f"`{name}` is not locked, so its files cannot be verified", hint="run `synapse lock`", subject=name
-        )
-        for name in unlocked(project.manifest.entries(), project.lockfile)
-    ]
+    """One error for all declared models without a pin: their files cannot be verified, so not all is good."""
+    names = unlocked(project.manifest.entries(), project.lockfile)
+    if not names:
+        return []
+    listed = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
+    words = "is not locked, so its" if len(names) == 1 else "are not locked, so their"
+    subject = names[0] if len(names) == 1 else None
+    return [OutOfDate(f"{listed} {words} files cannot be verified", hint="run `synapse lock`", subject=subject)]

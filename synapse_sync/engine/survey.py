@@ -36,7 +36,7 @@ from synapse_sync.store.ownership import (
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.reach import Way
 from synapse_sync.store.sidecars import OwnPreviews
-from synapse_sync.user.places import LOCKFILE
+from synapse_sync.user.places import LOCKFILE, MANIFEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Survey:
 
     `stale` names the models in scope that the lockfile does not answer, `renamed` those whose pins have another
     name in it, `dropped` the pins that are no longer declared. `asks` are the capabilities that a sync would
-    ask the user for.
+    ask the user for. `emptied` says that both files agree on no model at all.
     """
 
     plan: Plan
@@ -56,6 +56,7 @@ class Survey:
     stale: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    emptied: bool = False
     warnings: tuple[str, ...] = ()
     asks: tuple[Capability, ...] = ()
 
@@ -140,6 +141,13 @@ def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, T
     )
 
 
+def is_emptied(project: Project) -> bool:
+    """Whether both files have text and no model; a blank file was rather truncated by accident."""
+    if project.manifest.models or project.lockfile.models:
+        return False
+    return bool(project.text(MANIFEST).strip()) and bool(project.text(LOCKFILE).strip())
+
+
 def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool = False) -> Survey:
     """Compare what a project wants with what exists on this machine; changes nothing.
 
@@ -159,6 +167,7 @@ def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool
         directory=project.directory,
         former=former_roots(project.directory, project.key, project.store, known),
         dropped=undeclared(declared, project.lockfile),
+        emptied=is_emptied(project),
         frozen=frozen,
         store=tools.store,
         nearby=tools.nearby,
@@ -179,6 +188,7 @@ def survey(
     directory: Path,
     former: Sequence[tuple[str, Mapping[str, str]]],
     dropped: Sequence[str],
+    emptied: bool,
     frozen: bool,
     store: BlobStore,
     nearby: Callable[[Artifact], bool] = lambda artifact: False,
@@ -212,9 +222,11 @@ def survey(
         nearby=_Asked(arrangement, nearby),
         packed=_Asked(arrangement, lambda file: file.archive is not None and store.has(file.archive.sha256)),
         prune=scope.prune and not scope.only and not scope.groups,
-        certain=bool(manifest.models) and not pending,
+        certain=(bool(manifest.models) or emptied) and not pending,
         force=scope.force,
     )
+    if scope.only or scope.groups:  # files of the models out of scope are wanted, though not by this plan
+        plan = replace(plan, spared=0)
     return Survey(
         plan=plan,
         arrangement=arrangement,
@@ -223,6 +235,7 @@ def survey(
         observed=observed,
         stale=stale,
         dropped=tuple(dropped),
+        emptied=emptied,
         warnings=(
             *arrangement.notes,
             *beside.notes,
@@ -255,9 +268,12 @@ def _withheld_warning(count: int, *, empty: bool) -> list[str]:
     if not count:
         return []
     if empty:
-        return ["synapse.toml declares no model: nothing is pruned because of that"]
+        return [
+            "synapse.toml declares no model: nothing is pruned because of that. If you mean it, keep "
+            "`[models]` in it, and run `synapse lock`, then `synapse sync --yes`"
+        ]
     files = "1 file is" if count == 1 else f"{count} files are"
-    return [f"{files} not wanted by any locked model; `synapse sync` decides about that after it has locked all"]
+    return [f"{files} kept until all models are locked; `synapse sync` locks them first, and then decides"]
 
 
 def _companions(

@@ -118,9 +118,12 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> list[str]:
 
 
 def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:
-    """Ask before a prune of more than ten files and more than half of all placed ones; no raises `InputError`."""
+    """Ask before a prune of more than ten files and more than half of all placed ones; no raises `InputError`.
+
+    Where no model is declared any more, one file is enough for the question.
+    """
     count = len(survey.plan.of(Verb.PRUNE))
-    if count <= max(10, survey.listed // 2):
+    if count <= (0 if survey.emptied else max(10, survey.listed // 2)):
         return
     if not confirm(f"{count} of the {survey.listed} files that synapse placed would be removed. Go on?"):
         raise InputError(

@@ -38,6 +38,7 @@ def unchanged_files(
     note = completed(store, key)
     if note is None or note[0] != state:
         return None
-    counts = [count(root, key, state) for root in note[1]]
+    # Targets may share a directory: its receipts are those of all of them, and count once.
+    counts = [count(root, key, state) for root in dict.fromkeys(note[1])]
     known = [files for files in counts if files is not None]
     return sum(known) if len(known) == len(counts) else None

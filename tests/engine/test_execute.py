@@ -246,7 +246,7 @@ def test_a_file_that_another_project_wants_is_forgotten_then_pruned_by_the_last(
         report = other.sync()
         assert report.exit_code == 0 and report.done(Verb.ADOPT) == 1
         project.manifest(declare("eyes", head=head))
-        assert "another project wants it" in project("sync").out
+        assert "another target or project wants it" in project("sync").out
         assert (tmp_path / "ui" / CHECKPOINT).read_bytes() == portrait
         (tmp_path / "other" / "synapse.toml").write_text(declare("sharpen", head=head))
         assert other.sync().done(Verb.PRUNE) == 1
@@ -278,6 +278,61 @@ def test_an_empty_manifest_prunes_nothing(project: Project, portrait: bytes) -> 
         project.manifest(text)
         assert "nothing is pruned" in project("sync").err
         assert (project.path / CHECKPOINT).is_file()
+
+
+def test_the_last_model_is_removed_when_both_files_agree_and_the_user_says_so(
+    project: Project, portrait: bytes
+) -> None:
+    project("sync")
+    assert "`synapse sync --yes`" in project("remove", "portrait").err
+    said = project("sync", code=2).err
+    assert "1 of the 1 files" in said and "`--yes`" in said
+    assert (project.path / CHECKPOINT).is_file()
+    assert "1 pruned" in project("sync", "--yes").err
+    assert not (project.path / CHECKPOINT).exists()
+    assert "in sync" in project("sync").err
+
+
+def test_the_warning_about_an_empty_manifest_names_a_way_that_works(project: Project, portrait: bytes) -> None:
+    project("sync")
+    project.manifest("[models]\n")
+    said = project("sync", "--yes").err
+    assert "keep `[models]` in it, and run `synapse lock`" in said and "`synapse sync --yes`" in said
+    assert (project.path / CHECKPOINT).is_file()
+    project("lock")
+    project("sync", "--yes")
+    assert not (project.path / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("blank", ["synapse.toml", "synapse.lock"])
+def test_a_blank_file_prunes_nothing_even_beside_an_empty_one(
+    project: Project, portrait: bytes, blank: str
+) -> None:
+    project("sync")
+    project("remove", "portrait")
+    (project.path / blank).write_text("")
+    project("sync", "--yes")
+    assert (project.path / CHECKPOINT).is_file()
+
+
+def test_the_only_model_leaves_a_file_that_the_user_changed(project: Project, portrait: bytes) -> None:
+    project("sync")
+    project("remove", "portrait")
+    write_over(project.path / CHECKPOINT, b"mine")
+    said = project("sync", "--yes").out
+    assert CHECKPOINT in said and "changed since synapse placed it" in said
+    assert (project.path / CHECKPOINT).read_bytes() == b"mine"
+
+
+def test_files_that_an_option_keeps_are_counted(project: Project, portrait: bytes) -> None:
+    project.manifest(declare("portrait", "eyes"))
+    project("sync")
+    project.manifest(declare("eyes"))
+    assert "in sync: 1 file, nothing to do; 1 unwanted file kept (--no-prune)" in project("sync", "--no-prune").err
+    assert "1 unwanted file kept (--no-prune)" in project("sync", "--no-prune", "--dry-run").out
+    assert "kept" not in project("sync", "--no-prune", "--only", "eyes").err
+    project("sync")
+    assert "kept" not in project("sync", "--no-prune").err
 
 
 @pytest.mark.parametrize("words", [("--no-prune",), ("--only", "eyes"), ("--group", "g")])

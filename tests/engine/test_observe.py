@@ -212,7 +212,7 @@ def test_two_projects_whose_links_lead_to_one_disk_share_its_files(
     with workspace(other) as open_workspace:
         assert open_workspace.sync().exit_code == 0
     project.manifest(declare("eyes", head=head))
-    assert "another project wants it" in project("sync").out
+    assert "another target or project wants it" in project("sync").out
     assert (tmp_path / "disk/checkpoints/portrait_v1.safetensors").read_bytes() == portrait
     (other / "synapse.toml").write_text(declare("eyes", head=head))
     with workspace(other) as open_workspace:

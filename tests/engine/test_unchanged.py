@@ -41,6 +41,17 @@ def test_a_complete_sync_is_remembered(synced: Project) -> None:
     assert count(synced) == 2
 
 
+def test_targets_that_share_a_directory_count_each_file_once(project: Project) -> None:
+    ways = [target(name, root) for name, root in (("a", "ui"), ("b", "ui"), ("c", "./ui"))]
+    models = {"eyes": "a", "sharpen": "b", "portrait": "c"}
+    project.manifest(
+        "\n".join([*ways, *(f'[models.{n}]\nsource = "{MODELS[n]}"\ntargets = ["{t}"]' for n, t in models.items())])
+    )
+    assert "3 placed" in project("sync").err
+    assert count(project) == len(project.tree(root="ui")) == 3
+    assert "in sync: 3 files" in project("status").out and "in sync: 3 files" in project("sync").err
+
+
 def test_nothing_is_known_of_another_store(synced: Project, tmp_path: Path) -> None:
     assert unchanged_files(tmp_path / "store", "0" * 16, "state") is None
 

@@ -287,7 +287,7 @@ def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench("sync")
     bench.project.manifest(TWO)
-    for words, code in ((["sync", "--locked"], 8), (["sync", "--frozen"], 8), (["verify"], 6)):
+    for words, code in ((["sync", "--locked"], 8), (["sync", "--frozen"], 8), (["verify"], 8)):
         bench.advised("synapse lock", *words, code=code)
     bench("lock")
     for words in (["sync", "--locked"], ["sync", "--frozen"], ["verify"]):
