@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import case
 from workbench import CHECKPOINT, blob, declare, sha256, target, workspace
 from world import Project
 
@@ -73,6 +74,7 @@ def adopted(request: pytest.FixtureRequest, project: Project, tmp_path: Path) ->
     return project, place, content, root
 
 
+@case(192)
 def test_it_is_not_replaced_until_it_is_handed_over(adopted: tuple[Project, Path, bytes, str]) -> None:
     project, place, content, root = adopted
     wants(project, NEW, root)
@@ -101,6 +103,7 @@ def test_force_moves_it_aside(adopted: tuple[Project, Path, bytes, str]) -> None
     assert not place.exists(), "the new one is synapse's"
 
 
+@case(192)
 def test_it_is_not_pruned(adopted: tuple[Project, Path, bytes, str]) -> None:
     project, place, content, root = adopted
     wants(project, None, root)
