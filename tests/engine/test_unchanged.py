@@ -128,3 +128,26 @@ def test_nothing_to_do_loads_nothing_heavy(synced: Project) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("change", ["the target is renamed", "the model moves to another target"])
+def test_a_file_that_another_target_of_the_project_wants_is_not_said_to_be_another_projects(
+    project: Project, change: str
+) -> None:
+    both = target("a", "ui") + target("b", "ui")
+    before, after = (target("a", "ui"), target("b", "ui")) if "renamed" in change else (both, both)
+    model = f'[models.eyes]\nsource = "{MODELS["eyes"]}"\n'
+    project.manifest(before + model + ("" if before != after else 'targets = ["a"]\n'))
+    project("sync")
+    project.manifest(after + model + ("" if before != after else 'targets = ["b"]\n'))
+    assert "another target or project wants it" in project("status").out
+    project("sync")
+    assert len(project.tree(root="ui")) == 1
+
+
+def test_files_of_a_model_that_is_not_locked_yet_are_not_said_to_be_unwanted(synced: Project) -> None:
+    manifest = synced.path / "synapse.toml"
+    manifest.write_text(manifest.read_text().replace("portrait =", 'portrait = "civitai:58390@62833"\nold ='))
+    manifest.write_text(manifest.read_text().replace("\nold =", "\n#"))
+    said = synced("status").err
+    assert "1 file is kept until all models are locked" in said and "not wanted" not in said
