@@ -13,7 +13,7 @@ from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
-from synapse_sync.core.plan import Key, Observed, Placement, Plan, make_plan
+from synapse_sync.core.plan import Key, Observed, Placement, Plan, Verb, make_plan
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.observe import links_to_report, observe, ways_to
 from synapse_sync.engine.scope import Scope
@@ -240,6 +240,7 @@ def survey(
             *arrangement.notes,
             *beside.notes,
             *links_to_report(ways, trees),
+            *_moved_roots(plan, trees),
             *_withheld_warning(plan.withheld, empty=not manifest.models),
         ),
     )
@@ -261,6 +262,21 @@ def _walked(
     trees = with_barriers(trees, declared, key=key, store=store)
     trees = with_sharers(trees, key=key, store=store)
     return trees, ways_to(placements, trees, companions)
+
+
+def _moved_roots(plan: Plan, trees: Mapping[str, Tree]) -> list[str]:
+    """A line for each root without files of synapse so far that gets those of another one: a slip in `root`?"""
+    coming: dict[str, set[str]] = {}
+    for action in plan.of(Verb.PLACE):
+        if not trees[action.target].receipt.entries:
+            coming.setdefault(action.target, set()).add(action.sha256)
+    found = []
+    for name, files in sorted(coming.items()):
+        left = {str(trees[action.target].root) for action in plan.of(Verb.PRUNE) if action.sha256 in files}
+        if left := left - {str(trees[name].root)}:
+            there = f"{trees[name].root} is a new root"
+            found.append(f"target `{name}`: {there}; files move there from {', '.join(sorted(left))}")
+    return found
 
 
 def _withheld_warning(count: int, *, empty: bool) -> list[str]:

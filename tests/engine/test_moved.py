@@ -12,6 +12,8 @@ import pytest
 from workbench import CHECKPOINT, EYES, MODELS, SHARPEN, declare, downloads, target
 from world import Project
 
+from synapse_sync.demo import catalogue
+
 pytestmark = pytest.mark.usefixtures("impatient")
 
 
@@ -225,3 +227,17 @@ def test_a_large_prune_below_an_old_root_is_asked_about(project: Project) -> Non
     assert len(project.tree(root="typo")) == 12
     project("sync", "--yes")
     assert len(project.tree(root="ui")) == 12 and project.tree(root="typo") == {}
+
+
+def test_a_root_of_another_name_is_said_before_and_while_the_tree_moves(project: Project) -> None:
+    """A slip of the pen in `root` would else make a second tree in silence."""
+    text = f'[targets.ui]\nlayout = "comfyui"\nroot = "ROOT"\n[models]\none = "civitai:{catalogue.EYES}"\n'
+    project.manifest(text.replace("ROOT", "UI"))
+    assert "new root" not in project("sync").err
+    project.manifest(text.replace("ROOT", "UIx"))
+    project("lock")
+    for verb in ("status", "sync"):
+        result = project(verb)
+        said = " ".join(f"{result.out} {result.err}".split())
+        assert f"{project.path / 'UIx'} is a new root; files move there from {project.path / 'UI'}" in said
+    assert "new root" not in project("sync").err
