@@ -177,7 +177,10 @@ def _pickle(facts: Facts, shown: str | None) -> RefusedFormat:
     name = f"`{facts.subject}`: `{shown}`" if shown else f"`{facts.subject}`"
     ending = facts.names[0].rpartition(".")[2] if facts.names and has_ending(facts.names[0]) else ""
     others = {facts.format, *(format_of(other) for other in facts.names[:-1])}
-    may_be_renamed = facts.content is None or facts.content.is_weights
+    # Bytes that are a pickle are one under every name.
+    may_be_renamed = facts.content is None or (
+        facts.content.is_weights and facts.content.kind not in PICKLE_FORMATS
+    )
     if ending and len(facts.names) > 1 and not others & PICKLE_FORMATS and may_be_renamed:
         return RefusedFormat(
             f"{name} has the name of a pickle, which UIs load as one; refused",
