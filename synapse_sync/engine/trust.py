@@ -313,6 +313,9 @@ def wanted(
     """The capabilities that carrying out a plan needs: where it writes, and the places that it reads."""
     declared = {target.name: target for target in project.manifest.targets}
     touched = {action.target for action in plan.actions if action.target in declared}
+    # A first sync of a root leaves a receipt there, also where nothing is to be placed.
+    first = (name for name, tree in trees.items() if tree.receipt.complete is None and not tree.receipt.entries)
+    touched |= declared.keys() & set(first)
     found = set(consent.roots(declared[name] for name in touched))
     for name in touched:
         paths = (action.path for action in plan.actions if action.target == name)

@@ -83,7 +83,7 @@ targets = st.fixed_dictionaries(
 manifests = st.fixed_dictionaries(
     {
         "targets": st.dictionaries(st.sampled_from(["a", "b"]), targets, min_size=1, max_size=2),
-        "models": st.dictionaries(st.sampled_from(["one", "two"]), models, min_size=1, max_size=2),
+        "models": st.dictionaries(st.sampled_from(["one", "two"]), models, max_size=2),
     }
 )
 artifacts = st.fixed_dictionaries(
@@ -273,6 +273,9 @@ def test_no_generated_clone_reaches_outside(project: Project, tmp_path: Path) ->
     bad = {"targets": {"a": {"root": "~/bin", "layout": "flat"}}, "models": good["models"]}
     one, two, base = attempt(good, bad, {}, {}, "sync")
     assert (one, two) == (0, 2) and [*(base / "fresh").rglob("*.safetensors")]
+
+    nothing = {"targets": {"a": {"root": "../taken", "layout": "comfyui"}}, "models": {}}
+    assert attempt(nothing, nothing, {}, {}, "sync")[0] == 2  # a receipt is a file, too
 
     @given(first=manifests, second=manifests, lock=locks, listed=receipts, command=commands)
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
