@@ -322,7 +322,7 @@ def wanted(
         found |= set(consent.links(trees[name].root, {path.rpartition("/")[0] for path in paths}))
     places = [
         (action.model, place)
-        for action in plan.of(Verb.FETCH)
+        for action in plan.of(Verb.FETCH, Verb.SALVAGE)  # a file that is not fit to be copied is downloaded
         if action.artifact is not None
         for place in action.artifact.locations
     ]

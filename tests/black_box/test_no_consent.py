@@ -47,9 +47,10 @@ OWN = {"own.safetensors": safetensors_bytes("own"), "notes.txt": b"notes", "noth
 DIGESTS = sorted(
     {hashlib.sha256(data).hexdigest() for data in (OUTSIDE | INSIDE | ADOPTABLE | OWN).values()} | {"ab" * 32}
 )
+#: New directories outside are never asked for with the layout of a UI: `../fresh` is the only one here.
 ROOTS = [
-    ".", "ComfyUI", "ComfyUI", "../fresh", "../taken", "../home", "~", "~/.ssh", "~/bin", "~/new", "/", "..",
-    ".git", ".git/hooks", ".synapse", "../store", "link", "link/deeper", "../fresh/.git", "ComfyUI/../../taken",
+    ".", "ComfyUI", "ComfyUI", "../fresh", "../taken", "../home", "~", "~/.ssh", "~/bin", "/", "..",
+    ".git", ".git/hooks", ".synapse", "../store", "link", "../fresh/.git", "ComfyUI/../../taken",
 ]  # fmt: skip
 REMOTE = [f"civitai:{catalogue.EYES}", f"civitai:{catalogue.DETAIL}"]
 LOCAL = [
@@ -280,6 +281,17 @@ def test_no_generated_clone_reaches_outside(project: Project, tmp_path: Path) ->
 
     nothing = {"targets": {"a": {"root": "../taken", "layout": "comfyui"}}, "models": {}}
     assert attempt(nothing, nothing, {}, {}, "sync")[0] == 2  # a receipt is a file, too
+
+    # A file of the tree promises the bytes of a locked model, and then is not fit for it: a download is next.
+    notes = hashlib.sha256(INSIDE["ComfyUI/models/loras/notes.dat"]).hexdigest()
+    for listed in (
+        {},
+        {"a": [{"path": "models/loras/notes.dat", "how": "copy", "inode": 1, "time": True, "right": True}]},
+    ):
+        model = {"source": "https://nas/a", "type": "lora", "filename": "mine.safetensors"}
+        wants = {"targets": {"a": {"root": "ComfyUI", "layout": "comfyui"}}, "models": {"one": model}}
+        locked = {"filename": "mine.safetensors", "sha256": notes, "size": 5, "url": "https://nas/a"}
+        assert attempt(wants, wants, {"one": locked}, listed, "sync --force --yes")[:2] == (2, 2)
 
     @given(first=manifests, second=manifests, lock=locks, listed=receipts, command=commands)
     @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
