@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +100,25 @@ def _content(path: Path) -> bytes:
     """
     if not path.is_fifo():
         return read_small(path)
-    with path.open("rb") as pipe:
-        data = pipe.read(_MOST_BYTES + 1)
+    # Not blocking: a pipe that nobody writes into would hang the command; it ends at once instead.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        data = b""
+        while len(data) <= _MOST_BYTES:
+            try:
+                piece = os.read(handle, _MOST_BYTES)
+            except (
+                BlockingIOError
+            ):  # its writer is there and takes its time; without a writer, the end comes at once
+                select.select([handle], [], [])
+                continue
+            if not piece:
+                break
+            data += piece
+    finally:
+        os.close(handle)
+    if not data:
+        raise UnfitFile(errno.EINVAL, "it is a pipe into which nothing is written", str(path))
     if len(data) > _MOST_BYTES:
         raise UnfitFile(errno.EFBIG, f"it has more than {_MOST_BYTES >> 10} kB", str(path))
     return data

@@ -838,3 +838,27 @@ def _(bench: Bench) -> None:
     bench("sync")
     assert place.read_text() == "a note"
     bench("verify")
+
+
+# -- the last model ----------------------------------------------------------------------------------
+
+
+@helps("cli: synapse sync --yes")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("sync")
+    bench.advised("synapse sync --yes", "remove", "one", code=0)
+    bench("sync", "--yes")
+    assert bench.project.tree() == {}
+
+
+@helps("engine: synapse lock synapse sync --yes")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("sync")
+    bench.project.manifest("")
+    bench.advised("synapse sync --yes", "status", code=0)
+    bench.project.manifest("[models]\n")
+    bench("lock")
+    bench("sync", "--yes")
+    assert bench.project.tree() == {}
