@@ -130,7 +130,8 @@ def graph(package: Path = PACKAGE) -> dict[str, set[str]]:
             if inside != target:
                 found = inside if inside in files else inside.rpartition(".")[0]
                 assert found in files, f"{name} imports {target}, which is no file"
-                edges[name] |= {found} - {name}
+                # `from package import file` names the package's own `__init__.py`, too.
+                edges[name] |= ({found, inside.rpartition(".")[0]} & files.keys()) - {name, ""}
     return edges
 
 

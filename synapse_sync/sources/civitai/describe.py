@@ -9,10 +9,10 @@ from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, NotFound, StatusError, SynapseError
 from synapse_sync.sources.base import Description, Edition
-from synapse_sync.sources.civitai import statuses
 from synapse_sync.sources.civitai.client import ENDPOINT, Client
 from synapse_sync.sources.civitai.files import card_of, offered
 from synapse_sync.sources.civitai.schema import Model, ModelVersion
+from synapse_sync.sources.civitai.statuses import no_version, unusable
 
 #: The digests of a file, by the names that `Digest` uses; those that identify it come first.
 _ALGORITHMS = ("sha256", "blake3", "autov1", "autov2", "autov3", "crc32")
@@ -92,7 +92,7 @@ def _edition(version: ModelVersion, model: Model | None, now: datetime) -> Editi
             tuple((name, value) for name in _ALGORITHMS if (value := file.hashes.get(name)) is not None)
             for file, _ in files
         ),
-        refusal=statuses.unusable(version, model, now),
+        refusal=unusable(version, model, now),
     )
 
 
@@ -109,7 +109,7 @@ def _both(listed: ModelVersion, alone: ModelVersion) -> ModelVersion:
 
 def _default(model: Model, now: datetime) -> int | None:
     """Return the id of the version that a lock would pin: the first that can be downloaded, else the first."""
-    fine = (version for version in model.versions if statuses.unusable(version, model, now) is None)
+    fine = (version for version in model.versions if unusable(version, model, now) is None)
     first = next(fine, model.versions[0] if model.versions else None)
     return None if first is None else first.id
 
@@ -139,7 +139,7 @@ def _version(client: Client, number: int) -> ModelVersion:
         return client.model_version(number)
     except StatusError as error:
         if error.status == 404:
-            raise statuses.no_version(number) from None
+            raise no_version(number) from None
         raise
 
 

@@ -12,9 +12,9 @@ from synapse_sync.core.instant import instant_text, parse_instant
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, InvalidReference, NotFound, StatusError, SynapseError
 from synapse_sync.sources.base import Ask
-from synapse_sync.sources.civitai import statuses
 from synapse_sync.sources.civitai.client import Client
 from synapse_sync.sources.civitai.schema import Model, ModelVersion
+from synapse_sync.sources.civitai.statuses import no_version, unusable, withdrawn
 
 _LISTED = 12
 
@@ -131,12 +131,12 @@ class Lookup:
             raise model or NotFound(f"Civitai has no model for `{ask.reference}`")
         version = self._version(ask.reference, target, model, seen)
         known = model if isinstance(model, Model) and version.model_id in (None, model.id) else None
-        if known is not None and (reason := statuses.withdrawn(known.mode, str(ask.reference))) is not None:
+        if known is not None and (reason := withdrawn(known.mode, str(ask.reference))) is not None:
             raise reason
         if not version.files or (known is None and version.model_id is None):
             # The list has fewer facts about a version than its own answer.
             version = self._single(ask.reference, version.id, seen)
-        if (reason := statuses.unusable(version, known, self._clock())) is not None:
+        if (reason := unusable(version, known, self._clock())) is not None:
             raise reason
         return Found(version, known, _too_new(ask, version))
 
@@ -182,7 +182,7 @@ class Lookup:
             try:
                 seen.versions[number] = self._client.model_version(number)
             except StatusError as error:
-                seen.versions[number] = statuses.no_version(number) if error.status == 404 else error
+                seen.versions[number] = no_version(number) if error.status == 404 else error
             except SynapseError as error:
                 seen.versions[number] = error
         answer = seen.versions[number]
@@ -192,7 +192,7 @@ class Lookup:
 
     def _default(self, ask: Ask, model: Model, seen: Answers) -> Found:
         """Return the first version, in the site's order, that can be downloaded and is old enough."""
-        if (reason := statuses.withdrawn(model.mode, f"civitai:{model.id}")) is not None:
+        if (reason := withdrawn(model.mode, f"civitai:{model.id}")) is not None:
             raise reason
         reasons: list[SynapseError] = []
         for version in _in_order(ask, model.versions):
@@ -202,7 +202,7 @@ class Lookup:
                 # Lists may lag behind, and leave out empty fields: the version's own answer is newer.
                 with contextlib.suppress(SynapseError):
                     version = self._single(ask.reference, version.id, seen)
-            reason = statuses.unusable(version, model, self._clock())
+            reason = unusable(version, model, self._clock())
             if reason is None:
                 passed = tuple(f"{reason.message}; {version.id} ({version.name}) is used" for reason in reasons)
                 return Found(version, model, passed + _passed_over(ask, model, version))

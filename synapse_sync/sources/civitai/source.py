@@ -17,7 +17,6 @@ from synapse_sync.errors import (
 )
 from synapse_sync.net.api import Api
 from synapse_sync.sources.base import Ask, Description, Found, Location, Resolved, Wanted
-from synapse_sync.sources.civitai import statuses
 from synapse_sync.sources.civitai.client import ENDPOINT, Client
 from synapse_sync.sources.civitai.describe import describe
 from synapse_sync.sources.civitai.document import documents
@@ -25,6 +24,7 @@ from synapse_sync.sources.civitai.files import card_of, narrow, offered
 from synapse_sync.sources.civitai.lookup import Answers, Lookup, Target, reference_of, target_of
 from synapse_sync.sources.civitai.relocate import other_places
 from synapse_sync.sources.civitai.schema import ModelVersion
+from synapse_sync.sources.civitai.statuses import TOKEN_HINT, explain
 from synapse_sync.sources.civitai.vocabulary import air_warnings
 
 
@@ -120,12 +120,12 @@ class CivitaiSource:
 
     def explain(self, reference: Reference, error: StatusError) -> SynapseError:
         """Return the error that a status means, with a next step."""
-        return statuses.explain(reference, error, has_token=self._has_token())
+        return explain(reference, error, has_token=self._has_token())
 
     def needs_token(self, reference: Reference) -> str | None:
         """Return how to provide the API key that downloads need; None if one is set, or for a user's mirror."""
         mirrored = self._api.credentials.is_rewritten(self._client.endpoint)
-        return None if mirrored or self._has_token() else statuses.TOKEN_HINT
+        return None if mirrored or self._has_token() else TOKEN_HINT
 
     def _has_token(self) -> bool:
         return self._api.credentials.has_token(f"{self._client.endpoint}/api/download/models/1")
