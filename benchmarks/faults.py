@@ -269,7 +269,8 @@ def synapse(url: str, where: Path, token: bool) -> bool:
     config.write_text(f'tokens = {{ "{host}" = "{TOKEN}" }}\n' if token else "")
     # Tokens go over https only, and this server speaks http: an endpoint on loopback is the one that gets it.
     own = {"CIVITAI_ENDPOINT": url.rpartition("/api/")[0], "CIVITAI_API_KEY": TOKEN} if token else {}
-    env = {"SYNAPSE_STORE": str(where / "store"), "SYNAPSE_CONFIG": str(config), "HOME": str(where), **own}
+    places = {"SYNAPSE_STORE": str(where / "store"), "SYNAPSE_CONFIG": str(config), "HOME": str(where)}
+    env = {**places, "SYNAPSE_TRUST": "1", **own}
     words = ("sync", "--locked", "--no-progress", "-C", str(where))
     return run(sys.executable, "-m", "synapse_sync.cli.main", *words, env=env)
 
