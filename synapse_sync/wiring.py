@@ -96,7 +96,13 @@ class Wiring:
         from synapse_sync.suppliers.tree_files import TreeFiles
 
         manifest = self.project.manifest
-        own = {entry.subfolder.parts[0] for entry in manifest.entries() if entry.subfolder is not None}
+        own = {
+            folder.parts[0]
+            for entry in manifest.entries()
+            for folder in (entry.subfolder, entry.folder, *dict(entry.folders).values())
+            if folder is not None
+        }
+        own |= {folder.parts[0] for target in manifest.targets for _, folder in target.folders}
         folders = {
             # The root of a `flat` target may be any directory: only the files right in it count.
             (root_of(target.root, self.project.directory) / name, bool(name))

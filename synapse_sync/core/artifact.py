@@ -9,10 +9,11 @@ from synapse_sync.core.reference import Reference
 
 #: The known types of models. The set is open: a layout may refuse an unknown type.
 MODEL_TYPES = (
-    "audio_encoder", "checkpoint", "clip_vision", "config", "controlnet", "detection", "diffusers",
-    "diffusion_model", "embedding", "face_restore", "hypernetwork", "ip_adapter", "latent_upscaler", "lora",
-    "model_patch", "motion_module", "other", "sam", "style_model", "text_encoder", "upscaler", "vae",
-    "vae_approx", "wildcards", "workflow",
+    "audio_encoder", "background_removal", "checkpoint", "classifier", "clip_vision", "config", "controlnet",
+    "detection", "diffusers", "diffusion_model", "embedding", "face_restore", "frame_interpolation",
+    "geometry_estimation", "gligen", "hypernetwork", "ip_adapter", "latent_upscaler", "lora", "model_patch",
+    "motion_module", "optical_flow", "other", "photomaker", "sam", "style_model", "text_encoder",
+    "ultralytics_bbox", "ultralytics_segm", "upscaler", "vae", "vae_approx", "wildcards", "workflow",
 )  # fmt: skip
 
 #: Other names of these types at sites and UIs, in lower case, letters and digits only.
@@ -23,6 +24,7 @@ TYPE_WORDS = {
     "textencoder": "text_encoder", "clip": "text_encoder", "unet": "diffusion_model",
     "clipvision": "clip_vision", "wildcards": "wildcards", "workflows": "workflow",
     "comfyworkflows": "workflow", "detection": "detection", "poses": "other", "aestheticgradient": "other",
+    "classifiers": "classifier", "bbox": "ultralytics_bbox", "segm": "ultralytics_segm",
 }  # fmt: skip
 
 

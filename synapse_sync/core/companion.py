@@ -16,12 +16,14 @@ from synapse_sync.core.reference import Reference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Companion:
-    """One wanted preview or sidecar, beside wanted weights.
+    """One wanted preview, sidecar or note of a branch, beside wanted weights.
 
-    `kind` is "preview" or the name of a sidecar. `made` is a digest of all facts that decide its content: a placed
-    companion is right as long as it is the same. For a preview, `url` is its location and `film` whether it moves.
+    `kind` is "preview", "ref" or the name of a sidecar. `made` is a digest of all facts that decide its content: a
+    placed companion is right as long as it is the same. For a preview, `url` is its location and `film` whether it
+    moves.
     For a sidecar, `preview` is the path of the preview that UIs show, and `type` that of the model; `layout` names
-    the layout of the target. `shown` is what is locked about the preview that UIs show.
+    the layout of the target. `shown` is what is locked about the preview that UIs show. `content` are the bytes of
+    a "ref", the note of a branch in a cache of the hub.
     """
 
     target: str
@@ -37,6 +39,12 @@ class Companion:
     layout: str = ""
     type: str | None = None
     shown: Preview | None = None
+    content: bytes | None = None
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether it is a document with keys, into which others may have written, too."""
+        return self.kind not in ("preview", "ref")
 
     @property
     def key(self) -> tuple[str, str]:

@@ -223,7 +223,6 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
 
 def _for_companion(companion: Companion, found: Observed) -> Action | None:
     """The action for a preview or sidecar; None if it is right, or a preview of somebody else."""
-    is_sidecar = companion.kind != "preview"
     match found.state:
         case State.ABSENT:
             return _beside(Verb.WRITE, companion, None)
@@ -236,11 +235,11 @@ def _for_companion(companion: Companion, found: Observed) -> Action | None:
         case State.PLACED:
             reason = "the model changed" if found.made != companion.made else f"spelled `{found.spelled}` before"
             return _beside(Verb.WRITE, companion, reason)
-        case State.ALTERED if is_sidecar:
+        case State.ALTERED if companion.is_sidecar:
             return _beside(Verb.MERGE, companion, "changed since synapse wrote it")
         case State.ALTERED:
             return _beside(Verb.KEEP, companion, "changed since synapse wrote it")
-        case State.FOREIGN if is_sidecar:
+        case State.FOREIGN if companion.is_sidecar:
             return _beside(Verb.MERGE, companion, "not written by synapse")
     return None
 

@@ -39,7 +39,7 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
     """
     previews: Mapping[str, bytes | LeftOut] = {}
     documents: Mapping[Reference, bytes | LeftOut] = {}
-    asked = [c for c in companions if c.kind != "preview" and SIDECARS[c.kind].words is None]
+    asked = [c for c in companions if c.is_sidecar and SIDECARS[c.kind].words is None]
     wanted = [(companion.url, companion.film) for companion in companions if companion.url is not None]
     if desk.offline:
         away = LeftOut("the network is switched off", passing=True)
@@ -50,7 +50,9 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
         documents = _documents({companion.model.reference for companion in asked}, desk.sources)
     found: dict[Key, bytes | LeftOut] = {}
     for companion in companions:
-        if companion.url is not None:
+        if companion.content is not None:
+            found[companion.key] = companion.content
+        elif companion.url is not None:
             found[companion.key] = previews[companion.url]
         elif (text := _words(companion, roots[companion.target])) is not None:
             found[companion.key] = text

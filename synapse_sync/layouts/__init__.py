@@ -17,7 +17,8 @@ class Layout:
     manager that many use with it, reads. `stills` are the endings of the previews that it shows, `generations` the
     base models that its cards have a word for, `endings` those of the files that it lists, by type.
     `desktop` are the UI's folders in a place where its program is not, as ComfyUI Desktop has them.
-    `lists_json` are the types in whose folders it takes every `.json` for a model.
+    `lists_json` are the types in whose folders it takes every `.json` for a model. With `repositories`, it is a
+    cache of the hub, which has a place for every file of a repository and for nothing else.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Layout:
     generations: tuple[str, ...] = ("SD1", "SD2", "SDXL")
     stills: tuple[str, ...] = STILLS
     lists_json: tuple[str, ...] = ()
+    repositories: bool = False
     endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def folder(self, kind: str) -> str | None:
@@ -94,12 +96,27 @@ LAYOUTS: Mapping[str, Layout] = {
             generations=("SD1", "SD2", "SDXL", "Flux"),
         ),
         Layout(
+            name="hf-cache",
+            title="the cache of Hugging Face",
+            folders={},
+            repositories=True,
+        ),
+        Layout(
             name="sdnext",
             title="SD.Next",
             folders=tables.SDNEXT,
             endings=tables.SDNEXT_ENDINGS,
             lists_json=("vae",),
             markers=("webui.py", "models/Diffusers", "models/UNET", "models/Stable-diffusion"),
+        ),
+        Layout(
+            name="stabilitymatrix",
+            title="StabilityMatrix",
+            folders=tables.STABILITY_MATRIX,
+            endings=tables.STABILITY_MATRIX_ENDINGS,
+            markers=("Models/StableDiffusion", "Models/DiffusionModels", "Packages", "settings.json"),
+            stills=("png", "jpg", "jpeg", "webp"),
+            sidecars=("stability-matrix",),
         ),
         Layout(
             name="swarmui",

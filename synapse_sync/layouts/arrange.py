@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import MODEL_TYPES, WEIGHT_FORMATS, Artifact, format_of, has_ending, type_for
+from synapse_sync.core.artifact import (
+    MODEL_TYPES,
+    WEIGHT_FORMATS,
+    Artifact,
+    format_of,
+    has_ending,
+    stem_of,
+    type_for,
+)
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key, visible_name
@@ -14,6 +23,7 @@ from synapse_sync.core.plan import Placement
 from synapse_sync.core.policy import facts_of, remark
 from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, Layout
+from synapse_sync.layouts.hub_cache import snapshot_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,20 +86,32 @@ def kind_of(entry: Requirement, model: LockedModel, artifact: Artifact) -> str |
     A Civitai checkpoint may be the diffusion model alone, and so is every GGUF that is called a checkpoint.
     """
     if entry.type is not None or len(model.artifacts) > 1:
-        return entry.type or model.card.type
-    if artifact.role in MODEL_TYPES:
-        return artifact.role
-    if model.card.type == "checkpoint" and artifact.format == "gguf":
-        return "diffusion_model"
-    return model.card.type
+        kind = entry.type or model.card.type
+    elif artifact.role in MODEL_TYPES:
+        kind = artifact.role
+    elif model.card.type == "checkpoint" and artifact.format == "gguf":
+        kind = "diffusion_model"
+    else:
+        kind = model.card.type
+    return _ultralytics(artifact.filename) if kind == "detection" and artifact.format == "pickle" else kind
+
+
+def _ultralytics(filename: str) -> str:
+    """The type of a pickled detection model: Ultralytics names those that make masks `yolov8n-seg.pt`."""
+    words = re.split(r"[^a-z0-9]+", stem_of(filename.rpartition("/")[2]).casefold())
+    return "ultralytics_segm" if {"seg", "segm"} & set(words) else "ultralytics_bbox"
 
 
 def _arrange_one(
     entry: Requirement, model: LockedModel, targets: Sequence[Target], layouts: Mapping[str, Layout]
 ) -> tuple[list[Placement], list[str]]:
-    wanting = [target for target in targets if _wants(target, entry)]
     kind = kind_of(entry, model, model.artifacts[0])
-    if kind is None and any(layouts[target.name].folder("other") is None for target in wanting):
+    named = [target for target in targets if _wants(target, entry)]
+    wanting = [target for target in named if target.wants_type(kind)]
+    if named and not wanting:
+        return [], [f"`{entry.name}`: no target of this model accepts type `{kind}`; not placed"]
+    typed = [target for target in wanting if not layouts[target.name].repositories]
+    if kind is None and any(_folder(entry, target, ("other",), layouts) is None for target in typed):
         raise MissingType(
             f"`{entry.name}`: neither the site nor the file says which type of model this is",
             hint='add for example `type = "lora"` to the model in synapse.toml',
@@ -99,14 +121,21 @@ def _arrange_one(
     notes: list[str] = []
     for target in wanting:
         layout = layouts[target.name]
+        if layout.repositories:
+            found = list(_in_cache(entry, model, target))
+            placements += found
+            if not found:
+                missing.append(f"`{entry.name}`: {layout.title} keeps only files of repositories at a commit; "
+                               f"not placed in target `{target.name}`")  # fmt: skip
+            continue
         # A UI without a folder for the file's own type has one for its model's, which is better than none.
-        kinds = (kind or "other", model.card.type) if entry.type is None else (entry.type,)
-        found = next((k for k in kinds if k is not None and layout.folder(k) is not None), None)
-        if found is None:
+        kinds = (kind or "other", model.card.type) if entry.type is None else (kind or entry.type,)
+        place = _folder(entry, target, kinds, layouts)
+        if place is None:
             missing.append(f"`{entry.name}`: {layout.title} has no folder for type `{kind}`; "
                            f"not placed in target `{target.name}`")  # fmt: skip
             continue
-        folder = layout.folder(found) or ""
+        kept_as, folder = place
         for artifact in model.artifacts:
             path = _path(folder, entry, artifact, layout, alone=len(model.artifacts) == 1)
             placements.append(
@@ -119,9 +148,9 @@ def _arrange_one(
                 )
             )
         if len(model.artifacts) == 1:
-            notes += _name_notes(entry, model.artifacts[0], placements[-1].path, found, layout)
+            notes += _name_notes(entry, model.artifacts[0], placements[-1].path, kept_as, layout)
     if missing and (not placements or entry.targets is not None):
-        raise InputError(missing[0], hint=_type_hint(kind or "", [layouts[target.name] for target in wanting]))
+        raise InputError(missing[0], hint=_type_hint(kind or "", wanting, layouts))
     return placements, missing + notes
 
 
@@ -145,12 +174,47 @@ def _name_notes(entry: Requirement, artifact: Artifact, path: SafePath, kind: st
     )
 
 
-def _type_hint(kind: str, layouts: Sequence[Layout]) -> str:
-    known = sorted({name for layout in layouts for name in layout.folders})
+def _in_cache(entry: Requirement, model: LockedModel, target: Target) -> Iterator[Placement]:
+    """The paths in a cache of the hub: it knows every file by repository, commit and name, and by nothing else."""
+    for artifact in model.artifacts:
+        if (path := snapshot_path(artifact)) is not None:
+            yield Placement(
+                target=target.name,
+                path=path,
+                model=entry.name,
+                artifact=artifact,
+                link_mode=target.link_mode,
+            )
+
+
+def _folder(
+    entry: Requirement, target: Target, kinds: Sequence[str | None], layouts: Mapping[str, Layout]
+) -> tuple[str, str] | None:
+    """The first type with a folder in a target, and that folder; None if the target has none.
+
+    The model's own folder goes before the target's, and that before the layout's.
+    """
+    own = entry.folder_in(target.name)
+    if own is not None:
+        return kinds[0] or "other", own.text
+    for kind in kinds:
+        if kind is None:
+            continue
+        named = target.folder(kind)
+        folder = named.text if named is not None else layouts[target.name].folder(kind)
+        if folder is not None:
+            return kind, folder
+    return None
+
+
+def _type_hint(kind: str, targets: Sequence[Target], layouts: Mapping[str, Layout]) -> str:
+    known = sorted({name for target in targets for name in (*layouts[target.name].folders, *dict(target.folders))})
     meant = type_for(kind)
     if near := meant if meant in known else nearest(kind, known):
         return f"did you mean `{near}`?"
-    return 'give it another `type`, or name the targets that have a folder for it: `targets = ["…"]`'
+    key = kind if re.fullmatch(r"[A-Za-z0-9_-]+", kind) else f'"{kind}"'
+    line = f'`{key} = "models/{kind}"` below `[targets.{targets[0].name}.folders]`'
+    return f"name its folder: write {line}, or give the model a `folder`"
 
 
 def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *, alone: bool) -> SafePath:

@@ -14,6 +14,7 @@ from synapse_sync.core.plan import Placement
 from synapse_sync.errors import UnsafeName
 from synapse_sync.layouts import LAYOUTS
 from synapse_sync.layouts.arrange import kind_of, layout_of
+from synapse_sync.layouts.hub_cache import branch_notes
 
 #: Turns the address of a preview into that of a small still, or film, of it.
 PreviewUrl = Callable[..., str]
@@ -51,8 +52,9 @@ def arrange_companions(
     taken: dict[tuple[str, str], str | None] = {(p.target, clash_key(p.path.text)): None for p in placements}
     found: list[Companion] = []
     notes: dict[str, None] = {}
-    alone = list(_weights(placements))
-    notes |= dict.fromkeys(_without_one_file(by_name, alone, placements))
+    beside_files = [p for p in placements if not LAYOUTS[by_target[p.target].layout].repositories]
+    alone = list(_weights(beside_files))
+    notes |= dict.fromkeys(_without_one_file(by_name, alone, beside_files))
     for placement in alone:
         entry, target = by_name[placement.model], by_target[placement.target]
         beside = _Beside(
@@ -72,7 +74,30 @@ def arrange_companions(
                 found.append(companion)
             elif taken[key] != companion.made:
                 notes[f"`{entry.name}`: `{companion.path}` belongs to another model; not placed"] = None
+    for companion in _branch_notes(entries, locked, placements, by_target):
+        if taken.setdefault((companion.target, clash_key(companion.path.text)), companion.made) != companion.made:
+            notes[f"`{companion.model.name}`: `{companion.path}` belongs to another model; not placed"] = None
+        else:
+            found.append(companion)
     return Accompaniment(companions=tuple(found), notes=tuple(notes))
+
+
+def _branch_notes(
+    entries: Sequence[Requirement],
+    locked: Mapping[str, LockedModel],
+    placements: Sequence[Placement],
+    targets: Mapping[str, Target],
+) -> Iterator[Companion]:
+    """The notes of branches in targets that are a cache of the hub."""
+    if not any(LAYOUTS[target.layout].repositories for target in targets.values()):
+        return
+    by_model: dict[str, list[Placement]] = {}
+    for placement in placements:
+        if LAYOUTS[targets[placement.target].layout].repositories:
+            by_model.setdefault(placement.model, []).append(placement)
+    for entry in entries:
+        if entry.name in by_model:
+            yield from branch_notes(entry, locked[entry.name], by_model[entry.name])
 
 
 def _weights(placements: Sequence[Placement]) -> Iterator[Placement]:

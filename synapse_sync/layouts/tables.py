@@ -1,13 +1,19 @@
 """The folders and endings of each UI, by model type. Folders are relative to the UI's directory.
 
 Read from the projects' sources in 2025 and 2026: ComfyUI `folder_paths.py`, A1111 `modules/cmd_args.py`, Forge and
-Forge Neo, SD.Next `modules/ui_definitions.py`, SwarmUI `Settings.cs`, Fooocus `modules/config.py`. The first folder
-is the one that is written, the others are read by the UI as well. Case matters.
+Forge Neo, SD.Next `modules/ui_definitions.py`, SwarmUI `Settings.cs`, Fooocus `modules/config.py`, StabilityMatrix
+`SharedFolderType.cs`. The first folder is the one that is written, the others are read by the UI as well. Case
+matters.
 """
 
 from __future__ import annotations
 
 Folders = dict[str, tuple[str, ...]]
+
+
+def _detectors(folder: str) -> Folders:
+    """The rows of a UI with one folder for all detection models."""
+    return dict.fromkeys(("detection", "ultralytics_bbox", "ultralytics_segm"), (folder,))
 
 
 def _below(root: str, folders: Folders) -> Folders:
@@ -18,24 +24,33 @@ COMFYUI: Folders = _below(
     "models",
     {
         "audio_encoder": ("audio_encoders",),
+        "background_removal": ("background_removal",),
         "checkpoint": ("checkpoints",),
+        "classifier": ("classifiers",),
         "clip_vision": ("clip_vision",),
         "config": ("configs",),
         "controlnet": ("controlnet", "t2i_adapter"),
-        "detection": ("ultralytics/bbox", "ultralytics/segm"),
+        "detection": ("detection",),
         "diffusers": ("diffusers",),
         "diffusion_model": ("diffusion_models", "unet"),
         "embedding": ("embeddings",),
         "face_restore": ("facerestore_models",),
+        "frame_interpolation": ("frame_interpolation",),
+        "geometry_estimation": ("geometry_estimation",),
+        "gligen": ("gligen",),
         "hypernetwork": ("hypernetworks",),
         "ip_adapter": ("ipadapter",),
         "latent_upscaler": ("latent_upscale_models",),
         "lora": ("loras",),
         "model_patch": ("model_patches",),
         "motion_module": ("animatediff_models",),
+        "optical_flow": ("optical_flow",),
+        "photomaker": ("photomaker",),
         "sam": ("sams",),
         "style_model": ("style_models",),
         "text_encoder": ("text_encoders", "clip"),
+        "ultralytics_bbox": ("ultralytics/bbox",),  # a node pack's folders: a mask needs the second one
+        "ultralytics_segm": ("ultralytics/segm",),
         "upscaler": ("upscale_models",),
         "vae": ("vae",),
         "vae_approx": ("vae_approx",),
@@ -46,7 +61,7 @@ A1111: Folders = {
     "checkpoint": ("models/Stable-diffusion",),
     "config": ("models/Stable-diffusion",),  # the yaml of a checkpoint belongs beside it
     "controlnet": ("models/ControlNet",),
-    "detection": ("models/adetailer",),
+    **_detectors("models/adetailer"),
     "embedding": ("embeddings",),  # beside models/, not in it
     "face_restore": ("models/GFPGAN", "models/Codeformer"),
     "hypernetwork": ("models/hypernetworks",),
@@ -77,7 +92,7 @@ SDNEXT: Folders = _below(
         "checkpoint": ("Stable-diffusion",),
         "config": ("Stable-diffusion",),
         "controlnet": ("control/controlnet",),
-        "detection": ("yolo",),
+        **_detectors("yolo"),
         "diffusers": ("Diffusers",),
         "diffusion_model": ("UNET",),
         "embedding": ("embeddings",),
@@ -97,7 +112,7 @@ SWARMUI: Folders = {
             "checkpoint": ("Stable-Diffusion",),
             "clip_vision": ("clip_vision",),
             "controlnet": ("controlnet",),
-            "detection": ("yolov8",),
+            **_detectors("yolov8"),
             "diffusion_model": ("diffusion_models", "unet"),
             "embedding": ("Embeddings",),
             "hypernetwork": ("hypernetworks",),
@@ -133,6 +148,35 @@ FOOOCUS: Folders = {
     "wildcards": ("wildcards",),
 }
 
+STABILITY_MATRIX: Folders = _below(
+    "Models",
+    {
+        "audio_encoder": ("AudioEncoders",),
+        "background_removal": ("BackgroundRemoval",),
+        "checkpoint": ("StableDiffusion",),
+        "clip_vision": ("ClipVision",),
+        "controlnet": ("ControlNet", "T2IAdapter"),
+        **_detectors("Ultralytics"),
+        "ultralytics_bbox": ("Ultralytics/bbox",),
+        "ultralytics_segm": ("Ultralytics/segm",),
+        "diffusers": ("Diffusers",),
+        "diffusion_model": ("DiffusionModels",),
+        "embedding": ("Embeddings",),
+        "face_restore": ("GFPGAN", "Codeformer"),
+        "gligen": ("GLIGEN",),
+        "hypernetwork": ("Hypernetwork",),
+        "ip_adapter": ("IpAdapter",),
+        "lora": ("Lora", "LyCORIS"),
+        "model_patch": ("ModelPatches",),
+        "sam": ("Sams",),
+        "style_model": ("StyleModels",),
+        "text_encoder": ("TextEncoders",),
+        "upscaler": ("ESRGAN", "RealESRGAN", "SwinIR"),
+        "vae": ("VAE",),
+        "vae_approx": ("ApproxVAE",),
+    },
+)
+
 # Endings, from the same sources. A type without a row of its own has all known endings of weights.
 
 Endings = dict[str, tuple[str, ...]]
@@ -151,8 +195,10 @@ COMFYUI_ENDINGS = _listed(
     COMFYUI,
     {
         **dict.fromkeys(
-            ("audio_encoder", "checkpoint", "clip_vision", "controlnet", "embedding", "hypernetwork",
-             "latent_upscaler", "lora", "model_patch", "style_model", "upscaler", "vae"),
+            ("audio_encoder", "background_removal", "checkpoint", "clip_vision", "controlnet", "detection",
+             "embedding", "frame_interpolation", "geometry_estimation", "gligen", "hypernetwork",
+             "latent_upscaler", "lora", "model_patch", "optical_flow", "photomaker", "style_model", "upscaler",
+             "vae"),
             _TORCH,
         ),
         **dict.fromkeys(("diffusion_model", "text_encoder"), ("gguf", *_TORCH)),
@@ -178,11 +224,12 @@ SDNEXT_ENDINGS = _listed(
     SDNEXT,
     {
         "checkpoint": ("ckpt", "safetensors"),
-        "detection": ("pt",),
+        **dict.fromkeys(("detection", "ultralytics_bbox", "ultralytics_segm"), ("pt",)),
         "upscaler": ("pt", "pth"),
     },
 )
 SWARMUI_ENDINGS = _listed(SWARMUI, {})
+STABILITY_MATRIX_ENDINGS = _listed(STABILITY_MATRIX, {})
 FOOOCUS_ENDINGS = _listed(
     FOOOCUS, dict.fromkeys(("checkpoint", "lora", "vae"), ("bin", "ckpt", "patch", "pth", "safetensors"))
 )

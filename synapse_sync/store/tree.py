@@ -234,7 +234,7 @@ class TreeWriter:
             how = sidecars.write_new(place, content)
         if how == "changed":
             self._journal(action, f"merged: {action.reason}")
-        if companion.kind != "preview":
+        if companion.is_sidecar:
             sidecars.remember(root, companion.path, content)
         if action.verb is Verb.WRITE:
             self._respell(action)

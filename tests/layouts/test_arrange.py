@@ -349,3 +349,72 @@ def test_every_layout_knows_the_endings_of_its_weights() -> None:
         assert set(layout.endings) <= set(layout.folders)
         if layout.folders:
             assert layout.lists("lora", "a.safetensors") and not layout.lists("lora", "a.txt")
+
+
+# -- the manifest's own folders ---------------------------------------------------------------------------
+
+
+def test_a_models_own_folder_replaces_that_of_its_type_and_keeps_the_subfolder() -> None:
+    own = entry("a", folder=SafePath("models/anything"), subfolder=SafePath("details"))
+    found = arranged([own], [locked("a", kind="something_new")], COMFY, FORGE)
+    assert paths(found) == [
+        ("comfy", "models/anything/details/a.safetensors"),
+        ("forge", "models/anything/details/a.safetensors"),
+    ]
+    assert not found.notes
+
+
+def test_a_folder_for_one_target_leaves_the_others_to_their_layout() -> None:
+    own = entry("a", folders=(("forge", SafePath("models/Other")),))
+    assert paths(arranged([own], [locked("a")], COMFY, FORGE)) == [
+        ("comfy", "models/loras/a.safetensors"),
+        ("forge", "models/Other/a.safetensors"),
+    ]
+
+
+def test_a_targets_own_folders_are_open_and_go_before_the_layouts() -> None:
+    target = replace(
+        COMFY, folders=(("insightface", SafePath("models/insightface/models")), ("lora", SafePath("models/mine")))
+    )
+    found = arranged([entry("a"), entry("b")], [locked("a", kind="insightface"), locked("b")], target)
+    assert paths(found) == [
+        ("comfy", "models/insightface/models/a.safetensors"),
+        ("comfy", "models/mine/b.safetensors"),
+    ]
+
+
+def test_a_type_without_a_folder_names_the_line_to_write() -> None:
+    with pytest.raises(InputError) as caught:
+        arranged([entry("a")], [locked("a", kind="insightface")])
+    hint = caught.value.hint or ""
+    assert '`insightface = "models/insightface"` below `[targets.comfy.folders]`' in hint
+
+
+def test_targets_choose_types() -> None:
+    loras, rest = replace(COMFY, types=("lora",)), replace(FORGE, exclude_types=("lora",))
+    found = arranged([entry("a"), entry("b")], [locked("a"), locked("b", kind="vae")], loras, rest)
+    assert paths(found) == [("comfy", "models/loras/a.safetensors"), ("forge", "models/VAE/b.safetensors")]
+    assert not found.notes
+
+
+def test_a_type_that_no_target_accepts_is_a_note() -> None:
+    found = arranged([entry("a")], [locked("a")], replace(COMFY, exclude_types=("lora",)))
+    assert not found.placements
+    (note,) = found.notes
+    assert "`a`: no target of this model accepts type `lora`" in note
+
+
+@pytest.mark.parametrize(
+    ("filename", "folder"),
+    [
+        ("face_yolov8n.pt", "models/ultralytics/bbox"),
+        ("person_yolov8m-seg.pt", "models/ultralytics/segm"),
+        ("hand_segm.pth", "models/ultralytics/segm"),
+        ("segway.pt", "models/ultralytics/bbox"),  # a word within a word says nothing
+        ("rt_detr.safetensors", "models/detection"),
+    ],
+)
+@pytest.mark.parametrize("said", [None, "detection"])
+def test_pickled_detection_models_are_those_of_ultralytics(filename: str, folder: str, said: str | None) -> None:
+    model = one_file("a", filename, kind="detection")
+    assert paths(arranged([entry("a", type=said)], [model])) == [("comfy", f"{folder}/{filename}")]

@@ -8,11 +8,14 @@ from synapse_sync.core.artifact import MODEL_TYPES
 from synapse_sync.core.names import SafePath
 from synapse_sync.layouts import LAYOUTS, guess
 
-UIS = [layout for layout in LAYOUTS.values() if layout.name != "flat"]
+UIS = [layout for layout in LAYOUTS.values() if layout.folders]
 
 
 def test_the_register() -> None:
-    assert set(LAYOUTS) == {"comfyui", "a1111", "forge", "forge-neo", "sdnext", "swarmui", "fooocus", "flat"}
+    assert set(LAYOUTS) == {
+        "comfyui", "a1111", "forge", "forge-neo", "sdnext", "stabilitymatrix", "swarmui", "fooocus", "flat",
+        "hf-cache",
+    }  # fmt: skip
     assert all(name == layout.name and layout.title for name, layout in LAYOUTS.items())
 
 
@@ -64,6 +67,21 @@ def test_flat_takes_everything_at_its_root(kind: str) -> None:
         ("comfyui", "text_encoder", "models/text_encoders"),
         ("sdnext", "text_encoder", "models/Text-encoder"),
         ("comfyui", "lora", "models/loras"),
+        # Folders of ComfyUI's own for a few kinds, and of node packs for those of Ultralytics.
+        ("comfyui", "background_removal", "models/background_removal"),
+        ("comfyui", "classifier", "models/classifiers"),
+        ("comfyui", "detection", "models/detection"),
+        ("comfyui", "frame_interpolation", "models/frame_interpolation"),
+        ("comfyui", "geometry_estimation", "models/geometry_estimation"),
+        ("comfyui", "gligen", "models/gligen"),
+        ("comfyui", "optical_flow", "models/optical_flow"),
+        ("comfyui", "photomaker", "models/photomaker"),
+        ("comfyui", "ultralytics_bbox", "models/ultralytics/bbox"),
+        ("comfyui", "ultralytics_segm", "models/ultralytics/segm"),
+        ("a1111", "ultralytics_segm", "models/adetailer"),
+        ("stabilitymatrix", "checkpoint", "Models/StableDiffusion"),
+        ("stabilitymatrix", "diffusion_model", "Models/DiffusionModels"),
+        ("stabilitymatrix", "text_encoder", "Models/TextEncoders"),
         ("fooocus", "ip_adapter", "models/controlnet"),
         # What a UI does not have.
         ("forge-neo", "hypernetwork", None),

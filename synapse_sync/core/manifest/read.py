@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from synapse_sync.core.artifact import MODEL_TYPES, type_for
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.instant import parse_cutoff
 from synapse_sync.core.manifest.kinds import choices, kind_of, plain_words, strings_in
+from synapse_sync.core.manifest.mistakes import Mistakes, fields_of
 from synapse_sync.core.manifest.shape import (
     FileTable,
     ManifestTable,
@@ -26,22 +27,12 @@ from synapse_sync.core.names import SafePath, clash_key, safe_path
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.paths import mistake_in_path
 from synapse_sync.core.reference import Reference
-from synapse_sync.core.toml import Statement, read_toml, statements
+from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
-from synapse_sync.errors import InvalidManifest, InvalidReference, SynapseError, UnsafeName, raise_all
+from synapse_sync.errors import InvalidManifest, InvalidReference, UnsafeName, raise_all
 
-#: Keys with which somebody may want to pass a token.
-_SECRETS = {"token", "tokens", "api-key", "apikey", "key", "password", "auth", "authorization", "headers", "secret"}
-#: Keys of the hub's own libraries, and the keys that mean the same here.
-_THEIR_WORDS = {
-    "variant": 'write `file = { precision = "fp16" }`',
-    "revision": "write it in the source: `hf://owner/name@revision`",
-    "allow-patterns": "write `include`",
-    "ignore-patterns": "write `exclude`",
-}
 #: Keys whose values appear unchanged in the canonical line of a requirement.
 _ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups"}
-_SECRETS_HINT = "`synapse login HOST` keeps a token; or write it under [tokens] in your config.toml"
 
 
 def parse_manifest(
@@ -59,114 +50,53 @@ def parse_manifest(
     return _Reader(text, filename, layouts, windows).manifest(data)
 
 
-def _first_statements(text: str) -> dict[tuple[str, ...], Statement]:
-    """The first statement that mentions each table and each key, by path."""
-    found: dict[tuple[str, ...], Statement] = {}
-    for statement in statements(text):
-        for length in range(len(statement.table) + 1 if statement.is_entry else 1, len(statement.path) + 1):
-            found.setdefault(statement.path[:length], statement)
-    return found
-
-
-@functools.cache
-def _fields(shape: type[Table]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """The fields of a table: msgspec compiles their types anew whenever it is asked."""
-    return msgspec.structs.fields(shape)
-
-
 #: The keys with names that a manifest chooses for files and folders.
-_VISIBLE = {"filename", "subfolder"}
+_VISIBLE = frozenset({"filename", "folder", "folders", "subfolder"})
 
 
 class _Reader:
     """Reads one manifest and collects all mistakes."""
 
     def __init__(self, text: str, filename: str, layouts: Collection[str] | None, windows: bool) -> None:
-        self._text = text
-        self._filename = filename
         self._layouts = layouts
         self._windows = windows
-        self._errors: list[SynapseError] = []
+        self._mistakes = Mistakes(text, filename)
 
     def manifest(self, data: dict[str, Any]) -> Manifest:
         """The manifest; raises all mistakes together."""
-        self._known_keys((), data, ManifestTable)
+        self._mistakes.known_keys((), data, ManifestTable)
         workspace = self._workspace(self._as_table((), data, "workspace"))
         targets = self._targets(self._as_table((), data, "targets"))
         models = self._models(self._as_table((), data, "models"), workspace, targets)
-        raise_all(self._errors)
+        raise_all(self._mistakes.errors)
         return Manifest(workspace=workspace, targets=targets, models=models)
-
-    # -- errors ------------------------------------------------------------------------------------
-
-    def _bad(self, path: tuple[str, ...], what: str, hint: str | None = None, line: int | None = None) -> None:
-        line = line or self._line(path)
-        where = f"{self._filename}:{line}" if line else self._filename
-        self._errors.append(InvalidManifest(f"{where}: {'.'.join(path)}: {what}", hint=hint))
-
-    @functools.cached_property
-    def _statements(self) -> dict[tuple[str, ...], Statement]:
-        """The statements by path. Only mistakes need them; they are made once."""
-        return _first_statements(self._text)
-
-    def _line(self, path: tuple[str, ...]) -> int | None:
-        """The line of a key, or else of the nearest table around it."""
-        found = self._statements
-        return next((found[path[:n]].line for n in range(len(path), 0, -1) if path[:n] in found), None)
-
-    def _dot_in_name(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[Table]) -> bool:
-        """Complain about a name that was written with a dot and without quotes, which TOML reads as two names."""
-        known = [field.encode_name for field in _fields(shape)]
-        key = next(iter(table), "source")
-        if key in known or any(name in known for name in table):
-            return False
-        statement = self._statements.get((*path, key))
-        if statement is None or statement.table == path or (not statement.table and nearest(key, known)):
-            return False
-        name = f"{path[-1]}.{key}"
-        written = f'[{path[0]}."{name}"]' if statement.is_header else f'"{name}" = …'
-        self._bad((path[0], name), "a name with a dot needs quotes", f"write `{written}`", statement.line)
-        return True
-
-    def _known_keys(self, path: tuple[str, ...], table: Mapping[str, Any], shape: type[Table]) -> bool:
-        """Report unknown keys, each with the nearest known one; returns whether all keys are known."""
-        known = [field.encode_name for field in _fields(shape)]
-        unknown = [key for key in table if key not in known]
-        for key in unknown:
-            if key.replace("_", "-").casefold() in _SECRETS:
-                self._bad((*path, key), "do not put tokens in the manifest, which is shared", _SECRETS_HINT)
-                continue
-            near = nearest(key.replace("_", "-"), known)
-            hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(known)}"
-            if shape in (ModelTable, FileTable):
-                hint = _THEIR_WORDS.get(key.replace("_", "-"), hint)
-            self._bad((*path, key), "unknown key", hint)
-        return not unknown
 
     def _as_table(self, path: tuple[str, ...], data: Mapping[str, Any], key: str) -> dict[str, Any]:
         value = data.get(key, {})
         if isinstance(value, dict):
             return value
-        self._bad((*path, key), f"expected a table, got {kind_of(value)}", f"write `[{'.'.join((*path, key))}]`")
+        self._mistakes.bad(
+            (*path, key), f"expected a table, got {kind_of(value)}", f"write `[{'.'.join((*path, key))}]`"
+        )
         return {}
 
     def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
         """A table as its shape; None, and an error, if it does not fit."""
-        fine = self._known_keys(path, table, shape)
+        fine = self._mistakes.known_keys(path, table, shape)
         told: set[str] = set()
         for name in ("file", "prefer"):
             inner = table.get(name) if name in shape.__struct_fields__ else None
-            if isinstance(inner, dict) and not self._known_keys((*path, name), inner, FileTable):
+            if isinstance(inner, dict) and not self._mistakes.known_keys((*path, name), inner, FileTable):
                 told.add(name)
         fine = fine and not told
         values: dict[str, Any] = {}
-        for field in _fields(shape):
+        for field in fields_of(shape):
             key = field.encode_name
             if key in told:
                 continue
             if key not in table:
                 if field.required:
-                    self._bad(path, f"`{key}` is missing")
+                    self._mistakes.bad(path, f"`{key}` is missing")
                     fine = False
                 continue
             # TOML has dates of its own; both spellings mean the same.
@@ -175,24 +105,18 @@ class _Reader:
                 values[field.name] = msgspec.convert(value, field.type)
             except msgspec.ValidationError as error:
                 if isinstance(value, str) and (known := choices(field.type)):
-                    self._choice((*path, key), value, known)
+                    self._mistakes.choice((*path, key), value, known)
                     fine = False
                     continue
                 what, _, where = str(error).partition(" - at `$")
                 inner = re.findall(r"[^.\[\]`]+", re.sub(r"\[\d*\]", "", where))
-                self._bad((*path, key, *inner), plain_words(what))
+                self._mistakes.bad((*path, key, *inner), plain_words(what))
                 fine = False
                 continue
             if key in _ONE_LINE and not all(text.isprintable() for text in strings_in(value)):
-                self._bad((*path, key), "it contains a line break or another invisible character")
+                self._mistakes.bad((*path, key), "it contains a line break or another invisible character")
                 fine = False
         return shape(**values) if fine else None
-
-    def _choice(self, path: tuple[str, ...], value: str, known: tuple[str, ...]) -> None:
-        """Report a word that is not among the known ones."""
-        near = nearest(value, known)
-        words = f"{', '.join(known[:-1])} or {known[-1]}"
-        self._bad(path, f"expected {words}, got `{value}`", f"did you mean `{near}`?" if near else None)
 
     # -- tables ------------------------------------------------------------------------------------
 
@@ -204,7 +128,7 @@ class _Reader:
         digests = [digest.lower() for digest in raw.allow_dangerous]
         for digest in digests:
             if not is_sha256(digest):
-                self._bad((*path, "allow-dangerous"), "expected SHA-256 digests of 64 hexadecimal digits")
+                self._mistakes.bad((*path, "allow-dangerous"), "expected SHA-256 digests of 64 hexadecimal digits")
         return WorkspaceOptions(
             name=raw.name,
             previews=self._previews(path, raw.previews),
@@ -222,30 +146,32 @@ class _Reader:
             path = ("targets", name)
             self._name(path, name)
             if not isinstance(table, dict):
-                self._bad(
+                self._mistakes.bad(
                     path,
                     f"expected a table, got {kind_of(table)}",
                     f'write `[targets.{name}]`, then `layout = "…"`',
                 )
                 continue
             raw: TargetTable | None = None
-            if not self._dot_in_name(path, table, TargetTable):
+            if not self._mistakes.dot_in_name(path, table, TargetTable):
                 raw = self._convert(path, table, TargetTable)
             if raw is None:
                 found.append(Target(name=name))
                 continue
             if (mistake := mistake_in_path(raw.root, windows=self._windows)) is not None:
-                self._bad((*path, "root"), f"`{raw.root}`: {mistake[0]}", mistake[1])
+                self._mistakes.bad((*path, "root"), f"`{raw.root}`: {mistake[0]}", mistake[1])
             elif raw.root.startswith(("//", "\\\\")):
                 # Windows logs in to the server of such a path with the user's account, just to look at it.
-                self._bad(
+                self._mistakes.bad(
                     (*path, "root"), f"`{raw.root}`: it is on another computer", "mount it, then write that path"
                 )
             if self._layouts is not None and raw.layout not in self._layouts:
                 near = nearest(raw.layout, self._layouts)
                 hint = f"did you mean `{near}`?" if near else f"known layouts: {', '.join(self._layouts)}"
-                self._bad((*path, "layout"), f"unknown layout `{raw.layout}`", hint)
+                self._mistakes.bad((*path, "layout"), f"unknown layout `{raw.layout}`", hint)
             groups = None if raw.groups is None else tuple(raw.groups)
+            for key, words in (("types", raw.types or ()), ("exclude-types", raw.exclude_types)):
+                self._model_types((*path, key), words)
             found.append(
                 Target(
                     name=name,
@@ -254,6 +180,9 @@ class _Reader:
                     groups=groups,
                     link_mode=raw.link_mode,
                     sidecars=self._sidecars(path, raw.sidecars),
+                    folders=self._folders((*path, "folders"), raw.folders),
+                    types=None if raw.types is None else tuple(raw.types),
+                    exclude_types=tuple(raw.exclude_types),
                 )
             )
         return tuple(found) or (Target(name="default"),)
@@ -267,13 +196,17 @@ class _Reader:
             path = ("models", name)
             self._name(path, name)
             if (other := seen.setdefault(clash_key(name), name)) != name:
-                self._bad(path, f"the same name as `{other}`, apart from case", "give one of them another name")
+                self._mistakes.bad(
+                    path, f"the same name as `{other}`, apart from case", "give one of them another name"
+                )
             if isinstance(value, str):
                 value = {"source": value}
             if not isinstance(value, dict):
-                self._bad(path, f"expected a reference or a table, got {kind_of(value)}", 'like `"civitai:4384"`')
+                self._mistakes.bad(
+                    path, f"expected a reference or a table, got {kind_of(value)}", 'like `"civitai:4384"`'
+                )
                 continue
-            if self._dot_in_name(path, value, ModelTable):
+            if self._mistakes.dot_in_name(path, value, ModelTable):
                 continue
             raw: ModelTable | None = self._convert(path, value, ModelTable)
             if raw is not None and (model := self._model(path, name, raw, workspace, targets)) is not None:
@@ -291,15 +224,13 @@ class _Reader:
         reference = self._reference((*path, "source"), raw.source)
         mirrors = [self._reference((*path, "mirrors"), text) for text in raw.mirrors]
         self._versions(path, raw, reference)
-        known = [target.name for target in targets]
         for target in raw.targets or ():
-            if target not in known:
-                near = nearest(target, known)
-                hint = f"did you mean `{near}`?" if near else f"targets of this manifest: {', '.join(known)}"
-                self._bad((*path, "targets"), f"no target `{target}`", hint)
+            self._known_target((*path, "targets"), target, targets)
+        for target in raw.folder if isinstance(raw.folder, dict) else ():
+            self._known_target((*path, "folder"), target, targets)
         sha256 = raw.sha256.lower().removeprefix("sha256:") if raw.sha256 is not None else None
         if sha256 is not None and not is_sha256(sha256):
-            self._bad((*path, "sha256"), "expected 64 hexadecimal digits")
+            self._mistakes.bad((*path, "sha256"), "expected 64 hexadecimal digits")
         if reference is None:
             return None
         return Requirement(
@@ -316,6 +247,8 @@ class _Reader:
             targets=None if raw.targets is None else tuple(raw.targets),
             policy=raw.policy,
             ignore=tuple(raw.ignore),
+            folder=self._safe((*path, "folder"), raw.folder, single=False) if isinstance(raw.folder, str) else None,
+            folders=self._folders((*path, "folder"), raw.folder) if isinstance(raw.folder, dict) else (),
             subfolder=self._safe((*path, "subfolder"), raw.subfolder, single=False),
             filename=self._safe((*path, "filename"), raw.filename, single=True),
             flatten=raw.flatten,
@@ -333,25 +266,45 @@ class _Reader:
         if not raw.versions or reference is None:
             return
         if reference.source != "civitai" or not reference.id:
-            self._bad((*path, "versions"), "only a Civitai model has versions to list", "drop `versions`")
+            self._mistakes.bad((*path, "versions"), "only a Civitai model has versions to list", "drop `versions`")
         elif reference.revision is not None:
-            self._bad(
+            self._mistakes.bad(
                 (*path, "versions"), f"`source` names the version {reference.revision} already", "drop one of them"
             )
         if any(not 0 < version < 1 << 53 for version in raw.versions):
-            self._bad((*path, "versions"), "expected version ids, numbers above zero")
+            self._mistakes.bad((*path, "versions"), "expected version ids, numbers above zero")
         if len(raw.versions) > 1 and (
             given := [key for key in ("sha256", "filename", "mirrors") if getattr(raw, key)]
         ):
-            self._bad(
+            self._mistakes.bad(
                 (*path, given[0]), "one value cannot apply to several versions", "write an entry for each version"
             )
+
+    def _known_target(self, path: tuple[str, ...], name: str, targets: Sequence[Target]) -> None:
+        """Report the name of a target that this manifest does not have."""
+        known = [target.name for target in targets]
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean `{near}`?" if near else f"targets of this manifest: {', '.join(known)}"
+            self._mistakes.bad(path, f"no target `{name}`", hint)
+
+    def _folders(self, path: tuple[str, ...], folders: Mapping[str, str]) -> tuple[tuple[str, SafePath], ...]:
+        """Folders by type, or by target; a mistake in one is reported."""
+        found = ((name, self._safe((*path, name), text, single=False)) for name, text in folders.items())
+        return tuple((name, folder) for name, folder in found if folder is not None)
+
+    def _model_types(self, path: tuple[str, ...], words: Sequence[str]) -> None:
+        """Report a type that is nearly a known one: the list of types is open, so any other word is fine."""
+        for word in words:
+            meant = type_for(word) or nearest(word, MODEL_TYPES)
+            if word not in MODEL_TYPES and meant is not None:
+                self._mistakes.bad(path, f"unknown type `{word}`", f"did you mean `{meant}`?")
 
     # -- values ------------------------------------------------------------------------------------
 
     def _name(self, path: tuple[str, ...], name: str) -> None:
         if "@" in name or "/" in name or any(char.isspace() for char in name) or name.startswith("-"):
-            self._bad(path, "a name must not contain `@`, `/` or spaces, nor begin with `-`")
+            self._mistakes.bad(path, "a name must not contain `@`, `/` or spaces, nor begin with `-`")
             return
         self._safe(path, name, single=True)
 
@@ -361,34 +314,35 @@ class _Reader:
         if not single and text:
             mistake = mistake_in_path(text, windows=False)
             if mistake is None and text.startswith("~"):
-                mistake = "it is below the folder of its type, not in your home directory", "write a folder's name"
+                above = "the folder of its type" if path[-1] == "subfolder" else "the target's root"
+                mistake = f"it is below {above}, not in your home directory", "write a folder's name"
             if mistake is not None:
-                self._bad(path, f"`{text}`: {mistake[0]}", mistake[1])
+                self._mistakes.bad(path, f"`{text}`: {mistake[0]}", mistake[1])
                 return None
         try:
             safe = safe_path(text if single else text.rstrip("/"))
         except UnsafeName as error:
-            self._bad(path, error.message)
+            self._mistakes.bad(path, error.message)
             return None
         if single and len(safe.parts) > 1:
-            self._bad(path, "expected a name without directories", "directories go into `subfolder`")
-        if path[-1] in _VISIBLE and any(part.startswith(".") for part in safe.parts):
+            self._mistakes.bad(path, "expected a name without directories", "directories go into `subfolder`")
+        if not _VISIBLE.isdisjoint(path[2:]) and any(part.startswith(".") for part in safe.parts):
             # Programs run hidden files of a home directory at their start, and people do not see them.
-            self._bad(path, f"`{text}`: a name must not begin with a dot", "choose a visible name")
+            self._mistakes.bad(path, f"`{text}`: a name must not begin with a dot", "choose a visible name")
         return safe
 
     def _reference(self, path: tuple[str, ...], text: str) -> Reference | None:
         try:
             return Reference.parse(text)
         except InvalidReference as error:
-            self._bad(path, error.message, error.hint)
+            self._mistakes.bad(path, error.message, error.hint)
             return None
 
     def _cover(self, path: tuple[str, ...], text: str | None) -> Reference | None:
         """The address of an image: it goes into the lockfile as it is."""
         reference = None if text is None else self._reference(path, text)
         if reference is not None and reference.source in ("civitai", "hash"):
-            self._bad(path, "expected the address of an image", 'like `"https://example.org/cover.png"`')
+            self._mistakes.bad(path, "expected the address of an image", 'like `"https://example.org/cover.png"`')
         return None if text is None or reference is None else Reference.verbatim(text)
 
     def _sidecars(self, path: tuple[str, ...], value: bool | list[str] | None) -> bool | tuple[str, ...] | None:
@@ -397,12 +351,12 @@ class _Reader:
             return value
         for name in value:
             if name not in SIDECARS:
-                self._choice((*path, "sidecars"), name, SIDECARS)
+                self._mistakes.choice((*path, "sidecars"), name, SIDECARS)
         return tuple(dict.fromkeys(value))
 
     def _previews(self, path: tuple[str, ...], value: bool | int) -> bool | int:
         if not isinstance(value, bool) and not 0 <= value <= 100:
-            self._bad((*path, "previews"), "expected true, false or a number from 0 to 100")
+            self._mistakes.bad((*path, "previews"), "expected true, false or a number from 0 to 100")
             return True
         return value
 
@@ -413,7 +367,7 @@ class _Reader:
         try:
             return parse_cutoff(value)
         except ValueError:
-            self._bad((*path, "exclude-newer"), f"`{value}` is not a date like 2026-01-31")
+            self._mistakes.bad((*path, "exclude-newer"), f"`{value}` is not a date like 2026-01-31")
             return None
 
 

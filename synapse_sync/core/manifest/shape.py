@@ -46,6 +46,9 @@ class TargetTable(Table):
     groups: list[str] | None = None
     link_mode: LinkMode = LinkMode.AUTO
     sidecars: bool | list[str] | None = None
+    folders: dict[str, str] = {}
+    types: list[str] | None = None
+    exclude_types: list[str] = []
 
 
 class ModelTable(Table):
@@ -63,6 +66,7 @@ class ModelTable(Table):
     targets: list[str] | None = None
     policy: Literal["pinned", "same-base", "latest"] = "same-base"
     ignore: list[int] = []
+    folder: str | dict[str, str] | None = None
     subfolder: str | None = None
     filename: str | None = None
     flatten: bool = False

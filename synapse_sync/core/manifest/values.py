@@ -56,7 +56,11 @@ class WorkspaceOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A directory tree that a sync updates; with `groups` of None, every model belongs to it."""
+    """A directory tree that a sync updates.
+
+    With `groups` of None, every model belongs to it; with `types` of None, every type. `folders` are the manifest's
+    own, by type, relative to the root; they go before those of the layout.
+    """
 
     name: str
     layout: str = "comfyui"
@@ -64,11 +68,26 @@ class Target:
     groups: tuple[str, ...] | None = None
     link_mode: LinkMode = LinkMode.AUTO
     sidecars: bool | tuple[str, ...] | None = None
+    folders: tuple[tuple[str, SafePath], ...] = ()
+    types: tuple[str, ...] | None = None
+    exclude_types: tuple[str, ...] = ()
+
+    def wants_type(self, kind: str | None) -> bool:
+        """Whether models of a type belong into this target; None is an unknown type."""
+        return (self.types is None or kind in self.types) and kind not in self.exclude_types
+
+    def folder(self, kind: str) -> SafePath | None:
+        """The manifest's own folder for a type in this target; None if it names none."""
+        return dict(self.folders).get(kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """One wanted model, as the manifest describes it."""
+    """One wanted model, as the manifest describes it.
+
+    `folder` replaces the folder of its type, relative to the root of every target; `folders` do so in single
+    targets, by the target's name.
+    """
 
     name: str
     reference: Reference
@@ -83,6 +102,8 @@ class Requirement:
     targets: tuple[str, ...] | None = None
     policy: str = "same-base"
     ignore: tuple[int, ...] = ()
+    folder: SafePath | None = None
+    folders: tuple[tuple[str, SafePath], ...] = ()
     subfolder: SafePath | None = None
     filename: SafePath | None = None
     flatten: bool = False
@@ -99,6 +120,10 @@ class Requirement:
     def model(self) -> str:
         """The name under `[models]`; several versions of one model share it."""
         return declared_name(self.name)
+
+    def folder_in(self, target: str) -> SafePath | None:
+        """The manifest's own folder for this model in a target; None if it names none."""
+        return dict(self.folders).get(target, self.folder)
 
     @property
     def preview_count(self) -> int:

@@ -15,6 +15,7 @@ import synapse_sync
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.manifest.shape import manifest_schema
 from synapse_sync.core.manifest.values import Manifest, Requirement, Target
+from synapse_sync.core.names import SafePath
 from synapse_sync.errors import InvalidManifest, Several, SynapseError
 
 SHA = "ab" * 32
@@ -338,3 +339,72 @@ def test_a_subfolder_that_only_a_shell_reads_is_a_mistake(folder: str, words: st
     text = f"[models.a]\nsource = \"civitai:1\"\nsubfolder = '{folder}'\n"
     assert f"synapse.toml:3: models.a.subfolder: `{folder}`: " in told(text)
     assert words in told(text)
+
+
+# -- folders and types ------------------------------------------------------------------------------------
+
+
+def test_folders_of_models_and_targets() -> None:
+    text = """
+[targets.comfy]
+types = ["lora", "insightface"]
+folders = { insightface = "models/insightface/models/buffalo_l/" }
+[targets.forge]
+layout = "forge"
+exclude-types = ["lora"]
+[models.a]
+source = "civitai:1"
+folder = "models/anything"
+[models.b]
+source = "civitai:2"
+folder = { comfy = "models/b" }
+"""
+    found = parse_manifest(text)
+    comfy, forge = found.targets
+    assert comfy.folder("insightface") == SafePath("models/insightface/models/buffalo_l")
+    assert comfy.folder("lora") is None
+    assert (comfy.wants_type("insightface"), comfy.wants_type("vae"), comfy.wants_type(None)) == (
+        True,
+        False,
+        False,
+    )
+    assert (forge.wants_type("lora"), forge.wants_type("vae"), forge.wants_type(None)) == (False, True, True)
+    one, two = found.models
+    assert one.folder_in("comfy") == one.folder_in("forge") == SafePath("models/anything")
+    assert (two.folder_in("comfy"), two.folder_in("forge")) == (SafePath("models/b"), None)
+    assert one.text == "civitai:1", "another folder needs no new lock"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "/abs",
+        "../up",
+        "a/../b",
+        ".hidden",
+        "models/.hidden/x",
+        "~/models",
+        "C:/models",
+        "a//b",
+        "",
+        "a\\\\b",
+        "con/x",
+    ],
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[models.a]\nsource = "civitai:1"\nfolder = "{}"\n',
+        '[targets.comfy]\n[models.a]\nsource = "civitai:1"\nfolder = {{ comfy = "{}" }}\n',
+        '[targets.comfy.folders]\nlora = "{}"\n',
+    ],
+)
+def test_a_folder_is_a_safe_relative_path(text: str, folder: str) -> None:
+    assert len(mistakes(text.format(folder))) == 1
+
+
+def test_a_folder_for_an_unknown_target_and_a_type_that_is_nearly_known() -> None:
+    (first,) = mistakes('[targets.comfy]\n[models.a]\nsource = "civitai:1"\nfolder = { comfi = "models/x" }\n')
+    assert (first.hint, "no target `comfi`" in first.message) == ("did you mean `comfy`?", True)
+    (second,) = mistakes('[targets.comfy]\nexclude-types = ["loras"]\n')
+    assert second.hint == "did you mean `lora`?"

@@ -1,0 +1,81 @@
+"""The paths in a cache of the hub, and the notes of its branches."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from synapse_sync.core.artifact import Artifact, ModelCard
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.manifest.values import Requirement, Target, WorkspaceOptions
+from synapse_sync.core.names import SafePath
+from synapse_sync.core.reference import Reference
+from synapse_sync.layouts.arrange import arrange
+from synapse_sync.layouts.companions import arrange_companions
+from synapse_sync.layouts.hub_cache import snapshot_path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CACHE = Target(name="cache", layout="hf-cache")
+
+
+def file(url: str, filename: str = "model.safetensors") -> Artifact:
+    digest = hashlib.sha256(url.encode()).hexdigest()
+    return Artifact(filename=filename, size=1, sha256=digest, url=Reference.parse(url), format="safetensors")
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        (f"hf://o/n@{COMMIT}/a/b.safetensors", f"models--o--n/snapshots/{COMMIT}/a/b.safetensors"),
+        (f"hf://gpt2@{COMMIT}/b.bin", f"models--gpt2/snapshots/{COMMIT}/b.bin"),
+        ("hf://o/n@main/b.safetensors", None),  # a branch is no place of its own
+        ("https://example.org/b.safetensors", None),
+        ("civitai:@2", None),
+    ],
+)
+def test_a_file_of_a_repository_has_one_place(url: str, path: str | None) -> None:
+    found = snapshot_path(file(url))
+    assert found == (None if path is None else SafePath(path))
+
+
+def _model(name: str, reference: str, *files: Artifact) -> tuple[Requirement, LockedModel]:
+    entry = Requirement(name=name, reference=Reference.parse(reference), subfolder=SafePath("elsewhere"))
+    pinned = Reference.parse(f"hf://o/n@{COMMIT}")
+    return entry, LockedModel(
+        name=name, requirement=entry.text, reference=pinned, card=ModelCard(), artifacts=files
+    )
+
+
+@pytest.mark.parametrize(
+    ("reference", "branch"),
+    [
+        ("hf://o/n", "main"),
+        ("hf://o/n@dev", "dev"),
+        ("hf://o/n@refs%2Fpr%2F1", "refs/pr/1"),
+        (f"hf://o/n@{COMMIT}", None),
+    ],
+)
+def test_a_branch_is_noted_once_and_a_commit_needs_no_note(reference: str, branch: str | None) -> None:
+    entry, model = _model("a", reference, file(f"hf://o/n@{COMMIT}/x.bin"), file(f"hf://o/n@{COMMIT}/config.json"))
+    found = arrange([entry], {"a": model}, [CACHE])
+    assert [p.path.name for p in found.placements] == ["x.bin", "config.json"]
+    beside = arrange_companions(
+        [entry], {"a": model}, found.placements, [CACHE], WorkspaceOptions(), preview_url=lambda url, film: url
+    )
+    assert not beside.notes
+    assert [(c.path.text, c.content) for c in beside.companions] == (
+        [] if branch is None else [(f"models--o--n/refs/{branch}", COMMIT.encode())]
+    )
+
+
+def test_a_model_of_another_site_is_a_note_beside_a_target_that_takes_it() -> None:
+    entry = Requirement(name="a", reference=Reference.parse("civitai:1"), type="lora")
+    pinned = Reference.parse("civitai:1@2")
+    model = LockedModel(
+        name="a", requirement="", reference=pinned, card=ModelCard(), artifacts=(file("civitai:@2"),)
+    )
+    found = arrange([entry], {"a": model}, [CACHE, Target(name="comfy")])
+    assert [p.target for p in found.placements] == ["comfy"]
+    (note,) = found.notes
+    assert "keeps only files of repositories" in note
