@@ -205,7 +205,7 @@ def survey(
     stale = tuple(entry.name for entry in stale_entries(entries, lockfile))
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
-        gone = [former_trees(roots, k, trees, directory) for k, roots in former]
+        gone = [former_trees(roots, k, trees, project=directory, store=store.root) for k, roots in former]
         trees = {**trees, **{name: tree for found in gone for name, tree in found.items()}}
     beside = _companions(manifest, entries, locked, arrangement, trees, store)
     companions = beside.companions

@@ -10,7 +10,7 @@ from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import entries_in, trees_in
 from synapse_sync.engine.tools import Tools
 from synapse_sync.project import Project
-from synapse_sync.store import receipt
+from synapse_sync.store.licence import write_sealed
 from synapse_sync.store.ownership import hold_roots, take_over
 
 
@@ -35,6 +35,7 @@ def take(project: Project, names: Collection[str], tools: Tools) -> tuple[str, .
                     if entry.how == ADOPTED and entry.model in models
                 }
                 if found:
-                    receipt.write(tree.root, replace(tree.receipt, entries={**tree.receipt.entries, **found}))
+                    known = replace(tree.receipt, entries={**tree.receipt.entries, **found})
+                    write_sealed(tree.root, known, project.store)
                     taken += [str(tree.root / path) for path in found]
     return tuple(sorted(taken))

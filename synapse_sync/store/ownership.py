@@ -17,6 +17,7 @@ from synapse_sync.core.plan import Key, Placement
 from synapse_sync.errors import SynapseError
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import where_writable
+from synapse_sync.store.licence import read_licensed, write_sealed
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.project_note import project_key
 from synapse_sync.store.projects import ProjectRecord, identity_of, read_record, records
@@ -33,7 +34,8 @@ class Tree:
     `others` are the paths that other receipts list, or that are wanted under another name.
     `barred` are the real paths into which no link in this target may lead, each with words for its owner.
     `inherited` are the keys of the receipts whose entries are in `receipt` as well: see `take_over`.
-    `beside` are the entries of all other receipts in the root, by path. `project` is the project's directory.
+    `beside` are the entries of all other receipts in the root, by path. `project` is the project's directory,
+    `store` the root of the store.
     """
 
     target: Target
@@ -44,6 +46,7 @@ class Tree:
     inherited: tuple[str, ...] = ()
     beside: Mapping[str, tuple[ReceiptEntry, ...]] = field(default_factory=dict)
     project: Path | None = None
+    store: Path | None = None
 
     def entry(self, path: str) -> ReceiptEntry | None:
         """The entry of the receipt for a path, or None."""
@@ -74,10 +77,10 @@ def open_trees(
         mode = link_mode or target.link_mode
         root = root_of(target.root, project)
         own = f"{key}-{target.name}"
-        known = receipt.read(root, own) or Receipt(project=own, target=target.name)
+        known = read_licensed(root, own, store) or Receipt(project=own, target=target.name)
         inherited = tuple(stray.key for stray in strays.values() if stray.target == target.name)
         for stray in inherited:
-            if (old := receipt.read(root, stray)) is not None:
+            if (old := read_licensed(root, stray, store)) is not None:
                 known = replace(known, entries={**old.entries, **known.entries})
         others, beside = _neighbours(root, own, {*together, *strays})
         trees[target.name] = Tree(
@@ -88,6 +91,7 @@ def open_trees(
             inherited=inherited,
             beside=beside,
             project=project,
+            store=store,
         )
     return trees
 
@@ -192,16 +196,18 @@ def take_over(trees: Iterable[Tree]) -> None:
         if tree.inherited:
             with where_writable():
                 # In this order: after a crash in between, both list the files, and the next sync inherits again.
-                receipt.write(tree.root, replace(tree.receipt, complete=None))
+                write_sealed(tree.root, replace(tree.receipt, complete=None), tree.store)
                 for stray in tree.inherited:
                     receipt.discard(tree.root, stray)
 
 
-def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree], project: Path) -> dict[str, Tree]:
+def former_trees(
+    roots: Mapping[str, str], key: str, trees: Mapping[str, Tree], *, project: Path, store: Path
+) -> dict[str, Tree]:
     """The roots that targets had at an earlier sync and have no more, as trees: nothing is wanted there.
 
-    `roots` are the remembered ones by name, `project` is the project's directory. A root that its target had before
-    another one has a name of its own.
+    `roots` are the remembered ones by name, `project` is the project's directory, `store` the root of the store. A
+    root that its target had before another one has a name of its own.
     """
     former: dict[str, Tree] = {}
     where = RealPlaces()
@@ -212,7 +218,7 @@ def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree], 
         here = trees.get(declared)
         if here is not None and where(str(here.root / DIRECTORY)) == where(str(root / DIRECTORY)):
             continue
-        if not root.is_dir() or (known := receipt.read(root, own)) is None:
+        if not root.is_dir() or (known := read_licensed(root, own, store)) is None:
             continue
         together = [own, *(tree.receipt.project for tree in trees.values())]
         others, beside = _neighbours(root, own, together)
@@ -224,6 +230,7 @@ def former_trees(roots: Mapping[str, str], key: str, trees: Mapping[str, Tree], 
             others=others,
             beside=beside,
             project=project,
+            store=store,
         )
     return former
 

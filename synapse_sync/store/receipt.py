@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hmac
 import json
 import os
 import stat
@@ -25,6 +26,8 @@ from synapse_sync.store.receipt_index import DIRECTORY, count_by_indexes, index_
 from synapse_sync.user.small_files import UnfitFile, read_small
 
 VERSION = 1
+#: The beginning of the last value of a sealed receipt. Versions before seals ignore the key.
+_SEAL = b',"seal":"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +52,16 @@ class ReceiptEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """All that one project placed in one target; `complete` is the fingerprint of the state it was synced to."""
+    """All that one project placed in one target.
+
+    `complete` is the fingerprint of the state it was synced to. `sealed` says that this user's key signed it.
+    """
 
     project: str
     target: str
     entries: Mapping[str, ReceiptEntry] = field(default_factory=dict)
     complete: str | None = None
+    sealed: bool = field(default=False, compare=False)
 
 
 def receipt_path(root: Path, key: str) -> Path:
@@ -83,21 +90,31 @@ def state_directory(root: Path) -> Path:
 # -- reading and writing -----------------------------------------------------------------------------
 
 
-def read(root: Path, key: str) -> Receipt | None:
-    """The receipt of one project's target, or None; raises `InputError` for a damaged one, `StorageError`."""
+def read(root: Path, key: str, *, seal_with: bytes | None = None) -> Receipt | None:
+    """The receipt of one project's target, or None; raises `InputError` for a damaged one, `StorageError`.
+
+    `seal_with` is the secret by which its seal is checked; without one it counts as not sealed.
+    """
     path = receipt_path(root, key)
-    data = _load(path)
-    if data is None:
+    text = _text(path)
+    if text is None:
         return None
+    data = _parsed(text, path)
     entries = {entry.path: entry for entry in (_entry(value, path) for value in data["entries"])}
     complete = data.get("complete")
     if len(entries) != len(data["entries"]) or not (complete is None or isinstance(complete, str)):
         raise _bad(path, "it was damaged or edited")
-    return Receipt(project=key, target=str(data.get("target", "")), entries=entries, complete=complete)
+    return Receipt(
+        project=key,
+        target=str(data.get("target", "")),
+        entries=entries,
+        complete=complete,
+        sealed=seal_with is not None and _is_sealed(text, seal_with),
+    )
 
 
-def write(root: Path, receipt: Receipt) -> None:
-    """Write a receipt whole or not at all; raises `StorageError`."""
+def write(root: Path, receipt: Receipt, *, seal_with: bytes | None = None) -> None:
+    """Write a receipt whole or not at all, sealed with a secret if there is one; raises `StorageError`."""
     path = state_directory(root) / receipt_path(root, receipt.project).name
     data = {
         "version": VERSION,
@@ -107,7 +124,8 @@ def write(root: Path, receipt: Receipt) -> None:
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     # A name on disk that is not UTF-8 has lone surrogates in Python, which JSON can write as escapes.
-    write_atomic(path, text.encode("utf-8", "backslashreplace"))
+    content = text.encode("utf-8", "backslashreplace")
+    write_atomic(path, content if seal_with is None else _sealed(content, seal_with))
     if receipt.complete is not None:
         # After the receipt, whose stat is part of it. Without the index the next sync takes milliseconds longer.
         with contextlib.suppress(OSError, struct.error, UnicodeError, StorageError):
@@ -153,16 +171,38 @@ def _values(path: Path) -> list[dict[str, Any]]:
     return values
 
 
+def _sealed(content: bytes, secret: bytes) -> bytes:
+    """The JSON of a receipt with its seal: an HMAC of all that comes before, as the last value of the object."""
+    seal = hmac.digest(secret, content, "sha256").hex()
+    return content[:-1] + _SEAL + seal.encode() + b'"}'
+
+
+def _is_sealed(text: bytes, secret: bytes) -> bool:
+    """Whether this secret made the seal of this JSON."""
+    content, mark, rest = text.rpartition(_SEAL)
+    return bool(mark) and hmac.compare_digest(_sealed(content + b"}", secret), content + mark + rest)
+
+
 def _load(path: Path) -> dict[str, Any] | None:
     """The JSON of a receipt, or None if there is none; raises `InputError` if it cannot be trusted."""
+    text = _text(path)
+    return None if text is None else _parsed(text, path)
+
+
+def _text(path: Path) -> bytes | None:
     try:
-        data = json.loads(read_small(path))
+        return read_small(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnfitFile as error:
         raise _bad(path, str(error.strerror)) from error
     except OSError as error:
         raise storage_error(error, f"reading the receipt {path}") from error
+
+
+def _parsed(text: bytes, path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _bad(path, "it is not valid JSON") from error
     if not isinstance(data, dict):

@@ -19,6 +19,7 @@ from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import fsync_dir, rename_new, storage_error, where_writable
 from synapse_sync.store.hashing import hash_file
+from synapse_sync.store.licence import read_licensed, write_sealed
 from synapse_sync.store.ownership import Tree, how_placed_beside
 from synapse_sync.store.projects import records
 from synapse_sync.store.reach import make_way, walk_again
@@ -384,7 +385,8 @@ class TreeWriter:
             tree = self._trees[target]
             try:
                 if entries != tree.receipt.entries:
-                    receipt.write(tree.root, replace(tree.receipt, entries=entries, complete=None))
+                    known = replace(tree.receipt, entries=entries, complete=None)
+                    write_sealed(tree.root, known, self._store.root)
             except SynapseError as error:
                 errors.append(error)
         raise_all(errors)
@@ -424,8 +426,9 @@ def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) 
 
     `complete` is the fingerprint of that state, None if the sync left something to do.
     """
-    current = receipt.read(tree.root, tree.receipt.project) or tree.receipt
+    current = read_licensed(tree.root, tree.receipt.project, tree.store) or tree.receipt
     entries = dict(current.entries)
+    stale = current.complete != complete
     for path, entry in current.entries.items():
         found = observed.get((tree.target.name, path))
         place = SafePath(path).under(tree.root)
@@ -435,7 +438,9 @@ def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) 
                 entries[path] = receipt.note(
                     place, path=path, sha256=entry.sha256, how=entry.how, model=entry.model, made=entry.made
                 )
-    if entries != current.entries or current.complete != complete:
+                # Other inodes alone (a copied volume) cost no hash: a sync with nothing else to do writes nothing.
+                stale |= replace(entries[path], inode=entry.inode) != entry
+    if stale:
         with where_writable():  # it only saves the next sync some work
-            receipt.write(tree.root, replace(current, entries=entries, complete=complete))
+            write_sealed(tree.root, replace(current, entries=entries, complete=complete), tree.store)
     return len(entries)

@@ -1,0 +1,93 @@
+"""Licence: which entries of a receipt allow synapse to replace and remove the files that they list.
+
+A receipt is a file in the tree, so a repository can ship one. It counts if this user's key in the store signed it.
+Of any other one an entry counts if its file has the very inode and time that it says: nobody can know those before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from stat import S_ISREG
+
+from synapse_sync.core.link_mode import ADOPTED
+from synapse_sync.core.plan import MERGED
+from synapse_sync.store import receipt
+from synapse_sync.store.durable import flush, random_name, rename_new
+from synapse_sync.store.receipt import Receipt, ReceiptEntry
+from synapse_sync.user.small_files import read_small
+
+_LENGTH = 32
+
+
+def read_licensed(root: Path, key: str, store: Path | None) -> Receipt | None:
+    """The receipt with this key, whose entries that do not count are those of adopted files; raises like `read`.
+
+    `store` is the root of the store. An adopted file is still compared by its stat, but is not removed lightly.
+    """
+    found = receipt.read(root, key, seal_with=_key(store))
+    if found is None or found.sealed:
+        return found
+    entries = {path: _judged(root, entry) for path, entry in found.entries.items()}
+    return replace(found, entries=entries)
+
+
+def write_sealed(root: Path, known: Receipt, store: Path | None) -> None:
+    """Write a receipt, signed if this user can have a key in the store; raises `StorageError`."""
+    receipt.write(root, known, seal_with=_key(store, make=True))
+
+
+def _judged(root: Path, entry: ReceiptEntry) -> ReceiptEntry:
+    if _counts(root / entry.path, entry):
+        return entry
+    # A companion is merged into from now on, like one that the user wrote.
+    return replace(entry, how=ADOPTED if entry.made is None else MERGED)
+
+
+def _counts(place: Path, entry: ReceiptEntry) -> bool:
+    try:
+        if receipt.matches(str(place), entry) != "changed":
+            return True  # a missing file cannot be harmed
+        # A link to a blob has no bytes: where a new store lacks the blob, the link is placed again.
+        blob = entry.link is not None and Path(entry.link).name == entry.sha256
+        return blob and str(place.readlink()) == entry.link
+    except OSError:
+        return False
+
+
+def _key(store: Path | None, *, make: bool = False) -> bytes | None:
+    """This user's key in the store, made if `make` is set; None where it cannot be had: then nothing is signed."""
+    if store is None:
+        return None
+    user = os.geteuid() if hasattr(os, "geteuid") else "me"
+    path = store / f"receipt-key-{user}"
+    with contextlib.suppress(OSError):
+        if (known := _read(path)) is not None or not make or not store.is_dir():
+            return known
+        temporary = store / "tmp" / random_name()  # where a kill may leave it
+        temporary.parent.mkdir(exist_ok=True)
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+            with os.fdopen(handle, "wb", buffering=0) as file:
+                file.write(os.urandom(_LENGTH))
+                flush(handle)
+            # Never over another one: what it signed would no longer count.
+            rename_new(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return _read(path)
+    return None
+
+
+def _read(path: Path) -> bytes | None:
+    """The key at a path; None if it is missing, or is not a file that this user alone made."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    if not S_ISREG(found.st_mode) or (hasattr(os, "geteuid") and found.st_uid != os.geteuid()):
+        return None
+    key = read_small(path, limit=_LENGTH)
+    return key if len(key) == _LENGTH else None

@@ -1,0 +1,203 @@
+"""Licence: a receipt that this user's key did not sign is no licence to replace or remove, except by the stat."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workbench import declare, target
+from world import Project
+
+from synapse_sync.core.link_mode import ADOPTED
+from synapse_sync.store import receipt
+from synapse_sync.store.licence import read_licensed, write_sealed
+from synapse_sync.store.receipt import Receipt, note
+
+pytestmark = pytest.mark.usefixtures("impatient")
+KEY = "0123456789abcdef-t"
+SHA = "a" * 64
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    (tmp_path / "store").mkdir()
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def root(tmp_path: Path, store: Path) -> Path:
+    """A tree with a file and a companion, and its sealed receipt."""
+    root = tmp_path / "root"
+    root.mkdir()
+    entries = {}
+    for name, made in (("a.bin", None), ("a.json", "facts")):
+        (root / name).write_bytes(b"bytes")
+        entries[name] = note(root / name, path=name, sha256=SHA, how="copy", model="m", made=made)
+    write_sealed(root, Receipt(project=KEY, target="t", entries=entries), store)
+    return root
+
+
+def hows(root: Path, store: Path | None) -> list[str]:
+    found = read_licensed(root, KEY, store)
+    assert found is not None
+    return [entry.how for entry in found.entries.values()]
+
+
+def copied(root: Path) -> None:
+    """Give each file another inode, with the same times."""
+    for name in ("a.bin", "a.json"):
+        shutil.copy2(root / name, root / "new")
+        (root / "new").replace(root / name)
+
+
+def edit(root: Path, change: dict[str, Any]) -> None:
+    path = receipt.receipt_path(root, KEY)
+    data = json.loads(path.read_bytes())
+    data["entries"][0] |= change
+    path.write_text(json.dumps(data, separators=(",", ":")))
+
+
+def test_a_sealed_receipt_counts_whatever_the_stat(root: Path, store: Path) -> None:
+    copied(root)
+    assert hows(root, store) == ["copy", "copy"]
+    (root / "a.bin").write_bytes(b"other")
+    assert hows(root, store) == ["copy", "copy"]
+
+
+@pytest.mark.parametrize("reason", ["no store", "another store", "edited", "unsigned", "key replaced"])
+def test_any_other_counts_by_inode_and_time_only(root: Path, store: Path, tmp_path: Path, reason: str) -> None:
+    asked: Path | None = store
+    if reason == "no store":
+        asked = None
+    elif reason == "another store":
+        asked = tmp_path / "elsewhere"
+    elif reason == "edited":
+        edit(root, {"model": "n"})
+    elif reason == "unsigned":
+        known = receipt.read(root, KEY)
+        assert known is not None
+        receipt.write(root, known)
+    else:
+        (key,) = store.glob("receipt-key-*")
+        key.write_bytes(b"x" * 32)
+    assert hows(root, asked) == ["copy", "copy"], "the files are those that the receipt knows"
+    copied(root)
+    assert hows(root, asked) == [ADOPTED, "merged"]
+    (root / "a.bin").unlink()
+    assert hows(root, asked) == ["copy", "merged"], "a missing file cannot be harmed"
+
+
+def test_a_link_to_a_blob_counts_though_the_blob_is_gone(root: Path) -> None:
+    place = root / "a.bin"
+    place.unlink()
+    place.symlink_to(root / SHA)
+    edit(root, {"link": str(root / SHA)})
+    assert hows(root, None)[0] == "copy"
+    place.unlink()
+    place.symlink_to(root / "elsewhere")
+    assert hows(root, None)[0] == ADOPTED
+
+
+def test_the_key_is_private_and_stays(root: Path, store: Path) -> None:
+    (key,) = store.glob("receipt-key-*")
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600 and key.stat().st_size == 32
+    before = key.read_bytes()
+    known = read_licensed(root, KEY, store)
+    assert known is not None and known.sealed
+    write_sealed(root, known, store)
+    assert key.read_bytes() == before
+
+
+@pytest.mark.parametrize("bad", ["directory", "short", "link", "pipe"])
+def test_a_key_that_cannot_be_read_is_no_error(root: Path, store: Path, bad: str) -> None:
+    (key,) = store.glob("receipt-key-*")
+    good = key.read_bytes()
+    key.unlink()
+    if bad == "directory":
+        key.mkdir()
+    elif bad == "short":
+        key.write_bytes(b"x")
+    elif bad == "link":
+        (store / "elsewhere").write_bytes(good)
+        key.symlink_to(store / "elsewhere")
+    else:
+        os.mkfifo(key)
+    known = read_licensed(root, KEY, store)
+    assert known is not None and not known.sealed
+    write_sealed(root, known, store)
+    assert hows(root, store) == ["copy", "copy"]
+
+
+# -- a whole sync ----------------------------------------------------------------------------------
+
+
+def shipped(project: Project) -> tuple[Path, Path]:
+    """A note of the user's below a root, and a receipt that says synapse placed it; returns both."""
+    (project.path / "first").write_bytes(b"notes\n")
+    text = target("t", "ui", "copy") + '[models.m]\nsource = "./first"\nfilename = "n.txt"\ntype = "lora"\n'
+    project.manifest(text)
+    project("sync")
+    (path,) = (project.path / "ui/.synapse").glob("receipt-*.json")
+    place = project.path / "ui/models/loras/n.txt"
+    data = json.loads(path.read_bytes())
+    shutil.rmtree(project.path / "ui")
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"notes\n")
+    path.parent.mkdir()
+    path.write_text(json.dumps(data | {"seal": "0" * 64}))
+    return place, path
+
+
+@pytest.mark.parametrize("later", ["replaced", "pruned"])
+def test_a_receipt_that_a_repository_ships_is_no_licence(project: Project, later: str) -> None:
+    place, _ = shipped(project)
+    project("sync")
+    text = (project.path / "synapse.toml").read_text()
+    if later == "replaced":
+        (project.path / "first").write_bytes(b"evil!\n")
+        project("lock", "--upgrade")
+        assert "is yours" in project("status").out
+        project("sync", code=7)
+    else:
+        project.manifest(text.partition("[models.m]")[0] + declare("portrait"))
+        project("sync")
+    assert place.read_bytes() == b"notes\n"
+
+
+def looks(root: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_mtime_ns, path.lstat().st_ino) for path in root.rglob("*")}
+
+
+@pytest.mark.parametrize("mode", ["copy", "symlink"])
+def test_a_sync_of_a_copied_volume_hashes_and_writes_nothing(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    project.manifest(declare("portrait", "eyes", head=target("t", "ui", mode)))
+    project("sync")
+    for directory in (project.path / "ui", project.store):
+        directory.rename(tmp_path / "old")
+        shutil.copytree(tmp_path / "old", directory, symlinks=True)
+        shutil.rmtree(tmp_path / "old")
+    before = looks(project.path) | looks(project.store / "blobs")
+    monkeypatch.setattr("synapse_sync.engine.observe.hash_file", lambda *_: pytest.fail("hashed"))
+    assert "nothing to do" in project("sync").err
+    assert looks(project.path) | looks(project.store / "blobs") == before
+
+
+@pytest.mark.parametrize("seals", [True, False])
+def test_a_copied_volume_beside_a_new_store_is_pruned_as_before_where_it_counts(
+    project: Project, seals: bool
+) -> None:
+    project.manifest(declare("portrait", "eyes", head=target("t", "ui", "copy")))
+    project("sync")
+    (key,) = project.store.glob("receipt-key-*")
+    if not seals:
+        key.unlink()
+    project.manifest(declare("eyes", head=target("t", "ui", "copy")))
+    project("sync")
+    assert not (project.path / "ui/models/checkpoints/portrait_v1.safetensors").exists()
