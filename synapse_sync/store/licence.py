@@ -15,7 +15,7 @@ from stat import S_ISREG
 from synapse_sync.core.link_mode import ADOPTED
 from synapse_sync.core.plan import MERGED
 from synapse_sync.store import receipt
-from synapse_sync.store.durable import flush, random_name, rename_new
+from synapse_sync.store.durable import flush, make_dirs, random_name, rename_new
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
 from synapse_sync.user.small_files import read_small
 
@@ -48,8 +48,9 @@ def _judged(root: Path, entry: ReceiptEntry) -> ReceiptEntry:
 
 def _counts(place: Path, entry: ReceiptEntry) -> bool:
     try:
-        if receipt.matches(str(place), entry) != "changed":
-            return True  # a missing file cannot be harmed
+        state = receipt.matches(str(place), entry)
+        if state != "changed":
+            return state == "same"  # nor for a missing one: another file may appear there, and be taken for it
         # A link to a blob has no bytes: where a new store lacks the blob, the link is placed again.
         blob = entry.link is not None and Path(entry.link).name == entry.sha256
         return blob and str(place.readlink()) == entry.link
@@ -67,7 +68,7 @@ def _key(store: Path | None, *, make: bool = False) -> bytes | None:
         if (known := _read(path)) is not None or not make or not store.is_dir():
             return known
         temporary = store / "tmp" / random_name()  # where a kill may leave it
-        temporary.parent.mkdir(exist_ok=True)
+        make_dirs(temporary.parent, durable=False)
         try:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
             with os.fdopen(handle, "wb", buffering=0) as file:

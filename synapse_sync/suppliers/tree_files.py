@@ -8,9 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from synapse_sync.store.known_digests import KnownDigests
+
+#: Files that are looked at in all: a link may lead to the root of a disk, whose listing costs minutes and memory.
+_MOST = 200_000
 
 
 class TreeFiles:
@@ -28,7 +32,7 @@ class TreeFiles:
         """A file with these bytes, or None; files that cannot be read are passed over."""
         if not size:
             return None
-        for path in self._by_size.get(size, ()):
+        for path in map(Path, self._by_size.get(size, ())):
             try:
                 if self._digests.of(path) == sha256:
                     return path
@@ -41,13 +45,14 @@ class TreeFiles:
         self._digests.save()
 
     @cached_property
-    def _by_size(self) -> dict[int, list[Path]]:
+    def _by_size(self) -> dict[int, list[str]]:
         """All files by their size in bytes, from one look at the folders."""
-        found: dict[int, list[Path]] = {}
+        found: dict[int, list[str]] = {}
         seen: set[str] = set()
-        for folder, deep in sorted(self._folders.items()):
-            for path, size in _files(str(folder), seen, deep=deep):
-                found.setdefault(size, []).append(Path(path))
+        folders = sorted(self._folders.items())
+        files = (file for folder, deep in folders for file in _files(str(folder), seen, deep=deep))
+        for path, size in islice(files, _MOST):
+            found.setdefault(size, []).append(path)
         return found
 
 

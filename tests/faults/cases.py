@@ -1,4 +1,4 @@
-"""The catalogue: 191 faults and attacks, by number, and the mark that a test of one of them carries."""
+"""The catalogue: 193 faults and attacks, by number, and the mark that a test of one of them carries."""
 
 from __future__ import annotations
 
@@ -230,6 +230,7 @@ a manifest above the working directory that another user made
 a local file or an address inside that only the manifest or the lockfile wants
 a consent that somebody else wrote
 a file of the user that has the wanted bytes already
+a receipt that a repository ships
 """
 
 
@@ -238,4 +239,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 192
+assert len(CASES) == 193

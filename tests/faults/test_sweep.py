@@ -107,7 +107,7 @@ def test_whatever_happens_at_a_call_nothing_is_lost_and_a_repetition_mends(
 @case(72)
 @pytest.mark.parametrize("way", SABOTAGE)
 def test_the_sweep_notices_careless_writing(on: Stage, way: str) -> None:
-    verdicts = sweep(on, SABOTAGE[way], "copy", "killed before", 30, sabotage=way)
+    verdicts = sweep(on, SABOTAGE[way], "copy", "killed before", 45, sabotage=way)
     problems = {problem.partition(":")[0] for verdict in verdicts for problem in verdict.problems}
     assert problems & {"at once"}, problems
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import case
 from workbench import declare, target
 from world import Project
 
@@ -89,7 +90,7 @@ def test_any_other_counts_by_inode_and_time_only(root: Path, store: Path, tmp_pa
     copied(root)
     assert hows(root, asked) == [ADOPTED, "merged"]
     (root / "a.bin").unlink()
-    assert hows(root, asked) == ["copy", "merged"], "a missing file cannot be harmed"
+    assert hows(root, asked) == [ADOPTED, "merged"], "another file may appear there"
 
 
 def test_a_link_to_a_blob_counts_though_the_blob_is_gone(root: Path) -> None:
@@ -153,6 +154,7 @@ def shipped(project: Project) -> tuple[Path, Path]:
     return place, path
 
 
+@case(193)
 @pytest.mark.parametrize("later", ["replaced", "pruned"])
 def test_a_receipt_that_a_repository_ships_is_no_licence(project: Project, later: str) -> None:
     place, _ = shipped(project)
@@ -167,6 +169,37 @@ def test_a_receipt_that_a_repository_ships_is_no_licence(project: Project, later
         project.manifest(text.partition("[models.m]")[0] + declare("portrait"))
         project("sync")
     assert place.read_bytes() == b"notes\n"
+
+
+@case(193)
+def test_a_receipt_that_lists_a_file_before_the_user_makes_it_is_no_licence(project: Project) -> None:
+    """The sync in between signs the receipt anew; what another one had said must not become synapse's word."""
+    place, _ = shipped(project)
+    place.unlink()
+    text = (project.path / "synapse.toml").read_text()
+    project.manifest(text.partition("[models.m]")[0] + declare("portrait"))
+    project("sync", "--only", "portrait")
+    place.write_bytes(b"notes\n")
+    project("sync")
+    assert place.read_bytes() == b"notes\n"
+
+
+@case(193)
+def test_a_sidecar_that_a_shipped_receipt_lists_is_merged_into(project: Project) -> None:
+    text = target("t", "ui", "copy") + "[workspace]\nsidecars = true\n"
+    project.manifest(declare("portrait", head=text))
+    project("sync")
+    (path,) = (project.path / "ui/.synapse").glob("receipt-*.json")
+    data = json.loads(path.read_bytes())
+    sidecars = [project.path / "ui" / entry["path"] for entry in data["entries"] if entry["made"] is not None]
+    assert sidecars
+    for place in sidecars:
+        shutil.copy2(place, place.with_name("copy"))
+        place.with_name("copy").replace(place)
+    path.write_text(json.dumps(data | {"seal": "0" * 64}))
+    project.manifest(declare("eyes", head=text))
+    project("sync")
+    assert all(place.exists() for place in sidecars)
 
 
 def looks(root: Path) -> dict[str, tuple[int, int]]:

@@ -199,3 +199,13 @@ def test_large_files_are_hashed_once(tmp_path: Path) -> None:
 def test_a_damaged_memory_counts_as_none(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "digests.json").write_bytes(damage)
     assert KnownDigests(tmp_path).of(make(tmp_path / "x", LARGE)) == sha256(LARGE)
+
+
+def test_no_more_than_a_limit_of_files_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link may lead to the root of a disk."""
+    contents = [bytes([number]) * 5 for number in range(4)]
+    for number, content in enumerate(contents):
+        make(tmp_path / f"{number}", content)
+    monkeypatch.setattr("synapse_sync.suppliers.tree_files._MOST", 3)
+    files = TreeFiles([(tmp_path, True)], KnownDigests(tmp_path / "digests"))
+    assert [files.find(sha256(content), 5) is not None for content in contents] == [True, True, True, False]
