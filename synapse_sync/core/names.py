@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from synapse_sync.core.characters import named_character
+from synapse_sync.core.unseen import all_seen, is_unseen
 from synapse_sync.errors import UnsafeName
 
 MAX_NAME_BYTES = 180
@@ -31,12 +32,12 @@ _RESERVED = {".git", ".synapse"}
 
 
 def _is_bad(char: str) -> bool:
-    return char in _FORBIDDEN or unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    return char in _FORBIDDEN or is_unseen(char)
 
 
 def _has_bad(name: str) -> bool:
-    """Whether a name has a bad character. Printable characters are bad only if `_FORBIDDEN` has them."""
-    return not _FORBIDDEN.isdisjoint(name) or (not name.isprintable() and any(map(_is_bad, name)))
+    """Whether a name has a bad character."""
+    return not _FORBIDDEN.isdisjoint(name) or not all_seen(name)
 
 
 def _fault(name: str) -> str | None:
@@ -111,8 +112,9 @@ def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") 
     """
     if encoded:
         text = percent_decoded(text)
+    text = "".join(char for char in text if not is_unseen(char))  # first: normal forms of later characters differ
     name = PurePosixPath(unicodedata.normalize("NFC", text).replace("\\", "/")).name
-    name = "".join("_" if char in _FORBIDDEN else "" if _is_bad(char) else char for char in name)
+    name = "".join("_" if char in _FORBIDDEN else char for char in name)
     name = visible_name(name.strip(" ").rstrip(". "), fallback)
     stem, dot, suffix = name.rpartition(".")
     if not stem:

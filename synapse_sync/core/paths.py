@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from synapse_sync.core.unseen import is_plain_line
+
 #: `$NAME`, `${NAME}`, PowerShell's `$env:NAME` and `%NAME%`.
 _VARIABLE = re.compile(r"\$(?:env:)?\{?(?P<unix>[A-Za-z_]\w*)\}?|%(?P<windows>[A-Za-z_][\w()]*)%", re.IGNORECASE)
 _HOMES = {"home", "userprofile", "homepath"}
@@ -20,7 +22,7 @@ def mistake_in_path(text: str, *, windows: bool) -> tuple[str, str] | None:
     if not text:
         return "an empty path", "write a directory; `.` is the current one"
     # Lone surrogates are the bytes of a name that is not UTF-8; such names exist.
-    if not all(char.isprintable() or "\ud800" <= char <= "\udfff" for char in text):
+    if not is_plain_line("".join(char for char in text if not "\ud800" <= char <= "\udfff")):
         hint = "in double quotes `\\` begins an escape; use single quotes or forward slashes"
         return "a character that cannot be seen is in it", hint
     if text != text.strip():

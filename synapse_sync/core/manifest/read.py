@@ -29,6 +29,7 @@ from synapse_sync.core.paths import mistake_in_path
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
+from synapse_sync.core.unseen import is_plain_line
 from synapse_sync.errors import InvalidManifest, InvalidReference, UnsafeName, raise_all
 
 #: Keys whose values appear unchanged in the canonical line of a requirement.
@@ -113,7 +114,7 @@ class _Reader:
                 self._mistakes.bad((*path, key, *inner), plain_words(what))
                 fine = False
                 continue
-            if key in _ONE_LINE and not all(text.isprintable() for text in strings_in(value)):
+            if key in _ONE_LINE and not all(map(is_plain_line, strings_in(value))):
                 self._mistakes.bad((*path, key), "it contains a line break or another invisible character")
                 fine = False
         return shape(**values) if fine else None
