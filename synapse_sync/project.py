@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from synapse_sync.errors import Conflict, InputError, InvalidLockfile, StorageError
 from synapse_sync.store.project_note import project_key
-from synapse_sync.user.places import LOCKFILE, MANIFEST, expanded
+from synapse_sync.user.places import LOCKFILE, MANIFEST, expanded, this_system
 from synapse_sync.user.small_files import UnfitFile, content, content_digest, refusal
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def read_manifest(text: str) -> Manifest:
     from synapse_sync.core.manifest.read import parse_manifest
     from synapse_sync.layouts import LAYOUTS
 
-    manifest = parse_manifest(text, MANIFEST, layouts=LAYOUTS, windows=os.name == "nt")
+    manifest = parse_manifest(text, MANIFEST, layouts=LAYOUTS, system=this_system(), environ=os.environ)
     for target in manifest.targets:
         expanded(target.root, f"{MANIFEST}: targets.{target.name}.root")  # `~nobody` is a mistake for every command
     return manifest

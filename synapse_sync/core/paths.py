@@ -37,6 +37,11 @@ def mistake_in_path(text: str, *, windows: bool) -> tuple[str, str] | None:
     return None if windows else _windows_path(text)
 
 
+def is_windows_path(text: str) -> bool:
+    """Whether a path names a drive of Windows."""
+    return _DRIVE.match(text) is not None
+
+
 def _variable(text: str, found: re.Match[str]) -> tuple[str, str]:
     name = found["unix"] or found["windows"]
     rest = text[found.end() :].replace("\\", "/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.core.manifest.read import parse_manifest
+from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.errors import SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
@@ -16,7 +18,7 @@ from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.project_note import note_path
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, records
-from synapse_sync.user.places import LOCKFILE, MANIFEST
+from synapse_sync.user.places import LOCKFILE, MANIFEST, this_system
 from synapse_sync.user.small_files import content
 
 #: A blob younger than this (seconds) may belong to a running lock or sync.
@@ -104,13 +106,19 @@ def _doubt(record: ProjectRecord) -> str | None:
         return f"neither {project} nor the directory above it exists"
     manifest, lockfile = project / MANIFEST, project / LOCKFILE
     if manifest.is_file() and not content(str(lockfile)).strip():
-        models = parse_manifest(content(str(manifest)).decode("utf-8-sig"), str(manifest)).models
+        models = _manifest(manifest).models
         return f"{lockfile} is missing or empty" if models else None
     for root in sorted(record.placed):
         directory = Path(root)
         if not directory.parent.is_dir() or (directory.is_dir() and not any(directory.iterdir())):
             return f"the files that were placed in {root} cannot be seen (is the drive mounted?)"
     return None
+
+
+def _manifest(path: Path) -> Manifest:
+    """The manifest of another project, as it is for this user and machine."""
+    text = content(str(path)).decode("utf-8-sig")
+    return parse_manifest(text, str(path), system=this_system(), environ=os.environ)
 
 
 def _used_by(record: ProjectRecord) -> Iterator[str]:

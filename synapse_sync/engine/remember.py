@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from synapse_sync.core.plan import Verb
@@ -84,6 +85,9 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
         absent=absent,
         placed=frozenset(placed),
         identity=identity_of(project.directory),
+        variables={
+            t.variable: os.environ.get(t.variable) for t in project.manifest.targets if t.variable is not None
+        },
     )
     if record != known:
         with where_writable():

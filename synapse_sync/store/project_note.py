@@ -32,15 +32,17 @@ def read_note(store: str | Path, key: str) -> Any:
 def completed(store: str | Path, key: str) -> tuple[str, list[str]] | None:
     """The fingerprint of the last completed state and the roots of it, or None if the note has none.
 
-    In a shared store another user may have written it: then it counts as none, and the trees are looked at.
+    In a shared store another user may have written it: then it counts as none, and the trees are looked at. It also
+    counts as none where a variable that a root depends on has another value now.
     """
     try:
         note = json.loads(read_small(note_path(store, key), trust=_is_own))
         state, roots = note["complete"], list(note["roots"].values())
+        same = all(os.environ.get(name) == value for name, value in note.get("variables", {}).items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     known = isinstance(state, str) and all(isinstance(root, str) for root in roots)
-    return (state, roots) if known else None
+    return (state, roots) if known and same else None
 
 
 def _is_own(found: os.stat_result) -> bool:

@@ -21,7 +21,8 @@ class ProjectRecord:
 
     `placed` are the roots in which files were placed, whether the last sync succeeded or not. `absent` are the
     roots of former targets that could not be reached, perhaps on a drive that is not mounted. `identity` is the
-    device and inode of the directory: by it a renamed project is known again.
+    device and inode of the directory: by it a renamed project is known again. `variables` are the variables of the
+    environment that the roots depend on, with their values then.
     """
 
     project: str
@@ -31,6 +32,7 @@ class ProjectRecord:
     placed: frozenset[str] = frozenset()
     identity: str = ""
     asked: bool = True
+    variables: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def every_root(self) -> dict[str, str]:
@@ -64,6 +66,7 @@ def read_record(store: Path, key: str) -> ProjectRecord | None:
             placed=frozenset(str(root) for root in placed),
             identity=str(data.get("identity", "")),
             asked=data.get("asked") is True,
+            variables=dict(data.get("variables", {})),
         )
     return None
 
@@ -78,6 +81,7 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
         "placed": sorted(record.placed),
         "identity": record.identity,
         "asked": record.asked,
+        **({"variables": dict(record.variables)} if record.variables else {}),
     }
     path = Path(note_path(store, key))
     try:

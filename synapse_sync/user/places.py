@@ -60,6 +60,11 @@ def store_path(written: str | None, config: str | None, environ: Mapping[str, st
     return os.path.join(directory, "store")
 
 
+def this_system() -> str:
+    """The system that paths are for: "windows", "macos", or "linux" for every other one."""
+    return {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")
+
+
 def home_directory() -> Path | None:
     """The user's home directory; None where neither HOME nor the system's list of users has one."""
     from pathlib import Path

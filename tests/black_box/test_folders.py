@@ -76,3 +76,22 @@ def test_a_folder_of_ones_own_is_placed_moved_and_pruned(project: Project) -> No
     project("sync")
     assert set(project.tree(root="ui")) == {"models/elsewhere/face.onnx"}
     assert "nothing to do" in project("sync").err
+
+
+def test_a_root_that_a_variable_names(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project.path / "a.safetensors").write_bytes(safetensors_bytes("a"))
+    project.manifest(
+        '[targets.comfy]\nroot = { default = "here", env = "COMFY_ROOT" }\n'
+        '[models.a]\nsource = "./a.safetensors"\ntype = "lora"\n'
+    )
+    monkeypatch.delenv("COMFY_ROOT", raising=False)
+    project("sync")
+    assert set(project.tree(root="here")) == {"models/loras/a.safetensors"}
+    monkeypatch.setenv("COMFY_ROOT", str(project.path / "there"))
+    assert "nothing to do" not in project("sync", "--dry-run", code=None).err
+    project("sync")
+    assert set(project.tree(root="there")) == {"models/loras/a.safetensors"}
+    assert not project.tree(root="here"), "the files move"
+    assert "nothing to do" in project("sync").err
+    monkeypatch.setenv("COMFY_ROOT", "~/.ssh")
+    assert "is refused" in project("sync", code=2).err or "refused" in project("status", code=None).err

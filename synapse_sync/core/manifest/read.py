@@ -18,6 +18,7 @@ from synapse_sync.core.manifest.shape import (
     FileTable,
     ManifestTable,
     ModelTable,
+    RootTable,
     Table,
     TargetTable,
     WorkspaceTable,
@@ -25,7 +26,7 @@ from synapse_sync.core.manifest.shape import (
 from synapse_sync.core.manifest.values import SIDECARS, FileWish, Manifest, Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key, safe_path
 from synapse_sync.core.nearest import nearest
-from synapse_sync.core.paths import mistake_in_path
+from synapse_sync.core.paths import is_windows_path, mistake_in_path
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
@@ -37,30 +38,48 @@ _ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups"
 
 
 def parse_manifest(
-    text: str, filename: str = "synapse.toml", *, layouts: Collection[str] | None = None, windows: bool = False
+    text: str,
+    filename: str = "synapse.toml",
+    *,
+    layouts: Collection[str] | None = None,
+    system: str = "linux",
+    environ: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Read a manifest; raises `InvalidManifest`, or `Several` of them, that name file, line and key.
 
-    `layouts` are the names of the layouts that exist; None accepts any name. `windows` says whether the paths in it
-    are for Windows.
+    `layouts` are the names of the layouts that exist; None accepts any name. `system` is the one that the paths are
+    for, "linux", "macos" or "windows"; `environ` are the variables that a root may name.
     """
     try:
         data = read_toml(text)
     except TomlError as error:
         raise InvalidManifest(error.in_file(filename), hint=error.hint) from error
-    return _Reader(text, filename, layouts, windows).manifest(data)
+    return _Reader(text, filename, layouts, system, environ or {}).manifest(data)
 
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SYSTEMS = {"linux": "Linux", "macos": "macOS", "windows": "Windows"}
 #: The keys with names that a manifest chooses for files and folders.
 _VISIBLE = frozenset({"filename", "folder", "folders", "subfolder"})
+
+
+#: The tables within tables, by key.
+_INNER: Mapping[type[Table], Mapping[str, type[Table]]] = {
+    WorkspaceTable: {"prefer": FileTable},
+    TargetTable: {"root": RootTable},
+    ModelTable: {"file": FileTable, "prefer": FileTable},
+}
 
 
 class _Reader:
     """Reads one manifest and collects all mistakes."""
 
-    def __init__(self, text: str, filename: str, layouts: Collection[str] | None, windows: bool) -> None:
+    def __init__(
+        self, text: str, filename: str, layouts: Collection[str] | None, system: str, environ: Mapping[str, str]
+    ) -> None:
         self._layouts = layouts
-        self._windows = windows
+        self._system = system
+        self._environ = environ
         self._mistakes = Mistakes(text, filename)
 
     def manifest(self, data: dict[str, Any]) -> Manifest:
@@ -85,9 +104,9 @@ class _Reader:
         """A table as its shape; None, and an error, if it does not fit."""
         fine = self._mistakes.known_keys(path, table, shape)
         told: set[str] = set()
-        for name in ("file", "prefer"):
-            inner = table.get(name) if name in shape.__struct_fields__ else None
-            if isinstance(inner, dict) and not self._mistakes.known_keys((*path, name), inner, FileTable):
+        for name, inner_shape in _INNER.get(shape, {}).items():
+            inner = table.get(name)
+            if isinstance(inner, dict) and not self._mistakes.known_keys((*path, name), inner, inner_shape):
                 told.add(name)
         fine = fine and not told
         values: dict[str, Any] = {}
@@ -159,13 +178,7 @@ class _Reader:
             if raw is None:
                 found.append(Target(name=name))
                 continue
-            if (mistake := mistake_in_path(raw.root, windows=self._windows)) is not None:
-                self._mistakes.bad((*path, "root"), f"`{raw.root}`: {mistake[0]}", mistake[1])
-            elif raw.root.startswith(("//", "\\\\")):
-                # Windows logs in to the server of such a path with the user's account, just to look at it.
-                self._mistakes.bad(
-                    (*path, "root"), f"`{raw.root}`: it is on another computer", "mount it, then write that path"
-                )
+            root = self._root((*path, "root"), raw.root)
             if self._layouts is not None and raw.layout not in self._layouts:
                 near = nearest(raw.layout, self._layouts)
                 hint = f"did you mean `{near}`?" if near else f"known layouts: {', '.join(self._layouts)}"
@@ -177,7 +190,8 @@ class _Reader:
                 Target(
                     name=name,
                     layout=raw.layout,
-                    root=raw.root,
+                    root=root,
+                    variable=raw.root.env if isinstance(raw.root, RootTable) else None,
                     groups=groups,
                     link_mode=raw.link_mode,
                     sidecars=self._sidecars(path, raw.sidecars),
@@ -293,6 +307,40 @@ class _Reader:
         """Folders by type, or by target; a mistake in one is reported."""
         found = ((name, self._safe((*path, name), text, single=False)) for name, text in folders.items())
         return tuple((name, folder) for name, folder in found if folder is not None)
+
+    def _root(self, path: tuple[str, ...], raw: str | RootTable) -> str:
+        """The root for this machine. Those for other systems are checked as well: a shared file must serve all."""
+        if isinstance(raw, str):
+            self._root_text(path, raw, self._system)
+            return raw
+        for system in ("linux", "macos", "windows"):
+            if (text := getattr(raw, system)) is not None:
+                self._root_text((*path, system), text, system)
+        if raw.default is not None:
+            self._root_text((*path, "default"), raw.default, self._system)
+        if raw.env is not None and _VARIABLE.fullmatch(raw.env) is None:
+            self._mistakes.bad((*path, "env"), f"`{raw.env}` is not the name of a variable", 'like `"COMFY_ROOT"`')
+        elif raw.env is not None and (value := self._environ.get(raw.env)):
+            # The user's own word: it may be on another computer, which a manifest may not say.
+            if (mistake := mistake_in_path(value, windows=self._system == "windows")) is not None:
+                self._mistakes.bad((*path, "env"), f"{raw.env} is `{value}`: {mistake[0]}", mistake[1])
+            return value
+        own: str | None = getattr(raw, self._system)
+        if own is None and raw.default is None:
+            instead = f"set {raw.env}, or add `default`" if raw.env else f"add `{self._system}` or `default`"
+            self._mistakes.bad(path, f"no root for {_SYSTEMS[self._system]}", instead)
+        return own or raw.default or "."
+
+    def _root_text(self, path: tuple[str, ...], text: str, system: str) -> None:
+        """Report a root that cannot be meant as it is written, or that a manifest may not name."""
+        if (mistake := mistake_in_path(text, windows=system == "windows")) is not None:
+            hint = mistake[1]
+            if system != "windows" and path[-1] == "root" and is_windows_path(text):
+                hint = f"{hint}; or name one for each system: `root = {{ default = \"…\", windows = '{text}' }}`"
+            self._mistakes.bad(path, f"`{text}`: {mistake[0]}", hint)
+        elif text.startswith(("//", "\\\\")):
+            # Windows logs in to the server of such a path with the user's account, just to look at it.
+            self._mistakes.bad(path, f"`{text}`: it is on another computer", "mount it, then write that path")
 
     def _model_types(self, path: tuple[str, ...], words: Sequence[str]) -> None:
         """Report a type that is nearly a known one: the list of types is open, so any other word is fine."""

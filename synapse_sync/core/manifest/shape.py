@@ -38,11 +38,21 @@ class WorkspaceTable(Table):
     allow_dangerous: list[str] = []
 
 
+class RootTable(Table):
+    """A root that differs between machines: the variable goes first, then the system, then the default."""
+
+    default: str | None = None
+    linux: str | None = None
+    macos: str | None = None
+    windows: str | None = None
+    env: str | None = None
+
+
 class TargetTable(Table):
     """A directory tree that a sync updates."""
 
     layout: str = "comfyui"
-    root: str = "."
+    root: str | RootTable = "."
     groups: list[str] | None = None
     link_mode: LinkMode = LinkMode.AUTO
     sidecars: bool | list[str] | None = None

@@ -59,7 +59,8 @@ class Target:
     """A directory tree that a sync updates.
 
     With `groups` of None, every model belongs to it; with `types` of None, every type. `folders` are the manifest's
-    own, by type, relative to the root; they go before those of the layout.
+    own, by type, relative to the root; they go before those of the layout. `root` is the one for this machine,
+    `variable` the environment variable that it depends on.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Target:
     folders: tuple[tuple[str, SafePath], ...] = ()
     types: tuple[str, ...] | None = None
     exclude_types: tuple[str, ...] = ()
+    variable: str | None = None
 
     def wants_type(self, kind: str | None) -> bool:
         """Whether models of a type belong into this target; None is an unknown type."""

@@ -316,7 +316,7 @@ def test_a_root_that_only_a_shell_or_another_system_reads_is_a_mistake() -> None
     assert "synapse.toml:2: targets.t.root: `$HOME/ui`: synapse does not expand `$HOME`" in said
     assert "write `~/ui`" in said
     assert "a path of Windows" in told(text.format("D:\\AI"))
-    assert parse_manifest(text.format("D:\\AI"), windows=True).targets[0].root == "D:\\AI"
+    assert parse_manifest(text.format("D:\\AI"), system="windows").targets[0].root == "D:\\AI"
     assert "single quotes or forward slashes" in told('[targets.t]\nroot = "C:\\temp"\n')
 
 
@@ -408,3 +408,51 @@ def test_a_folder_for_an_unknown_target_and_a_type_that_is_nearly_known() -> Non
     assert (first.hint, "no target `comfi`" in first.message) == ("did you mean `comfy`?", True)
     (second,) = mistakes('[targets.comfy]\nexclude-types = ["loras"]\n')
     assert second.hint == "did you mean `lora`?"
+
+
+# -- roots of several machines ------------------------------------------------------------------------------
+
+ROOT = """
+[targets.comfy]
+root = { default = "ComfyUI", windows = 'D:\\ComfyUI', env = "COMFY_ROOT" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("system", "environ", "root"),
+    [
+        ("linux", {}, "ComfyUI"),
+        ("macos", {"COMFY_ROOT": ""}, "ComfyUI"),
+        ("windows", {}, "D:\\ComfyUI"),
+        ("linux", {"COMFY_ROOT": "/srv/comfy"}, "/srv/comfy"),
+        ("windows", {"COMFY_ROOT": "E:/comfy"}, "E:/comfy"),
+        ("windows", {"COMFY_ROOT": "\\\\nas\\comfy"}, "\\\\nas\\comfy"),  # the user's own word
+    ],
+)
+def test_a_root_for_this_machine(system: str, environ: dict[str, str], root: str) -> None:
+    (target,) = parse_manifest(ROOT, system=system, environ=environ).targets
+    assert (target.root, target.variable) == (root, "COMFY_ROOT")
+
+
+@pytest.mark.parametrize(
+    ("root", "words"),
+    [
+        ("{}", "no root for Linux"),
+        ('{ windows = "D:/x" }', "no root for Linux"),
+        ('{ env = "NOT_SET" }', "set NOT_SET, or add `default`"),
+        ('{ env = "ODD" }', "ODD is `%HOME%/x`"),
+        ('{ default = "x", env = "$COMFY" }', "is not the name of a variable"),
+        ('{ default = "x", windows = "//nas/models" }', "it is on another computer"),
+        ('{ default = "x", linux = "D:/models" }', "it is a path of Windows"),
+        ('{ default = "$HOME/x" }', "does not expand"),
+        ('{ defaults = "x" }', "did you mean `default`?"),
+        ("{ default = 1 }", "expected a string"),
+        ("1", "expected"),
+        ('"D:/x"', "windows = 'D:/x' }"),
+    ],
+)
+def test_a_root_that_cannot_be_meant(root: str, words: str) -> None:
+    with pytest.raises((InvalidManifest, Several)) as caught:
+        parse_manifest(f"[targets.comfy]\nroot = {root}\n", environ={"ODD": "%HOME%/x"})
+    errors = caught.value.errors if isinstance(caught.value, Several) else [caught.value]
+    assert any(words in f"{error.message} {error.hint}" for error in errors), errors
