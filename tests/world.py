@@ -52,12 +52,12 @@ def guard(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 @contextmanager
-def opened() -> Iterator[list[str]]:
-    """The paths of all files that Python opens meanwhile."""
+def opened(what: str = "open") -> Iterator[list[str]]:
+    """The paths of all files that Python opens meanwhile, or the paths of another audited event."""
     paths: list[str] = []
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and isinstance(arguments[0], str):
+        if event == what and isinstance(arguments[0], str):
             paths.append(arguments[0])
 
     _listeners.append(note)

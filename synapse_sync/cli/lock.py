@@ -12,6 +12,8 @@ from synapse_sync.cli.render import change_lines
 from synapse_sync.cli.texts import cell_text, count_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from synapse_sync.engine.lock import Locked
     from synapse_sync.workspace import Workspace
 
@@ -46,7 +48,6 @@ def command(
 
     For a model that is locked and unchanged, no site is asked again.
     """
-    from synapse_sync.errors import OutOfDate
     from synapse_sync.workspace import Workspace
 
     newer = instant(exclude_newer)
@@ -62,25 +63,39 @@ def command(
         )
         troubles = _troubles(workspace, locked)
     if console.as_json:
-        console.document(
-            {
-                "changes": [
-                    {"kind": c.kind, "name": c.name, "before": c.before, "after": c.after} for c in locked.changes
-                ],
-                "healed": [{"model": p.model, "file": p.filename, "place": p.place} for p in locked.healed],
-                "models": len(locked.lockfile.models),
-                "warnings": [*locked.warnings, *troubles],
-            }
-        )
+        console.document(_document(locked, troubles))
     for warning in (*locked.warnings, *troubles):
         console.warn(warning)
     if check and locked.changes:
-        stale = ", ".join(f"`{change.name}`" for change in locked.changes)
-        if not console.as_json:
-            console.failure(
-                OutOfDate(f"synapse.lock does not answer synapse.toml for {stale}", hint="run `synapse lock`")
-            )
-        return OutOfDate.exit_code
+        return _out_of_date(console, locked)
+    _report(console, locked, heal=heal)
+    return 0
+
+
+def _document(locked: Locked, troubles: Sequence[str]) -> dict[str, object]:
+    """Return the JSON form of the answer; `troubles` are further warnings."""
+    return {
+        "changes": [{"kind": c.kind, "name": c.name, "before": c.before, "after": c.after} for c in locked.changes],
+        "healed": [{"model": p.model, "file": p.filename, "place": p.place} for p in locked.healed],
+        "models": len(locked.lockfile.models),
+        "warnings": [*locked.warnings, *troubles],
+    }
+
+
+def _out_of_date(console: Console, locked: Locked) -> int:
+    """Print which models the lockfile does not answer; return the exit code."""
+    from synapse_sync.errors import OutOfDate
+
+    stale = ", ".join(f"`{change.name}`" for change in locked.changes)
+    if not console.as_json:
+        console.failure(
+            OutOfDate(f"synapse.lock does not answer synapse.toml for {stale}", hint="run `synapse lock`")
+        )
+    return OutOfDate.exit_code
+
+
+def _report(console: Console, locked: Locked, *, heal: bool) -> None:
+    """Print the changes, the new mirrors if `heal` looked for them, and the state of the lockfile."""
     if not console.quiet:
         console.answers(change_lines(locked.changes))
     for place in locked.healed:
@@ -93,7 +108,6 @@ def command(
         console.say(f"{places} for {count_text(files, 'file')}" if locked.healed else "no new mirrors were found")
     state = "changed" if locked.changes or locked.healed else "up to date"
     console.say(f"synapse.lock {state}: {count_text(len(locked.lockfile.models), 'model')}")
-    return 0
 
 
 def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class Guard:
     """A text stream whose `write` and `flush` never raise when the stream fails; `lost` is the first failure."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+        self.stream: TextIO | None = stream
         self.lost: Exception | None = None
         self._errors = getattr(stream, "errors", None)
         _reconfigure(stream, errors=_HANDLER)
@@ -58,12 +58,14 @@ class Guard:
 
     def write(self, text: str) -> int:
         """Write text, or drop it if an earlier write failed; returns its length."""
-        self._attempt(lambda: self.stream.write(text))
+        if (stream := self.stream) is not None:
+            self._attempt(lambda: stream.write(text))
         return len(text)
 
     def flush(self) -> None:
         """Flush, unless an earlier write failed."""
-        self._attempt(self.stream.flush)
+        if self.stream is not None:
+            self._attempt(self.stream.flush)
 
     def _attempt(self, step: Callable[[], object]) -> None:
         if self.lost is None:
@@ -73,15 +75,19 @@ class Guard:
                 self.lost = error
 
     def release(self) -> None:
-        """Flush, and restore the stream; text that cannot be written is dropped."""
+        """Flush, restore the stream and let go of it; text that cannot be written is dropped."""
         self.flush()
+        # click keeps every stream that it ever printed to: by way of this guard it would keep all that was printed.
+        stream, self.stream = self.stream, None
+        if stream is None:
+            return
         if self.lost is None:
-            _reconfigure(self.stream, errors=self._errors)
+            _reconfigure(stream, errors=self._errors)
             return
         try:
             # The buffer still holds the lost text, and Python would fail on it at its end, with code 120.
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
+            os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
         except (OSError, ValueError):
             pass

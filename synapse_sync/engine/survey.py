@@ -153,114 +153,110 @@ def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool
 
     With `frozen`, the pins of the lockfile are followed even where the manifest has changed.
     """
-    manifest, lockfile = project.manifest, project.lockfile
-    declared = manifest.entries()
+    lockfile = project.lockfile
     if not frozen:
-        lockfile = with_renamed(declared, lockfile)
-    known = {model.name for model in lockfile.models}
-    found = survey(
-        manifest,
-        lockfile,
-        scope,
-        trees_in(project, scope, tools.link_mode),
-        key=project.key,
-        directory=project.directory,
-        former=former_roots(project.directory, project.key, project.store, known),
-        dropped=undeclared(declared, project.lockfile),
-        emptied=is_emptied(project),
-        frozen=frozen,
-        store=tools.store,
-        nearby=tools.nearby,
-    )
+        lockfile = with_renamed(project.manifest.entries(), lockfile)
+    found = _survey(project, lockfile, scope, tools, frozen=frozen)
     if lockfile is project.lockfile:
         return found
     before = set(project.lockfile.models)
     return replace(found, renamed=tuple(model.name for model in lockfile.models if model not in before))
 
 
-def survey(
-    manifest: Manifest,
-    lockfile: Lockfile,
-    scope: Scope,
-    trees: Mapping[str, Tree],
-    *,
-    key: str,
-    directory: Path,
-    former: Sequence[tuple[str, Mapping[str, str]]],
-    dropped: Sequence[str],
-    emptied: bool,
-    frozen: bool,
-    store: BlobStore,
-    nearby: Callable[[Artifact], bool] = lambda artifact: False,
-) -> Survey:
-    """Compare what is wanted with what exists.
+def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *, frozen: bool) -> Survey:
+    """Compare what this lockfile wants with what exists.
 
-    `directory` is the project's. `trees` are the targets in scope, `former` the roots of targets at earlier syncs
-    by key, `dropped` the names of pins that are no longer declared. `nearby` says whether a cache on this machine
-    seems to have a file. Unless `frozen`, nothing is planned for a model that the lockfile does not answer: its
-    files are unknown.
+    Unless `frozen`, nothing is planned for a model that the lockfile does not answer: its files are unknown.
     """
+    manifest, store = project.manifest, tools.store
     entries = entries_in(manifest, scope)
     locked = {model.name: model for model in lockfile.models}
     stale = tuple(entry.name for entry in stale_entries(entries, lockfile))
+    trees = trees_in(project, scope, tools.link_mode)
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
-        gone = [former_trees(roots, k, trees, project=directory, store=store.root) for k, roots in former]
-        trees = {**trees, **{name: tree for found in gone for name, tree in found.items()}}
+        trees |= _former(project, locked, trees)
     beside = _companions(manifest, entries, locked, arrangement, trees, store)
-    companions = beside.companions
-    trees = with_neighbours(trees, (*arrangement.placements, *companions))
-    declared = {target.name for target in manifest.targets}
-    trees, ways = _walked(arrangement.placements, companions, trees, declared, key=key, store=store.root)
-    observed = observe(arrangement.placements, trees, companions, ways)
+    neighbours = with_neighbours(trees, (*arrangement.placements, *beside.companions))
+    walked, ways = _walked(project, arrangement.placements, beside.companions, neighbours, store.root)
+    observed = observe(arrangement.placements, walked, beside.companions, ways)
+    emptied = is_emptied(project)
     pending = frozenset() if frozen else frozenset(stale)
-    plan = make_plan(
-        [placement for placement in arrangement.placements if placement.model not in pending],
-        observed,
-        _Asked(arrangement, lambda artifact: store.has(artifact.sha256)),
-        companions=[companion for companion in companions if companion.model.name not in pending],
-        nearby=_Asked(arrangement, nearby),
-        packed=_Asked(arrangement, lambda file: file.archive is not None and store.has(file.archive.sha256)),
-        prune=scope.prune and not scope.only and not scope.groups,
-        certain=(bool(manifest.models) or emptied) and not pending,
-        force=scope.force,
-    )
-    if scope.only or scope.groups:  # files of the models out of scope are wanted, though not by this plan
-        plan = replace(plan, spared=0)
+    certain = (bool(manifest.models) or emptied) and not pending
+    plan = _plan(arrangement, beside.companions, observed, scope, tools, pending=pending, certain=certain)
     return Survey(
         plan=plan,
         arrangement=arrangement,
-        companions=companions,
-        trees=trees,
+        companions=beside.companions,
+        trees=walked,
         observed=observed,
         stale=stale,
-        dropped=tuple(dropped),
+        dropped=tuple(undeclared(manifest.entries(), project.lockfile)),
         emptied=emptied,
         warnings=(
             *arrangement.notes,
             *beside.notes,
-            *links_to_report(ways, trees),
-            *_moved_roots(plan, trees),
+            *links_to_report(ways, walked),
+            *_moved_roots(plan, walked),
             *_withheld_warning(plan.withheld, empty=not manifest.models),
         ),
     )
 
 
+def _former(project: Project, locked: Collection[str], trees: Mapping[str, Tree]) -> dict[str, Tree]:
+    """The trees that this project had at earlier syncs, and has no more; `locked` are the names of its models."""
+    found: dict[str, Tree] = {}
+    for key, roots in former_roots(project.directory, project.key, project.store, set(locked)):
+        found |= former_trees(roots, key, trees, project=project.directory, store=project.store)
+    return found
+
+
+def _plan(
+    arrangement: Arrangement,
+    companions: Sequence[Companion],
+    observed: Mapping[Key, Observed],
+    scope: Scope,
+    tools: Tools,
+    *,
+    pending: Collection[str],
+    certain: bool,
+) -> Plan:
+    """The plan for the paths in scope.
+
+    `pending` are the models that the lockfile does not answer: nothing is planned for them. Unless `certain`,
+    nothing is pruned.
+    """
+    store = tools.store
+    plan = make_plan(
+        [placement for placement in arrangement.placements if placement.model not in pending],
+        observed,
+        _Asked(arrangement, lambda artifact: store.has(artifact.sha256)),
+        companions=[companion for companion in companions if companion.model.name not in pending],
+        nearby=_Asked(arrangement, tools.nearby),
+        packed=_Asked(arrangement, lambda file: file.archive is not None and store.has(file.archive.sha256)),
+        prune=scope.prune and not scope.only and not scope.groups,
+        certain=certain,
+        force=scope.force,
+    )
+    if scope.only or scope.groups:  # files of the models out of scope are wanted, though not by this plan
+        plan = replace(plan, spared=0)
+    return plan
+
+
 def _walked(
+    project: Project,
     placements: Sequence[Placement],
     companions: Sequence[Companion],
     trees: Mapping[str, Tree],
-    declared: Collection[str],
-    *,
-    key: str,
     store: Path,
 ) -> tuple[Mapping[str, Tree], Mapping[Key, Way]]:
     """The trees and the ways to all paths; where a way leads through a link, the trees know what others own."""
     ways = ways_to(placements, trees, companions)
     if not any(way.links for way in ways.values()):
         return trees, ways
-    trees = with_barriers(trees, declared, key=key, store=store)
-    trees = with_sharers(trees, key=key, store=store)
+    declared = {target.name for target in project.manifest.targets}
+    trees = with_barriers(trees, declared, key=project.key, store=store)
+    trees = with_sharers(trees, key=project.key, store=store)
     return trees, ways_to(placements, trees, companions)
 
 

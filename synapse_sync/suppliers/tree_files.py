@@ -6,15 +6,16 @@ They are read, never changed: their bytes go into the store as clones or copies.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 from synapse_sync.store.known_digests import KnownDigests
 
-#: Files that are looked at in all: a link may lead to the root of a disk, whose listing costs minutes and memory.
+#: The most entries of directories that one look takes in, two seconds' work; a file beyond them is downloaded.
 _MOST = 200_000
+_OF_THE_KERNEL = ("/proc", "/sys")
 
 
 class TreeFiles:
@@ -46,35 +47,46 @@ class TreeFiles:
 
     @cached_property
     def _by_size(self) -> dict[int, list[str]]:
-        """All files by their size in bytes, from one look at the folders."""
+        """The paths of all files by their size in bytes, from one look at the folders."""
         found: dict[int, list[str]] = {}
-        seen: set[str] = set()
-        folders = sorted(self._folders.items())
-        files = (file for folder, deep in folders for file in _files(str(folder), seen, deep=deep))
-        for path, size in islice(files, _MOST):
+        for path, size in _files(self._folders, _MOST):
             found.setdefault(size, []).append(path)
         return found
 
 
-def _files(folder: str, seen: set[str], *, deep: bool) -> Iterator[tuple[str, int]]:
-    """The files below a folder with their sizes; links are followed, and no directory is listed twice."""
-    real = os.path.realpath(folder)
-    if real in seen:
-        return
-    seen.add(real)
-    try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name.startswith("."):  # of tools, synapse's own among them
+def _files(folders: Mapping[Path, bool], most: int) -> Iterator[tuple[str, int]]:
+    """The files in some folders with their sizes; links are followed, and no directory is listed twice.
+
+    `folders` says for each whether those below it count, too. The nearest come first, and the look ends after
+    `most` entries. A link may lead to a disk with millions of files, or to the root of the file system.
+    """
+    seen: set[str] = set()
+    waiting = deque((str(folder), deep) for folder, deep in sorted(folders.items()))
+    while waiting and most > 0:
+        folder, deep = waiting.popleft()
+        real = os.path.realpath(folder)
+        if real in seen or _is_of_the_kernel(real):
             continue
+        seen.add(real)
         try:
-            if entry.is_dir():
-                if deep:
-                    yield from _files(entry.path, seen, deep=True)
-            elif entry.is_file():
-                yield entry.path, entry.stat().st_size
-        except OSError:  # gone meanwhile, or a link in a circle
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)[:most]
+        except OSError:
             continue
+        most -= len(entries)
+        for entry in entries:
+            if entry.name.startswith("."):  # of tools, synapse's own among them
+                continue
+            try:
+                if entry.is_dir():
+                    if deep:
+                        waiting.append((entry.path, True))
+                elif entry.is_file():
+                    yield entry.path, entry.stat().st_size
+            except OSError:  # gone meanwhile, or a link in a circle
+                continue
+
+
+def _is_of_the_kernel(real: str) -> bool:
+    """Whether a directory shows the state of the running system; its files are none, and some never end."""
+    return any(real == place or real.startswith(f"{place}/") for place in _OF_THE_KERNEL)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 from cases import case
 from world import Project
 
+from synapse_sync.cli.main import main
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.weights import safetensors_bytes
@@ -152,3 +157,16 @@ def test_a_name_that_the_locale_cannot_write_is_refused_before_the_first_byte(pr
     assert project.hub.requests("storage") == []
     assert run(project, "sync", environ={**ASCII, "PYTHONUTF8": "1"})[0] == 0
     assert any("水彩.safetensors" in path for path in project.tree())
+
+
+def test_nothing_that_was_printed_is_kept(project: Project) -> None:
+    """click keeps a reference to each stream that it prints to; a program that calls us often would grow."""
+    printed = io.StringIO()
+    kept = weakref.ref(printed)
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        assert main(["store", "path"]) == 0
+        assert main(["status", "-C", str(project.path)]) == 2
+    assert "synapse.toml" in printed.getvalue()
+    del printed
+    gc.collect()
+    assert kept() is None

@@ -240,6 +240,7 @@ def test_what_is_not_there(project: Project, commits: tuple[str, str], reference
         (Fault(status=200, body=b"[]"), 5, "cannot be read"),
     ],
 )
+@pytest.mark.usefixtures("impatient")
 def test_what_can_go_wrong(project: Project, commits: tuple[str, str], fault: Fault, code: int, words: str) -> None:
     project.hub.faults.add("/api/", fault)
     declare(project, f"modelscope:{REPO}/vae/paint.safetensors")

@@ -128,11 +128,9 @@ def test_damaged_owner_note(path: Path, data: bytes | None) -> None:
 
 def test_interrupt_while_waiting(path: Path) -> None:
     with holder(path):
-        timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
-            timer.start()
-            with hold(path, "the target", timeout=30):
-                pytest.fail("two holders")
+        timer = threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt), hold(path, "the target", lambda line: timer.start(), timeout=30):
+            pytest.fail("two holders")
         timer.join()
 
 

@@ -161,6 +161,26 @@ def test_hidden_and_shallow_folders(tmp_path: Path) -> None:
     assert files.find(sha256(b""), 0) is None
 
 
+def test_a_link_to_far_too_much_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest files are found, and the look ends: a link may lead to a disk of millions of files."""
+    monkeypatch.setattr("synapse_sync.suppliers.tree_files._MOST", 10)
+    make(tmp_path / "models" / "near", b"near")
+    for number in range(8):
+        make(tmp_path / "disk" / str(number) / "far", b"farther")
+    (tmp_path / "models" / "disk").symlink_to(tmp_path / "disk")
+    files = TreeFiles([(tmp_path / "models", True)], KnownDigests(tmp_path / "store"))
+    assert files.find(sha256(b"near"), 4) == tmp_path / "models" / "near"
+    assert files.find(sha256(b"farther"), 7) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc on this system")
+def test_the_state_of_the_kernel_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "all").symlink_to("/proc")
+    with opened("os.scandir") as directories:
+        assert TreeFiles([(tmp_path, True)], KnownDigests(tmp_path)).find(sha256(b"x"), 4) is None
+    assert directories == [str(tmp_path)]
+
+
 def test_what_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path / "a", b"data")
     right = make(tmp_path / "b", b"data")

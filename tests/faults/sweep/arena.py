@@ -26,7 +26,6 @@ from sweep.zygote import Child, Ended
 
 from synapse_sync.cli.main import main
 from synapse_sync.engine import collect
-from synapse_sync.store import locks
 
 Words = tuple[str, ...]
 PROJECT, STORE = "project", "home/store"
@@ -202,7 +201,6 @@ def child(
 def _prepare(scenario: Scenario | None) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     collect.GRACE = -3600.0  # everything is old enough
-    locks._ATTEMPT = 0.01
     if scenario is None:
         return
     if scenario.sabotage:
