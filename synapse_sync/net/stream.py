@@ -58,6 +58,8 @@ class Stream:
     ) -> None:
         self.url = url
         self.doubt = doubt
+        #: The seconds from the last request to its answer, those for a new connection included.
+        self.waited = 0.0
         self.status = response.status
         self.start = start
         self.total = total

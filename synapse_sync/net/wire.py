@@ -91,10 +91,12 @@ class Wire:
         for _ in range(MAX_HOPS + 1):
             current = self.credentials.destination(current)
             own = cookies.headers_for(current) | self.credentials.headers_for(current, via)
-            response = self._send(current, asked, if_range, own)
+            response, waited = self._send(current, asked, if_range, own)
             try:
                 if response.status not in STATUSES:
-                    return self._judge(response, current, asked, expect_text, verified)
+                    stream = self._judge(response, current, asked, expect_text, verified)
+                    stream.waited = waited
+                    return stream
                 location = response.headers.get("Location")
                 cookies.keep(current, response.headers.getlist("Set-Cookie"))
                 _read_aside(response)
@@ -119,7 +121,7 @@ class Wire:
             raise switched_off(display_url(url))
         current = self.credentials.destination(url)
         own = self.credentials.headers_for(current, [])
-        response = self._send(current, Asked(0, None), None, own, method="HEAD")
+        response, _ = self._send(current, Asked(0, None), None, own, method="HEAD")
         try:
             if response.status >= 400:
                 raise self._status_error(response, display_url(current))
@@ -138,7 +140,8 @@ class Wire:
 
     def _send(
         self, url: str, asked: Asked, if_range: str | None, own: Mapping[str, str], method: str = "GET"
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> tuple[urllib3.BaseHTTPResponse, float]:
+        """Send one request; return its answer, and the seconds until its headers were there."""
         import urllib3
 
         headers = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -149,8 +152,9 @@ class Wire:
         manager = self._pools.manager(url)
         with self._lock:
             self.request_count += 1
+        began = time.monotonic()  # after the certificates were read, which takes as long as some round trips
         try:
-            return manager.urlopen(
+            response = manager.urlopen(
                 method,
                 url,
                 headers=headers | dict(own),
@@ -159,6 +163,7 @@ class Wire:
                 redirect=False,
                 retries=False,
             )
+            return response, time.monotonic() - began
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             raise unreachable(error, display_url(url), self._pools.proxies.of(url)) from None
         except ValueError:

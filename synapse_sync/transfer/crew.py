@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 
+from synapse_sync.core.connection_count import Ceiling, lowered
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.net.retries import Retry
 from synapse_sync.net.stream import Stream
@@ -71,6 +72,8 @@ class Crew:
         self.steps: dict[str, int] = {}
         self._slots = threading.Semaphore(max(1, limits.connections))
         self._by_host: dict[str, threading.Semaphore] = {}
+        self._in_use: dict[str, int] = {}
+        self._ceilings: dict[str, Ceiling] = {}
         self._streams: dict[Stream, tuple[float, int]] = {}
         self._lock = threading.Lock()
 
@@ -82,12 +85,16 @@ class Crew:
         if not self._acquire(own, wait=wait):
             return False
         if self._acquire(self._slots, wait=wait):
+            with self._lock:
+                self._in_use[host] = self._in_use.get(host, 0) + 1
             return True
         own.release()
         return False
 
     def give_back(self, host: str) -> None:
         """Return a connection to a host that `slot` took."""
+        with self._lock:
+            self._in_use[host] -= 1
         self._slots.release()
         self._slots_of(host).release()
 
@@ -105,9 +112,22 @@ class Crew:
                 return True
         return False
 
-    def share(self) -> int:
-        """Return the number of connections that one of the active files may use."""
-        return min(self.limits.streams_per_file, self.limits.per_host // max(1, self.active))
+    def share(self, host: str) -> int:
+        """Return the number of connections to a host that one of the active files may use: at least one."""
+        with self._lock:
+            ceiling, most = self._ceilings.get(host), self.limits.per_host
+            if ceiling is not None:
+                most = ceiling.at(self.clock.now(), most)
+            return max(1, min(self.limits.streams_per_file, most // max(1, self.active)))
+
+    def refused(self, host: str, wait: float | None) -> None:
+        """Note that a host refused or broke off a connection, whose slot is not returned yet.
+
+        `wait` is the number of seconds that it asks to wait. All files use fewer connections to it for a while.
+        """
+        with self._lock:
+            before = self._ceilings.get(host)
+            self._ceilings[host] = lowered(before, self.clock.now(), self._in_use.get(host, 1), wait)
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:

@@ -6,13 +6,15 @@ import contextlib
 import threading
 from dataclasses import dataclass
 
-from synapse_sync.errors import IntegrityError, StorageError, SynapseError
-from synapse_sync.net.failures import BadRange, Transient
+from synapse_sync.core.connection_count import Ceiling, Count, Lane, Seen, decided, lowered
+from synapse_sync.errors import IntegrityError, StatusError, StorageError, SynapseError
+from synapse_sync.net.failures import BadRange, Transient, may_pass
 from synapse_sync.net.stream import Stream, strong_validator
-from synapse_sync.store.partials import Partial, Range
+from synapse_sync.store.partials import Partial
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.hashing import Chaser, Digests, put_back, take_block
 from synapse_sync.transfer.opener import Changed, Opener, Stopped
+from synapse_sync.transfer.pieces import Piece, Pieces
 from synapse_sync.transfer.verdict import CHANGED_HINT, mismatch
 from synapse_sync.transfer.want import Want
 
@@ -20,13 +22,10 @@ _SMALLEST, _LARGEST = 16 << 10, 1 << 20
 #: The aim for one read (seconds): short enough to show progress, long enough to cost little.
 _PACE = 0.05
 _SAVE_EVERY = 2.0
-_WAIT = 0.25
-#: The connections are doubled again only if the last doubling raised the rate by this factor.
-_WORTH = 1.2
-#: Above this share of one core, this process is the bottleneck, and more connections do not help.
-_BUSY = 0.8
-#: The smallest piece of a file (bytes); a rest of at least twice this size is shared.
-_LEAST = 1 << 20
+#: How often (seconds) a connection without a piece looks for one.
+_WAIT = 0.1
+#: After this many seconds without a byte the last pieces are requested anew, and after so many answering times.
+_STALLED, _STALLED_ANSWERS = 1.0, 8.0
 _LAG = 32 << 20
 _ENDLESS = 1 << 62
 #: A promised size may be wrong by up to this factor; a longer body is refused.
@@ -34,18 +33,29 @@ _EXCUSED = 4
 
 
 @dataclass(slots=True, eq=False)
-class _Piece:
-    """The bytes that one thread receives, from `at` to before `end`. `at` moves; other threads may lower `end`."""
+class _Connection:
+    """One connection of a file; `begun` and `answered` are moments in seconds, `received` its bytes.
 
-    at: int
-    end: int
+    `stream` and `piece` are what it is working on. `given_up` says that its stream was aborted for its slowness.
+    """
+
+    begun: float
+    answered: float | None = None
+    received: int = 0
+    stream: Stream | None = None
+    piece: Piece | None = None
+    given_up: bool = False
+
+    def seen(self) -> Lane:
+        return Lane(begun=self.begun, answered=self.answered, received=self.received)
 
 
 class Flow:
     """Fills the partial download from `first`, the stream that is open already, and from further ranges.
 
     All connections take pieces from one frontier, in ascending order, so that the hash can follow closely. A
-    connection that finds none left takes half of the largest piece that another one still has to receive.
+    connection that finds none left takes over a part of the piece that would be received last. `connection_count`
+    decides how many connections there are.
     """
 
     def __init__(
@@ -66,22 +76,27 @@ class Flow:
         self._partial = partial
         self._opener = opener
         self._first = first
-        self._open: list[Range] = [] if partial.total is None else partial.missing()
-        self._pieces: list[_Piece] = []
-        self._least = min(_LEAST, crew.limits.piece)
         in_parts = first is not None and not whole_only and (first.status == 206 or first.accepts_ranges)
-        self._splits = in_parts and (partial.total or 0) >= crew.limits.split_from
-        self._changed = threading.Condition()
+        splits = in_parts and (partial.total or 0) >= crew.limits.split_from
+        missing = [] if partial.total is None else partial.missing()
+        self._pieces = Pieces(missing, splits=splits, largest=crew.limits.piece)
+        #: The lock for everything below.
+        self._changed = self._pieces.changed
         self._helpers: list[threading.Thread] = []
-        self._helping = 0
-        self._recruits = self._splits
-        self._streams: set[Stream] = set()
+        self._connections: list[_Connection] = []
+        waited = 0.0 if first is None else first.waited
+        self._main = _Connection(begun=crew.clock.now() - waited)
+        # With a limited rate there is no hurry: each step is judged.
+        self._count = Count(far=None if crew.bucket.rate is None else False)
+        self._grows = splits
+        self._ceiling: Ceiling | None = None
+        self._idle = 0
+        #: The shortest wait for an answer, in seconds: about a round trip, once a connection was used again.
+        self._answer = waited
         self._fatal: Exception | None = None
         self._over = threading.Event()
         self._clock = crew.clock
         self._looked = self._saved = self._clock.now()
-        self._looked_bytes, self._rate = 0, 0.0
-        self._worked = self._clock.worked()
         git_size = partial.total if want.git_sha1 is not None else None
         self._chaser = Chaser(partial.path, git_size=git_size, tick=self._tick)
 
@@ -111,10 +126,11 @@ class Flow:
 
     def _end(self) -> None:
         # Order: helpers take no further piece from here on; then their streams are aborted, and the join makes sure
-        # that none writes after the return. Race: a helper that is opening a stream now still receives its piece.
+        # that none writes after the return. Race: a helper that is opening a stream now looks at `_over` after it.
         self._over.set()
         with self._changed:
-            streams = list(self._streams)
+            streams = [one.stream for one in self._connections if one.stream is not None]
+            self._changed.notify_all()
         for stream in streams:
             stream.abort("no longer needed")
         for helper in self._helpers:
@@ -148,7 +164,7 @@ class Flow:
         limit = self._want.size
         if limit is not None and self._want.size_may_be_wrong:
             limit *= _EXCUSED
-        at = self._copy(self._first, _Piece(0, _ENDLESS if limit is None else limit))
+        at = self._copy(self._main, self._first, Piece(0, _ENDLESS if limit is None else limit))
         if limit is not None and at == limit and not self._first.ends():
             raise IntegrityError(
                 f"`{self._want.subject}` is longer than the {self._want.size} bytes that were promised",
@@ -175,94 +191,114 @@ class Flow:
     # -- pieces -------------------------------------------------------------------------------------
 
     def _receive_pieces(self) -> None:
+        """Receive everything. Where this thread's connection fails and helpers go on, they decide the outcome."""
         stream, self._first = self._first, None
-        try:
-            while True:
+        while True:
+            with self._changed:
+                now = self._clock.now()
+                self._main.begun, self._main.answered = (now, None) if stream is None else (self._main.begun, now)
+                self._connections.append(self._main)
+            self._look()
+            try:
+                self._work(self._main, stream)
+            except SynapseError as error:
+                if not self._helping() or not may_pass(error):
+                    raise
+                self._refused(error)
+            with self._changed:
+                self._remove(self._main)
+            stream = None
+            while self._helping() and not self._pieces.done:
                 self._check()
-                piece = self._claim()
-                if piece is None:
-                    if self._wait_for_helpers():
-                        return
-                    continue
-                stream = self._fitting(stream, piece)
-                self._copy(stream, piece)
+                with self._changed:
+                    self._changed.wait(_WAIT)
+                self._look()
+            if self._pieces.done:
+                return
+
+    def _helping(self) -> int:
+        with self._changed:
+            return sum(one is not self._main for one in self._connections)
+
+    def _work(self, own: _Connection, stream: Stream | None) -> None:
+        """Receive piece after piece on one connection, until none is left or it is one too many."""
+        try:
+            while (piece := self._next(own)) is not None:
+                previous, stream = stream, None
+                try:
+                    stream = self._fitting(own, previous, piece)
+                    self._copy(own, stream, piece)
+                except Transient:
+                    if not own.given_up:
+                        raise
+                    own.given_up = False
         finally:
-            if stream is not None:
-                self._leave(stream)
+            self._leave(own, stream)
 
-    def _wait_for_helpers(self) -> bool:
-        """Return whether all is done; if not, a helper may still hand back a piece that it failed to receive."""
-        with self._changed:
-            if not self._helping:
-                return not self._open
-            self._changed.wait(_WAIT)
-            return False
+    def _next(self, own: _Connection) -> Piece | None:
+        """Return the next piece for a connection; None if it is not needed any longer."""
+        while True:
+            self._check()
+            with self._changed:
+                too_many = own is not self._main and len(self._connections) > self._count.wanted
+                piece = None if too_many or self._over.is_set() else self._free_piece(own)
+                if piece is not None:
+                    own.piece = piece
+                    return piece
+                # One connection without a piece is enough to wait for those that fail or stall.
+                if too_many or self._pieces.done or self._over.is_set() or (own is not self._main and self._idle):
+                    self._remove(own)  # at once: else several would leave for the same reason
+                    return None
+                self._idle += 1
+                self._changed.wait(_WAIT)
+                self._idle -= 1
+                stalled = self._pieces.stalled(self._clock.now(), max(_STALLED, _STALLED_ANSWERS * self._answer))
+                for one in self._connections:
+                    if stalled is not None and one.piece is stalled and one.stream is not None:
+                        one.given_up = True
+                        one.stream.abort("it stalled")
 
-    def _claim(self) -> _Piece | None:
-        """Return the next free piece. Towards the end they get smaller; then the largest one is halved."""
-        with self._changed:
-            piece = self._next_piece() if self._open else self._half_of_another() if self._splits else None
-            if piece is not None:
-                self._pieces.append(piece)
+    def _remove(self, own: _Connection) -> None:
+        if own in self._connections:
+            self._connections.remove(own)
+        self._changed.notify_all()
+
+    def _free_piece(self, own: _Connection) -> Piece | None:
+        now = self._clock.now()
+        rate = own.seen().rate(now)
+        if (piece := self._pieces.take(len(self._connections), now, 3 * rate * self._answer)) is not None:
             return piece
+        # Without bytes of its own it is taken for as fast as the others.
+        rate = rate or self.fetched / max(1e-3, now - self._main.begun) / len(self._connections)
+        return self._pieces.take_over(now, rate, self._answer)
 
-    def _next_piece(self) -> _Piece:
-        start, end = self._open[0]
-        stop = end
-        if self._splits:
-            left = sum(end - start for start, end in self._open)
-            fair = max(self._least, left // (2 * (self._helping + 1)))
-            stop = min(end, start + min(self._crew.limits.piece, fair))
-        if stop < end:
-            self._open[0] = (stop, end)
-        else:
-            del self._open[0]
-        return _Piece(start, stop)
-
-    def _half_of_another(self) -> _Piece | None:
-        largest = max(self._pieces, key=lambda piece: piece.end - piece.at, default=None)
-        if largest is None or largest.end - largest.at < 4 * _LARGEST:
-            return None  # race: its thread may be reading `_LARGEST` bytes beyond `at` right now
-        middle = (largest.at + largest.end) // 2
-        half = _Piece(middle, largest.end)
-        largest.end = middle
-        return half
-
-    def _hand_back(self, piece: _Piece) -> None:
-        """Take back a piece; its missing bytes become free for any thread."""
-        with self._changed:
-            self._pieces.remove(piece)
-            if piece.at < piece.end:
-                self._open = sorted([*self._open, (piece.at, piece.end)])
-            self._changed.notify_all()
-
-    def _fitting(self, stream: Stream | None, piece: _Piece) -> Stream:
+    def _fitting(self, own: _Connection, stream: Stream | None, piece: Piece) -> Stream:
         """Return the stream if it continues with this piece, else a new one."""
         start, end = piece.at, piece.end
         if stream is not None and stream.position == start and stream.end is not None and stream.end >= end:
-            with self._changed:
-                self._streams.add(stream)
+            own.stream = stream
             return stream
         try:
-            if stream is not None:
-                self._leave(stream)
-            return self._open_part(start, end)
+            self._leave(own, stream)
+            return self._open_part(own, piece)
         except BaseException:
-            self._hand_back(piece)
+            self._pieces.hand_back(piece)
             raise
 
-    def _leave(self, stream: Stream) -> None:
-        with self._changed:
-            self._streams.discard(stream)
-        self._opener.close(stream)
+    def _leave(self, own: _Connection, stream: Stream | None) -> None:
+        own.stream = None
+        if stream is not None:
+            self._opener.close(stream)
 
-    def _open_part(self, start: int, end: int) -> Stream:
+    def _open_part(self, own: _Connection, piece: Piece) -> Stream:
         """Request one piece or, without helpers, everything up to the next received range."""
         partial = self._partial
+        start, end = piece.at, piece.end
         with self._changed:
-            if not self._helping and self._open and self._open[0][0] == end:
-                end = self._open[0][1]
+            if len(self._connections) == 1:
+                end = self._pieces.alone(piece)
         self.pieced = True
+        asked = self._clock.now()
         stream = self._opener.open(start, end, strong_validator(partial.etag, partial.last_modified))
         try:
             same = None in (stream.etag, partial.etag) or stream.etag == partial.etag
@@ -274,21 +310,27 @@ class Flow:
             self._opener.close(stream)
             raise
         self.served = True
+        answered = self._clock.now()
         with self._changed:
-            self._streams.add(stream)
-        return stream
+            self._answer = min(self._answer, answered - asked)
+            own.answered = own.answered or answered
+            if not self._over.is_set():
+                own.stream = stream
+                return stream
+        self._opener.close(stream)  # another connection failed, and `_end` could not see this one
+        raise Stopped
 
-    def _copy(self, stream: Stream, piece: _Piece) -> int:
+    def _copy(self, own: _Connection, stream: Stream, piece: Piece) -> int:
         """Write a stream's bytes to their offsets up to the end of the piece; return the position reached."""
         most = _LARGEST if self._crew.bucket.rate is None else max(_SMALLEST, self._crew.bucket.rate // 8)
         step = min(most, self._crew.steps.get(self._opener.host, _SMALLEST))
         try:
-            while (left := piece.end - piece.at) > 0:
-                began = self._clock.now()
-                count = self._step(stream, piece.at, min(step, left))
+            while (reach := self._pieces.reach(piece, step, began := self._clock.now())) > 0:
+                count = self._step(stream, piece.at, reach)
                 if count == 0:
                     break
                 piece.at += count
+                own.received += count
                 self._received(count)
                 if self._clock.now() - began < _PACE:
                     step = min(most, _LARGEST, step * 2)
@@ -297,7 +339,7 @@ class Flow:
         finally:
             self._crew.steps[self._opener.host] = step
             if self._partial.total is not None:
-                self._hand_back(piece)
+                self._pieces.hand_back(piece)
         return piece.at
 
     def _step(self, stream: Stream, at: int, most: int) -> int:
@@ -328,58 +370,67 @@ class Flow:
             self._tick()
         self._crew.bucket.take(count)
         self._check()
-        if self._recruits:
-            self._recruit()
+        self._look()
 
     # -- helpers ------------------------------------------------------------------------------------
 
-    def _recruit(self) -> None:
-        """Double the connections of this file, while that raises the rate and other files need them less."""
+    def _look(self) -> None:
+        """Decide every now and then how many connections to use, and open what is missing."""
+        if not self._grows:
+            return
+        limits = self._crew.limits
         with self._changed:
-            now, worked = self._clock.now(), self._clock.worked()
-            elapsed = max(1e-6, now - self._looked)
-            if elapsed < self._crew.limits.look_every or not self._recruits or self._over.is_set():
+            now = self._clock.now()
+            allowed = self._crew.share(self._opener.host)
+            first = self._count.far is None
+            if (now - self._looked < limits.look_every / 2 and not first) or self._over.is_set():
                 return
-            busy = worked - self._worked > _BUSY * elapsed
-            rate = (self.fetched - self._looked_bytes) / elapsed
-            helped = not self._helpers or rate > _WORTH * self._rate
-            self._looked, self._looked_bytes, self._rate, self._worked = now, self.fetched, rate, worked
-            if rate >= self._crew.limits.fast_enough or not helped:
-                self._recruits = False
-                return
-            if busy:  # the network is faster than this process
-                return
-            left = sum(end - start for start, end in self._open) // self._least
-            for _ in range(min(self._helping + 1, self._crew.share() - self._helping - 1, left)):
+            self._looked = now
+            self._count = decided(
+                self._count,
+                Seen(
+                    now=now,
+                    worked=self._clock.worked(),
+                    received=self.fetched,
+                    lanes=tuple(one.seen() for one in self._connections),
+                    allowed=allowed if self._ceiling is None else self._ceiling.at(now, allowed),
+                    shortest=limits.look_every,
+                    enough=limits.fast_enough,
+                    far_from=limits.far_from,
+                ),
+            )
+            for _ in range(min(self._count.wanted - len(self._connections), self._pieces.worth)):
                 if not self._crew.slot(self._opener.host, wait=False):
                     return
-                self._helping += 1
-                helper = threading.Thread(target=self._help, name="synapse-range", daemon=True)
+                own = _Connection(begun=now)
+                self._connections.append(own)
+                helper = threading.Thread(target=self._help, args=(own,), name="synapse-range", daemon=True)
                 self._helpers.append(helper)
                 helper.start()
 
-    def _help(self) -> None:
-        stream: Stream | None = None
+    def _help(self, own: _Connection) -> None:
         try:
-            while not self._over.is_set() and self._helping < self._crew.share():
-                if (piece := self._claim()) is None:
-                    break
-                previous, stream = stream, None
-                stream = self._fitting(previous, piece)
-                self._copy(stream, piece)
+            self._work(own, None)
         except (Changed, StorageError) as error:
             self._fatal = error
         except Stopped:
             pass
-        except SynapseError:
-            # One connection alone continues. If the reason is a real one, that connection meets it, too.
-            self._recruits = False
+        except SynapseError as error:
+            # The others continue. If the reason is a real one, they meet it, too.
+            self._refused(error)
         except Exception as error:
             self._fatal = error
         finally:
-            if stream is not None:
-                self._leave(stream)
             self._crew.give_back(self._opener.host)
             with self._changed:
-                self._helping -= 1
-                self._changed.notify_all()
+                self._remove(own)
+
+    def _refused(self, error: SynapseError) -> None:
+        """Use fewer connections for a while if a host broke one off; after any other error, open no more."""
+        if not may_pass(error):
+            self._grows = False
+        elif not self._over.is_set():
+            wait = error.retry_after if isinstance(error, StatusError) else None
+            self._crew.refused(self._opener.host, wait)
+            with self._changed:  # of the connections that the host knows, some may be other files'
+                self._ceiling = lowered(self._ceiling, self._clock.now(), len(self._connections), wait)

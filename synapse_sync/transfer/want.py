@@ -90,7 +90,8 @@ class Limits:
 
     A file of at least `split_from` bytes may arrive in ranges of `piece` bytes over up to `streams_per_file`
     connections, while they are together slower than `fast_enough` bytes per second. Whether more connections help
-    is measured every `look_every` seconds. A stream that stays below `slowest` bytes per second for `patience`
+    is measured for `look_every` seconds at least. A host that answers only after `far_from` seconds gets several
+    connections before they are measured. A stream that stays below `slowest` bytes per second for `patience`
     seconds is aborted and requested again. Streams and interrupts are checked every `watch_every` seconds.
     """
 
@@ -102,6 +103,7 @@ class Limits:
     piece: int = 8 << 20
     streams_per_file: int = 16
     look_every: float = 0.1
+    far_from: float = 0.025
     fast_enough: float = 300e6
     slowest: float = 1024.0
     patience: float = 60.0

@@ -455,7 +455,7 @@ def test_large_file_comes_over_several_connections(server, bench):
 def test_fast_connection_stays_alone(server, bench):
     body = content(40 * MIB)
     server.files["/f"] = File(body)
-    bench.limits = Limits(fast_enough=1.0)
+    bench.limits = Limits(fast_enough=1.0, far_from=float("inf"))
     bench.got(want_of(body, server.ref()))
     assert len(server.asked) == 1
 
@@ -464,7 +464,7 @@ def test_no_more_connections_while_this_process_is_the_slow_one(server, bench):
     bench.clock = Clock(worked=lambda: 2 * time.monotonic())  # two cores, and nothing left of them
     body = content(40 * MIB)
     server.files["/f"] = File(body, pause=0.001)
-    bench.limits = split()
+    bench.limits = split(far_from=float("inf"))
     bench.got(want_of(body, server.ref()))
     assert len(server.asked) == 1
 
@@ -538,6 +538,58 @@ def test_failing_helper_hands_its_piece_back(server, bench):
     server.files["/f"] = File(body, cuts=[None, 100_000], pause=0.001)
     bench.limits = split(split_from=2 * MIB, piece=MIB)
     bench.got(want_of(body, server.ref()))
+
+
+@pytest.mark.parametrize("near", [True, False])
+@pytest.mark.parametrize("status", [429, 503])
+def test_host_that_refuses_connections_gets_fewer(server, bench, monkeypatch, status, near):
+    """It serves three at a time. Nothing starts anew for that, and it is not asked again and again."""
+    body = content(40 * MIB)
+    server.files["/f"] = File(body, pause=0.002)
+    refused = []
+    answer = Handler.answer
+
+    def limited(self, headers):
+        if server.busy > 3:
+            refused.append(server.busy)
+            self.head(status, {"Content-Length": "0"})
+        else:
+            answer(self, headers)
+
+    monkeypatch.setattr(Handler, "answer", limited)
+    bench.limits = split(split_from=2 * MIB, piece=MIB, far_from=float("inf") if near else 0.0)
+    got = bench.got(want_of(body, server.ref()))
+    assert bench.heard.starts() == [0] and got.fetched_bytes == len(body)
+    assert 0 < len(refused) <= 16
+    assert server.busiest > 3
+
+
+def test_helpers_go_on_where_the_first_connection_fails(server, bench):
+    body = content(24 * MIB)
+    server.files["/f"] = File(body, cuts=[3 * MIB], pause=0.002)
+    bench.limits = split(split_from=2 * MIB, piece=4 * MIB, far_from=0.0)
+    got = bench.got(want_of(body, server.ref()))
+    assert bench.heard.starts() == [0] and got.fetched_bytes == len(body)
+
+
+def test_stalled_connection_does_not_decide_when_a_file_is_done(server, bench):
+    body = content(16 * MIB)
+    server.files["/f"] = File(body, gates=[threading.Event()], pause=0.0005)
+    bench.limits = split(split_from=2 * MIB, piece=4 * MIB, far_from=0.0)
+    began = time.monotonic()
+    got = bench.got(want_of(body, server.ref()))
+    assert time.monotonic() - began < 4
+    assert got.fetched_bytes == len(body) and bench.heard.starts() == [0]
+
+
+def test_far_host_gets_several_connections_at_once(server, bench):
+    gates = [threading.Event() for _ in range(8)]
+    body = content(40 * MIB)
+    server.files["/f"] = File(body, gates=gates, pause=0.0001)
+    bench.heard.on_advance = lambda: [gate.set() for gate in gates if server.busiest >= 8]
+    bench.limits = split(far_from=0.0)
+    bench.got(want_of(body, server.ref()))
+    assert server.busiest >= 8
 
 
 # -- resuming ------------------------------------------------------------------------------------------
