@@ -147,6 +147,7 @@ class Wiring:
             link_mode=self.settings.link_mode,
             trust=self.trust,
             mirrors=self.settings.mirrors,
+            forbidden={key: str(self.settings.config) for key in self.settings.forbidden},
             offline=self.offline,
         )
 

@@ -26,6 +26,11 @@ _MARKUP = re.compile(rb"<(!doctype html|html|head|body|script|\?xml|!--|error\b)
 #: The first line of a Git LFS pointer, also of those before version 1 (git-lfs, docs/spec.md).
 _POINTER = re.compile(rb"version https?://(git-lfs\.github\.com|hawser\.github\.com|git-media\.io)/(spec/)?v")
 _IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
+#: A script by its first line, programs of Windows, Linux and macOS (and Java classes) by their magic.
+_PROGRAMS = (
+    b"#!", b"MZ", b"\x7fELF", b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe",
+    b"\xca\xfe\xba\xbe",
+)  # fmt: skip
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
 #: Control characters that no text has; tab, line feed, form feed, return and escape are in some.
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
@@ -45,7 +50,8 @@ class Content:
     """The kind of some bytes, and why they cannot be a whole file of that kind.
 
     `kind` is "safetensors", "gguf", "onnx", "pickle" (torch's zip archives, too), "zip", "archive" (gzip, xz, 7-Zip
-    and others), "html" (and XML error documents), "json", "lfs-pointer", "text", "image", "empty", or "unknown".
+    and others), "program" (with scripts that name theirs), "html" (and XML error documents), "json", "lfs-pointer",
+    "text", "image", "empty", or "unknown".
     `fault` is None for a file that may be whole.
     """
 
@@ -107,6 +113,8 @@ def kind_of(first: bytes, *, whole: bool = False) -> str:
         return "image"
     if len(first) > 8 and first[8:9] == b"{" and 2 <= int.from_bytes(first[:8], "little") <= MAX_HEADER:
         return "safetensors"
+    if first.startswith(_PROGRAMS):
+        return "program"
     if _PICKLE.match(first):
         return "pickle"
     if _POINTER.match(first):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from synapse_sync.core.artifact import (
     DOCUMENT_FORMATS,
@@ -13,14 +13,18 @@ from synapse_sync.core.artifact import (
     format_of,
     has_ending,
 )
+from synapse_sync.core.code import is_outright, is_pickle_like, is_program
 from synapse_sync.core.content import Content
+from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.errors import IntegrityError, RefusedFormat, SynapseError, WrongContent
 
-ALLOW_PICKLE, ALLOW_DANGEROUS = "allow-pickle", "allow-dangerous"
+ALLOW_PICKLE, ALLOW_DANGEROUS, ALLOW_CODE = "allow-pickle", "allow-dangerous", "allow-code"
 _CONTENTS = {
     "html": "a web page", "json": "a JSON document", "text": "plain text", "image": "an image",
     "pickle": "a pickle", "zip": "a zip archive",
 }  # fmt: skip
+#: How many files a note names.
+_SHOWN = 8
 #: The formats whose header is checked, with their names for people.
 _CHECKED = {"safetensors": "safetensors", "gguf": "GGUF"}
 
@@ -46,10 +50,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permissions:
-    """The permissions of the manifest: `pickles` of one model, and by their SHA-256 the files called dangerous."""
+    """The permissions of the manifest: `pickles` and `code` of one model, and by SHA-256 files called dangerous.
+
+    `forbidden` are the permissions that the user's settings withhold from it, each with the file of those settings.
+    """
 
     pickles: bool = False
+    code: bool = False
     dangerous: Collection[str] = frozenset()
+    forbidden: Mapping[str, str] = field(default_factory=dict)
 
 
 def facts_of(artifact: Artifact, model: str, path: str = "") -> Facts:
@@ -65,6 +74,20 @@ def facts_of(artifact: Artifact, model: str, path: str = "") -> Facts:
 
 
 def objection(facts: Facts, allowed: Permissions) -> SynapseError | None:
+    """Why a file must not be used, see `_objection`; the user's settings may withhold what the manifest allows."""
+    granted = replace(
+        allowed,
+        pickles=allowed.pickles and ALLOW_PICKLE not in allowed.forbidden,
+        code=allowed.code and ALLOW_CODE not in allowed.forbidden,
+    )
+    refused = _objection(facts, granted)
+    if isinstance(refused, RefusedFormat) and refused.permission and refused.permission in allowed.forbidden:
+        where = allowed.forbidden[refused.permission]
+        refused.hint = f"`{refused.permission} = false` in {where} forbids it, whatever synapse.toml says"
+    return refused
+
+
+def _objection(facts: Facts, allowed: Permissions) -> SynapseError | None:
     """Why a file must not be used; None if nothing is against it.
 
     Returns `RefusedFormat` for a dangerous file and for a pickle that is not allowed, `WrongContent` for a web page
@@ -73,6 +96,8 @@ def objection(facts: Facts, allowed: Permissions) -> SynapseError | None:
     shown = facts.names[-1] if facts.names else None
     if facts.scan == "danger" and facts.sha256 not in allowed.dangerous:
         return _dangerous(facts, shown)
+    if not allowed.code and (code := _code(facts, shown)) is not None:
+        return code
     if (problem := _not_the_file(facts)) is not None:
         return problem
     kind = None if facts.content is None else facts.content.kind
@@ -86,7 +111,11 @@ def objection(facts: Facts, allowed: Permissions) -> SynapseError | None:
                 )
         # A UI goes by the name in the tree, whatever the lockfile and the first bytes say.
         formats = {facts.format, *(format_of(name) for name in facts.names)}
-        if formats & PICKLE_FORMATS or (kind == "pickle" and facts.format not in PICKLE_FORMATS):
+        if (
+            formats & PICKLE_FORMATS
+            or any(map(is_pickle_like, facts.names))
+            or (kind == "pickle" and facts.format not in PICKLE_FORMATS)
+        ):
             return _pickle(facts, shown)
     return _damage(facts, promised)
 
@@ -165,6 +194,50 @@ def _damage(facts: Facts, promised: set[str]) -> IntegrityError | None:
         words = f": the archive is damaged: {fault}" if "archive" in promised else f" is not a whole file: {fault}"
         return IntegrityError(f"`{facts.subject}`{words}", hint="download it again")
     return None
+
+
+def _code(facts: Facts, shown: str | None) -> RefusedFormat | None:
+    """The error for a program or script, by one of its names or by its content."""
+    by_name = next((name for name in facts.names if is_program(name)), None)
+    if by_name is None and (facts.content is None or facts.content.kind != "program"):
+        return None
+    name = by_name or shown
+    return RefusedFormat(
+        f"`{facts.subject}`: `{name}` is code, which a program may run; refused"
+        if name
+        else f"`{facts.subject}` is code, which a program may run; refused",
+        hint=f"choose another file, or write `{ALLOW_CODE} = true` into its entry in synapse.toml if you trust its "
+        "author; `include` can name code of a repository outright, as `*.py` does",
+        permission=ALLOW_CODE,
+    )
+
+
+def left_out(name: str, *, pickles: bool, include: Collection[str] = ()) -> bool:
+    """Whether a file of a repository is left out, as code or as a pickle that is no weights.
+
+    `include` are the model's patterns; what one of them names outright is not left out, only judged.
+    """
+    code = is_program(name) or (is_pickle_like(name) and not pickles)
+    return code and not is_outright(name, include)
+
+
+def listed_code(names: Collection[str]) -> str:
+    """The beginning of a note about files that are left out: what they are, and the first of their names."""
+    shown = ", ".join(f"`{name}`" for name in list(names)[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"left out, since it is code: {shown}{more}"
+
+
+def code_allowed(entry: Requirement, name: str | None = None) -> bool:
+    """Whether a model may have code: all of it, or of a repository the file `name` that `include` names outright.
+
+    Without a name: whether it may have any.
+    """
+    if entry.allow_code or not entry.include:
+        return entry.allow_code
+    if name is None:
+        return any(is_program(pattern) for pattern in entry.include)
+    return is_outright(name, entry.include)
 
 
 def _dangerous(facts: Facts, shown: str | None) -> RefusedFormat:

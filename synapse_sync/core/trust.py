@@ -25,6 +25,7 @@ class Kind(StrEnum):
     SOURCE = "source"
     HOST = "host"
     PLACE = "place"
+    CODE = "code"
 
 
 _WORDS = {
@@ -34,6 +35,7 @@ _WORDS = {
     Kind.SOURCE: "read the file {}",
     Kind.HOST: "send requests to {}, inside your own network",
     Kind.PLACE: "read {}, which only synapse.lock names",
+    Kind.CODE: "place files of the model `{}` that are code, which a program may run",
 }
 #: Directories in which a file runs, opens a door, or is synapse's own.
 _NEVER = {".git", ".synapse", ".ssh", ".gnupg", "site-packages"}

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from synapse_sync.core.artifact import Candidate
+from synapse_sync.core.code import is_program
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
 from synapse_sync.core.names import clash_key
-from synapse_sync.core.policy import Facts, Permissions, objection
+from synapse_sync.core.policy import Facts, Permissions, code_allowed, left_out, listed_code, objection
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.repository_selection import narrow
 from synapse_sync.core.selection import select
@@ -96,6 +97,7 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, options: Workspa
                 f"`{entry.name}`: no file of `{answer.reference}` matches include and exclude",
                 hint="a pattern matches the whole path: `vae/` or `vae/*` matches the files in a folder",
             )
+        answer = _without_code(entry, answer)
         candidates = narrow(answer.candidates, entry.wish, entry.prefer, subject=entry.name)
     elif entry.reference.file is not None and len(answer.candidates) == 1:
         candidates = answer.candidates
@@ -111,6 +113,27 @@ def choose(entry: Requirement, answer: Resolved | SynapseError, options: Workspa
         _check_promise(entry, candidate, alone=len(candidates) == 1)
     check_names(entry, candidates)
     return Chosen(entry, answer, candidates)
+
+
+def _without_code(entry: Requirement, answer: Resolved) -> Resolved:
+    """The answer without the code of a repository that `include` does not name outright, and a note about it.
+
+    Raises `NotFound` if nothing else is left.
+    """
+    if entry.allow_code:
+        return answer
+    code = [c for c in answer.candidates if left_out(c.filename, pickles=entry.allow_pickle, include=entry.include)]
+    if not code:
+        return answer
+    note = listed_code([c.filename for c in code])
+    if len(code) == len(answer.candidates):
+        raise NotFound(
+            f"`{entry.name}`: all files of `{answer.reference}` that match are code",
+            hint=f'`include = ["{code[0].filename}"]` names a file outright, if you trust its author',
+        )
+    note += "; `include` with a pattern like `*.py` names it outright"
+    kept = tuple(c for c in answer.candidates if c not in code)
+    return replace(answer, candidates=kept, warnings=(*answer.warnings, note))
 
 
 def check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
@@ -135,14 +158,22 @@ def check_names(entry: Requirement, candidates: Sequence[Candidate]) -> None:
 
 def check_policy(entry: Requirement, candidate: Candidate, options: WorkspaceOptions) -> None:
     """Refuse a file that policy forbids; raises `RefusedFormat`."""
+    # A pickle by its name in the tree is judged with its content, which explains more.
+    named = [] if entry.filename is None or not is_program(entry.filename.text) else [entry.filename.text]
     facts = Facts(
         subject=entry.name,
-        names=(candidate.filename,),
+        names=(candidate.filename, *named),
         format=candidate.format,
         scan=candidate.scan,
         sha256=candidate.sha256,
     )
-    refused = objection(facts, Permissions(pickles=entry.allow_pickle, dangerous=options.allow_dangerous))
+    allowed = Permissions(
+        pickles=entry.allow_pickle,
+        code=code_allowed(entry, candidate.filename),
+        dangerous=options.allow_dangerous,
+        forbidden=options.forbidden,
+    )
+    refused = objection(facts, allowed)
     if refused is not None:
         raise refused
 

@@ -33,19 +33,21 @@ def execute(
     reporter: Reporter,
     command: str = "sync",
     pickles: Collection[str] = (),
+    code: Callable[[str, str], bool] = lambda model, name: False,
 ) -> Report:
     """Carry out a plan: bring the blobs, place them, write companions, prune.
 
     `trees` are the targets by name, `observed` is the state that the plan was made from. `fetch` brings bytes into
     `store`, `bring` returns the content of companions. `reporter` receives each outcome, `command` is the verb
-    for the journal. `pickles` names the models whose files may be pickles, whatever their ending is.
+    for the journal. `pickles` names the models whose files may be pickles, whatever their ending is; `code` says
+    whether a model's file of a name may be code.
 
     A failure stops its own path only, and is in the report. A companion without content is left out. Nothing is
     pruned in a run that had an error. The receipts are written whatever happens, also on Ctrl-C; a receipt that
     cannot be written raises its `StorageError` or `Conflict`.
     """
     writer = TreeWriter(plan, trees, observed, store=store, command=command, folders=ui_folders())
-    run = _Run(writer=writer, store=store, reporter=reporter, pickles=pickles)
+    run = _Run(writer=writer, store=store, reporter=reporter, pickles=pickles, code=code)
     for action in plan.of(Verb.PLACE, Verb.REPLACE):
         run.uses.setdefault(action.sha256, []).append(action)
     run.supply(plan.of(Verb.FETCH, Verb.SALVAGE), fetch)
@@ -81,6 +83,7 @@ class _Run:
     store: BlobStore
     reporter: Reporter
     pickles: Collection[str] = ()
+    code: Callable[[str, str], bool] = lambda model, name: False
     uses: dict[str, list[Action]] = field(default_factory=dict)  # actions on paths, by blob
     outcomes: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -98,6 +101,7 @@ class _Run:
                 a.artifact,
                 f"{a.model} ({a.artifact.filename})",
                 allow_pickle=a.model in self.pickles,
+                allow_code=self.code(a.model, a.artifact.filename),
                 names=[use.path for use in self.uses.get(a.sha256, ())],
             )
             for a in missing
@@ -135,7 +139,10 @@ class _Run:
                 continue
             facts = replace(facts_of(use.artifact, use.model, use.path), scan=None)  # preflight judged the scan
             try:
-                inspect_file(self.store.path(sha256), facts, Permissions(pickles=use.model in self.pickles))
+                allowed = Permissions(
+                    pickles=use.model in self.pickles, code=self.code(use.model, use.artifact.filename)
+                )
+                inspect_file(self.store.path(sha256), facts, allowed)
             except SynapseError as error:
                 return error.about(use.model)
         return None

@@ -103,6 +103,7 @@ def resolve(
     written. Raises all failures together.
     """
     entries = manifest.entries()
+    options = replace(manifest.workspace, forbidden=tools.forbidden)
     newer = exclude_newer or manifest.workspace.exclude_newer
     before = {model.name: model for model in old.models}
     old = with_renamed(entries, old)
@@ -114,12 +115,12 @@ def resolve(
         (e.reference.source, question(e, pins.get(e.name), anew=e.name in moving, exclude_newer=newer))
         for e in stale
     )
-    chosen = _choose_all(stale, ask_all(questions, tools.sources), manifest.workspace)
+    chosen = _choose_all(stale, ask_all(questions, tools.sources), options)
     transfers = tools.transfers()
     measure = _explained(transfers.measure, tools.sources)
     copies = _Copies(transfers.fetch, tools.store)
     try:
-        resolved, warnings = pin(chosen, pins, moving, manifest.workspace, copies.fetch, measure, transfers.unpack)
+        resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, transfers.unpack)
     except BaseException:
         copies.drop()
         raise

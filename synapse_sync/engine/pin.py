@@ -12,7 +12,7 @@ from synapse_sync.core.instant import is_older
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
 from synapse_sync.core.names import safe_filename
-from synapse_sync.core.policy import documents_expected
+from synapse_sync.core.policy import code_allowed, documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.choose import Chosen, check_names, check_policy, held_back
 from synapse_sync.errors import SynapseError, raise_all
@@ -259,6 +259,7 @@ def _want(entry: Requirement, candidate: Candidate, locked: Artifact | None) -> 
         text_ok=documents_expected(candidate.format) and not entry.extract,
         format="archive" if entry.extract else candidate.format,
         allow_pickle=entry.allow_pickle,
+        allow_code=code_allowed(entry, candidate.filename),
         source_names=() if entry.extract else (candidate.filename,),
         names=() if entry.extract or entry.filename is None else (entry.filename.text,),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
-from synapse_sync.core.policy import Permissions, facts_of, objection
+from synapse_sync.core.policy import Permissions, code_allowed, facts_of, objection
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.room import missing_room, unwritable
 from synapse_sync.engine.tools import Tools
@@ -69,7 +69,7 @@ def foreseen(
     Parameters are those of `preflight`. Tokens are left out as well: a keyring may ask the user for a password.
     """
     return [
-        *_policy(plan.actions, manifest, tools.store),
+        *_policy(plan.actions, manifest, tools.store, tools.forbidden),
         *_roots(plan, trees, project, placed),
         *_local(plan.of(Verb.FETCH), tools),
     ]
@@ -101,12 +101,14 @@ def _listed(names: Iterable[str]) -> str:
 # -- policy --------------------------------------------------------------------------------------------
 
 
-def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> Iterator[SynapseError]:
+def _policy(
+    actions: Iterable[Action], manifest: Manifest, blobs: BlobStore, forbidden: Mapping[str, str]
+) -> Iterator[SynapseError]:
     """Files that the manifest's policy does not allow (any more).
 
     Names count as well as the lockfile's word, the name in the tree above all: a UI goes by that.
     """
-    allowed = {entry.name: entry.allow_pickle for entry in manifest.entries()}
+    entries = {entry.name: entry for entry in manifest.entries()}
     reported: set[tuple[str, str]] = set()
     coming = {action.sha256 for action in actions if action.verb in (Verb.FETCH, Verb.SALVAGE)}
     for action in actions:
@@ -114,8 +116,12 @@ def _policy(actions: Iterable[Action], manifest: Manifest, blobs: BlobStore) -> 
             continue
         if (action.model, action.sha256) in reported:
             continue
+        entry = entries.get(action.model)
         permissions = Permissions(
-            pickles=allowed.get(action.model, False), dangerous=manifest.workspace.allow_dangerous
+            pickles=entry is not None and entry.allow_pickle,
+            code=entry is not None and code_allowed(entry, action.artifact.filename),
+            dangerous=manifest.workspace.allow_dangerous,
+            forbidden=forbidden,
         )
         problem = objection(facts_of(action.artifact, action.model, action.path), permissions)
         if problem is None and action.sha256 not in coming:

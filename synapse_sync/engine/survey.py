@@ -13,7 +13,8 @@ from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
-from synapse_sync.core.plan import Key, Observed, Placement, Plan, Verb, make_plan
+from synapse_sync.core.plan import Key, Observed, Placement, Plan, State, Verb, make_plan
+from synapse_sync.core.policy import code_allowed, left_out, listed_code
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.observe import links_to_report, observe, ways_to
 from synapse_sync.engine.scope import Scope
@@ -180,6 +181,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     neighbours = with_neighbours(trees, (*arrangement.placements, *beside.companions))
     walked, ways = _walked(project, arrangement.placements, beside.companions, neighbours, store.root)
     observed = observe(arrangement.placements, walked, beside.companions, ways)
+    arrangement = _without_code(arrangement, observed, entries, locked)
     emptied = is_emptied(project)
     pending = frozenset() if frozen else frozenset(stale)
     certain = (bool(manifest.models) or emptied) and not pending
@@ -258,6 +260,37 @@ def _walked(
     trees = with_barriers(trees, declared, key=project.key, store=store)
     trees = with_sharers(trees, key=project.key, store=store)
     return trees, ways_to(placements, trees, companions)
+
+
+def _without_code(
+    arrangement: Arrangement,
+    observed: Mapping[Key, Observed],
+    entries: Sequence[Requirement],
+    locked: Mapping[str, LockedModel],
+) -> Arrangement:
+    """The arrangement without the code of repositories that the manifest does not allow, and notes about it.
+
+    Earlier versions locked such files. Where one is placed already, it stays.
+    """
+    several = {e.name: e for e in entries if e.name in locked and len(locked[e.name].artifacts) > 1}
+    left: dict[str, dict[str, None]] = {}
+    kept = []
+    for placement in arrangement.placements:
+        entry, name = several.get(placement.model), placement.artifact.filename
+        if (
+            entry is not None
+            and not code_allowed(entry, name)
+            and left_out(name, pickles=entry.allow_pickle, include=entry.include)
+            and observed[placement.key].state in (State.ABSENT, State.MISSING)
+        ):
+            left.setdefault(entry.name, {})[name] = None
+        else:
+            kept.append(placement)
+    notes = [
+        f"`{model}`: {listed_code(names)}; they are in {LOCKFILE} until `synapse lock --upgrade-model {model}`"
+        for model, names in left.items()
+    ]
+    return replace(arrangement, placements=tuple(kept), notes=(*arrangement.notes, *notes)) if left else arrangement
 
 
 def _moved_roots(plan: Plan, trees: Mapping[str, Tree]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.plan import Key, Verb
+from synapse_sync.core.policy import code_allowed
 from synapse_sync.core.report import Report
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.execute import execute
@@ -142,6 +143,7 @@ def check_before(survey: Survey, project: Project, tools: Tools) -> None:
 
 def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> Report:
     """Execute the plan of a survey; failures of single files are in the report."""
+    entries = {entry.name: entry for entry in project.manifest.entries()}
     return execute(
         survey.plan,
         survey.trees,
@@ -151,7 +153,8 @@ def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> R
         bring=lambda companions: _bring(companions, survey.trees, tools) if companions else {},
         reporter=tools.reporter,
         command=command,
-        pickles={entry.name for entry in project.manifest.entries() if entry.allow_pickle},
+        pickles={entry.name for entry in entries.values() if entry.allow_pickle},
+        code=lambda model, name: model in entries and code_allowed(entries[model], name),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class Tools:
     `transfers` and `wire` return the means to bring bytes into the store, and the client for files. `retry` returns
     how often and how patiently a request is repeated. `has_token` says whether a request to a URL would carry a
     token. `nearby` says whether a cache on this machine seems to have a file. `link_mode` is the user's default,
-    `mirrors` are the user's own, as URL templates. `trust` is the user's consent for this project.
+    `mirrors` are the user's own, as URL templates. `trust` is the user's consent for this project. `forbidden` are
+    the permissions that the user's settings withhold from every manifest, each with the file of those settings.
     """
 
     store: BlobStore
@@ -39,4 +40,5 @@ class Tools:
     link_mode: LinkMode
     trust: Trust
     mirrors: tuple[str, ...] = ()
+    forbidden: Mapping[str, str] = field(default_factory=dict)
     offline: bool = False

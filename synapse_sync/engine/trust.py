@@ -19,6 +19,7 @@ from synapse_sync.core.lockfile import Lockfile
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import clash_key
 from synapse_sync.core.plan import Plan, Verb
+from synapse_sync.core.policy import code_allowed
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.trust import Capability, Kind, RootFacts
 from synapse_sync.errors import InputError, InvalidLockfile, SynapseError, raise_all
@@ -246,10 +247,17 @@ class Trust:
     # -- sources and hosts -------------------------------------------------------------------------
 
     def declared(self, entries: Iterable[Requirement]) -> Iterator[Capability]:
-        """The capabilities for the local files and the hosts that the manifest names for these models."""
+        """The capabilities for these models: local files and hosts that the manifest names, and code."""
         for entry in entries:
+            yield from self.code([entry])
             for place in _places(entry):
                 yield from self._place(place, implied=True)
+
+    def code(self, entries: Iterable[Requirement]) -> Iterator[Capability]:
+        """The capabilities for models whose files may be code."""
+        for entry in entries:
+            if code_allowed(entry):
+                yield Capability(Kind.CODE, entry.model)
 
     def locked(
         self, places: Iterable[tuple[str, Reference]], entries: Iterable[Requirement]
@@ -331,6 +339,8 @@ def wanted(
         for action in plan.actions
         if action.companion is not None and action.companion.url is not None and action.companion.shown is not None
     ]
+    coming = {action.model for action in plan.of(Verb.FETCH, Verb.PLACE, Verb.REPLACE)}
+    found |= set(consent.code(entry for entry in entries if entry.name in coming))
     return found | set(consent.locked(places, entries))
 
 

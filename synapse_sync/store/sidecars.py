@@ -81,6 +81,8 @@ def rewrite(place: Path, content: bytes) -> str:
 def merge_into(place: Path, content: bytes, base: Path) -> str:
     """Add the keys of `content` to a sidecar that others wrote or changed; `base` has the bytes of the last write.
 
+    JSON with none of the keys of either is no such sidecar, and is left as it is.
+
     Returns "changed", or the reason why nothing was written. Raises `Conflict` if it changes at the same time.
     """
     if place.is_symlink():
@@ -92,6 +94,8 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
     theirs, ours, last = _object(before), _object(content), _object(_read(base))
     if theirs is None or ours is None:
         return "kept: not a JSON object"
+    if not theirs.keys() & {*ours, *(last or {})}:
+        return "kept: other JSON, without a key of a sidecar"  # its program may refuse keys that it does not know
     merged = merge(theirs, last or {}, ours)
     if merged == theirs:
         return "nothing to add"

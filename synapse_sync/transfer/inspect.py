@@ -20,7 +20,7 @@ def inspect_want(path: Path, want: Want) -> tuple[str, ...]:
 
     A UI goes by the name in the tree, and one file may have several of them. Raises like `inspect_file`.
     """
-    allowed = Permissions(pickles=want.allow_pickle)
+    allowed = Permissions(pickles=want.allow_pickle, code=want.allow_code)
     remarks: dict[str, None] = {}
     for name in want.names or (None,):
         names = want.source_names if name is None else (*want.source_names, name)

@@ -93,6 +93,7 @@ def _merge(group: Sequence[Want]) -> Want:
         git_sha1=next((want.git_sha1 for want in group if want.git_sha1 is not None), None),
         text_ok=all(want.text_ok for want in group),
         allow_pickle=all(want.allow_pickle for want in group),
+        allow_code=all(want.allow_code for want in group),
         source_names=tuple(dict.fromkeys(name for want in group for name in want.source_names)),
         names=tuple(dict.fromkeys(name for want in group for name in want.names)),
     )

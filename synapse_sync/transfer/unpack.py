@@ -229,7 +229,8 @@ def _take(
         names = () if want is None else want.names
         pickles = archive.want.allow_pickle if want is None else want.allow_pickle
         looked_at = replace(archive.want, subject=subject, format=format_of(filename), source_names=(filename,))
-        check(temp, replace(looked_at, names=names, allow_pickle=pickles))
+        code = archive.want.allow_code if want is None else want.allow_code
+        check(temp, replace(looked_at, names=names, allow_pickle=pickles, allow_code=code))
         # The location of the archive can provide this member again. Without one, this may be the last copy.
         origin = store.origin(archive.sha256)
         store.publish(temp, sha256=digests.sha256, size=digests.size, blake3=digests.blake3, origin=origin)

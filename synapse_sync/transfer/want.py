@@ -37,6 +37,7 @@ class Want:
     text_ok: bool = False
     format: str = "other"
     allow_pickle: bool = False
+    allow_code: bool = False
     archive: Archive | None = None
     size_is_certain: bool = False
     source_names: tuple[str, ...] = ()
@@ -141,7 +142,14 @@ Measurer = Callable[[Reference], int | None]
 Unpacker = Callable[[Got, Sequence[str]], tuple[Member, ...]]
 
 
-def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False, names: Sequence[str] = ()) -> Want:
+def want_of(
+    artifact: Artifact,
+    subject: str,
+    *,
+    allow_pickle: bool = False,
+    allow_code: bool = False,
+    names: Sequence[str] = (),
+) -> Want:
     """The want for a locked artifact's bytes; `subject` is for messages, `names` are its paths in the trees."""
     return Want(
         key=artifact.sha256,
@@ -154,6 +162,7 @@ def want_of(artifact: Artifact, subject: str, *, allow_pickle: bool = False, nam
         text_ok=documents_expected(artifact.format),
         format=artifact.format,
         allow_pickle=allow_pickle,
+        allow_code=allow_code,
         archive=artifact.archive,
         size_is_certain=artifact.trust is not None,
         source_names=(artifact.filename,),

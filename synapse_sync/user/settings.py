@@ -27,6 +27,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
     "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
     "mirrors": list, "ca-bundle": str, "trusted-owners": list, "trust": dict,
+    "allow-pickle": bool, "allow-code": bool,
 }  # fmt: skip
 _KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or false", dict: "a table"}
 #: The variables with which other programs name certificates: OpenSSL's own, and that of requests.
@@ -61,6 +62,7 @@ class Settings:
     trusted_owners: tuple[str, ...] = ()  # users and groups whose blobs in a shared store are linked
     mirrors: tuple[str, ...] = ()  # templates with `{sha256}`, for `lock --heal`
     ca_bundles: tuple[tuple[str, Path], ...] = ()
+    forbidden: tuple[str, ...] = ()  # `allow-pickle`, `allow-code`: false here wins over every manifest
     tokens: tuple[tuple[str, Token], ...] = ()
     trust_all: bool = False  # SYNAPSE_TRUST=1
     trusted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by the keys of `[trust]`
@@ -140,6 +142,7 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
         rewrites=_rewrites(table.get("rewrites", {}), config),
         trusted_owners=_owners(table.get("trusted-owners", ()), config),
         mirrors=_templates(table.get("mirrors", ()), config),
+        forbidden=tuple(key for key in ("allow-pickle", "allow-code") if table.get(key) is False),
         ca_bundles=_bundles(environ, table.get("ca-bundle"), config),
         endpoints={site.name: tuple(_endpoint(environ, *pair) for pair in site.endpoints) for site in SITES},
         tokens=_tokens(environ, home, table.get("tokens", {}), config, kept),

@@ -68,6 +68,7 @@ GOOD = {
     "pickle": [pickle_bytes("a"), pickle.dumps({"a": list(range(5000))}, 2), OLD_TORCH, zip_bytes("x/data.pkl")],
     "zip": [zip_bytes("a.safetensors"), zip_bytes("a", "b", comment=b"by hand " * 500), zip_bytes()],
     "archive": [gzip.compress(noise("z", 500)), bz2.compress(noise("z", 500)), lzma.compress(noise("z", 500))],
+    "program": [b"#!/bin/sh\n", b"MZ" + bytes(90), b"\x7fELF" + bytes(90), b"\xca\xfe\xba\xbe\0\0\0\2" + bytes(90)],
     "lfs-pointer": [POINTER, b"version https://hawser.github.com/spec/v1\noid sha256:00\nsize 1\n"],
     "html": [b"\n <!DOCTYPE html><html>", b"\xef\xbb\xbf<HTML lang=en>", b"<Error><Code>NoSuchKey</Code>"],
     "json": [b' {"error": "no such model"}', b"[1, 2]", b"\xef\xbb\xbf" + json.dumps(["x"] * 9000).encode()],

@@ -1,4 +1,4 @@
-"""The catalogue: 193 faults and attacks, by number, and the mark that a test of one of them carries."""
+"""The catalogue: 194 faults and attacks, by number, and the mark that a test of one of them carries."""
 
 from __future__ import annotations
 
@@ -231,6 +231,7 @@ a local file or an address inside that only the manifest or the lockfile wants
 a consent that somebody else wrote
 a file of the user that has the wanted bytes already
 a receipt that a repository ships
+code among the files of a model
 """
 
 
@@ -239,4 +240,4 @@ def _group(number: int) -> str:
 
 
 CASES = tuple(Case(number, _group(number), title) for number, title in enumerate(_TITLES.strip().split("\n"), 1))
-assert len(CASES) == 193
+assert len(CASES) == 194

@@ -1,15 +1,17 @@
-"""Cases 125, 126 and 183: files that are not what they are called."""
+"""Cases 125, 126, 183 and 194: files that are not what they are called."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import os
 import pickle
 import struct
 import tarfile
 import time
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -272,3 +274,92 @@ def test_what_costs_more_than_it_holds_is_refused_by_name(stage: Stage) -> None:
     assert "nothing in the archive matches" in stage("sync", code=4).err
     assert time.process_time() - start < 5
     stage.manifest("[models]\n")
+
+
+CODE = {
+    "program": (b"MZ" + bytes(90), ".dat"), "script": (b"#!/bin/sh\ntrue\n", ".txt"),
+    "elf": (b"\x7fELF" + bytes(90), ".so"), "macho": (b"\xcf\xfa\xed\xfe" + bytes(90), ".yaml"),
+    "python": (b"import os\n", ".py"), "page": (b"<svg/>", ".svg"),
+}  # fmt: skip
+
+
+@case(194)
+@pytest.mark.parametrize("kind", CODE)
+def test_code_needs_to_be_allowed(stage: Stage, kind: str) -> None:
+    """By its name or by its content; the user's settings win over the manifest."""
+    content, ending = CODE[kind]
+    stage.manifest(offered(stage, {"m": content}, ending))
+    assert "allow-code" in stage("sync", code=2).err
+    assert stage.tree() == {}
+    stage.manifest(offered(stage, {"m": content}, ending, **{"allow-code": "true"}))
+    del os.environ["SYNAPSE_TRUST"]
+    assert "synapse trust" in stage("sync", code=2).err
+    assert stage.tree() == {}
+    os.environ["SYNAPSE_TRUST"] = "1"
+    stage("sync")
+    assert len(stage.tree()) == 1
+
+
+@case(194)
+def test_code_of_a_repository_is_left_out_unless_it_is_named(stage: Stage) -> None:
+    files = {"unet/model.safetensors": GOOD, "unet/config.json": b"{}", "merges.txt": b"a b\n"}
+    code = {"pipeline.py": b"import os\n", "run.sh": b"#!/bin/sh\n", "m.pkl": b"\x80\x04N.", "web/a.css": b"a {}\n"}
+    stage.hub.huggingface.add_repo("somebody/pipe", files | code)
+    entry = '[models.p]\nsource = "hf://somebody/pipe"\ntype = "diffusers"\n'
+    for include in ("", 'include = ["*"]\n'):
+        stage.manifest(entry + include)
+        said = stage("sync").err
+        assert all(name in said for name in code), said
+        assert {path.rpartition("/")[2] for path in stage.tree()} == {name.rpartition("/")[2] for name in files}
+    stage.manifest(entry + 'include = ["*.safetensors", "*.py"]\n')
+    del os.environ["SYNAPSE_TRUST"]
+    assert "synapse trust" in stage("sync", code=2).err
+    os.environ["SYNAPSE_TRUST"] = "1"
+    stage("sync")
+    assert {path.rpartition("/")[2] for path in stage.tree()} == {"model.safetensors", "pipeline.py"}
+
+
+@case(194)
+def test_code_that_an_earlier_version_locked_is_left_out_of_a_new_tree_and_stays_in_an_old_one(
+    stage: Stage,
+) -> None:
+    data = {"unet/model.safetensors": GOOD, "unet/config.json": b"{}"}
+    files = data | {"pipeline.py": b"import os\n", "web/a.css": b"a {}\n"}
+    stage.hub.huggingface.add_repo("somebody/pipe", files)
+    entry = '[models.p]\nsource = "hf://somebody/pipe"\ntype = "diffusers"\n'
+    stage.manifest(entry + "allow-code = true\nallow-pickle = true\n")
+    stage("sync")
+    lockfile = stage.path / "synapse.lock"
+    lockfile.write_text(lockfile.read_text().replace("; allow-pickle; allow-code", ""))
+    stage.manifest(entry)
+    del os.environ["SYNAPSE_TRUST"]
+    placed = stage.tree()
+    assert len(placed) == 4
+    for words in ("sync --locked", "sync", "sync --check", "verify"):
+        assert "left out" not in stage(*words.split()).err
+        assert stage.tree() == placed
+    weights = [path for path in placed if path.endswith(tuple(data))]
+    for path in placed:
+        (stage.path / path).unlink()
+    assert "`p`: left out, since it is code: `pipeline.py`, `web/a.css`" in stage("sync", "--locked").err
+    assert list(stage.tree()) == weights
+    stage("sync", "--check")
+    assert "pipeline.py" in stage("lock", "--upgrade-model", "p").err
+    assert "pipeline.py" not in lockfile.read_text()
+    assert "left out" not in stage("sync").err
+    assert list(stage.tree()) == weights
+
+
+@case(194)
+@pytest.mark.parametrize(("key", "ending"), [("allow-code", ".py"), ("allow-pickle", ".ckpt")])
+def test_the_settings_of_the_user_win_over_every_manifest(stage: Stage, key: str, ending: str) -> None:
+    content = b"import os\n" if ending == ".py" else PICKLES["torch"]
+    settings = Path(os.environ["SYNAPSE_CONFIG"])
+    before = settings.read_text() if settings.exists() else ""
+    stage.manifest(offered(stage, {"m": content}, ending, **{key: "true"}))
+    settings.write_text(f"{key} = false\n{before}")
+    assert f"`{key} = false` in {settings}" in stage("sync", code=2).err
+    assert stage.tree() == {}
+    settings.write_text(before)
+    stage("sync")
+    assert len(stage.tree()) == 1

@@ -451,6 +451,20 @@ def _(bench: Bench) -> None:
     bench("sync")
 
 
+@helps("engine: synapse lock --upgrade-model")
+def _(bench: Bench) -> None:
+    """An earlier version locked the code of a repository."""
+    files = {"a.safetensors": safetensors_bytes("a"), "b.json": b"{}", "c.py": b"import os\n"}
+    bench.project.hub.huggingface.add_repo("a/b", files)
+    bench.project.manifest('[models]\nit = { source = "hf://a/b", type = "diffusers", allow-code = true }\n')
+    bench("lock", "--trust")
+    for name, key in (("synapse.toml", ", allow-code = true"), ("synapse.lock", "; allow-code")):
+        bench.edit(name, key, "")
+    bench.advised("synapse lock --upgrade-model it", "sync", code=0)
+    bench("lock", "--upgrade-model", "it")
+    assert "left out" not in bench("sync").err
+
+
 @helps("transfer: synapse lock --upgrade-model")
 def _(bench: Bench) -> None:
     url = bench.project.hub.files.put("a.safetensors", safetensors_bytes("a", size=10_000))

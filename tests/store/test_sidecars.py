@@ -85,3 +85,21 @@ def test_a_sidecar_that_is_no_small_file_is_left_alone(tmp_path: Path, kind: str
         with place.open("wb") as file:
             file.truncate(1 << 30)
     assert merge_into(place, b'{"a": 1}', tmp_path / "base") == "left as it is: not a JSON object"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "base", "how"),
+    [
+        ('{"nodes": [1], "links": []}', "", "kept: other JSON, without a key of a sidecar"),
+        ("{}", "", "kept: other JSON, without a key of a sidecar"),
+        ('{"notes": "mine"}', "", "changed"),
+        ('{"old": 1}', '{"old": 1}', "changed"),
+    ],
+)
+def test_only_json_of_the_same_format_is_completed(tmp_path: Path, theirs: str, base: str, how: str) -> None:
+    """A workflow beside a model may have the very name of a card."""
+    place = tmp_path / "a.json"
+    place.write_text(theirs)
+    (tmp_path / "base").write_text(base)
+    assert merge_into(place, b'{"notes": "", "sha256": "0f"}', tmp_path / "base") == how
+    assert (place.read_text() == theirs) is (how != "changed")

@@ -126,7 +126,8 @@ def test_a_file_of_weights_is_placed_without_a_warning(tmp_path: Path) -> None:
         (b'{"a": 1}', "other", ("x.dat",), None),
         (PAGE, "other", ("x.dat",), WrongContent),
         (PAGE, "config", ("config.json",), WrongContent),
-        (PAGE, "text", ("notes.html",), None),
+        (PAGE, "text", ("notes.html",), RefusedFormat),  # a page may have a script in it
+        (PAGE, "text", ("notes.md",), None),
         (WORDS, "text", ("words.txt", "loras/words.safetensors"), IntegrityError),
         (GOOD, "other", ("dl", "loras/m.safetensors"), None),
         (GOOD, "other", ("dl", "unet/m.gguf"), IntegrityError),

@@ -274,6 +274,7 @@ class _Reader:
             mirrors=tuple(mirror for mirror in mirrors if mirror is not None),
             sha256=sha256,
             allow_pickle=workspace.allow_pickle if raw.allow_pickle is None else raw.allow_pickle,
+            allow_code=raw.allow_code,
             exclude_newer=self._instant(path, raw.exclude_newer) or workspace.exclude_newer,
         )
 

@@ -87,6 +87,7 @@ class ModelTable(Table):
     mirrors: list[str] = []
     sha256: str | None = None
     allow_pickle: bool | None = None
+    allow_code: bool = False
     exclude_newer: str | None = None
 
 

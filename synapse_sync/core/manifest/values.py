@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from synapse_sync.core.artifact import DEFAULT_RATING
@@ -52,6 +52,7 @@ class WorkspaceOptions:
     preview_rating: str = DEFAULT_RATING
     sidecars: bool | tuple[str, ...] = False
     allow_dangerous: frozenset[str] = frozenset()
+    forbidden: Mapping[str, str] = field(default_factory=dict)  # by the user's settings, see `policy.Permissions`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,7 @@ class Requirement:
     mirrors: tuple[Reference, ...] = ()
     sha256: str | None = None
     allow_pickle: bool = False
+    allow_code: bool = False
     exclude_newer: datetime | None = None
 
     @property
@@ -148,6 +150,7 @@ class Requirement:
         words += [f"mirror={mirror}" for mirror in self.mirrors]
         words += [f"sha256={self.sha256}"] if self.sha256 else []
         words += ["allow-pickle"] if self.allow_pickle else []
+        words += ["allow-code"] if self.allow_code else []
         words += [f"exclude-newer={instant_text(self.exclude_newer)}"] if self.exclude_newer else []
         words += [f"previews={int(self.previews)}"] if self.previews else []
         words += [f"preview-rating={self.preview_rating}"] if self.preview_rating != DEFAULT_RATING else []

@@ -1,0 +1,49 @@
+"""Code by its name, and the patterns that name it outright."""
+
+from __future__ import annotations
+
+import pytest
+
+from synapse_sync.core.code import is_outright, is_pickle_like, is_program
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pipeline.py", "a/b/SETUP.SH", "x.Exe", "lib.so", "lib.so.1.2", "m.llamafile", "m.engine", "m.pb",
+        "page.html", "pic.svg", "n.ipynb", "custom_nodes/x/config.json", "web/style.css", "Extensions/readme",
+        "scripts/a.txt",
+    ],
+)  # fmt: skip
+def test_programs(name: str) -> None:
+    assert is_program(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json", "merges.txt", "unet/model.safetensors", "readme.md", "m.gguf", "m.bin", "m.pt", "py", "sh",
+        "web/m.safetensors", "website/a.json", "a.py.json", "spiece.model", "m.so.safetensors.json", "LICENSE",
+    ],
+)  # fmt: skip
+def test_data(name: str) -> None:
+    assert not is_program(name)
+    assert not is_pickle_like(name)
+
+
+def test_pickles_that_are_no_weights() -> None:
+    for name in ("m.keras", "m.H5", "m.npz", "a/m.pkl", "m.joblib", "m.dill", "m.nemo", "m.ptl", "m.pth.tar"):
+        assert is_pickle_like(name) and not is_program(name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "outright"),
+    [
+        ("*.py", "unet/a.py", True), ("unet/*.py", "unet/a.py", True), ("unet/a.py", "unet/a.py", True),
+        ("*", "a.py", False), ("unet/", "unet/a.py", False), ("a.*", "a.py", False), ("*py", "a.py", False),
+        ("*.css", "web/a.css", False), ("web/*.css", "web/a.css", True), ("web/*", "web/a.css", False),
+        ("*.PKL", "a.pkl", True), ("*.json", "a.py", False), ("scripts/run", "scripts/run", True),
+    ],
+)  # fmt: skip
+def test_outright(pattern: str, path: str, outright: bool) -> None:
+    assert is_outright(path, ["*.safetensors", pattern]) is outright
