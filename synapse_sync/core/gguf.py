@@ -7,6 +7,8 @@ numbers are little-endian, or big-endian where the version number shows it.
 from __future__ import annotations
 
 import math
+import struct
+from dataclasses import dataclass, field
 from typing import Literal
 
 #: Values and bytes of one block of each tensor type (ggml.h, `ggml_type`). Types that are not listed are newer.
@@ -17,6 +19,17 @@ _BLOCKS = {
     24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54),
     35: (256, 66), 39: (32, 17),
 }  # fmt: skip
+#: The name of each tensor type (ggml.h), for the types that files of weights use.
+TYPE_NAMES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K",
+    12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
+    20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
+    29: "IQ1_M", 30: "BF16", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
+}  # fmt: skip
+#: How `struct` spells the metadata types of a fixed size.
+_SPELLED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+#: The pairs and tensors that are kept of a header, their longest names, and the longest text, in characters.
+_MAX_PAIRS, _MAX_TENSORS, _MAX_NAME, _MAX_TEXT = 10_000, 50_000, 250, 4_000
 #: Bytes of the metadata types of a fixed size; 8 is a string, 9 an array.
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
@@ -61,6 +74,46 @@ def check_gguf(data: bytes, file_size: int) -> None:
         raise ValueError(f"its header lists {start + end} bytes, the file has {file_size}")
 
 
+@dataclass(slots=True)
+class Outline:
+    """The facts in the beginning of a GGUF file.
+
+    `metadata` maps keys to texts: numbers and short lists of numbers as Python writes them. `tensors` maps names to
+    the type and the sizes, outermost first as in torch (GGUF itself lists them innermost first). `whole` is False
+    if the header goes on beyond the bytes that were passed.
+    """
+
+    metadata: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    whole: bool = False
+
+
+def read_gguf(data: bytes, file_size: int) -> Outline:
+    """Read the metadata and the tensors that `data`, the beginning of a GGUF file, lists.
+
+    `file_size` is in bytes. Raises `ValueError` for a header that cannot be one.
+    """
+    if file_size < 24:
+        raise ValueError(f"it ends after {file_size} bytes, within its header")
+    walk, outline = _Walk(data, file_size), Outline()
+    try:
+        tensors, pairs = walk.count(), walk.count()
+        walk.check_items(tensors + pairs)
+        for _ in range(pairs):
+            key, kind = walk.text(_MAX_NAME), walk.number(4)
+            value = walk.value(kind)
+            if key is not None and value is not None and len(outline.metadata) < _MAX_PAIRS:
+                outline.metadata[key] = value
+        for _ in range(tensors):
+            name, found = walk.text(_MAX_NAME), walk.shape()
+            if name is not None and len(outline.tensors) < _MAX_TENSORS:
+                outline.tensors[name] = found
+    except Longer:
+        return outline
+    outline.whole = True
+    return outline
+
+
 class _Walk:
     """A position in the header that only moves forward. Every step fails at the file's end."""
 
@@ -102,6 +155,43 @@ class _Walk:
         length = self.count()
         start = self._move(length)
         return self._data[start : start + min(length, 64)]
+
+    def text(self, limit: int) -> str | None:
+        """The next string, cut to `_MAX_TEXT` characters; None if it is longer than `limit` bytes."""
+        length = self.count()
+        start = self._move(length)
+        if length > limit:
+            return None
+        return self._data[start : start + length].decode("utf-8", "replace")[:_MAX_TEXT]
+
+    def value(self, kind: int) -> str | None:
+        """The next value of the metadata as a text; None for one that is only moved over, like a vocabulary."""
+        start = self.at
+        if kind in _WIDTHS:
+            return str(self._unpack(kind, 1, self._move(_WIDTHS[kind]))[0])
+        if kind == _STRING:
+            return self.text(8 * _MAX_TEXT)
+        if kind == _ARRAY:
+            inner, count = self.number(4), self.count()
+            if inner in _WIDTHS and count <= _MAX_DIMENSIONS:
+                return str(list(self._unpack(inner, count, self._move(_WIDTHS[inner] * count))))
+            self.at = start
+        self.skip_value(kind)
+        return None
+
+    def _unpack(self, kind: int, count: int, start: int) -> tuple[object, ...]:
+        order = "<" if self._order == "little" else ">"
+        return struct.unpack_from(f"{order}{count}{_SPELLED[kind]}", self._data, start)
+
+    def shape(self) -> tuple[str, tuple[int, ...]]:
+        """The type of the next tensor, and its sizes, outermost first. Its name was read before."""
+        dimensions = self.number(4)
+        if dimensions > _MAX_DIMENSIONS:
+            raise ValueError(f"it has a tensor of {dimensions} dimensions")
+        sizes = [self.number(self._wide) for _ in range(dimensions)]
+        kind = self.number(4)
+        self.number(8)
+        return TYPE_NAMES.get(kind, f"type {kind}"), tuple(reversed(sizes))
 
     def check_items(self, count: int) -> None:
         """Raise `ValueError` if the header has more than the most items together with these."""

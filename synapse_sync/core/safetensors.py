@@ -27,6 +27,9 @@ _BITS = {
 }  # fmt: skip
 _MAX_DIMENSIONS = 64  # torch and numpy end there too
 _MAX_SIZE = (1 << 63) - 1
+#: The tensors and facts that are kept of a header, the longest of their names, the most axes of a tensor, and the
+#: longest text, in characters. Real files have some thousand tensors with names of up to 150 characters.
+_MAX_KEPT, _MAX_FACTS, _MAX_NAME, _MAX_AXES, _MAX_FACT = 50_000, 2_000, 250, 8, 20_000
 _WINDOW = 1 << 18  # bytes of the header that are read at once
 _SPACE = re.compile(r"[ \t\r\n]*")
 _INTEGERS = {int}
@@ -76,6 +79,46 @@ def check_safetensors(file_size: int, read: Callable[[int, int], bytes]) -> None
         end = stop
     if 8 + length + end != file_size:
         raise ValueError(f"the header describes {8 + length + end} bytes, the file has {file_size}")
+
+
+def read_safetensors(
+    file_size: int, read: Callable[[int, int], bytes]
+) -> tuple[dict[str, tuple[str, tuple[int, ...]]], dict[str, str]]:
+    """Read the types and shapes of all tensors by name, and the metadata, without looking at the offsets.
+
+    Parameters like those of `check_safetensors`. Long names and tensors beyond `_MAX_KEPT` are left out, long texts
+    are cut. Raises ValueError for a header that is no table of tensors.
+    """
+    length = header_length(read(0, 8), file_size)
+    text = _Text(length, read)
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
+    metadata: dict[str, str] = {}
+
+    def fact(name: str) -> None:
+        value = text.string("`__metadata__` is not a table of strings")
+        if len(name) <= _MAX_NAME and len(metadata) < _MAX_FACTS:
+            metadata[name] = value[:_MAX_FACT]
+
+    def member(name: str) -> None:
+        if name == "__metadata__":
+            if text.next_is("{"):
+                text.members(fact)
+            elif text.value() is not None:
+                raise ValueError("`__metadata__` is not a table of strings")
+            return
+        value = text.value()
+        if not isinstance(value, dict) or not isinstance(dtype := value.get("dtype"), str):
+            raise ValueError(f"tensor {name[:200]!r} is not a table with a dtype")
+        if not _is_sizes(shape := value.get("shape")):
+            raise ValueError(f"tensor {name[:200]!r} has no valid shape")
+        if len(name) <= _MAX_NAME and len(shape) <= _MAX_AXES and len(tensors) < _MAX_KEPT:
+            tensors[name] = (dtype[:16], tuple(shape))
+
+    try:
+        text.members(member)
+    except RecursionError:
+        raise ValueError("the header is nested too deeply") from None
+    return tensors, metadata
 
 
 def _spans(text: _Text) -> list[tuple[int, int]]:

@@ -6,11 +6,15 @@ import os
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synapse_sync.core.content import Content, identify
 from synapse_sync.core.policy import Facts, Permissions, objection, remark
 from synapse_sync.errors import WrongContent
 from synapse_sync.transfer.want import Want
+
+if TYPE_CHECKING:
+    from synapse_sync.core.weights.header import Header
 
 _PAGE_BYTES = 64 << 10
 
@@ -51,6 +55,17 @@ def content_of(path: Path) -> Content:
     """The content of a file at rest; raises `OSError` if it cannot be read."""
     with path.open("rb", buffering=0) as file:
         return _content(file)
+
+
+def header_of(path: Path) -> Header | None:
+    """The header of a file of weights at rest; None for other formats than safetensors and GGUF.
+
+    Raises `OSError` if the file cannot be read, `ValueError` if its header is damaged.
+    """
+    from synapse_sync.core.weights.header import read_header  # late: a sync reads no headers
+
+    with path.open("rb", buffering=0) as file:
+        return read_header(os.fstat(file.fileno()).st_size, lambda start, count: _read(file, start, count))
 
 
 def _content(file: FileIO) -> Content:

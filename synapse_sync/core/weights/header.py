@@ -1,0 +1,55 @@
+"""The header of a file of weights: names, types and shapes of its tensors, and its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from synapse_sync.core.gguf import read_gguf
+from synapse_sync.core.safetensors import read_safetensors
+
+#: Reads up to `count` bytes of a file from `start` on.
+Read = Callable[[int, int], bytes]
+#: The type of a tensor as its format spells it ("BF16", "Q4_K"), and its sizes, outermost first.
+Tensor = tuple[str, tuple[int, ...]]
+
+#: GGUF files with a vocabulary have headers of some megabytes; beyond this, only the first pairs are used.
+_GGUF_FIRST, _GGUF_MOST = 1 << 20, 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of one file.
+
+    `format` is "safetensors" or "gguf". `tensors` maps names to types and shapes; `metadata` maps keys to texts.
+    """
+
+    format: str
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def read_header(size: int, read: Read) -> Header | None:
+    """Read the header of a file of `size` bytes; None for a format other than safetensors and GGUF.
+
+    `read(start, count)` returns up to that many bytes of the file. Raises `ValueError` for a damaged header. The
+    data of the tensors may be missing: only the header is read.
+    """
+    first = read(0, 9)
+    if first[:4] == b"GGUF":
+        return _gguf(size, read)
+    if first[8:9] != b"{":
+        return None
+    tensors, metadata = read_safetensors(size, read)
+    return Header("safetensors", tensors, metadata)
+
+
+def _gguf(size: int, read: Read) -> Header:
+    step = _GGUF_FIRST
+    while True:
+        data = read(0, step)
+        outline = read_gguf(data, size)
+        if outline.whole or step >= _GGUF_MOST or len(data) < step:
+            return Header("gguf", outline.tensors, outline.metadata)
+        step *= 2

@@ -1,0 +1,60 @@
+"""U-Nets of Stable Diffusion and its kin: by the width of the text they attend to, their inputs and depths."""
+
+from __future__ import annotations
+
+from synapse_sync.core.weights.rule import rows
+
+_SOURCE = "ComfyUI comfy/model_detection.py and comfy/supported_models.py"
+
+_PLACES = ("input_blocks.#.#", "output_blocks.#.#", "middle_block.#", "down_blocks.#.attentions.#",
+           "up_blocks.#.attentions.#", "mid_block.attentions.#")  # fmt: skip
+#: The width of the text embeddings, in each part of the U-Net, as LDM and as diffusers name it.
+_TEXT = "|".join(f"{place}.transformer_blocks.#.attn2.to_k.weight[1]" for place in _PLACES)
+_IN = "input_blocks.0.0.weight[1]|conv_in.weight[1]"
+_IN_OUT = "input_blocks.0.0.weight[0]|conv_in.weight[0]"
+_EXTRA = "label_emb.0.0.weight[1]|add_embedding.linear_1.weight[1]|class_embedding.linear_1.weight[1]"
+_DEPTH = "n(input_blocks.#.#.transformer_blocks)|n(down_blocks.#.attentions.#.transformer_blocks)"
+_FILM = (
+    "input_blocks.#.#.time_stack|output_blocks.#.#.time_stack"
+    "|down_blocks.#.attentions.#.temporal_transformer_blocks|up_blocks.#.attentions.#.temporal_transformer_blocks"
+)
+_BLOCKS = "input_blocks.#.#|output_blocks.#.#|middle_block.#|down_blocks.#|up_blocks.#|mid_block"
+
+UNETS = rows(
+    _SOURCE,
+    ("SVD", "SV3D_u", f"{_FILM} {_EXTRA}=256", "image-to-video"),
+    ("SVD", "SV3D_p", f"{_FILM} {_EXTRA}=1280", "image-to-video"),
+    ("SVD", "Stable Video Diffusion | Stable Video Diffusion XT", _FILM, "image-to-video"),
+    ("Kolors", "Kolors inpainting", f"{_TEXT}=2048 {_EXTRA}=5632 {_IN}=9", "inpainting"),
+    ("Kolors", "Kolors", f"{_TEXT}=2048 {_EXTRA}=5632"),
+    ("Kolors", "Kolors", f"{_TEXT}=2048 encoder_hid_proj"),
+    ("SDXL", "SDXL 1.0 refiner", f"{_TEXT}=1280 {_EXTRA}=2560", "refiner"),
+    ("SDXL", "SDXL 1.0 refiner", f"{_TEXT}=1280", "refiner"),
+    ("SDXL", "SDXL inpainting", f"{_TEXT}=2048 {_EXTRA}=2816 {_IN}=9", "inpainting"),
+    ("SDXL", "SDXL InstructPix2Pix", f"{_TEXT}=2048 {_EXTRA}=2816 {_IN}=8", "instruct"),
+    ("SDXL", "Playground v2.5", f"{_TEXT}=2048 {_EXTRA}=2816 edm_mean"),
+    ("SDXL", "SDXL 1.0 base", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=10"),
+    ("SDXL", "SSD-1B", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=4"),
+    ("SDXL", "KOALA-700M", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=5"),
+    ("SDXL", "KOALA-1B", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=6"),
+    ("SDXL", "Segmind Vega", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=2"),
+    ("SDXL", "SDXL 1.0 base | SSD-1B | Segmind Vega | KOALA-700M | KOALA-1B", f"{_TEXT}=2048 {_EXTRA}=2816"),
+    (None, "SDXL 1.0 base | Kolors", f"{_TEXT}=2048 {_DEPTH}=10"),
+    (None, "SDXL 1.0 base | SSD-1B | Segmind Vega | KOALA-700M | KOALA-1B | Kolors", f"{_TEXT}=2048"),
+    ("SD2.x", "SD x4 upscaler", f"{_TEXT}=1024 {_IN}=7", "upscaler"),
+    ("SD2.x", "Stable Diffusion 2 inpainting", f"{_TEXT}=1024 {_IN}=9", "inpainting"),
+    ("SD2.x", "Stable Diffusion 2 depth", f"{_TEXT}=1024 {_IN}=5", "depth"),
+    ("SD2.x", "SD 2.1 unCLIP-H", f"{_TEXT}=1024 {_EXTRA}=2048", "unclip"),
+    ("SD2.x", "SD 2.1 unCLIP-L", f"{_TEXT}=1024 {_EXTRA}=1536", "unclip"),
+    ("SD2.x", "Lotus-D depth", f"{_TEXT}=1024 {_EXTRA}=4", "depth"),
+    ("SD2.x", "SDXS-512-0.9", f"{_TEXT}=1024 {_IN}=4 input_blocks.#.#|down_blocks.# !middle_block !mid_block"),
+    ("SD2.x", "Stable Diffusion 2.0 | Stable Diffusion 2.1", f"{_TEXT}=1024"),
+    ("SD1.x", "Stable Zero123", f"{_TEXT}=768 cc_projection"),
+    ("SD1.x", "Stable Diffusion 1.5 inpainting", f"{_TEXT}=768 {_IN}=9", "inpainting"),
+    ("SD1.x", "InstructPix2Pix (SD1.5) | Zero123", f"{_TEXT}=768 {_IN}=8", "instruct"),
+    ("SD1.x", "SDXS-512", f"{_TEXT}=768 {_IN}=4 input_blocks.#.#|down_blocks.# !middle_block !mid_block"),
+    ("SD1.x", "Stable Diffusion 1.4 | Stable Diffusion 1.5", f"{_TEXT}=768"),
+)  # fmt: skip
+
+#: Blocks of a U-Net whose family no row tells.
+ANY_UNET = f"{_BLOCKS} time_embed|time_embedding input_blocks.0.0.weight|conv_in.weight"

@@ -1,0 +1,265 @@
+"""Files of weights are told by their headers: kinds, families, all bases with the same header, variants."""
+
+from __future__ import annotations
+
+import model_headers as samples
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_headers import MODULES, Tensors, header, prefixed
+
+from synapse_sync.core.weights.header import Header
+from synapse_sync.core.weights.identify import ADAPTER_KINDS, identify
+
+SDXL_DEPTHS = (0, 2, 10)
+
+MODELS: dict[str, tuple[Tensors, str, str, set[str]]] = {
+    "sd15": (samples.unet(768), "diffusion_model", "SD1.x", {"Stable Diffusion 1.5"}),
+    "sd15-inpaint": (samples.unet(768, inputs=9), "diffusion_model", "SD1.x", {"Stable Diffusion 1.5 inpainting"}),
+    "sd15-diffusers": (samples.diffusers_unet(768), "diffusion_model", "SD1.x", {"Stable Diffusion 1.5"}),
+    "sd21": (samples.unet(1024), "diffusion_model", "SD2.x", {"Stable Diffusion 2.1"}),
+    "sd2-depth": (samples.unet(1024, inputs=5), "diffusion_model", "SD2.x", {"Stable Diffusion 2 depth"}),
+    "sdxl": (samples.unet(2048, SDXL_DEPTHS, extra=2816), "diffusion_model", "SDXL", {"SDXL 1.0 base"}),
+    "sdxl-refiner": (samples.unet(1280, (0, 4, 4, 0), extra=2560, width=384), "diffusion_model", "SDXL",
+    {"SDXL 1.0 refiner"}),
+    "ssd-1b": (samples.unet(2048, (0, 2, 4), extra=2816), "diffusion_model", "SDXL", {"SSD-1B"}),
+    "kolors": (samples.unet(2048, SDXL_DEPTHS, extra=5632), "diffusion_model", "Kolors", {"Kolors"}),
+    "flux": (samples.flux(), "diffusion_model", "Flux.1", {"Flux.1 dev", "Flux.1 Kontext dev", "Flux.1 Krea dev"}),
+    "flux-schnell": (samples.flux(guided=False), "diffusion_model", "Flux.1", {"Flux.1 schnell"}),
+    "flux-fill": (samples.flux(inputs=384), "diffusion_model", "Flux.1", {"Flux.1 Fill dev"}),
+    "flux-control": (samples.flux(inputs=128), "diffusion_model", "Flux.1", {"Flux.1 Canny dev",
+    "Flux.1 Depth dev"}),
+    "wan-t2v": (samples.wan(5120, 16), "diffusion_model", "Wan2.1/2.2", {"Wan2.1 T2V 14B",
+    "Wan2.2 T2V A14B low noise"}),
+    "wan21-i2v": (samples.wan(5120, 36, image=True), "diffusion_model", "Wan2.1", {"Wan2.1 I2V 14B 720P"}),
+    "wan22-i2v": (samples.wan(5120, 36), "diffusion_model", "Wan2.2", {"Wan2.2 I2V A14B high noise"}),
+    "wan22-5b": (samples.wan(3072, 48, 48, blocks=30), "diffusion_model", "Wan2.2", {"Wan2.2 TI2V 5B"}),
+    "vae": (samples.autoencoder(4), "vae", "kl-f8", {"SD1.x", "SD2.x", "SDXL"}),
+    "vae-flux": (samples.autoencoder(16, quantised=False), "vae", "kl-f8-16ch", {"Flux.1", "SD3"}),
+    "clip-l": (samples.clip_text(768, 12), "text_encoder", "CLIP-L", {"SD1.x", "Flux.1"}),
+    "clip-h": (samples.clip_text(1024, 23), "text_encoder", "OpenCLIP-H text", {"SD2.x"}),
+    "clip-g": (samples.clip_text(1280, 32), "text_encoder", "OpenCLIP-bigG text", {"SDXL"}),
+    "t5xxl": (samples.t5(4096, 32128), "text_encoder", "T5-XXL v1.1", {"Flux.1", "SD3"}),
+    "umt5xxl": (samples.t5(4096, 256384, everywhere=True), "text_encoder", "UMT5-XXL", {"Wan"}),
+    "t5-base": (samples.t5(768, 32128, 12, gated=False), "text_encoder", "T5-base v1.0", {"Stable Audio"}),
+    "llama": (samples.llama(4096, 32, 128256), "text_encoder", "Llama-3.1-8B", {"HiDream"}),
+    "llava": (samples.llama(4096, 32, 128320), "text_encoder", "LLaVA-Llama-3-8B (text part)", {"HunyuanVideo"}),
+    "vit-h": (samples.vision(1280, 32), "clip_vision", "CLIP vision", {"CLIP ViT-H/14"}),
+    "vit-l-336": (samples.vision(1024, 24, 577), "clip_vision", "CLIP vision", {"CLIP ViT-L/14 336"}),
+}  # fmt: skip
+DIFFUSION = [name for name, row in MODELS.items() if row[1] == "diffusion_model"]
+
+
+def families(name: str) -> set[str]:
+    return {"Wan2.1", "Wan2.2"} if name == "Wan2.1/2.2" else {name}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models(name: str) -> None:
+    tensors, kind, family, bases = MODELS[name]
+    found = identify(header(tensors))
+    assert (found.kind, found.family) == (kind, family)
+    assert bases <= set(found.bases)
+    assert found.type == kind
+    assert found.evidence
+
+
+@pytest.mark.parametrize("name", DIFFUSION)
+@pytest.mark.parametrize("prefix", ["model.diffusion_model.", "model.model.", "net.", "module.", "transformer."])
+def test_wrapped_names_are_the_same_model(name: str, prefix: str) -> None:
+    tensors, _, family, bases = MODELS[name]
+    found = identify(header(prefixed(prefix, tensors)))
+    assert (found.kind, found.family) == ("diffusion_model", family)
+    assert bases <= set(found.bases)
+
+
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_a_model_with_its_autoencoder_is_a_checkpoint(name: str) -> None:
+    tensors, _, family, bases = MODELS[name]
+    vae = samples.autoencoder(4)
+    for parts in (
+        prefixed("model.diffusion_model.", tensors) | prefixed("first_stage_model.", vae),
+        prefixed("model.diffusion_model.", tensors)
+        | prefixed("text_encoders.clip_l.transformer.", samples.clip_text(768, 12)),
+    ):
+        found = identify(header(parts))
+        assert (found.kind, found.family) == ("checkpoint", family)
+        assert bases <= set(found.bases)
+        assert found.parts[0] == "diffusion_model"
+
+
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_parts_of_a_sharded_file_are_of_its_family_or_unknown(name: str) -> None:
+    tensors, _, family, _ = MODELS[name]
+    names = sorted(tensors)
+    told = 0
+    for first in range(0, len(names), len(names) // 3 + 1):
+        part = {one: tensors[one] for one in names[first : first + len(names) // 3 + 1]}
+        found = identify(header(part))
+        assert found.family is None or families(family) & families(found.family)
+        told += found.family is not None
+    assert told >= 1
+
+
+def test_parts_of_a_checkpoint_alone_are_what_they_are() -> None:
+    assert identify(header(prefixed("first_stage_model.", samples.autoencoder(4)))).kind == "vae"
+    assert identify(header(prefixed("vae.", samples.autoencoder(16, quantised=False)))).bases == ("Flux.1", "SD3")
+    clip = prefixed("text_encoders.clip_l.transformer.", samples.clip_text(768, 12))
+    assert identify(header(clip)).family == "CLIP-L"
+
+
+@pytest.mark.parametrize("family", MODULES)
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [
+        ("kohya", "lora"), ("peft", "lora"), ("peft-unet", "lora"), ("generic", "lora"), ("loha", "loha"),
+        ("lokr", "lokr"),
+        ("dora", "dora"),
+    ],
+)  # fmt: skip
+def test_adapters_in_all_forms(family: str, form: str, kind: str) -> None:
+    modules = MODULES[family]
+    tensors = {
+        "kohya": samples.kohya(modules),
+        "peft": samples.peft(modules),
+        "peft-unet": samples.peft(modules, "base_model.model."),
+        "generic": samples.peft(modules, "diffusion_model."),
+        "loha": samples.loha(modules),
+        "lokr": samples.lokr(modules),
+        "dora": samples.kohya(modules)
+        | {
+            f"lora_unet_{name.replace('.', '_')}.dora_scale": ("F16", (out, 1))
+            for name, (out, _) in modules.items()
+        },
+    }[form]
+    found = identify(header(tensors))
+    assert found.kind == kind
+    assert found.family == family
+    assert found.type == "lora"
+
+
+def test_a_lora_without_modulation_may_be_for_flux_or_chroma() -> None:
+    modules = {name: size for name, size in MODULES["Flux.1"].items() if "norm" not in name}
+    found = identify(header(samples.peft(modules)))
+    assert found.family == "Flux.1"
+    assert {"Flux.1 dev", "Chroma1"} <= set(found.bases)
+
+
+def test_metadata_chooses_among_what_the_tensors_allow() -> None:
+    wan = samples.kohya(MODULES["Wan2.1/2.2"])
+    assert identify(header(wan, {"ss_base_model_version": "wan2.1"})).family == "Wan2.1"
+    found = identify(header(samples.kohya(MODULES["SD1.x"]), {"ss_base_model_version": "sdxl_base_v1-0"}))
+    assert found.family == "SD1.x"
+    assert "contradict" in found.evidence[-1]
+    alone = {
+        "lora_unet_something.lora_down.weight": ("F16", (4, 9)),
+        "lora_unet_something.lora_up.weight": ("F16", (9, 4)),
+    }
+    assert identify(header(alone)).family is None
+    assert identify(header(alone, {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"})).family == "SDXL"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "family"),
+    [
+        ({"emb_params": ("F32", (8, 768))}, "SD1.x"),
+        ({"*": ("F32", (1, 1024))}, "SD2.x"),
+        ({"clip_l": ("F32", (4, 768)), "clip_g": ("F32", (4, 1280))}, "SDXL"),
+        ({"clip_l": ("F32", (4, 768)), "clip_g": ("F32", (4, 1280)), "t5xxl": ("F32", (4, 4096))}, "SD3"),
+        ({"<cat-toy>": ("F32", (768,))}, "SD1.x"),
+    ],
+)
+def test_embeddings(tensors: Tensors, family: str) -> None:
+    found = identify(header(tensors))
+    assert (found.kind, found.family) == ("embedding", family)
+
+
+def test_control_models_are_none_of_those_they_extend() -> None:
+    blocks = {name: tensor for name, tensor in samples.unet(768).items() if not name.startswith("output")}
+    nets = blocks | samples.conv("zero_convs.0.0", 320, 320, 1) | samples.conv("input_hint_block.0", 16, 3)
+    for tensors in (nets, prefixed("control_model.", nets)):
+        found = identify(header(tensors))
+        assert (found.kind, found.family) == ("controlnet", "SD1.x")
+    lora = {
+        "lora_controlnet": ("F16", ()),
+        "input_blocks.4.1.transformer_blocks.0.attn2.to_k.down": ("F16", (128, 2048)),
+    }
+    found = identify(header(lora))
+    assert (found.kind, found.family) == ("controlnet", "SDXL")
+
+
+def test_image_prompts_and_motion() -> None:
+    adapter = {"ip_adapter.1.to_k_ip.weight": ("F16", (320, 768)), "image_proj.proj.weight": ("F16", (3072, 1024))}
+    assert identify(header(adapter)).kind == "ip_adapter"
+    motion = {"down_blocks.0.motion_modules.0.temporal_transformer.norm.weight": ("F16", (320,))}
+    assert identify(header(motion)).kind == "motion_module"
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {},
+        {"weight": ("F32", (10, 10))},
+        {
+            "encoder.layer.0.attention.self.query.weight": ("F32", (768, 768)),
+            "pooler.dense.weight": ("F32", (768, 768)),
+        },
+        {f"h.{block}.attn.c_attn.weight": ("F32", (768, 2304)) for block in range(12)},
+        samples.llama(2048, 16, 128256),
+        samples.clip_text(512, 12),
+        samples.t5(512, 32128, 6),
+        samples.vision(384, 12),
+        samples.wan(640, 16, blocks=4) | {},
+        {"model.0.weight": ("F32", (64, 3, 3, 3)), "model.1.weight": ("F32", (64,))},
+    ],
+    ids=["nothing", "one", "bert", "gpt2", "small-llama", "clip-b", "t5-small", "small-vit", "odd-wan", "net"],
+)
+def test_unknown_stays_unknown(tensors: Tensors) -> None:
+    found = identify(header(tensors))
+    assert not found.bases or found.family == "Wan2.1/2.2"
+    assert found.kind is None or found.family == "Wan2.1/2.2"
+
+
+def test_gguf_by_its_tensors_and_by_its_architecture() -> None:
+    found = identify(header(samples.flux("Q4_K"), {"general.architecture": "flux"}, "gguf"))
+    assert (found.kind, found.family, found.precision) == ("diffusion_model", "Flux.1", "gguf Q4_K")
+    found = identify(header({}, {"general.architecture": "qwen_image"}, "gguf"))
+    assert (found.kind, found.family) == ("diffusion_model", "Qwen-Image")
+    assert identify(header({}, {"general.architecture": "mamba"}, "gguf")).kind is None
+
+
+def test_original_shapes_of_convolutions_in_gguf() -> None:
+    tensors = samples.unet(768, inputs=9)
+    name = "input_blocks.0.0.weight"
+    flat = {**tensors, name: ("F16", (320, 81))}
+    found = identify(header(flat, {f"comfy.gguf.orig_shape.{name}": "[320, 9, 3, 3]"}, "gguf"))
+    assert found.variants == ("inpainting",)
+
+
+def test_packed_sizes_are_not_believed() -> None:
+    tensors = {name: ("U8", (shape[0] * 32, 1)) if len(shape) == 2 else (dtype, shape)
+               for name, (dtype, shape) in samples.flux().items()}  # fmt: skip
+    marks: Tensors = {
+        "img_in.weight.quant_state.bitsandbytes__nf4": ("U8", (70,)),
+        "img_in.weight.absmax": ("F32", (3,)),
+    }
+    found = identify(header(tensors | marks))
+    assert (found.family, found.precision) == ("Flux.1", "nf4")
+    assert {"Flux.1 dev", "Flux.1 Fill dev"} <= set(found.bases)
+
+
+_names = st.lists(
+    st.sampled_from(["model", "diffusion_model", "double_blocks", "0", "19", "img_attn", "qkv", "weight", "lora_A",
+                     "lora_unet_blocks_0", "alpha", "encoder", "conv_in", "decoder", "", "²", "blocks", "block0"]),
+    max_size=6,
+).map(".".join)  # fmt: skip
+_tensors = st.tuples(
+    st.sampled_from(["F16", "U8", "Q4_K", "?"]), st.lists(st.integers(0, 9000), max_size=5).map(tuple)
+)
+
+
+@given(st.dictionaries(_names, _tensors, max_size=12), st.dictionaries(st.text(max_size=9), st.text(max_size=9)))
+def test_any_header_has_an_answer(tensors: Tensors, metadata: dict[str, str]) -> None:
+    for format in ("safetensors", "gguf"):
+        found = identify(Header(format, tensors, metadata))
+        assert found.type is None or found.type not in ADAPTER_KINDS or found.type == "lora"
