@@ -1,21 +1,30 @@
-"""Connection pools for file bytes: direct, or through the proxy that the environment names."""
+"""Connections for file bytes: in the lane, in pools of urllib3, or through the proxy that the environment names."""
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from synapse_sync.net.answers import TimedResponse
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.dial import Dialer
+from synapse_sync.net.lane import Connection, Lane, LaneAnswer, LeftLane, way_to
 from synapse_sync.net.proxies import Proxies, Proxy
 
 if TYPE_CHECKING:
     import urllib3.connection  # imported when the first byte is needed
+
+
+def library_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the exceptions of a request or a body that failed, and `more`; urllib3 is imported only then."""
+    import urllib3
+
+    return OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, *more
 
 
 class Pools:
@@ -36,11 +45,75 @@ class Pools:
     ) -> None:
         self._connections = connections
         self._bounds = bounds
-        self._tls = tls
+        self._certificates = tls
+        self._context: ssl.SSLContext | None = None
         self.proxies = proxies or Proxies()
         self._dialer = dialer or Dialer()
         self._managers: dict[str | Proxy, urllib3.PoolManager] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._lane = Lane(connections=connections, bounds=bounds, tls=self._tls, dialer=self._dialer)
+
+    def prepare(self, url: str) -> None:
+        """Read what a request for this URL needs; raises `Blocked` for an unusable proxy, or like `tls_context`."""
+        self.proxies.of(url)
+        if url.startswith("https:"):
+            self._tls()
+
+    def send(self, method: str, url: str, headers: Mapping[str, str]) -> LaneAnswer | urllib3.BaseHTTPResponse:
+        """Send a request and return the answer, its body unread.
+
+        Raises what `library_errors` names, `ValueError` for a request that cannot be sent, or `Blocked` for an
+        unusable proxy.
+        """
+        way = way_to(url) if method == "GET" and self.proxies.of(url) is None else None
+        if way is not None:
+            try:
+                return self._lane.get(way, headers)
+            except LeftLane as left:
+                return self._thorough(left.connection, url)
+        return self.manager(url).urlopen(
+            method,
+            url,
+            headers=dict(headers),
+            preload_content=False,
+            decode_content=False,
+            redirect=False,
+            retries=False,
+        )
+
+    def _thorough(self, connection: Connection, url: str) -> urllib3.BaseHTTPResponse:
+        """Read an unusual answer as urllib3 does; its connection serves no other request."""
+        import urllib3
+
+        class Answer(TimedResponse):
+            longest_head = self._bounds.head
+
+        try:
+            answer = Answer(connection, method="GET", url=url)
+            answer.begin()
+            return urllib3.HTTPResponse(
+                body=answer,
+                headers=urllib3.HTTPHeaderDict(answer.msg.items()),
+                status=answer.status,
+                reason=answer.reason,
+                preload_content=False,
+                decode_content=False,
+                original_response=answer,
+                connection=connection,  # type: ignore[arg-type]  # it is only closed
+                request_method="GET",
+                request_url=url,
+                sock_shutdown=connection.sock.shutdown,
+            )
+        except BaseException:
+            connection.close()
+            raise
+
+    def _tls(self) -> ssl.SSLContext:
+        with self._lock:
+            if self._context is None:
+                self._context = self._certificates()
+                self._context.set_alpn_protocols(["http/1.1"])
+            return self._context
 
     def manager(self, url: str) -> urllib3.PoolManager:
         """The pools for this URL; raises `Blocked` for an unusable proxy."""
@@ -57,6 +130,7 @@ class Pools:
         """Close the idle connections; a later request opens new ones."""
         with self._lock:
             managers, self._managers = self._managers, {}
+        self._lane.close()
         for manager in managers.values():
             manager.clear()
 

@@ -12,9 +12,13 @@ from synapse_sync.errors import WrongContent
 from synapse_sync.net.answers import TimedResponse
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.failures import CONNECTION_HINT, BadRange, Transient, describe
+from synapse_sync.net.lane import LaneAnswer
+from synapse_sync.net.pools import library_errors
 
 if TYPE_CHECKING:
-    import urllib3
+    import urllib3  # imported when it is needed
+
+    Answer = urllib3.BaseHTTPResponse | LaneAnswer
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z", re.IGNORECASE | re.ASCII)
 
@@ -47,7 +51,7 @@ class Stream:
 
     def __init__(
         self,
-        response: urllib3.BaseHTTPResponse,
+        response: Answer,
         *,
         url: str,
         start: int,
@@ -148,8 +152,6 @@ class Stream:
         self.close()
 
     def _read(self, buffer: memoryview) -> int:
-        import urllib3
-
         if self._aborted is not None:
             self._fail(self._aborted)
         if self._ahead:
@@ -159,13 +161,7 @@ class Stream:
             return count
         try:
             return int(self._raw.readinto(buffer))
-        except (
-            OSError,
-            ValueError,
-            AttributeError,
-            http.client.HTTPException,
-            urllib3.exceptions.HTTPError,
-        ) as error:
+        except library_errors(ValueError, AttributeError) as error:
             # Race: `abort` or `close` in another thread takes the response apart while this one reads. http.client
             # then fails with a ValueError or an AttributeError.
             self._fail(describe(error))
@@ -176,8 +172,12 @@ class Stream:
 
     def _release(self) -> None:
         """The body is complete: let the next request use the connection."""
-        original = getattr(self._response, "_original_response", None)
-        if not self._closed and original is not None and original.isclosed():
+        if isinstance(self._response, LaneAnswer):
+            is_read = self._response.is_read
+        else:
+            original = getattr(self._response, "_original_response", None)
+            is_read = original is not None and original.isclosed()
+        if not self._closed and is_read:
             self._closed = True
             self._response.release_conn()
 
@@ -189,12 +189,12 @@ def strong_validator(etag: str | None, last_modified: str | None) -> str | None:
     return last_modified or None
 
 
-def content_type(response: urllib3.BaseHTTPResponse) -> str:
+def content_type(response: Answer) -> str:
     """The media type of an answer in lower case, without its parameters."""
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def announced_length(response: urllib3.BaseHTTPResponse) -> int | None:
+def announced_length(response: Answer) -> int | None:
     """The announced length of the body in bytes; None if it arrives in chunks or the header is unreadable."""
     if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
         return None
@@ -202,7 +202,7 @@ def announced_length(response: urllib3.BaseHTTPResponse) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
-def announced_part(response: urllib3.BaseHTTPResponse, shown: str, asked: Asked) -> tuple[int, int | None, int]:
+def announced_part(response: Answer, shown: str, asked: Asked) -> tuple[int, int | None, int]:
     """The start of the part in this answer, the size of the whole file if known, and the part's length, in bytes.
 
     Raises `BadRange` unless it is the part that was asked for. `shown` is the URL for the message.
@@ -218,7 +218,7 @@ def announced_part(response: urllib3.BaseHTTPResponse, shown: str, asked: Asked)
     return start, total, stop - start
 
 
-def check_whole(response: urllib3.BaseHTTPResponse, shown: str, length: int | None) -> None:
+def check_whole(response: Answer, shown: str, length: int | None) -> None:
     """Raise `BadRange` if an answer with status 200 says by its `Content-Range` that it is not the whole file.
 
     Some servers honour a range and say 200 all the same; without this the part would be pinned as the file.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import ssl
 import threading
 import time
@@ -16,14 +15,17 @@ from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.failures import NOT_READY, BadRange, proxy_refused, switched_off, unreachable, unsendable
-from synapse_sync.net.pools import Pools
+from synapse_sync.net.lane import LaneAnswer
+from synapse_sync.net.pools import Pools, library_errors
 from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
 from synapse_sync.net.retries import asked_wait
 from synapse_sync.net.stream import Asked, Stream, announced_length, announced_part, check_whole, content_type
 from synapse_sync.net.trust import tls_context
 
 if TYPE_CHECKING:
-    import urllib3  # imported when the first byte is needed
+    import urllib3  # imported when it is needed
+
+    Answer = urllib3.BaseHTTPResponse | LaneAnswer
 
 #: How much of an error page or a redirect's body is read before the connection is given up.
 _MAX_ASIDE = 64 * 1024
@@ -140,38 +142,26 @@ class Wire:
 
     def _send(
         self, url: str, asked: Asked, if_range: str | None, own: Mapping[str, str], method: str = "GET"
-    ) -> tuple[urllib3.BaseHTTPResponse, float]:
+    ) -> tuple[Answer, float]:
         """Send one request; return its answer, and the seconds until its headers were there."""
-        import urllib3
-
         headers = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         if asked.is_part:
             headers["Range"] = asked.header
             if if_range is not None:
                 headers["If-Range"] = if_range
-        manager = self._pools.manager(url)
+        self._pools.prepare(url)
         with self._lock:
             self.request_count += 1
         began = time.monotonic()  # after the certificates were read, which takes as long as some round trips
         try:
-            response = manager.urlopen(
-                method,
-                url,
-                headers=headers | dict(own),
-                preload_content=False,
-                decode_content=False,
-                redirect=False,
-                retries=False,
-            )
+            response = self._pools.send(method, url, headers | dict(own))
             return response, time.monotonic() - began
-        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+        except library_errors() as error:
             raise unreachable(error, display_url(url), self._pools.proxies.of(url)) from None
         except ValueError:
             raise unsendable(display_url(url)) from None
 
-    def _judge(
-        self, response: urllib3.BaseHTTPResponse, url: str, asked: Asked, expect_text: bool, verified: bool
-    ) -> Stream:
+    def _judge(self, response: Answer, url: str, asked: Asked, expect_text: bool, verified: bool) -> Stream:
         """Turn an answer that is no redirect into a stream, or refuse it."""
         shown = display_url(url)
         if response.status == 407:
@@ -198,7 +188,7 @@ class Wire:
             doubt = doubt or WrongContent(error.message, hint=error.hint)
         return Stream(response, url=url, start=0, total=length, length=length, silence=silence, doubt=doubt)
 
-    def _status_error(self, response: urllib3.BaseHTTPResponse, shown: str) -> StatusError:
+    def _status_error(self, response: Answer, shown: str) -> StatusError:
         retry_after = asked_wait(response.headers, self._clock())
         encoded = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
         aside = _read_aside(response)
@@ -217,7 +207,7 @@ class Wire:
         )
 
 
-def _doubt(response: urllib3.BaseHTTPResponse, shown: str, expect_text: bool) -> WrongContent | None:
+def _doubt(response: Answer, shown: str, expect_text: bool) -> WrongContent | None:
     """Return the error that an answer's headers call for, as if its body were not the file."""
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
@@ -240,15 +230,13 @@ def _wants_login(shown: str) -> StatusError:
     return StatusError(f"{shown} redirects to a login page", status=401, url=shown)
 
 
-def _read_aside(response: urllib3.BaseHTTPResponse) -> bytes:
+def _read_aside(response: Answer) -> bytes:
     """The beginning of a body that is not the file; the connection is kept if that was all of it."""
-    import urllib3
-
     body = b""
     try:
         while len(body) < _MAX_ASIDE and (chunk := response.read(_MAX_ASIDE - len(body), decode_content=False)):
             body += chunk
-    except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError):
+    except library_errors(ValueError):
         response.close()
         return body
     if len(body) >= _MAX_ASIDE:

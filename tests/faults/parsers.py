@@ -7,6 +7,7 @@ checks what must be true of whatever it accepted. The property tests and the fuz
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import InputError, SynapseError, UnsafeName
 from synapse_sync.net.api import Answer, Api
 from synapse_sync.net.credentials import Credentials
+from synapse_sync.net.head import UnusualHead, read_head
 from synapse_sync.sources.base import Ask
 from synapse_sync.sources.civitai import CivitaiSource
 from synapse_sync.store import receipt
@@ -120,6 +123,21 @@ def _civitai(data: bytes) -> None:
             assert SafePath(candidate.filename).parts == (candidate.filename,)
 
 
+def _head(data: bytes) -> None:
+    """An answer's head; http.client has to read from it what the lane does."""
+    end = data.find(b"\r\n\r\n")
+    head = read_head(data[: end + 4] if end >= 0 else data)
+    answer = HTTPResponse(_Said(data), method="GET")  # type: ignore[arg-type]
+    answer.begin()
+    assert (head.status, head.length) == (answer.status, 0 if answer.isclosed() else answer.length)
+    assert not (head.kept and answer.will_close), "of two words about the connection, the careful one counts"
+    for name in ("ETag", "Last-Modified", "Content-Range", "Location", "Content-Type", "Content-Encoding"):
+        said = answer.headers.get(name)  # with blanks at its end, which are no part of it
+        assert head.headers.get(name) == (None if said is None else said.rstrip(" \t")), name
+    cookies = [said.rstrip(" \t") for said in answer.headers.get_all("Set-Cookie") or []]
+    assert head.headers.getlist("Set-Cookie") == cookies
+
+
 def _names(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
     name = safe_filename(text)
@@ -132,6 +150,16 @@ def _names(data: bytes) -> None:
 
 def _toml(data: bytes) -> object:
     return tomllib.loads(data.decode("utf-8", "replace"))
+
+
+class _Said:
+    """A socket that says this, and no more."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        return io.BytesIO(self._data)
 
 
 def _header(data: bytes) -> object:
@@ -261,6 +289,58 @@ _HEADERS = tuple(
         ({}, None),
     )
 )
+_HEADS = (
+    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 30 Nov 2026 00:00:00 GMT\r\nContent-Type: "
+    b"application/octet-stream\r\nContent-Length: 20000\r\nLast-Modified: Sun, 29 Nov 2026 00:00:00 GMT\r\n"
+    b'Connection: keep-alive\r\nETag: "6af-4e20"\r\nAccept-Ranges: bytes\r\n\r\n',
+    b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/20\r\n"
+    b"content-length:10\r\nVary: a\r\nVary: b\r\n\r\n",
+    b"HTTP/1.1 302 Found\r\nLocation: https://storage.example/x?sig=%2F&a=1\r\nContent-Length: 0\r\n"
+    b"Set-Cookie: a=1; Path=/\r\nSet-Cookie: b=2\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 307 \r\nLocation:/elsewhere\r\nContent-Length: 3\r\nContent-Encoding: identity\r\n\r\nabc",
+)
+_LINES = (
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b"\r\n ",
+    b"\r\n\t",
+    b": ",
+    b" :",
+    b":",
+    b" ",
+    b"\x00",
+    b"\xff",
+    b"\xa0",
+    b"\x0b",
+    b"\x85",
+    b"\x1c",
+    b"Content-Length: 5\r\n",
+    b"Content-Length: +5\r\n",
+    b"Content-Length: 5, 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"transfer-encoding: identity\r\n",
+    b"Content-Encoding: gzip\r\n",
+    b"Connection: close\r\n",
+    b"Connection: keep-alive, Close\r\n",
+    b"Connection: upgrade\r\n",
+    b"Location: /\r\n",
+    b"ETag: \r\n",
+    b"HTTP/1.0",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n",
+    b"HTTP/2 200\r\n",
+    b"9" * 20,
+    b"X: y\r\n" * 100,
+    b"a" * 70000,
+    "٣".encode(),
+    b"Keep-Alive: timeout=5\r\n",
+    b"From nobody\r\n",
+    b"-----\r\n",
+    b"Content-Type: multipart/x; boundary=a\r\n",
+    b"X-=?utf-8?q?a?=: =?utf-8?q?b?=\r\n",
+)
 _NAMES = (
     b"model.safetensors", b"a/b/c.gguf", b"..", b"../x", b"C:\\x", b"\\\\server\\share\\x", b"NUL.txt", b"com1",
     "e\u0301\u202e.bin".encode(), b".git/config", b"~", b"%2e%2e/x", b"x:ads", "．．/x".encode(), b"a. ",
@@ -299,6 +379,7 @@ READERS = {
         Reader("reference", _reference, (InputError,), tuple(text.encode() for text in _REFERENCES), _TEXT),
         Reader("safetensors", _safetensors, (ValueError,), _HEADERS, _JSON, _header),
         Reader("civitai", _civitai, (SynapseError,), _ANSWERS, _JSON, json.loads),
+        Reader("head", _head, (UnusualHead,), _HEADS, _LINES),
         Reader("names", _names, (UnsafeName,), _NAMES, _TEXT),
     )
 }

@@ -22,6 +22,15 @@ from synapse_sync.net.wire import Wire
 BODY = bytes(range(256)) * 40
 
 
+@pytest.fixture(params=["lane", "urllib3"], autouse=True)
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every test goes through the lane, and again past it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "urllib3":
+            patch.setattr("synapse_sync.net.pools.way_to", lambda url: None)
+        yield request.param
+
+
 @pytest.fixture
 def wire() -> Iterator[Wire]:
     with Wire(Credentials(), bounds=Bounds(read=2.0)) as wire:

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.util import parse_url
+
+from synapse_sync.net.bounds import Bounds
+from synapse_sync.net.dial import Dialer
+from synapse_sync.net.lane import Lane, LeftLane, way_to
+
+BODY = bytes(range(256)) * 4000
+SAID = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
+Talk = Callable[[socket.socket, int], None]
+
+
+class Server:
+    """A socket whose connections are served by `talk`, with the number of each; requests are kept in `asked`."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._context = context
+        self.scheme = "http" if context is None else "https"
+        self.port = int(self._listener.getsockname()[1])
+        self.asked: list[bytes] = []
+        self.connections = 0
+        self.talk: Talk = self.serve
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, path: str = "/f") -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
+
+    def serve(self, sock: socket.socket, number: int) -> None:
+        while self.hears(sock):
+            sock.sendall(SAID % (len(BODY), BODY))
+
+    def hears(self, sock: socket.socket) -> bool:
+        """Whether one more request comes."""
+        data = b""
+        while not data.endswith(b"\r\n\r\n"):
+            if not (more := sock.recv(65536)):
+                return False
+            data += more
+        self.asked.append(data)
+        return True
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._run, args=(sock, self.connections), daemon=True).start()
+
+    def _run(self, sock: socket.socket, number: int) -> None:
+        with contextlib.suppress(OSError):
+            if self._context is not None:
+                sock = self._context.wrap_socket(sock, server_side=True)
+            self.talk(sock, number)
+        sock.close()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture(params=["http", "https"])
+def server(request) -> Iterator[Server]:
+    context = None
+    if request.param == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+    server = Server(context)
+    yield server
+    server.close()
+
+
+def trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def lane() -> Iterator[Lane]:
+    lane = Lane(connections=2, bounds=Bounds(read=2.0, head=2.0), tls=trusting, dialer=Dialer())
+    yield lane
+    lane.close()
+
+
+def get(lane: Lane, url: str, **headers: str) -> bytes:
+    way = way_to(url)
+    assert way is not None
+    answer = lane.get(way, headers)
+    body = bytearray(answer.headers["Content-Length"].isdigit() and int(answer.headers["Content-Length"]))
+    assert answer.readinto(memoryview(body)) == len(body) and answer.is_read
+    answer.release_conn()
+    return bytes(body)
+
+
+def test_requests_follow_each_other_on_one_connection(server, lane):
+    assert get(lane, server.url("/a?b=%2F"), Range="bytes=0-") == get(lane, server.url()) == BODY
+    assert server.connections == 1
+    assert (
+        server.asked[0]
+        == f"GET /a?b=%2F HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nRange: bytes=0-\r\n\r\n".encode()
+    )
+
+
+@pytest.mark.parametrize("size", [1, 100, 20_000])
+def test_a_body_is_read_in_any_steps(server, lane, size):
+    answer = lane.get(way_to(server.url()), {})
+    body, buffer = b"", memoryview(bytearray(size))
+    while len(body) < 60_000:
+        count = answer.readinto(buffer)
+        assert count == size, "a buffer is filled"
+        body += buffer[:count]
+    assert body == BODY[: len(body)]
+    answer.close()
+    assert get(lane, server.url()) == BODY
+    assert server.connections == 2, "an unread body is not read by the next request"
+
+
+def test_no_byte_beyond_the_body_is_returned(server, lane):
+    server.talk = lambda sock, number: server.hears(sock) and sock.sendall(SAID % (3, b"abcHTTP/1.1 200 OK\r\n"))
+    answer = lane.get(way_to(server.url()), {})
+    assert answer.read(100) == b"abc" and answer.read(100) == b""
+    answer.release_conn()
+    server.talk = server.serve
+    assert get(lane, server.url()) == BODY
+    assert server.connections == 2, "bytes after a body answer no request"
+
+
+def test_bytes_that_come_later_answer_no_request(server, lane):
+    sent = threading.Event()
+
+    def talk(sock: socket.socket, number: int) -> None:
+        server.hears(sock)
+        sock.sendall(SAID % (3, b"abc"))
+        if number == 1:
+            sock.sendall(SAID % (3, b"lie"))
+            sent.set()
+        server.hears(sock)
+
+    server.talk = talk
+    answer = lane.get(way_to(server.url()), {})
+    assert answer.read(3) == b"abc"
+    sent.wait(5)
+    answer.release_conn()
+    assert get(lane, server.url()) == b"abc"
+
+
+def test_a_connection_that_the_server_closed_is_not_noticed(server, lane):
+    def talk(sock: socket.socket, number: int) -> None:
+        server.hears(sock)
+        sock.sendall(SAID % (3, b"abc"))
+
+    server.talk = talk
+    assert get(lane, server.url()) == get(lane, server.url()) == b"abc"
+    assert server.connections == 2
+
+
+def test_a_connection_that_ends_with_the_next_request_is_replaced(server, lane):
+    def talk(sock: socket.socket, number: int) -> None:
+        while server.hears(sock):
+            if number == 1 and len(server.asked) == 2:
+                return
+            sock.sendall(SAID % (3, b"abc"))
+
+    server.talk = talk
+    assert get(lane, server.url()) == get(lane, server.url()) == b"abc"
+    assert server.connections == 2 and len(server.asked) == 3
+
+
+def test_a_server_that_says_nothing(server, lane):
+    server.talk = lambda sock, number: server.hears(sock) and None
+    with pytest.raises(http.client.RemoteDisconnected):
+        lane.get(way_to(server.url()), {})
+    assert server.connections == 1, "a new connection is tried once"
+
+
+def test_a_body_that_breaks_off(server, lane):
+    server.talk = lambda sock, number: server.hears(sock) and sock.sendall(SAID % (9, b"abc"))
+    answer = lane.get(way_to(server.url()), {})
+    assert answer.readinto(memoryview(bytearray(9))) == 3
+    assert not answer.is_read and answer.readinto(memoryview(bytearray(9))) == 0
+    answer.release_conn()
+
+
+def test_a_body_that_stops(server):
+    lane = Lane(connections=2, bounds=Bounds(read=0.05), tls=trusting, dialer=Dialer())
+    over = threading.Event()
+
+    def talk(sock: socket.socket, number: int) -> None:
+        server.hears(sock)
+        sock.sendall(SAID % (9, b"abc"))
+        over.wait(5)
+
+    server.talk = talk
+    answer = lane.get(way_to(server.url()), {})
+    with pytest.raises(TimeoutError):
+        answer.readinto(memoryview(bytearray(9)))
+    answer.close()
+    over.set()
+
+
+def test_a_head_in_pieces(server, lane):
+    def talk(sock: socket.socket, number: int) -> None:
+        server.hears(sock)
+        for piece in (b"HTTP/1.1 200 OK\r\nContent-", b"Length: 3\r", b"\n\r", b"\nab", b"c"):
+            sock.sendall(piece)
+            threading.Event().wait(0.01)
+        server.hears(sock)
+
+    server.talk = talk
+    assert get(lane, server.url()) == b"abc"
+
+
+def test_a_head_that_drips(server):
+    lane = Lane(connections=2, bounds=Bounds(read=1.0, head=0.1), tls=trusting, dialer=Dialer())
+
+    def talk(sock: socket.socket, number: int) -> None:
+        server.hears(sock)
+        for byte in b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1000:
+            sock.sendall(bytes([byte]))
+            threading.Event().wait(0.01)
+
+    server.talk = talk
+    with pytest.raises(TimeoutError):
+        lane.get(way_to(server.url()), {})
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno", b"HTTP/1.1 200 OK\r\nX: y"])
+def test_an_unusual_answer_leaves_with_every_byte(server, lane, said):
+    server.talk = lambda sock, number: server.hears(sock) and sock.sendall(said)
+    with pytest.raises(LeftLane) as left:
+        lane.get(way_to(server.url()), {})
+    connection, data = left.value.connection, b""
+    buffer = memoryview(bytearray(5))
+    while count := connection.recv_into(buffer):
+        data += buffer[:count]
+    assert data == said
+    connection.close()
+
+
+def test_a_reading_thread_is_woken(server, lane):
+    server.talk = lambda sock, number: server.hears(sock) and (sock.sendall(SAID % (9, b"abc")), server.hears(sock))
+    answer = lane.get(way_to(server.url()), {})
+    counts: list[int] = []
+    reader = threading.Thread(target=lambda: counts.append(answer.readinto(memoryview(bytearray(9)))))
+    reader.start()
+    answer.shutdown()
+    reader.join(1.5)
+    assert not reader.is_alive() and counts[0] in (0, 3)
+    answer.close()
+    answer.shutdown()  # harmless now
+    with pytest.raises(ValueError, match="closed"):
+        answer.readinto(memoryview(bytearray(9)))
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\0", "t\u20acken"])
+def test_a_header_that_cannot_be_sent(server, lane, value):
+    with pytest.raises(ValueError):
+        lane.get(way_to(server.url()), {"Authorization": value})
+    assert server.connections == 0
+
+
+def test_more_connections_than_are_kept(server, lane):
+    answers = [lane.get(way_to(server.url()), {}) for _ in range(3)]
+    for answer in answers:
+        assert answer.read(len(BODY)) == BODY
+        answer.release_conn()
+    for _ in range(2):
+        assert get(lane, server.url()) == BODY
+    assert server.connections == 3
+    lane.close()
+    assert get(lane, server.url()) == BODY
+    assert server.connections == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "tls"), [("127.0.0.1", ssl.create_default_context), ("elsewhere.example", trusting)]
+)
+def test_a_certificate_of_a_stranger_or_of_another_host_is_refused(name, tls):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert(name).configure_cert(context)
+    server = Server(context)
+    lane = Lane(connections=2, bounds=Bounds(read=2.0), tls=tls, dialer=Dialer())
+    with pytest.raises(ssl.SSLCertVerificationError):
+        lane.get(way_to(server.url()), {"Authorization": "Bearer secret"})
+    assert server.asked == []
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("https://h.example/f", "h.example"),
+        ("https://h.example:443/f", "h.example"),
+        ("https://h.example:8443/f", "h.example:8443"),
+        ("http://h.example:443/f", "h.example:443"),
+        ("https://[::1]/f", "[::1]"),
+        ("https://[::1]:80/f", "[::1]:80"),
+    ],
+)
+def test_the_host_that_is_named_to_the_server(url, authority):
+    way = way_to(url)
+    assert way is not None and way.authority == authority
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://H.example/f", "https://h.example./f", "https://h.example", "https://h.example?a", "https://u@h.example/f",
+        "https://h.example/a/../b", "https://h.example/./b", "https://h.example/%2f", "https://h.example/%zz",
+        "https://h.example/a b", "https://h.example/a#b", "https://bücher.example/f", "https://h.example/ü",
+        "https://[fe80::1%25en0]/f", "ftp://h.example/f", "https://h.example/f\n", "HTTPS://h.example/f",
+        "https://h.example:/f", "https://h.example/[", 'https://h.example/"',
+    ],
+)  # fmt: skip
+def test_urls_that_are_written_in_another_way_are_left_to_urllib3(url):
+    assert way_to(url) is None
+
+
+@given(
+    path=st.text("ab/.%2fF~!$&'()*+,;=:@?#[]\\ \"{}|^`<>-_é", max_size=12),
+    host=st.text("aB1.-_[]:", min_size=1, max_size=8),
+)
+def test_what_is_sent_is_what_urllib3_would_send(path, host):
+    way = way_to(f"https://{host}/{path}")
+    if way is not None:
+        other = parse_url(f"https://{host}/{path}")
+        assert (way.host, way.port, way.target) == (other.host, other.port, other.request_uri)
