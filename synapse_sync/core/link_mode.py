@@ -9,6 +9,8 @@ from enum import StrEnum
 
 #: The receipt's words for a file that was there with the right bytes, and for one that the user handed over since.
 ADOPTED, TAKEN = "adopted", "taken"
+#: The word for a file that only a receipt lists that does not count: perhaps the user's own.
+CLAIMED = "claimed"
 
 
 class LinkMode(StrEnum):
@@ -35,4 +37,4 @@ class LinkMode(StrEnum):
 
     def accepts(self, how: str | None) -> bool:
         """Whether a file that was placed in the way `how` may remain; `auto` accepts every way."""
-        return self is LinkMode.AUTO or how in (self, ADOPTED, TAKEN)
+        return self is LinkMode.AUTO or how in (self, ADOPTED, TAKEN, CLAIMED)

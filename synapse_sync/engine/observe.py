@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
-from synapse_sync.core.link_mode import ADOPTED
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.store.durable import storage_error
@@ -112,19 +112,19 @@ def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way, spell
 def _is_theirs(
     path: SafePath, found: Observed, entry: ReceiptEntry | None, wanted: Placement | None, tree: Tree
 ) -> bool:
-    """Whether a file that is adopted, or will be, stays the user's own.
+    """Whether a file that is adopted, or will be, stays the user's own; one that is only claimed always does.
 
     To have seen the right bytes once is no licence to remove them: those of an empty file, or of one of git's, can
     be guessed. The facts are gathered only where the plan depends on them. Raises `OSError`.
     """
     right = wanted is not None and found.sha256 == wanted.artifact.sha256
-    if entry is not None and entry.how == ADOPTED:
+    if entry is not None and entry.how in (ADOPTED, CLAIMED):
         matters = found.state is State.ALTERED or (found.state is State.PLACED and not right)
     else:
         matters = found.state in (State.FOREIGN, State.ALTERED) and right
     if not matters or how_placed_beside(tree, path.text, found.sha256 or "") is not None:
         return False
-    if is_outside(tree, path):
+    if (entry is not None and entry.how == CLAIMED) or is_outside(tree, path):
         return True
     from synapse_sync.transfer.inspect import content_of  # few files are adopted
 

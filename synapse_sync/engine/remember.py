@@ -36,6 +36,8 @@ def note_use(project: Project, survey: Survey) -> list[str]:
         roots=remembered_roots(before, trees.values()),
         identity=identity_of(project.directory),
         placed=placed | {str(tree.root) for tree in trees.values() if tree.receipt.entries},
+        # A sync with nothing to do completes the same state again.
+        complete=known.complete if known is not None and survey.in_sync else None,
     )
     try:
         if record != known:

@@ -9,7 +9,7 @@ from pathlib import Path
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.freshness import stale_entries, undeclared, unlocked, with_renamed
-from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED, LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
@@ -36,6 +36,7 @@ from synapse_sync.store.ownership import (
 )
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.reach import Way
+from synapse_sync.store.receipt import ReceiptEntry
 from synapse_sync.store.sidecars import OwnPreviews
 from synapse_sync.user.places import LOCKFILE, MANIFEST
 
@@ -181,6 +182,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     neighbours = with_neighbours(trees, (*arrangement.placements, *beside.companions))
     walked, ways = _walked(project, arrangement.placements, beside.companions, neighbours, store.root)
     observed = observe(arrangement.placements, walked, beside.companions, ways)
+    walked = _confirmed(arrangement.placements, walked, observed)
     arrangement = _without_code(arrangement, observed, entries, locked)
     emptied = is_emptied(project)
     pending = frozenset() if frozen else frozenset(stale)
@@ -291,6 +293,24 @@ def _without_code(
         for model, names in left.items()
     ]
     return replace(arrangement, placements=tuple(kept), notes=(*arrangement.notes, *notes)) if left else arrangement
+
+
+def _confirmed(
+    placements: Sequence[Placement], trees: Mapping[str, Tree], observed: Mapping[Key, Observed]
+) -> dict[str, Tree]:
+    """The trees with those claimed files adopted that are wanted and right: to be noted with the next change."""
+    right: dict[str, dict[str, ReceiptEntry]] = {}
+    for placement in placements:
+        found, entry = observed[placement.key], trees[placement.target].entry(placement.path.text)
+        claimed = entry is not None and entry.how == CLAIMED and found.state is State.PLACED
+        if entry is not None and claimed and found.sha256 == placement.artifact.sha256:
+            right.setdefault(placement.target, {})[entry.path] = replace(entry, how=ADOPTED)
+    return {
+        name: tree
+        if name not in right
+        else replace(tree, receipt=replace(tree.receipt, entries={**tree.receipt.entries, **right[name]}))
+        for name, tree in trees.items()
+    }
 
 
 def _moved_roots(plan: Plan, trees: Mapping[str, Tree]) -> list[str]:

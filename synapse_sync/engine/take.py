@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from synapse_sync.core.link_mode import ADOPTED, TAKEN
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED, TAKEN
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import entries_in, trees_in
 from synapse_sync.engine.tools import Tools
+from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project
 from synapse_sync.store.licence import write_sealed
 from synapse_sync.store.ownership import hold_roots, take_over
@@ -17,10 +18,14 @@ from synapse_sync.store.ownership import hold_roots, take_over
 def take(project: Project, names: Collection[str], tools: Tools) -> tuple[str, ...]:
     """Note in the receipts that the adopted files of these models are synapse's from now on; returns their paths.
 
-    `names` are names of models in the manifest. Raises `InputError` for an unknown one, `StorageError`.
+    Of the files that are only claimed, those at the paths that the models want are handed over, too. `names` are
+    names of models in the manifest. Raises `InputError` for an unknown one, `StorageError`.
     """
     scope = Scope(only=tuple(names))
-    models = {entry.name for entry in entries_in(project.manifest, scope)}
+    entries = entries_in(project.manifest, scope)
+    models = {entry.name for entry in entries}
+    locked = {model.name: model for model in project.lockfile.models}
+    wanted = {placement.key for placement in arrange(entries, locked, project.manifest.targets).placements}
     with project.hold(tools.reporter.note):
         trees = trees_in(project, Scope(), tools.link_mode)
         with hold_roots(trees, project.store, tools.reporter.note):
@@ -28,11 +33,12 @@ def take(project: Project, names: Collection[str], tools: Tools) -> tuple[str, .
             trees = trees_in(project, Scope(), tools.link_mode)
             take_over(trees.values())
             taken: list[str] = []
-            for tree in trees.values():
+            for name, tree in trees.items():
                 found = {
                     path: replace(entry, how=TAKEN)
                     for path, entry in tree.receipt.entries.items()
-                    if entry.how == ADOPTED and entry.model in models
+                    if entry.model in models
+                    and (entry.how == ADOPTED or (entry.how == CLAIMED and (name, path) in wanted))
                 }
                 if found:
                     known = replace(tree.receipt, entries={**tree.receipt.entries, **found})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synapse_sync.core.link_mode import ADOPTED
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.core.report import Report
@@ -134,7 +134,8 @@ class _Run:
         tree = self.trees[placement.target]
         entry = tree.entry(placement.path.text)
         adopted = entry is not None and entry.how == ADOPTED
-        theirs = found.theirs or (adopted and is_outside(tree, placement.path))
+        claimed = entry is not None and entry.how == CLAIMED
+        theirs = found.theirs or claimed or (adopted and is_outside(tree, placement.path))
         hint = None if self.repair else "`synapse verify --repair` sets it aside and places it again"
         self.bad.append(
             IntegrityError(

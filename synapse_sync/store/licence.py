@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from stat import S_ISREG
 
-from synapse_sync.core.link_mode import ADOPTED
+from synapse_sync.core.link_mode import CLAIMED
 from synapse_sync.core.plan import MERGED
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import flush, make_dirs, random_name, rename_new
@@ -23,9 +23,9 @@ _LENGTH = 32
 
 
 def read_licensed(root: Path, key: str, store: Path | None) -> Receipt | None:
-    """The receipt with this key, whose entries that do not count are those of adopted files; raises like `read`.
+    """The receipt with this key; entries that do not count are those of claimed files. Raises like `read`.
 
-    `store` is the root of the store. An adopted file is still compared by its stat, but is not removed lightly.
+    `store` is the root of the store. A claimed file is still compared by its stat, but is not replaced or removed.
     """
     found = receipt.read(root, key, seal_with=_key(store))
     if found is None or found.sealed:
@@ -43,7 +43,7 @@ def _judged(root: Path, entry: ReceiptEntry) -> ReceiptEntry:
     if _counts(root / entry.path, entry):
         return entry
     # A companion is merged into from now on, like one that the user wrote.
-    return replace(entry, how=ADOPTED if entry.made is None else MERGED)
+    return replace(entry, how=CLAIMED if entry.made is None else MERGED)
 
 
 def _counts(place: Path, entry: ReceiptEntry) -> bool:

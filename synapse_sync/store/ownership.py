@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
-from synapse_sync.core.link_mode import ADOPTED, LinkMode
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED, LinkMode
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Placement
@@ -118,7 +118,7 @@ def how_placed_beside(tree: Tree, path: str, sha256: str) -> str | None:
     None if none placed it: its entry is missing, or says that the file was adopted there, too. Raises `OSError`.
     """
     for entry in tree.beside.get(path, ()):
-        placed = entry.how != ADOPTED and entry.made is None and entry.sha256 == sha256
+        placed = entry.how not in (ADOPTED, CLAIMED) and entry.made is None and entry.sha256 == sha256
         if placed and receipt.matches(os.path.join(tree.root, path), entry) == "same":
             return entry.how
     return None

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from synapse_sync.core.link_mode import ADOPTED, LinkMode
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED, LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import conflict_error
@@ -427,9 +427,11 @@ def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) 
     `complete` is the fingerprint of that state, None if the sync left something to do.
     """
     current = read_licensed(tree.root, tree.receipt.project, tree.store) or tree.receipt
-    entries = dict(current.entries)
+    # What the survey confirmed of claimed files is in the tree's own entries.
+    confirmed = {path: entry for path, entry in tree.receipt.entries.items() if entry.how == ADOPTED}
+    entries = {p: confirmed.get(p, e) if e.how == CLAIMED else e for p, e in current.entries.items()}
     stale = current.complete != complete
-    for path, entry in current.entries.items():
+    for path, entry in tuple(entries.items()):
         found = observed.get((tree.target.name, path))
         place = SafePath(path).under(tree.root)
         if found is not None and found.state is State.PLACED and receipt.matches(str(place), entry) == "changed":

@@ -14,7 +14,8 @@ from cases import case
 from workbench import declare, target
 from world import Project
 
-from synapse_sync.core.link_mode import ADOPTED
+from synapse_sync.core.link_mode import CLAIMED
+from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.store import receipt
 from synapse_sync.store.licence import read_licensed, write_sealed
 from synapse_sync.store.receipt import Receipt, note
@@ -88,9 +89,9 @@ def test_any_other_counts_by_inode_and_time_only(root: Path, store: Path, tmp_pa
         key.write_bytes(b"x" * 32)
     assert hows(root, asked) == ["copy", "copy"], "the files are those that the receipt knows"
     copied(root)
-    assert hows(root, asked) == [ADOPTED, "merged"]
+    assert hows(root, asked) == [CLAIMED, "merged"]
     (root / "a.bin").unlink()
-    assert hows(root, asked) == [ADOPTED, "merged"], "another file may appear there"
+    assert hows(root, asked) == [CLAIMED, "merged"], "another file may appear there"
 
 
 def test_a_link_to_a_blob_counts_though_the_blob_is_gone(root: Path) -> None:
@@ -101,7 +102,7 @@ def test_a_link_to_a_blob_counts_though_the_blob_is_gone(root: Path) -> None:
     assert hows(root, None)[0] == "copy"
     place.unlink()
     place.symlink_to(root / "elsewhere")
-    assert hows(root, None)[0] == ADOPTED
+    assert hows(root, None)[0] == CLAIMED
 
 
 def test_the_key_is_private_and_stays(root: Path, store: Path) -> None:
@@ -137,38 +138,70 @@ def test_a_key_that_cannot_be_read_is_no_error(root: Path, store: Path, bad: str
 # -- a whole sync ----------------------------------------------------------------------------------
 
 
-def shipped(project: Project) -> tuple[Path, Path]:
-    """A note of the user's below a root, and a receipt that says synapse placed it; returns both."""
-    (project.path / "first").write_bytes(b"notes\n")
-    text = target("t", "ui", "copy") + '[models.m]\nsource = "./first"\nfilename = "n.txt"\ntype = "lora"\n'
+NOTES, WEIGHTS = b"notes\n", safetensors_bytes("the user's")
+
+
+def shipped(project: Project, content: bytes = NOTES) -> tuple[Path, Path]:
+    """A file of the user's below a root, and a receipt that says synapse placed it; returns both."""
+    (project.path / "first").write_bytes(content)
+    text = target("t", "ui", "copy") + '[models.m]\nsource = "./first"\nfilename = "n.dat"\ntype = "lora"\n'
     project.manifest(text)
     project("sync")
     (path,) = (project.path / "ui/.synapse").glob("receipt-*.json")
-    place = project.path / "ui/models/loras/n.txt"
+    place = project.path / "ui/models/loras/n.dat"
     data = json.loads(path.read_bytes())
     shutil.rmtree(project.path / "ui")
     place.parent.mkdir(parents=True)
-    place.write_bytes(b"notes\n")
+    place.write_bytes(content)
     path.parent.mkdir()
     path.write_text(json.dumps(data | {"seal": "0" * 64}))
     return place, path
 
 
 @case(193)
+@pytest.mark.parametrize("content", [NOTES, WEIGHTS], ids=["notes", "weights"])
 @pytest.mark.parametrize("later", ["replaced", "pruned"])
-def test_a_receipt_that_a_repository_ships_is_no_licence(project: Project, later: str) -> None:
-    place, _ = shipped(project)
-    project("sync")
+def test_a_receipt_that_a_repository_ships_is_no_licence(project: Project, later: str, content: bytes) -> None:
+    """Right after the clone, with the bytes of the user's file guessed."""
+    place, _ = shipped(project, content)
     text = (project.path / "synapse.toml").read_text()
     if later == "replaced":
-        (project.path / "first").write_bytes(b"evil!\n")
+        (project.path / "first").write_bytes(safetensors_bytes("evil"))
         project("lock", "--upgrade")
         assert "is yours" in project("status").out
-        project("sync", code=7)
+        assert "synapse trust --take m" in project("sync", code=7).err
+        project("verify", "--repair", code=None)
     else:
         project.manifest(text.partition("[models.m]")[0] + declare("portrait"))
+        project("lock")
+        assert "is yours" in project("status").out
         project("sync")
-    assert place.read_bytes() == b"notes\n"
+    assert place.read_bytes() == content
+    if later == "replaced":
+        assert project("trust", "--take", "m", "--json").json == {"taken": [str(place)]}
+        project("sync")
+        assert place.read_bytes() == safetensors_bytes("evil"), "on purpose"
+
+
+@case(193)
+def test_the_command_to_take_files_over_ignores_paths_that_only_such_a_receipt_names(project: Project) -> None:
+    place, _ = shipped(project, WEIGHTS)
+    text = (project.path / "synapse.toml").read_text()
+    project.manifest(text.replace("n.dat", "other.dat"))
+    assert project("trust", "--take", "m", "--json").json == {"taken": []}
+    project("sync")
+    assert place.read_bytes() == WEIGHTS
+
+
+def test_a_claimed_file_that_is_wanted_and_right_is_adopted_with_the_next_change(project: Project) -> None:
+    place, _ = shipped(project, WEIGHTS)
+    text = (project.path / "synapse.toml").read_text()
+    assert "nothing to do" in project("sync").err
+    project.manifest(text + declare("portrait"))
+    project("sync")
+    project.manifest(text.partition("[models.m]")[0] + declare("portrait"))
+    project("sync")
+    assert not place.exists(), "adopted weights inside of the project are synapse's"
 
 
 @case(193)
