@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
-from synapse_sync.errors import InputError
+from synapse_sync.errors import InputError, SynapseError
 from synapse_sync.project import Project
 from synapse_sync.user.places import MANIFEST, find_project, home_directory, home_text
 from synapse_sync.user.settings import Settings, load_settings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.init import Created
     from synapse_sync.engine.lock import Locked
     from synapse_sync.engine.outdated import Standing
+    from synapse_sync.engine.recognise import Recognised
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
     from synapse_sync.engine.verify import Verification
@@ -224,6 +225,13 @@ class Workspace:
         from synapse_sync.engine.describe import describe
 
         return describe(self.project, text, self._wiring.sources)
+
+    @staticmethod
+    def recognise(directory: Path, files: Sequence[Reference]) -> list[Recognised | SynapseError]:
+        """Say what local files of weights are, by their headers; relative ones are below the directory."""
+        from synapse_sync.engine.recognise import recognise
+
+        return recognise(directory, files)
 
     def discover(self, what: str, question: Callable[[Client], Iterable[T]]) -> list[T]:
         """All items of a list of Civitai; `question` asks its client, `what` names the list in errors."""

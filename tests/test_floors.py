@@ -388,6 +388,7 @@ DOORS = {
     "core/lockfile.py",
     "core/manifest/read.py",
     "cli/add.py",
+    "cli/local_files.py",
     "cli/images.py",
     "engine/describe.py",  # its text is an argument of the command line: a reference, or a name in the manifest
     "engine/heal.py",  # templates of the settings are filled in with a digest there

@@ -29,7 +29,7 @@ VERBS = {
     "show": ("Look", "Show everything about one model"),
     "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
     "search": ("Discover", "Search Civitai; --add puts a result into synapse.toml"),
-    "info": ("Discover", "Show what a site offers: versions, files, hashes, permissions"),
+    "info": ("Discover", "Show what a site offers, or what local files of weights are"),
     "images": ("Discover", "List Civitai's images of a model, a version or a creator"),
     "creators": ("Discover", "List Civitai's creators"),
     "tags": ("Discover", "List Civitai's tags"),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.local_files import local_file, show_files
 from synapse_sync.cli.options import common
-from synapse_sync.cli.render import table_lines
-from synapse_sync.cli.texts import cell_text, cut_text, terminal_width
+from synapse_sync.cli.render import table_lines, word_lines
+from synapse_sync.cli.texts import cell_text, cut_text, plain_text
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
@@ -22,16 +22,27 @@ if TYPE_CHECKING:
 _FEW = 6
 
 
-@click.command("info", short_help="Show what a site offers: versions, files, hashes, permissions")
-@click.argument("ref")
+@click.command("info", short_help="Show what a site offers, or what local files of weights are")
+@click.argument("refs", nargs=-1, required=True, metavar="REF|FILE...")
 @common
 @click.pass_obj
-def command(console: Console, ref: str) -> int:
+def command(console: Console, refs: tuple[str, ...]) -> int:
     """Show what the site offers: versions, files, sizes, hashes, trained words, permissions, scans, access.
 
     REF is any reference (`civitai:4384`, a page, an AIR, `hf://owner/repo`, a hash …) or a name of synapse.toml.
-    Nothing is downloaded, and no project is needed.
+    FILE is a local file of weights, `./model.safetensors`: its header says its kind, family and precision. Several
+    files may be named. Nothing is downloaded, and no project is needed.
     """
+    files = [local_file(ref) for ref in refs]
+    if (known := [file for file in files if file is not None]) == files:
+        return show_files(console, known)
+    if len(refs) > 1:
+        other = refs[files.index(None)]
+        raise click.UsageError(f"several arguments must all be local files, and `{plain_text(other)}` is none")
+    return _show_reference(console, refs[0])
+
+
+def _show_reference(console: Console, ref: str) -> int:
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:
@@ -162,15 +173,9 @@ def _previews(previews: tuple[Preview, ...]) -> str | None:
 
 
 def _lines(console: Console, words: dict[str, str | None], indent: str) -> None:
-    """Print aligned `name  value` lines; a long value continues on the next line."""
-    said = {name: " ".join(text.split()) for name, text in words.items() if text}
-    room = terminal_width() - len(indent) - max((len(name) for name in said), default=0) - 2
-    for name, text in said.items():
-        for number, part in enumerate(
-            textwrap.wrap(text, max(room, 20), break_long_words=False, break_on_hyphens=False)
-        ):
-            label = (name if number == 0 else "").ljust(max(map(len, said)))
-            console.answer(f"{indent}{click.style(label, dim=True)}  {cell_text(part)}")
+    """Print aligned `name  value` lines."""
+    for line in word_lines(words, indent):
+        console.answer(line)
 
 
 def _value(found: Description, locked: frozenset[str], token: str | None) -> dict[str, Any]:

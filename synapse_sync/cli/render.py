@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -121,3 +122,15 @@ def usage_words(error: click.ClickException, verb: str | None) -> tuple[str, str
 def _meant(error: click.ClickException, near: Sequence[str]) -> str:
     word = getattr(error, "option_name", None) or getattr(error, "command_name", None) or ""
     return nearest(str(word), near) or near[0]
+
+
+def word_lines(words: Mapping[str, str | None], indent: str) -> Iterator[str]:
+    """Return aligned `name  value` lines, without empty values; a long value continues on the next line."""
+    said = {cell_text(name): " ".join(text.split()) for name, text in words.items() if text}
+    names = max(map(len, said), default=0)
+    room = terminal_width() - len(indent) - names - 2
+    for name, text in said.items():
+        parts = textwrap.wrap(text, max(room, 20), break_long_words=False, break_on_hyphens=False)
+        for number, part in enumerate(parts):
+            label = (name if number == 0 else "").ljust(names)
+            yield f"{indent}{click.style(label, dim=True)}  {cell_text(part)}"

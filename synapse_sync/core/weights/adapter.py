@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synapse_sync.core.weights.header import Tensor
-from synapse_sync.core.weights.rule import Rule, View, first, rows
+from synapse_sync.core.weights.rule import Match, View, first, rows
 
 _COMFY = "ComfyUI comfy/lora.py and comfy/weight_adapter"
 _INVOKE = "InvokeAI model_manager/configs/lora.py"
@@ -334,10 +334,10 @@ _LAST = rows(
 _UNET_BLOCKS = ("down_blocks_#", "up_blocks_#", "input_blocks_#", "output_blocks_#")
 
 
-def base_of(adapter: Adapter) -> Rule | None:
+def base_of(adapter: Adapter) -> Match | None:
     """The model that an adapter is for; None if its modules do not tell."""
-    if (rule := first(ADAPTERS, adapter.joined)) is not None:
-        return rule
+    if (match := first(ADAPTERS, adapter.joined)) is not None:
+        return match
     if len(adapter.joined) and not any(adapter.joined.has(place) for place in _UNET_BLOCKS):
         return None  # a text encoder may serve several models
     if "2" in adapter.texts:

@@ -13,7 +13,7 @@ from synapse_sync.core.weights.encoder import IMAGE_ENCODERS, TEXT_ENCODERS
 from synapse_sync.core.weights.extension import BESIDE, CONTROLNETS, UPSCALERS
 from synapse_sync.core.weights.header import Header, Tensor
 from synapse_sync.core.weights.precision import precision_of
-from synapse_sync.core.weights.rule import Rule, Table, View, first
+from synapse_sync.core.weights.rule import Match, Rule, Table, View, first
 from synapse_sync.core.weights.training import claimed_family, training_of
 from synapse_sync.core.weights.unet import ANY_UNET, UNETS
 
@@ -130,14 +130,15 @@ def _identified(tensors: Tensors, metadata: Mapping[str, str]) -> Weights:
     return _lone(tensors) or Weights()
 
 
-def _told(rule: Rule, kind: str | None = None, parts: tuple[str, ...] = ()) -> Weights:
+def _told(match: Match, kind: str | None = None, parts: tuple[str, ...] = ()) -> Weights:
+    rule = match.rule
     return Weights(
         kind=kind or rule.kind or None,
         family=rule.family,
         bases=rule.bases,
         variants=rule.variants,
         parts=parts,
-        evidence=rule.evidence,
+        evidence=match.evidence,
     )
 
 
@@ -157,32 +158,32 @@ def _split(tensors: Tensors) -> dict[str, dict[str, Tensor]]:
 def _composed(parts: dict[str, dict[str, Tensor]]) -> Weights | None:
     """A file whose names say which part they belong to: a checkpoint, or one part of it alone."""
     rest = parts.get("", {})
-    if "controlnet" in parts and (rule := first(CONTROLNETS, View(parts["controlnet"].items()))) is not None:
-        return _told(rule)
+    if "controlnet" in parts and (match := first(CONTROLNETS, View(parts["controlnet"].items()))) is not None:
+        return _told(match)
     model = parts.get("diffusion_model")
     others = tuple(part for part in _CHECKPOINT_PARTS if part in parts)
-    if model is None and len(rest) > 20 and others and (rule := _model_rule(_unwrapped(rest))) is not None:
-        return _told(rule, "checkpoint", parts=("diffusion_model", *others))
+    if model is None and len(rest) > 20 and others and (match := _model_match(_unwrapped(rest))) is not None:
+        return _told(match, "checkpoint", parts=("diffusion_model", *others))
     if model is not None:
         kind = "checkpoint" if others else "diffusion_model"
         inside = ("diffusion_model", *others) if others else ()
-        rule = _model_rule({**{name: rest[name] for name in islice(rest, 200)}, **model})
-        if rule is not None:
-            return _told(rule, kind, parts=inside)
+        match = _model_match({**{name: rest[name] for name in islice(rest, 200)}, **model})
+        if match is not None:
+            return _told(match, kind, parts=inside)
         if others or len(model) > 50:
             return Weights(kind=kind, parts=inside, evidence=("names begin as in a checkpoint",))
     return _lone_part(parts)
 
 
 def _lone_part(parts: dict[str, dict[str, Tensor]]) -> Weights | None:
-    if "vae" in parts and (rule := first(AUTOENCODERS, View(parts["vae"].items()))) is not None:
-        return _told(rule, "vae")
+    if "vae" in parts and (match := first(AUTOENCODERS, View(parts["vae"].items()))) is not None:
+        return _told(match, "vae")
     if "text_encoder" in parts:
         for inner in _stripped(parts["text_encoder"], _CLIP_WRAPPERS):
-            if (rule := first(TEXT_ENCODERS, View(inner.items()))) is not None:
-                return _told(rule)
-    if "clip_vision" in parts and (rule := first(IMAGE_ENCODERS, View(parts["clip_vision"].items()))) is not None:
-        return _told(rule)
+            if (match := first(TEXT_ENCODERS, View(inner.items()))) is not None:
+                return _told(match)
+    if "clip_vision" in parts and (match := first(IMAGE_ENCODERS, View(parts["clip_vision"].items()))) is not None:
+        return _told(match)
     return None
 
 
@@ -204,7 +205,7 @@ def _unwrapped(tensors: Tensors) -> Tensors:
     return tensors
 
 
-def _model_rule(tensors: Tensors) -> Rule | None:
+def _model_match(tensors: Tensors) -> Match | None:
     view = View(tensors.items())
     return first(DIFFUSION, view) or first(UNETS, view)
 
@@ -233,10 +234,10 @@ _TABLES: tuple[tuple[Table, str | None], ...] = (
 
 def _plain(view: View) -> Weights | None:
     for rules, kind in _TABLES:
-        if (rule := first(rules, view)) is not None:
-            return _told(rule, kind)
+        if (match := first(rules, view)) is not None:
+            return _told(match, kind)
     if _ANY_UNET.holds(view):
-        return Weights(kind="diffusion_model", evidence=_ANY_UNET.evidence)
+        return Weights(kind="diffusion_model", evidence=_ANY_UNET.evidence(view))
     return None
 
 
@@ -247,8 +248,8 @@ def _adapter(tensors: Tensors, metadata: Mapping[str, str]) -> Weights | None:
     adapter = read_adapter(tensors)
     if adapter.kind is None or adapter.share < 0.5:
         return None
-    rule = base_of(adapter)
-    found = Weights() if rule is None else _told(rule)
+    match = base_of(adapter)
+    found = Weights() if match is None else _told(match)
     share = f"{round(adapter.share * 100)}% of the tensors are those of adapters ({adapter.kind})"
     found = replace(
         found,

@@ -125,6 +125,16 @@ class _Condition:
             return any(view.has(name) for _, name, _ in self.left) != self.negated
         return any(self._fits(_number(view, *left)) for left in self.left)
 
+    def seen(self, view: View) -> str:
+        """The name that made the condition hold, with its size."""
+        if not self.operator:
+            return next((name for _, name, _ in self.left if view.has(name)), "")
+        kind, name, axis = next(left for left in self.left if self._fits(_number(view, *left)))
+        number = _number(view, kind, name, axis)
+        if kind == "count":
+            return f"{number} {name}"
+        return f"{name} has {number} axes" if kind == "axes" else f"{name}[{axis}] = {number}"
+
     def _fits(self, number: int | None) -> bool:
         if number is None:
             return False
@@ -183,21 +193,27 @@ class Rule:
         """Whether all conditions hold for a view."""
         return all(condition.holds(view) for condition in self._conditions)
 
-    @property
-    def evidence(self) -> tuple[str, ...]:
-        """The conditions as texts, the missing names last, and the source."""
-        shown = [text.split("|", 1)[0] if "=" not in text else text for text in self.when.split()]
-        told = [text for text in shown if not text.startswith("!")]
-        return (*told, self.source)
+    def evidence(self, view: View) -> tuple[str, ...]:
+        """The names and sizes that made the conditions hold for a view, and the source."""
+        seen = (condition.seen(view) for condition in self._conditions if not condition.negated)
+        return (*dict.fromkeys(seen), self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule that holds for a file, and what was seen of the file."""
+
+    rule: Rule
+    evidence: tuple[str, ...]
 
 
 #: Rules in the order in which they are tried.
 Table = tuple[Rule, ...]
 
 
-def first(rules: Iterable[Rule], view: View) -> Rule | None:
+def first(rules: Iterable[Rule], view: View) -> Match | None:
     """The first rule that holds for a view; None if none does."""
-    return next((rule for rule in rules if rule.holds(view)), None)
+    return next((Match(rule, rule.evidence(view)) for rule in rules if rule.holds(view)), None)
 
 
 def rows(

@@ -46,8 +46,8 @@ def test_text_encoders_apart() -> None:
         width = 1280 if family == "SDXL" else 768
         found = read_adapter({f"{prefix}{name}.lora_down.weight": ("F16", (4, width))})
         assert len(found.joined) == 0
-        rule = base_of(found)
-        assert (rule.family if rule is not None else None) == family
+        match = base_of(found)
+        assert (match.rule.family if match is not None else None) == family
 
 
 def test_a_few_adapters_in_a_model_make_no_adapter() -> None:

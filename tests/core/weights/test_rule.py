@@ -44,9 +44,16 @@ def test_the_first_rule_that_holds() -> None:
         "source", ("A", "a1 | a2", "tail"), ("B", "b", "head !tail", "v1 | v2"), ("C", "", "head"), kind="k"
     )
     found = first(table, VIEW)
-    assert found == Rule("B", ("b",), "head !tail", "source", "k", ("v1", "v2"))
+    assert found is not None
+    assert found.rule == Rule("B", ("b",), "head !tail", "source", "k", ("v1", "v2"))
     assert found.evidence == ("head", "source")
     assert first(table[:1], VIEW) is None
+
+
+def test_the_evidence_is_what_was_seen() -> None:
+    when = "tail|head.bias !tail tail[0]|head.bias[0]=4,5 n(blocks)>=2 head.bias:axes=1"
+    seen = Rule("A", (), when, "source").evidence(VIEW)
+    assert seen == ("head.bias", "head.bias[0] = 5", "8 blocks", "head.bias has 1 axes", "source")
 
 
 def test_joined_names() -> None:
