@@ -24,7 +24,7 @@ sys.addaudithook(guard)
 # synapse syncs thousands of files to the disk here, and disks are slow at that. No test observes it, except on
 # a file system that it mounts itself. Containers often have little memory there, or forbid to run files in it.
 _MEMORY, _ROOM = Path("/dev/shm"), 4 << 30
-if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
+if hasattr(os, "statvfs") and _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
     _found = os.statvfs(_MEMORY)
     if _found.f_bavail * _found.f_frsize >= _ROOM and not _found.f_flag & os.ST_NOEXEC:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))  # `--basetemp` comes first

@@ -25,7 +25,9 @@ from synapse_sync.store.durable import (
     make_dirs,
     narrowed,
     random_name,
+    remove,
     rename_new,
+    replace_file,
     set_mode,
     storage_error,
     where_writable,
@@ -151,7 +153,7 @@ class BlobStore:
                 return False
             if not good:
                 with where_writable():
-                    self._meta_path(sha256).unlink(missing_ok=True)
+                    remove(self._meta_path(sha256), missing_ok=True)
         return good
 
     def matches(self, path: Path, sha256: str) -> bool:
@@ -211,14 +213,14 @@ class BlobStore:
             if found.st_size != size:
                 raise IntegrityError(f"{sha256[:12]}…: {found.st_size} bytes instead of {size}")
             if self.has(sha256):
-                temp.unlink()
+                remove(temp)
                 found = path.stat()
             else:
                 make_dirs(path.parent)
                 set_mode(temp, mode)
                 # In this order: a name that survives a power loss without its bytes would be a bad blob.
                 _settle_bytes(temp)
-                temp.replace(path)
+                replace_file(temp, path)
                 fsync_dir(path.parent)
             # The note goes last: without it the blob is hashed again, with it too early a bad one would be trusted.
             self._note(sha256, found, blake3=blake3, origin=origin)
@@ -267,7 +269,7 @@ class BlobStore:
             mode = narrowed(READ_ONLY, source.stat(), copy)
             return self.publish(temp, sha256=sha256, size=copy.st_size, blake3=blake3, origin=origin, mode=mode)
         finally:
-            temp.unlink(missing_ok=True)
+            remove(temp, missing_ok=True)
 
     def _move_in(self, source: Path, sha256: str) -> Path:
         """Hash a file where it is, then rename it; it is never anywhere but in its old or its new place."""
@@ -291,7 +293,7 @@ class BlobStore:
             self._copy_in(source, sha256)
         if not _same(before, source.lstat()):
             raise _changed_meanwhile(source)
-        source.unlink()
+        remove(source)
         return path
 
     def _rename_in(self, source: Path, path: Path) -> bool:
@@ -299,7 +301,7 @@ class BlobStore:
         make_dirs(path.parent)
         fsync_file(source)  # before the rename, or a power loss could leave the name without the bytes
         try:
-            source.replace(path)
+            replace_file(source, path)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
@@ -325,7 +327,7 @@ class BlobStore:
                 except (FileNotFoundError, NotADirectoryError):
                     return None
             # The note would make a later blob of this name trusted by its stat alone.
-            self._meta_path(sha256).unlink(missing_ok=True)
+            remove(self._meta_path(sha256), missing_ok=True)
             fsync_dir(path.parent)
             fsync_dir(directory)
             write_atomic(aside.with_name(f"{aside.name}.why"), f"{why}\n".encode())
@@ -343,10 +345,10 @@ class BlobStore:
         with _doing("dropping a blob"):
             try:
                 found = path.lstat()
-                path.unlink()
+                remove(path)
             except (FileNotFoundError, NotADirectoryError):
                 return 0
-            self._meta_path(sha256).unlink(missing_ok=True)
+            remove(self._meta_path(sha256), missing_ok=True)
         return found.st_size if found.st_nlink == 1 else 0
 
     def sweep(self, now: float | None = None) -> int:
@@ -358,7 +360,7 @@ class BlobStore:
             with contextlib.suppress(OSError):
                 found = path.lstat()
                 if _TEMPORARY.match(path.name) and stat.S_ISREG(found.st_mode) and found.st_mtime < limit:
-                    path.unlink()
+                    remove(path)
                     freed += found.st_size
         for name in ("blobs", "meta", "partials"):
             links.sweep(self.root / name, now)  # empty files, from trials of whether the store can be written to
@@ -435,7 +437,7 @@ def _settle_bytes(temp: Path) -> None:
     try:
         fsync_file(temp)
     except OSError:
-        temp.unlink(missing_ok=True)
+        remove(temp, missing_ok=True)
         raise
 
 

@@ -1,4 +1,9 @@
-"""Durable writes: whole or not at all, and on the disk when the function returns."""
+"""Durable writes: whole or not at all, and on the disk when the function returns.
+
+The one home of the differences between platforms in this: flush, modes, removal and replacement. On Windows a file
+is flushed through a writable handle, and the plain calls neither remove nor replace a read-only file; the steps that
+exist only there are in `windows.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +27,10 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM}
 _REFUSED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EBADF, *_FORBIDDEN}
 #: The answers of a file system that does not offer an operation at all.
 _NOT_OFFERED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+#: The answers of Windows about a file that another program holds open, has locked, or has mapped into memory.
+_IN_USE = {32, 33, 1224}
+#: The tag of a junction, and of a volume that is mounted in a directory (winnt.h: IO_REPARSE_TAG_MOUNT_POINT).
+_MOUNT_POINT = 0xA0000003
 #: Modes of new files, less the umask: a store or a tree may be shared by the users of one group.
 SHARED, READ_ONLY = 0o666, 0o444
 
@@ -51,6 +61,8 @@ def storage_error(error: OSError, doing: str) -> StorageError:
 
 def _words(error: OSError) -> tuple[str, str | None]:
     number = error.errno
+    if number == errno.EBUSY or getattr(error, "winerror", None) in _IN_USE:
+        return "in use by another program", "close the program that uses it, then run it again: nothing was lost"
     if number in _FULL:
         words = "the disk (or its inodes, or your quota on it) is full"
         return words, "free some space and run it again: what is done stays done"
@@ -65,6 +77,14 @@ def _words(error: OSError) -> tuple[str, str | None]:
     if number == errno.EIO:
         return "the disk reports an error", "check the disk before you trust it with anything"
     return error.strerror or str(error) or type(error).__name__, None
+
+
+def is_junction(found: os.stat_result) -> bool:
+    """Whether a directory is a junction of Windows, or another volume that is mounted there: it counts as a link.
+
+    `found` is its stat, not followed.
+    """
+    return getattr(found, "st_reparse_tag", 0) == _MOUNT_POINT
 
 
 def random_name() -> str:
@@ -87,7 +107,9 @@ def improving() -> Iterator[None]:
 
 
 def umask() -> int:
-    """The umask of this process."""
+    """The umask of this process; 0 on Windows, where modes have only the bit for read-only files."""
+    if os.name == "nt":
+        return 0
     with contextlib.suppress(OSError, ValueError, StopIteration):  # Linux since 4.7
         lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
         return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
@@ -104,24 +126,64 @@ def set_mode(path: Path, mode: int) -> None:
 
 
 def fsync_dir(path: Path) -> None:
-    """Make the names in a directory durable, where the file system permits it; a disk error is raised."""
-    if os.name == "nt":
-        return
-    with improving():
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Make the names in a directory durable, where the file system permits it; a disk error is raised.
+
+    On Windows the names are in the journal of the file system, in their order; that is flushed as far as it may be.
+    """
+    if sys.platform == "win32":
+        from synapse_sync.store.windows import flush_directory
+
+        flush_directory(path)
+    else:
+        with improving():
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def fsync_file(path: Path) -> None:
     """Make the content of a file durable; raises `OSError`."""
-    handle = os.open(path, os.O_RDONLY)
+    # Windows flushes through a handle that may write, and opens no read-only file so: the mark goes for a moment.
+    locked = os.name == "nt" and not path.stat().st_mode & stat.S_IWRITE
+    if locked:
+        path.chmod(SHARED)
     try:
-        flush(handle)
+        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        try:
+            flush(handle)
+        finally:
+            os.close(handle)
     finally:
-        os.close(handle)
+        if locked:
+            path.chmod(READ_ONLY)
+
+
+def remove(path: Path, *, missing_ok: bool = False) -> None:
+    """Unlink a file, a read-only one, too; other names of it stay as they are. Raises `OSError`.
+
+    `EBUSY` says that another program has the file open (Windows): it is still there then.
+    """
+    if sys.platform == "win32":
+        from synapse_sync.store.windows import remove as remove_there
+
+        remove_there(path, missing_ok=missing_ok)
+    else:
+        path.unlink(missing_ok=missing_ok)
+
+
+def replace_file(source: Path, destination: Path) -> None:
+    """Rename a file over another one, a read-only one, too, in one step; raises `OSError`.
+
+    `EBUSY` says that another program has one of them open (Windows): both are still there then.
+    """
+    if sys.platform == "win32":
+        from synapse_sync.store.windows import replace as replace_there
+
+        replace_there(source, destination)
+    else:
+        source.replace(destination)
 
 
 def flush(handle: int, *, data_only: bool = False) -> None:
@@ -187,7 +249,7 @@ def rename_new(source: Path, destination: Path) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(destination)) from None
         source.rename(destination)
     else:
-        source.unlink()
+        remove(source)
 
 
 def own_directory(path: Path) -> None:
@@ -198,7 +260,7 @@ def own_directory(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         path.mkdir()
         fsync_dir(path.parent)
-    if path.is_symlink():
+    if path.is_symlink() or is_junction(path.lstat()):
         raise Conflict(f"{path} is a symbolic link; not followed", hint="remove the link and sync again")
     if not path.is_dir():
         raise Conflict(f"{path} is not a directory; left as it is", hint="move it away and sync again")
@@ -246,7 +308,7 @@ def write_atomic(
             # In this order: a rename that survives a power loss before the bytes would leave an empty file.
             if durable:
                 flush(file.fileno())
-        temporary.replace(path)
+        replace_file(temporary, path)
         temporary = None
         if durable:
             fsync_dir(path.parent)
@@ -255,7 +317,7 @@ def write_atomic(
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                temporary.unlink()
+                remove(temporary)
 
 
 def behind_link(path: Path, within: Path | None = None) -> Path:

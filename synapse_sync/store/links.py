@@ -26,7 +26,9 @@ from synapse_sync.store.durable import (
     make_dirs,
     narrowed,
     random_name,
+    remove,
     rename_new,
+    replace_file,
     set_mode,
     storage_error,
 )
@@ -45,11 +47,12 @@ without_clones: set[tuple[int, int]] = set()
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK = 1 << 20
 _HINTS = {
-    LinkMode.CLONE: "needs a file system that shares blocks (Btrfs, XFS, bcachefs) and holds both store and "
-    "target; `auto` takes what works",
+    LinkMode.CLONE: "needs a file system that shares blocks (Btrfs, XFS, bcachefs, APFS, ReFS) and holds both store "
+    "and target; `auto` takes what works",
     LinkMode.HARDLINK: "the store and the target must be on one file system with hard links; "
     "`symlink` and `copy` work across",
-    LinkMode.SYMLINK: "this file system or account has no symbolic links; `copy` always works",
+    LinkMode.SYMLINK: "this file system or account has no symbolic links (on Windows, switch Developer Mode on); "
+    "`copy` always works",
 }
 
 
@@ -88,7 +91,7 @@ def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = Fals
         if settle or way.empties_store:
             fsync_dir(destination.parent)
         if way.empties_store:
-            blob.unlink(missing_ok=True)
+            remove(blob, missing_ok=True)
     except OSError as error:
         raise storage_error(error, doing) from error
     return way
@@ -102,7 +105,7 @@ def try_file(directory: Path) -> None:
             pass
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()
+            remove(path)
 
 
 @functools.lru_cache(maxsize=256)
@@ -127,7 +130,7 @@ def way_there(scratch: Path, directory: Path, mode: LinkMode) -> LinkMode:
         finally:
             for path in (place, blob):
                 with contextlib.suppress(OSError):
-                    path.unlink()
+                    remove(path)
     assert failure is not None
     raise _impossible(failure, doing, mode) from failure
 
@@ -164,7 +167,7 @@ def _place(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> No
         WAYS[way](blob, temporary)
         if replace:
             # rename() does nothing at all if both names are one file already; the temporary is unlinked below.
-            temporary.replace(destination)
+            replace_file(temporary, destination)
         else:
             rename_new(temporary, destination)
     except BaseException:
@@ -174,7 +177,7 @@ def _place(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> No
         raise
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            remove(temporary)
 
 
 def clone_file(source: Path, copy: Path) -> bool:
@@ -185,19 +188,28 @@ def clone_file(source: Path, copy: Path) -> bool:
         raise
     except OSError:
         with contextlib.suppress(OSError):
-            copy.unlink()
+            remove(copy)
         return False
     return True
 
 
 def _clone(blob: Path, temporary: Path) -> None:
-    """Share the blocks of the blob (Btrfs, XFS …): a file of its own that costs no space."""
-    if sys.platform != "linux":
-        raise OSError(errno.ENOTSUP, "cloning is not supported here")
-    import fcntl
+    """Share the blocks of the blob (Btrfs, XFS, APFS, ReFS …): a file of its own that costs no space."""
+    if sys.platform == "win32":
+        from synapse_sync.store.clone_windows import clone
 
-    with blob.open("rb") as source, _new(temporary, source.fileno()) as copy:
-        fcntl.ioctl(copy, _FICLONE, source.fileno())
+        clone(blob, temporary)
+    elif sys.platform == "darwin":
+        from synapse_sync.store.clone_macos import clone
+
+        clone(blob, temporary)
+        # It has the mode of the blob, which nobody may write to; this file is its owner's.
+        set_mode(temporary, narrowed(SHARED, blob.stat()))
+    else:
+        import fcntl
+
+        with blob.open("rb") as source, _new(temporary, source.fileno()) as copy:
+            fcntl.ioctl(copy, _FICLONE, source.fileno())
     fsync_file(temporary)
 
 
@@ -207,6 +219,8 @@ def _hardlink(blob: Path, temporary: Path) -> None:
 
 def _symlink(blob: Path, temporary: Path) -> None:
     temporary.symlink_to(os.path.abspath(blob))  # noqa: PTH100 - resolve() would follow links in the store's path
+    if os.name == "nt" and not temporary.is_symlink():  # Wine says yes, and makes none
+        raise OSError(errno.ENOTSUP, "symbolic links are not supported here")
 
 
 def _copy(blob: Path, temporary: Path) -> None:
@@ -282,6 +296,6 @@ def sweep(directory: Path, now: float | None = None) -> int:
                 info = item.stat(follow_symlinks=False)
                 # ctime: a hard link or clone has the blob's mtime, which says nothing.
                 if info.st_ctime < limit and not stat.S_ISDIR(info.st_mode):
-                    Path(item.path).unlink()
+                    remove(Path(item.path))
                     count += 1
     return count

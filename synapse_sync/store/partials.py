@@ -12,13 +12,23 @@ import hashlib
 import json
 import os
 import stat
+import sys
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from synapse_sync.store.durable import SHARED, flush, make_dirs, set_mode, storage_error, write_atomic
+from synapse_sync.store.durable import (
+    SHARED,
+    flush,
+    make_dirs,
+    remove,
+    replace_file,
+    set_mode,
+    storage_error,
+    write_atomic,
+)
 from synapse_sync.user.small_files import read_small
 
 Range = tuple[int, int]  # (start, end), end exclusive
@@ -71,8 +81,8 @@ def _make_ours(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         return
     if found.st_nlink > 1:
-        path.unlink()
-        path.with_name(f"{path.name}.json").unlink(missing_ok=True)
+        remove(path)
+        remove(path.with_name(f"{path.name}.json"), missing_ok=True)
     elif not found.st_mode & stat.S_IWUSR:
         set_mode(path, SHARED)
 
@@ -210,7 +220,7 @@ class Partial:
         self.close()
         self._drop_state()
         try:
-            self.path.unlink(missing_ok=True)
+            remove(self.path, missing_ok=True)
         except OSError as error:
             raise storage_error(error, f"removing {self.path}") from error
 
@@ -223,7 +233,7 @@ class Partial:
             number = 1
             while (aside := folder / f"{self.path.name}-{number}").exists():
                 number += 1
-            self.path.replace(aside)
+            replace_file(self.path, aside)
         except OSError as error:
             raise storage_error(error, f"moving {self.path}") from error
         return aside
@@ -243,8 +253,8 @@ class Partial:
             except PermissionError:
                 # Another user of this store began it, and nobody else may write to it. The lock of this download is
                 # held. The state goes first: without its bytes it would name ranges that do not exist.
-                self.state_path.unlink(missing_ok=True)
-                self.path.unlink()
+                remove(self.state_path, missing_ok=True)
+                remove(self.path)
                 return self._open()
             return False
         return True
@@ -269,7 +279,7 @@ class Partial:
         if not self._may_have_state:
             return
         try:
-            self.state_path.unlink(missing_ok=True)
+            remove(self.state_path, missing_ok=True)
         except OSError as error:
             raise storage_error(error, f"removing {self.state_path}") from error
         self._may_have_state = False
@@ -313,8 +323,9 @@ def sweep(root: Path, days: float, now: float | None = None) -> int:
     freed = 0
     for path in old(root, days, now):
         with contextlib.suppress(FileNotFoundError):
-            freed += path.lstat().st_blocks * 512 if hasattr(path.lstat(), "st_blocks") else path.lstat().st_size
-            path.unlink()
+            found = path.lstat()
+            freed += found.st_size if sys.platform == "win32" else found.st_blocks * 512
+            remove(path)
     return freed
 
 
@@ -347,8 +358,9 @@ def _is_range(pair: object, size: int) -> bool:
 
 
 def _pwrite(fd: int, data: memoryview, offset: int, lock: threading.Lock) -> int:
-    if hasattr(os, "pwrite"):
+    if sys.platform == "win32":
+        with lock:  # one file position for all threads
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.write(fd, data)
+    else:
         return os.pwrite(fd, data, offset)
-    with lock:  # one file position for all threads
-        os.lseek(fd, offset, os.SEEK_SET)
-        return os.write(fd, data)

@@ -10,7 +10,7 @@ import hashlib
 import time
 from pathlib import Path
 
-from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
+from synapse_sync.store.durable import make_dirs, remove, storage_error, write_atomic
 from synapse_sync.user.small_files import LARGEST, UnfitFile, read_small
 
 #: Seconds after which an address without a preview is tried again.
@@ -58,7 +58,7 @@ class PreviewCache:
             for path in self._directory.iterdir():
                 found = path.stat()
                 if time.time() - found.st_mtime > _FORGOTTEN:
-                    path.unlink(missing_ok=True)
+                    remove(path, missing_ok=True)
                     freed += found.st_size
         return freed
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, StorageError
-from synapse_sync.store.durable import make_dirs, storage_error
+from synapse_sync.store.durable import is_junction, make_dirs, storage_error
 
 _NO_LINKS: Mapping[str, str] = {}
 
@@ -48,7 +48,7 @@ def way_to(root: Path, path: SafePath, barred: Mapping[str, str] = _NO_LINKS) ->
         name = "/".join(parts[:count]) or "."
         try:
             found = os.lstat(place)
-            if stat.S_ISLNK(found.st_mode):
+            if stat.S_ISLNK(found.st_mode) or is_junction(found):
                 links[name] = os.path.realpath(place)
                 found = os.stat(place)
         except FileNotFoundError:

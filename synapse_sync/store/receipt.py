@@ -21,7 +21,7 @@ from typing import Any
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import InputError, StorageError, UnsafeName
-from synapse_sync.store.durable import SHARED, make_dirs, own_directory, storage_error, write_atomic
+from synapse_sync.store.durable import SHARED, make_dirs, own_directory, remove, storage_error, write_atomic
 from synapse_sync.store.receipt_index import DIRECTORY, count_by_indexes, index_bytes, index_path, receipt_paths
 from synapse_sync.user.small_files import UnfitFile, read_small
 
@@ -137,8 +137,8 @@ def write(root: Path, receipt: Receipt, *, seal_with: bytes | None = None) -> No
 def discard(root: Path, key: str) -> None:
     """Remove the receipt of a target that has nothing placed any more; raises `StorageError`."""
     try:
-        receipt_path(root, key).unlink(missing_ok=True)
-        Path(index_path(str(receipt_path(root, key)))).unlink(missing_ok=True)
+        remove(receipt_path(root, key), missing_ok=True)
+        remove(Path(index_path(str(receipt_path(root, key)))), missing_ok=True)
     except OSError as error:
         raise storage_error(error, f"removing a receipt in {root}") from error
 

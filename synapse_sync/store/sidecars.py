@@ -13,7 +13,7 @@ from synapse_sync.core.artifact import stem_of
 from synapse_sync.core.companion import merge, previewed
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
-from synapse_sync.store.durable import own_directory, random_name, rename_new, write_atomic
+from synapse_sync.store.durable import own_directory, random_name, remove, rename_new, write_atomic
 from synapse_sync.store.receipt import state_directory
 from synapse_sync.store.receipt_index import DIRECTORY
 from synapse_sync.user.small_files import LARGEST, UnfitFile, read_small
@@ -63,11 +63,11 @@ def write_new(place: Path, content: bytes) -> str:
     try:
         rename_new(temporary, place)
     except FileExistsError:
-        temporary.unlink(missing_ok=True)
+        remove(temporary, missing_ok=True)
         if place.is_symlink() or not place.is_file() or _read(place, LARGEST) != content:
             raise Conflict(f"{place} has just appeared; left as it is", hint="sync again") from None
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        remove(temporary, missing_ok=True)
         raise
     return "written"
 
@@ -123,7 +123,7 @@ def remember(root: Path, path: SafePath, content: bytes) -> None:
 def forget(root: Path, path: SafePath) -> None:
     """Remove the kept content of a sidecar that is gone."""
     with contextlib.suppress(OSError):
-        base_path(root, path).unlink(missing_ok=True)
+        remove(base_path(root, path), missing_ok=True)
 
 
 def _read(path: Path, limit: int = _MAX_BYTES) -> bytes:

@@ -17,7 +17,7 @@ from synapse_sync.core.report import conflict_error
 from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import fsync_dir, rename_new, storage_error, where_writable
+from synapse_sync.store.durable import fsync_dir, remove, rename_new, storage_error, where_writable
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.licence import read_licensed, write_sealed
 from synapse_sync.store.ownership import Tree, how_placed_beside
@@ -270,7 +270,7 @@ class TreeWriter:
         self._journal(action, action.reason or "")
         self._rescue(action, place)
         # The rescue may have moved the file into the store already.
-        place.unlink(missing_ok=True)
+        remove(place, missing_ok=True)
         # The entry goes last: after a crash before this the next sync finds the file gone and forgets it.
         self._listed(action.target).pop(action.path)
         if entry.made is not None:
@@ -417,7 +417,7 @@ def clear_bad(
     journal.append(tree.root, verb="repair", path=path.text, sha256=sha256, why=why, command=command)
     if keep:
         return set_aside(place)
-    place.unlink(missing_ok=True)
+    remove(place, missing_ok=True)
     return None
 
 

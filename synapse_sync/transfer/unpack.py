@@ -25,7 +25,7 @@ from synapse_sync.errors import (
     UnsafeName,
 )
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import RESERVE, storage_error
+from synapse_sync.store.durable import RESERVE, remove, storage_error
 from synapse_sync.transfer.archives import MAX_RATIO, SLACK, Entry, open_archive
 from synapse_sync.transfer.hashing import digest_file
 from synapse_sync.transfer.want import Fetcher, Got, Inspect, Member, Want
@@ -235,7 +235,7 @@ def _take(
         origin = store.origin(archive.sha256)
         store.publish(temp, sha256=digests.sha256, size=digests.size, blake3=digests.blake3, origin=origin)
     finally:
-        temp.unlink(missing_ok=True)
+        remove(temp, missing_ok=True)
     return Member(
         name=entry.name, filename=filename, size=digests.size, sha256=digests.sha256, blake3=digests.blake3
     )
