@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from needs import made_where_possible, reason_for
 from world import Project, Result, guard, surroundings
 
 from synapse_sync.cli.main import main
@@ -33,6 +34,23 @@ _HOMES = itertools.count()
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip by name the tests that cannot run on Windows."""
+    if os.name == "nt":
+        for item in items:
+            if (reason := reason_for(item.nodeid)) is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+if os.name == "nt":
+
+    @pytest.fixture(autouse=True)
+    def possible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """A test that makes a link or a pipe is skipped where there are none."""
+        with made_where_possible(monkeypatch):
+            yield
 
 
 @pytest.hookimpl(optionalhook=True)

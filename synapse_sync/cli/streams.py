@@ -18,21 +18,23 @@ if TYPE_CHECKING:
 
 #: The error handler that both streams get.
 _HANDLER = "synapse-plain"
-#: Signs that synapse prints, for an encoding that lacks them.
+#: Signs that synapse prints, for every encoding but UTF: one that has them may still be another one than the
+#: reader's. A pipe of Windows has the "ANSI" code page, and PowerShell reads it with the "OEM" one.
 _PLAIN = {"…": "...", "→": "->", "↓": "v", "↑": "^", "×": "x", "·": "-", "“": '"', "”": '"', "’": "'", "–": "-",
           "━": "-", "╸": "-", "╺": "-"}  # fmt: skip
+_SIGNS = str.maketrans(_PLAIN)
 #: The reader of the output has gone, which is no failure.
 _GONE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN}
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Replace one character that cannot be encoded: by a plain sign, by its own byte, or by an escape."""
+    """Replace one character that cannot be encoded: by its own byte, or by an escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     char = error.object[error.start]
     if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not text: it is printed as that byte
         return bytes([ord(char) - 0xDC00]), error.start + 1
-    return _PLAIN.get(char) or char.encode("ascii", "backslashreplace").decode("ascii"), error.start + 1
+    return char.encode("ascii", "backslashreplace").decode("ascii"), error.start + 1
 
 
 codecs.register_error(_HANDLER, _plain)
@@ -59,7 +61,9 @@ class Guard:
     def write(self, text: str) -> int:
         """Write text, or drop it if an earlier write failed; returns its length."""
         if (stream := self.stream) is not None:
-            self._attempt(lambda: stream.write(text))
+            encoding = getattr(stream, "encoding", None) or "utf-8"
+            plain = text if encoding[:3].lower() == "utf" else text.translate(_SIGNS)
+            self._attempt(lambda: stream.write(plain))
         return len(text)
 
     def flush(self) -> None:

@@ -1,7 +1,7 @@
 """Clones on Windows: ReFS (and a Dev Drive) shares the blocks of a file with a new one.
 
-The steps are those of "Block cloning" in the documentation of Windows: the new file gets its length and the same
-sparse and integrity settings first, then its blocks, piece by piece (`FSCTL_DUPLICATE_EXTENTS_TO_FILE`, winioctl.h).
+The steps are those of "Block cloning" in the documentation of Windows. The new file gets its length and the same
+sparse and integrity settings first, then its blocks in pieces (`FSCTL_DUPLICATE_EXTENTS_TO_FILE`, winioctl.h).
 """
 
 from __future__ import annotations

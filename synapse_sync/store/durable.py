@@ -1,7 +1,7 @@
 """Durable writes: whole or not at all, and on the disk when the function returns.
 
 The one home of the differences between platforms in this: flush, modes, removal and replacement. On Windows a file
-is flushed through a writable handle, and the plain calls neither remove nor replace a read-only file; the steps that
+is flushed through a writable handle, and the plain calls neither remove nor replace a read-only file; steps that
 exist only there are in `windows.py`.
 """
 
@@ -29,6 +29,8 @@ _REFUSED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 _NOT_OFFERED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 #: The answers of Windows about a file that another program holds open, has locked, or has mapped into memory.
 _IN_USE = {32, 33, 1224}
+#: Errors that mean the same on every system.
+_SAID_ALIKE = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EXDEV}
 #: The tag of a junction, and of a volume that is mounted in a directory (winnt.h: IO_REPARSE_TAG_MOUNT_POINT).
 _MOUNT_POINT = 0xA0000003
 #: Modes of new files, less the umask: a store or a tree may be shared by the users of one group.
@@ -76,6 +78,8 @@ def _words(error: OSError) -> tuple[str, str | None]:
         return "the file system cannot hold a file as large as this", "FAT32 ends at 4 GB; use another file system"
     if number == errno.EIO:
         return "the disk reports an error", "check the disk before you trust it with anything"
+    if getattr(error, "winerror", None) is not None and number in _SAID_ALIKE:
+        return os.strerror(number), None  # Windows has words of its own, in the language of the user
     return error.strerror or str(error) or type(error).__name__, None
 
 

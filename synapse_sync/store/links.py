@@ -47,7 +47,7 @@ without_clones: set[tuple[int, int]] = set()
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK = 1 << 20
 _HINTS = {
-    LinkMode.CLONE: "needs a file system that shares blocks (Btrfs, XFS, bcachefs, APFS, ReFS) and holds both store "
+    LinkMode.CLONE: "needs a file system that shares blocks (Btrfs, XFS, bcachefs, APFS, ReFS) with both store "
     "and target; `auto` takes what works",
     LinkMode.HARDLINK: "the store and the target must be on one file system with hard links; "
     "`symlink` and `copy` work across",

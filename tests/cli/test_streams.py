@@ -118,6 +118,16 @@ def test_a_sign_that_the_encoding_lacks_stops_nothing(project: Project, encoding
     assert out.decode(encoding).startswith("Usage: synapse")
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "cp850", "latin-1"])
+def test_signs_of_ours_are_plain_in_every_legacy_encoding(project: Project, encoding: str) -> None:
+    """Windows writes into a pipe with one code page, and PowerShell reads it with another."""
+    project.manifest("")
+    code, out, _ = run(project, "add", f"civitai:{catalogue.EYES}", environ={"PYTHONIOENCODING": encoding})
+    assert (code, b"sha256 " in out) == (0, True)
+    assert out.isascii() and b"..." in out
+    assert "…".encode() in run(project, "add", f"civitai:{catalogue.PORTRAIT}", environ={"PYTHONUTF8": "1"})[1]
+
+
 def test_signs_of_ours_become_plain_ones_and_others_escapes(project: Project) -> None:
     project.manifest(f'[models]\nd = "civitai:{catalogue.DETAIL}@{catalogue.DETAIL_V1}"\n')
     run(project, "lock")

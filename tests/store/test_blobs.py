@@ -141,9 +141,9 @@ def test_has_without_a_note_hashes_and_remembers(store: BlobStore, note: bytes |
 
 
 def test_has_after_a_touch_hashes_again(store: BlobStore) -> None:
-    os.utime(put(store, blake3=B3), ns=(5, 5))
+    os.utime(put(store, blake3=B3), ns=(5000, 5000))
     assert store.has(SHA)
-    assert json.loads(meta_path(store).read_bytes())["mtime_ns"] == 5
+    assert json.loads(meta_path(store).read_bytes())["mtime_ns"] == 5000
     assert store.blake3(SHA) == B3
 
 
@@ -164,10 +164,10 @@ def test_change_through_a_hard_link_is_found(store: BlobStore, tmp_path: Path, d
 
 def test_blob_that_changes_while_it_is_hashed(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(store)
-    os.utime(path, ns=(5, 5))
+    os.utime(path, ns=(5000, 5000))
 
     def hashed(where: Path) -> str:
-        os.utime(where, ns=(6, 6))
+        os.utime(where, ns=(6000, 6000))
         return "0" * 64
 
     monkeypatch.setattr(blobs, "hash_file", hashed)
