@@ -31,6 +31,12 @@ if hasattr(os, "statvfs") and _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))  # `--basetemp` comes first
 _HOMES = itertools.count()
 
+# Without kept bytecode each of the thousand processes of the suite compiles the package again, and each worker all
+# tests. The mutants need it so: a changed module may look like the one that was compiled.
+if "TESTS_KEEP_NO_BYTECODE" not in os.environ:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

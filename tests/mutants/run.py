@@ -218,6 +218,9 @@ class Worker:
                 *(entry for entry in sys.path if entry not in (str(HERE), str(REPOSITORY))),
             ]
             os.environ["PYTHONPATH"] = str(self._copy)
+            # Bytecode is known by size and second: that of one mutant may pass for the next one's.
+            os.environ["PYTHONDONTWRITEBYTECODE"] = os.environ["TESTS_KEEP_NO_BYTECODE"] = "1"
+            sys.dont_write_bytecode = True
             only = Only(tests)
             files = sorted({test.split("::")[0] for test in tests})
             plain = [
