@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
@@ -76,17 +76,44 @@ def ways_to(
     return ways
 
 
-def links_to_report(ways: Mapping[Key, Way], trees: Mapping[str, Tree]) -> list[str]:
-    """A line for each directory link that is followed for the first time: it leads to no listed file yet."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedLink:
+    """A directory link of a target, from `path` to the real path `to`; `name` is relative to the root (or ".")."""
+
+    target: str
+    name: str
+    path: str
+    to: str
+
+
+def followed_links(ways: Mapping[Key, Way], trees: Mapping[str, Tree]) -> list[FollowedLink]:
+    """The directory links on these ways, sorted; a link that bars its way is not followed."""
     links = {(target, name, to) for (target, _), way in ways.items() if way.obstacle is None
              for name, to in way.links.items()}  # fmt: skip
+    return [
+        FollowedLink(target=target, name=name, path=os.path.normpath(os.path.join(trees[target].root, name)), to=to)
+        for target, name, to in sorted(links)
+    ]
+
+
+def links_to_report(
+    links: Sequence[FollowedLink], trees: Mapping[str, Tree], reported: Mapping[str, str] | None
+) -> list[str]:
+    """A line for each link that the user does not know of yet, or that leads elsewhere now.
+
+    `reported` are the known ones, by path with the real path they lead to. None means that an earlier version did
+    not note them: then a link counts as known if it leads to listed files.
+    """
     found = []
-    for target, name, to in sorted(links):
-        entries = trees[target].receipt.entries
-        if any(name == "." or path.startswith(f"{name}/") for path in entries):
-            continue
-        what = f"{trees[target].root}" if name == "." else f"`{name}`"
-        found.append(f"target `{target}`: {what} is a link to {to}; synapse follows it")
+    for link in links:
+        if reported is not None:
+            is_known = reported.get(link.path) == link.to
+        else:
+            entries = trees[link.target].receipt.entries
+            is_known = any(link.name == "." or path.startswith(f"{link.name}/") for path in entries)
+        if not is_known:
+            what = f"{trees[link.target].root}" if link.name == "." else f"`{link.name}`"
+            found.append(f"target `{link.target}`: {what} is a link to {link.to}; synapse follows it")
     return found
 
 

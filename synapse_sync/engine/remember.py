@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from synapse_sync.core.plan import Verb
@@ -38,6 +39,7 @@ def note_use(project: Project, survey: Survey) -> list[str]:
         placed=placed | {str(tree.root) for tree in trees.values() if tree.receipt.entries},
         # A sync with nothing to do completes the same state again.
         complete=known.complete if known is not None and survey.in_sync else None,
+        links=known.links if known is not None else {},
     )
     try:
         if record != known:
@@ -90,7 +92,23 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
         variables={
             t.variable: os.environ.get(t.variable) for t in project.manifest.targets if t.variable is not None
         },
+        links=known.links if known is not None else {},
     )
     if record != known:
         with where_writable():
             write_record(project.store, project.key, record)
+
+
+def note_links(project: Project, survey: Survey) -> None:
+    """Note the directory links that this sync followed and reported, and forget those that are gone.
+
+    Raises `StorageError`.
+    """
+    known = read_record(project.store, project.key)
+    if known is None:  # the store can only be read
+        return
+    still = {link: to for link, to in (known.links or {}).items() if Path(link).is_symlink()}
+    links = {**still, **survey.links}
+    if links != known.links:
+        with where_writable():
+            write_record(project.store, project.key, replace(known, links=links))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.core.artifact import Artifact
@@ -16,7 +16,7 @@ from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Key, Observed, Placement, Plan, State, Verb, make_plan
 from synapse_sync.core.policy import code_allowed, left_out, listed_code
 from synapse_sync.core.trust import Capability
-from synapse_sync.engine.observe import links_to_report, observe, ways_to
+from synapse_sync.engine.observe import followed_links, links_to_report, observe, ways_to
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, OutOfDate, raise_all
@@ -35,6 +35,7 @@ from synapse_sync.store.ownership import (
     with_sharers,
 )
 from synapse_sync.store.preview_cache import PreviewCache
+from synapse_sync.store.projects import read_record
 from synapse_sync.store.reach import Way
 from synapse_sync.store.receipt import ReceiptEntry
 from synapse_sync.store.sidecars import OwnPreviews
@@ -47,7 +48,8 @@ class Survey:
 
     `stale` names the models in scope that the lockfile does not answer, `renamed` those whose pins have another
     name in it, `dropped` the pins that are no longer declared. `asks` are the capabilities that a sync would
-    ask the user for. `emptied` says that both files agree on no model at all.
+    ask the user for. `links` are the directory links that are followed, by path with the real path they lead to.
+    `emptied` says that both files agree on no model at all.
     """
 
     plan: Plan
@@ -59,6 +61,7 @@ class Survey:
     renamed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     emptied: bool = False
+    links: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     asks: tuple[Capability, ...] = ()
 
@@ -183,6 +186,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     walked, ways = _walked(project, arrangement.placements, beside.companions, neighbours, store.root)
     observed = observe(arrangement.placements, walked, beside.companions, ways)
     walked = _confirmed(arrangement.placements, walked, observed)
+    links = followed_links(ways, walked)
     arrangement = _without_code(arrangement, observed, entries, locked)
     emptied = is_emptied(project)
     pending = frozenset() if frozen else frozenset(stale)
@@ -197,14 +201,21 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
         stale=stale,
         dropped=tuple(undeclared(manifest.entries(), project.lockfile)),
         emptied=emptied,
+        links={link.path: link.to for link in links},
         warnings=(
             *arrangement.notes,
             *beside.notes,
-            *links_to_report(ways, walked),
+            *links_to_report(links, walked, _reported(project) if links else None),
             *_moved_roots(plan, walked),
             *_withheld_warning(plan.withheld, empty=not manifest.models),
         ),
     )
+
+
+def _reported(project: Project) -> Mapping[str, str] | None:
+    """The links that earlier syncs reported; None if an earlier version did not note them."""
+    record = read_record(project.store, project.key)
+    return {} if record is None else record.links
 
 
 def _former(project: Project, locked: Collection[str], trees: Mapping[str, Tree]) -> dict[str, Tree]:

@@ -13,7 +13,7 @@ from synapse_sync.core.report import Report
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.preflight import preflight
-from synapse_sync.engine.remember import note_completion, note_use, placed_roots
+from synapse_sync.engine.remember import note_completion, note_links, note_use, placed_roots
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import Survey, check_frozen, survey_project, trees_in
 from synapse_sync.engine.tools import Tools
@@ -74,6 +74,7 @@ def sync(
             project.write_lockfile(sized)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
         in_sync = done and survey.is_locked and not survey.plan.withheld
+        note_links(project, survey)
         if scope.is_whole:
             note_completion(project, survey, state() if in_sync else None)
     return replace(report, warnings=(*warnings, *survey.warnings, *tools.transfers().heard(), *report.warnings))

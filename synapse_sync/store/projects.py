@@ -22,7 +22,8 @@ class ProjectRecord:
     `placed` are the roots in which files were placed, whether the last sync succeeded or not. `absent` are the
     roots of former targets that could not be reached, perhaps on a drive that is not mounted. `identity` is the
     device and inode of the directory: by it a renamed project is known again. `variables` are the variables of the
-    environment that the roots depend on, with their values then.
+    environment that the roots depend on, with their values then. `links` are the directory links that the user
+    knows to be followed, by full path with the real path they lead to; None in records of versions that noted none.
     """
 
     project: str
@@ -33,6 +34,7 @@ class ProjectRecord:
     identity: str = ""
     asked: bool = True
     variables: Mapping[str, str | None] = field(default_factory=dict)
+    links: Mapping[str, str] | None = None
 
     @property
     def every_root(self) -> dict[str, str]:
@@ -58,6 +60,7 @@ def read_record(store: Path, key: str) -> ProjectRecord | None:
         complete = data.get("complete")
         # Records of older versions do not have `placed`; after a complete sync all their roots had files.
         placed = data.get("placed", list(roots.values()) if complete is not None else [])
+        links = data.get("links")
         return ProjectRecord(
             project=str(data["project"]),
             roots=roots,
@@ -66,6 +69,7 @@ def read_record(store: Path, key: str) -> ProjectRecord | None:
             placed=frozenset(str(root) for root in placed),
             identity=str(data.get("identity", "")),
             asked=data.get("asked") is True,
+            links=None if links is None else {str(link): str(to) for link, to in links.items()},
             variables=dict(data.get("variables", {})),
         )
     return None
@@ -81,6 +85,7 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
         "placed": sorted(record.placed),
         "identity": record.identity,
         "asked": record.asked,
+        "links": None if record.links is None else dict(record.links),
         **({"variables": dict(record.variables)} if record.variables else {}),
     }
     path = Path(note_path(store, key))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -142,6 +143,36 @@ def test_behind_a_link_files_are_placed_and_pruned_like_others(
     assert "link" not in project("sync").err, "it is reported once"
     assert not placed.exists() and (tmp_path / "disk").is_dir()
     assert "in sync" in project("status").out
+
+
+@pytest.mark.parametrize("at", ["models", "models/checkpoints"])
+def test_a_link_that_is_made_after_the_first_sync_is_reported_once(
+    project: Project, portrait: bytes, tmp_path: Path, at: str
+) -> None:
+    """The user moves a folder to a larger disk, and later to another one."""
+    folder = project.path / at
+    project("sync")
+    for disk in (tmp_path / "disk", tmp_path / "larger disk"):
+        shutil.copytree(folder, disk, copy_function=shutil.copy)
+        shutil.rmtree(folder) if not folder.is_symlink() else folder.unlink()
+        folder.symlink_to(disk)
+        words = f"`{at}` is a link to {disk}; synapse follows it"
+        assert words in " ".join(project("status").err.split())
+        assert " ".join(project("sync").err.split()).count(words) == 1
+        project.manifest(declare("eyes", "portrait") if disk.name == "disk" else declare("portrait"))
+        assert "is a link to" not in project("sync").err + project("status").err
+
+
+def test_a_link_that_an_earlier_version_followed_is_not_reported_again(
+    project: Project, portrait: bytes, tmp_path: Path
+) -> None:
+    link(project.path / "models", tmp_path / "disk")
+    project("sync")
+    (record,) = (project.store / "projects").glob("*.json")
+    known = json.loads(record.read_text("utf-8"))
+    assert list(known.pop("links").values()) == [str(tmp_path / "disk")]
+    record.write_text(json.dumps(known), "utf-8")
+    assert "is a link to" not in project("status").err + project("sync").err
 
 
 @pytest.mark.parametrize("at", LINKS)

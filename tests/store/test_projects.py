@@ -9,7 +9,11 @@ import pytest
 from synapse_sync.store.projects import ProjectRecord, read_record, records, write_record
 
 RECORD = ProjectRecord(
-    project="/work/studio", roots={"comfy": "/work/comfy"}, complete="abc", absent={"usb": "/media/usb"}
+    project="/work/studio",
+    roots={"comfy": "/work/comfy"},
+    complete="abc",
+    absent={"usb": "/media/usb"},
+    links={"/work/comfy/models": "/mnt/big"},
 )
 
 
