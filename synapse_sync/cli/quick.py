@@ -40,7 +40,7 @@ def answer(arguments: Sequence[str]) -> bool:
     try:
         files = _files_in_sync(os.environ)
         if files is not None and not options & {"-q", "--quiet"} and sys.stderr is not None:
-            sys.stderr.write(f"{in_sync_text(files)}\n")
+            sys.stderr.write(f"{in_sync_text(files)}, nothing to do\n")
             sys.stderr.flush()
     except Exception:  # the commands meet the same error, and report it
         return False

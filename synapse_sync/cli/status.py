@@ -10,9 +10,10 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, survey_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import plan_lines
-from synapse_sync.cli.texts import count_text, spared_text
+from synapse_sync.cli.texts import count_text, in_sync_text, rest_text
 
 if TYPE_CHECKING:
+    from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
 
 
@@ -30,18 +31,18 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
         if part.is_whole and (count := workspace.unchanged()) is not None:
             if console.as_json:
                 console.document(in_sync_value(count))
-            console.answer(f"in sync: {count_text(count, 'file')}")
+            console.answer(in_sync_text(count))
             return 0
         survey = workspace.status(part)
     if console.as_json:
         console.document(survey_value(survey))
         return 0
-    show_survey(console, survey)
+    show_survey(console, survey, part)
     return 0
 
 
-def show_survey(console: Console, survey: Survey) -> None:
-    """Print the plan of a survey, and the models that are not locked yet."""
+def show_survey(console: Console, survey: Survey, part: Scope) -> None:
+    """Print the plan of a survey of this part, and the models that are not locked yet."""
     for warning in survey.warnings:
         console.warn(warning)
     if survey.stale:
@@ -58,7 +59,6 @@ def show_survey(console: Console, survey: Survey) -> None:
             console.answer(f"  · {name}")
     console.answers(plan_lines(survey.plan))
     if survey.in_sync:
-        spared = spared_text(survey.plan.spared)
-        console.answer(f"in sync: {count_text(survey.plan.unchanged, 'file')}{spared}")
+        console.answer(in_sync_text(survey.plan.unchanged, part) + rest_text(survey.plan.spared, part))
     elif survey.plan.unchanged:
         console.answer(f"{count_text(survey.plan.unchanged, 'file')} in place")

@@ -10,7 +10,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, nothing_done_value, report_value, survey_value
 from synapse_sync.cli.options import common, scope, trusting
 from synapse_sync.cli.render import outcome_lines
-from synapse_sync.cli.texts import in_sync_text, spared_text
+from synapse_sync.cli.texts import in_sync_text, rest_text
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.size_text import size_text
 
@@ -93,7 +93,8 @@ def command(
         console.answers(outcome_lines(report))
     console.errors(report.errors)
     if report.plan.in_sync:
-        console.say(in_sync_text(report.plan.unchanged) + spared_text(report.plan.spared))
+        rest = rest_text(report.plan.spared, part)
+        console.say(f"{in_sync_text(report.plan.unchanged, part)}, nothing to do{rest}")
         return 0
     console.say(_summary(report))
     return report.exit_code
@@ -102,7 +103,7 @@ def command(
 def _nothing_to_do(console: Console, count: int, *, only_shown: bool) -> int:
     if console.as_json:
         console.document(in_sync_value(count) if only_shown else nothing_done_value(count))
-    console.say(in_sync_text(count))
+    console.say(f"{in_sync_text(count)}, nothing to do")
     return 0
 
 
@@ -116,7 +117,7 @@ def _show_plan(
     if console.as_json:
         console.document(survey_value(survey))
     else:
-        show_survey(console, survey)
+        show_survey(console, survey, part)
     stale = locked and not survey.is_locked
     return OutOfDate.exit_code if stale or (check and not survey.in_sync) else 0
 

@@ -7,8 +7,10 @@ import sys
 
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import TextIO
+
+    from synapse_sync.engine.scope import Scope
 
 
 def count_text(number: int, noun: str) -> str:
@@ -16,14 +18,22 @@ def count_text(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def in_sync_text(files: int) -> str:
-    """Return the sentence of a sync with nothing to do; `files` are in place."""
-    return f"in sync: {count_text(files, 'file')}, nothing to do"
+def in_sync_text(files: int, part: Scope | None = None) -> str:
+    """Return the sentence about a state in sync; `files` are in place, `part` is the part of the project."""
+    within = " ".join(_options(part)) if part is not None else ""
+    return f"in sync{f' within `{within}`' if within else ''}: {count_text(files, 'file')}"
 
 
-def spared_text(files: int) -> str:
-    """Return the end of that sentence for unwanted files that an option keeps; empty if there are none."""
-    return f"; {count_text(files, 'unwanted file')} kept (--no-prune)" if files else ""
+def rest_text(spared: int, part: Scope) -> str:
+    """Return the end of that sentence: `spared` unwanted files that an option keeps, and the other parts."""
+    kept = f"; {count_text(spared, 'unwanted file')} kept (--no-prune)" if spared else ""
+    return kept + ("; `synapse status` looks at everything" if any(_options(part)) else "")
+
+
+def _options(part: Scope) -> Iterator[str]:
+    """Return the options that choose a part of a project."""
+    for option, names in (("--only", part.only), ("--group", part.groups), ("--target", part.targets)):
+        yield from (f"{option} {name}" for name in names)
 
 
 def left_text(seconds: float) -> str:

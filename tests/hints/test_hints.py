@@ -340,6 +340,16 @@ def _(bench: Bench) -> None:
     assert "one" in bench("list").out
 
 
+@helps("cli: synapse status")
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("sync")
+    next(bench.project.path.rglob("*.safetensors")).unlink()
+    (other,) = [name for name in ("one", "two") if "in sync" in bench("status", "--only", name).out]
+    bench.advised("synapse status", "sync", "--only", other, code=0)
+    assert "in sync" not in bench("status").out
+
+
 @helps("engine: synapse sync")
 def _(bench: Bench) -> None:
     bench.project.manifest(TWO)
