@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.lock import Locked, resolve
@@ -46,8 +47,8 @@ def add(
     from synapse_sync.core.manifest.edit import add_models  # imports tomlkit, which is slow
 
     with project.hold(tools.reporter.note):
-        if wishes == Wishes():
-            _refuse_twice(project, references)
+        if wishes.name is None:
+            _refuse_twice(project, references, wishes)
         project.check_writable()
         text = project.text(MANIFEST)
         taken = [model.name for model in project.manifest.models]
@@ -66,18 +67,43 @@ def add(
     return [name for name, _ in models], locked
 
 
-def _refuse_twice(project: Project, references: Sequence[Reference]) -> None:
-    """Refuse references that the manifest has already; raises `InputError`."""
-    known = {model.reference: model.name for model in project.manifest.models if not model.versions}
+def _refuse_twice(project: Project, references: Sequence[Reference], wishes: Wishes) -> None:
+    """Refuse references that the manifest has already with the same choice of files; raises `InputError`."""
+    known: dict[Reference, list[Requirement]] = {}
+    for model in project.manifest.models:
+        known.setdefault(model.reference, []).append(model)
+    twice = {
+        reference: model.name
+        for reference in references
+        for model in reversed(known.get(reference, ()))
+        if _chooses_the_same(model, reference, wishes)
+    }
     raise_all(
         [
             InputError(
-                f"`{reference}` is in {MANIFEST} already, as `{known[reference]}`",
+                f"`{reference}` is in {MANIFEST} already, as `{name}`",
                 hint="to have it twice, give it another `--name`; to change its entry, edit the file",
             )
-            for reference in references
-            if reference in known
+            for reference, name in twice.items()
         ]
+    )
+
+
+def _chooses_the_same(model: Requirement, reference: Reference, wishes: Wishes) -> bool:
+    """Whether a model of this reference has all that `wishes` would add; options about placement do not count."""
+    from synapse_sync.core.manifest.edit import add_models
+
+    if not (wishes.versions or wishes.file or wishes.include or wishes.extract):
+        return not model.versions
+    try:
+        (new,) = read_manifest(add_models("", [("new", _value(reference, wishes))])).models
+    except SynapseError:  # reported with the name of the model, when it is written
+        return False
+    chosen = [(each.wish, set(each.include), set(each.extract)) for each in (new, model)]
+    return (
+        chosen[0] == chosen[1]
+        and bool(new.versions) == bool(model.versions)
+        and {*new.versions} <= {*model.versions}
     )
 
 

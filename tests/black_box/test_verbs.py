@@ -95,6 +95,38 @@ def test_add_with_every_wish(project: Project) -> None:
     assert project.lock_text.count("[[model]]") == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ([], ["--type", "checkpoint"]),
+        ([], ["--group", "g", "--target", "default"]),
+        (["--type", "checkpoint"], []),
+        (["--type", "checkpoint"], ["--type", "lora", "--previews"]),
+        (["--file", "format=safetensors"], ["--file", "format=safetensors", "--group", "g"]),
+        (
+            ["--version-id", str(catalogue.PORTRAIT_V1)],
+            ["--version-id", str(catalogue.PORTRAIT_V1), "--group", "g"],
+        ),
+    ],
+)
+def test_add_names_the_model_that_is_declared_already(project: Project, first: list[str], again: list[str]) -> None:
+    """Two names for the same files are a mistake, unless the user names the second one."""
+    project.manifest("")
+    project("add", f"civitai:{catalogue.PORTRAIT}", "--name", "mine", *first)
+    before = (project.path / "synapse.toml").read_bytes(), project.lock_text
+    project.hub.clear_log()
+    said = project("add", f"https://civitai.com/models/{catalogue.PORTRAIT}/some-title", *again, code=2).err
+    assert f"`civitai:{catalogue.PORTRAIT}` is in synapse.toml already, as `mine`" in " ".join(said.split())
+    assert project.hub.log == [] and before == ((project.path / "synapse.toml").read_bytes(), project.lock_text)
+
+
+def test_add_takes_another_choice_of_a_declared_model(project: Project) -> None:
+    project.manifest("")
+    project("add", f"civitai:{catalogue.DETAIL}", "--version-id", str(catalogue.DETAIL_V1))
+    project("add", f"civitai:{catalogue.DETAIL}", "--version-id", str(catalogue.DETAIL_V2))
+    assert len(project.locked()) == 2
+
+
 def test_add_writes_nothing_if_it_cannot_be_resolved(project: Project) -> None:
     project.manifest(PORTRAIT)
     project("lock")
