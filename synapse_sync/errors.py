@@ -5,6 +5,7 @@
     │   ├── InvalidReference           a coordinate that cannot be read
     │   ├── InvalidManifest            synapse.toml: file, key path, line
     │   ├── InvalidLockfile            synapse.lock: unreadable, newer, edited
+    │   ├── InvalidSettings            a setting that no connection can be made with
     │   ├── UnsafeName                 a name that must not become a path
     │   ├── NameClash                  two models for one path
     │   ├── AmbiguousFile              a version with several files that fit
@@ -79,6 +80,14 @@ class InvalidManifest(InputError):
 
 class InvalidLockfile(InputError):
     """`synapse.lock` is malformed, made by a newer synapse, or edited by hand."""
+
+
+class InvalidSettings(InputError):
+    """A setting, or the file that it names, prevents every connection: the message names it, and no model does."""
+
+    def about(self, subject: str) -> SynapseError:
+        """Return itself unchanged: no model is at fault."""
+        return self
 
 
 class UnsafeName(InputError):
@@ -221,7 +230,12 @@ class Several(SynapseError):
 
 
 def raise_all(errors: Sequence[SynapseError]) -> None:
-    """Raise the only error, or all of them as `Several`; do nothing if there are none."""
+    """Raise the only error, or all of them as `Several`; do nothing if there are none.
+
+    A wrong setting is raised alone: all others may follow from it.
+    """
+    if wrong := next((error for error in errors if isinstance(error, InvalidSettings)), None):
+        raise wrong
     if len(errors) == 1:
         raise errors[0]
     if errors:

@@ -7,15 +7,15 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
-from synapse_sync.errors import InputError
+from synapse_sync.errors import InvalidSettings
 
 
 def tls_context(bundles: Sequence[tuple[str, Path]] = ()) -> ssl.SSLContext:
     """Return a context that trusts the certificates of the system, and those of `bundles`.
 
     SSL_CERT_FILE and SSL_CERT_DIR replace those of the system. Each bundle is the name of the setting that names
-    it, and a PEM file or a directory of them in the form that OpenSSL wants. Raises `InputError` for a bundle that
-    does not exist or holds no certificates.
+    it, and a PEM file or a directory of them in the form that OpenSSL wants. Raises `InvalidSettings` for a bundle
+    that does not exist or holds no certificates.
     """
     context = ssl.create_default_context()
     if not os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"} and _is_bare(context):
@@ -24,13 +24,13 @@ def tls_context(bundles: Sequence[tuple[str, Path]] = ()) -> ssl.SSLContext:
         context.load_verify_locations(certifi.where())
     for named_by, path in bundles:
         if not path.exists():
-            raise InputError(f"{named_by} names {path}, which does not exist", hint="correct or remove it")
+            raise InvalidSettings(f"{named_by} names {path}, which does not exist", hint="correct or remove it")
         if named_by in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
             continue  # OpenSSL reads these two itself
         try:
             context.load_verify_locations(**{"capath" if path.is_dir() else "cafile": str(path)})
         except (ssl.SSLError, OSError) as error:
-            raise InputError(
+            raise InvalidSettings(
                 f"{named_by} names {path}, which cannot be read as certificates",
                 hint="it must be a PEM file: blocks of text that begin with -----BEGIN CERTIFICATE-----",
             ) from error

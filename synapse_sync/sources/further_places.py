@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import StatusError, SynapseError
+from synapse_sync.errors import InvalidSettings, StatusError, SynapseError
 from synapse_sync.sites import SITES
 from synapse_sync.sources.base import Ask, Finding, Found, Resolved, Source, Wanted
 
@@ -13,7 +13,10 @@ __all__ = ["Found", "Wanted", "further_places", "same_repositories"]
 
 
 def further_places(wanted: Sequence[Wanted], sources: Mapping[str, Source]) -> Found:
-    """Ask every site that can find files; a site that fails is a warning, since others may still answer."""
+    """Ask every site that can find files; a site that fails is a warning, since others may still answer.
+
+    Raises `InvalidSettings`.
+    """
     places: list[tuple[str, Reference]] = []
     warnings: list[str] = []
     for source in (sources[site.name] for site in SITES):
@@ -21,6 +24,8 @@ def further_places(wanted: Sequence[Wanted], sources: Mapping[str, Source]) -> F
             continue
         try:
             found, trouble = source.further_places(wanted)
+        except InvalidSettings:
+            raise
         except SynapseError as error:
             reason = source.explain(Reference("url", error.url), error) if isinstance(error, StatusError) else error
             warnings.append(f"{reason.message}; no locations were looked for there")
@@ -43,6 +48,8 @@ def same_repositories(name: str, source: Source, wanted: Sequence[Wanted]) -> Fo
         if isinstance(answer, Resolved):
             known = {file.sha256 for file in wanted if any(place.id == id_ for place in file.places)}
             found += [(c.sha256, c.url) for c in answer.candidates if c.sha256 in known and c.sha256]
+        elif isinstance(answer, InvalidSettings):
+            raise answer
         else:
             warnings.append(f"{answer.message}; its main branch was not searched")
     return found, warnings

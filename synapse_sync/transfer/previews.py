@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from synapse_sync.core.companion import LeftOut
-from synapse_sync.errors import NetworkError, SynapseError
+from synapse_sync.errors import InvalidSettings, NetworkError, SynapseError
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.failures import may_change
 from synapse_sync.net.retries import Retry
@@ -89,6 +89,8 @@ def _fetch(film: bool, read: Callable[[], bytes], retry: Retry) -> bytes | LeftO
             content = read()
         except NetworkError as error:
             left, pause = LeftOut(error.message, may_change(error)), retry.after(attempt, error, random.random())
+        except InvalidSettings as error:  # the preview itself may be fine
+            return LeftOut(error.message, passing=True)
         except SynapseError as error:
             return LeftOut(error.message, passing=False)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -219,6 +220,29 @@ def test_a_bundle_that_is_none(
     done = project("lock", code=2)
     assert words in " ".join(done.err.split()) and "ca-bundle" in done.err
     assert project.hub.log == []
+
+
+@pytest.mark.parametrize("words", [["lock"], ["lock", "--upgrade"], ["lock", "--heal"], ["sync"]])
+def test_a_missing_bundle_is_one_finding_that_names_the_setting(
+    project: Project, sandbox: Path, words: list[str]
+) -> None:
+    """It is no fault of a model, nor of a site."""
+    models = {"vae": f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors", "eyes": f"civitai:{catalogue.EYES}"}
+    project.manifest("[models]\n" + "".join(f'{name} = "{source}"\n' for name, source in models.items()))
+    if words != ["lock"]:
+        project("lock")
+    if words[0] == "sync":
+        path = project.path / "synapse.lock"
+        path.write_text(
+            re.sub(r"(?m)^url = .*$", 'url = "https://127.0.0.1:9/x"', path.read_text("utf-8")), "utf-8"
+        )
+        words = [*words, "--frozen"]
+    config = sandbox / "config.toml"
+    config.write_text('ca-bundle = "gone.pem"\n')
+    done = project(*words, code=2)
+    said = " ".join(done.err.split())
+    assert f"error: {config}: ca-bundle names {sandbox / 'gone.pem'}, which does not exist" in said
+    assert said.count("gone.pem") == 1
 
 
 def test_plain_http_through_a_proxy_that_wants_a_login(project: Project, proxy, sandbox: Path) -> None:
