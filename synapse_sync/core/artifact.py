@@ -132,6 +132,16 @@ class Artifact:
         """Every location of the bytes: the stable one first, then the mirrors."""
         return (self.url, *self.mirrors)
 
+    @property
+    def judged_format(self) -> str:
+        """The format by which policy judges the file.
+
+        An earlier version locked the documents of a repository that have no ending, such as a licence, as "other".
+        They are in git itself, as no weights are.
+        """
+        is_document = self.format == "other" and self.git_sha1 is not None and not has_ending(self.filename)
+        return "text" if is_document else self.format
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:

@@ -65,7 +65,7 @@ def facts_of(artifact: Artifact, model: str, path: str = "") -> Facts:
     """The facts about a locked file; `path` is its path in a tree, if it is about to get one."""
     return Facts(
         subject=model,
-        format=artifact.format,
+        format=artifact.judged_format,
         names=(artifact.filename, *([path] if path else [])),
         scan=artifact.scan,
         sha256=artifact.given.sha256,

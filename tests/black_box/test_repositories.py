@@ -55,6 +55,28 @@ def placed(project: Project) -> set[str]:
     return set(project.tree())
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["in the store", "to download"])
+def test_a_document_without_an_ending_that_an_earlier_version_locked_is_placed(
+    project: Project, kept: bool
+) -> None:
+    """It called such a file `other`; by now that is the word for weights of an unknown kind."""
+    policy = b"Use this model for good.\n" * 20
+    serve(
+        project,
+        {"USE_POLICY": policy, "vae/NOTES": policy + b"x", "a.safetensors": safetensors_bytes("a", size=9_000)},
+    )
+    manifest(project, type="diffusers")
+    project("lock" if not kept else "sync")
+    text = project.lock_text
+    assert text.count('format = "text"') == 2
+    (project.path / "synapse.lock").write_text(text.replace('format = "text"', 'format = "other"'), "utf-8")
+    for path in project.tree():
+        (project.path / path).unlink()
+    project("sync")
+    assert sorted(path.rpartition("/")[2] for path in project.tree()) == ["NOTES", "USE_POLICY", "a.safetensors"]
+    assert "in sync" in project("status").out and project("lock", "--check").code == 0
+
+
 def apis(project: Project) -> list[str]:
     return [seen.path for seen in project.hub.requests("huggingface") if seen.path.startswith("/api/")]
 
