@@ -66,9 +66,8 @@ class Console:
 
     def answers(self, lines: Iterable[str]) -> None:
         """Print several lines of the answer; under `--json` they are not even made."""
-        if not self.as_json:
-            for line in lines:
-                self.answer(line)
+        if not self.as_json and (text := "\n".join(lines)):
+            self.answer(text)  # at once: each call flushes
 
     def document(self, value: object) -> None:
         """Print the one JSON document of `--json`."""

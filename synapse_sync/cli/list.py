@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import table_lines
 from synapse_sync.cli.texts import cell_text, fit_text
 from synapse_sync.core.size_text import size_text
+
+if TYPE_CHECKING:
+    from synapse_sync.core.plan import Placement
 
 
 @click.command("list", short_help="List the locked models and where they are")
@@ -28,13 +31,17 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
         names = {entry.name for entry in workspace.entries(part)}
         survey = workspace.survey(part)
         models = [model for model in workspace.lockfile.models if model.name in names]
+    by_model: dict[str, list[Placement]] = {}
+    for placement in survey.arrangement.placements:
+        by_model.setdefault(placement.model, []).append(placement)
     values: list[dict[str, Any]] = []
     for model in models:
-        places = [p for p in survey.arrangement.placements if p.model == model.name]
-        filled = [
-            p for p in places
+        places = by_model.get(model.name, [])
+        filled = {
+            p.key
+            for p in places
             if (o := survey.observed[p.key]).state is State.PLACED and o.sha256 == p.artifact.sha256
-        ]  # fmt: skip
+        }
         values.append(
             {
                 "name": model.name,
@@ -45,7 +52,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
                 "base_model": model.card.base_model,
                 "size": sum(artifact.size for artifact in model.artifacts),
                 "first_use": [artifact.filename for artifact in model.artifacts if artifact.trust == "first-use"],
-                "places": [{"target": p.target, "path": p.path.text, "placed": p in filled} for p in places],
+                "places": [{"target": p.target, "path": p.path.text, "placed": p.key in filled} for p in places],
             }
         )
     if console.as_json:

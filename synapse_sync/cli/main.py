@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Seconds after Ctrl-C in which further ones change nothing; a later one ends the process at once.
 _WAY_OUT = 5.0
+#: New objects between two searches for circles of garbage. With Python's 700, a command that reads ten thousand
+#: models spends a quarter of its time on searches that find none.
+_SEARCHES = (50_000, 20, 20)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,6 +82,7 @@ class Interrupts:
 
 def command() -> int:
     """Run the command as a process: SIGTERM and SIGHUP are treated like Ctrl-C."""
+    gc.set_threshold(*_SEARCHES)
     interrupts = Interrupts()
     try:
         interrupts.install()

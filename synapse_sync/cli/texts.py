@@ -63,7 +63,7 @@ def cell_text(text: str) -> str:
 
 def text_width(text: str) -> int:
     """Return the number of columns that a text fills on a terminal."""
-    return sum(_char_width(char) for char in text)
+    return len(text) if text.isascii() else sum(_char_width(char) for char in text)
 
 
 def _char_width(char: str) -> int:
@@ -97,6 +97,8 @@ def cut_text(text: str, width: int) -> str:
 
 def plain_text(text: str) -> str:
     """Return text from outside without control characters, except line ends."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
 
 

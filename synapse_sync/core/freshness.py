@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -46,25 +47,26 @@ def with_renamed(entries: Sequence[Requirement], lockfile: Lockfile) -> Lockfile
     reference, or does not exist. It moves to a name that asks the same, or else to one with the same reference.
     """
     known = {model.name: model for model in lockfile.models}
-    settled = {e.name for e in entries if e.name in known and _asks_the_same(e, known[e.name], exact=False)}
-    free = [model for model in lockfile.models if model.name not in settled]
+    settled = {e.name for e in entries if e.name in known and _subject(known[e.name]) == str(e.reference)}
     moved: dict[str, LockedModel] = {}
+    used: set[str] = set()
     for exact in (True, False):
+        free: dict[str, deque[LockedModel]] = {}
+        for model in lockfile.models:
+            if model.name not in settled and model.name not in used:
+                free.setdefault(model.requirement if exact else _subject(model), deque()).append(model)
         for entry in entries:
-            if entry.name in settled or entry.name in moved:
-                continue
-            pin = next((m for m in free if _asks_the_same(entry, m, exact=exact)), None)
-            if pin is not None:
-                free.remove(pin)
+            pins = free.get(entry.text if exact else str(entry.reference))
+            if pins and entry.name not in settled and entry.name not in moved:
+                pin = pins.popleft()
+                used.add(pin.name)
                 moved[entry.name] = replace(pin, name=entry.name)
     return replace(lockfile, models=tuple({**known, **moved}.values())) if moved else lockfile
 
 
-def _asks_the_same(entry: Requirement, pin: LockedModel, *, exact: bool) -> bool:
-    """Whether a pin belongs to a requirement or, unless `exact`, at least to its reference."""
-    if exact:
-        return pin.requirement == entry.text
-    return pin.requirement.split("; ")[0] == str(entry.reference)
+def _subject(pin: LockedModel) -> str:
+    """The reference that a pin answers: the beginning of its requirement."""
+    return pin.requirement.partition("; ")[0]
 
 
 def missing_changes(entries: Sequence[Requirement], lockfile: Lockfile) -> tuple[Change, ...]:

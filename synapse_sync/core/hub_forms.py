@@ -6,7 +6,7 @@ import re
 from urllib.parse import SplitResult, unquote
 
 from synapse_sync.core.coordinates import Coordinates
-from synapse_sync.core.reference_text import check_inner_path, is_control, refuse_secrets, shown
+from synapse_sync.core.reference_text import check_inner_path, has_gap, refuse_secrets, shown
 from synapse_sync.errors import InvalidReference
 from synapse_sync.sites import named
 
@@ -91,7 +91,7 @@ def _checked(prefix: str, names: list[str], revision: str | None, path: str, tex
         raise InvalidReference(
             f"`{shown(text)}` does not name a repository on Hugging Face", hint="for example `hf://owner/repo`"
         )
-    if revision is not None and (len(revision) > 255 or any(c.isspace() or is_control(c) for c in revision)):
+    if revision is not None and (len(revision) > 255 or has_gap(revision)):
         raise InvalidReference(f"`{shown(text)}`: this is not the name of a branch, a tag or a commit")
     check_inner_path(path, text)
     prefix = f"{prefix}/" if prefix in _HF_KINDS else ""

@@ -10,7 +10,14 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 from synapse_sync.core import civitai_forms, hub_forms
 from synapse_sync.core.characters import named_character
 from synapse_sync.core.digest import LENGTHS, Digest
-from synapse_sync.core.reference_text import check_inner_path, has_control, is_control, refuse_secrets, shown
+from synapse_sync.core.reference_text import (
+    check_inner_path,
+    has_control,
+    has_gap,
+    is_control,
+    refuse_secrets,
+    shown,
+)
 from synapse_sync.errors import InvalidReference
 from synapse_sync.sites import SITES, Repositories, Site, host_site
 
@@ -81,10 +88,10 @@ class Reference:
         if self.source == "civitai":
             return f"civitai:{self.id}{_suffix('@', self.revision)}{_suffix('+', self.file)}{self._selectors()}"
         if self.source == "huggingface":
-            revision = None if self.revision is None else quote(self.revision, safe="+=")
+            revision = None if self.revision is None else _quoted(self.revision)
             return f"hf://{self.id}{_suffix('@', revision)}{_suffix('/', self.file)}"
         if (scheme := _SCHEME_OF.get(self.source)) is not None:
-            revision = None if self.revision is None else quote(self.revision, safe="+=")
+            revision = None if self.revision is None else _quoted(self.revision)
             return f"{scheme}:{self.id}{_suffix('@', revision)}{_suffix('/', self.file)}"
         return self.id
 
@@ -117,6 +124,11 @@ def _keep(found: Reference, text: str) -> Reference:
     """Set the text of a new reference. Only its maker may do that: references are shared and never change."""
     object.__setattr__(found, "_written", text)
     return found
+
+
+def _quoted(revision: str) -> str:
+    """A revision as it is written; a commit, like most others, stays as it is, which `quote` finds out slowly."""
+    return revision if revision.isascii() and revision.isalnum() else quote(revision, safe="+=")
 
 
 def _suffix(mark: str, value: str | None) -> str:
@@ -204,7 +216,7 @@ def _page(site: Site, parts: SplitResult, text: str) -> Reference:
 
 def _repository_reference(site: Site, id_: str, revision: str | None, file: str | None, text: str) -> Reference:
     """Check every part; the file is a name, or a path that stays inside the repository."""
-    if revision is not None and (len(revision) > 255 or any(c.isspace() or is_control(c) for c in revision)):
+    if revision is not None and (len(revision) > 255 or has_gap(revision)):
         raise InvalidReference(f"`{shown(text)}`: this is not the name of a branch, a tag or a commit")
     check_inner_path(file or "", text)
     return Reference(site.name, id_, revision, file)

@@ -29,6 +29,11 @@ def is_control(char: str) -> bool:
     return unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
+def has_gap(text: str) -> bool:
+    """Whether a text has white space, or a control or invisible character."""
+    return re.search(r"\s", text) is not None or has_control(text)
+
+
 def shown(text: str) -> str:
     """The text for a message: without query, user name, password and characters that control a terminal."""
     text = text.partition("?")[0].partition("#")[0]

@@ -1,5 +1,7 @@
 """No name from outside escapes: strict paths refuse, lenient names are repaired."""
 
+import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synapse_sync.core.names import (
+    _PLAIN_PATH,
     MAX_NAME_BYTES,
     SafePath,
+    _fault,
     clash_key,
     disposition_name,
     safe_filename,
@@ -158,3 +162,19 @@ def test_the_name_in_a_header(header: str | None, name: str | None) -> None:
 def test_any_header_is_read(text: str) -> None:
     name = disposition_name(text)
     assert name is None or name
+
+
+@given(st.text(alphabet="conprnauxCOMlpt019._- +()/$~\n\u00e9\u0130\u212a", max_size=12))
+def test_a_path_that_is_read_quickly_has_no_fault(text: str) -> None:
+    if re.match(_PLAIN_PATH, text):
+        assert [_fault(part) for part in text.split("/")] == [None] * (text.count("/") + 1)
+
+
+@pytest.mark.parametrize("text", ["models/loras/a b.v1.safetensors", "controlnet/console.pt", "x" * 160 + "/com10"])
+def test_usual_paths_are_read_quickly(text: str) -> None:
+    assert re.match(_PLAIN_PATH, text)
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_the_quick_key_is_the_same_key(text: str) -> None:
+    assert clash_key(text) == unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
