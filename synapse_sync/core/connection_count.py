@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 #: A far file goes on with this many connections at once, then with as many as are allowed.
 _EAGER = 8
+#: The round trips of an answer on a new connection: TCP, TLS, the request; one more with an older TLS.
+_ROUND_TRIPS = 4.0
 #: Beyond this many times the distance from which on a host is far, not even the first rate is waited for.
 _VERY_FAR = 4.0
 #: A connection is at its pace when it has delivered for this many times as long as it took to be answered. That is
@@ -20,17 +22,17 @@ _SETTLING = 2.0
 _LONGEST_SETTLING = 3.0
 #: Twice as many connections have to raise the rate by this factor; a larger step has to raise it by more.
 WORTH = 1.2
-#: Fewer connections have to keep this share of the rate.
-_KEPT = 0.95
+#: Fewer connections have to keep this share of the rate; below the second one the try is soon over.
+_KEPT, _LOST = 0.95, 0.85
 #: Below this share of what was measured before, the rate has fallen, or a connection is slow beside the others.
 _FALLEN, _SLOW = 0.7, 0.25
 #: How much of a better rate of before is forgotten with each measurement.
 _FADING = 0.1
-#: Seconds until the next try after one that did not help, doubled each time up to the longest.
-_PATIENCE, _LONGEST_PATIENCE = 5.0, 80.0
+#: Seconds until the next try after one that did not help, trebled each time up to the longest.
+_PATIENCE, _LONGEST_PATIENCE = 10.0, 90.0
 #: Seconds of a steady rate before fewer connections are tried: a short download never pays for that try. After one
 #: that helped, the next one follows sooner.
-_STEADY, _SOON = 5.0, 2.0
+_STEADY, _SOON = 8.0, 2.0
 #: Above this share of one core this process is the bottleneck, and more connections do not help.
 BUSY = 0.8
 #: Seconds until one more connection is tried at a host that refused some, doubled each time up to the longest.
@@ -124,13 +126,16 @@ def decided(count: Count, seen: Seen) -> Count:
 
 
 def _opened(count: Count, seen: Seen) -> Count:
-    """The next step of a far file: as soon as most of the connections so far are answered."""
+    """The next step of a far file, a round trip after the one before: refused connections are known by then."""
     elapsed = seen.now - count.since
     if count.wanted >= seen.allowed or elapsed > _LONGEST_SETTLING:
         return _from_now(replace(count, eager=False, climbing=False), seen)
-    answered = sum(lane.answered is not None for lane in seen.lanes)
-    soon = count.wanted == 1 and _distance(seen.lanes) >= _VERY_FAR * seen.far_from
-    if 2 * answered < count.wanted or (elapsed < seen.shortest / 2 and not soon):
+    distance = _distance(seen.lanes)
+    if count.wanted == 1:
+        wait = 0.0 if distance >= _VERY_FAR * seen.far_from else seen.shortest / 2
+    else:
+        wait = max(seen.shortest / 2, distance / _ROUND_TRIPS)
+    if elapsed < wait or len(seen.lanes) < count.wanted:
         return count
     if _rate(count, seen) >= seen.enough:
         return _from_now(replace(count, eager=False, climbing=False), seen)
@@ -147,7 +152,9 @@ def _judged(count: Count, seen: Seen) -> Count:
     steady_from = max(lane.steady_from for lane in seen.lanes)
     if count.since < steady_from:
         return _from_now(count, seen) if seen.now >= steady_from else count
-    if seen.now - count.since < _window(seen):
+    tried = count.before
+    lost = tried is not None and count.wanted < tried.count and _rate(count, seen) < _LOST * tried.rate
+    if seen.now - count.since < _window(seen) / (4 if lost else 1):
         return count
     found = Measured(count=len(seen.lanes), rate=_rate(count, seen))
     busy = _is_busy(count, seen)
@@ -192,7 +199,7 @@ def _verdict(count: Count, before: Measured, found: Measured, seen: Seen) -> Cou
         steady=before,
         held_since=seen.now,
         quiet_until=seen.now + count.patience,
-        patience=min(_LONGEST_PATIENCE, 2 * count.patience),
+        patience=min(_LONGEST_PATIENCE, 3 * count.patience),
         failures=count.failures + 1,
     )
 

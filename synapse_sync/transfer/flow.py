@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
 
-from synapse_sync.core.connection_count import Ceiling, Count, Lane, Seen, decided, lowered
+from synapse_sync.core.connection_count import Ceiling, Count, Seen, decided, lowered
 from synapse_sync.errors import IntegrityError, StatusError, StorageError, SynapseError
 from synapse_sync.net.failures import BadRange, Transient, may_pass
 from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.store.partials import Partial
+from synapse_sync.transfer.connection import SMALLEST, Connection, speed_and_share
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.hashing import Chaser, Digests, put_back, take_block
 from synapse_sync.transfer.opener import Changed, Opener, Stopped
@@ -18,7 +18,7 @@ from synapse_sync.transfer.pieces import Piece, Pieces
 from synapse_sync.transfer.verdict import CHANGED_HINT, mismatch
 from synapse_sync.transfer.want import Want
 
-_SMALLEST, _LARGEST = 16 << 10, 1 << 20
+_LARGEST = 1 << 20
 #: The aim for one read (seconds): short enough to show progress, long enough to cost little.
 _PACE = 0.05
 _SAVE_EVERY = 2.0
@@ -30,24 +30,6 @@ _LAG = 32 << 20
 _ENDLESS = 1 << 62
 #: A promised size may be wrong by up to this factor; a longer body is refused.
 _EXCUSED = 4
-
-
-@dataclass(slots=True, eq=False)
-class _Connection:
-    """One connection of a file; `begun` and `answered` are moments in seconds, `received` its bytes.
-
-    `stream` and `piece` are what it is working on. `given_up` says that its stream was aborted for its slowness.
-    """
-
-    begun: float
-    answered: float | None = None
-    received: int = 0
-    stream: Stream | None = None
-    piece: Piece | None = None
-    given_up: bool = False
-
-    def seen(self) -> Lane:
-        return Lane(begun=self.begun, answered=self.answered, received=self.received)
 
 
 class Flow:
@@ -82,10 +64,11 @@ class Flow:
         self._pieces = Pieces(missing, splits=splits, largest=crew.limits.piece)
         #: The lock for everything below.
         self._changed = self._pieces.changed
-        self._helpers: list[threading.Thread] = []
-        self._connections: list[_Connection] = []
+        self._started: list[Connection] = []
+        self._error: SynapseError | None = None
+        self._connections: list[Connection] = []
         waited = 0.0 if first is None else first.waited
-        self._main = _Connection(begun=crew.clock.now() - waited)
+        self._main = Connection(begun=crew.clock.now() - waited)
         # With a limited rate there is no hurry: each step is judged.
         self._count = Count(far=None if crew.bucket.rate is None else False)
         self._grows = splits
@@ -125,16 +108,19 @@ class Flow:
             self._end()
 
     def _end(self) -> None:
-        # Order: helpers take no further piece from here on; then their streams are aborted, and the join makes sure
-        # that none writes after the return. Race: a helper that is opening a stream now looks at `_over` after it.
-        self._over.set()
+        # Order: no connection takes a further piece from here on; then their streams are aborted, and the join is
+        # there so that none writes after the return. Race: one that waits for an answer looks at `_over` under the
+        # lock afterwards, and writes nothing. Nobody waits for it.
         with self._changed:
-            streams = [one.stream for one in self._connections if one.stream is not None]
+            self._over.set()
+            working = [one for one in self._started if not one.opening]
             self._changed.notify_all()
-        for stream in streams:
-            stream.abort("no longer needed")
-        for helper in self._helpers:
-            helper.join()
+        for one in working:
+            if (stream := one.stream) is not None:
+                stream.abort("no longer needed")
+        for one in working:
+            if one.thread is not None:
+                one.thread.join()
         self._chaser.cancel()
         if self._first is not None:
             self._opener.close(self._first)
@@ -191,39 +177,29 @@ class Flow:
     # -- pieces -------------------------------------------------------------------------------------
 
     def _receive_pieces(self) -> None:
-        """Receive everything. Where this thread's connection fails and helpers go on, they decide the outcome."""
+        """Receive everything. With parts this thread only watches the connections, each of which has its own."""
         stream, self._first = self._first, None
-        while True:
-            with self._changed:
-                now = self._clock.now()
-                self._main.begun, self._main.answered = (now, None) if stream is None else (self._main.begun, now)
-                self._connections.append(self._main)
-            self._look()
-            try:
-                self._work(self._main, stream)
-            except SynapseError as error:
-                if not self._helping() or not may_pass(error):
-                    raise
-                self._refused(error)
-            with self._changed:
-                self._remove(self._main)
-            stream = None
-            while self._helping() and not self._pieces.done:
-                self._check()
-                with self._changed:
-                    self._changed.wait(_WAIT)
-                self._look()
-            if self._pieces.done:
-                return
-
-    def _helping(self) -> int:
         with self._changed:
-            return sum(one is not self._main for one in self._connections)
+            self._main.answered = self._clock.now()
+            self._connections.append(self._main)
+            # The first stream goes on with its own bytes, before a helper can take them.
+            piece = self._next(self._main)
+        if piece is None or not self._pieces.splits:
+            self._work(self._main, stream, piece)
+            return
+        self._start(self._main, stream, piece)
+        while not self._pieces.done:
+            self._check()
+            self._look()
+            with self._changed:
+                if not self._connections and not self._pieces.done:
+                    raise self._error or Transient(f"`{self._want.subject}`: no connection is left")
+                self._changed.wait(_WAIT)
 
-    def _work(self, own: _Connection, stream: Stream | None) -> None:
+    def _work(self, own: Connection, stream: Stream | None, piece: Piece | None) -> None:
         """Receive piece after piece on one connection, until none is left or it is one too many."""
         try:
-            while (piece := self._next(own)) is not None:
+            while (piece := piece or self._next(own)) is not None:
                 previous, stream = stream, None
                 try:
                     stream = self._fitting(own, previous, piece)
@@ -232,21 +208,23 @@ class Flow:
                     if not own.given_up:
                         raise
                     own.given_up = False
+                piece = None
         finally:
             self._leave(own, stream)
 
-    def _next(self, own: _Connection) -> Piece | None:
+    def _next(self, own: Connection) -> Piece | None:
         """Return the next piece for a connection; None if it is not needed any longer."""
-        while True:
+        while own in self._connections:
             self._check()
             with self._changed:
+                # The first one uses a slot that nobody else gets before the file is done.
                 too_many = own is not self._main and len(self._connections) > self._count.wanted
                 piece = None if too_many or self._over.is_set() else self._free_piece(own)
                 if piece is not None:
                     own.piece = piece
                     return piece
                 # One connection without a piece is enough to wait for those that fail or stall.
-                if too_many or self._pieces.done or self._over.is_set() or (own is not self._main and self._idle):
+                if too_many or self._pieces.done or self._over.is_set() or self._idle:
                     self._remove(own)  # at once: else several would leave for the same reason
                     return None
                 self._idle += 1
@@ -257,46 +235,46 @@ class Flow:
                     if stalled is not None and one.piece is stalled and one.stream is not None:
                         one.given_up = True
                         one.stream.abort("it stalled")
+        return None
 
-    def _remove(self, own: _Connection) -> None:
+    def _remove(self, own: Connection) -> None:
         if own in self._connections:
             self._connections.remove(own)
         self._changed.notify_all()
 
-    def _free_piece(self, own: _Connection) -> Piece | None:
+    def _free_piece(self, own: Connection) -> Piece | None:
         now = self._clock.now()
-        rate = own.seen().rate(now)
-        if (piece := self._pieces.take(len(self._connections), now, 3 * rate * self._answer)) is not None:
-            return piece
-        # Without bytes of its own it is taken for as fast as the others.
-        rate = rate or self.fetched / max(1e-3, now - self._main.begun) / len(self._connections)
-        return self._pieces.take_over(now, rate, self._answer)
+        rate, share = speed_and_share(own, self._connections, now)
+        return self._pieces.take(share, rate, self._answer, now)
 
-    def _fitting(self, own: _Connection, stream: Stream | None, piece: Piece) -> Stream:
+    def _fitting(self, own: Connection, stream: Stream | None, piece: Piece) -> Stream:
         """Return the stream if it continues with this piece, else a new one."""
         start, end = piece.at, piece.end
         if stream is not None and stream.position == start and stream.end is not None and stream.end >= end:
             own.stream = stream
             return stream
         try:
+            if stream is not None and stream.position != stream.end:
+                own.rate /= 2  # its connection is lost, and the next one begins slowly
             self._leave(own, stream)
             return self._open_part(own, piece)
         except BaseException:
             self._pieces.hand_back(piece)
             raise
 
-    def _leave(self, own: _Connection, stream: Stream | None) -> None:
+    def _leave(self, own: Connection, stream: Stream | None) -> None:
         own.stream = None
         if stream is not None:
             self._opener.close(stream)
 
-    def _open_part(self, own: _Connection, piece: Piece) -> Stream:
+    def _open_part(self, own: Connection, piece: Piece) -> Stream:
         """Request one piece or, without helpers, everything up to the next received range."""
         partial = self._partial
         start, end = piece.at, piece.end
         with self._changed:
             if len(self._connections) == 1:
                 end = self._pieces.alone(piece)
+            own.opening = True
         self.pieced = True
         asked = self._clock.now()
         stream = self._opener.open(start, end, strong_validator(partial.etag, partial.last_modified))
@@ -314,16 +292,19 @@ class Flow:
         with self._changed:
             self._answer = min(self._answer, answered - asked)
             own.answered = own.answered or answered
+            own.opening = False
             if not self._over.is_set():
                 own.stream = stream
                 return stream
         self._opener.close(stream)  # another connection failed, and `_end` could not see this one
         raise Stopped
 
-    def _copy(self, own: _Connection, stream: Stream, piece: Piece) -> int:
+    def _copy(self, own: Connection, stream: Stream, piece: Piece) -> int:
         """Write a stream's bytes to their offsets up to the end of the piece; return the position reached."""
-        most = _LARGEST if self._crew.bucket.rate is None else max(_SMALLEST, self._crew.bucket.rate // 8)
-        step = min(most, self._crew.steps.get(self._opener.host, _SMALLEST))
+        most = _LARGEST if self._crew.bucket.rate is None else max(SMALLEST, self._crew.bucket.rate // 8)
+        steps = self._crew.steps
+        step = min(most, own.step if self._pieces.splits else steps.get(self._opener.host, SMALLEST))
+        since, received = self._clock.now(), own.received
         try:
             while (reach := self._pieces.reach(piece, step, began := self._clock.now())) > 0:
                 count = self._step(stream, piece.at, reach)
@@ -335,9 +316,10 @@ class Flow:
                 if self._clock.now() - began < _PACE:
                     step = min(most, _LARGEST, step * 2)
                 else:
-                    step = max(_SMALLEST, step // 2)
+                    step = max(SMALLEST, step // 2)
         finally:
-            self._crew.steps[self._opener.host] = step
+            own.step = steps[self._opener.host] = step
+            own.rate = (own.received - received) / max(1e-3, self._clock.now() - since)
             if self._partial.total is not None:
                 self._pieces.hand_back(piece)
         return piece.at
@@ -402,35 +384,44 @@ class Flow:
             for _ in range(min(self._count.wanted - len(self._connections), self._pieces.worth)):
                 if not self._crew.slot(self._opener.host, wait=False):
                     return
-                own = _Connection(begun=now)
+                own = Connection(begun=now)
                 self._connections.append(own)
-                helper = threading.Thread(target=self._help, args=(own,), name="synapse-range", daemon=True)
-                self._helpers.append(helper)
-                helper.start()
+                self._start(own, None, None)
 
-    def _help(self, own: _Connection) -> None:
+    def _start(self, own: Connection, stream: Stream | None, piece: Piece | None) -> None:
+        own.thread = threading.Thread(
+            target=self._help, args=(own, stream, piece), name="synapse-range", daemon=True
+        )
+        self._started.append(own)
+        own.thread.start()
+
+    def _help(self, own: Connection, stream: Stream | None, piece: Piece | None) -> None:
         try:
-            self._work(own, None)
+            self._work(own, stream, piece)
         except (Changed, StorageError) as error:
             self._fatal = error
         except Stopped:
             pass
         except SynapseError as error:
-            # The others continue. If the reason is a real one, they meet it, too.
-            self._refused(error)
+            # The others continue. If the reason is a real one, they meet it, too, and the last one's is raised.
+            self._error = error
+            self._failed(own, error)
         except Exception as error:
             self._fatal = error
         finally:
-            self._crew.give_back(self._opener.host)
+            if own is not self._main:  # its slot belongs to the caller
+                self._crew.give_back(self._opener.host)
             with self._changed:
                 self._remove(own)
 
-    def _refused(self, error: SynapseError) -> None:
-        """Use fewer connections for a while if a host broke one off; after any other error, open no more."""
-        if not may_pass(error):
-            self._grows = False
-        elif not self._over.is_set():
+    def _failed(self, own: Connection, error: SynapseError) -> None:
+        """Use fewer connections for a while, if a host refuses or breaks off one beside others."""
+        with self._changed:
+            if not may_pass(error):
+                self._grows = False
+            if self._over.is_set() or not self._grows or len(self._connections) == 1:
+                return
             wait = error.retry_after if isinstance(error, StatusError) else None
+            self._ceiling = lowered(self._ceiling, self._clock.now(), len(self._connections), wait)
+        if own.opening:  # refused, and so for other files, too; one that was broken off may be an accident
             self._crew.refused(self._opener.host, wait)
-            with self._changed:  # of the connections that the host knows, some may be other files'
-                self._ceiling = lowered(self._ceiling, self._clock.now(), len(self._connections), wait)

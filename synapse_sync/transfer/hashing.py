@@ -139,7 +139,11 @@ class Chaser:
         self._changed.notify_all()
 
     def lend(self, at: int) -> memoryview | None:
-        """Wait for a free block for the bytes from `at` on, and return it; None if those are not the next ones."""
+        """Wait for a free block for the bytes from `at` on, and return it.
+
+        Returns None if those are not the next ones, or if the thread still reads earlier ones back from the file:
+        it is far behind then, and the network does not wait for it.
+        """
         with self._changed:
             while at == self._limit and not self._over and self._error is None:
                 if self._free:
@@ -147,6 +151,8 @@ class Chaser:
                 if self._made < _BLOCKS:
                     self._made += 1
                     return take_block()
+                if self._given and self._given[0][0] > self._hashes.size:
+                    return None
                 self._changed.wait(_TICK)
         return None
 

@@ -10,6 +10,14 @@ from synapse_sync.store.partials import Range
 
 #: The smallest piece of a file (bytes); towards the end of a file, pieces get smaller down to this.
 _LEAST = 1 << 20
+#: A connection idles while it waits for an answer. The last pieces take at least so many times as long, the others
+#: the second number. None is larger than twice the usual size, since the hash follows in order.
+_SHORTEST, _LONG, _LARGER = 3, 16, 2
+#: A piece that still takes this many times as long as the next one, and so many seconds, is shared before that is
+#: begun. It costs its connection, which gets more bytes than it may keep.
+_LATE, _LATE_SECONDS = 4.0, 1.0
+#: The seconds after which the rate of a piece says something.
+_SOME = 0.25
 #: Fewer bytes than this are not worth a request of their own.
 _LEAST_HALF = 256 << 10
 
@@ -32,6 +40,12 @@ class Piece:
     def rate(self, now: float) -> float:
         """The bytes per second since it was begun, the wait for the answer included."""
         return (self.at - self.first) / max(1e-3, now - self.since)
+
+    def is_known(self, now: float, wait: float) -> bool:
+        """Whether its rate says something: some time after its answer, or long after its request without one."""
+        if self.at > self.first:
+            return now - self.since >= max(_SOME, 2 * wait)
+        return now - self.since >= max(_LATE_SECONDS, 8 * wait)
 
     def left(self, now: float) -> float:
         """The seconds until it is received, at its rate so far."""
@@ -66,49 +80,58 @@ class Pieces:
         with self.changed:
             return sum(end - start for start, end in self._open) // self._least
 
-    def take(self, lanes: int, now: float, least: float = 0.0) -> Piece | None:
-        """Return the next free piece, None if there is no more.
+    def take(self, share: float, rate: float, wait: float, now: float) -> Piece | None:
+        """Return the next piece for a connection; None if it would not be of use any more.
 
-        `lanes` is the number of connections; towards the end their pieces get smaller. One of fewer than `least`
-        bytes would take less time than the wait for its answer.
+        `share` is its part of the rate of all, between 0 and 1, so that all pieces take about as long; towards the
+        end they get smaller. `rate` is in bytes per second, `wait` the seconds until a request is answered.
         """
         with self.changed:
-            if not self._open:
-                return None
-            start, end = self._open[0]
-            stop = end
-            if self.splits:
-                left = sum(end - start for start, end in self._open)
-                fair = max(self._least, int(least), left // (2 * lanes))
-                stop = min(end, start + min(self._largest, fair))
-            if stop < end:
-                self._open[0] = (stop, end)
-            else:
-                del self._open[0]
-            return self._taken_up(start, stop, now)
+            piece = self._free(share, rate * wait)
+            if piece is None:
+                return self._part_of_another(rate, wait, now)
+            # A piece that would be finished long after this one comes first: the hash waits for it.
+            late = max(_LATE_SECONDS, _LATE * (piece[1] - piece[0]) / max(1.0, rate))
+            if (part := self._part_of_another(rate, wait, now, late)) is not None:
+                return part
+            self._open[:1] = [(piece[1], self._open[0][1])] if piece[1] < self._open[0][1] else []
+            return self._taken_up(*piece, now)
 
-    def take_over(self, now: float, rate: float, wait: float) -> Piece | None:
-        """Take the second part of the piece that will be received last, so that both parts end together.
+    def _free(self, share: float, idle: float) -> Range | None:
+        """The next free range; `idle` are the bytes that could be received during the wait for an answer."""
+        if not self._open:
+            return None
+        start, end = self._open[0]
+        if not self.splits:
+            return start, end
+        left = sum(end - start for start, end in self._open)
+        fair = max(self._least, int(_SHORTEST * idle), int(left * share))
+        most = min(_LARGER * self._largest, max(self._largest, int(_LONG * idle)))
+        return start, min(end, start + min(most, fair))
 
-        `rate` is that of the connection which asks, in bytes per second, `wait` the seconds until it is answered.
-        Returns None if that would not be sooner.
-        """
-        with self.changed:
-            # A younger piece may still wait for its answer, so that its rate says nothing.
-            known = [piece for piece in self._taken if now - piece.since >= 2 * wait]
-            slowest = max(known, key=lambda piece: piece.left(now), default=None)
-            if not self.splits or slowest is None:
-                return None
-            own = slowest.rate(now)
-            left = slowest.end - slowest.at
-            part = int(rate * (left - own * wait) / (rate + own)) if rate + own > 0 else 0
-            # Race: its thread may be reading up to `reach` right now.
-            part = min(part, slowest.end - max(slowest.at, slowest.reach))
-            if part < min(_LEAST_HALF, self._least // 2):
-                return None
-            middle = slowest.end - part
-            end, slowest.end = slowest.end, middle
-            return self._taken_up(middle, end, now)
+    def _part_of_another(self, rate: float, wait: float, now: float, late: float = 0.0) -> Piece | None:
+        """A part of the piece that will be finished last, if that is in more than `late` seconds."""
+        known = [piece for piece in self._taken if piece.is_known(now, wait)]
+        slowest = max(known, key=lambda piece: piece.left(now), default=None)
+        if slowest is None or not self.splits or slowest.left(now) <= late:
+            return None
+        return self._part_of(slowest, rate, wait, now)
+
+    def _part_of(self, piece: Piece, rate: float, wait: float, now: float) -> Piece | None:
+        """Take over the second part of a piece, so that both parts end together; None if that is not sooner."""
+        own = piece.rate(now)
+        if rate + own <= 0:
+            return None
+        part = int(rate * (piece.end - piece.at - own * wait) / (rate + own))
+        # Race: its thread may be reading up to `reach` right now.
+        part = min(part, piece.end - max(piece.at, piece.reach))
+        if part < min(_LEAST_HALF, self._least // 2):
+            return None
+        middle = piece.end - part
+        end, piece.end = piece.end, middle
+        if piece.at == piece.end:  # its thread still waits for the answer, and finds that nothing is left
+            self._taken.remove(piece)
+        return self._taken_up(middle, end, now)
 
     def _taken_up(self, start: int, end: int, now: float) -> Piece:
         piece = Piece(start, end, since=now, moved=now, first=start)
@@ -137,7 +160,8 @@ class Pieces:
     def hand_back(self, piece: Piece) -> None:
         """Return a piece; its missing bytes become free for any thread."""
         with self.changed:
-            self._taken.remove(piece)
+            if piece in self._taken:
+                self._taken.remove(piece)
             if piece.at < piece.end:
                 self._open = sorted([*self._open, (piece.at, piece.end)])
             self.changed.notify_all()
