@@ -39,7 +39,7 @@ class Connection:
         return self.rate or self.seen().rate(now)
 
     def seen(self) -> Lane:
-        """What matters for the number of connections."""
+        """Its facts, as `connection_count` needs them."""
         return Lane(begun=self.begun, answered=self.answered, received=self.received)
 
 
