@@ -383,6 +383,12 @@ class Workspace:
 
         return collect(self.settings.store, plan, on_wait=on_wait)
 
+    def forget(self, directory: Path) -> None:
+        """Forget a project of the store by its directory, which need not exist; raises `InputError`."""
+        from synapse_sync.engine.collect import forget
+
+        forget(self.settings.store, directory)
+
     def verify_store(self) -> Verification:
         """Hash every blob of the store; bad ones go to quarantine."""
         from synapse_sync.engine.verify import verify_store

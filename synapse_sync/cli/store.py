@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from synapse_sync.cli.console import Console
@@ -10,7 +13,7 @@ from synapse_sync.cli.texts import count_text
 from synapse_sync.core.size_text import size_text
 
 
-@click.group("store", short_help="The store: path, size, gc, verify")
+@click.group("store", short_help="The store: path, size, gc, forget, verify")
 @common
 def command() -> None:
     """The store holds every file once by its hash, however many trees use it."""
@@ -89,6 +92,25 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
         if dry_run or not plan.drop
         else f"freed {size_text(freed)}; {kept}"
     )
+    return 0
+
+
+@command.command("forget", short_help="Forget a project that is gone.")
+@click.argument("project", metavar="DIR")
+@common
+@click.pass_obj
+def forget(console: Console, project: str) -> int:
+    """Forget a project that is gone for good, so that its files can be dropped by gc.
+
+    DIR is its directory, as gc printed it. A project that is synced again is remembered again.
+    """
+    from synapse_sync.workspace import Workspace
+
+    directory = Path(os.path.abspath(project))  # noqa: PTH100 - a link in it may be gone, too
+    Workspace.anywhere(console.directory).forget(directory)
+    if console.as_json:
+        console.document({"forgotten": str(directory)})
+    console.say(f"forgot {directory}; `synapse store gc` drops the files that no other project uses")
     return 0
 
 

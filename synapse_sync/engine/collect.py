@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.manifest.values import Manifest
-from synapse_sync.errors import SynapseError
+from synapse_sync.errors import InputError, SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
-from synapse_sync.store.project_note import note_path
-from synapse_sync.store.projects import COLLECTION, ProjectRecord, records
+from synapse_sync.store.projects import COLLECTION, ProjectRecord, forget_record, identity_of, records
 from synapse_sync.user.places import LOCKFILE, MANIFEST, this_system
 from synapse_sync.user.small_files import content
 
@@ -62,12 +63,18 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
     used: set[str] = set()
     warnings: list[str] = []
     blind = False
-    for key, record in records(root):
+    every = [record for _, record in records(root)]
+    known = {record.project for record in every}
+    for record in every:
+        advice = f"`synapse store forget {shlex.quote(record.project)}`"
         try:
-            if (doubt := _doubt(record)) is not None:
-                note = note_path(root, key)
-                warnings.append(f"{doubt}, so nothing is dropped; if the project is gone for good, delete {note}")
+            if (doubt := _doubt(record, known)) is not None:
+                warnings.append(f"{doubt}, so nothing is dropped; if the project is gone for good, run {advice}")
                 blind = True
+            elif not Path(record.project).is_dir():
+                warnings.append(
+                    f"{record.project} is gone; of its files only those in other folders count; {advice}"
+                )
             used |= set(_used_by(record))
         except (SynapseError, OSError, UnicodeDecodeError) as error:
             warnings.append(f"{record.project} cannot be read, so nothing is dropped: {error}")
@@ -95,23 +102,46 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
     return Collection(drop=tuple(drop), irreplaceable=tuple(kept), in_use=in_use, warnings=tuple(warnings))
 
 
-def _doubt(record: ProjectRecord) -> str | None:
+def _doubt(record: ProjectRecord, known: AbstractSet[str]) -> str | None:
     """The reason why a project's blobs are unknown; None if they are known.
 
     A missing lockfile beside a manifest with models does not mean that nothing is wanted, nor does a drive that is
-    not mounted.
+    not mounted. `known` are the directories of all projects.
     """
     project = Path(record.project)
-    if not project.parent.is_dir():
-        return f"neither {project} nor the directory above it exists"
+    is_gone = not project.is_dir()
+    if is_gone and (doubt := _may_come_back(record, known)) is not None:
+        return doubt
     manifest, lockfile = project / MANIFEST, project / LOCKFILE
     if manifest.is_file() and not content(str(lockfile)).strip():
         models = _manifest(manifest).models
         return f"{lockfile} is missing or empty" if models else None
     for root in sorted(record.placed):
         directory = Path(root)
+        if is_gone and directory.is_relative_to(project):
+            continue  # it was deleted or moved with the project
         if not directory.parent.is_dir() or (directory.is_dir() and not any(directory.iterdir())):
             return f"the files that were placed in {root} cannot be seen (is the drive mounted?)"
+    return None
+
+
+def _may_come_back(record: ProjectRecord, known: AbstractSet[str]) -> str | None:
+    """The reason why a missing project may only be out of reach; None if it was deleted or moved.
+
+    It was on the file system whose device the record has. If that one is mounted where the project was, the project
+    is gone. Without a known device, the directory above it decides.
+    """
+    project = Path(record.project)
+    above = next(folder for folder in project.parents if folder.is_dir())
+    device = record.identity.partition(":")[0]
+    if not device and not project.parent.is_dir():
+        return f"neither {project} nor the directory above it exists"
+    if device and str(above.stat().st_dev) != device:
+        return f"{project} is missing, and so is the file system that it was on (is the drive mounted?)"
+    # Renamed where it was, and not synced since: its lockfile counts, and nobody knows it by its new name yet.
+    for other in above.iterdir() if device else ():
+        if str(other) not in known and identity_of(other) == record.identity:
+            return f"{project} is {other} now, and was not synced there yet"
     return None
 
 
@@ -145,3 +175,17 @@ def collect(root: Path, plan: Collection, on_wait: Callable[[str], None] | None 
     with hold(lock_path(root, COLLECTION), "collecting what the store needs no more", on_wait=on_wait):
         still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
         return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)
+
+
+def forget(root: Path, directory: Path) -> None:
+    """Forget a project: its files are no longer kept by a collection, until it is synced again.
+
+    `root` is the store, `directory` the project's, which need not exist. Raises `InputError` for a project that the
+    store does not know, and `StorageError`.
+    """
+    known = {record.project: key for key, record in records(root)}
+    key = known.get(str(directory)) or known.get(os.path.realpath(directory))
+    if key is None:
+        names = ", ".join(f"`{name}`" for name in sorted(known)[:8])
+        raise InputError(f"the store knows no project in {directory}", hint=f"it knows {names}" if names else None)
+    forget_record(root, key)

@@ -96,6 +96,15 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
     write_atomic(path, json.dumps(data, indent=1, sort_keys=True).encode())
 
 
+def forget_record(store: Path, key: str) -> None:
+    """Forget a project; raises `StorageError`."""
+    path = Path(note_path(store, key))
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, f"removing {path}") from error
+
+
 def records(store: Path) -> Iterator[tuple[str, ProjectRecord]]:
     """Every project that the store remembers."""
     directory = store / "projects"

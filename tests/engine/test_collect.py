@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,9 +162,9 @@ def test_a_lockfile_that_is_missing_wants_no_collection(
     project("store", "gc", "--yes")
     assert len(project.blobs()) == 2, "they are locked again"
     lock.unlink()
-    note = re.search(r"delete (\S+\.json)", "".join(project("store", "gc", "--json").json["warnings"]))
-    assert note is not None
-    Path(note[1]).unlink()
+    advice = re.search(r"`synapse (store forget \S+)`", "".join(project("store", "gc", "--json").json["warnings"]))
+    assert advice is not None
+    project(*advice[1].split())
     project("store", "gc", "--yes")
     assert project.blobs() == [], "the way out works"
 
@@ -182,3 +183,54 @@ def test_a_drive_that_is_not_mounted_wants_no_collection(
     (tmp_path / "mnt" / "ui").mkdir(parents=True)
     assert "is the drive mounted?" in " ".join(project("store", "gc", "--yes").err.split())
     assert len(project.blobs()) == 1, "the links in the tree lead to it"
+
+
+def deleted(project: Project, tmp_path: Path) -> Project:
+    """Another project with a tree inside of it and its own lockfile, which is deleted afterwards."""
+    other = replace(project, path=tmp_path / "deep" / "other")
+    other.path.mkdir(parents=True)
+    other.manifest(declare("portrait", head=target("t", "ui")))
+    other("sync")
+    return other
+
+
+@pytest.mark.parametrize("gone", ["other", "deep"])
+def test_a_project_that_was_deleted_keeps_no_file(
+    project: Project, without_grace: None, tmp_path: Path, gone: str
+) -> None:
+    other = deleted(project, tmp_path)
+    shutil.rmtree(other.path if gone == "other" else other.path.parent)
+    said = " ".join(project("store", "gc", "--yes").err.split())
+    assert f"{other.path} is gone" in said and "is the drive mounted" not in said
+    assert project.blobs() == []
+    project("store", "forget", str(other.path))
+    assert "is gone" not in project("store", "gc").err
+    assert "the store knows no project" in project("store", "forget", str(other.path), code=2).err
+
+
+def test_a_project_on_a_file_system_that_is_not_mounted_keeps_all(
+    project: Project, without_grace: None, tmp_path: Path
+) -> None:
+    """Its mount point is there, empty, and on another device than the project was."""
+    other = deleted(project, tmp_path)
+    shutil.rmtree(other.path)
+    (record,) = (project.store / "projects").glob("*.json")
+    text = record.read_text("utf-8")
+    record.write_text(re.sub(r'"identity": "\d+:', '"identity": "987654:', text), "utf-8")
+    said = " ".join(project("store", "gc", "--yes").err.split())
+    assert "is the drive mounted?" in said and f"`synapse store forget {other.path}`" in said
+    assert len(project.blobs()) == 1
+    project("store", "forget", str(other.path))
+    project("store", "gc", "--yes")
+    assert project.blobs() == []
+
+
+def test_a_project_that_was_renamed_keeps_its_files(project: Project, without_grace: None, tmp_path: Path) -> None:
+    other = deleted(project, tmp_path)
+    moved = replace(other, path=other.path.rename(other.path.with_name("renamed")))
+    assert f"is {moved.path} now, and was not synced there yet" in " ".join(
+        project("store", "gc", "--yes").err.split()
+    )
+    assert len(project.blobs()) == 1
+    assert "in sync" in moved("sync", "--offline").err
+    assert "nothing is dropped" not in project("store", "gc", "--yes").err and len(project.blobs()) == 1

@@ -588,6 +588,23 @@ def _(bench: Bench) -> None:
     bench("sync")
 
 
+@helps("engine: synapse store forget", "cli: synapse store gc")
+def _(bench: Bench) -> None:
+    """A project is deleted: its note is forgotten, and its files are dropped."""
+    bench.patch.setattr(collect, "GRACE", -1.0)
+    bench.project.manifest(ONE)
+    bench("sync")
+    shutil.rmtree(bench.project.path)
+    bench.project.path.mkdir()
+    gone = bench.project.path.parent / "gone"
+    (note,) = (bench.project.store / "projects").glob("*.json")
+    note.write_text(note.read_text("utf-8").replace(str(bench.project.path), str(gone)), "utf-8")
+    bench.advised("synapse store forget", "store", "gc", "--yes", code=0)
+    bench.advised("synapse store gc", "store", "forget", str(gone), code=0)
+    bench("store", "gc", "--yes")
+    assert bench.project.blobs() == []
+
+
 @helps("transfer: synapse store gc")
 def _(bench: Bench) -> None:
     """The same, for an archive whose files find no room."""
