@@ -136,7 +136,7 @@ def test_keys_that_hints_write_are_read() -> None:
     """`filename = "…"` in a hint is a key of the manifest, or one of the settings."""
     tables = (ManifestTable, WorkspaceTable, TargetTable, ModelTable, FileTable)
     known = {field.encode_name for table in tables for field in msgspec.structs.fields(table)} | set(_KEYS)
-    words = {"key"}  # `key = value`: how a line of TOML looks
+    words = {"key", "default"}  # `key = value`: how a line of TOML looks; `root = { default = … }`
     assert {(place, key) for place, key in keys() if key not in known | words} == set()
     assert len(keys()) > 5
 
