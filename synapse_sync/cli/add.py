@@ -33,6 +33,7 @@ _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 @click.option("--previews/--no-previews", default=None, help="Download its previews, or do not.")
 @click.option("--cover", metavar="URL", help="The image to use as its preview.")
 @click.option("--allow-pickle", is_flag=True, help="Accept a format that can run code when it is loaded.")
+@click.option("--allow-code", is_flag=True, help="Accept scripts, programs and other files that run.")
 @trusting
 @common
 @click.pass_obj
@@ -50,6 +51,7 @@ def command(
     previews: bool | None,
     cover: str | None,
     allow_pickle: bool,
+    allow_code: bool,
     trust: bool,
 ) -> int:
     """Resolve references, write them into synapse.toml, and lock them.
@@ -65,6 +67,7 @@ def command(
     wishes = Wishes(
         name=name, type=kind, groups=groups, targets=targets, versions=versions, file=_file(file),
         include=include, extract=extract, previews=previews, cover=cover, allow_pickle=allow_pickle,
+        allow_code=allow_code,
     )  # fmt: skip
     parsed = [Reference.parse(text) for text in dict.fromkeys(references)]
     with Workspace.find(
@@ -84,7 +87,7 @@ def _in_options(error: SynapseError) -> SynapseError:
     """Give an error the next step for this command line: no entry of the manifest was written yet.
 
     Returns the same error."""
-    from synapse_sync.core.policy import ALLOW_PICKLE
+    from synapse_sync.core.policy import ALLOW_CODE, ALLOW_PICKLE
     from synapse_sync.errors import AmbiguousFile, MissingType, RefusedFormat, Several
 
     for each in error.errors if isinstance(error, Several) else (error,):
@@ -93,6 +96,8 @@ def _in_options(error: SynapseError) -> SynapseError:
             each.hint = f"choose one with `--file ID`; in synapse.toml it is one of these:\n{lines}"
         elif isinstance(each, RefusedFormat) and each.permission == ALLOW_PICKLE:
             each.hint = "choose another (`--file format=safetensors`, `--include`), or add `--allow-pickle`"
+        elif isinstance(each, RefusedFormat) and each.permission == ALLOW_CODE:
+            each.hint = "choose another file, or add `--allow-code` if you trust its author"
         elif isinstance(each, MissingType):
             each.hint = "name it: `--type lora`, checkpoint, vae, controlnet, upscaler …"
     return error

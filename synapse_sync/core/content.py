@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from synapse_sync.core.gguf import Longer, check_gguf
 from synapse_sync.core.onnx import outline
+from synapse_sync.core.pickles import NUMPY, has_objects, is_long_pickle, is_pickle, lists_pickles, unpacked_head
 from synapse_sync.core.safetensors import MAX_HEADER, check_safetensors
 
 #: Bytes at the beginning that decide the kind.
@@ -17,8 +18,8 @@ _TAIL = 22 + 0xFFFF
 #: The header of a GGUF file is read in steps that double up to this; beyond it the file is believed.
 _GGUF_STEP, _GGUF_MOST = 1 << 20, 64 << 20
 
-#: A pickle of protocol 2 and later begins with PROTO; an older one with a mark, or with a module and a name.
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([dli]p\d|[\]})]q\x00|c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
+#: The bytes of a block of bzip2, which is unpacked as a whole, and the most of a zip archive's directory.
+_BLOCK, _DIRECTORY_MOST = 1 << 20, 16 << 20
 #: torch before 1.6 wrote several pickles and raw data behind them; its files do not end with a pickle's STOP.
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 #: Web pages, and the XML error documents of storage services.
@@ -49,9 +50,10 @@ Read = Callable[[int, int], bytes]
 class Content:
     """The kind of some bytes, and why they cannot be a whole file of that kind.
 
-    `kind` is "safetensors", "gguf", "onnx", "pickle" (torch's zip archives, too), "zip", "archive" (gzip, xz, 7-Zip
-    and others), "program" (with scripts that name theirs), "html" (and XML error documents), "json", "lfs-pointer",
-    "text", "image", "empty", or "unknown".
+    `kind` is "safetensors", "gguf", "onnx", "pickle" (torch's zip archives, too), "pickled" (a compressed one, an
+    array of objects, a zip archive with any of them), "zip", "archive" (gzip, xz, 7-Zip and others), "program"
+    (with scripts that name theirs), "html" (and XML error documents), "json", "lfs-pointer", "text", "image",
+    "empty", or "unknown".
     `fault` is None for a file that may be whole.
     """
 
@@ -70,6 +72,8 @@ def identify(size: int, read: Read) -> Content:
         return Content("empty")
     first = read(0, HEAD)
     kind = kind_of(first, whole=size <= len(first))
+    if kind in ("text", "unknown") and is_pickle(first) is None and is_long_pickle(size, read):
+        kind = "pickle"
     if kind == "text" and size > len(first) and not _is_text(read(max(0, size - HEAD), HEAD)):
         kind = "unknown"  # a header of words before other data
     match kind:
@@ -82,8 +86,14 @@ def identify(size: int, read: Read) -> Content:
         case "pickle":
             ends = first.startswith(_OLD_TORCH) or read(size - 1, 1) == b"."
             return Content(kind, None if ends else "it ends before its pickle does")
+        case "archive" if _packs_pickle(first, read):
+            return Content("pickled")
         case "archive":
             return Content(kind, _archive_fault(size, first, read))
+        case "unknown" if first.startswith((b"x", b"]")) and _packs_pickle(first, read):
+            return Content("pickled")
+        case "unknown" if first.startswith(NUMPY):
+            return Content("pickled" if has_objects(read) else kind)
         case "unknown":
             whole = outline(size, read)
             return Content(kind) if whole is None else Content("onnx", _CUT if whole == "cut" else None)
@@ -107,7 +117,7 @@ def kind_of(first: bytes, *, whole: bool = False) -> str:
     if first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         # torch's archives begin with the pickle that they are about.
         return "pickle" if b"data.pkl" in first else "zip"
-    if first.startswith(_ARCHIVES) or first[257:262] == b"ustar":
+    if first.startswith(_ARCHIVES):
         return "archive"
     if first.startswith(_IMAGES) or (first[:4] == b"RIFF" and first[8:12] == b"WEBP"):
         return "image"
@@ -115,8 +125,10 @@ def kind_of(first: bytes, *, whole: bool = False) -> str:
         return "safetensors"
     if first.startswith(_PROGRAMS):
         return "program"
-    if _PICKLE.match(first):
+    if is_pickle(first, whole=whole):
         return "pickle"
+    if first[257:262] == b"ustar":
+        return "archive"
     if _POINTER.match(first):
         return "lfs-pointer"
     text = first.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").lower()
@@ -125,6 +137,12 @@ def kind_of(first: bytes, *, whole: bool = False) -> str:
     if not _is_text(first):
         return "unknown"
     return "json" if text.startswith((b"{", b"[")) else "text"
+
+
+def _packs_pickle(first: bytes, read: Read) -> bool:
+    """Whether a compressed file is a pickle, as those of joblib are."""
+    head = unpacked_head(first, HEAD) or (unpacked_head(read(0, _BLOCK), HEAD) if first[:3] == b"BZh" else b"")
+    return is_pickle(head) is True
 
 
 def _is_text(data: bytes) -> bool:
@@ -164,13 +182,20 @@ def _zip_content(size: int, read: Read, kind: str) -> Content:
     if at < 0 or len(tail) - at < 22:
         return Content(kind, "its directory at the end is missing")
     length, offset = (int.from_bytes(tail[at + start : at + start + 4], "little") for start in (12, 16))
-    here = size - len(tail) + at
+    here = end = size - len(tail) + at
     comment = int.from_bytes(tail[at + 20 : at + 22], "little")
     if at + 22 + comment > len(tail):
         return Content(kind, _CUT)
     if 0xFFFFFFFF not in (length, offset) and offset + length > here:
         return Content(kind, "its directory does not fit into it")
-    return Content("pickle" if kind == "pickle" or b".pkl" in tail[:at] else kind)
+    if kind == "pickle":
+        return Content(kind)
+    if 0xFFFFFFFF in (length, offset):  # the numbers are in the record of zip64, before its locator (4.3.14)
+        end = here - 20 - 56
+        length = int.from_bytes(read(max(0, end) + 40, 8), "little")
+    if length > _DIRECTORY_MOST:
+        return Content("pickled")  # it may be: nobody would read on
+    return Content("pickled" if lists_pickles(read(max(0, end - length), length)) else kind)
 
 
 def _archive_fault(size: int, first: bytes, read: Read) -> str | None:

@@ -13,7 +13,7 @@ from synapse_sync.core.artifact import (
     format_of,
     has_ending,
 )
-from synapse_sync.core.code import is_outright, is_pickle_like, is_program
+from synapse_sync.core.code import is_outright, is_path_file, is_pickle_like, is_program
 from synapse_sync.core.content import Content
 from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.errors import IntegrityError, RefusedFormat, SynapseError, WrongContent
@@ -21,7 +21,7 @@ from synapse_sync.errors import IntegrityError, RefusedFormat, SynapseError, Wro
 ALLOW_PICKLE, ALLOW_DANGEROUS, ALLOW_CODE = "allow-pickle", "allow-dangerous", "allow-code"
 _CONTENTS = {
     "html": "a web page", "json": "a JSON document", "text": "plain text", "image": "an image",
-    "pickle": "a pickle", "zip": "a zip archive",
+    "pickle": "a pickle", "pickled": "a packed pickle", "zip": "a zip archive",
 }  # fmt: skip
 #: How many files a note names.
 _SHOWN = 8
@@ -37,6 +37,7 @@ class Facts:
     the lockfile, in the tree; the last one is shown. `format` is the site's or the lockfile's word. `scan` is the
     site's verdict on the bytes `sha256` (of the archive, for one of its members). `content` is the answer of
     `identify`. `local` says that the manifest names a file of this machine: then only its name in the tree counts.
+    `placed` says that the last name is the file's path in a tree.
     """
 
     subject: str
@@ -46,6 +47,12 @@ class Facts:
     sha256: str | None = None
     content: Content | None = None
     local: bool = False
+    placed: bool = False
+
+    @property
+    def is_config(self) -> bool:
+        """Whether the file is a configuration, by its format or one of its names."""
+        return "config" in {self.format, *(format_of(name) for name in self.names)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,7 @@ def facts_of(artifact: Artifact, model: str, path: str = "") -> Facts:
         scan=artifact.scan,
         sha256=artifact.given.sha256,
         local=artifact.locations[0].source == "path",
+        placed=bool(path),
     )
 
 
@@ -84,6 +92,7 @@ def objection(facts: Facts, allowed: Permissions) -> SynapseError | None:
     if isinstance(refused, RefusedFormat) and refused.permission and refused.permission in allowed.forbidden:
         where = allowed.forbidden[refused.permission]
         refused.hint = f"`{refused.permission} = false` in {where} forbids it, whatever synapse.toml says"
+        refused.permission = None  # no key of the manifest would allow it
     return refused
 
 
@@ -104,17 +113,18 @@ def _objection(facts: Facts, allowed: Permissions) -> SynapseError | None:
     promised = _promised(facts)
     if not allowed.pickles:
         for format in _CHECKED:
-            if format in promised and kind in ("pickle", "zip"):
+            if format in promised and kind in ("pickle", "pickled", "zip"):
                 return RefusedFormat(
                     f"`{facts.subject}` calls itself {format} and is {_CONTENTS[kind]}; refused",
                     subject=facts.subject,
                 )
         # A UI goes by the name in the tree, whatever the lockfile and the first bytes say.
+        is_unpacked = facts.format == "archive" and not facts.names  # its files are judged one by one
         formats = {facts.format, *(format_of(name) for name in facts.names)}
         if (
             formats & PICKLE_FORMATS
             or any(map(is_pickle_like, facts.names))
-            or (kind == "pickle" and facts.format not in PICKLE_FORMATS)
+            or (kind in ("pickle", "pickled") and not is_unpacked)
         ):
             return _pickle(facts, shown)
     return _damage(facts, promised)
@@ -199,6 +209,8 @@ def _damage(facts: Facts, promised: set[str]) -> IntegrityError | None:
 def _code(facts: Facts, shown: str | None) -> RefusedFormat | None:
     """The error for a program or script, by one of its names or by its content."""
     by_name = next((name for name in facts.names if is_program(name)), None)
+    if facts.placed and is_path_file(facts.names[-1]):
+        by_name = facts.names[-1]
     if by_name is None and (facts.content is None or facts.content.kind != "program"):
         return None
     name = by_name or shown
@@ -238,6 +250,13 @@ def code_allowed(entry: Requirement, name: str | None = None) -> bool:
     if name is None:
         return any(is_program(pattern) for pattern in entry.include)
     return is_outright(name, entry.include)
+
+
+def permissions_for(entry: Requirement | None, name: str, forbidden: Mapping[str, str]) -> Permissions:
+    """The permissions for a file of this name, of a model that the manifest declares or of one that it does not."""
+    if entry is None:
+        return Permissions(forbidden=forbidden)
+    return Permissions(pickles=entry.allow_pickle, code=code_allowed(entry, name), forbidden=forbidden)
 
 
 def _dangerous(facts: Facts, shown: str | None) -> RefusedFormat:

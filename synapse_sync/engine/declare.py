@@ -35,6 +35,7 @@ class Wishes:
     previews: bool | None = None
     cover: str | None = None
     allow_pickle: bool = False
+    allow_code: bool = False
 
 
 def add(
@@ -208,6 +209,7 @@ def _value(reference: Reference, wishes: Wishes) -> str | dict[str, object]:
         "previews": wishes.previews,
         "cover": wishes.cover,
         "allow-pickle": wishes.allow_pickle or None,
+        "allow-code": wishes.allow_code or None,
     }
     said = {key: value for key, value in more.items() if value is not None and value != [] and value != {}}
     return {"source": str(reference), **said} if said else str(reference)

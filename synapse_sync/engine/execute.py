@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from synapse_sync.core.companion import Companion, LeftOut
@@ -22,6 +22,10 @@ from synapse_sync.transfer.want import Fetcher, Got, want_of
 Bringer = Callable[[Sequence[Companion]], Mapping[Key, bytes | LeftOut]]
 
 
+def _nothing_allowed(model: str, name: str) -> Permissions:
+    return Permissions()
+
+
 def execute(
     plan: Plan,
     trees: Mapping[str, Tree],
@@ -32,22 +36,20 @@ def execute(
     bring: Bringer = lambda companions: {},
     reporter: Reporter,
     command: str = "sync",
-    pickles: Collection[str] = (),
-    code: Callable[[str, str], bool] = lambda model, name: False,
+    allowed: Callable[[str, str], Permissions] = _nothing_allowed,
 ) -> Report:
     """Carry out a plan: bring the blobs, place them, write companions, prune.
 
     `trees` are the targets by name, `observed` is the state that the plan was made from. `fetch` brings bytes into
     `store`, `bring` returns the content of companions. `reporter` receives each outcome, `command` is the verb
-    for the journal. `pickles` names the models whose files may be pickles, whatever their ending is; `code` says
-    whether a model's file of a name may be code.
+    for the journal. `allowed` returns the permissions for a model's file of a name.
 
     A failure stops its own path only, and is in the report. A companion without content is left out. Nothing is
     pruned in a run that had an error. The receipts are written whatever happens, also on Ctrl-C; a receipt that
     cannot be written raises its `StorageError` or `Conflict`.
     """
     writer = TreeWriter(plan, trees, observed, store=store, command=command, folders=ui_folders())
-    run = _Run(writer=writer, store=store, reporter=reporter, pickles=pickles, code=code)
+    run = _Run(writer=writer, store=store, reporter=reporter, allowed=allowed)
     for action in plan.of(Verb.PLACE, Verb.REPLACE):
         run.uses.setdefault(action.sha256, []).append(action)
     run.supply(plan.of(Verb.FETCH, Verb.SALVAGE), fetch)
@@ -82,8 +84,7 @@ class _Run:
     writer: TreeWriter
     store: BlobStore
     reporter: Reporter
-    pickles: Collection[str] = ()
-    code: Callable[[str, str], bool] = lambda model, name: False
+    allowed: Callable[[str, str], Permissions] = _nothing_allowed
     uses: dict[str, list[Action]] = field(default_factory=dict)  # actions on paths, by blob
     outcomes: list[Outcome] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -100,8 +101,7 @@ class _Run:
             want_of(
                 a.artifact,
                 f"{a.model} ({a.artifact.filename})",
-                allow_pickle=a.model in self.pickles,
-                allow_code=self.code(a.model, a.artifact.filename),
+                allowed=self.allowed(a.model, a.artifact.filename),
                 names=[use.path for use in self.uses.get(a.sha256, ())],
             )
             for a in missing
@@ -139,10 +139,7 @@ class _Run:
                 continue
             facts = replace(facts_of(use.artifact, use.model, use.path), scan=None)  # preflight judged the scan
             try:
-                allowed = Permissions(
-                    pickles=use.model in self.pickles, code=self.code(use.model, use.artifact.filename)
-                )
-                inspect_file(self.store.path(sha256), facts, allowed)
+                inspect_file(self.store.path(sha256), facts, self.allowed(use.model, use.artifact.filename))
             except SynapseError as error:
                 return error.about(use.model)
         return None

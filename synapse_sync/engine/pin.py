@@ -94,7 +94,8 @@ def _download(
     by_file = {(item.entry.name, i): (item.entry, c) for item in chosen for i, c in enumerate(item.candidates)}
     artifacts: dict[_File, tuple[Artifact, ...]] = {}
     errors: list[SynapseError] = []
-    for file, got in zip(wants, fetch(list(wants.values())) if wants else (), strict=True):
+    asked = [replace(want, forbidden=options.forbidden) for want in wants.values()]
+    for file, got in zip(wants, fetch(asked) if asked else (), strict=True):
         entry, candidate = by_file[file]
         if isinstance(got, SynapseError):
             errors.append(got.about(entry.name))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
-from synapse_sync.core.policy import Permissions, code_allowed, facts_of, objection
+from synapse_sync.core.policy import Permissions, facts_of, objection, permissions_for
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.room import missing_room, unwritable
 from synapse_sync.engine.tools import Tools
@@ -117,12 +117,8 @@ def _policy(
         if (action.model, action.sha256) in reported:
             continue
         entry = entries.get(action.model)
-        permissions = Permissions(
-            pickles=entry is not None and entry.allow_pickle,
-            code=entry is not None and code_allowed(entry, action.artifact.filename),
-            dangerous=manifest.workspace.allow_dangerous,
-            forbidden=forbidden,
-        )
+        permissions = permissions_for(entry, action.artifact.filename, forbidden)
+        permissions = replace(permissions, dangerous=manifest.workspace.allow_dangerous)
         problem = objection(facts_of(action.artifact, action.model, action.path), permissions)
         if problem is None and action.sha256 not in coming:
             problem = _content(blobs.path(action.sha256), action, permissions)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.plan import Key, Verb
-from synapse_sync.core.policy import code_allowed
+from synapse_sync.core.policy import permissions_for
 from synapse_sync.core.report import Report
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.execute import execute
@@ -154,8 +154,7 @@ def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> R
         bring=lambda companions: _bring(companions, survey.trees, tools) if companions else {},
         reporter=tools.reporter,
         command=command,
-        pickles={entry.name for entry in entries.values() if entry.allow_pickle},
-        code=lambda model, name: model in entries and code_allowed(entries[model], name),
+        allowed=lambda model, name: permissions_for(entries.get(model), name, tools.forbidden),
     )
 
 

@@ -8,6 +8,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synapse_sync.core.code import named_code
 from synapse_sync.core.content import Content, identify
 from synapse_sync.core.policy import Facts, Permissions, objection, remark
 from synapse_sync.errors import WrongContent
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from synapse_sync.core.weights.header import Header
 
 _PAGE_BYTES = 64 << 10
+#: The most bytes of a configuration that is searched for names of code.
+_CONFIG_BYTES = 4 << 20
+#: How many names of code a note has, and how long they are (characters).
+_SHOWN, _NAME = 5, 80
 
 
 def inspect_want(path: Path, want: Want) -> tuple[str, ...]:
@@ -24,7 +29,7 @@ def inspect_want(path: Path, want: Want) -> tuple[str, ...]:
 
     A UI goes by the name in the tree, and one file may have several of them. Raises like `inspect_file`.
     """
-    allowed = Permissions(pickles=want.allow_pickle, code=want.allow_code)
+    allowed = Permissions(pickles=want.allow_pickle, code=want.allow_code, forbidden=want.forbidden)
     remarks: dict[str, None] = {}
     for name in want.names or (None,):
         names = want.source_names if name is None else (*want.source_names, name)
@@ -44,11 +49,23 @@ def inspect_file(path: Path, facts: Facts, allowed: Permissions) -> str | None:
     with path.open("rb", buffering=0) as file:
         facts = replace(facts, content=_content(file))
         refused = objection(facts, allowed)
+        named = _named_code(file, facts)
         if isinstance(refused, WrongContent):
             refused.body = _read(file, 0, _PAGE_BYTES).decode("utf-8", "replace")
     if refused is not None:
         raise refused
-    return remark(facts)
+    return remark(facts) or named
+
+
+def _named_code(file: FileIO, facts: Facts) -> str | None:
+    """A note about a configuration that names code: the file comes, and the code does not."""
+    if facts.content is None or facts.content.kind not in ("json", "text") or not facts.is_config:
+        return None
+    names = named_code(_read(file, 0, _CONFIG_BYTES).decode("utf-8", "replace"))
+    if not names:
+        return None
+    listed = ", ".join(f"`{name[:_NAME]}`" for name in names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+    return f"`{facts.subject}` names code that is no part of a UI: {listed}; the file is used, that code is not"
 
 
 def content_of(path: Path) -> Content:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from synapse_sync.core.artifact import Archive, Artifact
-from synapse_sync.core.policy import documents_expected
+from synapse_sync.core.policy import Permissions, documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import SynapseError
 
@@ -24,7 +24,7 @@ class Want:
     may be the right answer. With `archive`, the locations are those of the archive that contains the file;
     `transfer` itself knows only whole files. `size_is_certain` says that the size comes from the bytes themselves,
     not from a site's description. `source_names` are the file's names at its source, `names` those in the trees,
-    as far as they are known.
+    as far as they are known. `forbidden` are the permissions that the user's settings withhold.
     """
 
     key: str
@@ -38,6 +38,7 @@ class Want:
     format: str = "other"
     allow_pickle: bool = False
     allow_code: bool = False
+    forbidden: Mapping[str, str] = field(default_factory=dict)
     archive: Archive | None = None
     size_is_certain: bool = False
     source_names: tuple[str, ...] = ()
@@ -146,8 +147,7 @@ def want_of(
     artifact: Artifact,
     subject: str,
     *,
-    allow_pickle: bool = False,
-    allow_code: bool = False,
+    allowed: Permissions | None = None,
     names: Sequence[str] = (),
 ) -> Want:
     """The want for a locked artifact's bytes; `subject` is for messages, `names` are its paths in the trees."""
@@ -161,8 +161,9 @@ def want_of(
         subject=subject,
         text_ok=documents_expected(artifact.judged_format),
         format=artifact.judged_format,
-        allow_pickle=allow_pickle,
-        allow_code=allow_code,
+        allow_pickle=allowed is not None and allowed.pickles,
+        allow_code=allowed is not None and allowed.code,
+        forbidden={} if allowed is None else allowed.forbidden,
         archive=artifact.archive,
         size_is_certain=artifact.trust is not None,
         source_names=(artifact.filename,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -276,6 +277,14 @@ def test_what_costs_more_than_it_holds_is_refused_by_name(stage: Stage) -> None:
     stage.manifest("[models]\n")
 
 
+def zip_of(*members: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in members:
+            archive.writestr(name, b"bytes")
+    return out.getvalue()
+
+
 CODE = {
     "program": (b"MZ" + bytes(90), ".dat"), "script": (b"#!/bin/sh\ntrue\n", ".txt"),
     "elf": (b"\x7fELF" + bytes(90), ".so"), "macho": (b"\xcf\xfa\xed\xfe" + bytes(90), ".yaml"),
@@ -319,6 +328,76 @@ def test_code_of_a_repository_is_left_out_unless_it_is_named(stage: Stage) -> No
     assert {path.rpartition("/")[2] for path in stage.tree()} == {"model.safetensors", "pipeline.py"}
 
 
+@case(183)
+@pytest.mark.parametrize("ending", [".dat", ".json", ".txt", ".zip", ""])
+def test_a_pickle_under_any_name_is_refused(stage: Stage, ending: str) -> None:
+    call = b"cos\nsystem\n(S'true'\ntR."
+    content = {
+        "call": call, "padded": b"V" + b"a" * 9000 + b"\n0" + call, "packed": gzip.compress(b"\x80\x04N."),
+        "array": b"\x93NUMPY\1\0\x15\0{'descr': '|O', 1: 1}" + call, "archive": zip_of("x.npy"),
+        "script": zip_of("m/code/__torch__.py", "m/constants.pkl"),
+    }  # fmt: skip
+    stage.manifest(offered(stage, content, ending).replace('"lora"', '"other"'))
+    said = stage("lock", code=2).err
+    assert said.count("can run code") == len(content) and "allow-pickle" in said, said
+    stage.manifest("[models]\n")
+
+
+@case(194)
+def test_a_configuration_that_names_code_comes_with_a_note(stage: Stage) -> None:
+    files = {
+        "config.json": b'{"auto_map": {"AutoModel": "modeling_x.X"}}',
+        "a/v.yaml": b"model:\n  target: ldm.models.V\n  params: {target: elsewhere.Thing}\n",
+        "b/v.yaml": b"model:\n  target: cldm.cldm.ControlLDM\n", "model.safetensors": GOOD,
+    }  # fmt: skip
+    stage.hub.huggingface.add_repo("somebody/pipe", files)
+    stage.manifest('[models.p]\nsource = "hf://somebody/pipe"\ntype = "diffusers"\n')
+    said = stage("lock", "--json").json["warnings"]
+    assert [line for line in said if "names code that is no part of a UI: `auto_map`" in line], said
+    assert [line for line in said if "`elsewhere.Thing`" in line], said
+    assert sum("no part of a UI" in line for line in said) == 2
+    stage("sync")
+    assert {path.rpartition("/p/")[2] for path in stage.tree()} == set(files)
+
+
+@case(194)
+def test_a_path_file_of_python_is_code_outside_of_the_folders_of_weights(stage: Stage) -> None:
+    url = stage.hub.files.put("m.pth", PICKLES["torch"])
+    entry = f'[models.m]\nsource = "{url}"\ntype = "upscaler"\nallow-pickle = true\n'
+    stage.manifest(f'[targets.here]\nlayout = "flat"\nroot = "here"\n{entry}')
+    assert "allow-code" in stage("sync", code=2).err
+    stage.manifest(f'[targets.here]\nlayout = "comfyui"\nroot = "here"\n{entry}')
+    stage("sync")
+    assert list(stage.tree()) == ["here/models/upscale_models/m.pth"]
+
+
+@case(194)
+def test_add_allows_code_and_keeps_the_consent(stage: Stage) -> None:
+    url = stage.hub.files.put("n.py", b"import os\n")
+    stage.manifest('[targets.here]\nlayout = "flat"\nroot = "here"\n[models]\n')
+    del os.environ["SYNAPSE_TRUST"]
+    assert "`--allow-code`" in stage("add", url, "--type", "other", code=2).err
+    stage("add", url, "--type", "other", "--name", "n", "--allow-code")
+    assert "allow-code = true" in (stage.path / "synapse.toml").read_text()
+    stage("sync")
+    assert list(stage.tree()) == ["here/n.py"]
+    stage.hub.huggingface.add_repo("somebody/pipe", {"a.safetensors": GOOD, "a.py": b"1\n", "b.json": b"{}"})
+    stage(
+        "add",
+        "hf://somebody/pipe",
+        "--type",
+        "diffusers",
+        "--name",
+        "p",
+        "--include",
+        "*.py",
+        "--include",
+        "*.json",
+    )
+    stage("sync")
+    assert "here/p/a.py" in stage.tree()
+
+
 @case(194)
 def test_code_that_an_earlier_version_locked_is_left_out_of_a_new_tree_and_stays_in_an_old_one(
     stage: Stage,
@@ -351,9 +430,16 @@ def test_code_that_an_earlier_version_locked_is_left_out_of_a_new_tree_and_stays
 
 
 @case(194)
-@pytest.mark.parametrize(("key", "ending"), [("allow-code", ".py"), ("allow-pickle", ".ckpt")])
-def test_the_settings_of_the_user_win_over_every_manifest(stage: Stage, key: str, ending: str) -> None:
-    content = b"import os\n" if ending == ".py" else PICKLES["torch"]
+@pytest.mark.parametrize(
+    ("key", "ending", "content"),
+    [
+        ("allow-code", ".py", b"import os\n"), ("allow-code", ".dat", b"#!/bin/sh\n"),
+        ("allow-pickle", ".ckpt", PICKLES["torch"]), ("allow-pickle", ".dat", PICKLES["torch"]),
+    ],
+)  # fmt: skip
+def test_the_settings_of_the_user_win_over_every_manifest(
+    stage: Stage, key: str, ending: str, content: bytes
+) -> None:
     settings = Path(os.environ["SYNAPSE_CONFIG"])
     before = settings.read_text() if settings.exists() else ""
     stage.manifest(offered(stage, {"m": content}, ending, **{key: "true"}))
