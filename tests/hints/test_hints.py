@@ -178,6 +178,15 @@ def _(bench: Bench) -> None:
     bench("add", "hf://both/files", "--type", "diffusers", "--include", "*.safetensors")
 
 
+@helps("cli: --allow-code")
+def _(bench: Bench) -> None:
+    url = bench.project.hub.files.put("node.py", b"import os\n")
+    bench.project.manifest('[targets.here]\nlayout = "flat"\nroot = "here"\n')
+    bench.advised("--allow-code", "add", url, "--type", "other", code=2)
+    bench("add", url, "--type", "other", "--allow-code")
+    bench("sync")
+
+
 @helps("cli: --type")
 def _(bench: Bench) -> None:
     url = bench.project.hub.files.put("thing.safetensors", safetensors_bytes("thing"))
