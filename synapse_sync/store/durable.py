@@ -324,6 +324,29 @@ def write_atomic(
                 remove(temporary)
 
 
+def append_line(path: Path, line: bytes, *, durable: bool = False) -> None:
+    """Add a line to a file in one write, never through a symbolic link; raises `OSError`.
+
+    If `durable`, it survives a power loss, as does the name of a new file.
+    """
+    # Non-blocking: a pipe of this name, which nobody reads, would hold us for ever.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags | getattr(os, "O_BINARY", 0), SHARED)
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        if os.write(handle, line) != len(line):
+            os.ftruncate(handle, found.st_size)  # the next line must not be joined to half of this one
+            raise OSError(None, "the line was cut off; is the disk full?")
+        if durable:
+            flush(handle)
+    finally:
+        os.close(handle)
+    if durable and not found.st_size:
+        fsync_dir(path.parent)
+
+
 def behind_link(path: Path, within: Path | None = None) -> Path:
     """Return the file to write for `path`: behind a symbolic link, if that leads to a file of the same name.
 

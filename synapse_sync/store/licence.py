@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from stat import S_ISREG
@@ -17,6 +18,7 @@ from synapse_sync.core.plan import MERGED
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import flush, make_dirs, random_name, rename_new
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
+from synapse_sync.store.receipt_log import ReceiptLog
 from synapse_sync.user.small_files import read_small
 
 _LENGTH = 32
@@ -34,9 +36,16 @@ def read_licensed(root: Path, key: str, store: Path | None) -> Receipt | None:
     return replace(found, entries=entries)
 
 
-def write_sealed(root: Path, known: Receipt, store: Path | None) -> None:
-    """Write a receipt, signed if this user can have a key in the store; raises `StorageError`."""
-    receipt.write(root, known, seal_with=_key(store, make=True))
+def write_sealed(root: Path, known: Receipt, store: Path | None) -> ReceiptLog:
+    """Write a receipt, signed if this user can have a key in the store; raises `StorageError`. Returns its log."""
+    return receipt.write(root, known, seal_with=_key(store, make=True))
+
+
+def log_sealed(
+    log: ReceiptLog, entries: Mapping[str, ReceiptEntry], changed: Iterable[str], store: Path | None
+) -> None:
+    """Note what `entries` have at the `changed` paths, signed likewise; raises `StorageError`."""
+    receipt.log_changes(log, entries, changed, seal_with=_key(store))
 
 
 def _judged(root: Path, entry: ReceiptEntry) -> ReceiptEntry:

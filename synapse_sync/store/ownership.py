@@ -15,7 +15,7 @@ from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Placement
 from synapse_sync.errors import SynapseError
-from synapse_sync.store import receipt
+from synapse_sync.store import receipt, receipt_log
 from synapse_sync.store.durable import where_writable
 from synapse_sync.store.licence import read_licensed, write_sealed
 from synapse_sync.store.locks import hold, lock_path
@@ -370,6 +370,50 @@ def placed_elsewhere(store: Path, sha256: str) -> Iterator[Path]:
                         place = os.path.join(root, entry.path)
                         if entry.sha256 == sha256 and receipt.matches(place, entry) == "same":
                             yield Path(place)
+
+
+class ListedElsewhere:
+    """The SHA-256 of all that other projects' receipts list; a receipt is read again only when it has changed.
+
+    `own` are the keys of this project's receipts, in the store at `store`.
+    """
+
+    def __init__(self, store: Path, own: Collection[str]) -> None:
+        self._store = store
+        self._own = own
+        self._noted: tuple[int, ...] = ()
+        self._roots: tuple[Path, ...] = ()
+        self._known: dict[Path, tuple[tuple[int, ...], set[str]]] = {}
+
+    def __contains__(self, sha256: str) -> bool:
+        return any(sha256 in self._digests(path) for root in self._others() for path in receipt.paths(root))
+
+    def _others(self) -> tuple[Path, ...]:
+        if self._noted != (noted := _look(self._store / "projects")):
+            self._noted = noted
+            self._roots = tuple(
+                {
+                    Path(root): None
+                    for key, record in records(self._store)
+                    if not any(name.startswith(f"{key}-") for name in self._own)
+                    for root in record.every_root.values()
+                }
+            )
+        return self._roots
+
+    def _digests(self, path: Path) -> set[str]:
+        look = (*_look(path), *_look(receipt_log.log_path(path)))
+        if path not in self._known or self._known[path][0] != look:
+            self._known[path] = (look, receipt.digests_of(path))
+        return self._known[path][1]
+
+
+def _look(path: Path) -> tuple[int, ...]:
+    """How a file or directory looks; nothing for one that is missing."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        found = path.stat()
+        return (found.st_mtime_ns, found.st_size, found.st_ino)
+    return ()
 
 
 def _has_receipt(root: str, key: str) -> bool:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hmac
 import json
 import os
 import stat
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from typing import Any
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import InputError, StorageError, UnsafeName
+from synapse_sync.store import receipt_log
 from synapse_sync.store.durable import SHARED, make_dirs, own_directory, remove, storage_error, write_atomic
 from synapse_sync.store.receipt_index import DIRECTORY, count_by_indexes, index_bytes, index_path, receipt_paths
+from synapse_sync.store.receipt_log import ReceiptLog
 from synapse_sync.user.small_files import UnfitFile, read_small
 
 VERSION = 1
-#: The beginning of the last value of a sealed receipt. Versions before seals ignore the key.
-_SEAL = b',"seal":"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,17 +103,34 @@ def read(root: Path, key: str, *, seal_with: bytes | None = None) -> Receipt | N
     complete = data.get("complete")
     if len(entries) != len(data["entries"]) or not (complete is None or isinstance(complete, str)):
         raise _bad(path, "it was damaged or edited")
+    is_sealed = seal_with is not None and receipt_log.is_sealed(text, seal_with)
+    for batch, changed in _logged(path, text, seal_with):
+        for gone in batch.gone:
+            entries.pop(gone, None)
+        entries |= changed
+        is_sealed &= batch.sealed
     return Receipt(
-        project=key,
-        target=str(data.get("target", "")),
-        entries=entries,
-        complete=complete,
-        sealed=seal_with is not None and _is_sealed(text, seal_with),
+        project=key, target=str(data.get("target", "")), entries=entries, complete=complete, sealed=is_sealed
     )
 
 
-def write(root: Path, receipt: Receipt, *, seal_with: bytes | None = None) -> None:
-    """Write a receipt whole or not at all, sealed with a secret if there is one; raises `StorageError`."""
+def _logged(
+    path: Path, text: bytes, secret: bytes | None = None
+) -> Iterator[tuple[receipt_log.Batch, dict[str, ReceiptEntry]]]:
+    """The batches of the log after a receipt with this content, each with its entries by path.
+
+    They end before a damaged one: a log is cut off by every crash.
+    """
+    with contextlib.suppress(InputError):
+        for batch in receipt_log.batches(path, text, secret):
+            yield batch, {entry.path: entry for entry in (_entry(value, path) for value in batch.entries)}
+
+
+def write(root: Path, receipt: Receipt, *, seal_with: bytes | None = None) -> ReceiptLog:
+    """Write a receipt whole or not at all, sealed with a secret if there is one; raises `StorageError`.
+
+    Returns the log for what changes after it.
+    """
     path = state_directory(root) / receipt_path(root, receipt.project).name
     data = {
         "version": VERSION,
@@ -122,16 +138,31 @@ def write(root: Path, receipt: Receipt, *, seal_with: bytes | None = None) -> No
         "complete": receipt.complete,
         "entries": [_as_dict(receipt.entries[path]) for path in sorted(receipt.entries)],
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    # A name on disk that is not UTF-8 has lone surrogates in Python, which JSON can write as escapes.
-    content = text.encode("utf-8", "backslashreplace")
-    write_atomic(path, content if seal_with is None else _sealed(content, seal_with))
+    content = receipt_log.as_json(data)
+    content = content if seal_with is None else receipt_log.sealed(content, seal_with)
+    write_atomic(path, content)
+    # After the receipt, which has it all: it no longer counts, and would only take up room.
+    with contextlib.suppress(OSError):
+        remove(receipt_log.log_path(path), missing_ok=True)
     if receipt.complete is not None:
         # After the receipt, whose stat is part of it. Without the index the next sync takes milliseconds longer.
         with contextlib.suppress(OSError, struct.error, UnicodeError, StorageError):
             entries = [receipt.entries[name] for name in sorted(receipt.entries)]
             index = Path(index_path(str(path)))
             write_atomic(index, index_bytes(str(path), receipt.complete, entries), durable=False)
+    return ReceiptLog(path, receipt_log.mark_of(content), len(content))
+
+
+def log_changes(
+    log: ReceiptLog, entries: Mapping[str, ReceiptEntry], changed: Iterable[str], *, seal_with: bytes | None = None
+) -> None:
+    """Note in the log of a receipt what `entries` have at the `changed` paths; raises `StorageError`."""
+    paths = sorted(changed)
+    new = [_as_dict(entries[path]) for path in paths if path in entries]
+    try:
+        log.append(new, [path for path in paths if path not in entries], seal_with)
+    except OSError as error:
+        raise storage_error(error, f"writing {log.receipt.stem}.log") from error
 
 
 def discard(root: Path, key: str) -> None:
@@ -139,6 +170,7 @@ def discard(root: Path, key: str) -> None:
     try:
         remove(receipt_path(root, key), missing_ok=True)
         remove(Path(index_path(str(receipt_path(root, key)))), missing_ok=True)
+        remove(receipt_log.log_path(receipt_path(root, key)), missing_ok=True)
     except OSError as error:
         raise storage_error(error, f"removing a receipt in {root}") from error
 
@@ -147,46 +179,37 @@ def others(root: Path, *keys: str) -> list[tuple[str, ReceiptEntry]]:
     """The entries of the receipts below this root, except the receipts with these keys; each with its key."""
     return [
         (path.name.removeprefix("receipt-").removesuffix(".json"), ReceiptEntry(**value))
-        for path in _others(root, keys)
+        for path in paths(root, keys)
         for value in _values(path)
     ]
 
 
 def all_digests(root: Path) -> set[str]:
     """The SHA-256 of everything that any receipt below this root lists."""
-    return {value["sha256"] for path in _others(root, ()) for value in _values(path)}
+    return {sha256 for path in paths(root) for sha256 in digests_of(path)}
 
 
-def _others(root: Path, keys: Collection[str]) -> Iterator[Path]:
+def digests_of(path: Path) -> set[str]:
+    """The SHA-256 of everything that the receipt at `path` lists, its log included."""
+    return {value["sha256"] for value in _values(path)}
+
+
+def paths(root: Path, without: Collection[str] = ()) -> Iterator[Path]:
+    """The receipts in a root, except those with the keys `without`."""
     for path in sorted((root / DIRECTORY).glob("receipt-*.json")):
-        if path.name.removeprefix("receipt-").removesuffix(".json") not in keys:
+        if path.name.removeprefix("receipt-").removesuffix(".json") not in without:
             yield path
 
 
 def _values(path: Path) -> list[dict[str, Any]]:
-    data = _load(path)
-    values = data["entries"] if data is not None else []
+    text = _text(path)
+    values: list[dict[str, Any]] = _parsed(text, path)["entries"] if text is not None else []
     for value in values:
         _entry(value, path)
+    # The entries that a log replaces or drops are kept: to hold a file for too long is harmless.
+    for batch, _ in _logged(path, text or b""):
+        values += batch.entries
     return values
-
-
-def _sealed(content: bytes, secret: bytes) -> bytes:
-    """The JSON of a receipt with its seal: an HMAC of all that comes before, as the last value of the object."""
-    seal = hmac.digest(secret, content, "sha256").hex()
-    return content[:-1] + _SEAL + seal.encode() + b'"}'
-
-
-def _is_sealed(text: bytes, secret: bytes) -> bool:
-    """Whether this secret made the seal of this JSON."""
-    content, mark, rest = text.rpartition(_SEAL)
-    return bool(mark) and hmac.compare_digest(_sealed(content + b"}", secret), content + mark + rest)
-
-
-def _load(path: Path) -> dict[str, Any] | None:
-    """The JSON of a receipt, or None if there is none; raises `InputError` if it cannot be trusted."""
-    text = _text(path)
-    return None if text is None else _parsed(text, path)
 
 
 def _text(path: Path) -> bytes | None:

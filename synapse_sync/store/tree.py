@@ -8,6 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, LinkMode
@@ -19,14 +20,14 @@ from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import fsync_dir, remove, rename_new, storage_error, where_writable
 from synapse_sync.store.hashing import hash_file
+from synapse_sync.store.ledger import Ledger
 from synapse_sync.store.licence import read_licensed, write_sealed
-from synapse_sync.store.ownership import Tree, how_placed_beside
-from synapse_sync.store.projects import records
+from synapse_sync.store.ownership import ListedElsewhere, Tree, how_placed_beside
 from synapse_sync.store.reach import make_way, walk_again
 from synapse_sync.store.receipt import ReceiptEntry
 from synapse_sync.store.spelling import RealPlaces, is_spelled, respell_path
 
-#: Changes between two writings of the receipts: a crash loses at most that many entries, never file contents.
+#: Changes between two savings of the receipts: a crash loses at most that many entries, never file contents.
 _EVERY = 200
 
 
@@ -52,7 +53,8 @@ class TreeWriter:
         self._store = store
         self._command = command
         self._folders = folders
-        self._entries: dict[str, dict[str, ReceiptEntry]] = {}
+        self._ledger = Ledger(trees, store.root)
+        self._elsewhere = ListedElsewhere(store.root, {tree.receipt.project for tree in trees.values()})
         placing = (action for action in plan.actions if action.verb in (Verb.PLACE, Verb.REPLACE))
         self._uses = Counter(action.sha256 for action in placing)  # how many paths still need a blob
         self._stored: set[str] = set()  # blobs that this run has seen in the store
@@ -63,9 +65,7 @@ class TreeWriter:
 
     def salvage(self, sha256: str) -> str | None:
         """Copy bytes from a path of a tree into the store; returns the path, or None if no tree has them."""
-        for (target, path), found in self._observed.items():
-            if found.sha256 != sha256 or found.state not in (State.PLACED, State.FOREIGN, State.ALTERED):
-                continue
+        for target, path in self._having.get(sha256, ()):
             try:
                 self._store.import_file(SafePath(path).under(self._trees[target].root), sha256=sha256)
             except (SynapseError, OSError):
@@ -73,6 +73,15 @@ class TreeWriter:
             self.arrived(sha256)
             return path
         return None
+
+    @cached_property
+    def _having(self) -> dict[str | None, list[Key]]:
+        """The paths at which files were observed, by their SHA-256."""
+        having: dict[str | None, list[Key]] = {}
+        for key, found in self._observed.items():
+            if found.state in (State.PLACED, State.FOREIGN, State.ALTERED):
+                having.setdefault(found.sha256, []).append(key)
+        return having
 
     def arrived(self, sha256: str) -> None:
         """Note that the store has a blob, so that it is not looked for again."""
@@ -91,9 +100,9 @@ class TreeWriter:
             raise storage_error(error, f"placing `{action.path}`") from error
 
     def save_sometimes(self) -> None:
-        """Write the receipts after every 200 actions; raises what failed."""
+        """Save the receipts after every 200 actions; raises what failed."""
         if self._changes >= _EVERY:
-            self.write_receipts()
+            self.write_receipts(whole=False)
 
     def _carry_out(self, action: Action, content: bytes | None) -> str | None:
         match action.verb:
@@ -109,7 +118,7 @@ class TreeWriter:
             case Verb.PRUNE:
                 return self._prune(action)
             case Verb.FORGET | Verb.KEEP:
-                self._listed(action.target).pop(action.path, None)
+                self._ledger.drop(action.target, action.path)
                 return action.reason
             case _:
                 raise conflict_error(action)
@@ -156,19 +165,8 @@ class TreeWriter:
 
     def _is_linked(self, action: Action) -> bool:
         """Whether a symbolic link may lead to the blob: one of this run's that stays, or any of another project."""
-        for target, tree in self._trees.items():
-            for path, entry in self._listed(target).items():
-                here = tree.root == self._trees[action.target].root and path == action.path
-                if not here and entry.how == "symlink" and entry.sha256 == action.sha256:
-                    return True
-        own = {tree.receipt.project for tree in self._trees.values()}
-        roots = {
-            Path(root)
-            for key, record in records(self._store.root)
-            if not any(name.startswith(f"{key}-") for name in own)
-            for root in record.every_root.values()
-        }
-        return any(action.sha256 in receipt.all_digests(root) for root in roots)
+        here = (self._trees[action.target].root, action.path)
+        return bool(self._ledger.links_to(action.sha256) - {here}) or action.sha256 in self._elsewhere
 
     def _replace(self, action: Action) -> str:
         """Replace a placed file by the wanted bytes; a foreign one (`--force`) moves aside first."""
@@ -239,7 +237,7 @@ class TreeWriter:
             sidecars.remember(root, companion.path, content)
         if action.verb is Verb.WRITE:
             self._respell(action)
-        self._listed(action.target)[action.path] = receipt.note(
+        entry = receipt.note(
             place,
             path=action.path,
             sha256=hash_file(place),
@@ -247,6 +245,7 @@ class TreeWriter:
             model=action.model,
             made=companion.made,
         )
+        self._ledger.put(action.target, entry)
         return how
 
     # -- removals ----------------------------------------------------------------------------------
@@ -256,14 +255,14 @@ class TreeWriter:
         place = self._reach(action)
         root, entry = self._trees[action.target].root, self._listed(action.target)[action.path]
         if entry.how == ADOPTED and place.is_symlink():
-            self._listed(action.target).pop(action.path)
+            self._ledger.drop(action.target, action.path)
             return "kept: your own symbolic link"
         if not os.path.lexists(place):
-            self._listed(action.target).pop(action.path)
+            self._ledger.drop(action.target, action.path)
             return "already gone"
         if not is_spelled(root, action.path):
             # A file system that ignores case shows another file by this name: perhaps the one that replaced it.
-            self._listed(action.target).pop(action.path)
+            self._ledger.drop(action.target, action.path)
             return "kept: its name on disk differs by case only"
         self._still_ours(action, place)
         # The journal comes first: a line without its act is harmless, an act without its line is not.
@@ -272,7 +271,7 @@ class TreeWriter:
         # The rescue may have moved the file into the store already.
         remove(place, missing_ok=True)
         # The entry goes last: after a crash before this the next sync finds the file gone and forgets it.
-        self._listed(action.target).pop(action.path)
+        self._ledger.drop(action.target, action.path)
         if entry.made is not None:
             sidecars.forget(root, SafePath(action.path))
         self._tidy(action)
@@ -329,11 +328,9 @@ class TreeWriter:
 
     # -- memory ------------------------------------------------------------------------------------
 
-    def _listed(self, target: str) -> dict[str, ReceiptEntry]:
+    def _listed(self, target: str) -> Mapping[str, ReceiptEntry]:
         """The entries of a target's receipt as they will be written."""
-        if target not in self._entries:
-            self._entries[target] = dict(self._trees[target].receipt.entries)
-        return self._entries[target]
+        return self._ledger.entries(target)
 
     def _spelled(self, action: Action) -> str | None:
         """The spelling under which the receipt lists the file of this path, if that is another one."""
@@ -350,7 +347,7 @@ class TreeWriter:
         """List a weights file that is in place now."""
         self._respell(action)
         entry = receipt.note(place, path=action.path, sha256=action.sha256, how=how, model=action.model)
-        self._listed(action.target)[action.path] = entry
+        self._ledger.put(action.target, entry)
 
     def _respell(self, action: Action) -> None:
         """Where only the spelling of a path has changed, change it on disk too, and drop the old one."""
@@ -359,7 +356,7 @@ class TreeWriter:
         root, listed = self._trees[action.target].root, self._listed(action.target)
         respell_path(root, action.path, listed=listed, keep=self._folders)
         self._unsettled.add(SafePath(action.path).under(root).parent)
-        listed.pop(spelled, None)
+        self._ledger.drop(action.target, spelled)
 
     def _journal(self, action: Action, why: str) -> None:
         root = self._trees[action.target].root
@@ -367,8 +364,10 @@ class TreeWriter:
             root, verb=action.verb.value, path=action.path, sha256=action.sha256, why=why, command=self._command
         )
 
-    def write_receipts(self) -> None:
+    def write_receipts(self, *, whole: bool = True) -> None:
         """Make new names durable, then write the receipt of every target that changed; raises what failed.
+
+        Unless `whole`, a log may have the latest changes.
 
         In this order: a receipt that lists a name which a power loss took would call a file missing that synapse
         never placed durably. One target that cannot be written does not stop the others.
@@ -381,15 +380,7 @@ class TreeWriter:
                 fsync_dir(directory)
             except OSError as error:
                 errors.append(storage_error(error, f"placing files in {directory}"))
-        for target, entries in self._entries.items():
-            tree = self._trees[target]
-            try:
-                if entries != tree.receipt.entries:
-                    known = replace(tree.receipt, entries=entries, complete=None)
-                    write_sealed(tree.root, known, self._store.root)
-            except SynapseError as error:
-                errors.append(error)
-        raise_all(errors)
+        raise_all([*errors, *(self._ledger.write() if whole else self._ledger.save())])
 
 
 def set_aside(place: Path) -> Path:

@@ -104,6 +104,19 @@ def test_whatever_happens_at_a_call_nothing_is_lost_and_a_repetition_mends(
         assert all(verdict.signal == 9 for verdict in verdicts)
 
 
+@case(49, 72, 76)
+@pytest.mark.parametrize("kind", ["killed before", "killed, and killed again", "ENOSPC from then on", "SIGINT"])
+@pytest.mark.parametrize("name", ["first", "prune"])
+def test_a_sync_whose_receipt_has_a_log(on: Stage, name: str, kind: str) -> None:
+    verdicts = sweep(on, name, "copy", kind, 12, sabotage="save_each_change")
+    scenario = replace(
+        next(make for make in scenarios.ALL if make.__name__ == name)(on, "copy"), sabotage="save_each_change"
+    )
+    assert any(".log" in call for call in on.zygote("golden", scenario).calls)
+    bad = [verdict for verdict in verdicts if verdict.problems]
+    assert not bad, "\n\n".join(f"{v.point}: {v.problems}\n{v.said}" for v in bad[:3])
+
+
 @case(72)
 @pytest.mark.parametrize("way", SABOTAGE)
 def test_the_sweep_notices_careless_writing(on: Stage, way: str) -> None:
