@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
-from synapse_sync.errors import InputError, SynapseError
+from synapse_sync.errors import InputError, SynapseError, raise_all
 from synapse_sync.project import Project
 from synapse_sync.user.places import MANIFEST, find_project, home_directory, home_text
 from synapse_sync.user.settings import Settings, load_settings
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from synapse_sync.core.reference import Reference
     from synapse_sync.core.report import Report
     from synapse_sync.core.trust import Capability
+    from synapse_sync.engine.adopt import Adoption, Ways
     from synapse_sync.engine.collect import Collection
     from synapse_sync.engine.declare import Wishes
+    from synapse_sync.engine.identify import Identified
     from synapse_sync.engine.init import Created
     from synapse_sync.engine.lock import Locked
     from synapse_sync.engine.outdated import Standing
@@ -85,9 +87,11 @@ class Workspace:
         limit_rate: int | None = None,
         trust: bool = False,
         ask: Callable[[str], bool] = lambda question: False,
+        new: bool = False,
     ) -> Workspace:
         """The project of a directory: the nearest one upwards with a `synapse.toml`; raises `InputError`.
 
+        With `new`, a directory without one becomes a project, whose manifest the verb writes.
         `limit_rate`, in bytes a second, overrides the user's setting. `trust` is the user's consent to everything
         that the manifest wants outside its project; `ask` asks for it, and answers no where nobody can be asked.
         """
@@ -96,6 +100,8 @@ class Workspace:
         if limit_rate is not None:
             settings = replace(settings, limit_rate=limit_rate)
         found = find_project(str(start))
+        if found is None and new:
+            return cls(start, settings, environ=environ, reporter=reporter, offline=offline, trust=trust, ask=ask)
         if found is None:
             raise InputError(f"no {MANIFEST} in {start.resolve()} or above it", hint="`synapse init` makes one")
         directory = Path(found)
@@ -172,7 +178,7 @@ class Workspace:
         """Write references into the manifest as new models, and lock them; returns their names and the lock."""
         from synapse_sync.engine.declare import add
 
-        return add(self.project, references, wishes, self._wiring.tools())
+        return add(self.project, references, wishes, self._wiring.tools(), self._wiring.hub_cache)
 
     def remove(self, names: Sequence[str]) -> tuple[str, ...]:
         """Remove models from the manifest and the lockfile; raises `InputError` for unknown names."""
@@ -242,6 +248,25 @@ class Workspace:
     def needs_token(self, reference: Reference) -> str | None:
         """Which token the site of a reference wants for its files, in words; None if it wants none."""
         return self._wiring.sources[reference.source].needs_token(reference)
+
+    def adopt(self, directories: Sequence[Path], ways: Ways) -> Adoption:
+        """Declare and lock the weights in some directories, and take them into the receipts where they are.
+
+        With `ways.move` or `ways.dedupe` a sync links back what went into the store.
+        """
+        from synapse_sync.engine.adopt import adopt
+
+        found = adopt(self.project, directories, ways, self._wiring.tools(), self._wiring.hub_cache)
+        if found.adopted and (ways.move or ways.dedupe) and not ways.dry_run:
+            report = self.sync(command="import")
+            raise_all(report.errors)
+        return found
+
+    def identify(self) -> Identified:
+        """Ask the sites for declared local files, by their digests, and declare the origins that they know."""
+        from synapse_sync.engine.identify import identify
+
+        return identify(self.project, self._wiring.tools(), self._wiring.hub_cache)
 
     # -- consent -----------------------------------------------------------------------------------
 

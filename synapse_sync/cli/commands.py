@@ -20,6 +20,7 @@ from synapse_sync.errors import StorageError, SynapseError
 VERBS = {
     "init": ("Describe", "Write a first synapse.toml for this directory"),
     "add": ("Describe", "Add models to synapse.toml and lock them"),
+    "import": ("Describe", "Declare the models that are here already, where they are"),
     "remove": ("Describe", "Remove models from synapse.toml and the lockfile"),
     "lock": ("Make it so", "Pin versions and hashes in synapse.lock"),
     "sync": ("Make it so", "Make the local trees match: download, verify, link, prune"),

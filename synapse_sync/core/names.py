@@ -140,6 +140,13 @@ def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") 
     return name
 
 
+def slug(title: str) -> str:
+    """A title as a short, plain name: `DreamShaper XL v2` becomes `dreamshaper-xl-v2`."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
+    return words or "model"
+
+
 def safe_path(text: str, *, visible: bool = False) -> SafePath:
     """Make a site's relative path safe part by part; `..` and absolute paths are refused, not repaired.
 

@@ -77,6 +77,10 @@ class Reference:
         """The text that `verbatim` kept, else the canonical one."""
         return str(self) if self._written is None else self._written
 
+    def floating(self) -> Reference:
+        """The same model without its version; the name of a file stays, the number of one belongs to a version."""
+        return replace(self, revision=None, query=(), file=None if (self.file or "").isdigit() else self.file)
+
     @property
     def pinned(self) -> bool:
         """Whether it names one exact version, which cannot change."""

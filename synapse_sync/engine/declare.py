@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from synapse_sync.core.manifest.values import Requirement
-from synapse_sync.core.names import SafePath
+from synapse_sync.core.names import SafePath, slug
 from synapse_sync.core.reference import Reference
+from synapse_sync.engine.adopt import Ways, adopt
+from synapse_sync.engine.import_places import known_place
 from synapse_sync.engine.lock import Locked, resolve
 from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
@@ -17,6 +19,7 @@ from synapse_sync.errors import InputError, SynapseError, UnsafeName, raise_all
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project, read_manifest
 from synapse_sync.sources.base import Ask, Resolved, Source
+from synapse_sync.suppliers.hub_cache import HubCache
 from synapse_sync.user.places import MANIFEST
 
 
@@ -39,14 +42,23 @@ class Wishes:
 
 
 def add(
-    project: Project, references: Sequence[Reference], wishes: Wishes, tools: Tools
+    project: Project, references: Sequence[Reference], wishes: Wishes, tools: Tools, cache: HubCache
 ) -> tuple[list[str], Locked]:
     """Write references into the manifest as new models, and lock them; returns their names and the lock.
 
-    Nothing is written unless all of them can be resolved and have a place in every target that wants them.
+    Nothing is written unless all of them can be resolved and have a place in every target that wants them. A file
+    in a folder of a target is declared where it is, as `import` does. `cache` is the hub's cache on this machine.
     """
     from synapse_sync.core.manifest.edit import add_models  # imports tomlkit, which is slow
 
+    here = [place for reference in references if (place := _placed(project, reference)) is not None]
+    if here:
+        names = _take_in(project, here, wishes, tools, cache)
+        references = [reference for reference in references if _placed(project, reference) is None]
+        if not references:
+            return names, Locked(lockfile=project.lockfile)
+        others, locked = add(project, references, wishes, tools, cache)
+        return [*names, *others], locked
     with project.hold(tools.reporter.note):
         if wishes.name is None:
             _refuse_twice(project, references, wishes)
@@ -66,6 +78,26 @@ def add(
         project.write_lockfile(locked.lockfile)
         tools.trust.keep(typed)
     return [name for name, _ in models], locked
+
+
+def _placed(project: Project, reference: Reference) -> Path | None:
+    """The path of a local file that is in a folder of a target already; None for any other reference."""
+    if reference.source != "path":
+        return None
+    try:
+        path = Path(os.path.abspath(project.directory / Path(reference.id).expanduser()))  # noqa: PTH100
+    except RuntimeError:
+        return None
+    return path if path.is_file() and known_place(project.manifest, project, path) is not None else None
+
+
+def _take_in(project: Project, places: Sequence[Path], wishes: Wishes, tools: Tools, cache: HubCache) -> list[str]:
+    """Declare files where they are; returns the names. Raises `InputError` for one that cannot be declared."""
+    if wishes.name is not None and len(places) > 1:
+        raise InputError("--name needs exactly one reference")
+    name = None if wishes.name is None else _checked(wishes.name)
+    ways = Ways(name=name, more=_options(replace(wishes, name=None)), whole=True, ask_sites=not tools.offline)
+    return sorted({each.name for each in adopt(project, places, ways, tools, cache).adopted})
 
 
 def _refuse_twice(project: Project, references: Sequence[Reference], wishes: Wishes) -> None:
@@ -189,15 +221,14 @@ def _name_for(reference: Reference, answer: Resolved | SynapseError) -> str:
     return slug(title or reference.id)
 
 
-def slug(title: str) -> str:
-    """A title as a short, plain name: `DreamShaper XL v2` becomes `dreamshaper-xl-v2`."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
-    return words or "model"
-
-
 def _value(reference: Reference, wishes: Wishes) -> str | dict[str, object]:
     """The manifest's value: the short form if no option was used."""
+    said = _options(wishes)
+    return {"source": str(reference), **said} if said else str(reference)
+
+
+def _options(wishes: Wishes) -> dict[str, object]:
+    """The keys of an entry for the options that were used."""
     more: dict[str, object] = {
         "versions": list(wishes.versions),
         "type": wishes.type,
@@ -211,5 +242,4 @@ def _value(reference: Reference, wishes: Wishes) -> str | dict[str, object]:
         "allow-pickle": wishes.allow_pickle or None,
         "allow-code": wishes.allow_code or None,
     }
-    said = {key: value for key, value in more.items() if value is not None and value != [] and value != {}}
-    return {"source": str(reference), **said} if said else str(reference)
+    return {key: value for key, value in more.items() if value is not None and value != [] and value != {}}

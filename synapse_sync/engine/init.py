@@ -73,31 +73,40 @@ def create(directory: Path, *, layout: str | None = None, root: str | None = Non
         root=json.dumps(found_root, ensure_ascii=False),
     )
     write_atomic(path, text.encode())
-    return Created(manifest=path, layout=found_layout, root=found_root, attributes=_merge_rule(directory))
+    return Created(manifest=path, layout=found_layout, root=found_root, attributes=merge_rule(directory))
+
+
+def first_text(directory: Path) -> str:
+    """A manifest without targets and models, for a verb that adds them."""
+    name = json.dumps(directory.name or "models", ensure_ascii=False)
+    head = _TEMPLATE.partition("[workspace]")[0]
+    return f"{head}[workspace]\nname = {name}\n\n[models]\n"
 
 
 def _guess(directory: Path, layout: str | None, root: str | None) -> tuple[str, str]:
     """Layout and root: of this directory, of one just below it, or ComfyUI's."""
 
-    def look(place: Path) -> str | None:
-        try:
-            names = {str(entry.relative_to(place)) for entry in place.iterdir()}
-            names |= {
-                f"{name}/{sub.name}" for name in names if (place / name).is_dir() for sub in _children(place / name)
-            }
-        except OSError:
-            return None
-        found = guess(names)
-        return found.name if found is not None else None
-
     if root is not None:
-        return layout or look(directory / root) or "comfyui", root
-    if (here := look(directory)) is not None:
+        return layout or layout_at(directory / root) or "comfyui", root
+    if (here := layout_at(directory)) is not None:
         return layout or here, "."
     for child in _children(directory):
-        if child.is_dir() and (below := look(child)) is not None:
+        if child.is_dir() and (below := layout_at(child)) is not None:
             return layout or below, child.name
     return layout or "comfyui", "."
+
+
+def layout_at(place: Path) -> str | None:
+    """The layout of the UI whose own directory this is; None if it is none, or cannot be looked at."""
+    try:
+        names = {str(entry.relative_to(place)) for entry in place.iterdir()}
+        names |= {
+            f"{name}/{sub.name}" for name in names if (place / name).is_dir() for sub in _children(place / name)
+        }
+    except OSError:
+        return None
+    found = guess(names)
+    return found.name if found is not None else None
 
 
 def _children(place: Path) -> list[Path]:
@@ -107,7 +116,7 @@ def _children(place: Path) -> list[Path]:
         return []
 
 
-def _merge_rule(directory: Path) -> bool:
+def merge_rule(directory: Path) -> bool:
     """Add the merge rules that `.gitattributes` lacks; True if the file was changed."""
     path = directory / ".gitattributes"
     if path.is_symlink():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.store.durable import where_writable, write_atomic
-from synapse_sync.store.hashing import hash_file
+from synapse_sync.store.hashing import both_of, hash_file
 from synapse_sync.user.small_files import read_small
 
 _NAME = "digests.json"
@@ -39,6 +40,23 @@ class KnownDigests:
         self._changed = True
         return digest
 
+    def both(self, path: Path, advanced: Callable[[int], None]) -> tuple[str, str]:
+        """SHA-256 and BLAKE3 of a file, read once; `advanced` hears how many bytes that was so far.
+
+        Raises `OSError`, and what `advanced` raises. Several threads may call it at once.
+        """
+        found = path.stat()
+        look = [found.st_size, found.st_mtime_ns, found.st_ino]
+        known = self._load().get(str(path))
+        if known is not None and known[:3] == look and len(known) == 5:
+            advanced(found.st_size)
+            return str(known[3]), str(known[4])
+        digests = both_of(path, advanced)
+        if found.st_size >= _LARGE:
+            self._load()[str(path)] = [*look, *digests]
+            self._changed = True
+        return digests
+
     def save(self) -> None:
         """Write new digests to the store, where that can be written to; files that are gone are dropped.
 
@@ -46,7 +64,7 @@ class KnownDigests:
         """
         if not self._changed or not self._path.parent.is_dir():
             return
-        here = {path: value for path, value in self._load().items() if Path(path).exists()}
+        here = {path: value for path, value in list(self._load().items()) if Path(path).exists()}
         with where_writable():
             # Not durable: without it a file is only hashed once more.
             write_atomic(self._path, json.dumps(here).encode("ascii"), durable=False)
@@ -58,6 +76,11 @@ class KnownDigests:
             self._known = {}
             with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
                 for path, value in json.loads(read_small(self._path)).items():
-                    if isinstance(value, list) and len(value) == 4 and is_sha256(str(value[3])):
+                    # A BLAKE3 as the fifth is newer; it has as many digits.
+                    if (
+                        isinstance(value, list)
+                        and len(value) in (4, 5)
+                        and all(is_sha256(str(d)) for d in value[3:])
+                    ):
                         self._known[path] = value
         return self._known

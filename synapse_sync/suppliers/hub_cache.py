@@ -43,6 +43,18 @@ class HubCache:
                 seen.add(real)
                 yield Path(real)
 
+    def reference_of(self, sha256: str) -> Reference | None:
+        """The file of a repository, at a commit, that the cache has under this SHA-256; None if it has none."""
+        for blob in self._blobs.get(sha256, ()):
+            kind, *name = blob.parent.parent.name.split("--")
+            for commit in _entries(blob.parent.parent / "snapshots"):
+                for path in commit.rglob("*"):
+                    if path.is_symlink() and os.path.basename(os.path.realpath(path)) == sha256:  # noqa: PTH119
+                        repository = "/".join(name) if kind == "models" else "/".join((kind, *name))
+                        file = path.relative_to(commit).as_posix()
+                        return Reference(source="huggingface", id=repository, revision=commit.name, file=file)
+        return None
+
     @cached_property
     def _blobs(self) -> dict[str, list[Path]]:
         """All blobs that are named by a SHA-256, from one look at the cache."""

@@ -49,12 +49,12 @@ class TreeFiles:
     def _by_size(self) -> dict[int, list[str]]:
         """The paths of all files by their size in bytes, from one look at the folders."""
         found: dict[int, list[str]] = {}
-        for path, size in _files(self._folders, _MOST):
+        for path, size in files_below(self._folders, _MOST):
             found.setdefault(size, []).append(path)
         return found
 
 
-def _files(folders: Mapping[Path, bool], most: int) -> Iterator[tuple[str, int]]:
+def files_below(folders: Mapping[Path, bool], most: int) -> Iterator[tuple[str, int]]:
     """The files in some folders with their sizes; links are followed, and no directory is listed twice.
 
     `folders` says for each whether those below it count, too. The nearest come first, and the look ends after

@@ -249,3 +249,16 @@ def test_reading_a_text_again_gives_the_canonical_one_whoever_kept_it_before() -
     assert Reference.verbatim(text).text == text
     assert Reference.parse(text).text == "civitai:77@78"
     assert Reference.verbatim(text).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "floating"),
+    [
+        ("civitai:4384@128713", "civitai:4384"),
+        ("civitai:4384@128713+5", "civitai:4384"),
+        ("hf://o/n@main/a/b.bin", "hf://o/n/a/b.bin"),
+        ("hf://o/n", "hf://o/n"),
+    ],
+)
+def test_a_floating_reference_has_no_version(text: str, floating: str) -> None:
+    assert str(Reference.parse(text).floating()) == floating

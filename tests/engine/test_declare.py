@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest
+from synapse_sync.core.names import slug
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.declare import Wishes, propose, slug
+from synapse_sync.engine.declare import Wishes, propose
 from synapse_sync.errors import InputError, NotFound, Several, StatusError, SynapseError
 from synapse_sync.sources.base import Ask, Location, Resolved
 

@@ -1,0 +1,171 @@
+"""`synapse import`: declare existing files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synapse_sync.cli.console import Console
+from synapse_sync.cli.options import common, trusting
+from synapse_sync.cli.texts import cell_text
+from synapse_sync.core.size_text import size_text
+
+if TYPE_CHECKING:
+    from synapse_sync.engine.adopt import Adoption
+    from synapse_sync.workspace import Workspace
+
+#: How many files that stay unmanaged are listed, and how many groups of copies.
+_SHOWN = 20
+
+
+@click.command("import", short_help="Declare the models that are here already, where they are")
+@click.argument("paths", nargs=-1, metavar="[DIR...]", type=click.Path(path_type=Path))
+@click.option("--in-place", is_flag=True, help="Leave the files as they are (default).")
+@click.option("--copy", is_flag=True, help="Copy the bytes into the store as well.")
+@click.option("--move", is_flag=True, help="Move the bytes into the store, and link them back.")
+@click.option("--dedupe", is_flag=True, help="Keep one copy of files that are there twice, and link the others.")
+@click.option("--only-known", is_flag=True, help="Leave out files that no site knows.")
+@click.option("--offline", is_flag=True, help="Ask no site; --identify does so later.")
+@click.option("--identify", is_flag=True, help="Ask the sites for the local files that are declared already.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be declared; write nothing.")
+@trusting
+@common
+@click.pass_obj
+def command(
+    console: Console,
+    paths: tuple[Path, ...],
+    in_place: bool,
+    copy: bool,
+    move: bool,
+    dedupe: bool,
+    only_known: bool,
+    offline: bool,
+    identify: bool,
+    dry_run: bool,
+    trust: bool,
+) -> int:
+    """Look for models in existing trees, find out what they are, and declare them where they are.
+
+    DIR is the directory of a UI, a folder in it, a single file, or any directory. Nothing is downloaded. Each file
+    is hashed once; an import that was interrupted goes on where it stopped.
+    """
+    from synapse_sync.engine.adopt import Ways
+
+    if sum((in_place, copy, move)) > 1:
+        raise click.UsageError("--in-place, --copy and --move exclude one another")
+    if identify:
+        return _identify(console, paths)
+    if not paths:
+        raise click.UsageError("name a directory: the UI's own, a folder in it, or any other one")
+    ways = Ways(copy=copy, move=move, dedupe=dedupe, only_known=only_known, dry_run=dry_run, ask_sites=not offline)
+    with _workspace(console, offline=offline, trust=trust) as workspace:
+        found = workspace.adopt([console.directory / path for path in paths], ways)
+    if console.as_json:
+        console.document(_value(found, dry_run=dry_run))
+    _tell(console, found, ways=ways)
+    return 0
+
+
+def _identify(console: Console, paths: tuple[Path, ...]) -> int:
+    """Ask the sites for all declared local files, and print what became of them."""
+    from synapse_sync.workspace import Workspace
+
+    if paths:
+        raise click.UsageError("--identify is about declared files: name no directory")
+    with Workspace.find(console.directory, reporter=console.reporter()) as workspace:
+        found = workspace.identify()
+    if console.as_json:
+        origins = {name: reference.text for name, reference in found.origins.items()}
+        console.document({"identified": origins, "warnings": list(found.warnings)})
+    for warning in found.warnings:
+        console.warn(warning)
+    for name, reference in found.origins.items():
+        console.answer(f"  {click.style('~', fg='green')} {name}  {reference.text}")
+    console.say(f"identified {len(found.origins)} model{'' if len(found.origins) == 1 else 's'}")
+    return 0
+
+
+def _workspace(console: Console, *, offline: bool, trust: bool) -> Workspace:
+    """The project of the directory; without one, it becomes one."""
+    from synapse_sync.workspace import Workspace
+
+    return Workspace.find(
+        console.directory, reporter=console.reporter(), offline=offline, trust=trust, ask=console.confirm, new=True
+    )
+
+
+def _value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry-run": dry_run,
+        "targets": list(found.targets),
+        "models": [
+            {
+                "name": each.name,
+                "target": each.file.target,
+                "path": each.file.path.text,
+                "size": each.file.size,
+                "sha256": each.file.sha256,
+                "type": each.type,
+                "reference": None if each.origin is None else each.origin.text,
+                "title": each.title,
+            }
+            for each in found.adopted
+        ],
+        "left": [{"path": str(left.place), "reason": left.why} for left in found.left],
+        "known": found.known,
+        "duplicates": [[str(file.place) for file in group] for group in found.duplicates],
+        "spare-bytes": found.spare,
+        "warnings": list(found.warnings),
+    }
+
+
+def _tell(console: Console, found: Adoption, *, ways: Any) -> None:
+    """Print the models, the files that stay unmanaged, the copies, and one line that sums it up."""
+    for warning in found.warnings:
+        console.warn(warning)
+    for each in found.adopted:
+        origin = "this file only" if each.origin is None else each.origin.text
+        words = [each.type or "?", size_text(each.file.size), origin, each.title if each.origin else None]
+        said = cell_text(", ".join(word for word in words if word))
+        console.answer(f"  {click.style('+', fg='green')} {each.name}  {cell_text(each.file.path.text)}")
+        console.answer(f"      {said}")
+    for left in found.left[:_SHOWN]:
+        console.answer(f"  {click.style('-', fg='yellow')} {cell_text(str(left.place))}: {left.why}")
+    if len(found.left) > _SHOWN:
+        console.answer(
+            f"  … and {len(found.left) - _SHOWN} more files that stay unmanaged; `--json` lists them all"
+        )
+    _tell_copies(console, found, ways=ways)
+    console.say(_summary(found, dry_run=ways.dry_run))
+    if found.adopted and not ways.dry_run:
+        console.say("next: `synapse status`; `synapse outdated` lists newer versions")
+
+
+def _tell_copies(console: Console, found: Adoption, *, ways: Any) -> None:
+    for group in found.duplicates[:_SHOWN]:
+        console.answer(f"  = {size_text(group[0].size)} {len(group)} times:")
+        for file in group:
+            console.answer(f"      {cell_text(str(file.place))}")
+    if found.spare and not (ways.dedupe or ways.move):
+        console.say(f"`synapse import --dedupe` keeps one copy of each, and frees {size_text(found.spare)}")
+
+
+def _summary(found: Adoption, *, dry_run: bool) -> str:
+    """One line: how many files, from where, and how many stay unmanaged."""
+    origins = Counter("no site" if each.origin is None else each.origin.source for each in found.adopted)
+    size = sum(each.file.size for each in found.adopted)
+    where = ", ".join(f"{number} {_WHERE.get(name, f'from {name}')}" for name, number in origins.most_common())
+    verb = "would import" if dry_run else "imported"
+    files = "1 file" if len(found.adopted) == 1 else f"{len(found.adopted)} files"
+    parts = [f"{verb} {files}, {size_text(size)}" + (f" ({where})" if where else "")]
+    if found.known:
+        parts.append(f"{found.known} managed already")
+    if found.left:
+        parts.append(f"{len(found.left)} left as they are")
+    return "; ".join(parts)
+
+
+_WHERE = {"civitai": "from Civitai", "huggingface": "from Hugging Face", "no site": "known to no site"}

@@ -1,0 +1,237 @@
+"""Adopt: declare the files of existing trees as they are, lock them, and list them in the receipts.
+
+Nothing is downloaded, and in place nothing is moved. The two files are written first, the receipts last: after a
+crash in between, the next sync adopts the files by their bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from synapse_sync.core.link_mode import ADOPTED, TAKEN
+from synapse_sync.core.lockfile import Lockfile
+from synapse_sync.core.manifest.values import Manifest
+from synapse_sync.core.size_text import size_text
+from synapse_sync.engine.find_files import FoundFile, Left, Place, find_files
+from synapse_sync.engine.import_entries import Adopted, declare_all
+from synapse_sync.engine.import_places import with_targets
+from synapse_sync.engine.init import first_text, merge_rule
+from synapse_sync.engine.origins import origins_of
+from synapse_sync.engine.scope import Scope
+from synapse_sync.engine.survey import trees_in
+from synapse_sync.engine.tools import Tools
+from synapse_sync.errors import InputError, raise_all
+from synapse_sync.layouts.adopt import kinds_at
+from synapse_sync.project import Project, read_manifest
+from synapse_sync.store import receipt
+from synapse_sync.store.durable import make_dirs, storage_error
+from synapse_sync.store.known_digests import KnownDigests
+from synapse_sync.store.licence import write_sealed
+from synapse_sync.store.ownership import hold_roots, take_over
+from synapse_sync.suppliers.hub_cache import HubCache
+from synapse_sync.user.places import MANIFEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """The options of an import. `copy` brings the bytes into the store as well, `move` moves them there.
+
+    `name` and `more` are the name and further keys of the entry for a single file. With `whole`, a file that cannot
+    be declared is an error.
+    """
+
+    copy: bool = False
+    move: bool = False
+    dedupe: bool = False
+    only_known: bool = False
+    dry_run: bool = False
+    ask_sites: bool = True
+    whole: bool = False
+    name: str | None = None
+    more: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """The result of an import.
+
+    `known` is the number of files that were managed before. `targets` are the names of new targets. `duplicates`
+    are the paths of each content that is there more than once, `spare` the bytes that one copy of each would free.
+    """
+
+    adopted: tuple[Adopted, ...] = ()
+    left: tuple[Left, ...] = ()
+    known: int = 0
+    targets: tuple[str, ...] = ()
+    duplicates: tuple[tuple[FoundFile, ...], ...] = ()
+    spare: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tools, cache: HubCache) -> Adoption:
+    """Declare the weights in some directories, lock them, and take them into the receipts where they are.
+
+    `directories` are trees of a UI, parts of one, single files, or any directory. `cache` is the cache of the hub
+    on this machine. Raises `InputError` for a directory that cannot be meant, `StorageError`.
+    """
+    with project.hold(tools.reporter.note):
+        if not ways.dry_run:
+            project.check_writable()
+        text = project.text(MANIFEST) if project.exists(MANIFEST) else first_text(project.directory)
+        text, places, new = with_targets(text, project, directories)
+        tools.trust.check_roots(place.target for place in places)
+        managed = _managed(project, tools)
+        files, left, known = _found(places, project, tools, managed)
+        origins, warnings = origins_of(files, tools.sources, cache) if ways.ask_sites and files else ({}, [])
+        if ways.only_known:
+            left += [Left(place=f.place, why="no site knows it") for f in files if f.sha256 not in origins]
+            files = [file for file in files if file.sha256 in origins]
+        if ways.move or ways.dedupe:
+            _refuse_across_volumes(files, tools)
+        text, adopted, locked, refused = declare_all(
+            text, files, origins, project, tools, name=ways.name, more=ways.more
+        )
+        if ways.whole:
+            raise_all([InputError(f"{each.place}: {each.why}") for each in (*left, *refused)])
+        duplicates, spare = _duplicates([each.file for each in adopted])
+        result = Adoption(
+            adopted=tuple(adopted),
+            left=tuple(sorted([*left, *refused], key=lambda each: str(each.place))),
+            known=known,
+            targets=tuple(new),
+            duplicates=duplicates,
+            spare=spare,
+            warnings=(*warnings, *_in_wrong_folders(adopted, read_manifest(text))),
+        )
+        if not ways.dry_run and adopted:
+            _write(project, text, locked, tools)
+            _list_in_receipts(project, adopted, tools)
+            _bring_in(result, ways, tools)
+    return result
+
+
+def _found(
+    places: Sequence[Place], project: Project, tools: Tools, managed: Collection[tuple[str, str]]
+) -> tuple[list[FoundFile], list[Left], int]:
+    """The new files in some places, those that stay unmanaged, and the number of those that are managed already."""
+    with contextlib.suppress(OSError):  # a store that this user may only read remembers nothing
+        make_dirs(project.store)
+    seen = 0
+
+    def listed(target: str, path: str) -> bool:
+        nonlocal seen
+        seen += (target, path) in managed
+        return (target, path) in managed
+
+    files, left = find_files(places, KnownDigests(project.store), tools.reporter, listed=listed)
+    return files, left, seen
+
+
+def _managed(project: Project, tools: Tools) -> set[tuple[str, str]]:
+    """The targets and paths of all files that an earlier import or sync placed or took, and that did not change."""
+    return {
+        (name, path)
+        for name, tree in trees_in(project, Scope(), tools.link_mode).items()
+        for path, entry in tree.receipt.entries.items()
+        if entry.how != ADOPTED and receipt.matches(str(tree.root / path), entry) == "same"
+    }
+
+
+def _write(project: Project, text: str, lockfile: Lockfile, tools: Tools) -> None:
+    """Write the two files; the user's consent for what is in them comes with it."""
+    if not project.exists(MANIFEST):
+        merge_rule(project.directory)
+    project.write(MANIFEST, text)
+    project.write_lockfile(lockfile)
+    manifest = project.manifest
+    trust = tools.trust
+    trust.keep(trust.missing([*trust.roots(manifest.targets), *trust.declared(manifest.entries())]))
+
+
+def _list_in_receipts(project: Project, adopted: Sequence[Adopted], tools: Tools) -> None:
+    """Hand the files to synapse where they are; raises `StorageError`."""
+    trees = trees_in(project, Scope(), tools.link_mode)
+    with hold_roots(trees, project.store, tools.reporter.note):
+        trees = trees_in(project, Scope(), tools.link_mode)  # as they are once this process has the lock
+        take_over(trees.values())
+        for name, tree in trees.items():
+            new = {}
+            for each in adopted:
+                if each.file.target != name:
+                    continue
+                path = each.file.path.text
+                try:
+                    new[path] = receipt.note(
+                        each.file.place, path=path, sha256=each.file.sha256, how=TAKEN, model=each.name
+                    )
+                except OSError as error:
+                    raise storage_error(error, f"looking at {each.file.place}") from error
+            if new:
+                entries = {**tree.receipt.entries, **new}
+                write_sealed(tree.root, replace(tree.receipt, entries=entries, complete=None), project.store)
+
+
+# -- copies --------------------------------------------------------------------------------------------
+
+
+def _duplicates(files: Sequence[FoundFile]) -> tuple[tuple[tuple[FoundFile, ...], ...], int]:
+    """The files of each content that is there more than once, and the bytes that one copy of each would free."""
+    by_digest: dict[str, list[FoundFile]] = {}
+    for file in files:
+        by_digest.setdefault(file.sha256, []).append(file)
+    several = [tuple(group) for group in by_digest.values() if len({file.place for file in group}) > 1]
+    spare = sum(group[0].size * (len(_inodes(group)) - 1) for group in several)
+    return tuple(several), spare
+
+
+def _in_wrong_folders(adopted: Sequence[Adopted], manifest: Manifest) -> Iterator[str]:
+    """A warning for the files whose UI has another folder for what they are, by kind."""
+    targets = {target.name: target for target in manifest.targets}
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for each in adopted:
+        kinds, seen = kinds_at(each.file.path, targets[each.file.target]), each.file.weights.type
+        if seen is not None and kinds and seen not in kinds:
+            wrong.setdefault((seen, kinds[0]), []).append(each.file.path.text)
+    for (seen, kind), paths in sorted(wrong.items()):
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        listed = ", ".join(f"`{path}`" for path in paths[:3])
+        yield f"in a folder for type `{kind}`, but of type `{seen}` by content: {listed}{more}; left there"
+
+
+def _inodes(files: Sequence[FoundFile]) -> set[tuple[int, int]]:
+    """The files on the disk: hard links of one file take its bytes once."""
+    found = set()
+    for file in files:
+        with contextlib.suppress(OSError):
+            look = file.place.stat()
+            found.add((look.st_dev, look.st_ino))
+    return found
+
+
+def _refuse_across_volumes(files: Sequence[FoundFile], tools: Tools) -> None:
+    """Refuse to move files to another volume, which would copy all their bytes; raises `InputError`."""
+    store = tools.store.root
+    while not store.exists():
+        store = store.parent
+    away = [file for file in files if file.place.stat().st_dev != store.stat().st_dev]
+    if away:
+        size = size_text(sum(file.size for file in away))
+        raise InputError(
+            f"{away[0].place} and {len(away) - 1} more files ({size}) are on another volume than the store "
+            f"({tools.store.root})",
+            hint="set SYNAPSE_STORE to a directory on their volume, or import them in place (without `--move`)",
+        )
+
+
+def _bring_in(result: Adoption, ways: Ways, tools: Tools) -> None:
+    """Bring the bytes into the store, as the options say; a sync then links what was moved."""
+    if ways.dedupe and not ways.move:
+        files = [file for group in result.duplicates for file in group]
+    else:
+        files = [each.file for each in result.adopted] if ways.move or ways.copy else []
+    for file in files:
+        tools.reporter.note(f"taking {file.path} into the store")
+        tools.store.import_file(file.place, sha256=file.sha256, move=ways.move or ways.dedupe)

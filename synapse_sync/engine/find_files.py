@@ -1,0 +1,258 @@
+"""Find files: walk the folders of a tree for weights, hash them, and say what each file is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
+from synapse_sync.core.content import WEIGHTS
+from synapse_sync.core.manifest.values import Target
+from synapse_sync.core.names import SafePath
+from synapse_sync.core.reporter import Reporter
+from synapse_sync.core.weights.identify import Weights, identify
+from synapse_sync.errors import UnsafeName
+from synapse_sync.layouts.adopt import top_folders
+from synapse_sync.store.known_digests import KnownDigests
+from synapse_sync.suppliers.tree_files import files_below
+from synapse_sync.transfer.inspect import content_of, header_of
+
+#: Learned digests are kept at least this often (seconds), so that an interrupted run goes on.
+_KEPT_EVERY = 20.0
+#: The answer about a file without a header that can be read.
+UNKNOWN = Weights()
+#: All files count as one transfer: a line for each of ten thousand would help nobody.
+_PROGRESS = "import"
+#: More entries of directories than any tree of models has.
+_MOST = 5_000_000
+#: The words for content under the name of a model that is none.
+_NOT_A_MODEL = {
+    "empty": "it is empty",
+    "lfs-pointer": "it is a pointer of Git LFS, not the file itself",
+    "html": "it is a web page",
+    "json": "it is a JSON document",
+    "text": "it is a text",
+    "image": "it is an image",
+    "zip": "it is a zip archive",
+    "archive": "it is an archive",
+    "program": "it is a program",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A tree to look at: the target, its directory, and where below it to begin ("" is everywhere)."""
+
+    target: Target
+    root: Path
+    below: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundFile:
+    """A file of weights: its target, its path there, its size in bytes, its digests, and its format by content.
+
+    `weights` is the answer of its header; it knows nothing of a pickle.
+    """
+
+    target: str
+    path: SafePath
+    place: Path
+    size: int
+    sha256: str
+    blake3: str
+    format: str
+    weights: Weights = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A file that stays unmanaged, and the reason."""
+
+    place: Path
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    target: str
+    path: SafePath
+    place: Path
+    size: int
+
+
+def find_files(
+    places: Sequence[Place],
+    known: KnownDigests,
+    reporter: Reporter,
+    *,
+    listed: Callable[[str, str], bool] = lambda target, path: False,
+) -> tuple[list[FoundFile], list[Left]]:
+    """Find and hash the weights in these places; returns them in the order of their paths, and the others.
+
+    `known` remembers digests by stat; it is saved now and then and at the end. `listed` says whether a target's
+    path is managed already: such a file is passed over. Raises `StorageError` if `known` cannot be saved.
+    """
+    candidates: list[_Candidate] = []
+    left: list[Left] = []
+    for place in places:
+        for each in _walk(place):
+            if isinstance(each, Left):
+                left.append(each)
+            elif not listed(each.target, each.path.text):
+                candidates.append(each)
+    hashed, unfit = _hash_all(candidates, known, reporter)
+    return sorted(hashed, key=lambda file: (file.target, file.path.text)), [*left, *unfit]
+
+
+def _walk(place: Place) -> Iterator[_Candidate | Left]:
+    """The files below a place whose names are those of weights; links to directories are followed once."""
+    folders = {place.root / folder: True for folder in top_folders(place.target)}
+    within = place.root / place.below
+    if place.below:
+        folders = {within: True}
+    files = [(str(within), within.stat().st_size)] if within.is_file() else files_below(folders, _MOST)
+    for text, size in files:
+        path = Path(text)
+        if format_of(path.name) not in WEIGHT_FORMATS:
+            continue
+        if path.is_symlink():
+            yield Left(place=path, why=f"it is a link to {os.path.realpath(path)}")
+            continue
+        try:
+            inside = SafePath(path.relative_to(place.root).as_posix())
+        except (UnsafeName, ValueError) as error:
+            why = error.message.partition(": ")[2] if isinstance(error, UnsafeName) else "it is outside of the root"
+            yield Left(place=path, why=f"its name cannot be in a manifest: {why}")
+            continue
+        yield _Candidate(target=place.target.name, path=inside, place=path, size=size)
+
+
+def _hash_all(
+    candidates: Sequence[_Candidate], known: KnownDigests, reporter: Reporter
+) -> tuple[list[FoundFile], list[Left]]:
+    if not candidates:
+        return [], []
+    total = sum(candidate.size for candidate in candidates)
+    files = "1 file" if len(candidates) == 1 else f"{len(candidates)} files"
+    reporter.transfers_planned(1, total)
+    reporter.transfer_started(_PROGRESS, files, total, 0)
+    reporter.transfer_phase(_PROGRESS, "hashing")
+    found: list[FoundFile] = []
+    left: list[Left] = []
+    saved = time.monotonic()
+    stop = threading.Event()
+    try:
+        with _pool(_workers(candidates)) as pool:
+            try:
+                for result in _as_done(pool, candidates, lambda c: _hash_one(c, known, reporter, stop)):
+                    (found if isinstance(result, FoundFile) else left).append(result)  # type: ignore[arg-type]
+                    if time.monotonic() - saved > _KEPT_EVERY:
+                        known.save()
+                        saved = time.monotonic()
+            finally:
+                stop.set()  # Ctrl-C must not wait for twenty gigabytes
+    finally:
+        reporter.transfer_finished(_PROGRESS, None)
+        known.save()
+    return found, left
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="hash")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _as_done(
+    pool: ThreadPoolExecutor,
+    candidates: Iterable[_Candidate],
+    work: Callable[[_Candidate], FoundFile | Left],
+) -> Iterator[FoundFile | Left]:
+    """The results as they come, with few files under way: their order on the disk is that of the walk."""
+    running: set[Future[FoundFile | Left]] = set()
+    for candidate in candidates:
+        running.add(pool.submit(work, candidate))
+        if len(running) >= 64:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    while running:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+
+
+class _Stopped(Exception):
+    """The command ends; the rest of a file is not read."""
+
+
+def _hash_one(
+    candidate: _Candidate, known: KnownDigests, reporter: Reporter, stop: threading.Event
+) -> FoundFile | Left:
+    """One file with its digests, or the reason why it stays unmanaged; reads nothing twice that did not change."""
+
+    def advanced(count: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+        reporter.transfer_advanced(_PROGRESS, count)
+
+    try:
+        before = candidate.place.stat()
+        content = content_of(candidate.place)
+        if content.kind not in WEIGHTS or content.fault is not None:
+            why = content.fault or _NOT_A_MODEL.get(content.kind, "synapse does not recognise its content")
+            return Left(place=candidate.place, why=why)
+        weights = _weights(candidate.place)
+        sha256, blake3 = known.both(candidate.place, advanced)
+        after = candidate.place.stat()
+        if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
+            return Left(place=candidate.place, why="it changed while synapse read it")
+    except _Stopped:
+        return Left(place=candidate.place, why="the command was stopped")
+    except OSError as error:
+        return Left(place=candidate.place, why=f"it cannot be read: {error.strerror or error}")
+    return FoundFile(
+        target=candidate.target,
+        path=candidate.path,
+        place=candidate.place,
+        size=after.st_size,
+        sha256=sha256,
+        blake3=blake3,
+        format=content.kind,
+        weights=weights,
+    )
+
+
+def _weights(place: Path) -> Weights:
+    """The answer of a file's header; raises `OSError`."""
+    try:
+        header = header_of(place)
+    except ValueError:
+        return UNKNOWN
+    return UNKNOWN if header is None else identify(header)
+
+
+def _workers(candidates: Sequence[_Candidate]) -> int:
+    """As many readers as processors; one where a disk turns, whose head would go to and fro between files."""
+    devices = set()
+    for candidate in candidates[:1000]:
+        with contextlib.suppress(OSError):
+            devices.add(candidate.place.stat().st_dev)
+    return 1 if any(map(_turns, devices)) else max(2, os.cpu_count() or 1)
+
+
+def _turns(device: int) -> bool:
+    """Whether a device is a rotating disk, as Linux says (Documentation/block/queue-sysfs); False elsewhere."""
+    base = Path("/sys/dev/block") / f"{os.major(device)}:{os.minor(device)}" if hasattr(os, "major") else None
+    for queue in () if base is None else (base / "queue", base / ".." / "queue"):  # of a partition, its disk's
+        with contextlib.suppress(OSError, ValueError):
+            return int((queue / "rotational").read_text()) == 1
+    return False

@@ -1,0 +1,104 @@
+"""Import, where: the targets that some directories belong to, and new targets for the others."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+from synapse_sync.core.manifest.values import Manifest, Target
+from synapse_sync.core.toml import read_toml
+from synapse_sync.engine.find_files import Place
+from synapse_sync.engine.init import layout_at
+from synapse_sync.errors import InputError
+from synapse_sync.layouts.adopt import top_folders
+from synapse_sync.project import Project, read_manifest
+from synapse_sync.store.ownership import root_of
+from synapse_sync.user.places import home_directory
+
+
+def with_targets(text: str, project: Project, directories: Sequence[Path]) -> tuple[str, list[Place], list[str]]:
+    """The manifest with a target for every directory, the places to look at, and the names of new targets."""
+    places: list[Place] = []
+    new: list[str] = []
+    for given in directories:
+        directory = Path(os.path.abspath(given))  # noqa: PTH100 - links in it are the user's own
+        if not directory.exists():
+            raise InputError(f"{directory} does not exist", hint="name a directory or a file that exists")
+        homes = [directory] if layout_at(directory) is not None else list(_uis_below(directory)) or [directory]
+        for home in homes:
+            manifest = read_manifest(text)
+            place = known_place(manifest, project, home)
+            if place is None:
+                layout, root = _ui_of(home)
+                target = Target(name=_free_name(layout, manifest), layout=layout, root=path_text(root, project))
+                text = _with_target(text, manifest, target)
+                new.append(target.name)
+                place = Place(target=target, root=root, below=_relative(home, root))
+            places.append(place)
+    return text, list(dict.fromkeys(places)), new
+
+
+def _uis_below(directory: Path) -> Iterator[Path]:
+    """The directories of UIs right below a directory that is none, and is not part of one."""
+    if directory.is_dir() and _ui_of(directory)[0] == "flat":
+        yield from sorted(child for child in directory.iterdir() if child.is_dir() and layout_at(child) is not None)
+
+
+def known_place(manifest: Manifest, project: Project, directory: Path) -> Place | None:
+    """The place of a directory in a target of the manifest: at its root, or in one of its folders for models."""
+    roots = [(root_of(target.root, project.directory), target) for target in manifest.targets]
+    inside = [(root, target) for root, target in roots if directory.is_relative_to(root)]
+    for root, target in sorted(inside, key=lambda pair: -len(pair[0].parts)):
+        below = _relative(directory, root)
+        layout = layout_at(directory)
+        if not below:
+            # Without `[targets]` the project directory counts as a ComfyUI; it may be another UI, or none.
+            if layout in (None, target.layout):
+                return Place(target=target, root=root)
+        elif layout is None and (below.partition("/")[0] in top_folders(target) or "" in top_folders(target)):
+            return Place(target=target, root=root, below=below)
+    return None
+
+
+def _ui_of(directory: Path) -> tuple[str, Path]:
+    """The layout and the root of the UI that a directory is, or is in; "flat" and itself if there is no UI."""
+    for root in (directory, *list(directory.parents)[:4]):
+        if (layout := layout_at(root)) is not None:
+            return layout, root
+    return "flat", directory if directory.is_dir() else directory.parent
+
+
+def _relative(directory: Path, root: Path) -> str:
+    below = directory.relative_to(root).as_posix()
+    return "" if below == "." else below
+
+
+def path_text(root: Path, project: Project) -> str:
+    """A root as a manifest names it: relative inside the project, else from the home directory, else whole."""
+    if root.is_relative_to(project.directory):
+        return root.relative_to(project.directory).as_posix()
+    home = home_directory()
+    if home is not None and root.is_relative_to(home):
+        return f"~/{root.relative_to(home).as_posix()}"
+    return str(root)
+
+
+def _free_name(layout: str, manifest: Manifest) -> str:
+    taken = {target.name for target in manifest.targets}
+    return next(name for n in count(1) if (name := layout if n == 1 else f"{layout}-{n}") not in taken)
+
+
+def _with_target(text: str, manifest: Manifest, target: Target) -> str:
+    """The manifest with one more target at its end. A target that went without saying is written as well."""
+    tables = [target]
+    if "targets" not in read_toml(text) and manifest.models:
+        tables.insert(0, manifest.targets[0])
+    lines = "".join(
+        f"\n[targets.{each.name}]\nlayout = {json.dumps(each.layout)}\n"
+        f"root = {json.dumps(each.root, ensure_ascii=False)}\n"
+        for each in tables
+    )
+    return f"{text.rstrip()}\n{lines}" if text.strip() else lines.lstrip()

@@ -1,0 +1,308 @@
+"""Import: a tree that exists already becomes a project, and nothing in it moves."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import Project
+
+from synapse_sync.demo.civitai.things import File, Model, Version
+from synapse_sync.demo.weights import safetensors_bytes
+
+KNOWN = safetensors_bytes("a known lora")
+NEWER = safetensors_bytes("its next version")
+MODEL, VERSION = 9100, 91001
+HUB = safetensors_bytes("a vae of a repository")
+
+
+def put(project: Project, path: str, content: bytes) -> Path:
+    place = project.path / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+    return place
+
+
+@pytest.fixture
+def comfy(project: Project) -> Project:
+    """A ComfyUI that somebody filled by hand, with nothing of synapse."""
+    (project.path / "synapse.toml").unlink(missing_ok=True)
+    for folder in ("comfy", "custom_nodes", "models/checkpoints"):
+        (project.path / "ComfyUI" / folder).mkdir(parents=True)
+    put(project, "ComfyUI/folder_paths.py", b"")
+    put(project, "ComfyUI/models/checkpoints/Dream Shaper_8.safetensors", safetensors_bytes("dream"))
+    put(project, "ComfyUI/models/loras/renamed by me.safetensors", KNOWN)
+    put(project, "ComfyUI/models/loras/style/d\u00e9tail.safetensors", safetensors_bytes("detail"))
+    put(project, "ComfyUI/models/unet/flux.safetensors", safetensors_bytes("flux"))
+    put(project, "ComfyUI/models/insightface/models/face.safetensors", safetensors_bytes("face"))
+    put(project, "ComfyUI/models/loras/put_loras_here", b"")
+    file = File(id=5, name="known_v1.safetensors", content=KNOWN)
+    version = Version(id=VERSION, name="v1", files=(file,), trained_words=("word",), base_model="SDXL 1.0")
+    project.hub.civitai.add(Model(id=MODEL, name="A Known LoRA", type="LORA", versions=(version,)))
+    return project
+
+
+def models(project: Project) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((project.path / "synapse.toml").read_text("utf-8"))["models"]
+    return found
+
+
+def looks(project: Project) -> dict[str, tuple[int, int]]:
+    files = [path for path in (project.path / "ComfyUI" / "models").rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def test_everything_is_declared_where_it_is_and_a_sync_has_nothing_to_do(comfy: Project) -> None:
+    before = looks(comfy)
+    done = comfy("import", "ComfyUI")
+    assert looks(comfy) == before
+    assert comfy.blobs() == [], "nothing was copied"
+    assert "imported 5 files" in done.err
+    assert "1 from Civitai, 4 known to no site" in done.err or "4 known to no site, 1 from Civitai" in done.err
+    found = models(comfy)
+    assert found["a-known-lora"] == {"source": f"civitai:{MODEL}", "filename": "renamed by me.safetensors"}
+    assert found["flux"]["folder"] == "models/unet"
+    assert found["detail"]["subfolder"] == "style"
+    assert found["face"]["folder"] == "models/insightface/models"
+    (target,) = tomllib.loads((comfy.path / "synapse.toml").read_text("utf-8"))["targets"].values()
+    assert target == {"layout": "comfyui", "root": "ComfyUI"}
+    comfy.hub.clear_log()
+    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+    assert comfy("sync", "--check").code == 0
+    assert comfy("lock", "--check").code == 0
+    assert comfy.hub.requests() == []
+    assert looks(comfy) == before
+
+
+def test_what_was_identified_follows_its_site(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    newer = Version(id=VERSION + 1, name="v2", files=(File(id=6, name="known_v2.safetensors", content=NEWER),),
+                    base_model="SDXL 1.0")  # fmt: skip
+    comfy.hub.civitai.add_version(MODEL, newer)
+    comfy("lock", "--upgrade")
+    comfy("sync")
+    assert (comfy.path / "ComfyUI/models/loras/renamed by me.safetensors").read_bytes() == NEWER
+
+
+def test_a_second_import_finds_nothing_new_and_hashes_nothing(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    text = (comfy.path / "synapse.toml").read_text("utf-8")
+    comfy.hub.clear_log()
+    done = comfy("import", "ComfyUI")
+    assert "imported 0 files" in done.err
+    assert "5 managed already" in done.err
+    assert comfy.hub.requests() == []
+    assert (comfy.path / "synapse.toml").read_text("utf-8") == text
+    put(comfy, "ComfyUI/models/vae/new.safetensors", safetensors_bytes("new"))
+    assert "imported 1 file" in comfy("import", "ComfyUI/models/vae").err
+    assert "in sync: 6 files" in comfy("sync").err
+
+
+def test_a_dry_run_writes_nothing(comfy: Project) -> None:
+    before = sorted(str(path) for path in comfy.path.rglob("*"))
+    done = comfy("import", "ComfyUI", "--dry-run", "--json")
+    assert len(done.json["models"]) == 5
+    assert sorted(str(path) for path in comfy.path.rglob("*")) == before
+
+
+def test_what_is_no_model_stays_unmanaged_with_its_reason(comfy: Project) -> None:
+    put(comfy, "ComfyUI/models/vae/pointer.safetensors", b"version https://git-lfs.github.com/spec/v1\noid x\n")
+    put(comfy, "ComfyUI/models/vae/empty.safetensors", b"")
+    put(comfy, "ComfyUI/models/vae/page.ckpt", b"<!doctype html><html></html>")
+    put(comfy, "ComfyUI/models/vae/cut.safetensors", KNOWN[:-7])
+    (comfy.path / "ComfyUI/models/vae/link.safetensors").symlink_to("../unet/flux.safetensors")
+    (comfy.path / "ComfyUI/models/vae/circle").symlink_to("../vae")
+    put(comfy, "ComfyUI/models/vae/con.safetensors", safetensors_bytes("a device name"))
+    done = comfy("import", "ComfyUI", "--json")
+    reasons = {Path(left["path"]).name: left["reason"] for left in done.json["left"]}
+    assert set(reasons) == {
+        "pointer.safetensors", "empty.safetensors", "page.ckpt", "cut.safetensors", "link.safetensors",
+        "con.safetensors",
+    }  # fmt: skip
+    assert "Git LFS" in reasons["pointer.safetensors"]
+    assert "empty" in reasons["empty.safetensors"]
+    assert "web page" in reasons["page.ckpt"]
+    assert "device name" in reasons["con.safetensors"]
+    assert len(done.json["models"]) == 5
+
+
+def test_copies_are_listed_and_dedupe_keeps_one(comfy: Project) -> None:
+    put(comfy, "ComfyUI/models/loras/copy.safetensors", KNOWN)
+    done = comfy("import", "ComfyUI", "--json", "--dry-run").json
+    assert done["spare-bytes"] == len(KNOWN)
+    assert len(done["duplicates"]) == 1
+    assert len(done["duplicates"][0]) == 2
+    comfy("import", "ComfyUI", "--dedupe")
+    one, two = (comfy.path / f"ComfyUI/models/loras/{name}.safetensors" for name in ("copy", "renamed by me"))
+    assert one.read_bytes() == two.read_bytes() == KNOWN
+    assert len(comfy.blobs()) == 1
+    assert "in sync: 6 files, nothing to do" in comfy("sync").err
+
+
+def test_move_takes_the_bytes_into_the_store_and_links_them_back(comfy: Project) -> None:
+    contents = comfy.tree(root="ComfyUI/models")
+    comfy("import", "ComfyUI", "--move")
+    assert comfy.tree(root="ComfyUI/models") == contents
+    assert len(comfy.blobs()) == 5
+    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+
+
+def test_copy_leaves_the_files_and_fills_the_store(comfy: Project) -> None:
+    before = looks(comfy)
+    comfy("import", "ComfyUI", "--copy")
+    assert looks(comfy) == before
+    assert len(comfy.blobs()) == 5
+
+
+def test_offline_asks_nobody_and_only_known_leaves_out_the_rest(comfy: Project) -> None:
+    comfy("import", "ComfyUI/models/loras", "--offline")
+    assert comfy.hub.requests() == []
+    assert models(comfy)["renamed-by-me"]["source"] == "./ComfyUI/models/loras/renamed by me.safetensors"
+    (comfy.path / "synapse.toml").unlink()
+    (comfy.path / "synapse.lock").unlink()
+    comfy("import", "ComfyUI", "--only-known")
+    assert set(models(comfy)) == {"a-known-lora"}
+
+
+def test_one_file_of_a_tree(comfy: Project) -> None:
+    comfy("import", "ComfyUI/models/unet/flux.safetensors")
+    assert set(models(comfy)) == {"flux"}
+    assert "in sync: 1 file" in comfy("sync").err
+
+
+def test_any_directory_is_a_flat_target(project: Project) -> None:
+    (project.path / "synapse.toml").unlink(missing_ok=True)
+    put(project, "weights/deep/er/a.safetensors", safetensors_bytes("a"))
+    project("import", "weights")
+    assert models(project)["a"]["subfolder"] == "deep/er"
+    assert "in sync: 1 file" in project("sync").err
+
+
+def test_a_directory_of_several_uis(comfy: Project) -> None:
+    put(comfy, "forge/webui.py", b"")
+    for folder in ("modules_forge", "embeddings", "models/Stable-diffusion"):
+        (comfy.path / "forge" / folder).mkdir(parents=True)
+    put(comfy, "forge/models/Lora/known.safetensors", KNOWN)
+    comfy("import", ".")
+    targets = tomllib.loads((comfy.path / "synapse.toml").read_text("utf-8"))["targets"]
+    assert {name: target["root"] for name, target in targets.items()} == {"comfyui": "ComfyUI", "forge": "forge"}
+    assert "in sync: 6 files" in comfy("sync").err
+
+
+def test_a_pickle_of_ones_own_is_declared_as_one(project: Project) -> None:
+    (project.path / "synapse.toml").unlink(missing_ok=True)
+    put(project, "weights/old.ckpt", b"\x80\x02}q\x00.")
+    project("import", "weights")
+    assert models(project)["old"]["allow-pickle"] is True
+    assert "in sync: 1 file" in project("sync").err
+
+
+def test_a_prune_removes_what_was_imported_but_first_keeps_the_bytes(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    comfy("remove", "detail")
+    comfy("sync", "--yes")
+    assert not (comfy.path / "ComfyUI/models/loras/style/d\u00e9tail.safetensors").exists()
+    assert len(comfy.blobs()) == 1, "the last copy of the bytes is in the store"
+
+
+def test_a_sidecar_of_another_tool_names_a_version_that_the_digests_do_not(comfy: Project) -> None:
+    other = safetensors_bytes("a file that the hashes do not lead to")
+    file = File(id=7, name="odd.safetensors", content=other)
+    comfy.hub.civitai.add(
+        Model(id=9200, name="Odd", type="LORA", versions=(Version(id=92001, name="v1", files=(file,)),))
+    )
+    put(comfy, "ComfyUI/models/loras/odd.safetensors", other)
+    put(comfy, "ComfyUI/models/loras/odd.civitai.info", json.dumps({"id": 92001, "modelId": 9200}).encode())
+    wrong = {"id": VERSION, "modelId": MODEL}
+    put(comfy, "ComfyUI/models/unet/flux.civitai.info", json.dumps(wrong).encode())
+    comfy("import", "ComfyUI")
+    assert str(models(comfy)["odd"]).find("civitai:9200") > 0
+    assert "source" in models(comfy)["flux"], "a sidecar's claim about other bytes does not count"
+    assert models(comfy)["flux"]["source"].startswith("./")
+
+
+def test_a_file_of_the_hubs_cache_is_known_by_its_repository(comfy: Project) -> None:
+    comfy.hub.huggingface.add_repo("studio/vae", {"vae.safetensors": HUB})
+    comfy.manifest('[targets.x]\nlayout = "flat"\nroot = "x"\n[models]\nvae = "hf://studio/vae/vae.safetensors"\n')
+    comfy("lock")
+    (locked,) = comfy.locked()
+    commit, digest = locked["reference"].partition("@")[2].partition("/")[0], locked["artifact"][0]["sha256"]
+    (comfy.path / "synapse.toml").unlink()
+    (comfy.path / "synapse.lock").unlink()
+    cache = Path(os.environ["HF_HOME"]) / "hub" / "models--studio--vae"
+    (cache / "blobs").mkdir(parents=True)
+    (cache / "blobs" / digest).write_bytes(HUB)
+    (cache / "snapshots" / commit).mkdir(parents=True)
+    (cache / "snapshots" / commit / "vae.safetensors").symlink_to(f"../../blobs/{digest}")
+    put(comfy, "ComfyUI/models/vae/mine.safetensors", HUB)
+    comfy("import", "ComfyUI")
+    assert models(comfy)["vae"]["source"] == "hf://studio/vae/vae.safetensors"
+    assert "in sync: 6 files" in comfy("sync").err
+
+
+def test_five_thousand_files_in_sixty_requests_is_what_the_site_allows(project: Project) -> None:
+    (project.path / "synapse.toml").unlink(missing_ok=True)
+    project.hub.civitai.add_many(300, 5_000_000)
+    for number in range(300):
+        model = project.hub.civitai.models[5_000_000 + number]
+        put(project, f"weights/{number}.safetensors", model.versions[0].files[0].content)
+    project.hub.clear_log()
+    done = project("import", "weights")
+    assert "300 from Civitai" in done.err
+    assert len(project.hub.requests()) <= 1 + 3 + 3, "digests by ten thousands, records by hundreds"
+
+
+# -- add of a file that is in its folder ---------------------------------------------------------------------
+
+
+def test_add_declares_a_file_of_a_target_where_it_is(comfy: Project) -> None:
+    comfy.manifest('[targets.comfy]\nroot = "ComfyUI"\n[models]\n')
+    before = looks(comfy)
+    comfy("add", "./ComfyUI/models/unet/flux.safetensors", "./ComfyUI/models/loras/renamed by me.safetensors")
+    assert looks(comfy) == before
+    assert comfy.blobs() == []
+    assert models(comfy)["a-known-lora"] == {"source": f"civitai:{MODEL}", "filename": "renamed by me.safetensors"}
+    assert models(comfy)["flux"]["type"] == "diffusion_model"
+    assert "in sync: 2 files, nothing to do" in comfy("sync").err
+
+
+def test_add_of_such_a_file_keeps_the_options(comfy: Project) -> None:
+    comfy.manifest('[targets.comfy]\nroot = "ComfyUI"\n[models]\n')
+    comfy("add", "./ComfyUI/models/unet/flux.safetensors", "--name", "mine", "--group", "g", "--type", "vae")
+    assert models(comfy)["mine"] == {
+        "source": "./ComfyUI/models/unet/flux.safetensors", "type": "vae", "folder": "models/unet",
+        "groups": ["g"],
+    }  # fmt: skip
+    assert "in sync: 1 file, nothing to do" in comfy("sync").err
+
+
+def test_add_of_a_broken_file_changes_nothing(comfy: Project) -> None:
+    comfy.manifest('[targets.comfy]\nroot = "ComfyUI"\n[models]\n')
+    put(comfy, "ComfyUI/models/vae/cut.safetensors", KNOWN[:-7])
+    before = sorted(str(path) for path in comfy.path.rglob("*"))
+    done = comfy("add", "./ComfyUI/models/vae/cut.safetensors", code=2)
+    assert "cut.safetensors" in done.err
+    assert sorted(str(path) for path in comfy.path.rglob("*")) == before
+    assert models(comfy) == {}
+
+
+# -- later -------------------------------------------------------------------------------------------------
+
+
+def test_identify_asks_later_for_what_an_offline_import_declared(comfy: Project) -> None:
+    comfy("import", "ComfyUI", "--offline")
+    before = looks(comfy)
+    done = comfy("import", "--identify")
+    assert "identified 1 model" in done.err
+    assert models(comfy)["renamed-by-me"] == {
+        "source": f"civitai:{MODEL}", "type": "lora", "filename": "renamed by me.safetensors",
+    }  # fmt: skip
+    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+    assert comfy("lock", "--check").code == 0
+    assert looks(comfy) == before
+    assert "identified 0 models" in comfy("import", "--identify").err
+    comfy("import", code=2)
