@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from synapse_sync.core.freshness import Change, missing_changes, stale_entries, with_renamed
 from synapse_sync.core.lockfile import LockedModel, Lockfile
@@ -24,6 +25,9 @@ from synapse_sync.sources.base import Resolved, Source, raise_in_words
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.transfer.want import Fetcher, Got, Measurer, Want
 from synapse_sync.user.places import LOCKFILE, MANIFEST
+
+if TYPE_CHECKING:
+    from synapse_sync.core.weights.identify import Weights
 
 #: File systems round times to the tick of the kernel, in nanoseconds.
 _CLOCK_STEP = 20_000_000
@@ -121,6 +125,12 @@ def resolve(
     copies = _Copies(transfers.fetch, tools.store)
     try:
         resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, transfers.unpack)
+        headers: Mapping[str, Weights] = {}
+        if chosen:
+            from synapse_sync.engine.headers import settle_types
+
+            resolved, headers, notes = settle_types(chosen, resolved, tools, transfers.peek)
+            warnings += notes
     except BaseException:
         copies.drop()
         raise
@@ -128,6 +138,10 @@ def resolve(
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
     after = with_true_sizes(after, tools.store.true_size)
     models = {model.name: model for model in after.models}
+    if resolved:
+        from synapse_sync.engine.headers import unusable_adapters
+
+        warnings += unusable_adapters(resolved, after.models, headers, tools)
     return Locked(lockfile=after, changes=_changes(before, models), warnings=(*warnings, *transfers.heard()))
 
 

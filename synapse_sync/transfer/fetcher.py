@@ -17,6 +17,9 @@ from synapse_sync.transfer.run import transfer
 from synapse_sync.transfer.unpack import fetch_members, unpack
 from synapse_sync.transfer.want import Clock, Got, Limits, Member, Nearby, Want
 
+#: Bytes of a file's beginning that say how long its header is, and often hold all of it.
+_FIRST_LOOK = 64 << 10
+
 
 class Transfers:
     """Brings bytes into one store; its methods are a `Fetcher`, an `Unpacker` and a `Measurer`.
@@ -82,6 +85,24 @@ class Transfers:
         with self._wire().open(location.url, verified=True) as stream:
             # An encoded body has another length, and a page is not the file; a download will show what it is.
             return None if stream.doubt is not None else stream.total
+
+    def peek(self, reference: Reference, count: int, needed: Callable[[bytes], int]) -> bytes:
+        """The first bytes of a file, up to `count`, in one request.
+
+        `needed` returns how many bytes are wanted, from the first ones; the others are not read. Raises
+        `StatusError`, `WrongContent`, `Offline` or another `NetworkError`, and `OSError` for a local file.
+        """
+        location = self._sources[reference.source].locate(reference)
+        if location.path is not None:
+            with Path(location.path).open("rb") as file:
+                return file.read(count)
+        with self._wire().open(location.url, end=count) as stream:
+            if stream.start != 0:
+                return b""
+            # A server that ignores ranges sends the whole file; closing the stream ends that.
+            first = stream.peek(min(count, _FIRST_LOOK))
+            more = min(count, needed(first))
+            return stream.peek(more) if more > len(first) else first
 
     def heard(self) -> list[str]:
         """The warnings since the last call, each once: they belong in the answer as well as on the screen."""

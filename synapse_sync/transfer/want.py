@@ -139,6 +139,9 @@ class Member:
 Fetcher = Callable[[Sequence[Want]], tuple[Got | SynapseError, ...]]
 #: Returns the length of a file in bytes without a download; None if its server does not say it.
 Measurer = Callable[[Reference], int | None]
+#: Returns the first bytes of a file, up to a number; the last argument says, from the very first ones, how many are
+#: needed.
+Peeker = Callable[[Reference, int, Callable[[bytes], int]], bytes]
 #: Brings the members of a fetched archive that match patterns into the store.
 Unpacker = Callable[[Got, Sequence[str]], tuple[Member, ...]]
 

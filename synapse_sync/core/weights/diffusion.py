@@ -17,7 +17,7 @@ _FLUX = f"{_FLUX_DEV} | Flux.1 schnell | Flux.1 Fill dev | Flux.1 Canny dev | Fl
 _CONTROL = "Flux.1 Canny dev | Flux.1 Depth dev"
 _QWEN = "Qwen-Image | Qwen-Image-Edit | Qwen-Image-Edit-2509"
 _HIDREAM = "HiDream-I1 full | HiDream-I1 dev | HiDream-I1 fast | HiDream-E1"
-_WAN_T2V = "Wan2.1 T2V 14B | Wan2.2 T2V A14B high noise | Wan2.2 T2V A14B low noise"
+_WAN_T2V = "Wan2.1 T2V 14B | Wan2.2 T2V A14B high noise | Wan2.2 T2V A14B low noise | SkyReels V2 T2V 14B"
 _WAN_I2V_22 = "Wan2.2 I2V A14B high noise | Wan2.2 I2V A14B low noise"
 _I2V = "image-to-video"
 
@@ -112,6 +112,12 @@ _FLUX_LIKE = rows(
      "double_stream_modulation_img.linear|single_transformer_blocks.#.attn.to_qkv_mlp_proj"),
     ("Chroma", "Chroma1",
      "distilled_guidance_layer transformer_blocks.#.attn.add_q_proj|single_transformer_blocks.#"),
+    ("HunyuanImage", "HunyuanImage-2.1", "single_transformer_blocks.#.attn.to_q.weight[1]=3584"),
+    ("HunyuanVideo", "HunyuanVideo 1.5",
+     "context_embedder.token_refiner cond_type_embed|image_embedder transformer_blocks.#.attn.to_q.weight[1]=2048"),
+    ("LongCat-Image", "LongCat-Image", "single_transformer_blocks.# context_embedder.weight[1]=3584"),
+    ("Bria", "Bria 3.2", "single_transformer_blocks.# time_embed.timestep_embedder context_embedder"),
+    ("Ovis-Image", "Ovis-Image", "single_transformer_blocks.# context_embedder_norm"),
     ("HunyuanVideo", "HunyuanVideo T2V | HunyuanVideo I2V",
      "context_embedder.token_refiner|single_transformer_blocks.#.norm.linear !joint_transformer_blocks "
      "n(single_transformer_blocks)>=39"),
@@ -125,7 +131,8 @@ _FLUX_LIKE = rows(
      "single_transformer_blocks.#.proj_mlp x_embedder.weight[1]=64 time_text_embed.text_embedder"),
     ("Flux.1", _FLUX,
      "single_transformer_blocks.#.proj_mlp single_transformer_blocks.#.norm.linear "
-     "single_transformer_blocks.#.proj_mlp.weight[1]=3072"),
+     "single_transformer_blocks.#.proj_mlp.weight[1]=3072 "
+     "single_transformer_blocks.#.proj_mlp.weight[0]=12288"),
     ("Flux.1", _FLUX,
      "transformer_blocks.#.ff_context transformer_blocks.#.attn.norm_added_k "
      "transformer_blocks.#.attn.to_q.weight[1]=3072 transformer_blocks.#.norm1.linear.weight[0]=18432 "
@@ -288,6 +295,13 @@ _OTHERS = rows(
     ("Mochi", "Mochi 1 preview", "transformer_blocks.#.attn1.add_q_proj transformer_blocks.#.norm1_context"),
     ("HunyuanDiT", "HunyuanDiT 1.1 | HunyuanDiT 1.2",
      "text_embedder.linear_1 blocks.#.skip_linear blocks.#.attn2.to_k"),
+    ("CogView", "CogView3-Plus",
+     "time_condition_embed patch_embed.text_proj transformer_blocks.#.attn1.to_q.weight[1]=2560"),
+    ("CogView", "CogView4", "time_condition_embed patch_embed.text_proj"),
+    ("Stable Audio", "Stable Audio Open 1.0",
+     "cross_attention_proj global_proj preprocess_conv transformer_blocks.#.attn1"),
+    ("ConsisID", "ConsisID", "patch_embed.text_proj local_facial_extractor|perceiver_cross_attention"),
+    ("Allegro", "Allegro", "pos_embed.proj adaln_single transformer_blocks.#.attn1.to_q.weight[1]=2304"),
     ("CogVideoX", "CogVideoX 5B I2V",
      "patch_embed.text_proj transformer_blocks.#.norm1.linear patch_embed.proj.weight[1]=32", _I2V),
     ("CogVideoX", "CogVideoX 2B",
@@ -302,6 +316,9 @@ _OTHERS = rows(
     ("Lumina2", "Lumina-Image-2.0",
      "layers.#.attn.to_q.weight[1]=2304 layers.#.norm1.linear layers.#.feed_forward.linear_1"),
     ("HiDream", _HIDREAM, "double_stream_blocks.#.block.attn1|single_stream_blocks.#.block.attn1"),
+    ("Cosmos-Predict2", "Cosmos-Predict2 2B",
+     "transformer_blocks.#.attn1.to_q.weight[1]=2048 transformer_blocks.#.norm1.linear_1 "
+     "transformer_blocks.#.norm3"),
     ("Cosmos", "Cosmos 1.0",
      "transformer_blocks.#.attn1.norm_q transformer_blocks.#.norm1.linear_1 "
      "transformer_blocks.#.attn2.norm_k transformer_blocks.#.norm3.linear_2"),

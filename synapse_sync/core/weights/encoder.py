@@ -9,7 +9,8 @@ _VISION = "ComfyUI comfy/clip_vision.py"
 _GGUF = "ComfyUI-GGUF loader.py"
 _OPENCLIP = "ComfyUI comfy/utils.py (clip_text_transformers_convert)"
 
-_CLIP = "text_model.encoder.layers.#.mlp.fc1"
+#: The vocabulary of CLIP, perhaps with more words; SigLIP has another one.
+_CLIP = "text_model.encoder.layers.#.mlp.fc1 text_model.embeddings.token_embedding.weight[0]>=49408"
 _CLIP_WIDTH = "text_model.encoder.layers.#.layer_norm1.weight[0]"
 _OPEN = "transformer.resblocks.#.attn token_embedding|positional_embedding|ln_final"
 _OPEN_WIDTH = "transformer.resblocks.#.ln_1.weight[0]"
@@ -126,7 +127,6 @@ IMAGE_ENCODERS = rows(
     ("CLIP vision", "LLaVA vision (HunyuanVideo I2V)", f"{_EYES}=1024 {_PLACES}=577 multi_modal_projector"),
     ("CLIP vision", "CLIP ViT-L/14 336", f"{_EYES}=1024 {_PLACES}=577"),
     ("CLIP vision", "CLIP ViT-L/14", f"{_EYES}=1024 {_EYE_LAYERS}>=23"),
-    ("CLIP vision", "CLIP ViT-B", f"{_EYES}=768 {_EYE_LAYERS}=12"),
     ("CLIP vision", "CLIP ViT-bigG/14", f"{_OPEN_EYES}=1664"),
     ("CLIP vision", "CLIP ViT-H/14", f"{_OPEN_EYES}=1280"),
     ("CLIP vision", "CLIP ViT-L/14", f"{_OPEN_EYES}=1024"),

@@ -42,7 +42,10 @@ CONTROLNETS = rows(
      "controlnet_blocks.#|controlnet_single_blocks.# controlnet_mode_embedder", "union"),
     ("Flux.1", "InstantX Flux ControlNet", "controlnet_blocks.#|controlnet_single_blocks.# controlnet_x_embedder"),
     ("Qwen-Image", "Qwen-Image Fun ControlNet", "control_blocks.#.after_proj control_img_in"),
+    ("Sana", "Sana ControlNet", "controlnet_blocks.# transformer_blocks.#.ff.conv_inverted"),
+    ("HunyuanDiT", "HunyuanDiT ControlNet", "controlnet_blocks.# blocks.#.attn1 text_embedding_padding"),
     ("Wan2.1/2.2", "Wan ControlNet", "controlnet_blocks.# blocks.#.attn1 control_encoder"),
+    (None, "", "controlnet_blocks.#.weight controlnet_blocks.#.bias !controlnet_blocks.#.x_rms"),
     ("SDXL", "ControlNet Union SDXL", f"{_NETS} task_embedding control_add_embedding", "union"),
     ("SDXL", "ControlNet SDXL", f"{_NETS} {_TEXT}=2048"),
     ("SDXL", "ControlNet SDXL", f"{_NETS} {_EXTRA}=2816"),
@@ -52,12 +55,13 @@ CONTROLNETS = rows(
     kind="controlnet",
 ) + rows(
     _CONTROL,
+    ("SD1.x", "T2I-Adapter SD1.5 light",
+     "body.0.in_conv|adapter.body.0.in_conv body.#.out_conv|adapter.body.#.out_conv"),
     ("SDXL", "T2I-Adapter SDXL",
      "body.#.block1|adapter.body.#.resnets conv_in.weight[1]|adapter.conv_in.weight[1]=256,768"),
     ("SD1.x", "T2I-Adapter SD1.5",
      "body.#.block1|adapter.body.#.resnets conv_in.weight[1]|adapter.conv_in.weight[1]=64,192"),
     (None, "", "body.#.block1.weight body.#.block2.weight conv_in"),
-    ("SD1.x", "T2I-Adapter SD1.5 light", "body.0.in_conv body.#.body.#.block1|body.#.out_conv"),
     ("Stable Cascade", "Stable Cascade ControlNet", "backbone.0.0.weight projections.#|backbone.10.blocks.0"),
     kind="t2i_adapter",
 ) + rows(
@@ -79,19 +83,22 @@ CONTROLNETS = rows(
     kind="ip_adapter",
 ) + rows(
     _ANIMATE,
-    ("SDXL", "Hotshot-XL", "down_blocks.#.temporal_attentions|up_blocks.#.temporal_attentions"),
-    ("SDXL", "AnimateDiff SDXL", "down_blocks.#.motion_modules|up_blocks.#.motion_modules n(down_blocks)=3"),
+    ("SDXL", "Hotshot-XL",
+     "!down_blocks.#.resnets down_blocks.#.temporal_attentions|up_blocks.#.temporal_attentions"),
+    ("SDXL", "AnimateDiff SDXL",
+     "!down_blocks.#.resnets down_blocks.#.motion_modules|up_blocks.#.motion_modules n(down_blocks)=3"),
     ("SD1.x", "AnimateDiff v2 SD1.5",
-     "down_blocks.#.motion_modules mid_block.motion_modules "
+     "!down_blocks.#.resnets down_blocks.#.motion_modules mid_block.motion_modules "
      "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.pos_encoder.pe[1]=32"),
     ("SD1.x", "AnimateDiff v3 SD1.5",
-     "down_blocks.#.motion_modules "
+     "!down_blocks.#.resnets down_blocks.#.motion_modules "
      "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.pos_encoder.pe[1]=32"),
     ("SD1.x", "AnimateDiff v1 SD1.5",
-     "down_blocks.#.motion_modules "
+     "!down_blocks.#.resnets down_blocks.#.motion_modules "
      "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.pos_encoder.pe[1]=24"),
-    ("SD1.x", "AnimateDiff SD1.5", "down_blocks.#.motion_modules|up_blocks.#.motion_modules"),
-    ("SD1.x", "AnimateLCM", "down_blocks.#.motion_modules motion_modules"),
+    ("SD1.x", "AnimateDiff SD1.5",
+     "!down_blocks.#.resnets down_blocks.#.motion_modules|up_blocks.#.motion_modules"),
+    ("SD1.x", "AnimateLCM", "!down_blocks.#.resnets down_blocks.#.motion_modules motion_modules"),
     kind="motion_module",
 )  # fmt: skip
 
@@ -112,8 +119,7 @@ BESIDE = rows(
 ) + rows(
     _COMFY,
     ("SAM", "Segment Anything",
-     "image_encoder.blocks.#|image_encoder.trunk.blocks.#|vision_encoder.layers.# mask_decoder|"
-     "sam_mask_decoder prompt_encoder|sam_prompt_encoder"),
+     "mask_decoder|sam_mask_decoder prompt_encoder|sam_prompt_encoder|memory_encoder"),
     kind="sam",
 ) + rows(
     _COMFY,
@@ -176,6 +182,10 @@ UPSCALERS = rows(
     ("upscaler", "KBNet | FFTformer | Restormer", "patch_embed.proj encoder_level1.# refinement.#"),
     ("upscaler", "Real-CUGAN", "unet1.conv1.conv unet2.conv1.conv"),
     ("upscaler", "SwiftSRGAN", "initial.cnn.depthwise final_conv.pointwise"),
+    ("upscaler", "HVI-CIDNet", "HVE_block0 IE_block0 HVD_block0"),
+    ("upscaler", "MixDehazeNet", "layer1.blocks.#.conv3_19 layer1.blocks.#.Wv"),
+    ("upscaler", "Retinexformer", "body.#.estimator body.#.denoiser"),
+    ("upscaler", "LaMa", "model.model.1.bn_l|generator.model.1.bn_l|model.1.bn_l"),
     ("upscaler", "Uformer", "input_proj.proj output_proj.proj encoderlayer_0.blocks.#"),
     ("upscaler", "Real-ESRGAN compact",
      "body.0.weight:axes=4 body.1.weight:axes=1 body.2.weight:axes=4 body.0.weight[1]=3,1,4 !conv_first "

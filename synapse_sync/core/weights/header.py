@@ -45,6 +45,13 @@ def read_header(size: int, read: Read) -> Header | None:
     return Header("safetensors", tensors, metadata)
 
 
+def header_end(first: bytes) -> int:
+    """Where the header of a file ends, as its first bytes say; 1 MiB for GGUF, which does not say it."""
+    if first[:4] == b"GGUF":
+        return _GGUF_FIRST
+    return 8 + int.from_bytes(first[:8], "little") if first[8:9] == b"{" else len(first)
+
+
 def _gguf(size: int, read: Read) -> Header:
     step = _GGUF_FIRST
     while True:

@@ -170,8 +170,9 @@ def _composed(parts: dict[str, dict[str, Tensor]]) -> Weights | None:
         match = _model_match({**{name: rest[name] for name in islice(rest, 200)}, **model})
         if match is not None:
             return _told(match, kind, parts=inside)
-        if others or len(model) > 50:
+        if others:
             return Weights(kind=kind, parts=inside, evidence=("names begin as in a checkpoint",))
+        return _lone({f"model.{name}": tensor for name, tensor in model.items()})
     return _lone_part(parts)
 
 
@@ -214,14 +215,45 @@ def _lone(tensors: Tensors) -> Weights | None:
     """A file of one model, as its names stand or below a wrapper."""
     seen = tensors
     for _ in range(3):
-        view = View(seen.items())
-        if (found := _plain(view)) is not None:
+        if (found := _plain(View(seen.items()))) is not None:
+            return found
+        if (renamed := _as_saved(seen)) and (found := _plain(View(renamed.items()))) is not None:
             return found
         inner = _unwrapped(seen)
         if inner is seen:
             return None
         seen = inner
     return None
+
+
+#: Beginnings that savers left out, or put in between, and those by which the tables know the tensors.
+_RESPELT = (
+    ("model.language_model.", "model."), ("language_model.model.", "model."), ("model.visual.", "visual."),
+    ("layers.", "model.layers."), ("embed_tokens.", "model.embed_tokens."),
+    ("encoder.layers.", "{}encoder.layers."),
+    ("embeddings.", "{}embeddings."),
+)  # fmt: skip
+
+
+def _as_saved(tensors: Tensors) -> Tensors:
+    """The tensors of an encoder by the names that the tables know; empty if they have those already."""
+    part = ""
+    if "embeddings.token_embedding.weight" in tensors:
+        part = "text_model."
+    elif "embeddings.patch_embedding.weight" in tensors:
+        part = "vision_model."
+    elif not any(name in tensors for name in _LANGUAGE):
+        return {}
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        old, new = next((row for row in _RESPELT if name.startswith(row[0])), ("", ""))
+        found[new.format(part) + name.removeprefix(old)] = tensor
+    return found
+
+
+_LANGUAGE = (
+    "model.language_model.embed_tokens.weight", "language_model.model.embed_tokens.weight", "embed_tokens.weight",
+)  # fmt: skip
 
 
 #: The tables in their order, with the kind of all rows where the rows have none. Files that extend a model share

@@ -22,6 +22,8 @@ _BLOCKS = "input_blocks.#.#|output_blocks.#.#|middle_block.#|down_blocks.#|up_bl
 
 UNETS = rows(
     _SOURCE,
+    ("SD1.x", "AnimateDiff SD1.5 (whole U-Net)",
+     f"{_TEXT}=768 down_blocks.#.motion_modules down_blocks.#.resnets", "motion"),
     ("SVD", "SV3D_u", f"{_FILM} {_EXTRA}=256", "image-to-video"),
     ("SVD", "SV3D_p", f"{_FILM} {_EXTRA}=1280", "image-to-video"),
     ("SVD", "Stable Video Diffusion | Stable Video Diffusion XT", _FILM, "image-to-video"),

@@ -1,0 +1,125 @@
+"""Agreement between a site's words about a model and its file's header: which counts, and contradictions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.size_text import size_text
+from synapse_sync.core.weights.families import family_group, is_whole_by_custom
+from synapse_sync.core.weights.identify import Weights
+
+#: Formats whose header says what the file is.
+_READABLE = frozenset({"safetensors", "gguf"})
+#: Types that say nothing about the kind of weights.
+_SILENT = frozenset({None, "other"})
+#: The largest usual files of a type, in bytes. Beyond them, the type itself is in doubt.
+_LARGEST = {"lora": 1_600_000_000, "embedding": 50_000_000}
+#: Types whose files Civitai never calls full or pruned: it asks uploaders of checkpoints for that word alone.
+_NEVER_PRUNED = frozenset({"lora", "embedding"})
+#: How many checkpoints a warning names.
+_SHOWN = 3
+#: Kinds that a UI keeps in the same folder, or that one word of the site may mean.
+_SAME = ({"checkpoint", "diffusion_model"}, {"controlnet", "model_patch"}, {"vae", "vae_approx"})
+_SHARD = re.compile(r"-00001-of-\d{5}\.[a-z]+\Z")
+
+
+def doubtful_file(model: LockedModel, size_class: str | None = None) -> Artifact | None:
+    """The file whose header is needed to know the type of a model; None if the site's words settle it.
+
+    That is so where the site says no type, where a checkpoint may be a diffusion model alone, and where the size or
+    the site's word for it (`size_class`, "full" or "pruned") contradicts the type.
+    """
+    files = [artifact for artifact in model.artifacts if artifact.format in _READABLE]
+    if len(files) > 1:  # the parts of one model, in as many files
+        files = [artifact for artifact in files if _SHARD.search(artifact.filename)]
+    if len(files) != 1:
+        return None
+    (file,) = files
+    said = model.card.type
+    if len(model.artifacts) == 1 and file.role != "model":
+        return None
+    if said in _SILENT:
+        return file
+    if said == "checkpoint" and len(model.artifacts) == 1 and file.format == "safetensors":
+        return None if is_whole_by_custom(model.card.base_model) else file
+    odd = size_class is not None and said in _NEVER_PRUNED
+    return file if odd or file.size > _LARGEST.get(said or "", file.size) else None
+
+
+def with_header(model: LockedModel, file: Artifact, weights: Weights) -> tuple[LockedModel, str | None]:
+    """The model with what its file's header says where the site says less, and a warning about a contradiction."""
+    kind, said = weights.type, model.card.type
+    if kind is None:
+        return model, None
+    if said in _SILENT:
+        return replace(model, card=replace(model.card, type=kind)), None
+    if kind == said:
+        return model, None
+    if any({kind, said} <= same for same in _SAME):
+        artifacts = tuple(replace(one, role=kind) if one is file else one for one in model.artifacts)
+        return replace(model, artifacts=artifacts), None
+    return model, (
+        f"`{model.name}`: the site says {_words(said)}, but `{file.filename}` ({size_text(file.size)}) is "
+        f"{_article(weights)}; if the file is right, write `type = '{kind}'` into its entry"
+    )
+
+
+def contradiction(model: LockedModel, file: Artifact, weights: Weights) -> str | None:
+    """A warning if the header contradicts the type that the manifest gave; None otherwise."""
+    kind, said = weights.type, model.card.type
+    if kind is None or said in (kind, None, "other") or any({kind, said} <= same for same in _SAME):
+        return None
+    return (
+        f"`{model.name}`: synapse.toml says {_words(said)}, but `{file.filename}` ({size_text(file.size)}) is "
+        f"{_article(weights)}"
+    )
+
+
+def _words(kind: str | None) -> str:
+    return (kind or "nothing").replace("_", " ").replace("lora", "LoRA").replace("vae", "VAE")
+
+
+def _article(weights: Weights) -> str:
+    words = _words(weights.kind)
+    family = f" ({weights.family})" if weights.family else ""
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}{family}"
+
+
+def without_base(
+    changed: Sequence[str], models: Sequence[LockedModel], headers: Mapping[str, Weights]
+) -> list[str]:
+    """A warning for each changed adapter that none of the declared checkpoints can use.
+
+    `changed` are names of models; `headers` are answers about the files of some models, by the models' names. A
+    model of an unknown family silences the warning: it may be the one.
+    """
+    bases = [model for model in models if model.card.type in ("checkpoint", "diffusion_model")]
+    groups = {model.name: _group(model, headers) for model in bases}
+    if not bases or None in groups.values():
+        return []
+    notes = []
+    for model in models:
+        if model.name not in changed or model.card.type not in ("lora", "embedding", "controlnet", "ip_adapter"):
+            continue
+        group = _group(model, headers)
+        if group is None or group in groups.values():
+            continue
+        others = ", ".join(f"`{base.name}` is for {_shown(base, headers)}" for base in bases[:_SHOWN])
+        notes.append(f"`{model.name}` is for {_shown(model, headers)}, but {others}")
+    return notes
+
+
+def _group(model: LockedModel, headers: Mapping[str, Weights]) -> str | None:
+    if (group := family_group(model.card.base_model)) is not None:
+        return group
+    weights = headers.get(model.name)
+    return None if weights is None else family_group(weights.family)
+
+
+def _shown(model: LockedModel, headers: Mapping[str, Weights]) -> str:
+    weights = headers.get(model.name)
+    return model.card.base_model or (weights.family if weights is not None else None) or "an unknown base"
