@@ -72,8 +72,10 @@ def signals() -> Iterator[None]:
     """The signals are handled after a test as before it: what a command ignores, its children ignore, too."""
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
-    if before[signal.SIGINT] == signal.SIG_IGN:  # as for a suite that a shell runs in the background
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in numbers:  # a suite that a shell runs in the background ignores SIGINT, below nohup also SIGHUP
+        if before[number] == signal.SIG_IGN:
+            is_interrupt = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -73,7 +73,7 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
                 blind = True
             elif not Path(record.project).is_dir():
                 warnings.append(
-                    f"{record.project} is gone; of its files only those in other folders count; {advice}"
+                    f"{record.project} is gone and keeps only files in other folders; {advice} forgets it"
                 )
             used |= set(_used_by(record))
         except (SynapseError, OSError, UnicodeDecodeError) as error:

@@ -27,7 +27,14 @@ from workbench import content_of
 from world import Project, Result
 
 from synapse_sync.cli.commands import VERBS, cli
-from synapse_sync.core.manifest.shape import FileTable, ManifestTable, ModelTable, TargetTable, WorkspaceTable
+from synapse_sync.core.manifest.shape import (
+    FileTable,
+    ManifestTable,
+    ModelTable,
+    RootTable,
+    TargetTable,
+    WorkspaceTable,
+)
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
@@ -134,9 +141,9 @@ def _options(verb: str) -> set[str]:
 
 def test_keys_that_hints_write_are_read() -> None:
     """`filename = "…"` in a hint is a key of the manifest, or one of the settings."""
-    tables = (ManifestTable, WorkspaceTable, TargetTable, ModelTable, FileTable)
+    tables = (ManifestTable, WorkspaceTable, TargetTable, RootTable, ModelTable, FileTable)
     known = {field.encode_name for table in tables for field in msgspec.structs.fields(table)} | set(_KEYS)
-    words = {"key", "default"}  # `key = value`: how a line of TOML looks; `root = { default = … }`
+    words = {"key"}  # `key = value`: how a line of TOML looks
     assert {(place, key) for place, key in keys() if key not in known | words} == set()
     assert len(keys()) > 5
 
