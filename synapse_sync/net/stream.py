@@ -81,6 +81,7 @@ class Stream:
         self._response = response
         self._aborted: str | None = None
         self._closed = False
+        self._failed: str | None = None
         self._ahead = b""
         body = getattr(response, "_fp", None)
         # urllib3's own `readinto` reads into a new object and copies; the response below it does not.
@@ -119,6 +120,11 @@ class Stream:
         self.received -= filled
         return self._ahead
 
+    def again(self, data: memoryview) -> None:
+        """Return the last bytes that were read once more, `data`; after them an error is raised once more, too."""
+        self._ahead = bytes(data)
+        self.received -= len(data)
+
     def ends(self) -> bool:
         """Whether nothing follows. Without an announced length, a server that falls silent counts as finished."""
         if self._length is not None:
@@ -152,13 +158,13 @@ class Stream:
         self.close()
 
     def _read(self, buffer: memoryview) -> int:
-        if self._aborted is not None:
-            self._fail(self._aborted)
         if self._ahead:
             count = min(len(buffer), len(self._ahead))
             buffer[:count] = self._ahead[:count]
             self._ahead = self._ahead[count:]
             return count
+        if (words := self._aborted or self._failed) is not None:
+            self._fail(words)
         try:
             return int(self._raw.readinto(buffer))
         except library_errors(ValueError, AttributeError) as error:
@@ -168,6 +174,7 @@ class Stream:
 
     def _fail(self, words: str) -> NoReturn:
         self.close()
+        self._failed = words
         raise Transient(f"{display_url(self.url)}: {self._aborted or words}", hint=CONNECTION_HINT) from None
 
     def _release(self) -> None:

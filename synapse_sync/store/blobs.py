@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import stat
@@ -12,14 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store import links
 from synapse_sync.store.durable import (
     READ_ONLY,
-    SHARED,
+    flush,
     fsync_dir,
     fsync_file,
     make_dirs,
@@ -35,8 +33,8 @@ from synapse_sync.store.durable import (
 )
 from synapse_sync.store.hashing import blake3_of, both_of, copy_and_hash, hash_file
 from synapse_sync.store.links import clone_file
+from synapse_sync.store.notes import Notes
 from synapse_sync.store.owners import Owners
-from synapse_sync.user.small_files import read_small
 
 #: Temporary files older than this (seconds since the last write) belong to a process that was killed.
 _STALE = 86_400.0
@@ -66,6 +64,7 @@ class BlobStore:
         # Absolute, since symbolic links to blobs are; not resolved, since the user chose this way to it.
         self.root = Path(os.path.abspath(root))  # noqa: PTH100
         self._owners = Owners(self.root) if owners is None else owners
+        self._notes = Notes(self.root, self._owners)
         self._foreign: dict[str, tuple[int, ...]] = {}  # right blobs of others, as they were hashed
 
     def path(self, sha256: str) -> Path:
@@ -113,7 +112,7 @@ class BlobStore:
         return size if size != said and self.has(sha256) else None
 
     def _trusts(self, sha256: str, found: os.stat_result) -> bool:
-        meta = self._meta(sha256)
+        meta = self._notes.of(sha256)
         return meta.get("size") == found.st_size and meta.get("mtime_ns") == found.st_mtime_ns
 
     def _recheck(self, sha256: str) -> bool:
@@ -129,7 +128,7 @@ class BlobStore:
             return False  # it is being written, or another process has just replaced it: not trusted yet
         if good:
             if self._owners.trust(after):
-                self._note(sha256, after)
+                self._notes.add(sha256, after)
             else:
                 self._foreign[sha256] = _look(after)
         else:
@@ -148,12 +147,12 @@ class BlobStore:
                 before = path.stat()
                 good = self.matches(path, sha256)
                 if good and _same(before, path.stat()) and self._owners.trust(before):
-                    self._note(sha256, before)
+                    self._notes.add(sha256, before)
             except FileNotFoundError:
                 return False
             if not good:
                 with where_writable():
-                    remove(self._meta_path(sha256), missing_ok=True)
+                    self._notes.forget(sha256)
         return good
 
     def matches(self, path: Path, sha256: str) -> bool:
@@ -183,12 +182,12 @@ class BlobStore:
 
     def blake3(self, sha256: str) -> str | None:
         """The BLAKE3 that was computed when the blob was verified, if it was."""
-        value = self._meta(sha256).get("blake3")
+        value = self._notes.of(sha256).get("blake3")
         return value if isinstance(value, str) and is_sha256(value) else None  # both have 64 digits
 
     def origin(self, sha256: str) -> str | None:
         """The reference that the blob was downloaded from, or None."""
-        value = self._meta(sha256, anyone=True).get("origin")  # it only says where the bytes may be had again
+        value = self._notes.of(sha256, anyone=True).get("origin")  # it only says where the bytes may be had again
         return value if isinstance(value, str) else None
 
     # -- bringing in ---------------------------------------------------------------------------------
@@ -223,7 +222,42 @@ class BlobStore:
                 replace_file(temp, path)
                 fsync_dir(path.parent)
             # The note goes last: without it the blob is hashed again, with it too early a bad one would be trusted.
-            self._note(sha256, found, blake3=blake3, origin=origin)
+            self._notes.add(sha256, found, blake3=blake3, origin=origin)
+        return path
+
+    def publish_bytes(self, data: memoryview, *, sha256: str, origin: str) -> Path | None:
+        """Write verified bytes as a blob that the store does not have, durably; returns its place.
+
+        `origin` is the reference that can give the bytes again. None, and nothing is written, where an earlier run
+        left a partial download of the blob. The caller holds the lock of that download.
+        """
+        path = self.path(sha256)
+        temp = self.root / f"partials/{sha256}"
+        with _doing(f"publishing {sha256[:12]}…"):
+            try:
+                handle = _create(temp)
+            except FileExistsError:
+                return None
+            try:
+                try:
+                    while data:
+                        data = data[os.write(handle, data) :]
+                    # The same order as in `publish`: bytes, name, directory, note.
+                    flush(handle)
+                    found = os.fstat(handle)
+                finally:
+                    os.close(handle)
+                try:
+                    replace_file(temp, path)
+                except FileNotFoundError:
+                    make_dirs(path.parent)
+                    replace_file(temp, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    remove(temp)
+                raise
+            fsync_dir(path.parent)
+            self._notes.add(sha256, found, origin=origin)
         return path
 
     def import_file(
@@ -287,7 +321,7 @@ class BlobStore:
                 raise _changed_meanwhile(source)
             set_mode(path, narrowed(READ_ONLY, before))
             fsync_dir(path.parent)
-            self._note(sha256, moved, blake3=blake3)
+            self._notes.add(sha256, moved, blake3=blake3)
             return path
         if not self.has(sha256):
             self._copy_in(source, sha256)
@@ -327,7 +361,7 @@ class BlobStore:
                 except (FileNotFoundError, NotADirectoryError):
                     return None
             # The note would make a later blob of this name trusted by its stat alone.
-            remove(self._meta_path(sha256), missing_ok=True)
+            self._notes.forget(sha256)
             fsync_dir(path.parent)
             fsync_dir(directory)
             write_atomic(aside.with_name(f"{aside.name}.why"), f"{why}\n".encode())
@@ -348,7 +382,7 @@ class BlobStore:
                 remove(path)
             except (FileNotFoundError, NotADirectoryError):
                 return 0
-            remove(self._meta_path(sha256), missing_ok=True)
+            self._notes.forget(sha256)
         return found.st_size if found.st_nlink == 1 else 0
 
     def sweep(self, now: float | None = None) -> int:
@@ -366,52 +400,15 @@ class BlobStore:
             links.sweep(self.root / name, now)  # empty files, from trials of whether the store can be written to
         return freed
 
-    # -- notes on a blob ---------------------------------------------------------------------
 
-    def _meta_path(self, sha256: str) -> Path:
-        return self.root / f"meta/{sha256[:2]}/{sha256}.json"
-
-    def _meta(self, sha256: str, *, anyone: bool = False) -> dict[str, Any]:
-        """The note on a blob, empty if it is missing, damaged, or of another user unless `anyone` will do."""
-        try:
-            trust = None if anyone else self._owners.trust
-            value = json.loads(read_small(self._meta_path(sha256), trust=trust))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return value if isinstance(value, dict) else {}
-
-    def _note(self, sha256: str, found: os.stat_result, **more: str | None) -> None:
-        """Remember that the content was right when the blob looked like `found`."""
-        fresh: dict[str, Any] = {key: value for key, value in more.items() if value is not None}
-        fresh |= {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        where = self._meta_path(sha256)
-        # Not durable, and left out where the store can only be read: without it the blob is hashed once more.
-        with where_writable():
-            if _write_first(where, _as_json(fresh)):
-                return
-            known = self._meta(sha256)
-            if (value := {**known, **fresh}) != known:
-                write_atomic(where, _as_json(value), durable=False)
-
-
-def _as_json(note: dict[str, Any]) -> bytes:
-    return json.dumps(note, sort_keys=True).encode()
-
-
-def _write_first(where: Path, data: bytes) -> bool:
-    """Write a blob's first note; False if it has one. Not atomically: a truncated note counts as missing."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+def _create(path: Path) -> int:
+    """Create a file with the mode of a blob, and open it for writing; raises `FileExistsError` if it exists."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        handle = os.open(where, flags, SHARED)
-    except FileExistsError:
-        return False
+        return os.open(path, flags, READ_ONLY)
     except FileNotFoundError:
-        make_dirs(where.parent, durable=False)
-        return _write_first(where, data)
-    try:
-        return os.write(handle, data) == len(data)
-    finally:
-        os.close(handle)
+        make_dirs(path.parent, durable=False)
+        return os.open(path, flags, READ_ONLY)
 
 
 def _look(found: os.stat_result) -> tuple[int, ...]:

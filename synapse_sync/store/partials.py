@@ -41,6 +41,11 @@ def partial_key(sha256: str | None, reference: str) -> str:
     return sha256 or "url-" + hashlib.sha256(reference.encode()).hexdigest()[:40]
 
 
+def has_partial(root: Path, sha256: str) -> bool:
+    """Whether an earlier run left a partial download of this blob, whatever is in it."""
+    return os.path.lexists(f"{root}/partials/{sha256}")
+
+
 def place_id(reference: str) -> str:
     """A short name for a location: readers of the store must not see the location itself."""
     return hashlib.sha256(reference.encode()).hexdigest()[:16]

@@ -23,6 +23,7 @@ from synapse_sync.sources.base import Relocating, raise_in_words
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold
 from synapse_sync.store.partials import Partial, partial_key
+from synapse_sync.transfer.at_once import receive_at_once
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.hashing import Digests, digest_file
 from synapse_sync.transfer.opener import Opener, Stopped, host_of
@@ -68,7 +69,10 @@ class Download:
         path = store.path(want.sha256)
         size = path.stat().st_size
         self._crew.reporter.transfer_started(want.key, want.subject, size, size)
-        return self._got(want.sha256, store.blake3(want.sha256), size, path, None)
+        blake3 = store.blake3(want.sha256)
+        if blake3 is None and want.size is None:  # to be locked: see `needs_blake3`
+            blake3 = digest_file(path).blake3
+        return self._got(want.sha256, blake3, size, path, None)
 
     def _got(self, sha256: str, blake3: str | None, size: int, path: Path, place: Reference | None) -> Got:
         return Got(
@@ -172,8 +176,19 @@ class Download:
         location = source.locate(place)
         if location.path is not None:
             return self._local(Path(location.path), place)
-        partial = Partial(self._crew.store.root, self._key)
         opener = Opener(self._crew, location.url, text_ok=self._want.text_ok, verified=self._want.is_pinned)
+        try:
+            got = receive_at_once(
+                self._crew, self._want, place, opener, lambda data: self._publish_bytes(data, place)
+            )
+            return got if got is not None else self._from_network(place, opener)
+        except (StatusError, WrongContent) as error:
+            raise_in_words(source, place, error)
+        finally:
+            opener.passed()
+
+    def _from_network(self, place: Reference, opener: Opener) -> Got:
+        partial = Partial(self._crew.store.root, self._key)
         reception = Reception(
             self._crew, self._want, partial, place, opener, strict=self._strict, impatient=self._impatient
         )
@@ -187,8 +202,6 @@ class Download:
                 self._warn(f"`{self._want.subject}`: {opener.doubt.message}; its digest is right, so it is used")
             self._warn(size_remark(self._want, got.size))
             return got
-        except (StatusError, WrongContent) as error:
-            raise_in_words(source, place, error)
         finally:
             self._another_size = reception.another_size
             if partial.total is None or not partial.done_bytes:
@@ -221,7 +234,7 @@ class Download:
         except OSError as error:
             raise NotFound(f"`{want.subject}`: cannot look at {path}: {error.strerror}") from error
         self._crew.reporter.transfer_started(want.key, want.subject, size, 0)
-        sha256 = want.sha256
+        sha256, blake3 = want.sha256, None
         if sha256 is None:
             self._crew.reporter.transfer_phase(want.key, "hashing")
             digests = digest_file(path, git=want.git_sha1 is not None, stop=self._crew.stop.is_set)
@@ -229,7 +242,7 @@ class Download:
                 raise Stopped
             if (problem := mismatch(want, digests)) is not None:
                 raise IntegrityError(f"`{want.subject}`: {problem}")
-            sha256 = digests.sha256
+            sha256, blake3 = digests.sha256, digests.blake3
         self._look(path)
         self._crew.reporter.transfer_phase(want.key, "verifying")
         copied = 0
@@ -245,21 +258,21 @@ class Download:
         if copied < size:  # the store had the blob, and nothing was copied
             self._crew.reporter.transfer_advanced(want.key, size - copied)
         got = replace(
-            self._got(sha256, store.blake3(sha256), size, blob, place), taken_from=path, copied_bytes=copied
+            self._got(sha256, blake3 or store.blake3(sha256), size, blob, place),
+            taken_from=path,
+            copied_bytes=copied,
         )
         self._warn(size_remark(want, size))
         return got
 
-    # -- from the network ---------------------------------------------------------------------------
-
     # -- what it turned out to be --------------------------------------------------------------------
 
-    def _look(self, path: Path) -> None:
+    def _look(self, file: Path | memoryview) -> None:
         """Inspect the file and pass its warnings on; if the right bytes are refused, no other location can help."""
         try:
-            remarks = self._crew.inspect(path, self._want)
+            remarks = self._crew.inspect(file, self._want)
         except OSError as error:
-            raise storage_error(error, f"reading {path}") from error
+            raise storage_error(error, f"reading {file}") from error
         except SynapseError:
             self._bytes_right = self._want.sha256 is not None
             raise
@@ -269,6 +282,16 @@ class Download:
     def _warn(self, warning: str | None) -> None:
         if warning is not None:
             self._crew.reporter.warn(warning)
+
+    def _publish_bytes(self, data: memoryview, place: Reference) -> Got | None:
+        """Publish a file that arrived at once; None if a partial download is in the way."""
+        assert self._want.sha256 is not None
+        self._look(data)
+        path = self._crew.store.publish_bytes(data, sha256=self._want.sha256, origin=str(place))
+        if path is None:
+            return None
+        self._fetched += len(data)
+        return self._got(self._want.sha256, None, len(data), path, place)
 
     def _publish(self, partial: Partial, digests: Digests, place: Reference) -> Got:
         try:

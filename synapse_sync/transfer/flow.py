@@ -81,7 +81,8 @@ class Flow:
         self._clock = crew.clock
         self._looked = self._saved = self._clock.now()
         git_size = partial.total if want.git_sha1 is not None else None
-        self._chaser = Chaser(partial.path, git_size=git_size, tick=self._tick)
+        fast = want.needs_blake3(partial.total)
+        self._chaser = Chaser(partial.path, git_size=git_size, fast=fast, tick=self._tick)
 
     def run(self) -> Digests:
         """Receive the missing bytes and return the digests of the whole file. A failure saves the progress, too.

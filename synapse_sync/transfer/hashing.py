@@ -28,28 +28,31 @@ _spare: deque[memoryview] = deque(maxlen=_BLOCKS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digests:
-    """The size in bytes and the digests of a file; `git_sha1` only if it was requested."""
+    """The size in bytes and the digests of a file; `blake3` and `git_sha1` only if they were requested."""
 
     size: int
     sha256: str
-    blake3: str
+    blake3: str | None = None
     git_sha1: str | None = None
 
 
 class _Hashes:
     """The hashes of a growing prefix."""
 
-    def __init__(self, git_size: int | None) -> None:
-        from blake3 import blake3
-
+    def __init__(self, git_size: int | None, *, fast: bool) -> None:
         self.size = 0
         self.sha256 = hashlib.sha256()
-        self.blake3: blake3 = blake3()
+        self.blake3: blake3 | None = None
+        if fast:
+            from blake3 import blake3
+
+            self.blake3 = blake3()
         self.git = None if git_size is None else hashlib.sha1(b"blob %d\0" % git_size, usedforsecurity=False)
 
     def update(self, block: memoryview) -> None:
         self.sha256.update(block)
-        self.blake3.update(block)
+        if self.blake3 is not None:
+            self.blake3.update(block)
         if self.git is not None:
             self.git.update(block)
         self.size += len(block)
@@ -58,7 +61,7 @@ class _Hashes:
         return Digests(
             size=self.size,
             sha256=self.sha256.hexdigest(),
-            blake3=self.blake3.hexdigest(),
+            blake3=None if self.blake3 is None else self.blake3.hexdigest(),
             git_sha1=None if self.git is None else self.git.hexdigest(),
         )
 
@@ -70,7 +73,7 @@ def digest_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lam
     """
     try:
         with path.open("rb", buffering=0) as file:
-            hashes = _Hashes(path.stat().st_size if git else None)
+            hashes = _Hashes(path.stat().st_size if git else None, fast=True)
             buffer = memoryview(bytearray(_BLOCK))
             while (count := file.readinto(buffer)) and not stop():
                 hashes.update(buffer[:count])
@@ -97,13 +100,20 @@ class Chaser:
 
     The thread reads bytes back from the page cache, so memory stays at some blocks whatever the file size. Bytes in
     order are hashed from memory: `lend` returns a block to receive them into, `give` hands it over. The thread
-    calls `tick` about once a second; `check` and `finish` raise its errors.
+    calls `tick` about once a second; `check` and `finish` raise its errors. `fast` asks for the BLAKE3, too.
     """
 
-    def __init__(self, path: Path, *, git_size: int | None = None, tick: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        git_size: int | None = None,
+        fast: bool = True,
+        tick: Callable[[], None] | None = None,
+    ) -> None:
         self._path = path
         self._tick = tick
-        self._hashes = _Hashes(git_size)
+        self._hashes = _Hashes(git_size, fast=fast)
         self._limit = 0
         self._over = False
         self._cancelled = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
@@ -24,17 +25,23 @@ _CONFIG_BYTES = 4 << 20
 _SHOWN, _NAME = 5, 80
 
 
-def inspect_want(path: Path, want: Want) -> tuple[str, ...]:
+def inspect_want(file: Path | memoryview, want: Want) -> tuple[str, ...]:
     """Check a file that was brought for a want, under each of its names; returns warnings.
 
-    A UI goes by the name in the tree, and one file may have several of them. Raises like `inspect_file`.
+    `file` is at rest, or whole in memory. A UI goes by the name in the tree, and one file may have several of them.
+    Raises like `inspect_file`.
     """
     allowed = Permissions(pickles=want.allow_pickle, code=want.allow_code, forbidden=want.forbidden)
     remarks: dict[str, None] = {}
     for name in want.names or (None,):
         names = want.source_names if name is None else (*want.source_names, name)
         facts = Facts(subject=want.subject, format=want.format, names=names, local=want.is_local)
-        if (warning := inspect_file(path, facts, allowed)) is not None:
+        warning = (
+            inspect_file(file, facts, allowed)
+            if isinstance(file, Path)
+            else _inspect(facts, allowed, len(file), lambda start, count: bytes(file[start : start + count]))
+        )
+        if warning is not None:
             remarks[warning] = None
     return tuple(remarks)
 
@@ -47,21 +54,26 @@ def inspect_file(path: Path, facts: Facts, allowed: Permissions) -> str | None:
     `OSError`.
     """
     with path.open("rb", buffering=0) as file:
-        facts = replace(facts, content=_content(file))
-        refused = objection(facts, allowed)
-        named = _named_code(file, facts)
-        if isinstance(refused, WrongContent):
-            refused.body = _read(file, 0, _PAGE_BYTES).decode("utf-8", "replace")
+        size = os.fstat(file.fileno()).st_size
+        return _inspect(facts, allowed, size, lambda start, count: _read(file, start, count))
+
+
+def _inspect(facts: Facts, allowed: Permissions, size: int, read: Callable[[int, int], bytes]) -> str | None:
+    """Check a file of `size` bytes; `read` returns up to so many bytes from a position on."""
+    facts = replace(facts, content=identify(size, read))
+    refused = objection(facts, allowed)
+    if isinstance(refused, WrongContent):
+        refused.body = read(0, _PAGE_BYTES).decode("utf-8", "replace")
     if refused is not None:
         raise refused
-    return remark(facts) or named
+    return remark(facts) or _named_code(facts, read)
 
 
-def _named_code(file: FileIO, facts: Facts) -> str | None:
+def _named_code(facts: Facts, read: Callable[[int, int], bytes]) -> str | None:
     """A note about a configuration that names code: the file comes, and the code does not."""
     if facts.content is None or facts.content.kind not in ("json", "text") or not facts.is_config:
         return None
-    names = named_code(_read(file, 0, _CONFIG_BYTES).decode("utf-8", "replace"))
+    names = named_code(read(0, _CONFIG_BYTES).decode("utf-8", "replace"))
     if not names:
         return None
     listed = ", ".join(f"`{name[:_NAME]}`" for name in names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from synapse_sync.errors import StatusError, WrongContent
+from synapse_sync.errors import StatusError, SynapseError, WrongContent
 from synapse_sync.net.stream import Stream
 from synapse_sync.transfer.crew import Crew
 
@@ -41,9 +41,31 @@ class Opener:
         #: The first objection of an answer's headers to its body, if there was one.
         self.doubt: WrongContent | None = None
         self._signed: str | None = None
+        #: The answer for the next who asks, or the error.
+        self._kept: Stream | SynapseError | None = None
+
+    def ahead(self) -> Stream | None:
+        """Ask for the whole file; the next `open` returns this answer, or raises its error. None for an error."""
+        try:
+            self._kept = stream = self.open()
+        except SynapseError as error:
+            self._kept = error
+            return None
+        return stream
+
+    def passed(self) -> None:
+        """Close the answer that `ahead` keeps, if there is one: nobody needs it any longer."""
+        kept, self._kept = self._kept, None
+        if isinstance(kept, Stream):
+            self.close(kept)
 
     def open(self, start: int = 0, end: int | None = None, if_range: str | None = None) -> Stream:
         """Open a stream of the bytes from `start` to before `end`; the caller closes it with `close`."""
+        kept, self._kept = self._kept, None
+        if isinstance(kept, SynapseError):
+            raise kept
+        if kept is not None:
+            return kept
         if (signed := self._signed) is not None:
             try:
                 return self._ask(signed, start, end, if_range)

@@ -18,10 +18,8 @@ from synapse_sync.store.partials import partial_key
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.download import Download
 from synapse_sync.transfer.opener import Stopped
-from synapse_sync.transfer.want import Clock, Got, Inspect, Limits, Nearby, Want
+from synapse_sync.transfer.want import SMALL, Clock, Got, Inspect, Limits, Nearby, Want
 
-#: Files below this size (bytes) are bound by latency, not by bandwidth, so more of them run at once.
-SMALL = 8 << 20
 #: The number of threads at the start, if all files are small.
 _FIRST_LANES = 2
 _EXTRA_LANES = 8

@@ -29,7 +29,7 @@ def mismatch(want: Want, digests: Digests, path: Path | None = None) -> str | No
         return f"{having} sha256 {digests.sha256[:12]}… instead of {want.sha256[:12]}…"
     if want.blake3 is not None:
         if digests.blake3 != want.blake3:
-            return f"the bytes have blake3 {digests.blake3[:12]}… instead of {want.blake3[:12]}…"
+            return f"the bytes have blake3 {str(digests.blake3)[:12]}… instead of {want.blake3[:12]}…"
     elif another_size:
         return f"{digests.size} bytes came instead of {want.size}"
     if want.git_sha1 is not None:

@@ -12,6 +12,9 @@ from synapse_sync.core.policy import Permissions, documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import SynapseError
 
+#: Files below this size (bytes) are bound by latency and by the work on each file, not by bandwidth.
+SMALL = 8 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
@@ -49,6 +52,15 @@ class Want:
         """Whether a digest of the whole file is known, which then decides alone."""
         return any(digest is not None for digest in (self.sha256, self.blake3, self.git_sha1))
 
+    def needs_blake3(self, size: int | None) -> bool:
+        """Whether the BLAKE3 of a file of this size (bytes, None: unknown) is computed when it arrives.
+
+        `verify` is faster with it, which matters for large files. A lockfile gets it for every file that was
+        downloaded to be locked, whatever its size: the digest, or the size, was unknown then.
+        """
+        unknown = self.sha256 is None or self.size is None
+        return unknown or size is None or size >= SMALL
+
     @property
     def size_may_be_wrong(self) -> bool:
         """Whether another size is no reason to refuse the file: its digest is known, its size only from a site."""
@@ -78,8 +90,9 @@ class Got:
     taken_from: Path | None = None
 
 
-#: Inspects a complete and verified file before it is published; returns warnings, raises to prevent it.
-Inspect = Callable[[Path, Want], Sequence[str]]
+#: Inspects a complete and verified file, at rest or in memory, before it is published; returns warnings, raises to
+#: prevent it.
+Inspect = Callable[[Path | memoryview, Want], Sequence[str]]
 #: Returns files on this machine that may have the wanted bytes; each of them is verified.
 Nearby = Callable[[Want], Iterable[Path]]
 
@@ -132,7 +145,7 @@ class Member:
     filename: str
     size: int
     sha256: str
-    blake3: str
+    blake3: str | None
 
 
 #: Brings wanted bytes into the store; one answer for each want, in their order. Failures are values.

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from cases import case
 
 from synapse_sync.core.reference import Reference
@@ -290,17 +291,28 @@ def want_of(body: bytes, *places: Reference, **over) -> Want:
 # -- what goes well ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [0, 1, 100_000, 9 * MIB + 7])
-def test_file_arrives_verified(server, bench, size):
-    from blake3 import blake3
-
+@pytest.mark.parametrize("unknown", [{}, {"sha256": None}, {"size": None}])
+@pytest.mark.parametrize("size", [0, 1, 100_000, MIB, MIB + 1, 8 * MIB - 1, 8 * MIB, 9 * MIB + 7])
+def test_file_arrives_verified(server, bench, size, unknown):
+    """The BLAKE3 is for large files, and for all those that are downloaded to be locked."""
     body = content(size)
     server.files["/f"] = File(body)
-    got = bench.got(want_of(body, server.ref()))
+    want = want_of(body, server.ref(), **unknown)
+    got = bench.got(want)
     assert (got.size, got.fetched_bytes, got.place) == (size, size, server.ref())
-    assert got.blake3 == blake3(body).hexdigest()
+    expected = blake3(body).hexdigest() if unknown or size >= 8 * MIB else None
+    assert (got.blake3, bench.store.blake3(sha(body))) == (expected, expected)
+    assert bench.store.verify(sha(body)) and got.path.read_bytes() == body
+    assert not got.path.stat().st_mode & 0o222 and not list((bench.root / "partials").iterdir())
     assert bench.heard.events[-1] == ("finished", "k", None)
     assert sum(event[2] for event in bench.heard.events if event[0] == "advanced") == size
+
+
+def test_a_stored_file_has_its_blake3_when_it_is_locked(server, bench):
+    body = content(1000)
+    server.files["/f"] = File(body)
+    bench.got(want_of(body, server.ref()))
+    assert bench.got(want_of(body, server.ref(), size=None)).blake3 == blake3(body).hexdigest()
 
 
 def test_what_the_store_has_is_not_fetched(server, bench):
@@ -393,7 +405,7 @@ def test_what_is_nearby_and_cannot_be_read_is_only_a_try(server, bench, tmp_path
     (tmp_path / "directory").mkdir()
     (tmp_path / "other.bin").write_bytes(content(5000, 1))
     bench.nearby = lambda want: [tmp_path / name for name in ("directory", "gone.bin", "other.bin")]
-    bench.inspect = lambda path, want: path.open("rb").close() or ()
+    bench.inspect = lambda file, want: file.open("rb").close() or () if isinstance(file, Path) else ()
     assert bench.got(want_of(body, server.ref())).place == server.ref()
     error = bench.failed(want_of(content(6000), Reference.parse(str(tmp_path / "directory"))), StorageError)
     assert "directory" in error.message
