@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from synapse_sync.core.link_mode import LinkMode
-from synapse_sync.core.plan import Action, Plan, Verb
+from synapse_sync.core.plan import Plan, Verb
 from synapse_sync.core.size_text import size_text
 from synapse_sync.errors import StorageError
 from synapse_sync.store import links, partials
@@ -106,12 +106,19 @@ def missing_room(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator
         needed[device] = needed.get(device, 0) + size
         where.setdefault(device, existing)
 
-    for sha256, size in _incoming(plan).items():
-        need(store, max(0, size - partials.bytes_begun(store, sha256)))
+    # One look for all files at the partial downloads, and one at each directory: most files share theirs.
+    if incoming := _incoming(plan):
+        begun = partials.begun(store)
+        rests = (n - (partials.bytes_begun(store, key) if key in begun else 0) for key, n in incoming.items())
+        need(store, sum(max(0, rest) for rest in rests))
+    copied: dict[tuple[Path, LinkMode], tuple[Path, int]] = {}
     for action in plan.of(*_PLACING):
-        directory = _nearest((trees[action.target].root / action.path).parent)
-        if directory.is_dir() and _is_copied(action, store, directory):
-            need(directory, action.size)
+        key = ((trees[action.target].root / action.path).parent, action.link_mode)
+        directory, size = copied.get(key) or (_nearest(key[0]), 0)
+        copied[key] = (directory, size + action.size)
+    for (_, mode), (directory, size) in copied.items():
+        if directory.is_dir() and _is_copied(mode, store, directory):
+            need(directory, size)
     store_device = _nearest(store).stat().st_dev
     for device, size in needed.items():
         free = shutil.disk_usage(where[device]).free
@@ -134,10 +141,10 @@ def _incoming(plan: Plan) -> dict[str, int]:
     return sizes | {archive.sha256: archive.size for archive in archives if archive is not None}
 
 
-def _is_copied(action: Action, store: Path, directory: Path) -> bool:
-    """Whether a placed file will occupy its size in the target."""
+def _is_copied(mode: LinkMode, store: Path, directory: Path) -> bool:
+    """Whether a file that is placed in a directory will occupy its size there."""
     try:
-        way = _way(store, directory, action.link_mode)
+        way = _way(store, directory, mode)
     except StorageError:
         return False  # reported by `unwritable`
     across = directory.stat().st_dev != _nearest(store).stat().st_dev

@@ -312,6 +312,15 @@ def bytes_begun(root: Path, sha256: str) -> int:
     return sum(end - start for start, end in done)
 
 
+def begun(root: Path) -> set[str]:
+    """The keys of the partial downloads below `root` whose progress an earlier run wrote down."""
+    try:
+        names = os.listdir(root / "partials")  # noqa: PTH208 - names are all that is needed
+    except OSError:
+        return set()
+    return {name.removesuffix(".json") for name in names if name.endswith(".json")}
+
+
 def old(root: Path, days: float, now: float | None = None) -> list[Path]:
     """The files under `partials/` that nothing touched for this many days."""
     limit = (time.time() if now is None else now) - days * _DAY

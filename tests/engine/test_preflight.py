@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cases import case
-from workbench import CHECKPOINT, blob, content_of, declare, downloads, leftovers, target, workspace
+from workbench import CHECKPOINT, blob, content_of, declare, downloads, leftovers, sha256, target, workspace
 from world import Project
 
 from synapse_sync.core.size_text import size_text
@@ -21,6 +21,7 @@ from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import AccessDenied, InputError, Several, StorageError
 from synapse_sync.store.durable import RESERVE
+from synapse_sync.store.partials import Partial
 
 pytestmark = pytest.mark.usefixtures("impatient")
 Usage = namedtuple("Usage", "total used free")
@@ -83,7 +84,11 @@ def test_what_was_begun_is_not_needed_again(
 ) -> None:
     leave(monkeypatch, len(portrait) // 2)
     project("sync", code=9)
-    monkeypatch.setattr("synapse_sync.store.partials.bytes_begun", lambda root, sha256: len(portrait) // 2 + 1)
+    partial = Partial(project.store, sha256(portrait))
+    partial.begin(len(portrait), etag=None, last_modified=None, place="p")
+    partial.write(0, memoryview(portrait[: len(portrait) // 2 + 1]))
+    partial.save()
+    partial.close()
     project("sync")
 
 
