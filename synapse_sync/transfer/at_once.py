@@ -1,4 +1,4 @@
-"""At once: a small file in one pass, from one answer into memory. Whatever is unusual takes the usual way."""
+"""At once: a small file in one pass, from one answer into memory. Whatever is unusual goes the usual way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synapse_sync.transfer.want import Got, Want
 _SMALLEST = 16 << 10
 #: The aim for one read, in seconds, as for larger files.
 _PACE = 0.05
-#: After this many seconds the file takes the usual way, where progress is saved.
+#: After this many seconds the file goes the usual way, where progress is saved.
 _PATIENCE = 2.0
 
 #: Publishes the verified bytes of a file; None where that is not possible at once.
@@ -31,7 +31,9 @@ def receive_at_once(crew: Crew, want: Want, place: Reference, opener: Opener, pu
     for the next one who asks. Raises `Stopped`, and what `publish` raises.
     """
     size = want.size
-    if want.sha256 is None or size is None or size == 0 or has_partial(crew.store.root, want.sha256):
+    if want.sha256 is None or size is None or not 0 < size < crew.limits.split_from:
+        return None
+    if has_partial(crew.store.root, want.sha256):
         return None
     block = take_block()
     try:
