@@ -59,7 +59,7 @@ def inspect_file(path: Path, facts: Facts, allowed: Permissions) -> str | None:
 
 
 def _inspect(facts: Facts, allowed: Permissions, size: int, read: Callable[[int, int], bytes]) -> str | None:
-    """Check a file of `size` bytes; `read` returns up to so many bytes from a position on."""
+    """Check a file of `size` bytes; `read` returns bytes from a position on, at most the number that is given."""
     facts = replace(facts, content=identify(size, read))
     refused = objection(facts, allowed)
     if isinstance(refused, WrongContent):
