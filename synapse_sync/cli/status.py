@@ -2,43 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import in_sync_value, survey_value
+from synapse_sync.cli.json_values import in_sync_value, survey_value, unmanaged_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import plan_lines
-from synapse_sync.cli.texts import count_text, in_sync_text, rest_text
+from synapse_sync.cli.texts import cell_text, count_text, in_sync_text, rest_text
+from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
+    from synapse_sync.engine.unmanaged import Unmanaged
+
+
+#: How many unmanaged files are listed without `--all`.
+_SHOWN = 10
 
 
 @click.command("status", short_help="Show what sync would do")
+@click.option("--all", "everything", is_flag=True, help="List all unmanaged files, with their sizes.")
 @scope
 @common
 @click.pass_obj
-def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]) -> int:
-    """Show what sync would do: what is missing, changed, in the way or no longer wanted. Changes nothing."""
+def command(
+    console: Console, everything: bool, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]
+) -> int:
+    """Show what sync would do: what is missing, changed, in the way or no longer wanted. Changes nothing.
+
+    Also lists the models in managed folders that synapse did not place.
+    """
     from synapse_sync.engine.scope import Scope
     from synapse_sync.workspace import Workspace
 
     part = Scope(only=only, groups=groups, targets=targets)
     with Workspace.find(console.directory, offline=True) as workspace:
         if part.is_whole and (count := workspace.unchanged()) is not None:
+            others = workspace.unmanaged()
             if console.as_json:
-                console.document(in_sync_value(count))
+                console.document(in_sync_value(count) | {"unmanaged": unmanaged_value(others)})
             console.answer(in_sync_text(count))
+            _show_unmanaged(console, others, everything=everything)
             return 0
         survey = workspace.status(part)
+        others = workspace.unmanaged(survey)
     if console.as_json:
-        console.document(survey_value(survey))
+        console.document(survey_value(survey) | {"unmanaged": unmanaged_value(others)})
         return 0
     show_survey(console, survey, part)
+    _show_unmanaged(console, others, everything=everything)
     return 0
+
+
+def _show_unmanaged(console: Console, others: Sequence[Unmanaged], *, everything: bool) -> None:
+    """Print the files that synapse did not place, and how to declare them."""
+    if not others:
+        return
+    files = count_text(len(others), "file")
+    console.answer(f"unmanaged: {files} that synapse did not place, {size_text(sum(each.size for each in others))}")
+    for each in others if everything else others[:_SHOWN]:
+        size = f"  {size_text(each.size)}" if everything else ""
+        console.answer(f"  · {cell_text(each.path)}{size}")
+    if not everything and len(others) > _SHOWN:
+        console.answer(f"  … and {len(others) - _SHOWN} more; `synapse status --all` lists them with their sizes")
+    console.answer("  `synapse import DIR` declares them where they are")
 
 
 def show_survey(console: Console, survey: Survey, part: Scope) -> None:

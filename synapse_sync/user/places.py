@@ -65,6 +65,25 @@ def this_system() -> str:
     return {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")
 
 
+def other_stores(environ: Mapping[str, str], home: Path | None) -> tuple[Path, ...]:
+    """The directories in which other programs for models keep theirs, as far as they exist.
+
+    StabilityMatrix (its `Data` folder), LM Studio, Ollama and InvokeAI, in their usual places in 2026.
+    """
+    if home is None:
+        return ()
+    ollama = environ.get("OLLAMA_MODELS")
+    usual = (
+        home / ".local/share/StabilityMatrix/Models",
+        home / "AppData/Roaming/StabilityMatrix/Models",
+        home / ".lmstudio/models",
+        home / ".cache/lm-studio/models",
+        (home / ".ollama/models" if not ollama else home / ollama) / "blobs",
+        home / "invokeai/models",
+    )
+    return tuple(path for path in usual if os.path.isdir(path))
+
+
 def home_directory() -> Path | None:
     """The user's home directory; None where neither HOME nor the system's list of users has one."""
     from pathlib import Path

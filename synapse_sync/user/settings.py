@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from synapse_sync.net.credentials import Grant, Secret, origin_of
 from synapse_sync.net.rewrites import Rewrites
 from synapse_sync.sites import SITES, Library, Site, named
 from synapse_sync.user.kept_tokens import FILE, kept_token, read_kept
-from synapse_sync.user.places import config_path, expanded, settings_digest, store_path
+from synapse_sync.user.places import config_path, expanded, other_stores, settings_digest, store_path
 from synapse_sync.user.small_files import UnfitFile, content, refusal
 from synapse_sync.user.tokens import Token, clean_token, first, from_environment, from_file
 
@@ -27,7 +27,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
     "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
     "mirrors": list, "ca-bundle": str, "trusted-owners": list, "trust": dict,
-    "allow-pickle": bool, "allow-code": bool,
+    "allow-pickle": bool, "allow-code": bool, "trees": list,
 }  # fmt: skip
 _KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or false", dict: "a table"}
 #: The variables with which other programs name certificates: OpenSSL's own, and that of requests.
@@ -49,6 +49,7 @@ class Settings:
     store_named: bool = True  # by the user; a store that nobody named is kept private
     config: Path | None  # None for a user without a home directory
     hub_cache: Path | None  # the downloads of Hugging Face's own libraries
+    trees: tuple[Path, ...] = ()  # directories whose models are used instead of a download
     link_mode: LinkMode = LinkMode.AUTO
     endpoints: Mapping[str, tuple[str, ...]]  # by the name of the site, in the order of its row
     connections: int = 32
@@ -147,6 +148,7 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
         endpoints={site.name: tuple(_endpoint(environ, *pair) for pair in site.endpoints) for site in SITES},
         tokens=_tokens(environ, home, table.get("tokens", {}), config, kept),
         hub_cache=_hub_cache(environ, home),
+        trees=(*_trees(table.get("trees", ()), config), *other_stores(environ, home)),
         trust_all=_switch(environ, "SYNAPSE_TRUST"),
         trusted=_trusted(environ, table.get("trust", {}), config),
         fingerprint=settings_digest(raw, environ.get("SYNAPSE_STORE") or table.get("store")),
@@ -293,6 +295,13 @@ def _library_token(library: Library, environ: Mapping[str, str], home: Path | No
     """Return the file in which a site's own library keeps its token, or None if that must not be used."""
     directory = _library_home(library, environ, home)
     return None if environ.get(library.no_token) or directory is None else directory / library.token
+
+
+def _trees(values: Sequence[object], config: Path) -> tuple[Path, ...]:
+    """Return the directories of `trees`; raises `InputError`."""
+    if not all(isinstance(value, str) for value in values):
+        raise InputError(f"{config}: trees: expected a list of directories")
+    return tuple(config.parent / expanded(str(value), f"{config}: trees") for value in values)
 
 
 def _hub_cache(environ: Mapping[str, str], home: Path | None) -> Path | None:

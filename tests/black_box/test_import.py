@@ -133,7 +133,7 @@ def test_what_is_no_model_stays_unmanaged_with_its_reason(comfy: Project) -> Non
 def test_copies_are_listed_and_dedupe_keeps_one(comfy: Project) -> None:
     put(comfy, "ComfyUI/models/loras/copy.safetensors", KNOWN)
     done = comfy("import", "ComfyUI", "--json", "--dry-run").json
-    assert done["spare-bytes"] == len(KNOWN)
+    assert done["spare_bytes"] == len(KNOWN)
     assert len(done["duplicates"]) == 1
     assert len(done["duplicates"][0]) == 2
     comfy("import", "ComfyUI", "--dedupe")

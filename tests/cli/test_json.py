@@ -21,18 +21,20 @@ PLAN = {
     "actions",
     "warnings",
 }
+STATUS = PLAN | {"unmanaged"}
 REPORT = PLAN | {"fetched_bytes", "copied_bytes", "outcomes", "exit_code"}
 LOCK = {"changes", "healed", "models", "warnings"}
 MODEL = {"name", "reference", "title", "version", "type", "base_model", "size", "first_use", "places"}
 ERROR = {"kind", "message", "hint", "model", "exit_code"}
 VERIFIED = {"files", "bytes", "bad", "set_aside", "repair"}
+IMPORTED = {"dry_run", "targets", "models", "left", "known", "duplicates", "spare_bytes", "warnings"}
 COLLECTED = {"drop", "kept_irreplaceable", "bytes", "in_use", "warnings", "freed_bytes"}
 
 VERBS: list[tuple[list[str], int, set[str]]] = [
     (["lock", "--check"], 0, LOCK),
     (["lock"], 0, LOCK),
     (["lock", "--upgrade"], 0, LOCK),
-    (["status"], 0, PLAN),
+    (["status"], 0, STATUS),
     (["sync", "--dry-run"], 0, PLAN),
     (["sync", "--check"], 8, PLAN),
     (["sync"], 0, REPORT),
@@ -49,6 +51,7 @@ VERBS: list[tuple[list[str], int, set[str]]] = [
     (["store", "gc"], 0, COLLECTED),
     (["store", "verify"], 0, {"blobs", "bytes", "set_aside"}),
     (["add", f"civitai:{catalogue.EYES}"], 0, {"added", "warnings"}),
+    (["import", ".", "--dry-run", "--offline"], 0, IMPORTED),
     (["remove", "portrait"], 0, {"removed"}),
 ]
 
@@ -73,7 +76,7 @@ def test_sync_with_nothing_to_do_says_so(locked: Project) -> None:
     locked("sync")
     for words in (["status"], ["sync"], ["sync", "--check"]):
         value = locked(*words, "--json").json
-        assert set(value) == (REPORT if words == ["sync"] else PLAN)
+        assert set(value) == {"sync": REPORT, "status": STATUS}.get(" ".join(words), PLAN)
         assert value["in_sync"] and value["actions"] == [] and value["unchanged"] == 1
         # A part of the project is always looked at whole: nothing was compared by the fingerprint alone.
         assert locked(*words, "--target", "default", "--json").json == value

@@ -1,0 +1,70 @@
+"""Unmanaged: the files of weights in managed folders that no receipt lists and no model names. Looks only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
+from synapse_sync.core.plan import Key, Observed
+from synapse_sync.project import Project
+from synapse_sync.store.ownership import Tree
+
+#: More files than a person puts into one folder; the rest of a larger one is not listed.
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmanaged:
+    """A file that synapse neither placed nor will: its target, its path there, its size in bytes."""
+
+    target: str
+    path: str
+    size: int
+
+
+def unmanaged(
+    project: Project, trees: Mapping[str, Tree], observed: Mapping[Key, Observed] | None = None
+) -> tuple[Unmanaged, ...]:
+    """The unmanaged files in the folders of some trees that hold, or will hold, files of synapse.
+
+    `observed` are the wanted paths, if they are known. The manifest's own local sources do not count. A folder that
+    cannot be read is passed over.
+    """
+    wanted = set(observed or ())
+    sources = {
+        os.path.realpath(project.directory / Path(entry.reference.id).expanduser())
+        for entry in project.manifest.entries()
+        if entry.reference.source == "path" and not entry.reference.id.startswith("~")
+    }
+    found: list[Unmanaged] = []
+    for name, tree in trees.items():
+        listed = {path for target, path in wanted if target == name} | set(tree.receipt.entries) | set(tree.beside)
+        for folder in sorted({path.rpartition("/")[0] for path in listed}):
+            found += (
+                each
+                for each in _weights_in(name, tree.root, folder)
+                if each.path not in listed
+                and each.path not in tree.others
+                and os.path.realpath(tree.root / each.path) not in sources
+            )
+    return tuple(found)
+
+
+def _weights_in(target: str, root: Path, folder: str) -> Iterator[Unmanaged]:
+    try:
+        with os.scandir(root / folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)[:_MOST]
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or format_of(entry.name) not in WEIGHT_FORMATS:
+            continue
+        try:
+            if entry.is_file():
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                yield Unmanaged(target=target, path=path, size=entry.stat().st_size)
+        except OSError:
+            continue
