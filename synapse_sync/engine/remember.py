@@ -13,7 +13,7 @@ from synapse_sync.project import Project
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import is_unwritable, where_writable
 from synapse_sync.store.ownership import Tree, remembered_roots
-from synapse_sync.store.projects import ProjectRecord, identity_of, read_record, write_record
+from synapse_sync.store.projects import ProjectRecord, located, read_record, write_record
 from synapse_sync.store.tree import refresh
 
 
@@ -35,14 +35,13 @@ def note_use(project: Project, survey: Survey) -> list[str]:
     record = ProjectRecord(
         project=str(project.directory),
         roots=remembered_roots(before, trees.values()),
-        identity=identity_of(project.directory),
         placed=placed | {str(tree.root) for tree in trees.values() if tree.receipt.entries},
         # A sync with nothing to do completes the same state again.
         complete=known.complete if known is not None and survey.in_sync else None,
         links=known.links if known is not None else {},
     )
     try:
-        if record != known:
+        if (record := _noted(record, known, survey)) != known:
             write_record(project.store, project.key, record)
     except StorageError as error:
         if not is_unwritable(error):
@@ -88,13 +87,12 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
         complete=state,
         absent=absent,
         placed=frozenset(placed),
-        identity=identity_of(project.directory),
         variables={
             t.variable: os.environ.get(t.variable) for t in project.manifest.targets if t.variable is not None
         },
         links=known.links if known is not None else {},
     )
-    if record != known:
+    if (record := _noted(record, known, survey)) != known:
         with where_writable():
             write_record(project.store, project.key, record)
 
@@ -112,3 +110,12 @@ def note_links(project: Project, survey: Survey) -> None:
     if links != known.links:
         with where_writable():
             write_record(project.store, project.key, replace(known, links=links))
+
+
+def _noted(record: ProjectRecord, known: ProjectRecord | None, survey: Survey) -> ProjectRecord:
+    """The record with the place of its project, which alone is no reason to write: a copied volume is as it was."""
+    if known is not None and known.host and survey.in_sync:
+        same = replace(record, identity=known.identity, above=known.above, host=known.host)
+        if same == known:
+            return known
+    return located(record)

@@ -15,12 +15,12 @@ from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Placement
 from synapse_sync.errors import SynapseError
-from synapse_sync.store import receipt, receipt_log
+from synapse_sync.store import receipt
 from synapse_sync.store.durable import where_writable
 from synapse_sync.store.licence import read_licensed, write_sealed
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.project_note import project_key
-from synapse_sync.store.projects import ProjectRecord, identity_of, read_record, records
+from synapse_sync.store.projects import ProjectRecord, identity_of, is_gone, read_record, records
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
 from synapse_sync.store.receipt_index import DIRECTORY, receipt_paths
 from synapse_sync.store.spelling import RealPlaces
@@ -82,7 +82,7 @@ def open_trees(
         for stray in inherited:
             if (old := read_licensed(root, stray, store)) is not None:
                 known = replace(known, entries={**old.entries, **known.entries})
-        others, beside = _neighbours(root, own, {*together, *strays})
+        others, beside = _neighbours(root, own, {*together, *strays}, project, store)
         trees[target.name] = Tree(
             target=replace(target, link_mode=default_mode if mode is LinkMode.AUTO else mode),
             root=root,
@@ -97,19 +97,33 @@ def open_trees(
 
 
 def _neighbours(
-    root: Path, own: str, together: Collection[str]
+    root: Path, own: str, together: Collection[str], project: Path, store: Path
 ) -> tuple[frozenset[str], dict[str, tuple[ReceiptEntry, ...]]]:
     """The paths that the receipts of other projects list, and the entries of all receipts but `own`, by path.
 
-    `together` are the keys of this project's own receipts.
+    `together` are the keys of the receipts of this `project`. A project that is gone holds no file.
     """
+    holds: dict[str, bool] = {}
     others: set[str] = set()
     beside: dict[str, tuple[ReceiptEntry, ...]] = {}
     for key, entry in receipt.others(root, own):
         beside[entry.path] = (*beside.get(entry.path, ()), entry)
-        if key not in together:
+        if key not in holds:
+            holds[key] = key not in together and _holds(key, root, project, store)
+        if holds[key]:
             others.add(entry.path)
     return frozenset(others), beside
+
+
+def _holds(key: str, root: Path, project: Path, store: Path) -> bool:
+    """Whether the receipt of another project keeps its files for it.
+
+    One that this store does not know came along with a tree inside of the project, from another machine or path.
+    """
+    record = read_record(store, key.partition("-")[0])
+    if record is None:
+        return not Path(os.path.realpath(root)).is_relative_to(os.path.realpath(project))
+    return not is_gone(record)
 
 
 def how_placed_beside(tree: Tree, path: str, sha256: str) -> str | None:
@@ -146,7 +160,8 @@ def _strays(
 
     A receipt counts only if the store knows its project, and in two cases. The root is inside the project and came
     along with it: it was at the same place inside the other one, and is not that place. Or the root is elsewhere
-    and has not moved; then the directory must be the one that the store noted, and some of the models the same.
+    and has not moved; then the directory must be the one that the store noted, or the other project gone, and some
+    of the models the same.
     """
     names = {target.name for target in targets}
     taken: set[str] = set()
@@ -162,7 +177,9 @@ def _strays(
             if record is None or was is None:
                 continue
             if _came_along(Path(was), Path(record.project), root, project) or (
-                was == str(root) and _is_renamed(record, project) and _shares(root, stray, models)
+                was == str(root)
+                and (_is_renamed(record, project) or is_gone(record))
+                and _shares(root, stray, models)
             ):
                 taken.add(stray)
                 yield _Stray(key=stray, target=target.name)
@@ -221,7 +238,7 @@ def former_trees(
         if not root.is_dir() or (known := read_licensed(root, own, store)) is None:
             continue
         together = [own, *(tree.receipt.project for tree in trees.values())]
-        others, beside = _neighbours(root, own, together)
+        others, beside = _neighbours(root, own, together, project, store)
         label = name if here is None else former_name(declared, text)
         former[label] = Tree(
             target=Target(name=label, root=text),
@@ -247,7 +264,22 @@ def former_roots(project: Path, key: str, store: Path, models: Collection[str]) 
         elif _is_renamed(record, project):
             roots = {n: _came_to(Path(r), Path(record.project), project) for n, r in record.every_root.items()}
             found.append((other, {n: r for n, r in roots.items() if _shares(Path(r), f"{other}-{n}", models)}))
+        elif roots := _copied_roots(record, other, project):
+            found.append((other, roots))
     return found
+
+
+def _copied_roots(record: ProjectRecord, key: str, project: Path) -> dict[str, str]:
+    """The roots that came along with a copy of another project, by target name; `key` is that of the other one."""
+    old = Path(record.project)
+    inside = {name: Path(root) for name, root in record.every_root.items() if Path(root).is_relative_to(old)}
+    roots = {name: project / root.relative_to(old) for name, root in inside.items()}
+    return {
+        name: str(root)
+        for name, root in roots.items()
+        if os.path.realpath(root) != os.path.realpath(inside[name])
+        and receipt.receipt_path(root, f"{key}-{name}").exists()
+    }
 
 
 def _came_to(root: Path, old_project: Path, project: Path) -> str:
@@ -298,7 +330,7 @@ def with_barriers(trees: Mapping[str, Tree], wanted: Collection[str], *, key: st
         for other, record in records(store)
         if other != key
         for root in record.roots.values()
-        if _has_receipt(root, other)
+        if _has_receipt(root, other) and not is_gone(record)
     }
     found: dict[str, Tree] = {}
     for name, tree in trees.items():
@@ -323,7 +355,7 @@ def with_sharers(trees: Mapping[str, Tree], *, key: str, store: Path) -> dict[st
     theirs = {
         where(os.path.join(root, path))
         for other, record in records(store)
-        if other != key
+        if other != key and not is_gone(record)
         for root in dict.fromkeys(record.every_root.values())
         for path in _listed_below(root, other)
     }
@@ -370,50 +402,6 @@ def placed_elsewhere(store: Path, sha256: str) -> Iterator[Path]:
                         place = os.path.join(root, entry.path)
                         if entry.sha256 == sha256 and receipt.matches(place, entry) == "same":
                             yield Path(place)
-
-
-class ListedElsewhere:
-    """The SHA-256 of all that other projects' receipts list; a receipt is read again only when it has changed.
-
-    `own` are the keys of this project's receipts, in the store at `store`.
-    """
-
-    def __init__(self, store: Path, own: Collection[str]) -> None:
-        self._store = store
-        self._own = own
-        self._noted: tuple[int, ...] = ()
-        self._roots: tuple[Path, ...] = ()
-        self._known: dict[Path, tuple[tuple[int, ...], set[str]]] = {}
-
-    def __contains__(self, sha256: str) -> bool:
-        return any(sha256 in self._digests(path) for root in self._others() for path in receipt.paths(root))
-
-    def _others(self) -> tuple[Path, ...]:
-        if self._noted != (noted := _look(self._store / "projects")):
-            self._noted = noted
-            self._roots = tuple(
-                {
-                    Path(root): None
-                    for key, record in records(self._store)
-                    if not any(name.startswith(f"{key}-") for name in self._own)
-                    for root in record.every_root.values()
-                }
-            )
-        return self._roots
-
-    def _digests(self, path: Path) -> set[str]:
-        look = (*_look(path), *_look(receipt_log.log_path(path)))
-        if path not in self._known or self._known[path][0] != look:
-            self._known[path] = (look, receipt.digests_of(path))
-        return self._known[path][1]
-
-
-def _look(path: Path) -> tuple[int, ...]:
-    """How a file or directory looks; nothing for one that is missing."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        found = path.stat()
-        return (found.st_mtime_ns, found.st_size, found.st_ino)
-    return ()
 
 
 def _has_receipt(root: str, key: str) -> bool:

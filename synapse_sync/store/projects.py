@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
@@ -21,9 +22,11 @@ class ProjectRecord:
 
     `placed` are the roots in which files were placed, whether the last sync succeeded or not. `absent` are the
     roots of former targets that could not be reached, perhaps on a drive that is not mounted. `identity` is the
-    device and inode of the directory: by it a renamed project is known again. `variables` are the variables of the
-    environment that the roots depend on, with their values then. `links` are the directory links that the user
-    knows to be followed, by full path with the real path they lead to; None in records of versions that noted none.
+    device and inode of the directory: by it a renamed project is known again. `above` are those of the directories
+    above it, the next one first, and `host` is the name of the machine: see `is_gone`. `variables` are the
+    variables of the environment that the roots depend on, with their values then. `links` are the directory links
+    that the user knows to be followed, by full path with the real path they lead to; None in records of versions
+    that noted none.
     """
 
     project: str
@@ -35,11 +38,53 @@ class ProjectRecord:
     asked: bool = True
     variables: Mapping[str, str | None] = field(default_factory=dict)
     links: Mapping[str, str] | None = None
+    host: str = ""
+    above: tuple[str, ...] = ()
 
     @property
     def every_root(self) -> dict[str, str]:
         """All roots that may hold files of this project, reachable now or not."""
         return {**self.absent, **self.roots}
+
+
+def located(record: ProjectRecord) -> ProjectRecord:
+    """The record with the facts by which it can be known later whether its project was renamed or deleted."""
+    project = Path(record.project)
+    above = tuple(identity_of(folder) for folder in project.parents)
+    return replace(record, identity=identity_of(project), above=above, host=_this_machine())
+
+
+def is_gone(record: ProjectRecord) -> bool:
+    """Whether the directory of a project was deleted, or moved to another folder, as far as that can be known.
+
+    Not if it may be on another machine, on a drive that is not mounted, or beside its old path under a new name.
+    """
+    project = Path(record.project)
+    if not record.host or record.host != _this_machine() or os.path.lexists(project):
+        return False
+    for folder, identity in zip(project.parents, record.above, strict=False):
+        try:
+            found = folder.stat()
+            # The nearest directory that still exists must be the one that it was: a mount point is another one.
+            return identity == f"{found.st_dev}:{found.st_ino}" and not _has_child(folder, record.identity)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:  # a folder of another user: it cannot be known
+            return False
+    return False
+
+
+def _has_child(folder: Path, identity: str) -> bool:
+    """Whether a directory contains the one with this device and inode; raises `OSError`."""
+    inode = identity.rpartition(":")[2]
+    with os.scandir(folder) as found:
+        return any(str(item.inode()) == inode and identity_of(Path(item.path)) == identity for item in found)
+
+
+def _this_machine() -> str:
+    import platform  # takes a millisecond to import
+
+    return platform.node()
 
 
 def identity_of(project: Path) -> str:
@@ -68,6 +113,8 @@ def read_record(store: Path, key: str) -> ProjectRecord | None:
             absent=absent,
             placed=frozenset(str(root) for root in placed),
             identity=str(data.get("identity", "")),
+            host=str(data.get("host", "")),
+            above=tuple(str(identity) for identity in data.get("above", ())),
             asked=data.get("asked") is True,
             links=None if links is None else {str(link): str(to) for link, to in links.items()},
             variables=dict(data.get("variables", {})),
@@ -84,6 +131,8 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
         "absent": dict(record.absent),
         "placed": sorted(record.placed),
         "identity": record.identity,
+        "host": record.host,
+        "above": list(record.above),
         "asked": record.asked,
         "links": None if record.links is None else dict(record.links),
         **({"variables": dict(record.variables)} if record.variables else {}),

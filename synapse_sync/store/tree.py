@@ -19,10 +19,11 @@ from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import fsync_dir, remove, rename_new, storage_error, where_writable
+from synapse_sync.store.elsewhere import ListedElsewhere
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ledger import Ledger
 from synapse_sync.store.licence import read_licensed, write_sealed
-from synapse_sync.store.ownership import ListedElsewhere, Tree, how_placed_beside
+from synapse_sync.store.ownership import Tree, how_placed_beside
 from synapse_sync.store.reach import make_way, walk_again
 from synapse_sync.store.receipt import ReceiptEntry
 from synapse_sync.store.spelling import RealPlaces, is_spelled, respell_path

@@ -136,6 +136,127 @@ def test_a_receipt_that_came_with_a_foreign_project_is_no_licence(project: Proje
     assert set(second.tree(root="ui")) == {EYES, SHARPEN}
 
 
+# -- projects that are gone ------------------------------------------------------------------------------
+
+
+def worktree(project: Project, tmp_path: Path, *models: str, root: Path | None = None) -> Project:
+    """Another project beside the first one, for the same tree."""
+    second = at(project, tmp_path / "second")
+    second.path.mkdir()
+    second.manifest(declare(*models, head=target("t", str(root or tmp_path / "ui"))))
+    return second
+
+
+def test_a_deleted_project_keeps_no_file_that_another_one_drops(project: Project, tmp_path: Path) -> None:
+    project.manifest(declare("eyes", "sharpen", head=target("t", str(tmp_path / "ui"))))
+    project("sync")
+    second = worktree(project, tmp_path, "eyes", "sharpen")
+    second("sync")
+    second.manifest(declare("eyes", head=target("t", str(tmp_path / "ui"))))
+    shutil.rmtree(project.path)
+    second("sync")
+    assert (tmp_path / "ui" / EYES).exists() and not (tmp_path / "ui" / SHARPEN).exists()
+    assert len(receipts(tmp_path / "ui")) == 1, "the receipt of the deleted one is gone, too"
+    assert "in sync" in second("status").out
+
+
+def test_a_deleted_worktree_leaves_no_orphan_in_the_tree_that_it_shared(project: Project, tmp_path: Path) -> None:
+    """Only the deleted one wanted a file: its successor, with the same target and a model of it, drops it."""
+    project.manifest(declare("eyes", "sharpen", head=target("t", str(tmp_path / "ui"))))
+    project("sync")
+    shutil.rmtree(project.path)
+    second = worktree(project, tmp_path, "eyes")
+    second("lock")
+    assert SHARPEN in second("status").out
+    second("sync")
+    assert (tmp_path / "ui" / EYES).exists() and not (tmp_path / "ui" / SHARPEN).exists()
+
+
+def change_record(project: Project, **facts: object) -> None:
+    notes = (project.store / "projects").glob("*.json")
+    (record,) = (path for path in notes if str(project.path) in path.read_text())
+    record.write_text(json.dumps(json.loads(record.read_bytes()) | facts))
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["another machine", "an unknown one", "another disk", "a mount point", "renamed", "there", "unreadable"],
+)
+def test_a_project_that_is_only_out_of_reach_keeps_its_files(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    project.manifest(declare("eyes", "sharpen", head=target("t", str(tmp_path / "ui"))))
+    project("sync")
+    second = worktree(project, tmp_path, "eyes", "sharpen")
+    second("sync")
+    if where == "renamed":  # and not synced since
+        project.path.rename(tmp_path / "renamed")
+    elif where == "a mount point":
+        change_record(project, above=["1:1" for _ in project.path.parents])
+    elif where == "another disk":
+        above = [f"1{Path(folder).stat().st_dev}:{folder.stat().st_ino}" for folder in project.path.parents]
+        change_record(project, above=above)
+    elif where.endswith(("machine", "one")):
+        change_record(project, host="elsewhere" if where == "another machine" else "")
+    elif where == "unreadable":
+        real = Path.stat
+
+        def stat(path: Path, **more: bool) -> object:
+            if path == project.path.parent:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, **more)
+
+        monkeypatch.setattr(Path, "stat", stat)
+    if where != "there":
+        shutil.rmtree(project.path, ignore_errors=True)
+    second.manifest(declare("eyes", head=target("t", str(tmp_path / "ui"))))
+    second("sync")
+    assert (tmp_path / "ui" / SHARPEN).exists()
+
+
+def test_a_project_whose_parents_are_deleted_with_it_is_gone(project: Project, tmp_path: Path) -> None:
+    deep = at(project, tmp_path / "a/b/c")
+    deep.path.mkdir(parents=True)
+    deep.manifest(declare("eyes", "sharpen", head=target("t", str(tmp_path / "ui"))))
+    deep("sync")
+    shutil.rmtree(tmp_path / "a")
+    second = worktree(project, tmp_path, "eyes")
+    second("sync")
+    assert not (tmp_path / "ui" / SHARPEN).exists()
+
+
+@pytest.mark.parametrize("how", [copy, move_across])
+def test_a_copy_whose_root_is_corrected_takes_its_files_along(
+    project: Project, tmp_path: Path, how: Callable[[Path, Path], None]
+) -> None:
+    project.manifest(declare("eyes", "sharpen", head=target("t", "typo")))
+    project("sync")
+    how(project.path, tmp_path / "second")
+    second = at(project, tmp_path / "second")
+    second.manifest(declare("eyes", "sharpen", head=target("t", "ui")))
+    assert "typo" in second("status").out + second("status").err
+    second("sync")
+    assert set(second.tree(root="ui")) == {EYES, SHARPEN}
+    assert not second.tree(root="typo")
+    if how is copy:
+        assert set(project.tree(root="typo")) == {EYES, SHARPEN}
+
+
+def test_a_tree_that_came_from_another_machine_is_pruned_by_the_project_that_holds_it(
+    project: Project, tmp_path: Path
+) -> None:
+    """The store is a new one, and knows nothing of the receipt that came along."""
+    project.manifest(declare("eyes", "sharpen", head=target("t", "ui", "copy")))
+    project("sync")
+    move_across(project.path, tmp_path / "second")
+    shutil.rmtree(project.store)
+    second = at(project, tmp_path / "second")
+    second("sync")
+    second.manifest(declare("eyes", head=target("t", "ui", "copy")))
+    second("sync")
+    assert set(second.tree(root="ui")) == {EYES}
+
+
 # -- roots ---------------------------------------------------------------------------------------------
 
 

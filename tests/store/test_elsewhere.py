@@ -1,4 +1,4 @@
-"""Ownership: what other projects of the store list, looked at again only where it changed."""
+"""What other projects of the store list, looked at again only where it changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synapse_sync.store import receipt
-from synapse_sync.store.ownership import ListedElsewhere
+from synapse_sync.store.elsewhere import ListedElsewhere
 from synapse_sync.store.projects import ProjectRecord, write_record
 from synapse_sync.store.receipt import Receipt, ReceiptEntry, log_changes
 from synapse_sync.store.receipt_log import ReceiptLog
