@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ class Connections:
         self._api: Api | None = None
         self._wire: Wire | None = None
         self._cleanup = ExitStack()
+        self._making = threading.RLock()  # sources are asked from several threads, and share one client
 
     def close(self) -> None:
         """Close connections; a later request opens new ones."""
@@ -72,11 +74,12 @@ class Connections:
 
     def tls(self) -> ssl.SSLContext:
         """The certificates that all connections trust."""
-        if self._tls is None:
-            from synapse_sync.net.trust import tls_context
+        with self._making:
+            if self._tls is None:
+                from synapse_sync.net.trust import tls_context
 
-            self._tls = tls_context(self.settings.ca_bundles)
-        return self._tls
+                self._tls = tls_context(self.settings.ca_bundles)
+            return self._tls
 
     @property
     def retry(self) -> Retry:
@@ -100,9 +103,10 @@ class Connections:
     @property
     def api(self) -> Api:
         """The client for the sites' JSON APIs."""
-        if self._api is None:
-            self._api = self._cleanup.enter_context(self._client(self.credentials))
-        return self._api
+        with self._making:
+            if self._api is None:
+                self._api = self._cleanup.enter_context(self._client(self.credentials))
+            return self._api
 
     def _client(self, credentials: Credentials) -> Api:
         from synapse_sync.net.api import Api
@@ -142,15 +146,16 @@ class Connections:
     @property
     def wire(self) -> Wire:
         """The client for the files themselves."""
-        if self._wire is None:
-            from synapse_sync.net.wire import Wire
+        with self._making:
+            if self._wire is None:
+                from synapse_sync.net.wire import Wire
 
-            self._wire = Wire(
-                self.credentials,
-                offline=self.offline,
-                bounds=self.bounds,
-                connections=self.settings.connections,
-                tls=self.tls,
-            )
-            self._cleanup.callback(self._wire.close)
-        return self._wire
+                self._wire = Wire(
+                    self.credentials,
+                    offline=self.offline,
+                    bounds=self.bounds,
+                    connections=self.settings.connections,
+                    tls=self.tls,
+                )
+                self._cleanup.callback(self._wire.close)
+            return self._wire

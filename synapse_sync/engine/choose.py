@@ -16,6 +16,7 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.core.repository_selection import narrow
 from synapse_sync.core.selection import select
 from synapse_sync.errors import InputError, IntegrityError, NameClash, NotFound, SynapseError
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.base import Ask, Resolved, Source
 
 
@@ -56,17 +57,16 @@ def question(
 def ask_all(
     questions: Iterable[tuple[str, Ask]], sources: Mapping[str, Source]
 ) -> dict[str, Resolved | SynapseError]:
-    """Ask every source all its questions at once; returns answers by the questions' keys.
+    """Ask all sources at the same time, each all its questions; returns answers by the questions' keys.
 
     `questions` are pairs of a source's name and a question.
     """
     asks: dict[str, list[Ask]] = {}
     for name, ask in questions:
         asks.setdefault(name, []).append(ask)
-    answers: dict[str, Resolved | SynapseError] = {}
-    for name, several in asks.items():
-        answers.update(sources[name].resolve(several))
-    return answers
+    asked = [(sources[name], several) for name, several in asks.items()]
+    found = at_once(lambda pair: pair[0].resolve(pair[1]), asked, len(asked))
+    return {key: answer for answers in found for key, answer in answers.items()}
 
 
 def _asked_reference(entry: Requirement, old: LockedModel | None, *, anew: bool) -> Reference:

@@ -11,6 +11,7 @@ from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.core.names import SafePath, slug
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.adopt import Ways, adopt
+from synapse_sync.engine.choose import ask_all
 from synapse_sync.engine.import_places import known_place
 from synapse_sync.engine.lock import Locked, resolve
 from synapse_sync.engine.survey import unknown_model
@@ -190,12 +191,8 @@ def _names(references: Sequence[Reference], wishes: Wishes, sources: Mapping[str
         if len(references) > 1:
             raise InputError("--name needs exactly one reference")
         return [_checked(wishes.name)]
-    answers: dict[str, Resolved | SynapseError] = {}
-    asks: dict[str, list[Ask]] = {}
-    for number, reference in enumerate(references):
-        asks.setdefault(reference.source, []).append(Ask(key=str(number), reference=reference))
-    for source, questions in asks.items():
-        answers.update(sources[source].resolve(questions))
+    asks = [(reference.source, Ask(key=str(n), reference=reference)) for n, reference in enumerate(references)]
+    answers = ask_all(asks, sources)
     raise_all([answer for answer in answers.values() if isinstance(answer, SynapseError)])
     return [_name_for(reference, answers[str(n)]) for n, reference in enumerate(references)]
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidReference, NetworkError, StatusError, SynapseError
+from synapse_sync.net.at_once import at_once
 from synapse_sync.net.failures import BadRange, may_pass
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Source
 from synapse_sync.sources.further_places import Wanted, further_places
 
 _AT_ONCE = 8
+_MIRRORS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,10 @@ def find_locations(
     artifacts = {a.given.sha256: a for model in lockfile.models for a in model.artifacts}
     known = {sha256: artifact.locations for sha256, artifact in artifacts.items()}
     found, warnings = further_places([Wanted(sha256, places) for sha256, places in known.items()], sources)
-    for template in templates:
-        at_mirror, trouble = _at_mirror(template, artifacts, known, sources, wire)
+    mirrors = at_once(
+        lambda template: _at_mirror(template, artifacts, known, sources, wire), templates, _MIRRORS_AT_ONCE
+    )
+    for at_mirror, trouble in mirrors:
         found += at_mirror
         warnings += trouble
     return _written(lockfile, found, warnings)
@@ -87,8 +90,7 @@ def _at_mirror(
         return (sha256, place) if has else None
 
     try:
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            answers = list(pool.map(look, artifacts.values()))
+        answers = at_once(look, list(artifacts.values()), _AT_ONCE)
     except InvalidReference as error:
         return [], [f"the mirror `{template}` cannot be used: {error.message}"]
     return [answer for answer in answers if answer is not None], trouble[:1]
@@ -98,6 +100,7 @@ def _has(artifact: Artifact, url: str, wire: Wire) -> bool:
     """Whether a URL has a file of this size; one byte is requested, never a HEAD, which some sites count."""
     text_ok = artifact.archive is None and artifact.format in ("config", "text", "other")
     with wire.open(url, start=0, end=1, expect_text=text_ok) as stream:
+        stream.drain()
         return stream.total == artifact.given.size
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from synapse_sync.core.artifact import Archive, Artifact, Candidate, ModelCard, format_of, has_ending
@@ -16,6 +17,7 @@ from synapse_sync.core.policy import code_allowed, documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.choose import Chosen, check_names, check_policy, held_back
 from synapse_sync.errors import SynapseError, raise_all
+from synapse_sync.net.at_once import at_once
 from synapse_sync.transfer.inspect import content_of
 from synapse_sync.transfer.want import Fetcher, Got, Measurer, Unpacker, Want
 
@@ -23,6 +25,10 @@ from synapse_sync.transfer.want import Fetcher, Got, Measurer, Unpacker, Want
 _TYPED_ROLES = frozenset({"vae", "text_encoder"})
 #: A chosen file: the name of its requirement, and its number among the requirement's files.
 _File = tuple[str, int]
+#: The sizes of files in bytes by their locations; None if the server does not say it for certain.
+_Sizes = Mapping[tuple[Reference, ...], int | SynapseError | None]
+#: As many as connections to one host.
+_MEASURED_AT_ONCE = 16
 
 
 def pin(
@@ -60,6 +66,7 @@ def _known_artifacts(
     wants: dict[_File, Want] = {}
     errors: list[SynapseError] = []
     by_git = {a.git_sha1: a for model in before.values() for a in model.artifacts if a.git_sha1}
+    sizes = _sizes(chain(*(_unmeasured(item, before.get(item.entry.name)) for item in chosen)), measure)
     for item in chosen:
         name = item.entry.name
         old = before.get(name)
@@ -69,7 +76,7 @@ def _known_artifacts(
                     known = _known_members(item.entry, candidate, old)
                 else:
                     known = _known_by_git(item.entry, candidate, by_git) or _known(
-                        item.entry, candidate, old, measure, anew=name in upgrade
+                        item.entry, candidate, old, sizes, anew=name in upgrade
                     )
             except SynapseError as error:
                 errors.append(error.about(name))
@@ -128,7 +135,7 @@ def _pinned(
 
 
 def _known(
-    entry: Requirement, candidate: Candidate, old: LockedModel | None, measure: Measurer, *, anew: bool
+    entry: Requirement, candidate: Candidate, old: LockedModel | None, sizes: _Sizes, *, anew: bool
 ) -> tuple[Artifact, ...]:
     """The artifact, if its digest and size can be found without a download; else nothing."""
     sha256 = candidate.sha256 or entry.sha256
@@ -141,13 +148,11 @@ def _known(
             return (_artifact(entry, candidate, locked.sha256, locked.size, locked.blake3, trust=locked.trust),)
     if sha256 is None:
         return ()
-    size = candidate.size
-    # The bytes may have shown by now that the site says a wrong size; the digest says that they are the same.
-    for artifact in () if old is None else old.artifacts:
-        if artifact.sha256 == sha256:
-            size = artifact.size
+    size: int | SynapseError | None = _said_size(candidate, sha256, old)
     if size is None:
-        size = _measured((candidate.url, *entry.mirrors), measure)
+        size = sizes[candidate.url, *entry.mirrors]
+    if isinstance(size, SynapseError):
+        raise size.copy()  # several models may want this file, and an error remembers the one that it is about
     return () if size is None else (_artifact(entry, candidate, sha256, size, candidate.blake3),)
 
 
@@ -162,15 +167,37 @@ def _known_by_git(entry: Requirement, candidate: Candidate, by_git: Mapping[str,
     return () if locked is None else (_artifact(entry, candidate, locked.sha256, locked.size, locked.blake3),)
 
 
-def _measured(places: Sequence[Reference], measure: Measurer) -> int | None:
-    """The file's length at its first location that answers; raises the first location's error if none does."""
+def _said_size(candidate: Candidate, sha256: str, old: LockedModel | None) -> int | None:
+    """The size of a file with a known digest, as far as it is known without a request."""
+    # The bytes may have shown by now that the site says a wrong size; the digest says that they are the same.
+    known = [artifact.size for artifact in (() if old is None else old.artifacts) if artifact.sha256 == sha256]
+    return known[-1] if known else candidate.size
+
+
+def _unmeasured(item: Chosen, old: LockedModel | None) -> Iterator[tuple[Reference, ...]]:
+    """The locations of the files whose digest is known, but not their size."""
+    for candidate in item.candidates:
+        sha256 = candidate.sha256 or item.entry.sha256
+        if not item.entry.extract and sha256 is not None and _said_size(candidate, sha256, old) is None:
+            yield (candidate.url, *item.entry.mirrors)
+
+
+def _sizes(files: Iterable[tuple[Reference, ...]], measure: Measurer) -> _Sizes:
+    """The length of each file, or why it is unknown; many servers are asked at the same time."""
+    asked = list(dict.fromkeys(files))
+    found = at_once(lambda places: _measured(places, measure), asked, _MEASURED_AT_ONCE)
+    return dict(zip(asked, found, strict=True))
+
+
+def _measured(places: Sequence[Reference], measure: Measurer) -> int | SynapseError | None:
+    """The file's length at its first location that answers, or the first location's error if none does."""
     errors: list[SynapseError] = []
     for place in places:
         try:
             return measure(place)
         except SynapseError as error:
             errors.append(error)
-    raise errors[0]
+    return errors[0]
 
 
 def _known_members(entry: Requirement, candidate: Candidate, old: LockedModel | None) -> tuple[Artifact, ...]:

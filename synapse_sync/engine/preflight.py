@@ -18,6 +18,7 @@ from synapse_sync.engine.room import missing_room, unwritable
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import AccessDenied, InputError, Offline, StatusError, SynapseError
 from synapse_sync.layouts import LAYOUTS
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sites import site_of
 from synapse_sync.sources.base import Ask, Guarding
 from synapse_sync.store.blobs import BlobStore
@@ -25,7 +26,7 @@ from synapse_sync.store.durable import storage_error
 from synapse_sync.store.ownership import Tree
 from synapse_sync.transfer.inspect import inspect_file
 
-_GATES_AT_ONCE = 4
+_GATES_AT_ONCE = 8
 #: How many models a message names.
 _MOST_NAMES = 20
 
@@ -258,17 +259,13 @@ def _closed_gates(
             gates.setdefault((place.source, source.gate(place)), []).append(place)
     if not gates:
         return {}
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(max_workers=_GATES_AT_ONCE) as pool:
-        answers = pool.map(lambda places: _ask_gate(places[0], tools), gates.values())
-        found = zip(gates.items(), answers, strict=True)
-        return {
-            place: _Refusal(str(gate), error, "; needed for")
-            for (gate, places), error in found
-            if error is not None
-            for place in places
-        }
+    answers = at_once(lambda places: _ask_gate(places[0], tools), list(gates.values()), _GATES_AT_ONCE)
+    return {
+        place: _Refusal(str(gate), error, "; needed for")
+        for (gate, places), error in zip(gates.items(), answers, strict=True)
+        if error is not None
+        for place in places
+    }
 
 
 def _ask_gate(place: Reference, tools: Tools) -> SynapseError | None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from synapse_sync.errors import AccessDenied, NetworkError, SynapseError
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sites import Site
 from synapse_sync.user.tokens import Token
 
+_SITES_AT_ONCE = 8
 State = Literal["valid", "refused", "unknown", "none"]
 
 
@@ -28,11 +30,11 @@ class Identity:
 def identities(
     asked: Sequence[tuple[str, Site | None, Token | None]], account: Callable[[Site, Token], str | None]
 ) -> tuple[Identity, ...]:
-    """Return the identity at each host of `asked`, in that order.
+    """Return the identity at each host of `asked`, in that order; all sites are asked at the same time.
 
     `account` asks a site for the account of a token; it returns None if the site must not see the token.
     """
-    return tuple(_identity(host, site, token, account) for host, site, token in asked)
+    return tuple(at_once(lambda each: _identity(*each, account), asked, _SITES_AT_ONCE))
 
 
 def _identity(

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z", re.IGNORECASE | re.ASCII)
 
 
+#: A rest of that many bytes arrives sooner than a new connection.
+_SHORT = 16 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The part of a file that a request is about; `end` is exclusive, None is the file's end."""
@@ -137,6 +141,13 @@ class Stream:
             if isinstance(error.__context__, TimeoutError) and self._aborted is None:
                 return True
             raise
+
+    def drain(self) -> None:
+        """Read the rest if it is short, so that the connection is kept for the next request; never raises."""
+        rest = None if self._length is None else self._length - self.received
+        if rest is not None and 0 < rest <= _SHORT:
+            with contextlib.suppress(Transient):
+                self.peek(rest)
 
     def abort(self, why: str) -> None:
         """Wake a reading thread with a `Transient` that says `why`; may be called from any thread."""

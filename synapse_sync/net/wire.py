@@ -127,6 +127,7 @@ class Wire:
         try:
             if response.status >= 400:
                 raise self._status_error(response, display_url(current))
+            _read_aside(response)  # an answer to HEAD has no body: the next gate is asked over the same connection
         finally:
             response.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidSettings, StatusError, SynapseError
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sites import SITES
 from synapse_sync.sources.base import Ask, Finding, Found, Resolved, Source, Wanted
 
@@ -19,20 +20,23 @@ def further_places(wanted: Sequence[Wanted], sources: Mapping[str, Source]) -> F
     """
     places: list[tuple[str, Reference]] = []
     warnings: list[str] = []
-    for source in (sources[site.name] for site in SITES):
-        if not isinstance(source, Finding):
-            continue
-        try:
-            found, trouble = source.further_places(wanted)
-        except InvalidSettings:
-            raise
-        except SynapseError as error:
-            reason = source.explain(Reference("url", error.url), error) if isinstance(error, StatusError) else error
-            warnings.append(f"{reason.message}; no locations were looked for there")
-        else:
-            places += found
-            warnings += trouble
+    finding = [source for source in (sources[site.name] for site in SITES) if isinstance(source, Finding)]
+    for found, trouble in at_once(lambda source: _at_site(source, wanted), finding, len(finding)):
+        places += found
+        warnings += trouble
     return places, warnings
+
+
+def _at_site(source: Source, wanted: Sequence[Wanted]) -> Found:
+    """The places that one site knows, and warnings; raises `InvalidSettings`."""
+    assert isinstance(source, Finding)
+    try:
+        return source.further_places(wanted)
+    except InvalidSettings:
+        raise
+    except SynapseError as error:
+        reason = source.explain(Reference("url", error.url), error) if isinstance(error, StatusError) else error
+        return [], [f"{reason.message}; no locations were looked for there"]
 
 
 def same_repositories(name: str, source: Source, wanted: Sequence[Wanted]) -> Found:

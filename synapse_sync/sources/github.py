@@ -27,6 +27,7 @@ from synapse_sync.errors import (
     StatusError,
     SynapseError,
 )
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sites import named
 from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
 from synapse_sync.sources.url import UrlSource
@@ -39,6 +40,7 @@ _PAGE = 100
 _MOST_PAGES = 10
 _SITE = named("github")
 _TOKEN_HINT = f"{_SITE.token_hint}. It needs no scope, and allows 5,000 requests an hour"
+_RELEASES_AT_ONCE = 4
 _T = TypeVar("_T")
 
 
@@ -96,12 +98,11 @@ class GitHubSource:
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
         """Answer all questions with one request per release."""
-        releases: dict[tuple[str, str | None, datetime | None], _Release | SynapseError] = {}
+        keys = [(ask.reference.id, ask.reference.revision, ask.exclude_newer) for ask in asks]
+        first = dict(zip(reversed(keys), reversed(asks), strict=True))
+        releases = dict(zip(first, at_once(self._read, list(first.values()), _RELEASES_AT_ONCE), strict=True))
         answers: dict[str, Resolved | SynapseError] = {}
-        for ask in asks:
-            key = (ask.reference.id, ask.reference.revision, ask.exclude_newer)
-            if key not in releases:
-                releases[key] = self._read(ask)
+        for ask, key in zip(asks, keys, strict=True):
             try:
                 answers[ask.key] = _answer(ask, releases[key])
             except SynapseError as error:

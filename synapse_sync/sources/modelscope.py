@@ -32,6 +32,7 @@ from synapse_sync.core.names import safe_filename, safe_path
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.repository_selection import precision_of, quant_of
 from synapse_sync.errors import AccessDenied, InvalidReference, NetworkError, NotFound, StatusError, SynapseError
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sites import COMMIT, named
 from synapse_sync.sources.base import Ask, Description, Found, Location, Resolved, Wanted, description_of
 from synapse_sync.sources.further_places import same_repositories
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 _SITE = named("modelscope")
 #: The branch of a repository of which no revision is named.
 _BRANCH = "master"
+_REPOSITORIES_AT_ONCE = 4
 #: The site lists no more entries than that, and does not say that there are others.
 _MOST = 3000
 
@@ -131,17 +133,15 @@ class ModelScopeSource:
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
         """Answer all questions; each revision of a repository is listed once."""
-        listed: dict[tuple[str, str | None], _Repository | SynapseError] = {}
+        wanted = {(ask.reference.id, ask.reference.revision): ask.reference for ask in asks}
+        found = at_once(self._listed, list(wanted.values()), _REPOSITORIES_AT_ONCE)
+        listed = dict(zip(wanted, found, strict=True))
         answers: dict[str, Resolved | SynapseError] = {}
         for ask in asks:
-            key = (ask.reference.id, ask.reference.revision)
             try:
-                if key not in listed:
-                    listed[key] = self._list(ask.reference)
-                repository = listed[key]
+                repository = listed[ask.reference.id, ask.reference.revision]
                 if isinstance(repository, SynapseError):
-                    # A copy for each question: an error remembers the model that it is about.
-                    raise type(repository)(repository.message, hint=repository.hint)
+                    raise repository.copy()  # for each question: an error remembers the model that it is about
                 answers[ask.key] = self._answer(ask, repository)
             except SynapseError as error:
                 answers[ask.key] = error
@@ -197,6 +197,13 @@ class ModelScopeSource:
         return self.explain(reference, error) if error.status in (401, 403) else None
 
     # -- asking --------------------------------------------------------------------------------------
+
+    def _listed(self, reference: Reference) -> _Repository | SynapseError:
+        """Return the listing of a repository, or why it has none."""
+        try:
+            return self._list(reference)
+        except SynapseError as error:
+            return error
 
     def _list(self, reference: Reference) -> _Repository | SynapseError:
         """List one revision of a repository."""

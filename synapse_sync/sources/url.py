@@ -12,6 +12,7 @@ from synapse_sync.core.digest import Digest
 from synapse_sync.core.names import disposition_name, safe_filename
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError, WrongContent
+from synapse_sync.net.at_once import at_once
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.retries import Retry
 from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
@@ -47,10 +48,8 @@ class UrlSource:
         unnamed = {ask.reference.id for ask in asks if _is_vague(_name_in(ask.reference.id))}
         names: dict[str, str | SynapseError | None] = {}
         if self._wire is not None and unnamed:
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(max_workers=min(len(unnamed), _ASKED_AT_ONCE)) as pool:
-                names = dict(zip(unnamed, pool.map(self._ask_name, unnamed), strict=True))
+            asked = sorted(unnamed)
+            names = dict(zip(asked, at_once(self._ask_name, asked, _ASKED_AT_ONCE), strict=True))
         return {ask.key: _answer(ask, names.get(ask.reference.id)) for ask in asks}
 
     def describe(self, reference: Reference) -> Description:
@@ -108,6 +107,7 @@ class UrlSource:
             attempt += 1
             try:
                 with self._wire().open(url, start=0, end=1, expect_text=True) as stream:
+                    stream.drain()
                     return disposition_name(stream.disposition)
             except SynapseError as error:
                 wait = self._retry.after(attempt, error, 0.5)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.reporter import Attentive, Reporter
-from synapse_sync.errors import SynapseError
+from synapse_sync.errors import StatusError, SynapseError
+from synapse_sync.net.failures import BadRange
 from synapse_sync.net.retries import Retry
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Source
@@ -19,6 +20,8 @@ from synapse_sync.transfer.want import Clock, Got, Limits, Member, Nearby, Want
 
 #: Bytes of a file's beginning that say how long its header is, and often hold all of it.
 _FIRST_LOOK = 64 << 10
+#: The status of a server that does not have the bytes of a range, as of an empty file.
+_NO_SUCH_RANGE = 416
 
 
 class Transfers:
@@ -82,9 +85,20 @@ class Transfers:
         location = self._sources[reference.source].locate(reference)
         if location.path is not None:
             return Path(location.path).stat().st_size
-        with self._wire().open(location.url, verified=True) as stream:
+        # One byte first: unlike the beginning of a whole file, it can be read, and the connection is kept. An empty
+        # file has none, and some servers answer ranges wrongly.
+        for end in (1, None):
+            try:
+                with self._wire().open(location.url, start=0, end=end, verified=True) as stream:
+                    stream.drain()
+            except (StatusError, BadRange) as error:
+                if end is None or (isinstance(error, StatusError) and error.status != _NO_SUCH_RANGE):
+                    raise
+                continue
             # An encoded body has another length, and a page is not the file; a download will show what it is.
-            return None if stream.doubt is not None else stream.total
+            if stream.doubt is not None or stream.total is not None:
+                return None if stream.doubt is not None else stream.total
+        return None
 
     def peek(self, reference: Reference, count: int, needed: Callable[[bytes], int]) -> bytes:
         """The first bytes of a file, up to `count`, in one request.

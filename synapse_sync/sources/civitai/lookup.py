@@ -11,12 +11,14 @@ from synapse_sync.core.digest import Digest
 from synapse_sync.core.instant import instant_text, parse_instant
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, InvalidReference, NotFound, StatusError, SynapseError
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.base import Ask
 from synapse_sync.sources.civitai.client import Client
 from synapse_sync.sources.civitai.schema import Model, ModelVersion
 from synapse_sync.sources.civitai.statuses import no_version, unusable, withdrawn
 
 _LISTED = 12
+_HASHES_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +93,20 @@ class Lookup:
             matches = self._client.by_hashes_ids(sha256s) if sha256s else {}
         except SynapseError as error:
             failure = error
+        others = list(dict.fromkeys(digest for digest in digests.values() if digest.algorithm != "sha256"))
+        known = dict(zip(others, at_once(self.by_hash, others, _HASHES_AT_ONCE), strict=True))
         for key, digest in digests.items():
             if digest.algorithm == "sha256":
                 match = matches.get(digest.value)
                 missing = failure or _unknown_hash(digest)
                 found[key] = Target(match.model_id, match.version_id, digest) if match else missing
                 continue
-            version = self.by_hash(digest)
+            version = known[digest]
             if isinstance(version, ModelVersion):
                 seen.versions[version.id] = version
                 found[key] = Target(version.model_id, version.id, digest)
             else:
-                found[key] = version
+                found[key] = version.copy()  # each question is answered by itself
         return found
 
     def gather(self, targets: Collection[Target], seen: Answers) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidReference, NetworkError, StatusError, SynapseError
+from synapse_sync.net.at_once import at_once
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Secret
 from synapse_sync.net.retries import Retry
@@ -146,14 +147,7 @@ class HuggingFaceSource:
             except SynapseError as error:
                 return error
 
-        if not keys:
-            return []
-        if len(keys) == 1:
-            return [read(keys[0])]
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(max_workers=_REPOSITORIES_AT_ONCE) as pool:
-            return list(pool.map(read, keys))
+        return at_once(read, keys, _REPOSITORIES_AT_ONCE)
 
     def _answer(self, ask: Ask, repository: Repository) -> Resolved:
         """Return the files that the question means, with the shards that belong to them."""

@@ -1,0 +1,26 @@
+"""Several requests at the same time, where none needs the answer of another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def at_once(do: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
+    """Do one thing with each of several items, with at most `most` at the same time.
+
+    Returns the results in the order of the items, or raises the first failure; then items that still wait are not
+    begun. `do` must be safe to call from threads. A single item needs no thread.
+    """
+    if len(items) < 2 or most < 2:
+        return [do(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+    pool = ThreadPoolExecutor(max_workers=min(most, len(items)), thread_name_prefix="synapse-ask")
+    try:
+        return list(pool.map(do, items))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

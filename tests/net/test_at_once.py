@@ -1,0 +1,58 @@
+"""Several things at the same time: in order, bounded, and ended by the first failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from synapse_sync.net.at_once import at_once
+
+
+def test_they_overlap_and_keep_their_order() -> None:
+    barrier = threading.Barrier(4)
+
+    def wait(number: int) -> int:
+        barrier.wait(10)
+        return number * number
+
+    assert at_once(wait, range(8), 4) == [number * number for number in range(8)]
+
+
+def test_there_are_never_more_than_the_most() -> None:
+    running, most, lock = 0, 0, threading.Lock()
+    enough = threading.Barrier(3)
+
+    def count(number: int) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        enough.wait(10)
+        with lock:
+            running -= 1
+
+    at_once(count, range(9), 3)
+    assert most == 3
+
+
+def test_the_first_failure_is_raised_and_what_waits_is_not_begun() -> None:
+    begun: list[int] = []
+
+    def fail(number: int) -> None:
+        begun.append(number)
+        if number == 1:
+            raise KeyError(number)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyError):
+        at_once(fail, range(1000), 2)
+    assert len(begun) < 1000
+
+
+@pytest.mark.parametrize("items", [[], [3]])
+def test_one_item_needs_no_thread(items: list[int]) -> None:
+    thread = threading.current_thread()
+    assert at_once(lambda item: (item, threading.current_thread()), items, 8) == [(item, thread) for item in items]
+    assert at_once(lambda item: threading.current_thread(), [1, 2], 1) == [thread] * 2
