@@ -14,7 +14,7 @@ from benchmarks.servers import Server, make_files, read_all, serving, write_hub
 
 _CHECKED = "aria2c -x16 -s16 --checksum"
 _UNCHECKED = "aria2c -x16 -s16, unverified"
-_MANY_UNCHECKED = "aria2c -j16, unverified"
+_MANY_CHECKED, _MANY_UNCHECKED = "aria2c -j16 --checksum", "aria2c -j16, unverified"
 _HF = "hf download, unverified"
 _MEMORY = Target(of="memory", most=100)
 _CPU = Target(of="cpu", most=1.3, peer="curl, openssl dgst")
@@ -22,11 +22,13 @@ _CPU = Target(of="cpu", most=1.3, peer="curl, openssl dgst")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How large the one file is, and how many of a megabyte there are."""
+    """How large the one file is, how many of a megabyte there are, and how many of 20 KB."""
 
     one: int = 2_000_000_000
     many: int = 500
     small: int = 1_000_000
+    most: int = 5_000
+    tiny: int = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +83,8 @@ SUBJECTS = {
         base=lambda server: server.plain,
         peers=_one,
         targets=(
-            _seconds(_CHECKED, 0.30),
-            _seconds("curl, openssl dgst", 0.60),
+            _seconds("limit.c", 1.15),
             _seconds(_HF, 0.40),
-            _seconds("limit.c", 1.25),
             _CPU,
             _MEMORY,
         ),
@@ -95,8 +95,7 @@ SUBJECTS = {
         base=lambda server: server.tls,
         peers=_one,
         targets=(
-            _seconds(_CHECKED, 0.33),
-            _seconds("curl, openssl dgst", 0.66),
+            _seconds("curl, openssl dgst", 0.95),
             _seconds(_HF, 0.44),
             _CPU,
             _MEMORY,
@@ -121,7 +120,14 @@ SUBJECTS = {
         folder="many",
         base=lambda server: server.tls,
         peers=_many,
-        targets=(_seconds(_MANY_UNCHECKED, 0.75), _CPU, _MEMORY),
+        targets=(_seconds(_MANY_CHECKED, 1.0), _seconds(_MANY_UNCHECKED, 1.6), _MEMORY),
+    ),
+    "most-tls": Subject(
+        title="{count} files of {size} over TLS",
+        folder="most",
+        base=lambda server: server.tls,
+        peers=_many,
+        targets=(_seconds(_MANY_UNCHECKED, 5.0), _MEMORY),
     ),
 }
 
@@ -130,7 +136,8 @@ def measure(names: list[str], work: Path, sizes: Sizes, runs: int) -> Iterator[T
     """The tables of these subjects, one after the other."""
     files, hub = work / "files", work / "hub"
     jobs = {}
-    for folder, count, size in (("one", 1, sizes.one), ("many", sizes.many, sizes.small)):
+    folders = (("one", 1, sizes.one), ("many", sizes.many, sizes.small), ("most", sizes.most, sizes.tiny))
+    for folder, count, size in folders:
         if any(SUBJECTS[name].folder == folder for name in names):
             jobs[folder] = make_files(files, f"{folder}", count=count, size=size)
             read_all(files, jobs[folder])
@@ -167,4 +174,6 @@ def _synapse(job: Job, project: Path) -> Contender:
 
 
 def _size(size: int) -> str:
+    if size < 1e6:
+        return f"{size / 1e3:g} KB"
     return f"{size / 1e9:g} GB" if size >= 1e9 else f"{size / 1e6:g} MB"

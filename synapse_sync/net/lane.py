@@ -171,11 +171,11 @@ class SecureConnection(Connection):
 
     def fill(self, buffer: memoryview) -> int:
         at, end = 0, len(buffer)
-        read, arrived = self._tls.read, self._in
+        read, arrived, decrypted = self._tls.read, self._in, self._tls.pending
         try:
             while at < end:
-                if not arrived.pending:
-                    self._more()
+                if not arrived.pending and not decrypted():
+                    self._more()  # without this look, OpenSSL would raise an exception first
                 try:
                     count: Any = read(end - at, buffer[at:])
                 except ssl.SSLWantReadError:
