@@ -9,12 +9,13 @@ from dataclasses import replace
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel
-from synapse_sync.core.weights.agreement import contradiction, doubtful_file, with_header, without_base
+from synapse_sync.core.manifest.values import Manifest
+from synapse_sync.core.weights.agreement import contradiction, doubt_about, with_header, without_base
 from synapse_sync.core.weights.header import header_end, read_header
 from synapse_sync.core.weights.identify import Weights, identify
-from synapse_sync.engine.choose import Chosen
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import SynapseError
+from synapse_sync.layouts.arrange import folders_differ
 from synapse_sync.store.known_weights import read_known, remember_weights
 from synapse_sync.transfer.inspect import header_of
 from synapse_sync.transfer.want import Peeker
@@ -25,17 +26,20 @@ _AT_ONCE = 4
 
 
 def settle_types(
-    chosen: Sequence[Chosen], pinned: Mapping[str, LockedModel], tools: Tools, peek: Peeker
+    manifest: Manifest, pinned: Mapping[str, LockedModel], tools: Tools, peek: Peeker
 ) -> tuple[dict[str, LockedModel], dict[str, Weights], list[str]]:
     """Give newly pinned models the types that their files' headers say, where their sites do not settle them.
 
     Returns the models by name, the answers by the models' names, and warnings about contradictions. A header that
     cannot be read changes nothing: what it would say is asked for where it is needed.
     """
-    typed = {item.entry.name for item in chosen if item.entry.type is not None}
-    sizes = {item.entry.name: item.candidates[0].size_class for item in chosen}
-    doubtful = {name: doubtful_file(model, sizes[name]) for name, model in pinned.items() if name not in typed}
-    wanted = {name: file for name, file in doubtful.items() if file is not None}
+    entries = {entry.name: entry for entry in manifest.entries() if entry.name in pinned}
+    typed = {name for name, entry in entries.items() if entry.type is not None}
+    wanted: dict[str, Artifact] = {}
+    for name in entries.keys() - typed:
+        doubt = doubt_about(pinned[name])
+        if doubt and (not doubt.kinds or folders_differ(entries[name], manifest.targets, doubt.kinds)):
+            wanted[name] = doubt.file
     # The bytes of these are here: they were downloaded to be locked.
     here = {name: model.artifacts[0] for name, model in pinned.items() if name in typed and _is_here(model, tools)}
     found = _answers({**wanted, **here}, tools, peek)

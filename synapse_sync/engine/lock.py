@@ -129,7 +129,7 @@ def resolve(
         if chosen:
             from synapse_sync.engine.headers import settle_types
 
-            resolved, headers, notes = settle_types(chosen, resolved, tools, transfers.peek)
+            resolved, headers, notes = settle_types(manifest, resolved, tools, transfers.peek)
             warnings += notes
     except BaseException:
         copies.drop()

@@ -80,6 +80,21 @@ def _wants(target: Target, entry: Requirement) -> bool:
     return target.groups is None or bool(set(target.groups) & set(entry.groups))
 
 
+def folders_differ(entry: Requirement, targets: Sequence[Target], kinds: Sequence[str]) -> bool:
+    """Whether a target that wants a model would keep these types of it in different folders, or not all of them."""
+    try:
+        layouts = {target.name: layout_of(target) for target in targets if _wants(target, entry)}
+    except InvalidManifest:
+        return False  # reported where files are placed
+    for target in targets:
+        if target.name not in layouts or layouts[target.name].repositories:
+            continue
+        found = {kind: _folder(entry, target, (kind,), layouts) for kind in kinds if target.wants_type(kind)}
+        if 0 < len(found) < len(kinds) or len({place and place[1] for place in found.values()}) > 1:
+            return True
+    return False
+
+
 def kind_of(entry: Requirement, model: LockedModel, artifact: Artifact) -> str | None:
     """The type of a file: the manifest's word, else that of the file itself, else its model's; None if unknown.
 

@@ -14,7 +14,7 @@ from synapse_sync.user.small_files import read_small
 _NAME = "weights.json"
 #: Raised where the rules change what they say: older answers are asked for again then.
 _RULES = 1
-_MOST = 5_000
+MOST_FILES = 5_000
 
 
 def read_known(store: Path) -> dict[str, Weights]:
@@ -41,7 +41,7 @@ def remember_weights(store: Path, found: Mapping[str, Weights]) -> None:
     if not found or not store.is_dir():
         return
     files = {sha256: weights for sha256, weights in read_known(store).items() if sha256 not in found} | dict(found)
-    kept = list(files.items())[-_MOST:]
+    kept = list(files.items())[-MOST_FILES:]
     value = {"rules": _RULES, "files": {sha256: [w.kind, w.family, w.precision] for sha256, w in kept}}
     with where_writable():
         # Not durable: without it a header is only requested once more.

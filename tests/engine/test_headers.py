@@ -9,6 +9,7 @@ import pytest
 from model_headers import Tensors, beginning, prefixed
 from world import Project
 
+from synapse_sync.core.weights import agreement
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
@@ -104,14 +105,25 @@ def test_no_header_is_requested_where_words_settle_the_type(project: Project) ->
     assert project.hub.requests("storage") == []
 
 
-def test_a_lora_that_is_a_checkpoint_is_a_warning_with_both_facts(project: Project) -> None:
-    source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5", size="pruned")
+def test_a_lora_that_is_a_checkpoint_is_a_warning_with_both_facts(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(agreement.LARGEST, "lora", 100_000)  # no LoRA is as large as the site says of this one
+    source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
     project.manifest(f'[models]\nx = "{source}"\n')
     said = project("lock").err
     assert "the site says LoRA" in said and "is a checkpoint (SD1.x)" in said
     assert "type = 'checkpoint'" in said
     project.manifest(f"[models]\nx = {{ source = \"{source}\", type = 'checkpoint' }}\n")
     assert "warning" not in project("lock").err
+
+
+@pytest.mark.parametrize("layout", ["flat", "forge"])
+def test_no_header_is_requested_where_the_folder_is_the_same(project: Project, layout: str) -> None:
+    checkpoint = civitai(project, 7001, "Checkpoint", whole(FLUX), "Flux.1 D")
+    project.manifest(f'[targets.t]\nlayout = "{layout}"\nroot = "t"\n[models]\nx = "{checkpoint}"\n')
+    project("lock")
+    assert project.hub.requests("storage") == []
 
 
 def test_the_manifest_may_contradict_the_file_as_well(project: Project) -> None:

@@ -23,7 +23,7 @@ def test_answers_are_remembered(tmp_path: Path) -> None:
 
 
 def test_the_oldest_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_weights, "_MOST", 2)
+    monkeypatch.setattr(known_weights, "MOST_FILES", 2)
     for number in range(4):
         remember_weights(tmp_path, {str(number) * 64: Weights(kind="vae")})
     assert list(read_known(tmp_path)) == ["2" * 64, "3" * 64]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel
@@ -17,9 +17,9 @@ _READABLE = frozenset({"safetensors", "gguf"})
 #: Types that say nothing about the kind of weights.
 _SILENT = frozenset({None, "other"})
 #: The largest usual files of a type, in bytes. Beyond them, the type itself is in doubt.
-_LARGEST = {"lora": 1_600_000_000, "embedding": 50_000_000}
-#: Types whose files Civitai never calls full or pruned: it asks uploaders of checkpoints for that word alone.
-_NEVER_PRUNED = frozenset({"lora", "embedding"})
+LARGEST = {"lora": 1_600_000_000, "embedding": 50_000_000}
+#: The types that a file of an unknown one may be; there are more, and most layouts separate these.
+_POSSIBLE = ("checkpoint", "diffusion_model", "lora", "vae", "text_encoder", "controlnet")
 #: How many checkpoints a warning names.
 _SHOWN = 3
 #: Kinds that a UI keeps in the same folder, or that one word of the site may mean.
@@ -27,11 +27,23 @@ _SAME = ({"checkpoint", "diffusion_model"}, {"controlnet", "model_patch"}, {"vae
 _SHARD = re.compile(r"-00001-of-\d{5}\.[a-z]+\Z")
 
 
-def doubtful_file(model: LockedModel, size_class: str | None = None) -> Artifact | None:
-    """The file whose header is needed to know the type of a model; None if the site's words settle it.
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A file whose header is needed to know the type of its model.
 
-    That is so where the site says no type, where a checkpoint may be a diffusion model alone, and where the size or
-    the site's word for it (`size_class`, "full" or "pruned") contradicts the type.
+    `kinds` are the types in question: only a target that keeps them apart needs the answer. Without any, it
+    is needed in any case, as the site seems to be wrong.
+    """
+
+    file: Artifact
+    kinds: tuple[str, ...] = ()
+
+
+def doubt_about(model: LockedModel) -> Doubt | None:
+    """The doubt about the type of a model; None if the site's words settle it.
+
+    They do not where the site says no type, where a checkpoint may be a diffusion model alone, and where the size
+    contradicts the type.
     """
     files = [artifact for artifact in model.artifacts if artifact.format in _READABLE]
     if len(files) > 1:  # the parts of one model, in as many files
@@ -43,11 +55,11 @@ def doubtful_file(model: LockedModel, size_class: str | None = None) -> Artifact
     if len(model.artifacts) == 1 and file.role != "model":
         return None
     if said in _SILENT:
-        return file
+        return Doubt(file, _POSSIBLE)
     if said == "checkpoint" and len(model.artifacts) == 1 and file.format == "safetensors":
-        return None if is_whole_by_custom(model.card.base_model) else file
-    odd = size_class is not None and said in _NEVER_PRUNED
-    return file if odd or file.size > _LARGEST.get(said or "", file.size) else None
+        settled = is_whole_by_custom(model.card.base_model)
+        return None if settled else Doubt(file, ("checkpoint", "diffusion_model"))
+    return Doubt(file) if file.size > LARGEST.get(said or "", file.size) else None
 
 
 def with_header(model: LockedModel, file: Artifact, weights: Weights) -> tuple[LockedModel, str | None]:

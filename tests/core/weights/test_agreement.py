@@ -9,7 +9,7 @@ import pytest
 from synapse_sync.core.artifact import Artifact, ModelCard
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.reference import Reference
-from synapse_sync.core.weights.agreement import contradiction, doubtful_file, with_header, without_base
+from synapse_sync.core.weights.agreement import contradiction, doubt_about, with_header, without_base
 from synapse_sync.core.weights.identify import Weights
 
 URL = Reference.parse("https://x.example/f")
@@ -45,12 +45,14 @@ def model(type: str | None, base: str | None = None, *files: Artifact, name: str
     ],
 )  # fmt: skip
 def test_a_header_is_needed_where_nothing_else_says_it(locked: LockedModel, doubtful: bool) -> None:
-    assert (doubtful_file(locked) is not None) is doubtful
+    assert (doubt_about(locked) is not None) is doubtful
 
 
-def test_a_word_for_checkpoints_makes_a_lora_doubtful() -> None:
-    assert doubtful_file(model("lora"), "full") is not None
-    assert doubtful_file(model("vae"), "full") is None
+def test_only_what_a_layout_keeps_apart_is_needed() -> None:
+    doubt = doubt_about(model("checkpoint", "Flux.1 D"))
+    assert doubt is not None and doubt.kinds == ("checkpoint", "diffusion_model")
+    doubt = doubt_about(model("lora", "SD 1.5", file(size=2_000_000_000)))
+    assert doubt is not None and doubt.kinds == (), "every model needs it"
 
 
 def test_the_header_decides_where_the_site_says_less() -> None:
