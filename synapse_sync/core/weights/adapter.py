@@ -192,6 +192,15 @@ _ATTENTION = _in_of("blocks_#", *(f"self_attn_{one}" for one in "qkvo"), "cross_
 _ATTENTION_DIFFUSERS = _in_of(
     "blocks_#", "attn1_to_q", "attn1_to_k", "attn1_to_v", "attn1_to_out_0", "ffn_net_0_proj"
 )
+_COSMOS = (
+    _in_of(
+        "blocks_#",
+        *(f"self_attn_{one}_proj" for one in ("q", "k", "v", "output")),
+        "cross_attn_q_proj",
+        "mlp_layer1",
+    )
+    + "|blocks_#_cross_attn_output_proj[1]|blocks_#_cross_attn_k_proj[0]"
+)
 _LAYER = _in_of("layers_#", "attention_qkv", "attention_to_q", "attention_to_k", "attention_to_v", "attention_out",
                 "attention_to_out_0", "feed_forward_w1", "feed_forward_w3")  # fmt: skip
 _BFL = (
@@ -226,11 +235,11 @@ ADAPTERS = rows(
      "single_blocks_#_modulation_linear"),
     ("HunyuanVideo", "HunyuanVideo", f"{_BFL}=3072 n(double_blocks)>=20"),
     ("HunyuanVideo", "HunyuanVideo", f"{_BFL}=3072 n(single_blocks)>=39"),
+    ("Flux.1", "Flux.1 Canny dev | Flux.1 Depth dev", "img_in[1]=128", "control"),
     ("Flux.1", _FLUX_DEV,
      "double_blocks_#_img_mod_lin|double_blocks_#_txt_mod_lin|single_blocks_#_modulation_lin|vector_in|"
      "guidance_in"),
-    ("Flux.1", _FLUX_DEV,
-     "double_blocks_#_processor_qkv_lora1|double_blocks_#_qkv_lora1|double_blocks_#_proj_lora1"),
+    ("Flux.1", _FLUX_DEV, "double_blocks_#_qkv|double_blocks_#_proj"),
     ("Flux.1", f"{_FLUX_DEV} | Chroma1", f"{_BFL}=3072"),
     ("Flux.1", f"{_FLUX_DEV} | Chroma1", "double_blocks_#_img_attn_qkv|single_blocks_#_linear1"),
     ("SD3", "SD3.5 large", "joint_blocks_#_x_block_attn_qkv[1]|joint_blocks_#_context_block_attn_qkv[1]=2432"),
@@ -264,10 +273,8 @@ ADAPTERS = rows(
     ("Mochi", "Mochi 1 preview",
      "blocks_#_attn_qkv_x|blocks_#_attn_qkv_y|blocks_#_attn_proj_x|transformer_blocks_#_attn1_add_q_proj"),
     ("Anima", "Anima", "llm_adapter"),
-    ("Cosmos-Predict2", "Cosmos-Predict2 2B | Anima",
-     "blocks_#_self_attn_q_proj[1]|blocks_#_self_attn_v_proj[1]|blocks_#_mlp_layer1[1]=2048"),
-    ("Cosmos-Predict2", "Cosmos-Predict2 14B",
-     "blocks_#_self_attn_q_proj[1]|blocks_#_self_attn_v_proj[1]|blocks_#_mlp_layer1[1]=5120"),
+    ("Cosmos-Predict2", "Cosmos-Predict2 2B | Anima", f"{_COSMOS}=2048"),
+    ("Cosmos-Predict2", "Cosmos-Predict2 14B", f"{_COSMOS}=5120"),
     ("Z-Image", "Z-Image | Z-Image-Turbo", f"{_LAYER}=3840"),
     ("Lumina2", "Lumina-Image-2.0", f"{_LAYER}=2304"),
     ("OmniGen2", "OmniGen2", "layers_#_attn_to_q[1]|layers_#_attn_to_v[1]=2520"),

@@ -103,6 +103,11 @@ CONTROLNETS = rows(
 )  # fmt: skip
 
 BESIDE = rows(
+    "A1111 modules/hypernetworks/hypernetwork.py",
+    ("SD1.x", "Stable Diffusion 1.4 | Stable Diffusion 1.5", "768.0.linear.0.weight"),
+    ("SD2.x", "Stable Diffusion 2.0 | Stable Diffusion 2.1", "1024.0.linear.0.weight"),
+    kind="hypernetwork",
+) + rows(
     _COMFY,
     ("Flux.1", "Flux.1 Redux dev", "redux_down redux_up"),
     ("SD1.x", "T2I style adapter", "style_embedding transformer_layes|ln_post|proj"),

@@ -15,7 +15,7 @@ from synapse_sync.core.weights.header import Header, Tensor
 from synapse_sync.core.weights.precision import precision_of
 from synapse_sync.core.weights.rule import Match, Rule, Table, View, first
 from synapse_sync.core.weights.training import claimed_family, training_of
-from synapse_sync.core.weights.unet import ANY_UNET, UNETS
+from synapse_sync.core.weights.unet import ANY_UNET, PACKED_UNETS, UNETS
 
 Tensors = Mapping[str, Tensor]
 
@@ -121,6 +121,8 @@ def _shape(text: str) -> tuple[int, ...]:
 def _identified(tensors: Tensors, metadata: Mapping[str, str]) -> Weights:
     if (found := _embedding(tensors)) is not None:
         return found
+    if any(name.startswith("lllite_") for name in tensors):  # ControlNet-LLLite, which kohya made for SDXL alone
+        return Weights(kind="controlnet", family="SDXL", bases=("SDXL ControlNet-LLLite",), evidence=("lllite_",))
     # An adapter of images for faces holds a LoRA as well.
     if not any(name.startswith("ip_adapter.") for name in tensors) and (found := _adapter(tensors, metadata)):
         return found
@@ -208,7 +210,7 @@ def _unwrapped(tensors: Tensors) -> Tensors:
 
 def _model_match(tensors: Tensors) -> Match | None:
     view = View(tensors.items())
-    return first(DIFFUSION, view) or first(UNETS, view)
+    return first(DIFFUSION, view) or first(UNETS, view) or first(PACKED_UNETS, view)
 
 
 def _lone(tensors: Tensors) -> Weights | None:
@@ -260,6 +262,7 @@ _LANGUAGE = (
 #: names with it, so their tables come first.
 _TABLES: tuple[tuple[Table, str | None], ...] = (
     (BESIDE, None), (CONTROLNETS, None), (DIFFUSION, "diffusion_model"), (UNETS, "diffusion_model"),
+    (PACKED_UNETS, "diffusion_model"),
     (AUTOENCODERS, "vae"), (TEXT_ENCODERS, None), (IMAGE_ENCODERS, None), (UPSCALERS, None),
 )  # fmt: skip
 

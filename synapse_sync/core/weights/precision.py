@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from synapse_sync.core.weights.header import Header, Tensor
 
@@ -37,11 +37,17 @@ _MARKS = (
 def precision_of(header: Header) -> str | None:
     """The precision of a file in a word or two ("fp16", "fp8_e4m3fn scaled", "gguf Q4_K_S"); None without tensors.
 
-    A checkpoint has the precision of its diffusion model: UIs convert the rest.
+    A checkpoint has the precision of its diffusion model; a rest of twice its width is named as well.
     """
     if header.format == "gguf":
         return _gguf(header)
-    names = {name: tensor for name, tensor in header.tensors.items() if name.startswith(_MODEL)} or header.tensors
+    model = {name: tensor for name, tensor in header.tensors.items() if name.startswith(_MODEL)}
+    word = _precision(model or header.tensors)
+    rest = {name: tensor for name, tensor in header.tensors.items() if name not in model} if model else {}
+    return f"{word}, rest fp32" if _precision(rest) == "fp32" and word in ("fp16", "bf16") else word
+
+
+def _precision(names: Mapping[str, Tensor]) -> str | None:
     if packed := _packed(names):
         return packed
     values = _values(names.values())

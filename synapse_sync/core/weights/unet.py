@@ -58,5 +58,15 @@ UNETS = rows(
     ("SD1.x", "Stable Diffusion 1.4 | Stable Diffusion 1.5", f"{_TEXT}=768"),
 )  # fmt: skip
 
+#: U-Nets whose linear layers are packed: their convolutions and the numbers of their blocks still say much.
+PACKED_UNETS = rows(
+    _SOURCE,
+    ("SDXL", "SDXL 1.0 base", "n(input_blocks.#.#.transformer_blocks)=10 input_blocks.0.0.weight[1]=4"),
+    ("SDXL", "SDXL inpainting",
+     "n(input_blocks.#.#.transformer_blocks)=10 input_blocks.0.0.weight[1]=9", "inpainting"),
+    ("SD1.x", "Stable Diffusion 1.4 | Stable Diffusion 1.5",
+     "input_blocks.1.1.proj_in.weight:axes=4 input_blocks.0.0.weight[0]=320 n(input_blocks)=12 !label_emb"),
+)  # fmt: skip
+
 #: Blocks of a U-Net whose family no row tells.
 ANY_UNET = f"{_BLOCKS} time_embed|time_embedding input_blocks.0.0.weight|conv_in.weight"

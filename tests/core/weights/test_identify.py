@@ -160,6 +160,51 @@ def test_metadata_chooses_among_what_the_tensors_allow() -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "kind", "family", "base"),
+    [
+        ({"double_blocks.0.processor.qkv_lora1.down.weight": ("F16", (16, 3072)),
+          "double_blocks.0.processor.qkv_lora1.up.weight": ("F16", (9216, 16))}, "lora", "Flux.1", "Flux.1 dev"),
+        ({"img_in.lora_A.weight": ("F16", (16, 128)), "img_in.lora_B.weight": ("F16", (3072, 16))},
+         "lora", "Flux.1", "Flux.1 Canny dev"),
+        ({"lora_unet_blocks_0_cross_attn_output_proj.lora_down.weight": ("F16", (8, 2048))},
+         "lora", "Cosmos-Predict2", "Anima"),
+        ({"lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.down.0.weight": ("F16", (16, 640))},
+         "controlnet", "SDXL", "SDXL ControlNet-LLLite"),
+        ({"768.0.linear.0.weight": ("F32", (1536, 768)), "320.0.linear.0.weight": ("F32", (640, 320))},
+         "hypernetwork", "SD1.x", "Stable Diffusion 1.5"),
+        ({"redux_down.weight": ("BF16", (4096, 12288)), "redux_up.weight": ("BF16", (12288, 1152))},
+         "style_model", "Flux.1", "Flux.1 Redux dev"),
+        ({"conv_first.weight": ("F32", (64, 3, 3, 3)), "body.0.rdb1.conv1.weight": ("F32", (32, 64, 3, 3)),
+          "conv_last.weight": ("F32", (3, 64, 3, 3))}, "upscaler", "upscaler", "ESRGAN"),
+    ],
+)  # fmt: skip
+def test_single_forms(names: Tensors, kind: str, family: str, base: str) -> None:
+    found = identify(header(names))
+    assert (found.kind, found.family) == (kind, family)
+    assert base in found.bases
+
+
+def test_packed_u_nets_are_known_by_their_blocks() -> None:
+    for tensors, family in ((samples.unet(2048, SDXL_DEPTHS, extra=2816), "SDXL"), (samples.unet(768), "SD1.x")):
+        packed: Tensors = {name: ("U8", (shape[0] * 9, 1)) if len(shape) == 2 else (dtype, shape)
+                           for name, (dtype, shape) in tensors.items()}  # fmt: skip
+        packed["input_blocks.1.1.proj_in.weight"] = ("F16", (320, 320, 1, 1))
+        assert identify(header(packed)).family == family
+
+
+def test_encoders_under_the_names_of_other_versions() -> None:
+    clip = {name.removeprefix("text_model."): tensor for name, tensor in samples.clip_text(768, 12).items()}
+    assert identify(header(clip)).family == "CLIP-L"
+    eyes = {name.removeprefix("vision_model."): tensor for name, tensor in samples.vision(1280, 32).items()}
+    eyes["embeddings.patch_embedding.weight"] = ("F16", (1280, 3, 14, 14))
+    assert identify(header(eyes)).bases == ("CLIP ViT-H/14",)
+    words = samples.llama(4096, 32, 128256)
+    for new in ("", "model.language_model.", "language_model.model."):
+        renamed = {new + name.removeprefix("model."): tensor for name, tensor in words.items()}
+        assert identify(header(renamed)).family == "Llama-3.1-8B"
+
+
+@pytest.mark.parametrize(
     ("tensors", "family"),
     [
         ({"emb_params": ("F32", (8, 768))}, "SD1.x"),

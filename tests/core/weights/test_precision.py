@@ -27,7 +27,8 @@ BIG, SMALL = (100, 100), (2, 2)
         ({"a.qweight": ("I8", BIG), "a.wscales": ("BF16", BIG)}, "svdquant-int4"),
         ({"a.qweight": ("I8", BIG), "a.wscales": ("BF16", BIG), "a.wcscales": ("BF16", SMALL)}, "svdquant-fp4"),
         ({"a.weight": ("U8", BIG), "a.weight_scale_2": ("F32", ())}, "nvfp4"),
-        ({"model.diffusion_model.a": ("F16", BIG), "first_stage_model.b": ("F32", BIG)}, "fp16"),
+        ({"model.diffusion_model.a": ("F16", BIG), "first_stage_model.b": ("F32", BIG)}, "fp16, rest fp32"),
+        ({"model.diffusion_model.a": ("BF16", BIG), "first_stage_model.b": ("F16", BIG)}, "bf16"),
         ({"a": ("F99", BIG)}, None),
     ],
 )  # fmt: skip
