@@ -23,10 +23,8 @@ RESERVE = 64 * 1024 * 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
 #: The answers of a file system that does not offer an operation, or not to this user: network shares refuse chmod
-#: and the fsync of a directory. A disk error or a full disk is not among them.
+#: and fsync. A disk error or a full disk is not among them.
 _REFUSED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EBADF, *_FORBIDDEN}
-#: The answers of a file system that does not offer an operation at all.
-_NOT_OFFERED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 #: The answers of Windows about a file that another program holds open, has locked, or has mapped into memory.
 _IN_USE = {32, 33, 1224}
 #: Errors that mean the same on every system.
@@ -100,8 +98,8 @@ def random_name() -> str:
 def improving() -> Iterator[None]:
     """Do something that makes the result better but is not needed for it: a refusal of the file system is no error.
 
-    For modes, owners, times and the flush of directories, and for nothing that the bytes depend on. Other errors,
-    such as EIO and ENOSPC, are raised.
+    For modes, owners, times and flushes: the one place that decides which of their errors count. Others, such as EIO
+    and ENOSPC, are raised.
     """
     try:
         yield
@@ -196,11 +194,8 @@ def flush(handle: int, *, data_only: bool = False) -> None:
     With `data_only`, times may be lost. A network file system without fsync is used as it is: the digest decides
     later whether the bytes arrived. A disk error is raised: the kernel may have dropped bytes.
     """
-    try:
+    with improving():
         (getattr(os, "fdatasync", os.fsync) if data_only else os.fsync)(handle)
-    except OSError as error:
-        if error.errno not in _NOT_OFFERED:
-            raise
 
 
 def narrowed(mode: int, source: os.stat_result, copy: os.stat_result | None = None) -> int:

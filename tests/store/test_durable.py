@@ -290,7 +290,7 @@ def test_fsync_dir_takes_file_systems_as_they_are(tmp_path: Path, monkeypatch: p
         fsync_dir(tmp_path)
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("number", [*REFUSALS, errno.EBADF, errno.EIO, errno.ENOSPC])
 def test_a_file_system_without_fsync_is_used_and_a_bad_disk_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
