@@ -16,6 +16,7 @@ from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.errors import InputError, SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, forget_record, identity_of, records
@@ -63,7 +64,10 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
     used: set[str] = set()
     warnings: list[str] = []
     blind = False
-    every = [record for _, record in records(root)]
+    try:
+        every = [record for _, record in records(root, all_of_them=True)]
+    except OSError as error:
+        raise storage_error(error, "reading the projects of the store") from error
     known = {record.project for record in every}
     for record in every:
         advice = f"`synapse store forget {shlex.quote(record.project)}`"

@@ -87,6 +87,14 @@ def _quarantine(store: BlobStore, sha256: str, why: str) -> Path | None:
     return aside
 
 
+def _can_see(path: Path) -> bool:
+    """Whether a file exists, as far as this user may look: the store of an image may be another user's own."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
+
+
 @dataclass(slots=True)
 class _Run:
     """One verification: each blob and each file is hashed once."""
@@ -114,9 +122,10 @@ class _Run:
         self.reporter.phase(f"verifying {placement.path}")
         blob = self.store.path(sha256)
         self.files += 1
-        linked = blob.exists() and place.exists() and place.samefile(blob)
+        stored = _can_see(blob)
+        linked = stored and place.exists() and place.samefile(blob)
         good = self._inode(place, sha256) if place.exists() else False
-        if blob.exists() and not linked and sha256 not in self.blobs:
+        if stored and not linked and sha256 not in self.blobs:
             self.blobs[sha256] = self._inode(blob, sha256)
             if not self.blobs[sha256]:
                 moved = self._quarantine(sha256)

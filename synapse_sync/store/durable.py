@@ -98,8 +98,8 @@ def random_name() -> str:
 def improving() -> Iterator[None]:
     """Do something that makes the result better but is not needed for it: a refusal of the file system is no error.
 
-    For modes, owners, times and flushes: the one place that decides which of their errors count. Others, such as EIO
-    and ENOSPC, are raised.
+    For modes, owners, times and flushes: the one place that decides which of their errors count. Others, such as
+    EIO and ENOSPC, are raised.
     """
     try:
         yield

@@ -32,7 +32,7 @@ class ListedElsewhere:
             self._roots = tuple(
                 {
                     Path(root): None
-                    for key, record in records(self._store)
+                    for key, record in records(self._store, all_of_them=True)
                     if not any(name.startswith(f"{key}-") for name in self._own)
                     for root in record.every_root.values()
                 }

@@ -154,12 +154,21 @@ def forget_record(store: Path, key: str) -> None:
         raise storage_error(error, f"removing {path}") from error
 
 
-def records(store: Path) -> Iterator[tuple[str, ProjectRecord]]:
-    """Every project that the store remembers."""
-    directory = store / "projects"
-    if not directory.is_dir():
+def records(store: Path, *, all_of_them: bool = False) -> Iterator[tuple[str, ProjectRecord]]:
+    """Every project that the store remembers.
+
+    A directory that this user may not read counts as empty, as in an image that another user made. Raises `OSError`
+    for it if `all_of_them` are needed.
+    """
+    try:
+        names = sorted(path.name for path in (store / "projects").iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return
-    for path in sorted(directory.glob("*.json")):
-        record = read_record(store, path.stem)
+    except PermissionError:
+        if all_of_them:
+            raise
+        return
+    for key in (name.removesuffix(".json") for name in names if name.endswith(".json")):
+        record = read_record(store, key)
         if record is not None:
-            yield path.stem, record
+            yield key, record

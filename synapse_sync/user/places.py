@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "synapse.toml"
 LOCKFILE = "synapse.lock"
+CONFIG = "config.toml"
 #: A path without any of these needs no closer look.
 _SUSPICIOUS = "$%\\:'\" "
 #: For each kind of directory the variable and the usual place of the XDG specification.
@@ -25,13 +26,17 @@ _XDG = {"config": ("XDG_CONFIG_HOME", "~/.config"), "data": ("XDG_DATA_HOME", "~
 def config_path(environ: Mapping[str, str]) -> str | None:
     """The path of the user's `config.toml`, which need not exist; None for a user without a home directory.
 
-    Raises `InputError` for a `SYNAPSE_CONFIG` that is not an absolute path.
+    `SYNAPSE_CONFIG` has the path of the file, or of the directory that contains it. Raises `InputError` for a path
+    that is not absolute.
     """
     given = environ.get("SYNAPSE_CONFIG")
     if given:
-        return _absolute(given, "SYNAPSE_CONFIG")
+        path = _absolute(given, "SYNAPSE_CONFIG")
+        # A directory of that very name is what Docker makes for a bind mount without a file: it is reported.
+        folder = path.endswith(("/", os.sep)) or (os.path.basename(path) != CONFIG and os.path.isdir(path))
+        return os.path.join(path, CONFIG) if folder else path
     directory = _own_directory("config", environ)
-    return None if directory is None else os.path.join(directory, "config.toml")
+    return None if directory is None else os.path.join(directory, CONFIG)
 
 
 def settings_directory() -> str | None:

@@ -134,3 +134,20 @@ def test_the_whole_store_is_verified_also_without_a_project(project: Project) ->
     assert len(repaired.set_aside) == 1 and not blob(project, good).exists()
     project("store", "verify")
     project("verify", "--store")
+
+
+def test_a_store_that_cannot_be_looked_into_is_no_fault_of_a_file(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an image that another user made: the placed file is there, and is hashed."""
+    project.manifest(declare("portrait", head=target("t", "ui", "copy")))
+    project("sync")
+    real = Path.exists
+
+    def exists(path: Path) -> bool:
+        if "blobs" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    assert "all good" in project("verify").err

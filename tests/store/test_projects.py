@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from synapse_sync.engine.collect import plan_collection
+from synapse_sync.errors import StorageError
 from synapse_sync.store.projects import ProjectRecord, read_record, records, write_record
 
 RECORD = ProjectRecord(
@@ -46,3 +48,22 @@ def test_a_record_of_an_older_version_lacks_some_keys(tmp_path: Path) -> None:
     (tmp_path / "projects").mkdir()
     (tmp_path / "projects" / "old.json").write_bytes(b'{"project": "/p", "roots": {"a": "/r"}}')
     assert read_record(tmp_path, "old") == ProjectRecord(project="/p", roots={"a": "/r"}, asked=False)
+
+
+def test_projects_that_cannot_be_read_count_as_none_unless_all_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_record(tmp_path, "key", RECORD)
+    real = Path.iterdir
+
+    def iterdir(path: Path) -> object:
+        if path.name == "projects":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert list(records(tmp_path)) == []
+    with pytest.raises(PermissionError):
+        list(records(tmp_path, all_of_them=True))
+    with pytest.raises(StorageError, match="projects of the store"):
+        plan_collection(tmp_path)

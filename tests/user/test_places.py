@@ -57,6 +57,17 @@ def test_an_absolute_store_and_one_in_the_home_directory_stay(tmp_path: Path, sa
         assert load(SYNAPSE_CONFIG=str(config)).store == store
 
 
+@pytest.mark.parametrize("written", ["settings", "settings/", "new/"])
+def test_the_settings_may_be_named_by_their_directory(tmp_path: Path, written: str) -> None:
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "config.toml").write_text('store = "mine"\n')
+    found = load(SYNAPSE_CONFIG=f"{tmp_path}/{written}", SYNAPSE_STORE="" if "set" in written else f"{tmp_path}/s")
+    name = written.rstrip("/")
+    assert found.config == tmp_path / name / "config.toml"
+    assert found.tokens_file.parent == tmp_path / name
+    assert found.store == (tmp_path / "settings/mine" if name == "settings" else tmp_path / "s")
+
+
 @pytest.mark.parametrize("variable", ["SYNAPSE_STORE", "SYNAPSE_CONFIG"])
 def test_a_relative_path_in_a_variable_is_refused(variable: str, tmp_path: Path) -> None:
     with contextlib.chdir(tmp_path), pytest.raises(InputError) as caught:
