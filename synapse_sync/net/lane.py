@@ -12,6 +12,7 @@ import re
 import select
 import socket
 import ssl
+import sys
 import time
 import weakref
 from collections import deque
@@ -25,6 +26,9 @@ from synapse_sync.net.head import LONGEST, Head, Headers, UnusualHead, read_head
 
 #: The size of one read of encrypted bytes: a call of the system for a dozen records, not for each.
 _CIPHER = 256 << 10
+#: A connection that fills large buffers is woken for this many bytes, not for each packet, which saves much of the
+#: work on a long line. OpenSSL may hold one record already (RFC 8446, section 5.2), which is not waited for.
+_NAP, _RECORD = 64 << 10, 20 << 10
 _END = b"\r\n\r\n"
 _PORTS = {"http": 80, "https": 443}
 #: URLs that urllib3 sends as they are written: it changes the case of hosts and of `%2f`, and resolves `..`.
@@ -79,6 +83,7 @@ class Connection:
         self.sock = sock
         #: Bytes that were read and not returned yet.
         self.ahead = memoryview(b"")
+        self._least = 1
         self._watch = select.poll() if hasattr(select, "poll") else None
         if self._watch is not None:
             self._watch.register(sock, select.POLLIN)
@@ -94,9 +99,27 @@ class Connection:
     def fill(self, buffer: memoryview) -> int:
         """Fill the buffer; return the number of bytes, which is smaller only at the end."""
         at, end = 0, len(buffer)
-        while at < end and (count := self.sock.recv_into(buffer[at:])):
-            at += count
+        try:
+            while at < end:
+                self._nap(end, end - at)
+                if not (count := self.sock.recv_into(buffer[at:])):
+                    break
+                at += count
+        finally:
+            self._wake_for(1)
         return at
+
+    def _nap(self, whole: int, sure: int) -> None:
+        """Wait for several packets at once, if the server will send at least `sure` bytes to fill `whole`."""
+        # Hazard: fewer bytes than that would never wake this thread. Small buffers are those of slow connections.
+        self._wake_for(max(1, min(_NAP, sure)) if whole >= 2 * _NAP else 1)
+
+    def _wake_for(self, count: int) -> None:
+        """Let waits end only when that many bytes have arrived, or at the end of the connection; on Linux alone."""
+        if count != self._least and sys.platform == "linux":
+            self._least = count
+            with contextlib.suppress(OSError):  # another thread may have closed it
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
     def is_quiet(self) -> bool:
         """Whether the other side neither closed the connection nor sent bytes that nobody asked for."""
@@ -175,10 +198,12 @@ class SecureConnection(Connection):
         try:
             while at < end:
                 if not arrived.pending and not decrypted():
+                    self._nap(end, end - at - _RECORD)
                     self._more()  # without this look, OpenSSL would raise an exception first
                 try:
                     count: Any = read(end - at, buffer[at:])
                 except ssl.SSLWantReadError:
+                    self._nap(end, end - at - arrived.pending - _RECORD)
                     self._more()
                     continue
                 if not count:
@@ -186,6 +211,8 @@ class SecureConnection(Connection):
                 at += count
         except ssl.SSLEOFError:
             pass
+        finally:
+            self._wake_for(1)
         return at
 
     def is_quiet(self) -> bool:

@@ -22,7 +22,7 @@ from synapse_sync.transfer.want import SMALL, Clock, Got, Inspect, Limits, Nearb
 
 #: The number of threads at the start, if all files are small.
 _FIRST_LANES = 2
-_EXTRA_LANES = 8
+_EXTRA_LANES = 12
 #: More threads help only while this process waits for others; on a busy processor they slow each other down.
 _BUSY = 0.5
 _LOOK = 0.15
@@ -151,7 +151,8 @@ def _run(crew: Crew, jobs: Mapping[str, Want]) -> dict[str, Got | SynapseError]:
         # A lane that has ended found no file left to start.
         while waiting and not any(end.is_set() for end in ends[:first]):
             if _is_idle(ends[0], crew.clock):
-                for _ in range(min(main, len(waiting))):
+                running = len(threads) - len(waiting)
+                for _ in range(min(max(main, running), len(waiting))):
                     waiting.popleft().start()
             crew.drop_slow()
         for end in ends[: len(threads) - len(waiting)]:

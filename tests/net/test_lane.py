@@ -4,7 +4,9 @@ import contextlib
 import http.client
 import socket
 import ssl
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -230,6 +232,41 @@ def test_a_body_that_stops(server):
         answer.readinto(memoryview(bytearray(9)))
     answer.close()
     over.set()
+
+
+@pytest.mark.parametrize("size", [16 << 10, 127 << 10, 128 << 10, 300_001, len(BODY)])
+@pytest.mark.parametrize("last", [1, 20 << 10, 70_000])
+def test_the_last_bytes_are_not_waited_for_in_vain(server, lane, size, last):
+    """A thread that sleeps until many bytes have arrived would sleep for ever before the last few."""
+
+    def talk(sock, number):
+        while server.hears(sock):
+            sock.sendall((SAID % (len(BODY), BODY))[:-last])
+            time.sleep(0.02)
+            sock.sendall(BODY[-last:])
+
+    server.talk = talk
+    for _ in range(2):
+        answer = lane.get(way_to(server.url()), {})
+        body, buffer = bytearray(), memoryview(bytearray(size))
+        while count := answer.readinto(buffer):
+            body += buffer[:count]
+        answer.release_conn()
+        assert body == BODY
+    assert server.connections == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this option")
+def test_a_thread_that_fills_a_large_buffer_is_woken_for_many_packets(server, lane):
+    answer = lane.get(way_to(server.url()), {})
+    set_to = []
+    connection = answer._connection
+    wake_for = connection._wake_for
+    connection._wake_for = lambda count: (set_to.append(count), wake_for(count))
+    assert answer.readinto(memoryview(bytearray(len(BODY)))) == len(BODY)
+    assert max(set_to) == 64 << 10 and set_to[-1] == 1
+    assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+    answer.close()
 
 
 def test_a_head_in_pieces(server, lane):
