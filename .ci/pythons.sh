@@ -39,9 +39,8 @@ for path in "$root"/usr/bin/python3.[0-9]*[0-9]; do
     packages=$work/packages-$version
     if [ ! -e "$packages/.ready" ]; then
         rm -rf "$packages"
-        # shellcheck disable=SC2046 # a list of requirements, one word each
         python3 -m pip install --quiet --disable-pip-version-check --target "$packages" --python-version "$version" \
-            --only-binary :all: $(python3 .ci/requirements.py)
+            --only-binary :all: --require-hashes --no-deps -r .ci/requirements/dev.txt
         touch "$packages/.ready"
     fi
     echo "Python $version"

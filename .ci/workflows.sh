@@ -6,7 +6,8 @@ tools=build/workflow-tools
 files=$(git ls-files '.github/workflows/*.yml' 'examples/**/.github/workflows/*.yml')
 
 if [ ! -x .venv/bin/zizmor ]; then
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check 'zizmor>=1.20' ||
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+        -r .ci/requirements/workflows.txt ||
         echo "make workflows: zizmor is left out: it cannot be installed"
 fi
 if [ -x .venv/bin/zizmor ]; then

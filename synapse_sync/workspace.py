@@ -231,7 +231,7 @@ class Workspace:
         """A site's description of a reference or a declared name, and the versions that are locked for the name."""
         from synapse_sync.engine.describe import describe
 
-        return describe(self.project, text, self._wiring.sources)
+        return describe(self.project, text, self._wiring.sources, self._wiring.trust)
 
     @staticmethod
     def recognise(directory: Path, files: Sequence[Reference]) -> list[Recognised | SynapseError]:

@@ -27,7 +27,7 @@ _LINES = {
 #: Operations that import, and those that call what was imported.
 _IMPORTS = frozenset({"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"})
 _CALLS = frozenset({"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
-#: So many operations one after the other are no accident; more are not followed.
+#: A row of operations that is this long is no accident; more are not followed.
 _MOST_OPERATIONS = 200_000
 #: The bytes that are read at once, and the longest line.
 _WINDOW, _MOST_WINDOW = 1 << 16, 1 << 24
@@ -121,7 +121,7 @@ class _Machine:
         """Carry out the operations in `data`; returns why it stopped, and the number of bytes that it is done with.
 
         It "calls" something, "ends" after an import, "fails", or is "cut": the next operation begins or goes on
-        behind these bytes. So many operations that all can be carried out are a pickle, too.
+        behind these bytes. A very long row of operations that can all be carried out is a pickle, too.
         """
         at = 0
         while at < len(data):

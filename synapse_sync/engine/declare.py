@@ -13,7 +13,7 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.engine.adopt import Ways, adopt
 from synapse_sync.engine.choose import ask_all
 from synapse_sync.engine.import_places import known_place
-from synapse_sync.engine.lock import Locked, resolve
+from synapse_sync.engine.lock import Locked, resolve, undone
 from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, SynapseError, UnsafeName, raise_all
@@ -73,10 +73,11 @@ def add(
         typed = set(tools.trust.declared(entry for entry in manifest.entries() if entry.model in written))
         tools.trust.said(typed)
         locked = resolve(manifest, project.lockfile, tools)
-        arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
-        # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.
-        project.write(MANIFEST, text)
-        project.write_lockfile(locked.lockfile)
+        with undone(locked):
+            arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
+            # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.
+            project.write(MANIFEST, text)
+            project.write_lockfile(locked.lockfile)
         tools.trust.keep(typed)
     return [name for name, _ in models], locked
 

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from synapse_sync.core.reference import Reference
+from synapse_sync.engine.trust import Trust
 from synapse_sync.errors import InvalidReference
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Description, Source
 from synapse_sync.user.places import MANIFEST
 
 
-def describe(project: Project, text: str, sources: Mapping[str, Source]) -> tuple[Description, frozenset[str]]:
+def describe(
+    project: Project, text: str, sources: Mapping[str, Source], consent: Trust
+) -> tuple[Description, frozenset[str]]:
     """Describe a reference or a declared name.
 
     `text` is the one or the other. Returns the site's description, and the versions that are locked for a name, as
-    references. Raises `InvalidReference` for a text that is neither.
+    references. Raises `InvalidReference` for a text that is neither, and `NotTrusted` for a name whose place needs
+    the user's `consent`, since only the project's files name it.
     """
     try:
         reference, locked = Reference.parse(text), []
@@ -29,5 +33,7 @@ def describe(project: Project, text: str, sources: Mapping[str, Source]) -> tupl
         names = {entry.name for entry in entries}
         locked = [m.reference for m in project.lockfile.models if m.name in names]
         reference = locked[0] if locked else entries[0].reference
+        # The user typed a name; its place is the word of the manifest or the lockfile, as for a sync.
+        consent.require(consent.locked([(entries[0].name, reference)], entries))
     found = sources[reference.source].describe(reference)
     return found, frozenset(str(replace(pin, file=None, query=())) for pin in locked)

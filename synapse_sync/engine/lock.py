@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ from synapse_sync.errors import InputError, InvalidLockfile, StatusError, Synaps
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Resolved, Source, raise_in_words
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.transfer.want import Fetcher, Got, Measurer, Want
+from synapse_sync.transfer.fetcher import Transfers
+from synapse_sync.transfer.want import Got, Measurer, Member, Want
 from synapse_sync.user.places import LOCKFILE, MANIFEST
 
 if TYPE_CHECKING:
@@ -35,12 +36,16 @@ _CLOCK_STEP = 20_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """The result of a lock: the new lockfile, its changes, warnings, and new mirrors that `--heal` found."""
+    """The result of a lock: the new lockfile, its changes, warnings, and new mirrors that `--heal` found.
+
+    `undo` removes the copies of local files that the lock made, for a caller that fails to write the lockfile.
+    """
 
     lockfile: Lockfile
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
     healed: tuple[Place, ...] = ()
+    undo: Callable[[], None] = field(default=lambda: None, compare=False)
 
 
 def lock(
@@ -62,14 +67,25 @@ def lock(
             project.check_writable()
         locked = resolve(project.manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer)
         locked = replace(locked, warnings=(*damage, *locked.warnings))
-        if heal:
-            healed = find_locations(
-                locked.lockfile, sources=tools.sources, templates=tools.mirrors, wire=tools.wire()
-            )
-            warnings = (*locked.warnings, *healed.warnings)
-            locked = replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
-        project.write_lockfile(locked.lockfile)
+        with undone(locked):
+            if heal:
+                healed = find_locations(
+                    locked.lockfile, sources=tools.sources, templates=tools.mirrors, wire=tools.wire()
+                )
+                warnings = (*locked.warnings, *healed.warnings)
+                locked = replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
+            project.write_lockfile(locked.lockfile)
     return locked
+
+
+@contextlib.contextmanager
+def undone(locked: Locked) -> Iterator[None]:
+    """Undo a lock if what follows fails."""
+    try:
+        yield
+    except BaseException:
+        locked.undo()
+        raise
 
 
 def _last_lock(project: Project) -> tuple[Lockfile, tuple[str, ...]]:
@@ -122,9 +138,9 @@ def resolve(
     chosen = _choose_all(stale, ask_all(questions, tools.sources), options)
     transfers = tools.transfers()
     measure = _explained(transfers.measure, tools.sources)
-    copies = _Copies(transfers.fetch, tools.store)
+    copies = _Copies(transfers, tools.store)
     try:
-        resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, transfers.unpack)
+        resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, copies.unpack)
         headers: Mapping[str, Weights] = {}
         if chosen:
             from synapse_sync.engine.headers import settle_types
@@ -142,35 +158,43 @@ def resolve(
         from synapse_sync.engine.headers import unusable_adapters
 
         warnings += unusable_adapters(resolved, after.models, headers, tools)
-    return Locked(lockfile=after, changes=_changes(before, models), warnings=(*warnings, *transfers.heard()))
+    warnings = [*warnings, *transfers.heard()]
+    return Locked(lockfile=after, changes=_changes(before, models), warnings=tuple(warnings), undo=copies.drop)
 
 
 class _Copies:
     """Fetches files, and knows the copies of local files that this made: a lock that fails leaves none behind."""
 
-    def __init__(self, fetch: Fetcher, store: BlobStore) -> None:
-        self._fetch = fetch
+    def __init__(self, transfers: Transfers, store: BlobStore) -> None:
+        self._transfers = transfers
         self._store = store
-        self._made: list[Got] = []
+        self._began = time.time_ns()
+        self._made: list[str] = []
 
     def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
         """Fetch files, as `Transfers.fetch` does."""
-        began = time.time_ns()
-        answers = self._fetch(wants)
+        answers = self._transfers.fetch(wants)
         for got in answers:
             if isinstance(got, Got) and got.place is not None and got.place.source == "path":
-                with contextlib.suppress(OSError):
-                    # A blob that is older, or that a tree has a link to, belongs to others as well.
-                    found = got.path.stat()
-                    if found.st_ctime_ns > began - _CLOCK_STEP and found.st_nlink == 1:
-                        self._made.append(got)
+                self._note(got.sha256)
         return answers
+
+    def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
+        """Unpack an archive, as `Transfers.unpack` does; the files of a local one are copies as well."""
+        return self._transfers.unpack(archive, patterns, self._note if archive.want.is_local else None)
+
+    def _note(self, sha256: str) -> None:
+        with contextlib.suppress(OSError):
+            # A blob that is older, or that a tree has a link to, belongs to others as well.
+            found = self._store.path(sha256).stat()
+            if found.st_ctime_ns > self._began - _CLOCK_STEP and found.st_nlink == 1:
+                self._made.append(sha256)
 
     def drop(self) -> None:
         """Remove the copies from the store; a failure to do so does not hide why the lock failed."""
-        for got in self._made:
+        for sha256 in self._made:
             with contextlib.suppress(SynapseError):
-                self._store.remove(got.sha256)
+                self._store.remove(sha256)
 
 
 def _upgraded(entries: Sequence[Requirement], upgrade: frozenset[str] | None) -> set[str]:

@@ -108,11 +108,12 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> list[str]:
         raise OutOfDate(f"{LOCKFILE} does not answer {MANIFEST} for {names}", hint="run `synapse lock`")
     if not project.manifest.models:
         return [f"{MANIFEST} declares no model; {LOCKFILE} is left unchanged (`synapse lock` empties it)"]
-    from synapse_sync.engine.lock import resolve  # a sync of locked models starts without it
+    from synapse_sync.engine.lock import resolve, undone  # a sync of locked models starts without it
 
     project.check_writable()
     answer = resolve(project.manifest, project.lockfile, tools)
-    project.write_lockfile(answer.lockfile)
+    with undone(answer):
+        project.write_lockfile(answer.lockfile)
     for change in answer.changes:
         gone = f"{change.kind}: {change.name}"
         tools.reporter.note(gone if change.after is None else f"locked {change.name}  {change.after}")

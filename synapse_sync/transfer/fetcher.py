@@ -73,9 +73,11 @@ class Transfers:
             clock=self._clock,
         )
 
-    def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
+    def unpack(
+        self, archive: Got, patterns: Sequence[str], note: Callable[[str], None] | None = None
+    ) -> tuple[Member, ...]:
         """Bring the members of a fetched archive that match the patterns into the store; raises like `unpack`."""
-        return unpack(archive, patterns, store=self._store, check=inspect_want, reporter=self._reporter)
+        return unpack(archive, patterns, store=self._store, check=inspect_want, reporter=self._reporter, note=note)
 
     def measure(self, reference: Reference) -> int | None:
         """The length of a file in bytes, without reading it; None if its server does not say it for certain.

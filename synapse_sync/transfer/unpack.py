@@ -7,7 +7,7 @@ files of the store. Links and devices are refused, and the unpacked size is boun
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -38,9 +38,15 @@ _ANEW = "the lockfile was edited or damaged: run `synapse lock` after removing t
 
 
 def unpack(
-    archive: Got, patterns: Sequence[str], *, store: BlobStore, check: Inspect, reporter: Reporter
+    archive: Got,
+    patterns: Sequence[str],
+    *,
+    store: BlobStore,
+    check: Inspect,
+    reporter: Reporter,
+    note: Callable[[str], None] | None = None,
 ) -> tuple[Member, ...]:
-    """Bring every member that matches one of the patterns into the store.
+    """Bring every member that matches one of the patterns into the store; `note` hears the SHA-256 of each at once.
 
     Raises `NotFound` when none does, `RefusedFormat` for what must not be unpacked, `IntegrityError` for damage.
     """
@@ -55,10 +61,12 @@ def unpack(
                 hint=_on_offer(listed, patterns),
             )
         names = _checked(chosen, archive, store)
-        return tuple(
-            _take(entry, names[entry.name], chunks, archive, store=store, check=check)
-            for entry, chunks in opened.read(chosen)
-        )
+        members = []
+        for entry, chunks in opened.read(chosen):
+            members.append(_take(entry, names[entry.name], chunks, archive, store=store, check=check))
+            if note is not None:
+                note(members[-1].sha256)
+        return tuple(members)
 
 
 def fetch_members(

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -276,6 +277,29 @@ def test_a_lock_that_fails_leaves_no_copy_of_a_local_file(project: Project) -> N
     assert project.blobs() == before
 
 
+@pytest.mark.parametrize("second", ["b.safetensors", "b.json"])
+def test_a_lock_that_fails_leaves_no_file_of_a_local_archive(project: Project, second: str) -> None:
+    """Also where the archive itself fails, behind its first file."""
+    with zipfile.ZipFile(project.path / "a.zip", "w") as archive:
+        archive.writestr("a.safetensors", safetensors_bytes("a"))
+        archive.writestr(second, b"no weights")
+    entry = '[models.a]\nsource = "./a.zip"\ntype = "lora"\nextract = ["*"]\n'
+    page = project.hub.files.put("page.safetensors", b"<!DOCTYPE html>", content_type="text/html")
+    project.manifest(f'{entry}[models.page]\nsource = "{page}"\ntype = "lora"\n')
+    assert project("lock", code=None).code != 0
+    assert project.blobs() == []
+
+
+def test_an_add_that_fails_leaves_no_copy(project: Project) -> None:
+    """The file can be locked, and no target has a place for it."""
+    (project.path / "a.safetensors").write_bytes(safetensors_bytes("a"))
+    project.manifest('[targets.here]\nlayout = "comfyui"\nroot = "here"\n')
+    project("add", "./a.safetensors", "--type", "no such type", code=2)
+    assert project.blobs() == []
+    project("add", "./a.safetensors", "--type", "lora")
+    assert len(project.blobs()) == 1
+
+
 @case(190)
 @pytest.mark.parametrize(
     "form",
@@ -288,10 +312,28 @@ def test_an_address_inside_is_asked_for(project: Project, form: str) -> None:
     port = project.hub.files.url.rpartition(":")[2]
     project.hub.clear_log()
     project.manifest(f'[models]\nit = {{ source = "{form.format(port)}.safetensors", type = "lora" }}\n')
-    for words in (("lock",), ("sync",)):
+    for words in (("lock",), ("sync",), ("info", "it")):
         assert "synapse trust" in project(*words, code=2).err
-    project("status")
+    for looks in ("status", "outdated", "list"):
+        project(looks, code=None)
     assert project.hub.requests() == []
+
+
+def test_a_name_is_described_as_the_lockfile_says_only_with_consent(project: Project) -> None:
+    """The manifest names a public place, the lockfile one inside. A reference that a user types is no question."""
+    del os.environ["SYNAPSE_TRUST_HOSTS"]
+    url = project.hub.files.put("a.safetensors", safetensors_bytes("a"))
+    project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
+    project("trust")
+    project("lock")
+    assert "a.safetensors" in project("info", "it").out
+    project("trust", "--revoke")
+    project.manifest('[models]\nit = { source = "https://example.org/a.safetensors", type = "lora" }\n')
+    project.hub.clear_log()
+    project("info", "it", code=2)
+    project("outdated", code=None)
+    assert project.hub.requests() == []
+    assert "a.safetensors" in project("info", url).out
 
 
 @pytest.mark.parametrize("how", ["trust", "variable", "allow-http", "hosts", "SYNAPSE_TRUST_HOSTS"])

@@ -1,0 +1,72 @@
+"""The pinned tools: all of the development groups, with hashes, from no index by name, and no known hole."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PINNED = sorted((ROOT / ".ci" / "requirements").glob("*.txt"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+GROUPS = PROJECT["dependency-groups"]
+#: The oldest versions without a published advisory.
+SOUND = {"urllib3": "2.7", "filelock": "3.20.3", "certifi": "2024.7.4", "h11": "0.16"}
+
+
+def pins(path: Path) -> dict[str, tuple[Version, int]]:
+    """Each pinned name with its version and the number of its hashes."""
+    found: dict[str, tuple[Version, int]] = {}
+    for block in re.split(r"\n(?=\S)", path.read_text("utf-8")):
+        if not block.startswith("#"):
+            name, version = re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)", block).groups()  # type: ignore[union-attr]
+            found[name.lower()] = (Version(version), len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", block)))
+    return found
+
+
+def members(group: str) -> list[Requirement]:
+    found: list[Requirement] = []
+    for item in GROUPS[group]:
+        found += members(item["include-group"]) if isinstance(item, dict) else [Requirement(item)]
+    return found
+
+
+@pytest.mark.parametrize("path", PINNED, ids=lambda path: path.stem)
+def test_every_pin_has_hashes_and_no_line_names_an_index(path: Path) -> None:
+    found = pins(path)
+    assert found and all(hashes for _, hashes in found.values())
+    lines = [line for line in path.read_text("utf-8").splitlines() if not line.startswith(("#", "    --hash="))]
+    assert not [line for line in lines if line.startswith("-") or "://" in line or " @ " in line]
+
+
+@pytest.mark.parametrize("group", ["dev", "mutants", "weights", "workflows"])
+def test_the_pins_answer_the_groups(group: str) -> None:
+    found = pins(ROOT / ".ci" / "requirements" / f"{group}.txt")
+    for wanted in members(group):
+        assert found[wanted.name.lower()][0] in wanted.specifier, wanted
+
+
+def test_the_parts_of_synapse_are_pinned_too_and_none_is_older_than_a_fix() -> None:
+    found = pins(ROOT / ".ci" / "requirements" / "dev.txt")
+    declared = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
+    for wanted in declared:
+        assert found[wanted.name.lower()][0] in wanted.specifier, wanted
+    for name, version in SOUND.items():
+        specifier = next(wanted.specifier for wanted in declared if wanted.name == name)
+        assert not specifier.contains(Version(version).base_version + ".dev0")
+        assert min(Version(one.version) for one in specifier) >= Version(version)
+
+
+def test_wheels_of_other_systems_and_versions_are_among_the_hashes() -> None:
+    """A file for one machine alone would have one or two hashes for compiled parts."""
+    found = pins(ROOT / ".ci" / "requirements" / "dev.txt")
+    assert all(found[name][1] > 15 for name in ("msgspec", "blake3", "mypy", "cffi"))
+
+
+def test_make_installs_nothing_without_hashes_but_synapse_itself() -> None:
+    lines = re.findall(r".*\bpip install.*", (ROOT / "Makefile").read_text("utf-8"))
+    assert lines and all("$(PINNED)" in line or line.rstrip(" ;\\").endswith("-e .") for line in lines)
