@@ -158,6 +158,7 @@ class Wiring:
         from synapse_sync.engine.trust import Granted, Trust
         from synapse_sync.net.credentials import origin_of
         from synapse_sync.store.durable import write_private
+        from synapse_sync.store.owners import Owners
         from synapse_sync.user.consent import ConsentFiles
         from synapse_sync.user.places import home_directory, settings_directory
 
@@ -177,7 +178,7 @@ class Wiring:
                 hosts=frozenset(map(str.lower, (*settings.allow_http, *settings.trusted.get("hosts", ())))),
                 origins=frozenset(endpoints | {origin_of(template) for template in settings.mirrors}),
             ),
-            kept=ConsentFiles((settings.store, *beside), write_private),
+            kept=ConsentFiles((settings.store, *beside), write_private, lambda place: Owners(place).mine),
             own=own,
             home=home_directory(),
             ask=self._ask,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -157,6 +158,49 @@ def test_locks_syncs_and_then_rests(
     assert f"in sync: {len(TREES[name])} files" in capsys.readouterr().out
     assert example.run("verify") == 0
     assert example.hub.requests() == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_question_is_met(
+    name: str, copy_of: Callable[[str], Copy], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the first sync nothing is to be asked, also where the root is the image's own directory."""
+    assert "SYNAPSE_TRUST" not in os.environ
+    example = copy_of(name)
+    manifest = example.path / "synapse.toml"
+    (tmp_path / "opt").mkdir()
+    elsewhere = f'"{(tmp_path / "opt/ComfyUI").as_posix()}"'
+    manifest.write_text(manifest.read_text("utf-8").replace('"image/ComfyUI"', elsewhere), "utf-8")
+    for verb in ("lock", "sync"):
+        capsys.readouterr()
+        assert example.run("status", "--json") in (0, 8)
+        assert json.loads(capsys.readouterr().out)["asks"] == []
+        assert example.run(verb) == 0
+        assert "agree" not in capsys.readouterr().err
+    assert not list((tmp_path / "home").rglob("trust-*"))
+
+
+@pytest.mark.parametrize("way", ["manifest", "commands"])
+def test_no_question_is_met_in_the_quick_start(
+    way: str, example_hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The README's first manifest, with its second UI in the user's home; and the same by commands."""
+    project = Copy(tmp_path / "quick", example_hub)
+    project.path.mkdir()
+    found = re.search(r"```toml\n(.*?)```", (EXAMPLES.parent / "README.md").read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    if way == "manifest":
+        (project.path / "synapse.toml").write_text(found[1], "utf-8")
+    else:
+        sources = re.findall(r'"((?:civitai:|hf://|https://)[^"]+)"', found[1])
+        assert len(sources) == 3 and project.run("init") == 0 and project.run("add", *sources) == 0
+    capsys.readouterr()
+    assert project.run("status", "--json") in (0, 8)
+    assert json.loads(capsys.readouterr().out)["asks"] == []
+    assert project.run("sync") == 0
+    assert "agree" not in capsys.readouterr().err
+    assert not list((tmp_path / "home").rglob("trust-*"))
+    assert (tmp_path / "home/forge/models").is_dir() == (way == "manifest")
 
 
 def test_portrait_takes_the_half_precision_file(copy_of: Callable[[str], Copy]) -> None:

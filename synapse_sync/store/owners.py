@@ -29,11 +29,11 @@ class Owners:
             return True
         uid = found.st_uid
         if uid not in self._known:
-            self._known[uid] = uid in _self() or self._is_named(uid) or uid == self._mine
+            self._known[uid] = uid in _self() or self._is_named(uid) or uid == self.mine
         return self._known[uid]
 
     @cached_property
-    def _mine(self) -> int | None:
+    def mine(self) -> int | None:
         """The owner that a file made by this user gets in the store; None where none can be made.
 
         It is another one than the user's own where the mount says so: root-squash, rootless containers, SMB.

@@ -1,4 +1,4 @@
-"""Without consent, no generated manifest, lockfile or receipt reaches outside of its project."""
+"""Without consent, no generated manifest, lockfile, receipt, journal or answer of a site reaches outside."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from world import Project
 
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.demo import catalogue
+from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import SynapseError
 from synapse_sync.store.project_note import project_key
@@ -113,6 +114,22 @@ entries = st.fixed_dictionaries(
     }
 )
 receipts = st.dictionaries(st.sampled_from(["a", "b"]), st.lists(entries, max_size=4), max_size=2)
+#: The journal of a clone: lines as synapse writes them, damaged ones, none, or no plain file at all.
+journals = st.one_of(
+    st.none(),
+    st.sampled_from(["link", "pipe", "directory"]),
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "verb": st.sampled_from(["place", "prune", "aside", "adopt", "write"]),
+                "path": st.sampled_from([*(name.removeprefix("ComfyUI/") for name in INSIDE), "../tool", "/x"]),
+                "sha256": st.sampled_from(DIGESTS), "why": st.text(max_size=5), "command": st.just("sync"),
+            }
+        )
+        | st.binary(max_size=20).map(lambda data: data.decode("latin-1")),
+        max_size=4,
+    ),
+)  # fmt: skip
 commands = st.sampled_from(["sync", "sync", "sync --yes", "sync --frozen", "sync --force --yes"])
 
 
@@ -167,6 +184,23 @@ def _forge(studio: Path, root: str, target: str, listed: list[dict[str, Any]]) -
     path.parent.mkdir(parents=True, exist_ok=True)
     data = {"version": 1, "target": target, "complete": None, "entries": list(found.values())}
     path.write_text(json.dumps(data), "utf-8")
+
+
+def _write_journal(studio: Path, root: str, journal: Any) -> None:
+    """A journal as a clone may bring it; as a link it leads to a file of the user."""
+    base = studio / root
+    if journal is None or not base.resolve().is_relative_to(studio):
+        return
+    path = base / ".synapse/journal.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if journal == "link":
+        path.symlink_to(studio.parent / "home/.zshenv")
+    elif journal == "pipe":
+        os.mkfifo(path)
+    elif journal == "directory":
+        path.mkdir()
+    else:
+        path.write_text("\n".join(map(json.dumps, journal)), "utf-8")
 
 
 def _looks(base: Path) -> dict[str, tuple[Any, ...]]:
@@ -255,7 +289,7 @@ def test_no_generated_clone_reaches_outside(project: Project, tmp_path: Path) ->
         return json.loads(json.dumps(value).replace("{files}", files).replace("{port}", files.rpartition(":")[2]))
 
     def attempt(
-        first: dict[str, Any], second: dict[str, Any], lock: Any, listed: Any, command: str
+        first: dict[str, Any], second: dict[str, Any], lock: Any, listed: Any, command: str, journal: Any = None
     ) -> tuple[int, int, Path]:
         studio = _clone(tmp_path / str(next(count)))
         first, second, lock = words_of(first), words_of(second), words_of(lock)
@@ -267,6 +301,8 @@ def test_no_generated_clone_reaches_outside(project: Project, tmp_path: Path) ->
         for target, each in listed.items():
             if target in first["targets"]:
                 _forge(studio, first["targets"][target]["root"], target, each)
+        for keys in [*first["targets"].values()][:1]:
+            _write_journal(studio, keys["root"], journal)
         one = _run(project, studio, command)
         if "--force" not in command:
             assert mine.stat().st_ino == was and mine.read_bytes() == ADOPTABLE[next(iter(ADOPTABLE))]
@@ -293,9 +329,80 @@ def test_no_generated_clone_reaches_outside(project: Project, tmp_path: Path) ->
         locked = {"filename": "mine.safetensors", "sha256": notes, "size": 5, "url": "https://nas/a"}
         assert attempt(wants, wants, {"one": locked}, listed, "sync --force --yes")[:2] == (2, 2)
 
-    @given(first=manifests, second=manifests, lock=locks, listed=receipts, command=commands)
+    @given(first=manifests, second=manifests, lock=locks, listed=receipts, command=commands, journal=journals)
     @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    def holds(first: Any, second: Any, lock: Any, listed: Any, command: str) -> None:
-        attempt(first, second, lock, listed, command)
+    def holds(first: Any, second: Any, lock: Any, listed: Any, command: str, journal: Any) -> None:
+        attempt(first, second, lock, listed, command, journal)
+
+    holds()
+
+
+PICKLE, SCRIPT, GOOD = b"cos\nsystem\n(S'true'\ntR.", b"#!/bin/sh\n", safetensors_bytes("good")
+FOLDERS = ["..", "unet", ".git", "custom_nodes", "web", "models", "C:", "", "con", "a\\b"]
+FILES = ["config.json", "m.safetensors", "run.sh", "a.PY", ".zshenv", "m.pkl", "hook", "m.pth", "x.so.1"]
+SAID = ["a.safetensors", "../../tool", "node.py", "a.pkl", ".zshenv", "/etc/x", "a\x1b[2J.bin"]
+#: What a site may say: names of files, each with one of these contents. (The hub is inside itself, and such a host
+#: may redirect to another one inside; `net/test_redirects.py` has the redirects of public hosts.)
+answers = st.fixed_dictionaries(
+    {
+        "files": st.dictionaries(
+            st.builds(
+                "/".join,
+                st.lists(
+                    st.sampled_from(FOLDERS),
+                    max_size=2,
+                ).flatmap(
+                    lambda folders: st.sampled_from(
+                        FILES
+                    ).map(lambda name: [*folders, name])
+                ),
+            ),
+            st.sampled_from([PICKLE, SCRIPT, GOOD, b"{}", b"", b"MZ" + bytes(99)]),
+            max_size=5,
+        ),
+        "name": st.sampled_from(SAID),
+        "content": st.sampled_from([PICKLE, SCRIPT, GOOD]),
+    }
+)  # fmt: skip
+
+
+@case(188, 190, 194)
+def test_no_generated_answer_reaches_outside(project: Project, tmp_path: Path) -> None:
+    """Names and contents that sites offer: no path outside, no request inside, no code and no pickle in a tree."""
+    del os.environ["SYNAPSE_TRUST_HOSTS"]
+    os.environ["SYNAPSE_RETRY_DELAY"] = "0"
+    hub, count = project.hub, iter(range(1_000_000))
+    models = '[models]\np = {source = "hf://evil/pipe", type = "diffusers"}\n'
+    models += 'c = {source = "civitai:91", type = "lora"}\n'
+
+    def attempt(answer: dict[str, Any], layout: str) -> dict[str, bytes]:
+        studio = _clone(tmp_path / str(next(count)))
+        hub.huggingface.repos.pop("evil/pipe", None)
+        hub.huggingface.add_repo("evil/pipe", answer["files"])
+        file = File(id=911, name=answer["name"], content=answer["content"], primary=True)
+        hub.civitai.add(Model(id=91, name="c", versions=(Version(id=910, name="1", files=(file,)),), type="LORA"))
+        (studio / "synapse.toml").write_text(f'[targets.a]\nlayout = "{layout}"\nroot = "tree"\n{models}', "utf-8")
+        for words in ("sync --only c", "sync --yes"):
+            _run(project, studio, words)
+        tree = {
+            str(path.relative_to(studio / "tree")): path.read_bytes()
+            for path in (studio / "tree").rglob("*")
+            if path.is_file() and ".synapse" not in path.parts
+        }
+        for name, data in tree.items():
+            assert not name.casefold().endswith((".py", ".sh", ".pkl", ".so.1")), name
+            assert not any(part.startswith(".") for part in name.split("/")) or name.startswith("p/"), name
+            assert data not in (PICKLE, SCRIPT) and not data.startswith(b"MZ"), name
+        return tree
+
+    # The rest of an answer is used, so the property is not true of nothing.
+    good = {"unet/m.safetensors": GOOD, "config.json": b"{}", "run.sh": SCRIPT}
+    answer = {"files": good, "name": "a.safetensors", "content": GOOD}
+    assert len(attempt(answer, "comfyui")) == 3
+
+    @given(answer=answers, layout=st.sampled_from(["comfyui", "flat"]))
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    def holds(answer: Any, layout: str) -> None:
+        attempt(answer, layout)
 
     holds()

@@ -102,3 +102,17 @@ def test_no_place_to_write_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         ConsentFiles((tmp_path / "file",), write_private).keep("k", HERE, {ROOT})
+
+
+@as_root
+def test_where_the_mount_shows_another_owner_my_files_are_mine(tmp_path: Path) -> None:
+    """As with root-squash: a file that root makes there is nobody's, and so are folder and file of the consent."""
+    squashed = ConsentFiles((tmp_path / "store",), write_private, lambda place: 65534)
+    ConsentFiles((tmp_path / "store",), write_private).keep("k", HERE, {ROOT})
+    for path in (folder(tmp_path / "store"), *folder(tmp_path / "store").iterdir()):
+        os.chown(path, 65534, 65534)
+    assert squashed.read("k", HERE) == {ROOT}
+    assert ConsentFiles((tmp_path / "store",), write_private, lambda place: 0).read("k", HERE) == frozenset()
+    assert ConsentFiles((tmp_path / "store",), write_private).read("k", HERE) == frozenset()
+    folder(tmp_path / "store").chmod(0o777)
+    assert squashed.read("k", HERE) == frozenset()
