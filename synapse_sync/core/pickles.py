@@ -5,10 +5,7 @@ Nothing is unpickled: `pickletools` only reads operations and their arguments.
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -37,6 +34,7 @@ NUMPY = b"\x93NUMPY"
 _MOST_HEADER = 1 << 20
 #: Objects in the type of an array's items, as `|O`, `O` or `O8`.
 _OBJECT = re.compile(rb"""['"][|<>=]?O\d*['"]""")
+_PACKED = (b"\x1f\x8b", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"BZh", b"\xfd7zXZ\x00", b"]\x00\x00")
 #: The memory (bytes) that the head of an xz file may need to be unpacked.
 _MEMORY = 64 << 20
 #: One entry of a zip archive's directory (APPNOTE.TXT, 4.3.12), without its name.
@@ -184,10 +182,16 @@ def has_objects(read: Callable[[int, int], bytes]) -> bool:
 
 def unpacked_head(first: bytes, count: int) -> bytes:
     """Up to `count` bytes of what was packed by gzip, zlib, bzip2 or xz; empty if these bytes do not show them."""
+    if not first.startswith(_PACKED):
+        return b""
+    import bz2  # with the others a millisecond, which a status without such a file does not need
+    import lzma
+    import zlib
+
     try:
         if first.startswith(b"\x1f\x8b"):
             return zlib.decompressobj(31).decompress(first, count)
-        if first.startswith(b"x") and first[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"):
+        if first.startswith(b"x"):
             return zlib.decompressobj().decompress(first, count)
         if first.startswith(b"BZh"):
             return bz2.BZ2Decompressor().decompress(first, count)

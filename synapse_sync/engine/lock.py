@@ -23,12 +23,12 @@ from synapse_sync.errors import InputError, InvalidLockfile, StatusError, Synaps
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Resolved, Source, raise_in_words
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.transfer.fetcher import Transfers
 from synapse_sync.transfer.want import Got, Measurer, Member, Want
 from synapse_sync.user.places import LOCKFILE, MANIFEST
 
 if TYPE_CHECKING:
     from synapse_sync.core.weights.identify import Weights
+    from synapse_sync.transfer.fetcher import Transfers
 
 #: File systems round times to the tick of the kernel, in nanoseconds.
 _CLOCK_STEP = 20_000_000
