@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from synapse_sync.core.reference import Reference
 
@@ -62,6 +63,7 @@ _DOCUMENTS = frozenset({
 _ENDING = re.compile(r".\.[A-Za-z][A-Za-z0-9_-]{0,15}\Z", re.DOTALL)
 
 
+@lru_cache(maxsize=1024)  # for each file it is asked ten times
 def format_of(filename: str) -> str:
     """The format that a file name states: safetensors, gguf, onnx, pickle, archive, config, text or other."""
     name = filename.rpartition("/")[2].casefold()

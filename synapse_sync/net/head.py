@@ -27,15 +27,20 @@ class UnusualHead(ValueError):
 
 
 class Headers(Mapping[str, str]):
-    """The headers of one answer; names in any case. Lines of one name are joined, as in urllib3."""
+    """The headers of one answer; names in any case. Lines of one name are joined, as in urllib3.
 
-    __slots__ = ("_lines",)
+    `lines` has the lines by name, in lower case, and `several` those of names that appear more than once.
+    """
 
-    def __init__(self, lines: Mapping[str, list[str]]) -> None:
+    __slots__ = ("_lines", "_several")
+
+    def __init__(self, lines: Mapping[str, str], several: Mapping[str, list[str]]) -> None:
         self._lines = lines
+        self._several = several
 
     def __getitem__(self, name: str) -> str:
-        return ", ".join(self._lines[name.lower()])
+        name = name.lower()
+        return ", ".join(self._several[name]) if name in self._several else self._lines[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lines)
@@ -45,7 +50,10 @@ class Headers(Mapping[str, str]):
 
     def getlist(self, name: str) -> list[str]:
         """Return the values of all lines of this name."""
-        return list(self._lines.get(name.lower(), ()))
+        name = name.lower()
+        if name in self._several:
+            return list(self._several[name])
+        return [self._lines[name]] if name in self._lines else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +78,20 @@ def read_head(data: bytes) -> Head:
     status, text = int(match[1]), match[2].decode("latin-1")
     if status not in _STATUSES or text.count("\n") > _MOST_LINES:
         raise UnusualHead("its status, or its number of lines")
-    lines: dict[str, list[str]] = {}
+    lines: dict[str, str] = {}
+    several: dict[str, list[str]] = {}
     for line in text.split("\r\n")[:-1]:
         name, _, value = line.partition(":")
-        lines.setdefault(name.lower(), []).append(value.strip(" \t"))
-    if any(len(lines.get(name, ())) > 1 for name in _SINGLE):
-        raise UnusualHead("a header that may be there once only")
-    length = lines.get("content-length", [""])[0]
+        name, value = name.lower(), value.strip(" \t")
+        if name in lines:
+            if name in _SINGLE:
+                raise UnusualHead("a header that may be there once only")
+            several.setdefault(name, [lines[name]]).append(value)
+        lines[name] = value
+    headers = Headers(lines, several)
+    length = lines.get("content-length", "")
     if "transfer-encoding" in lines or not (length.isascii() and length.isdigit() and len(length) <= 18):
         raise UnusualHead("a body without a certain length")
-    if lines.get("content-encoding", ["identity"])[0].lower() not in ("", "identity"):
+    if lines.get("content-encoding", "").lower() not in ("", "identity"):
         raise UnusualHead("an encoded body")
-    kept = all("close" not in value.lower() for value in lines.get("connection", ()))
-    return Head(status, Headers(lines), int(length), kept)
+    return Head(status, headers, int(length), "close" not in headers.get("connection", "").lower())

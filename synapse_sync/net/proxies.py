@@ -57,9 +57,20 @@ class Proxies:
     def __init__(self, look_up: Callable[[str, str, int | None], Proxy | None] = proxy_for) -> None:
         self._look_up = look_up
         self._known: dict[tuple[str, str, int | None], Proxy | None] = {}
+        self._by_origin: dict[str, Proxy | None] = {}
 
     def of(self, url: str) -> Proxy | None:
         """Return the proxy for this URL; raises `Blocked` for an unusable one."""
+        end = url.find("/", len("https://"))
+        origin = url[:end] if end >= 0 else ""  # as it is written; taking a URL apart costs as much as a header
+        if origin in self._by_origin:
+            return self._by_origin[origin]
+        found = self._of(url)
+        if origin:
+            self._by_origin[origin] = found
+        return found
+
+    def _of(self, url: str) -> Proxy | None:
         parts = urlsplit(url)
         asked = (parts.scheme.lower(), (parts.hostname or "").lower(), parts.port)
         if asked not in self._known:

@@ -38,6 +38,8 @@ from synapse_sync.store.owners import Owners
 
 #: Temporary files older than this (seconds since the last write) belong to a process that was killed.
 _STALE = 86_400.0
+#: How many paths of blobs are kept: each is needed several times in a row, and making one costs as much as a call.
+_PATHS = 256
 _TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}\Z")
 
 
@@ -64,14 +66,20 @@ class BlobStore:
         # Absolute, since symbolic links to blobs are; not resolved, since the user chose this way to it.
         self.root = Path(os.path.abspath(root))  # noqa: PTH100
         self._owners = Owners(self.root) if owners is None else owners
+        self._paths: dict[str, Path] = {}
         self._notes = Notes(self.root, self._owners)
         self._foreign: dict[str, tuple[int, ...]] = {}  # right blobs of others, as they were hashed
 
     def path(self, sha256: str) -> Path:
         """The path of the blob with this digest, whether it exists or not; raises `ValueError` for no digest."""
+        if (known := self._paths.get(sha256)) is not None:
+            return known
         if not is_sha256(sha256):
             raise ValueError("not a SHA-256 in lower-case hexadecimal")
-        return self.root / f"blobs/sha256/{sha256[:2]}/{sha256}"
+        if len(self._paths) > _PATHS:
+            self._paths.clear()
+        path = self._paths[sha256] = self.root / f"blobs/sha256/{sha256[:2]}/{sha256}"
+        return path
 
     def temporary(self) -> Path:
         """A path for a new temporary file on the store's own file system; its directory exists."""

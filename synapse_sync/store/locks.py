@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ _VERBS = frozenset({
 })  # fmt: skip
 #: The errors of a network file system without locks, or with a lock service that does not answer.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 #: The pause between two attempts, in seconds; on every system a signal is handled there.
 _PAUSE = 0.05
 
@@ -63,7 +65,7 @@ def hold(
         yield waited
     finally:
         with contextlib.suppress(OSError):
-            owner.unlink()
+            os.unlink(owner)  # noqa: PTH108 - a `Path` costs more than the call
         release()
 
 
@@ -142,23 +144,32 @@ else:
             os.close(handle)  # the file was removed meanwhile, so another process may hold a new one
 
 
-def _owner_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.owner")
+def _owner_path(path: Path) -> str:
+    return f"{path}.owner"
 
 
-def _sign(owner: Path) -> None:
-    """Write down which program holds the lock: its name and verb only, since arguments may be private."""
-    name = Path(sys.argv[0]).name if sys.argv else ""
+@functools.lru_cache(maxsize=2)
+def _signature(pid: int, words: tuple[str, ...], since: int) -> bytes:
+    """The note on a process: its name and verb only, since arguments may be private."""
+    name = Path(words[0]).name if words else ""
     program = name if name and name[0] not in "-_" else "synapse"
-    verb = next((word for word in sys.argv[1:] if word in _VERBS), "")
-    value = {"pid": os.getpid(), "command": f"{program} {verb}".strip(), "since": int(time.time())}
+    verb = next((word for word in words[1:] if word in _VERBS), "")
+    return json.dumps({"pid": pid, "command": f"{program} {verb}".strip(), "since": since}).encode()
+
+
+def _sign(owner: str) -> None:
+    """Write down which program holds the lock."""
+    note = _signature(os.getpid(), tuple(sys.argv), int(time.time()))
     with contextlib.suppress(OSError):
         # Always a new file: a link or another user's file of this name must not be written to. We hold the lock, so
         # that a note that is there is one of a killed process.
-        owner.unlink(missing_ok=True)
-        handle = os.open(owner, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), SHARED)
         try:
-            os.write(handle, json.dumps(value).encode())
+            handle = os.open(owner, _NEW, SHARED)
+        except FileExistsError:
+            os.unlink(owner)  # noqa: PTH108 - a `Path` costs more than the call
+            handle = os.open(owner, _NEW, SHARED)
+        try:
+            os.write(handle, note)
         finally:
             os.close(handle)
 

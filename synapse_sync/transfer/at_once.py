@@ -14,7 +14,7 @@ from synapse_sync.transfer.hashing import put_back, take_block
 from synapse_sync.transfer.opener import Opener, Stopped
 from synapse_sync.transfer.want import Got, Want
 
-_SMALLEST = 16 << 10
+_SMALLEST, _TINY = 16 << 10, 64 << 10
 #: The aim for one read, in seconds, as for larger files.
 _PACE = 0.05
 #: After this many seconds the file goes the usual way, where progress is saved.
@@ -35,7 +35,8 @@ def receive_at_once(crew: Crew, want: Want, place: Reference, opener: Opener, pu
         return None
     if has_partial(crew.store.root, want.sha256):
         return None
-    block = take_block()
+    # A whole block for a few kilobytes would cost more than they do: Python fills it with zeros.
+    block = memoryview(bytearray(size)) if size < _TINY else take_block()
     try:
         if size > len(block) or not crew.slot(opener.host, wait=True):
             return None
@@ -65,7 +66,8 @@ def receive_at_once(crew: Crew, want: Want, place: Reference, opener: Opener, pu
         finally:
             crew.give_back(opener.host)
     finally:
-        put_back(block)
+        if size >= _TINY:
+            put_back(block)
 
 
 def _is_right(crew: Crew, want: Want, data: memoryview) -> bool:
