@@ -7,7 +7,7 @@ else
 BIN := $(VENV)/bin
 endif
 
-.PHONY: demo test test-windows pythons workflows lint bench independent torture mutants requirements setup clean
+.PHONY: demo test test-windows pythons workflows lint bench independent torture mutants requirements windows setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -51,6 +51,11 @@ mutants: SEED ?= 1
 mutants: $(VENV)/.ready-mutants
 	$(BIN)/python tests/mutants/run.py record
 	$(BIN)/python tests/mutants/run.py sample --seed $(SEED) --minutes $(MINUTES)
+
+# A real Windows Python under Wine, for root on a Debian machine; docs/windows.md. `make windows TESTS=tests/store`.
+TESTS ?=
+windows: $(VENV)/.ready-dev
+	$(BIN)/python tests/windows/wine.py $(TESTS)
 
 setup: $(VENV)/.ready-dev
 

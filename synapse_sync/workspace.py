@@ -12,7 +12,7 @@ from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
 from synapse_sync.errors import InputError, SynapseError, raise_all
 from synapse_sync.project import Project
-from synapse_sync.user.places import MANIFEST, find_project, home_directory, home_text
+from synapse_sync.user.places import MANIFEST, expanded, find_project, home_directory, home_text
 from synapse_sync.user.settings import Settings, load_settings
 from synapse_sync.wiring import Wiring
 
@@ -125,12 +125,15 @@ class Workspace:
     def create(directory: Path, *, layout: str | None = None, root: str | None = None) -> Created:
         """Write a first manifest into a directory; `layout` and `root` are guessed if they are None."""
         from synapse_sync.engine.init import create
+        from synapse_sync.engine.room import disks_apart
 
         created = create(directory, layout=layout, root=root)
-        if root is not None:  # the user's own word; a guessed root is inside
-            with Workspace.find(directory) as workspace:
+        with Workspace.find(directory) as workspace:
+            if root is not None:  # the user's own word; a guessed root is inside
                 workspace.trust_roots()
-        return created
+            place = workspace.project.directory / expanded(created.root, "root")
+            cost = "Downloads go into the store, and links or copies into the target"
+            return replace(created, warning=disks_apart("the target", place, workspace.settings.store, cost))
 
     def __enter__(self) -> Workspace:
         return self

@@ -34,6 +34,7 @@ ABOUT_MANY = {
     "test_guard.py": "the guard of these tests",
     "test_imports.py": "what a command imports",
     "test_mirror.py": "this rule",
+    "test_needs.py": "what the tests need of a system",
     "test_requirements.py": "the pinned tools of development",
     "test_real_weights.py": "genuine weights, through every reader",
     "transfer/test_crashes.py": "killed transfers, whole commands",

@@ -147,7 +147,7 @@ class Project:
         """Every file of the project but its own two and what is hidden, with its content."""
         base = self.path / root
         return {
-            str(path.relative_to(base)): path.read_bytes()
+            path.relative_to(base).as_posix(): path.read_bytes()
             for path in sorted(base.rglob("*"))
             if path.is_file()
             and not any(part.startswith(".") for part in path.relative_to(base).parts)

@@ -26,5 +26,7 @@ def command(console: Console, layout: str | None, root: str | None) -> int:
     console.say(f"wrote {created.manifest.name}: layout {created.layout}, root {created.root}")
     if created.attributes:
         console.say("wrote .gitattributes: in a merge, git keeps the additions of both branches")
+    if created.warning is not None:
+        console.warn(created.warning)
     console.say("next: `synapse add REFERENCE`, then `synapse sync`")
     return 0

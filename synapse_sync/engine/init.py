@@ -39,12 +39,16 @@ _ATTRIBUTES = (f"{MANIFEST} merge=union", f"{LOCKFILE} merge=union")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """A new manifest: its path, its target, and whether `.gitattributes` was changed."""
+    """A new manifest: its path, its target, and whether `.gitattributes` was changed.
+
+    `warning` says what it costs that store and target are on two disks, if they are.
+    """
 
     manifest: Path
     layout: str
     root: str
     attributes: bool
+    warning: str | None = None
 
 
 def create(directory: Path, *, layout: str | None = None, root: str | None = None) -> Created:

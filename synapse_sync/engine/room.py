@@ -133,6 +133,38 @@ def missing_room(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator
             )
 
 
+def disks_apart(what: str, root: Path, store: Path, cost: str) -> str | None:
+    """The warning that a root is on another disk than the store; None if it is not.
+
+    `what` are the words for the root, `store` is the store's root; `cost` says where the bytes will be.
+    """
+    there, here = _nearest(root), _nearest(store)
+    if not there.is_dir() or there.stat().st_dev == here.stat().st_dev:
+        return None
+    free = size_text(shutil.disk_usage(here).free)
+    return (
+        f"{what} ({root}) is on another disk than the store ({store}, {free} free). {cost}. For a store on the "
+        f"disk of the target, set SYNAPSE_STORE to a directory there, such as {root.parent / 'synapse-store'}"
+    )
+
+
+def apart(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator[str]:
+    """The warnings about targets on another disk than the store, before the first files are placed there.
+
+    `store` is the store's root. Later syncs are silent: by then the user has seen it.
+    """
+    incoming = _incoming(plan)
+    for name, tree in sorted(trees.items()):
+        placing = [a for a in plan.of(*_PLACING) if a.target == name and a.sha256 in incoming]
+        if tree.receipt.entries or not placing:
+            continue
+        size = size_text(sum({action.sha256: action.size for action in placing}.values()))
+        twice = any(_is_copied(mode, store, _nearest(tree.root)) for mode in {a.link_mode for a in placing})
+        cost = f"{size} go into the store, {'and again' if twice else 'and links'} into the target"
+        if (warning := disks_apart(f"target `{name}`", tree.root, store, cost)) is not None:
+            yield warning
+
+
 def _incoming(plan: Plan) -> dict[str, int]:
     """The sizes of the blobs that come into the store, by SHA-256: files, and the archives that they are in."""
     sizes = {action.sha256: action.size for action in plan.of(Verb.FETCH, Verb.SALVAGE)}

@@ -14,6 +14,7 @@ from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.preflight import preflight
 from synapse_sync.engine.remember import note_completion, note_links, note_use, placed_roots
+from synapse_sync.engine.room import apart
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import Survey, check_frozen, survey_project, trees_in
 from synapse_sync.engine.tools import Tools
@@ -141,6 +142,8 @@ def check_before(survey: Survey, project: Project, tools: Tools) -> None:
     raise_all(
         preflight(survey.plan, project.manifest, survey.trees, tools, project=project.directory, placed=placed)
     )
+    for warning in apart(survey.plan, survey.trees, tools.store.root):
+        tools.reporter.warn(warning)
 
 
 def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> Report:

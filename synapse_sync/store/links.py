@@ -195,6 +195,8 @@ def clone_file(source: Path, copy: Path) -> bool:
 
 def _clone(blob: Path, temporary: Path) -> None:
     """Share the blocks of the blob (Btrfs, XFS, APFS, ReFS …): a file of its own that costs no space."""
+    if sys.platform != "linux" and os.path.lexists(temporary):  # Linux makes the file itself, and only a new one
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(temporary))
     if sys.platform == "win32":
         from synapse_sync.store.clone_windows import clone
 

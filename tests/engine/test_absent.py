@@ -129,7 +129,7 @@ def test_a_damaged_receipt_removes_nothing(synced: Project, damage: bytes) -> No
 def test_an_empty_target_after_a_sync_is_a_drive_that_is_not_mounted(project: Project, tmp_path: Path) -> None:
     root = tmp_path / "mnt" / "ui"
     root.mkdir(parents=True)
-    project.manifest(f'[targets.t]\nroot = "{root}"\n' + declare("portrait"))
+    project.manifest(f'[targets.t]\nroot = "{root.as_posix()}"\n' + declare("portrait"))
     project("sync")
     root.rename(tmp_path / "away")
     root.mkdir()
@@ -146,7 +146,7 @@ def test_an_empty_target_after_a_sync_is_a_drive_that_is_not_mounted(project: Pr
 def test_an_interrupted_sync_does_not_forget_that_files_were_placed(project: Project, tmp_path: Path) -> None:
     root = tmp_path / "mnt" / "ui"
     root.mkdir(parents=True)
-    head = f'[targets.t]\nroot = "{root}"\n'
+    head = f'[targets.t]\nroot = "{root.as_posix()}"\n'
     project.manifest(head + declare("portrait"))
     project("sync")
     project.manifest(head + declare("portrait") + 'gone = "https://127.0.0.1:1/x.safetensors"\n')

@@ -174,9 +174,9 @@ def test_a_drive_that_is_not_mounted_wants_no_collection(
 ) -> None:
     root = tmp_path / "mnt" / "ui"
     root.mkdir(parents=True)
-    project.manifest(f'[targets.t]\nroot = "{root}"\n' + declare("portrait"))
+    project.manifest(f'[targets.t]\nroot = "{root.as_posix()}"\n' + declare("portrait"))
     project("sync")
-    project.manifest(f'[targets.t]\nroot = "{root}"\n' + declare("eyes"))
+    project.manifest(f'[targets.t]\nroot = "{root.as_posix()}"\n' + declare("eyes"))
     project("lock")
     root.parent.rename(tmp_path / "away")
     assert "is the drive mounted?" in " ".join(project("store", "gc", "--yes").err.split())

@@ -306,6 +306,51 @@ def test_what_is_copied_to_another_device_needs_room_there_once(
         assert (root / CHECKPOINT).read_bytes() == portrait
 
 
+@pytest.mark.parametrize(("mode", "cost"), [("copy", "and again into"), ("symlink", "and links into")])
+def test_a_target_on_another_disk_than_the_store_is_named_before_the_first_byte_once(
+    project: Project, portrait: bytes, mode: str, cost: str
+) -> None:
+    with another_device(project.path) as directory:
+        root = directory / "ui"
+        project.manifest(declare("portrait", head=target("t", str(root), mode)))
+        project("lock")
+        said = project("sync", "--yes").err
+        size = size_text(len(portrait))
+        assert f"warning: target `t` ({root}) is on another disk than the store ({project.store}, " in said
+        assert f" free). {size} go into the store, {cost} the target. For a store on the" in said
+        assert f"set SYNAPSE_STORE to a directory there, such as {directory / 'synapse-store'}" in said
+        assert said.index("on another disk") < said.index("1 placed")
+        project.manifest(declare("portrait", "eyes", head=target("t", str(root), mode)))
+        assert "another disk" not in project("sync").err, "the user has seen it"
+
+
+def test_a_store_on_the_disk_of_the_target_costs_it_once(project: Project) -> None:
+    with another_device(project.path) as directory:
+        project.manifest(declare("portrait", head=target("t", str(directory / "ui"))))
+        os.environ["SYNAPSE_STORE"] = str(directory / "synapse-store")
+        assert "another disk" not in project("sync").err
+        assert (directory / "ui" / CHECKPOINT).stat().st_nlink == 2
+        assert "nothing to do" in project("sync").err
+
+
+def test_a_file_that_is_in_the_store_already_costs_nothing_more_to_say(project: Project) -> None:
+    with another_device(project.path) as directory:
+        project.manifest(declare("portrait"))
+        project("sync")
+        project.manifest(declare("portrait", head=target("t", str(directory / "ui"), "symlink")))
+        assert "another disk" not in project("sync").err
+
+
+def test_init_says_that_the_ui_is_on_another_disk(project: Project) -> None:
+    with another_device(project.path) as directory:
+        (directory / "ui").mkdir()
+        said = project("init", "--root", str(directory / "ui")).err
+        assert f"the target ({directory / 'ui'}) is on another disk than the store ({project.store}, " in said
+        assert f"such as {directory / 'synapse-store'}" in said
+    (project.path / "synapse.toml").unlink()
+    assert "another disk" not in project("init").err
+
+
 @case(181)
 def test_a_directory_that_cannot_be_written_to_is_found_before_the_first_byte(
     project: Project, portrait: bytes

