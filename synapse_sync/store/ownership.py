@@ -255,9 +255,12 @@ def former_trees(
 def former_roots(project: Path, key: str, store: Path, models: Collection[str]) -> list[tuple[str, dict[str, str]]]:
     """The roots that this project had at earlier syncs, by target name, with the key of the receipts there.
 
-    A renamed project had some under another key, too. Roots inside its directory came along.
+    A renamed project had some under another key, too. Roots inside its directory came along. Of a project that the
+    store does not know, a new one, the roots near the manifest are found by their receipts.
     """
     found: list[tuple[str, dict[str, str]]] = []
+    if read_record(store, key) is None:
+        found.append((key, _roots_near(project, key)))
     for other, record in records(store):
         if other == key:
             found.insert(0, (key, record.every_root))
@@ -267,6 +270,15 @@ def former_roots(project: Path, key: str, store: Path, models: Collection[str]) 
         elif roots := _copied_roots(record, other, project):
             found.append((other, roots))
     return found
+
+
+def _roots_near(project: Path, key: str) -> dict[str, str]:
+    """The directories in a project, or one level deeper, with receipts of this key, by target name."""
+    near = f"{DIRECTORY}/receipt-{key}-*.json"
+    with contextlib.suppress(OSError):
+        paths = [*project.glob(f"*/{near}"), *project.glob(f"*/*/{near}")]
+        return {path.stem.removeprefix(f"receipt-{key}-"): str(path.parents[1]) for path in paths}
+    return {}
 
 
 def _copied_roots(record: ProjectRecord, key: str, project: Path) -> dict[str, str]:

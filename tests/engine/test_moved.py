@@ -362,3 +362,16 @@ def test_a_root_of_another_name_is_said_before_and_while_the_tree_moves(project:
         said = " ".join(f"{result.out} {result.err}".split())
         assert f"{project.path / 'UIx'} is a new root; files move there from {project.path / 'UI'}" in said
     assert "new root" not in project("sync").err
+
+
+@pytest.mark.parametrize("root", ["typo", "deep/typo"])
+def test_a_root_that_is_corrected_beside_a_new_store_takes_its_files_along(project: Project, root: str) -> None:
+    """No note says where the files were: their receipt does."""
+    project.manifest(declare("eyes", "sharpen", head=target("t", root, "copy")))
+    project("sync")
+    shutil.rmtree(project.store)
+    project.manifest(declare("eyes", "sharpen", head=target("t", "ui", "copy")))
+    assert root in project("status").out + project("status").err
+    project("sync")
+    assert set(project.tree(root="ui")) == {EYES, SHARPEN}
+    assert not project.tree(root=root)
