@@ -342,7 +342,7 @@ FOLDERS = ["..", "unet", ".git", "custom_nodes", "web", "models", "C:", "", "con
 FILES = ["config.json", "m.safetensors", "run.sh", "a.PY", ".zshenv", "m.pkl", "hook", "m.pth", "x.so.1"]
 SAID = ["a.safetensors", "../../tool", "node.py", "a.pkl", ".zshenv", "/etc/x", "a\x1b[2J.bin"]
 #: What a site may say: names of files, each with one of these contents. (The hub is inside itself, and such a host
-#: may redirect to another one inside; `net/test_redirects.py` has the redirects of public hosts.)
+#: may redirect to another one inside; `net/test_credentials.py` has the redirects of public hosts.)
 answers = st.fixed_dictionaries(
     {
         "files": st.dictionaries(
