@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 
 import synapse_sync
-from benchmarks import download, noop, verify
+from benchmarks import download, growth, noop, verify
 from benchmarks.report import Table, results_text, table_text
 
 _HERE = Path(__file__).parent
-_NAMES = (*download.SUBJECTS, "noop", "verify")
+_NAMES = (*download.SUBJECTS, "noop", "verify", "growth")
 
 
 def main() -> None:
@@ -26,13 +26,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the contender end, too
     work: Path = options.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
-    tables = []
+    texts, failures = [], []
     for table in _measure(options.only or list(_NAMES), work, options):
-        print(f"\n{table_text(table)}", flush=True)
-        tables.append(table)
+        texts.append(table_text(table) if isinstance(table, Table) else table.text())
+        print(f"\n{texts[-1]}", flush=True)
+        if isinstance(table, growth.Growth):
+            failures += table.too_fast
     if options.output is not None:
-        options.output.write_text(results_text(tables, runs=options.runs, work=work))
+        options.output.write_text(results_text(texts, runs=options.runs, work=work))
         print(f"written: {options.output}")
+    if failures:
+        sys.exit(f"growing faster than the project: {', '.join(failures)}")
 
 
 def _compile() -> None:
@@ -41,7 +45,7 @@ def _compile() -> None:
         compileall.compile_dir(folder, quiet=2, workers=2)
 
 
-def _measure(names: list[str], work: Path, options: argparse.Namespace) -> Iterator[Table]:
+def _measure(names: list[str], work: Path, options: argparse.Namespace) -> Iterator[Table | growth.Growth]:
     downloads = [name for name in download.SUBJECTS if name in names]
     if downloads:
         sizes = download.Sizes(one=options.size, many=options.files, most=10 * options.files)
@@ -50,6 +54,8 @@ def _measure(names: list[str], work: Path, options: argparse.Namespace) -> Itera
         yield noop.measure(work, options.placed, options.runs)
     if "verify" in names:
         yield verify.measure(work, 8, options.size // 4, options.runs)
+    if "growth" in names:
+        yield growth.measure(work, options.models, min(options.runs, 3))
 
 
 def _options() -> argparse.Namespace:
@@ -61,6 +67,7 @@ def _options() -> argparse.Namespace:
         "--files", type=int, metavar="N", help="files of 1 MB, 500 if not said; ten times as many of 20 KB"
     )
     parser.add_argument("--placed", type=int, metavar="N", help="files in place for noop, 10000 if not said")
+    parser.add_argument("--models", type=int, metavar="N", help="the largest project for growth, 50000 if not said")
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
     parser.add_argument(
         "--work", type=Path, default=Path("build/bench"), metavar="DIR", help="default: build/bench"
@@ -70,8 +77,8 @@ def _options() -> argparse.Namespace:
     )
     options = parser.parse_args()
     whole = not (options.only or options.quick)
-    defaults = {"runs": 1, "size": 64_000_000, "files": 20, "placed": 200} if options.quick else {
-        "runs": 5, "size": 2_000_000_000, "files": 500, "placed": 10_000,
+    defaults = {"runs": 1, "size": 64_000_000, "files": 20, "placed": 200, "models": 1_000} if options.quick else {
+        "runs": 5, "size": 2_000_000_000, "files": 500, "placed": 10_000, "models": 50_000,
     }  # fmt: skip
     for name, value in defaults.items():
         if getattr(options, name) is None:

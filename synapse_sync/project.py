@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -157,19 +158,28 @@ class Project:
 
         # Git and editors change line ends, comments and order without changing the content: that is no reason to
         # write, and "up to date" must be true of the bytes as well.
-        if self._holds(lockfile):
+        old = self._locked_now()
+        if old is not None and _is_same(old, lockfile):
             return False
-        return self.write(LOCKFILE, format_lockfile(lockfile))
+        wanted = format_lockfile(lockfile)
+        if old is not None and format_lockfile(old) == wanted:
+            return False
+        return self.write(LOCKFILE, wanted)
 
-    def _holds(self, lockfile: Lockfile) -> bool:
-        """Whether the lockfile exists and has this content."""
-        from synapse_sync.core.lockfile import format_lockfile, parse_lockfile
+    def _locked_now(self) -> Lockfile | None:
+        """The lockfile as it is on disk now; None if it does not exist or is damaged."""
+        from synapse_sync.core.lockfile import parse_lockfile
 
         text = self.text(LOCKFILE)
+        if not text.strip():
+            return None
+        # Parsing takes longer than all else here: only a file that changed since it was read is parsed again.
+        if self._lockfile is not None and text == self._texts.get(LOCKFILE):
+            return self._lockfile
         try:
-            return bool(text.strip()) and format_lockfile(parse_lockfile(text)) == format_lockfile(lockfile)
+            return parse_lockfile(text)
         except InvalidLockfile:
-            return False
+            return None
 
     @contextmanager
     def hold(self, on_wait: Callable[[str], None]) -> Iterator[None]:
@@ -187,8 +197,15 @@ class Project:
             yield
 
 
+def _is_same(one: Lockfile, other: Lockfile) -> bool:
+    """Whether two lockfiles have the very same models. Equal values would not do: they may differ in spelling."""
+    models = zip(one.models, other.models, strict=False)
+    alike = len(one.models) == len(other.models) and all(mine is theirs for mine, theirs in models)
+    return alike and one.extra == other.extra
+
+
 def _in_style_of(before: bytes, text: str) -> bytes:
-    """The text as bytes, with the line ends of the file that it replaces."""
+    """The text as bytes, with the line ends and the byte order mark of the file that it replaces."""
     if b"\r\n" in before and before.count(b"\r\n") == before.count(b"\n"):
         text = text.replace("\r\n", "\n").replace("\n", "\r\n")
-    return text.encode()
+    return text.encode("utf-8-sig" if before.startswith(codecs.BOM_UTF8) else "utf-8")

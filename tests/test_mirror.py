@@ -27,6 +27,7 @@ ABOUT_MANY = {
     "layouts/test_layouts.py": "each layout, by the same rules",
     "sources/civitai/test_eras.py": "answers of earlier years, through the whole source",
     "sources/civitai/test_facts.py": "the numbered facts about the site, through the whole source",
+    "test_benchmarks.py": "the reckoning of the benchmarks",
     "test_docs.py": "the documentation",
     "test_english.py": "the words of messages and documentation",
     "test_examples.py": "the examples",

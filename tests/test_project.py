@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,31 @@ def test_a_changed_file_keeps_its_line_ends(project: Project) -> None:
         new = project.text(name).replace("\r\n", "\n").replace("host.example", "other.example")
         assert project.write(name, new) is True
         assert path.read_bytes() == STYLES["crlf"](new)
+
+
+def test_a_changed_file_keeps_its_byte_order_mark(project: Project) -> None:
+    path = project.directory / MANIFEST
+    path.write_bytes(codecs.BOM_UTF8 + b'[models]\r\na = "./a"\r\n')
+    assert project.write(MANIFEST, project.text(MANIFEST) + 'b = "./b"\r\n')
+    assert path.read_bytes() == codecs.BOM_UTF8 + b'[models]\r\na = "./a"\r\nb = "./b"\r\n'
+
+
+def test_an_unchanged_lockfile_is_not_parsed_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    lockfile = project.lockfile
+    with monkeypatch.context() as patched:
+        patched.setattr("synapse_sync.core.lockfile.parse_lockfile", None)
+        assert not project.write_lockfile(replace(lockfile))
+    assert (project.directory / LOCKFILE).read_text() == LOCK
+
+
+def test_another_spelling_of_a_reference_is_written(project: Project) -> None:
+    path = project.directory / LOCKFILE
+    path.write_text(LOCK.replace('url = "https://host', 'url = "https://HOST'))
+    (model,) = project.lockfile.models
+    (artifact,) = model.artifacts
+    plain = replace(model, artifacts=(replace(artifact, url=artifact.url.canonical()),))
+    assert plain == model and project.write_lockfile(replace(project.lockfile, models=(plain,)))
+    assert path.read_text() == LOCK
 
 
 def test_a_change_by_another_program_is_not_written_over(project: Project) -> None:

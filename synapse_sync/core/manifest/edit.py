@@ -7,7 +7,7 @@ edit takes time in proportion to the size of the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,16 +39,37 @@ def add_models(text: str, entries: Sequence[tuple[str, str | Mapping[str, object
         if clash_key(name) in taken:
             raise InvalidManifest(f"synapse.toml has a model `{name}` already", hint="choose another --name")
         taken.add(clash_key(name))
-    parts = list(statements(text))
-    for name, value in entries:
-        parts = _with_model(parts, name, value, _newline(text))
-    return _checked(_joined(parts), {**before, "models": {**models, **dict(entries)}})
+
+    def cut() -> str:
+        parts = list(statements(text))
+        for name, value in entries:
+            parts = _with_model(parts, name, value, _newline(text))
+        return _joined(parts)
+
+    def whole(document: Any) -> None:
+        for name, value in entries:
+            document.setdefault("models", {})[name] = _item(value)
+
+    return _checked(text, cut, whole, {**before, "models": {**models, **dict(entries)}})
 
 
 def set_model_value(text: str, name: str, key: str, value: Any) -> str:
     """The manifest with one value of one model set; a short form becomes a table. Raises `InputError`."""
     before = _read(text)
     model = _model(before, name)
+    values = {"source": model} if isinstance(model, str) else dict(model)
+
+    def whole(document: Any) -> None:
+        if isinstance(model, str):
+            document["models"][name] = _item(values)
+        document["models"][name][key] = _item(value)
+
+    wanted = {**before, "models": {**before["models"], name: {**values, key: value}}}
+    return _checked(text, lambda: _with_value(text, name, key, value), whole, wanted)
+
+
+def _with_value(text: str, name: str, key: str, value: Any) -> str:
+    """The text with one value of one model set, by its statements."""
     path, parts = (*_MODELS, name), list(statements(text))
     places = {part.path: number for number, part in enumerate(parts) if part.is_entry}
     # The value itself, else the line of the model, else the one table of all models.
@@ -63,15 +84,23 @@ def set_model_value(text: str, name: str, key: str, value: Any) -> str:
         parts = _inserted(
             parts, at + 1, Statement(f"{line} = {_literal(value)}", 0, (*path, key), table), _newline(text)
         )
-    values = {"source": model} if isinstance(model, str) else dict(model)
-    wanted = {**before, "models": {**before["models"], name: {**values, key: value}}}
-    return _checked(_joined(parts), wanted)
+    return _joined(parts)
 
 
 def remove_model(text: str, name: str) -> str:
     """The manifest without a model: its line or its tables, and nothing else. Raises `InputError`."""
     before = _read(text)
     _model(before, name)
+
+    def whole(document: Any) -> None:
+        del document["models"][name]
+
+    models = {key: value for key, value in before["models"].items() if key != name}
+    return _checked(text, lambda: _without(text, name), whole, {**before, "models": models})
+
+
+def _without(text: str, name: str) -> str:
+    """The text without a model, by its statements."""
     path = (*_MODELS, name)
     parts = list(statements(text))
     inline = next((n for n, part in enumerate(parts) if part.path == _MODELS and part.is_entry), None)
@@ -80,8 +109,7 @@ def remove_model(text: str, name: str) -> str:
     else:
         parts = _without_tables(parts, path)
         parts = [part for part in parts if not (part.is_entry and part.path[:2] == path)]
-    models = {key: value for key, value in before["models"].items() if key != name}
-    return _checked(_joined(parts), {**before, "models": models})
+    return _joined(parts)
 
 
 # -- reading and checking --------------------------------------------------------------------------
@@ -102,17 +130,31 @@ def _model(data: Mapping[str, Any], name: str) -> str | Mapping[str, Any]:
     return model
 
 
-def _checked(text: str, wanted: Mapping[str, Any]) -> str:
-    """The text, if it says what was wanted and nothing else: the statements are found by a scanner of our own."""
-    try:
-        found = read_toml(text)
-    except TomlError:
-        found = None
-    if found is None or {"models": {}, **found} != {"models": {}, **wanted}:
-        raise InvalidManifest(
-            "synapse.toml is written in a way that synapse cannot edit", hint="edit this model by hand"
-        )
-    return text
+def _checked(text: str, cut: Callable[[], str], whole: Callable[[Any], None], wanted: Mapping[str, Any]) -> str:
+    """The edited text, which tomli reads as what was wanted and nothing else; raises `InvalidManifest`.
+
+    `cut` edits single statements, which a scanner of our own has found. Where that does not have the right outcome,
+    `whole` edits the document as tomlkit reads it, which is slow.
+    """
+    for edited in (cut, lambda: _as_document(text, whole)):
+        try:
+            result = edited()
+            if {"models": {}, **read_toml(result)} == {"models": {}, **wanted}:
+                return result
+        except (ValueError, LookupError, TypeError, AttributeError):  # of tomlkit, or of a statement that is none
+            continue
+    raise InvalidManifest(
+        "synapse.toml is written in a way that synapse cannot edit", hint="edit this model by hand"
+    )
+
+
+def _as_document(text: str, edit: Callable[[Any], None]) -> str:
+    """The whole text edited by tomlkit, which keeps the rest as it is."""
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    edit(document)
+    return tomlkit.dumps(document)
 
 
 # -- adding ----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from synapse_sync.core.manifest.edit import add_model, add_models, remove_model, set_model_value
 from synapse_sync.core.manifest.read import parse_manifest
+from synapse_sync.core.toml import Statement
 from synapse_sync.errors import InputError, InvalidManifest
 
 PLAIN = '# mine\n[workspace]\nname = "x"   # odd   spacing\n\n[models]\n# about b\nb = "civitai:2"  # why\n'
@@ -221,3 +222,77 @@ def test_an_edit_takes_time_in_proportion_to_the_text(style: str, edit: str) -> 
 @pytest.mark.parametrize("text", ['models = { b = "civitai:2" }\n', 'models.b = "civitai:2"\n'])
 def test_models_without_a_header_can_be_added_to(text: str) -> None:
     assert tomllib.loads(add_model(text, "a", "civitai:1"))["models"] == {"a": "civitai:1", "b": "civitai:2"}
+
+
+# -- odd but valid TOML: all that is not edited stays the same, byte for byte ------------------------
+
+_OTHERS = [
+    "# a comment with [models] in it\n",
+    " \t \n",
+    "\n",
+    'one = "civitai:2"   # why\n',
+    "\"o.d.d\" = './x'\n",
+    "'dotted'.source = \"./y\"\ndotted . type = 'lora' # twice\n",
+    'long = {source="./z",groups = [ "a" ,\n  # here\n  "b",\n]}\n',
+    'text = { source = """\n./v""", subfolder = "[models]" }\n',
+    "\tindented = 'gh:o/r/w.gguf'\n",
+]
+_TABLES = [
+    '[targets.t]\nroot = """\n[models]\nx = "./x"\n"""\n',
+    "# before\n[ models . 'tabled' ]\nsource = './w' # here\n[models.tabled.file]\nformat='gguf'\n",
+    '[workspace]\nname   =   "\\u00e4 # no comment"\n\n',
+]
+_TARGET = {
+    "line": 'mine = "civitai:1"  # about mine\n',
+    "inline": "mine = {source = 'civitai:1' , previews=false}\n",
+    "quoted": "\"mine\" = { source = 'civitai:1' }\n",
+    "dotted": 'mine.source = "civitai:1"\n',
+}
+
+
+@st.composite
+def odd_manifests(draw: st.DrawFn) -> tuple[str, str, str]:
+    """The text before one model, the model's own, and the text after it."""
+    newline = draw(st.sampled_from(["\n", "\r\n"]))
+    others = draw(st.lists(st.sampled_from(_OTHERS), unique=True))
+    tables = draw(st.lists(st.sampled_from(_TABLES), unique=True))
+    at, split = draw(st.integers(0, len(others))), draw(st.integers(0, len(tables)))
+    header = draw(st.sampled_from(["[models]\n", "[ models ] # all\n", '["models"]\n']))
+    before = "".join([*tables[:split], header, *others[:at]])
+    after = "".join([*others[at:], *tables[split:]])
+    target = draw(st.sampled_from(sorted(_TARGET)))
+    return tuple(part.replace("\n", newline) for part in (before, _TARGET[target], after))  # type: ignore[return-value]
+
+
+@given(parts=odd_manifests(), value=VALUES)
+def test_an_addition_to_odd_text_only_inserts(parts: tuple[str, str, str], value: Any) -> None:
+    text = "".join(parts)
+    added = add_model(text, "new", value)
+    kept = next((n for n, (old, new) in enumerate(zip(text, added, strict=False)) if old != new), len(text))
+    assert added.endswith(text[kept:]) and tomllib.loads(added)["models"]["new"] == value
+    assert remove_model(added, "new") == text
+
+
+@given(parts=odd_manifests())
+def test_a_removal_from_odd_text_leaves_all_others(parts: tuple[str, str, str]) -> None:
+    before, _, after = parts
+    assert remove_model("".join(parts), "mine") == before + after
+
+
+@given(parts=odd_manifests())
+def test_a_value_in_odd_text_changes_its_model_alone(parts: tuple[str, str, str]) -> None:
+    before, _, after = parts
+    changed = set_model_value("".join(parts), "mine", "policy", "latest")
+    assert changed.startswith(before) and changed.endswith(after)
+    assert tomllib.loads(changed)["models"]["mine"]["policy"] == "latest"
+
+
+def test_what_cannot_be_cut_out_is_edited_in_the_whole_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synapse_sync.core.manifest.edit.statements", lambda text: [Statement(text, 1, (), ())])
+    added = add_model(PLAIN, "a", {"source": "civitai:1", "file": {"format": "gguf"}})
+    assert tomllib.loads(added)["models"]["a"] == {"source": "civitai:1", "file": {"format": "gguf"}}
+    assert [line for line in added.splitlines() if not line.startswith("a =")] == PLAIN.splitlines()
+    assert remove_model(PLAIN, "b") == PLAIN.replace('b = "civitai:2"  # why\n', "")
+    changed = set_model_value(PLAIN, "b", "policy", "latest")
+    assert tomllib.loads(changed)["models"]["b"] == {"source": "civitai:2", "policy": "latest"}
+    assert changed.startswith(PLAIN.partition("b =")[0])

@@ -1,0 +1,58 @@
+"""The benchmarks' own reckoning: an exponent is that of the curve, and a generated project is a sound one."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from world import Project
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))  # the benchmarks are no part of the package
+
+from benchmarks import growth, large_projects  # noqa: E402
+from benchmarks.measure import Sample  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("cost", "least", "most"),
+    [
+        (lambda n: 0.1 + n / 5e3, 0.95, 1.05),
+        (lambda n: 0.1 + n * math.log(n) / 5e4, 1.0, growth.MOST),
+        (lambda n: 0.1 + n**1.3 / 1e5, 1.25, 1.35),
+        (lambda n: 0.1 + n / 5e3 + n * n / 1e8, growth.MOST, 2.0),
+        (lambda n: 0.1 + n * n / 1e8, 1.9, 2.1),
+        (lambda n: 0.1, 0.0, 0.0),
+        (lambda n: 0.1 + n / 1e6, 0.0, 0.0),
+    ],
+    ids=["linear", "sorting", "1.3", "a little quadratic", "quadratic", "constant", "next to nothing"],
+)
+@pytest.mark.parametrize("noise", [1.0, 1.03])
+def test_the_exponent_is_that_of_the_curve(
+    cost: Callable[[int], float], least: float, most: float, noise: float
+) -> None:
+    costs = [(size, cost(size) * noise ** (-1) ** place) for place, size in enumerate(growth.SIZES)]
+    slack = 0.0 if noise == 1 else 0.08
+    assert least - slack <= growth.exponent(costs, 0.2) <= most + slack
+
+
+def test_what_grows_too_fast_is_named() -> None:
+    def samples(power: int) -> dict[int, Sample]:
+        return {size: Sample(seconds=1, cpu=0.1 + (size / 1e4) ** power, memory=1) for size in growth.SIZES}
+
+    found = growth.Growth({"list": samples(1), "show": samples(2)})
+    assert found.too_fast == ["show"] and "Too fast: show." in found.text()
+
+
+def test_a_generated_project_is_locked_and_has_its_files(project: Project) -> None:
+    large_projects.write(project.path.parent / "large", 6)
+    made = project.path.parent / "large"
+    for name in ("synapse.toml", "synapse.lock"):
+        (project.path / name).write_bytes((made / "project" / name).read_bytes())
+    project("lock", "--check")
+    (made / "store").rename(project.store)
+    project("sync", "--frozen", "--offline")
+    assert len(project.tree(root="ui")) == 6
