@@ -22,6 +22,7 @@ ALLOW_PICKLE, ALLOW_DANGEROUS, ALLOW_CODE = "allow-pickle", "allow-dangerous", "
 _CONTENTS = {
     "html": "a web page", "json": "a JSON document", "text": "plain text", "image": "an image",
     "pickle": "a pickle", "pickled": "a packed pickle", "zip": "a zip archive",
+    "archive": "an archive",
 }  # fmt: skip
 #: How many files a note names.
 _SHOWN = 8
@@ -160,6 +161,14 @@ def _is_for_weights(facts: Facts) -> bool:
     return any(not has_ending(name) for name in names)
 
 
+def _is_placed_as_weights(facts: Facts) -> bool:
+    """Whether the file's name in the tree is that of a model: by its ending, or without any."""
+    placed = facts.names[-1] if facts.names else ""
+    if has_ending(placed):
+        return format_of(placed) in WEIGHT_FORMATS
+    return bool(placed) and facts.format != "archive" and _is_for_weights(facts)
+
+
 def _not_the_file(facts: Facts) -> SynapseError | None:
     """The error for content that is not the file: a document, a pointer to it, or nothing at all."""
     if facts.content is None:
@@ -196,6 +205,11 @@ def _damage(facts: Facts, promised: set[str]) -> IntegrityError | None:
     if facts.content is None:
         return None
     kind, fault = facts.content.kind, facts.content.fault
+    if kind in ("zip", "archive") and fault is None and _is_placed_as_weights(facts):
+        return IntegrityError(
+            f"`{facts.subject}` is {_CONTENTS[kind]}, not a model",
+            hint='`extract = ["*.safetensors"]` in its entry brings the models that are in it',
+        )
     for format, title in _CHECKED.items():
         if format in promised and (kind != format or fault is not None):
             words = fault or "its header is missing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from synapse_sync.core.artifact import format_of
 from synapse_sync.core.content import Content
 from synapse_sync.core.policy import (
     ALLOW_DANGEROUS,
@@ -13,7 +14,7 @@ from synapse_sync.core.policy import (
     documents_expected,
     objection,
 )
-from synapse_sync.errors import RefusedFormat, WrongContent
+from synapse_sync.errors import IntegrityError, RefusedFormat, WrongContent
 
 SHA = "ab" * 32
 ALL = Permissions(pickles=True, dangerous={SHA})
@@ -95,3 +96,29 @@ def test_a_file_that_is_a_pickle_only_by_the_name_that_it_gets_needs_another_nam
         assert found.hint is not None and "`filename`" in found.hint and "`.safetensors`" in found.hint
     found = objection(Facts(subject="m", format="pickle", names=("a.pt", "b.pt")), Permissions())
     assert found is not None and "choose another file" in (found.hint or "")
+
+
+@pytest.mark.parametrize("content", ["zip", "archive"])
+@pytest.mark.parametrize("placed", ["a.safetensors", "a.gguf", "a.onnx", "a.ckpt", "a.pt", "a.bin", "a"])
+def test_an_archive_is_no_model(content: str, placed: str) -> None:
+    for facts in (
+        Facts(subject="m", format=format_of(placed), names=(placed,), content=Content(content)),
+        Facts(subject="m", format="other", names=("dl", placed), content=Content(content)),
+        Facts(subject="m", format=format_of(placed), names=(placed,), content=Content(content), local=True),
+    ):
+        found = objection(facts, ALL)
+        assert isinstance(found, IntegrityError) and "archive" in found.message and "extract" in (found.hint or "")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        Facts(subject="m", format="archive", names=("a.zip",), content=Content("zip")),
+        Facts(subject="m", format="archive", names=(), content=Content("zip")),
+        Facts(subject="m", format="archive", names=("pack",), content=Content("zip")),
+        Facts(subject="m", format="other", names=("a.npz",), content=Content("zip")),
+        Facts(subject="m", format="config", names=("LICENSE",), content=Content("archive"), local=True),
+    ],
+)
+def test_an_archive_under_the_name_of_one_is_allowed(facts: Facts) -> None:
+    assert objection(facts, ALL) is None
