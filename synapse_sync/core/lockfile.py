@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
@@ -156,7 +157,8 @@ def _preview_lines(model: LockedModel, number: int, preview: Preview) -> list[st
 
 def comment_text(*words: str) -> str:
     """Names as a comment may contain them: without control characters."""
-    return " ".join("".join(char if char.isprintable() else "?" for char in word) for word in words)
+    text = " ".join(words)
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _pairs(fields: Mapping[str, object]) -> list[str]:
@@ -167,6 +169,7 @@ def _pair(key: str, value: object) -> str:
     return f"{_key(key)} = {_value(value)}\n"
 
 
+@lru_cache(maxsize=256)
 def _key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _string(key)
 
@@ -196,6 +199,8 @@ _TO_ESCAPE = re.compile(
 
 def _string(text: str) -> str:
     """A basic string; characters that could control a terminal or an editor are escaped."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'  # most are
     text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be written at all
     return '"' + _TO_ESCAPE.sub(lambda match: _ESCAPES.get(match[0]) or f"\\u{ord(match[0]):04x}", text) + '"'
 
