@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.trust import Trust
     from synapse_sync.sources.base import Source
     from synapse_sync.store.blobs import BlobStore
+    from synapse_sync.store.placed_elsewhere import PlacedElsewhere
     from synapse_sync.suppliers.hub_cache import HubCache
     from synapse_sync.suppliers.tree_files import TreeFiles
     from synapse_sync.transfer.fetcher import Transfers
@@ -79,6 +80,13 @@ class Wiring:
         from synapse_sync.store.owners import Owners
 
         return BlobStore(self.settings.store, Owners(self.settings.store, self.settings.trusted_owners))
+
+    @cached_property
+    def placed_elsewhere(self) -> PlacedElsewhere:
+        """The files that any project of this store has placed."""
+        from synapse_sync.store.placed_elsewhere import PlacedElsewhere
+
+        return PlacedElsewhere(self.settings.store)
 
     @cached_property
     def hub_cache(self) -> HubCache:
@@ -193,10 +201,8 @@ class Wiring:
 
         They are in the hub's cache, among the files that any project placed, or in the folders of the targets.
         """
-        from synapse_sync.store.ownership import placed_elsewhere
-
         yield from self.hub_cache.files(sha256, size, places)
-        yield from placed_elsewhere(self.settings.store, sha256)
+        yield from self.placed_elsewhere.files(sha256)
         if size is not None and (found := self.tree_files.find(sha256, size)) is not None:
             yield found
 

@@ -402,20 +402,6 @@ def hold_roots(trees: Mapping[str, Tree], store: Path, on_wait: Callable[[str], 
         yield
 
 
-def placed_elsewhere(store: Path, sha256: str) -> Iterator[Path]:
-    """Files with these bytes that any project of this store has placed, and that look as they did then."""
-    for _, record in records(store):
-        for root in dict.fromkeys(record.every_root.values()):
-            for path in sorted((Path(root) / DIRECTORY).glob("receipt-*.json")):
-                key = path.name.removeprefix("receipt-").removesuffix(".json")
-                with contextlib.suppress(SynapseError, OSError):  # another project's receipt may be damaged
-                    found = receipt.read(Path(root), key)
-                    for entry in found.entries.values() if found is not None else ():
-                        place = os.path.join(root, entry.path)
-                        if entry.sha256 == sha256 and receipt.matches(place, entry) == "same":
-                            yield Path(place)
-
-
 def _has_receipt(root: str, key: str) -> bool:
     try:
         return bool(receipt_paths(root, key))
