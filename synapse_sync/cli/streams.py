@@ -23,8 +23,8 @@ _HANDLER = "synapse-plain"
 _PLAIN = {"…": "...", "→": "->", "↓": "v", "↑": "^", "×": "x", "·": "-", "“": '"', "”": '"', "’": "'", "–": "-",
           "━": "-", "╸": "-", "╺": "-"}  # fmt: skip
 _SIGNS = str.maketrans(_PLAIN)
-#: The reader of the output has gone, which is no failure.
-_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN}
+#: The reader of the output has gone, which is no failure. Windows says EINVAL of a pipe without a reader.
+_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN, *((errno.EINVAL,) if os.name == "nt" else ())}
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:

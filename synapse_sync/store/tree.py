@@ -212,7 +212,8 @@ class TreeWriter:
         """The way in which a right file is placed: a link to the blob is synapse's own, made before a crash."""
         blob = self._store.path(action.sha256)
         if place.is_symlink():
-            return "symlink" if str(place.readlink()) == str(blob) else ADOPTED
+            # Windows returns the path with the prefix that lifts its limit of 260 characters.
+            return "symlink" if str(place.readlink()).removeprefix("\\\\?\\") == str(blob) else ADOPTED
         if blob.exists() and place.samefile(blob):
             return "hardlink"
         return how_placed_beside(self._trees[action.target], action.path, action.sha256) or ADOPTED

@@ -125,13 +125,15 @@ def expanded(path: str, name: str = "") -> str:
     found = os.path.expanduser(path)
     if not path or found.startswith("~") or not path.isprintable() or any(char in path for char in _SUSPICIOUS):
         from synapse_sync.core.paths import mistake_in_path
-        from synapse_sync.errors import InputError
 
         where = f"{name}: `{path}`" if name else f"`{path}`"
-        if (mistake := mistake_in_path(path, windows=os.name == "nt")) is not None:
+        mistake = mistake_in_path(path, windows=os.name == "nt")
+        if mistake is None and found.startswith("~"):
+            mistake = "no such home directory", "write the path without `~`"
+        if mistake is not None:
+            from synapse_sync.errors import InputError  # not before: on Windows each path gets this closer look
+
             raise InputError(f"{where}: {mistake[0]}", hint=mistake[1])
-        if found.startswith("~"):
-            raise InputError(f"{where}: no such home directory", hint="write the path without `~`")
     return found
 
 

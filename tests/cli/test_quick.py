@@ -231,7 +231,7 @@ def test_variables_in_doubt(settled: Project, name: str, value: str) -> None:
 def test_settings_that_place_the_store(settled: Project, sandbox: Path, key: str) -> None:
     """It takes TOML to read that; the commands do, and find nothing to do."""
     del os.environ["SYNAPSE_STORE"]
-    (sandbox / "config.toml").write_text(f'{key} = "{settled.store}"\n')
+    (sandbox / "config.toml").write_text(f'{key} = "{settled.store.as_posix()}"\n')
     settled("sync", "--frozen")
     assert settled("sync").err == SENTENCE
     os.environ["XDG_DATA_HOME"] = str(sandbox)

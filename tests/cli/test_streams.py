@@ -36,7 +36,8 @@ def run(
     done = subprocess.run(command, env={**os.environ, **(environ or {})}, check=False, **streams)  # type: ignore
     assert b"Traceback" not in (done.stderr or b"")
     assert b"Exception ignored" not in (done.stderr or b"")
-    return done.returncode, done.stdout or b"", done.stderr or b""
+    end = os.linesep.encode()
+    return done.returncode, done.stdout or b"", (done.stderr or b"").replace(end, b"\n")
 
 
 def broken_pipe() -> int:

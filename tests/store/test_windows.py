@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from world import names_in
+from world import Project, names_in
 
+from synapse_sync.demo import catalogue
 from synapse_sync.errors import StorageError
 from synapse_sync.store.durable import fsync_dir, fsync_file, remove, replace_file, storage_error, write_atomic
 
@@ -101,3 +102,30 @@ def test_a_read_only_file_and_a_directory_are_flushed(tmp_path: Path) -> None:
     fsync_dir(tmp_path)
     fsync_dir(tmp_path / "absent")
     assert (path.read_bytes(), is_read_only(path)) == (b"old", True)
+
+
+@pytest.mark.parametrize("mode", ["auto", "copy"])
+def test_a_model_in_use_stays_and_the_next_sync_does_the_rest(project: Project, mode: str) -> None:
+    head = f'[targets.t]\nlink-mode = "{mode}"\n[models]\n'
+    eyes, portrait = f'eyes = "civitai:{catalogue.EYES}"\n', f'portrait = "civitai:{catalogue.PORTRAIT}"\n'
+    project.manifest(head + eyes + portrait)
+    project("sync")
+    before = project.tree()
+    (held,) = (project.path / name for name in before if "portrait" in name)
+    project.manifest(head + eyes)
+    with held.open("rb"):
+        said = project("sync", code=9).err
+        assert "in use by another program" in said and "close the program" in said
+        assert project.tree() == before
+    assert "1 pruned" in project("sync").err
+    assert len(project.tree()) == 1
+    project.manifest(head + eyes + portrait)
+    project("sync")
+    catalogue.publish_upgrade(project.hub)
+    project("lock", "--upgrade")
+    with held.open("rb"):
+        assert "in use by another program" in project("sync", code=9).err
+        assert held.read_bytes() == before[held.relative_to(project.path).as_posix()]
+    project("sync")
+    assert "in sync" in project("status").out
+    assert not held.exists()
