@@ -97,6 +97,7 @@ def excess(costs: Sequence[int]) -> int:
 
 
 def test_steps_are_in_proportion_to_the_project(project: Project) -> None:
+    measured(project, 4)  # the first time, some things are made that stay
     found = [measured(project, size) for size in SIZES]
     costs = {name: [each[name] for each in found] for name in found[0]}
     assert {name: each for name, each in costs.items() if excess(each) > ALLOWED} == {}
