@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 
 import synapse_sync
-from benchmarks import download, growth, noop, verify
+from benchmarks import download, growth, noop, verify, wan
 from benchmarks.report import Table, results_text, table_text
 
 _HERE = Path(__file__).parent
-_NAMES = (*download.SUBJECTS, "noop", "verify", "growth")
+_NAMES = (*download.SUBJECTS, "wan", "noop", "verify", "growth")
 
 
 def main() -> None:
@@ -50,6 +50,11 @@ def _measure(names: list[str], work: Path, options: argparse.Namespace) -> Itera
     if downloads:
         sizes = download.Sizes(one=options.size, many=options.files, most=10 * options.files)
         yield from download.measure(downloads, work, sizes, options.runs)
+    if "wan" in names:
+        if (reason := wan.missing()) is None:
+            yield from wan.measure(work, options.runs, share=options.size / 2e9)
+        else:
+            print(f"wan: skipped: {reason}", flush=True)
     if "noop" in names:
         yield noop.measure(work, options.placed, options.runs)
     if "verify" in names:

@@ -34,11 +34,11 @@ def manifest(models: Iterable[tuple[str, str]]) -> str:
     return "".join(lines)
 
 
-def lock(folder: Path, text: str, env: Mapping[str, str]) -> None:
-    """Write the manifest into a project and lock it; raises `Failed`."""
+def lock(folder: Path, text: str, env: Mapping[str, str], prefix: tuple[str, ...] = ()) -> None:
+    """Write the manifest into a project and lock it, by a command behind `prefix`; raises `Failed`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "synapse.toml").write_text(text)
-    words = [SYNAPSE, "lock", "-q"]
+    words = [*prefix, SYNAPSE, "lock", "-q"]
     done = subprocess.run(words, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failed(f"synapse lock: {done.stderr[-500:]}")

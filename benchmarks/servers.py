@@ -154,7 +154,7 @@ def serving(files: Path, hub: Path) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="synapse-bench-") as name:
         work = Path(name)
         work.chmod(0o755)
-        authority = _make_certificates(work)
+        authority = make_certificates(work)
         plain, tls = _free_ports(2)
         user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
         config = work / "nginx.conf"
@@ -170,22 +170,23 @@ def serving(files: Path, hub: Path) -> Iterator[Server]:
             process.wait()
 
 
-def _make_certificates(work: Path) -> Path:
-    """Make a private authority, and a certificate for 127.0.0.1 signed by it; returns the path of the authority."""
+def make_certificates(work: Path, names: str = "IP:127.0.0.1,DNS:localhost") -> Path:
+    """Make a private authority, and a certificate for `names` signed by it; returns the path of the authority."""
     openssl = ("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-batch")
     authority, key = work / "authority.pem", work / "authority.key"
-    _quietly(*openssl, "-x509", "-days", "30", "-subj", "/CN=synapse benchmarks", "-keyout", key, "-out", authority)
+    quietly(*openssl, "-x509", "-days", "30", "-subj", "/CN=synapse benchmarks", "-keyout", key, "-out", authority)
     request, extensions = work / "request.pem", work / "extensions"
-    _quietly(*openssl, "-subj", "/CN=127.0.0.1", "-keyout", work / "server.key", "-out", request)
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    _quietly(
+    quietly(*openssl, "-subj", "/CN=127.0.0.1", "-keyout", work / "server.key", "-out", request)
+    extensions.write_text(f"subjectAltName={names}\n")
+    quietly(
         "openssl", "x509", "-req", "-days", "30", "-in", request, "-CA", authority, "-CAkey", key,
         "-CAcreateserial", "-extfile", extensions, "-out", work / "server.pem",
     )  # fmt: skip
     return authority
 
 
-def _quietly(*words: str | Path) -> None:
+def quietly(*words: str | Path) -> None:
+    """Run a tool; its failure ends the benchmarks with its own words."""
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{words[0]}: {done.stderr}")

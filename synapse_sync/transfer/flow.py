@@ -246,6 +246,8 @@ class Flow:
     def _free_piece(self, own: Connection) -> Piece | None:
         now = self._clock.now()
         rate, share = speed_and_share(own, self._connections, now)
+        if len(self._connections) == 1 and self._grows:  # leave enough for those that may follow
+            share = 1 / self._crew.share(self._opener.host)
         return self._pieces.take(share, rate, self._answer, now)
 
     def _fitting(self, own: Connection, stream: Stream | None, piece: Piece) -> Stream:
@@ -367,6 +369,8 @@ class Flow:
             allowed = self._crew.share(self._opener.host)
             first = self._count.far is None
             if (now - self._looked < limits.look_every / 2 and not first) or self._over.is_set():
+                return
+            if not self._connections:  # hazard: after the last failure, each look would request anew
                 return
             self._looked = now
             self._count = decided(

@@ -576,6 +576,24 @@ def test_host_that_refuses_connections_gets_fewer(server, bench, monkeypatch, st
     assert server.busiest > 3
 
 
+@pytest.mark.parametrize("status", [403, 404, 429, 503])
+def test_host_that_refuses_all_parts_is_not_asked_again_and_again(server, bench, monkeypatch, status):
+    body = content(24 * MIB)
+    server.files["/f"] = File(body, pause=0.002)
+    answer = Handler.answer
+
+    def whole_only(self, headers):
+        if "range" in headers:
+            self.head(status, {"Content-Length": "0"})
+        else:
+            answer(self, headers)
+
+    monkeypatch.setattr(Handler, "answer", whole_only)
+    bench.limits = split(split_from=2 * MIB, piece=MIB, far_from=0.0)
+    bench.got(want_of(body, server.ref()))
+    assert len(server.asked) <= 4 * 16
+
+
 def test_helpers_go_on_where_the_first_connection_fails(server, bench):
     body = content(24 * MIB)
     server.files["/f"] = File(body, cuts=[3 * MIB], pause=0.002)
