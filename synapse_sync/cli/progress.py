@@ -30,6 +30,7 @@ class _File:
     done: int
     seen: int
     word: str = "downloading"
+    work: str = "downloading"  # for which the bytes count
 
 
 class _Sum:
@@ -44,11 +45,11 @@ class _Sum:
         self.files += files
         self.size = None if self.size is None or size is None else self.size + size
 
-    def started(self, key: str, name: str, total: int | None, done: int) -> bool:
+    def started(self, key: str, name: str, total: int | None, done: int, work: str = "downloading") -> bool:
         """Count a file that begins; returns whether it is new. A file that begins again loses its bytes so far."""
         before = self.active.get(key)
         self.done += done - (before.done if before is not None else 0)
-        self.active[key] = _File(name, total, done, seen=done)
+        self.active[key] = _File(name, total, done, seen=done, word=work, work=work)
         return before is None
 
     def advanced(self, key: str, count: int) -> None:
@@ -99,14 +100,16 @@ class Lines(Reporter):
             self._sum.planned(files, size)
             self._last, self._seen = time.monotonic(), self._sum.done
 
-    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+    def transfer_started(
+        self, key: str, name: str, total: int | None, done: int, word: str = "downloading"
+    ) -> None:
         with self._lock:
             self._seen += done  # bytes from an earlier run say nothing about the speed
-            self._sum.started(key, name, total, done)
+            self._sum.started(key, name, total, done, word)
         if total is not None and total - done < _SOON:
             return
         resumed = f", continues at {size_text(done)}" if done else ""
-        self._say(f"downloading {name}" + (f"  {size_text(total)}" if total else "") + resumed)
+        self._say(f"{word} {name}" + (f"  {size_text(total)}" if total else "") + resumed)
 
     def transfer_advanced(self, key: str, count: int) -> None:
         with self._lock:
@@ -129,13 +132,15 @@ class Lines(Reporter):
             file = self._sum.ended(key, failed=error is not None)
         if error is None:
             name, done = (key, 0) if file is None else (file.name, file.done)
-            self._say(f"verified {name}  {size_text(done)}")
+            verb = "hashed" if file is not None and file.work == "hashing" else "verified"
+            self._say(f"{verb} {name}  {size_text(done)}")
 
     def _lines(self, elapsed: float) -> Iterator[str]:
         for file in self._sum.active.values():
             rate = max(0, file.done - file.seen) / elapsed
             file.seen = file.done
-            yield progress_text(file.name, file.done, file.total, rate=rate, word=file.word)
+            word = "downloading" if file.word == file.work else file.word
+            yield progress_text(file.name, file.done, file.total, rate=rate, word=word)
         if self._sum.files > 1:
             rate = max(0, self._sum.done - self._seen) / elapsed
             yield progress_text(self._sum.name, self._sum.done, self._sum.size, rate=rate)
@@ -151,6 +156,11 @@ def progress_text(name: str, done: int, total: int | None, *, rate: float, word:
         return f"{text}, {word}"
     text += f", {size_text(rate)}/s"
     return f"{text}, {left_text((total - done) / rate)} left" if total and rate >= 1 and total > done else text
+
+
+def _phase(word: str) -> str:
+    """The word beside a bar: downloads need none."""
+    return "" if word == "downloading" else word
 
 
 class Bars(Reporter):
@@ -222,11 +232,13 @@ class Bars(Reporter):
         with self._lock:
             self._sum.planned(files, size)
 
-    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+    def transfer_started(
+        self, key: str, name: str, total: int | None, done: int, word: str = "downloading"
+    ) -> None:
         with self._lock:
             if not self._tasks:
                 self._progress.start()
-            self._sum.started(key, name, total, done)
+            self._sum.started(key, name, total, done, word)
             self._show_all()
             if (task := self._tasks.get(key)) is not None:
                 self._progress.reset(task, total=total, completed=done)
@@ -234,7 +246,7 @@ class Bars(Reporter):
             room = max(18, self._progress.console.width - 56)
             short = cell_text(name)
             short = short if text_width(short) <= room else fit_text(short, room).rstrip()
-            self._tasks[key] = self._progress.add_task(short, total=total, completed=done, word="")
+            self._tasks[key] = self._progress.add_task(short, total=total, completed=done, word=_phase(word))
 
     def transfer_advanced(self, key: str, count: int) -> None:
         # Under the lock: at an interrupt, `stop` removes the bars in another thread.
@@ -249,7 +261,7 @@ class Bars(Reporter):
     def transfer_phase(self, key: str, word: str) -> None:
         with self._lock:
             if (task := self._tasks.get(key)) is not None:
-                self._progress.update(task, word="" if word == "downloading" else word)
+                self._progress.update(task, word=_phase(word))
 
     def transfer_finished(self, key: str, error: SynapseError | None) -> None:
         with self._lock:

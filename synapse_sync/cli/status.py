@@ -11,7 +11,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, survey_value, unmanaged_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import plan_lines
-from synapse_sync.cli.texts import cell_text, count_text, in_sync_text, rest_text
+from synapse_sync.cli.texts import cell_text, count_text, in_sync_text, rest_text, shown_paths
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def _show_unmanaged(console: Console, others: Sequence[Unmanaged], *, everything
         console.answer(f"  · {cell_text(each.path)}{size}")
     if not everything and len(others) > _SHOWN:
         console.answer(f"  … and {len(others) - _SHOWN} more; `synapse status --all` lists them with their sizes")
-    console.answer("  `synapse import DIR` declares them where they are")
+    trees = dict.fromkeys(each.root for each in others)
+    console.answer(f"  `synapse import {shown_paths(trees)}` declares those that are models, where they are")
 
 
 def show_survey(console: Console, survey: Survey, part: Scope) -> None:

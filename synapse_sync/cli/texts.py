@@ -7,7 +7,7 @@ import sys
 
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import TextIO
 
     from synapse_sync.engine.scope import Scope
@@ -34,6 +34,16 @@ def _options(part: Scope) -> Iterator[str]:
     """Return the options that choose a part of a project."""
     for option, names in (("--only", part.only), ("--group", part.groups), ("--target", part.targets)):
         yield from (f"{option} {name}" for name in names)
+
+
+def shown_paths(paths: Iterable[str]) -> str:
+    """Return paths as a shell reads them; `~` stays what it is."""
+    import shlex
+
+    def shown(path: str) -> str:
+        return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") and path != "~/" else shlex.quote(path)
+
+    return " ".join(shown(path) for path in paths)
 
 
 def left_text(seconds: float) -> str:

@@ -28,10 +28,13 @@ class Reporter:
     def transfers_planned(self, files: int, size: int | None) -> None:
         """`files` files will be downloaded, `size` bytes in all; None if a size is unknown."""
 
-    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+    def transfer_started(
+        self, key: str, name: str, total: int | None, done: int, word: str = "downloading"
+    ) -> None:
         """The download of a file begins: `total` bytes if known, of which `done` are here already.
 
-        Called again for the same key when the size becomes known, or when the file starts over.
+        Called again for the same key when the size becomes known, or when the file starts over. `word` is
+        "hashing" for files that are read where they are.
         """
 
     def transfer_advanced(self, key: str, count: int) -> None:
@@ -67,8 +70,10 @@ class Attentive(Reporter):
     def transfers_planned(self, files: int, size: int | None) -> None:
         self._reporter.transfers_planned(files, size)
 
-    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
-        self._reporter.transfer_started(key, name, total, done)
+    def transfer_started(
+        self, key: str, name: str, total: int | None, done: int, word: str = "downloading"
+    ) -> None:
+        self._reporter.transfer_started(key, name, total, done, word)
 
     def transfer_advanced(self, key: str, count: int) -> None:
         self._reporter.transfer_advanced(key, count)

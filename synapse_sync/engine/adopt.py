@@ -7,6 +7,7 @@ crash in between, the next sync adopts the files by their bytes.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,8 +81,12 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
     with project.hold(tools.reporter.note):
         if not ways.dry_run:
             project.check_writable()
-        text = project.text(MANIFEST) if project.exists(MANIFEST) else first_text(project.directory)
-        text, places, new = with_targets(text, project, directories)
+        if project.exists(MANIFEST):
+            text, manifest = project.text(MANIFEST), project.manifest
+        else:
+            text = first_text(project.directory)
+            manifest = read_manifest(text)
+        text, manifest, places, new = with_targets(text, manifest, project, directories)
         tools.trust.check_roots(place.target for place in places)
         managed = _managed(project, tools)
         files, left, known = _found(places, project, tools, managed)
@@ -92,7 +97,7 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
         if ways.move or ways.dedupe:
             _refuse_across_volumes(files, tools)
         text, adopted, locked, refused = declare_all(
-            text, files, origins, project, tools, name=ways.name, more=ways.more
+            text, manifest, files, origins, project, tools, name=ways.name, more=ways.more
         )
         if ways.whole:
             raise_all([InputError(f"{each.place}: {each.why}") for each in (*left, *refused)])
@@ -104,7 +109,7 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
             targets=tuple(new),
             duplicates=duplicates,
             spare=spare,
-            warnings=(*warnings, *_in_wrong_folders(adopted, read_manifest(text))),
+            warnings=(*warnings, *_in_wrong_folders(adopted, manifest), *_of_several_files(adopted)),
         )
         if not ways.dry_run and adopted:
             _write(project, text, locked, tools)
@@ -193,12 +198,60 @@ def _in_wrong_folders(adopted: Sequence[Adopted], manifest: Manifest) -> Iterato
     wrong: dict[tuple[str, str], list[str]] = {}
     for each in adopted:
         kinds, seen = kinds_at(each.file.path, targets[each.file.target]), each.file.weights.type
-        if seen is not None and kinds and seen not in kinds:
+        if seen in _DISTINCT and kinds and kinds[0] in _DISTINCT and seen not in kinds:
             wrong.setdefault((seen, kinds[0]), []).append(each.file.path.text)
     for (seen, kind), paths in sorted(wrong.items()):
-        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-        listed = ", ".join(f"`{path}`" for path in paths[:3])
-        yield f"in a folder for type `{kind}`, but of type `{seen}` by content: {listed}{more}; left there"
+        verb = "is" if len(paths) == 1 else "are"
+        yield f"{_listed(paths)} {verb} of type `{seen}` by content, in a folder for type `{kind}`; kept there"
+
+
+#: The types that headers tell apart. A small VAE in `vae_approx`, or a part of a diffusers model, is in its place.
+_DISTINCT = frozenset(
+    {"checkpoint", "clip_vision", "controlnet", "diffusion_model", "embedding", "lora", "text_encoder", "upscaler",
+     "vae"}
+)  # fmt: skip
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(f"`{path}`" for path in paths[:3]) + more
+
+
+def _of_several_files(adopted: Sequence[Adopted]) -> Iterator[str]:
+    """A note about directories of a whole repository: a diffusers model, or weights in several pieces."""
+    names: dict[Path, frozenset[str]] = {}
+    found: dict[str, int] = {}
+    for each in adopted:
+        file = each.file
+        for above, folder in enumerate((file.place.parent, file.place.parent.parent)):
+            if folder not in names:
+                names[folder] = _names_in(folder)
+            index = INDEX in names[folder]
+            if index or (not above and any(name.endswith(_PIECES) for name in names[folder])):
+                path = (
+                    file.path.text.rsplit("/", above + 1)[0] if file.path.text.count("/") > above else str(folder)
+                )
+                found[path] = found.get(path, 0) + 1
+                break
+    if found:
+        several = len(found) > 1
+        yield (
+            f"{_listed(sorted(found))} {'are directories' if several else 'is a directory'} of a whole repository: "
+            f"synapse manages {sum(found.values())} files of weights there, not the other files; "
+            "`synapse add hf://OWNER/REPO` declares a whole repository"
+        )
+
+
+#: The file that makes a directory a diffusers model, and the ends of the names of lists of pieces.
+INDEX = "model_index.json"
+_PIECES = (".safetensors.index.json", ".bin.index.json")
+
+
+def _names_in(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208 - names alone
+    except OSError:
+        return frozenset()
 
 
 def _inodes(files: Sequence[FoundFile]) -> set[tuple[int, int]]:

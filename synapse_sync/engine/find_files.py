@@ -142,8 +142,7 @@ def _hash_all(
     total = sum(candidate.size for candidate in candidates)
     files = "1 file" if len(candidates) == 1 else f"{len(candidates)} files"
     reporter.transfers_planned(1, total)
-    reporter.transfer_started(_PROGRESS, files, total, 0)
-    reporter.transfer_phase(_PROGRESS, "hashing")
+    reporter.transfer_started(_PROGRESS, files, total, 0, "hashing")
     found: list[FoundFile] = []
     left: list[Left] = []
     saved = time.monotonic()

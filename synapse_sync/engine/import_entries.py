@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +15,7 @@ from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.edit import add_models
 from synapse_sync.core.manifest.values import FileWish, Manifest, Requirement, Target
-from synapse_sync.core.names import clash_key, safe_filename, slug
+from synapse_sync.core.names import SafePath, clash_key, safe_filename, slug
 from synapse_sync.core.plan import Placement
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
@@ -51,6 +53,7 @@ class Drafts:
     files: dict[str, list[FoundFile]] = field(default_factory=dict)
     origins: dict[str, Origin | None] = field(default_factory=dict)
     by_file: dict[tuple[str, str], str] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
 
     def put(
         self, file: FoundFile, value: dict[str, object], origin: Origin | None, *, several: bool, name: str | None
@@ -69,20 +72,52 @@ class Drafts:
 
     def _name(self, file: FoundFile, origin: Origin | None) -> str:
         card = None if origin is None else origin.resolved.card
-        title = file.path.name.rpartition(".")[0] if card is None or not card.title else card.title
-        if "/" in title:
-            title = title.rpartition("/")[2]
-        names = [slug(title)]
-        if card is not None and card.version_name:
+        names = [name_of(file.path) if card is None or not card.title else slug(card.title.rpartition("/")[2])]
+        if card is not None and card.version_name and file.sha256 not in self.named:
             names.append(f"{names[0]}-{slug(card.version_name)}")
+        self.named.add(file.sha256)
         name = next((n for n in names if n not in self.taken), None)
         name = name or next(n for i in count(2) if (n := f"{names[0]}-{i}") not in self.taken)
         self.taken.add(name)
         return name
 
 
+#: Names that say nothing: those by which libraries save whatever it is, and the pieces of a larger file.
+_SAYS_NOTHING = re.compile(
+    r"(?:open-|pytorch-|tf-|flax-)?(?:model|diffusion-pytorch-model|adapter-model|lora-weights|weights|checkpoint)"
+    r"(?:-fp16|-fp32|-bf16|-non-ema)?(?P<piece>-\d{5}-of-\d{5})?"
+)
+#: The directories of a diffusers model, which say little themselves.
+_PARTS = re.compile(r"(unet|vae|transformer|text-encoder|image-encoder|prior|decoder|safety-checker)(-\d)?")
+_LONGEST = 48
+
+
+def name_of(path: SafePath) -> str:
+    """A name for the file at a path: its own, or that of its directory where its own says nothing.
+
+    Letters of all scripts are kept where a name has no others: a manifest has them in quotes.
+    """
+    stem = path.name.rpartition(".")[0]
+    name, piece = slug(stem), ""
+    if name == "model" and not stem.isascii():
+        words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", stem).lower()).strip("-")
+        return words[:_LONGEST].strip("-") or name
+    if (match := _SAYS_NOTHING.fullmatch(name)) is None or len(path.parts) < 2:
+        return name
+    piece = match["piece"] or ""
+    above = [slug(part) for part in path.parts[-3:-1]]
+    home = "-".join(above if _PARTS.fullmatch(above[-1]) else above[-1:])
+    return f"{home[: _LONGEST - len(piece)].strip('-')}{piece}"
+
+
+def _shortest(value: dict[str, object]) -> str | dict[str, object]:
+    """A value of the manifest in its short form, if a reference is all that it says."""
+    return str(value["source"]) if value.keys() == {"source"} else value
+
+
 def declare_all(
     text: str,
+    manifest: Manifest,
     files: Sequence[FoundFile],
     origins: Mapping[str, Origin],
     project: Project,
@@ -91,8 +126,12 @@ def declare_all(
     name: str | None = None,
     more: Mapping[str, object] | None = None,
 ) -> tuple[str, list[Adopted], Lockfile, list[Left]]:
-    """The manifest with an entry for each file, the entries, the lockfile, and the files that no entry can name."""
-    manifest = read_manifest(text)
+    """The manifest with an entry for each file, the entries, the lockfile, and the files that no entry can name.
+
+    `text` and `manifest` are the manifest so far.
+    """
+    if not files:
+        return text, [], project.lockfile, []
     wanted = _wanted_paths(manifest, project)
     left: list[Left] = []
     again: list[Adopted] = []
@@ -123,7 +162,8 @@ def declare_all(
             continue
         drafts.put(file, value, origin, several=len(targets) > 1, name=name)
     while True:
-        added = add_models(text, list(drafts.values.items())) if drafts.values else text
+        entries = sorted((clash_key(key), key, _shortest(value)) for key, value in drafts.values.items())
+        added = add_models(text, [entry[1:] for entry in entries]) if entries else text
         refused, locked = _locked(added, drafts, project, tools)
         if not refused:
             break

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from synapse_sync.core.manifest.values import Manifest, Target
-from synapse_sync.core.toml import read_toml
+from synapse_sync.core.toml import read_toml, statements
 from synapse_sync.engine.find_files import Place
 from synapse_sync.engine.init import layout_at
 from synapse_sync.errors import InputError
@@ -19,8 +19,13 @@ from synapse_sync.store.ownership import root_of
 from synapse_sync.user.places import home_directory
 
 
-def with_targets(text: str, project: Project, directories: Sequence[Path]) -> tuple[str, list[Place], list[str]]:
-    """The manifest with a target for every directory, the places to look at, and the names of new targets."""
+def with_targets(
+    text: str, manifest: Manifest, project: Project, directories: Sequence[Path]
+) -> tuple[str, Manifest, list[Place], list[str]]:
+    """The manifest, as text and values, with a target for every directory, the places to look at, and new targets.
+
+    Raises `InputError` for a directory that does not exist.
+    """
     places: list[Place] = []
     new: list[str] = []
     for given in directories:
@@ -29,16 +34,16 @@ def with_targets(text: str, project: Project, directories: Sequence[Path]) -> tu
             raise InputError(f"{directory} does not exist", hint="name a directory or a file that exists")
         homes = [directory] if layout_at(directory) is not None else list(_uis_below(directory)) or [directory]
         for home in homes:
-            manifest = read_manifest(text)
             place = known_place(manifest, project, home)
             if place is None:
                 layout, root = _ui_of(home)
                 target = Target(name=_free_name(layout, manifest), layout=layout, root=path_text(root, project))
                 text = _with_target(text, manifest, target)
+                manifest = read_manifest(text)
                 new.append(target.name)
                 place = Place(target=target, root=root, below=_relative(home, root))
             places.append(place)
-    return text, list(dict.fromkeys(places)), new
+    return text, manifest, list(dict.fromkeys(places)), new
 
 
 def _uis_below(directory: Path) -> Iterator[Path]:
@@ -92,13 +97,27 @@ def _free_name(layout: str, manifest: Manifest) -> str:
 
 
 def _with_target(text: str, manifest: Manifest, target: Target) -> str:
-    """The manifest with one more target at its end. A target that went without saying is written as well."""
+    """The manifest with one more target, above the models. A target that went without saying is written as well."""
     tables = [target]
     if "targets" not in read_toml(text) and manifest.models:
         tables.insert(0, manifest.targets[0])
     lines = "".join(
-        f"\n[targets.{each.name}]\nlayout = {json.dumps(each.layout)}\n"
-        f"root = {json.dumps(each.root, ensure_ascii=False)}\n"
+        f"[targets.{each.name}]\nlayout = {json.dumps(each.layout)}\n"
+        f"root = {json.dumps(each.root, ensure_ascii=False)}\n\n"
         for each in tables
     )
-    return f"{text.rstrip()}\n{lines}" if text.strip() else lines.lstrip()
+    newline = "\r\n" if "\r\n" in text else "\n"
+    before, after = _around_models(text)
+    gap = newline * 2 if before else ""
+    return f"{before}{gap}{lines.replace(chr(10), newline)}{after}".rstrip() + newline
+
+
+def _around_models(text: str) -> tuple[str, str]:
+    """A manifest up to its tables of models, without the blank lines there, and those with the comments above."""
+    parts = list(statements(text))
+    at = next((n for n, part in enumerate(parts) if part.is_header and part.path[:1] == ("models",)), len(parts))
+    while at and parts[at - 1].text.startswith("#"):
+        at -= 1
+    if any(part.is_header for part in parts[at:]) and not any(part.text.strip() for part in parts[:at]):
+        at = len(parts)  # comments at the very top are about the whole file
+    return "".join(p.text for p in parts[:at]).rstrip(), "".join(p.text for p in parts[at:])

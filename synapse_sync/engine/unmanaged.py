@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
+from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.plan import Key, Observed
 from synapse_sync.project import Project
 from synapse_sync.store.ownership import Tree
@@ -18,9 +19,10 @@ _MOST = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmanaged:
-    """A file that synapse neither placed nor will: its target, its path there, its size in bytes."""
+    """A file that synapse neither placed nor will: its target and its root, its path there, its size in bytes."""
 
     target: str
+    root: str
     path: str
     size: int
 
@@ -45,7 +47,7 @@ def unmanaged(
         for folder in sorted({path.rpartition("/")[0] for path in listed}):
             found += (
                 each
-                for each in _weights_in(name, tree.root, folder)
+                for each in _weights_in(tree.target, tree.root, folder)
                 if each.path not in listed
                 and each.path not in tree.others
                 and os.path.realpath(tree.root / each.path) not in sources
@@ -53,7 +55,7 @@ def unmanaged(
     return tuple(found)
 
 
-def _weights_in(target: str, root: Path, folder: str) -> Iterator[Unmanaged]:
+def _weights_in(target: Target, root: Path, folder: str) -> Iterator[Unmanaged]:
     try:
         with os.scandir(root / folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)[:_MOST]
@@ -65,6 +67,6 @@ def _weights_in(target: str, root: Path, folder: str) -> Iterator[Unmanaged]:
         try:
             if entry.is_file():
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                yield Unmanaged(target=target, path=path, size=entry.stat().st_size)
+                yield Unmanaged(target=target.name, root=target.root, path=path, size=entry.stat().st_size)
         except OSError:
             continue

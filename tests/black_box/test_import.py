@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_headers import beginning
 from world import Project
 
+from synapse_sync.core.names import SafePath
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.engine.import_entries import name_of
 
 KNOWN = safetensors_bytes("a known lora")
 NEWER = safetensors_bytes("its next version")
@@ -220,7 +223,7 @@ def test_a_sidecar_of_another_tool_names_a_version_that_the_digests_do_not(comfy
     wrong = {"id": VERSION, "modelId": MODEL}
     put(comfy, "ComfyUI/models/unet/flux.civitai.info", json.dumps(wrong).encode())
     comfy("import", "ComfyUI")
-    assert str(models(comfy)["odd"]).find("civitai:9200") > 0
+    assert models(comfy)["odd"] == "civitai:9200", "a reference alone needs no table"
     assert "source" in models(comfy)["flux"], "a sidecar's claim about other bytes does not count"
     assert models(comfy)["flux"]["source"].startswith("./")
 
@@ -254,6 +257,89 @@ def test_five_thousand_files_in_sixty_requests_is_what_the_site_allows(project: 
     done = project("import", "weights")
     assert "300 from Civitai" in done.err
     assert len(project.hub.requests()) <= 1 + 3 + 3, "digests by ten thousands, records by hundreds"
+
+
+# -- what it writes and says ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("loras/Add Detail v2.safetensors", "add-detail-v2"),
+        ("loras/\u65e5\u672c \u8a9e.safetensors", "\u65e5\u672c-\u8a9e"),
+        ("LLM/florence/model.safetensors", "florence"),
+        ("LLM/Qwen 2/model-00001-of-00002.safetensors", "qwen-2-00001-of-00002"),
+        ("diffusers/My SD/unet/diffusion_pytorch_model.safetensors", "my-sd-unet"),
+        ("diffusers/My SD/text_encoder_2/model.fp16.safetensors", "my-sd-text-encoder-2"),
+        ("loras/run7/pytorch_lora_weights.safetensors", "run7"),
+        ("loras/!!!.safetensors", "loras"),
+        ("model.safetensors", "model"),
+    ],
+)
+def test_names_say_which_file_it_is(path: str, name: str) -> None:
+    assert name_of(SafePath(path)) == name
+
+
+def test_targets_go_above_the_models_and_models_are_sorted(comfy: Project) -> None:
+    put(comfy, "ComfyUI/models/LLM/z.safetensors", safetensors_bytes("z"))
+    comfy("import", "ComfyUI")
+    text = (comfy.path / "synapse.toml").read_text("utf-8")
+    assert text.index("[targets.comfyui]") < text.index("[models]")
+    assert list(models(comfy)) == ["a-known-lora", "detail", "dream-shaper-8", "face", "flux", "z"]
+    assert "\n\n\n" not in text
+    assert text.endswith("}\n")
+
+
+def test_the_second_copy_of_a_file_has_a_number(comfy: Project) -> None:
+    put(comfy, "ComfyUI/models/loras/copy.safetensors", KNOWN)
+    comfy("import", "ComfyUI")
+    assert {"a-known-lora", "a-known-lora-2"} <= set(models(comfy))
+
+
+def test_a_directory_of_a_whole_repository_is_pointed_out(comfy: Project) -> None:
+    for part in ("unet", "vae"):
+        put(
+            comfy,
+            f"ComfyUI/models/diffusers/sd/{part}/diffusion_pytorch_model.safetensors",
+            safetensors_bytes(part),
+        )
+    put(comfy, "ComfyUI/models/diffusers/sd/model_index.json", b"{}")
+    for piece in (1, 2):
+        put(comfy, f"ComfyUI/models/LLM/q/model-0000{piece}-of-00002.safetensors", safetensors_bytes(str(piece)))
+    put(comfy, "ComfyUI/models/LLM/q/model.safetensors.index.json", b"{}")
+    done = comfy("import", "ComfyUI")
+    (note,) = (line for line in done.err.splitlines() if "whole repository" in line)
+    assert "`models/LLM/q`, `models/diffusers/sd` are directories" in note
+    assert "4 files of weights" in note
+    assert "diffusers/sd/unet" not in note
+    assert {"sd-unet", "sd-vae", "q-00001-of-00002", "q-00002-of-00002"} <= set(models(comfy))
+    assert "in sync: 9 files, nothing to do" in comfy("sync").err
+
+
+def test_a_file_in_the_folder_of_another_type_is_pointed_out_where_types_can_be_told_apart(comfy: Project) -> None:
+    start, size = beginning({"emb_params": ("F32", (4, 768))})
+    for folder in ("vae_approx", "loras", "embeddings"):
+        put(comfy, f"ComfyUI/models/{folder}/{folder}.safetensors", start + bytes(size - len(start)))
+    warnings = comfy("import", "ComfyUI", "--json").json["warnings"]
+    assert warnings == [
+        "`models/loras/loras.safetensors` is of type `embedding` by content, in a folder for type `lora`; "
+        "kept there"
+    ]
+
+
+def test_progress_says_hashing_not_downloading(comfy: Project) -> None:
+    start, size = beginning({"x": ("F32", (3000, 1000))})
+    put(comfy, "ComfyUI/models/vae/large.safetensors", start + bytes(size - len(start)))
+    done = comfy("import", "ComfyUI")
+    assert "hashing 6 files  12.0 MB" in done.err
+    assert "hashed 6 files" in done.err
+    assert "download" not in done.err
+
+
+def test_status_names_the_tree_that_holds_unmanaged_files(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    put(comfy, "ComfyUI/models/loras/new.safetensors", safetensors_bytes("new"))
+    assert "`synapse import ComfyUI` declares those that are models" in comfy("status").out
 
 
 # -- add of a file that is in its folder ---------------------------------------------------------------------

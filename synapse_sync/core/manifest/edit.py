@@ -7,6 +7,7 @@ edit takes time in proportion to the size of the text.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,9 @@ from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError, InvalidManifest
 
 _MODELS = ("models",)
+_Entries = Sequence[tuple[str, str | Mapping[str, object]]]
+#: Texts that TOML writes without any escape.
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f\"\\]*")
 
 
 def add_model(text: str, name: str, value: str | Mapping[str, object]) -> str:
@@ -41,10 +45,7 @@ def add_models(text: str, entries: Sequence[tuple[str, str | Mapping[str, object
         taken.add(clash_key(name))
 
     def cut() -> str:
-        parts = list(statements(text))
-        for name, value in entries:
-            parts = _with_model(parts, name, value, _newline(text))
-        return _joined(parts)
+        return _joined(_with_models(list(statements(text)), entries, _newline(text)))
 
     def whole(document: Any) -> None:
         for name, value in entries:
@@ -81,9 +82,7 @@ def _with_value(text: str, name: str, key: str, value: Any) -> str:
         at = max(own)
         table = parts[at].table
         line = ".".join(_key(word) for word in (*path, key)[len(table) :])
-        parts = _inserted(
-            parts, at + 1, Statement(f"{line} = {_literal(value)}", 0, (*path, key), table), _newline(text)
-        )
+        _insert(parts, at + 1, Statement(f"{line} = {_literal(value)}", 0, (*path, key), table), _newline(text))
     return _joined(parts)
 
 
@@ -160,52 +159,62 @@ def _as_document(text: str, edit: Callable[[Any], None]) -> str:
 # -- adding ----------------------------------------------------------------------------------------
 
 
-def _with_model(
-    parts: list[Statement], name: str, value: str | Mapping[str, object], newline: str
-) -> list[Statement]:
-    path = (*_MODELS, name)
-    line = f"{_key(name)} = {_literal(value)}"
-    header = next((n for n, part in enumerate(parts) if part.is_header and part.path == _MODELS), None)
-    if header is not None:
-        return _inserted(parts, _place(parts, header, name), Statement(line, 0, path, _MODELS), newline)
-    inline = next((n for n, part in enumerate(parts) if part.is_entry and part.path == _MODELS), None)
-    if inline is not None:  # models = { … }
-        return [*parts[:inline], _edited(parts[inline], path, value), *parts[inline + 1 :]]
-    dotted = [n for n, part in enumerate(parts) if part.is_entry and not part.table and part.path[:1] == _MODELS]
-    if dotted:  # models.a = …, before any header
-        return _inserted(parts, dotted[-1] + 1, Statement(f"models.{line}", 0, path, ()), newline)
-    if parts:
-        parts = _inserted(parts, len(parts), Statement("", 0, (), ()), newline)
-    parts = _inserted(parts, len(parts), Statement("[models]", 0, _MODELS, _MODELS), newline)
-    return _inserted(parts, len(parts), Statement(line, 0, path, _MODELS), newline)
+def _add_below(parts: list[Statement], header: int, entries: _Entries, newline: str) -> None:
+    """Put models into the table that begins at `header`, each to its place by name, else below the last one.
 
-
-def _place(parts: Sequence[Statement], header: int, name: str) -> int:
-    """The number of the statement before which a model of this name goes, in the table that begins at `header`."""
+    Thousands take no longer than their lines: the table is looked at once.
+    """
     end = next((n for n in range(header + 1, len(parts)) if parts[n].is_header), len(parts))
-    entries = [n for n in range(header + 1, end) if parts[n].is_entry]
-    if not entries:  # below the comments that follow the header
-        first = header + 1
-        while first < end and parts[first].text.strip():
-            first += 1
-        return first
-    names = [clash_key(parts[n].path[1]) for n in entries]
-    is_list = len(entries) > 1 and entries[-1] - entries[0] == len(entries) - 1
-    later = next((n for n, other in zip(entries, names, strict=True) if other > clash_key(name)), None)
-    # A comment above the first entry may be about it. Where blank lines or comments part the list into groups, the
-    # right group is not known.
-    at_top = later == entries[0] and parts[later - 1].text.lstrip().startswith("#")
-    if later is None or not is_list or at_top or names != sorted(names):
-        return entries[-1] + 1
-    return later
+    here = [n for n in range(header + 1, end) if parts[n].is_entry]
+    below = (n for n in range(header + 1, end) if not parts[n].text.strip())
+    last = here[-1] + 1 if here else next(below, end)  # an empty table: below the comments that follow the header
+    names = [clash_key(parts[n].path[1]) for n in here]
+    # Where blank lines or comments part the list into groups, the right group is not known.
+    is_list = not here or here[-1] - here[0] == len(here) - 1
+    # A comment above the first entry may be about it.
+    is_topped = bool(here) and parts[here[0] - 1].text.lstrip().startswith("#")
+    is_sorted = names == sorted(names)
+    for name, value in entries:
+        key = clash_key(name)
+        at = bisect_right(names, key) if is_list and is_sorted and len(names) > 1 else len(names)
+        if at == 0 and is_topped:
+            at = len(names)
+        is_sorted = is_sorted and (at < len(names) or not names or names[-1] <= key)
+        place = last - (len(names) - at)
+        line = f"{_key(name)} = {_literal(value)}"
+        _insert(parts, place, Statement(line, 0, (*_MODELS, name), _MODELS), newline)
+        names.insert(at, key)
+        last += 1
 
 
-def _inserted(parts: Sequence[Statement], place: int, new: Statement, newline: str) -> list[Statement]:
-    """The statements with one more, whose text has no line end yet, before the one at `place`."""
-    before = list(parts[:place])
-    if before and not before[-1].text.endswith("\n"):
-        before[-1] = replace(before[-1], text=before[-1].text + newline)
-    return [*before, replace(new, text=new.text + newline), *parts[place:]]
+def _with_models(parts: list[Statement], entries: _Entries, newline: str) -> list[Statement]:
+    """The statements with more models, in the way in which the others are written."""
+    header = next((n for n, part in enumerate(parts) if part.is_header and part.path == _MODELS), None)
+    inline = next((n for n, part in enumerate(parts) if part.is_entry and part.path == _MODELS), None)
+    dotted = [n for n, part in enumerate(parts) if part.is_entry and not part.table and part.path[:1] == _MODELS]
+    if header is None and inline is not None:  # models = { … }
+        for name, value in entries:
+            parts[inline] = _edited(parts[inline], (*_MODELS, name), value)
+        return parts
+    if header is None and dotted:  # models.a = …, before any header
+        for place, (name, value) in enumerate(entries, dotted[-1] + 1):
+            line = f"models.{_key(name)} = {_literal(value)}"
+            _insert(parts, place, Statement(line, 0, (*_MODELS, name), ()), newline)
+        return parts
+    if header is None:
+        if parts:
+            _insert(parts, len(parts), Statement("", 0, (), ()), newline)
+        header = len(parts)
+        _insert(parts, header, Statement("[models]", 0, _MODELS, _MODELS), newline)
+    _add_below(parts, header, entries, newline)
+    return parts
+
+
+def _insert(parts: list[Statement], place: int, new: Statement, newline: str) -> None:
+    """Insert a statement, whose text has no line end yet, before the one at `place`."""
+    if place and not parts[place - 1].text.endswith("\n"):
+        parts[place - 1] = replace(parts[place - 1], text=parts[place - 1].text + newline)
+    parts.insert(place, replace(new, text=new.text + newline))
 
 
 # -- changing one statement ------------------------------------------------------------------------
@@ -283,6 +292,10 @@ def _key(name: str) -> str:
 
 def _literal(value: object) -> str:
     """A value on one line, as TOML writes it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, str) and _PLAIN.fullmatch(value):  # thousands at once: tomlkit is slow
+        return f'"{value}"'
     return str(_item(value).as_string())
 
 

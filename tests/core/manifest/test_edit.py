@@ -175,6 +175,23 @@ def test_in_a_sorted_list_a_model_goes_to_its_place() -> None:
         assert list(tomllib.loads(add_model(other, "c", "./c"))["models"])[-1] == "c"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[models]\n", "[models]\n# about all\n\n", "[models]\nb = './b'\n", "[models]\nb = './b'\nd = './d'",
+        "[models]\n# about b\nb = './b'\nd = './d'\n\n[workspace]\n", "[models]\nd = './d'\nb = './b'\n",
+        "[models]\nb = './b'\n\n# group\nd = './d'\n", "models.b = './b'\n", "models = {b = './b'}\n",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("names", ["ac", "ca", "aceg", "geca"])
+def test_many_at_once_are_as_one_after_the_other(text: str, names: str) -> None:
+    values = [(name, {"source": f"./{name}", "type": 'l"ora'} if name == "c" else f"./{name}") for name in names]
+    one_by_one = text
+    for name, value in values:
+        one_by_one = add_model(one_by_one, name, value)
+    assert add_models(text, values) == one_by_one
+
+
 def test_a_comment_before_the_next_table_stays_with_it() -> None:
     text = '[models]\nb = "./b"\n\n# the UI\n[targets.t]\n'
     assert add_model(text, "c", "./c") == text.replace('"./b"\n', '"./b"\nc = "./c"\n')
@@ -190,7 +207,7 @@ def test_two_additions_of_one_name_are_refused() -> None:
 
 @case(174)
 @pytest.mark.parametrize("style", ["tables", "lines", "dotted"])
-@pytest.mark.parametrize("edit", ["add", "remove", "set"])
+@pytest.mark.parametrize("edit", ["add", "add many", "remove", "set"])
 def test_an_edit_takes_time_in_proportion_to_the_text(style: str, edit: str) -> None:
     forms = {
         "tables": '[models.m{0}]\nsource = "./{0}"\ntype = "lora"\n',
@@ -202,7 +219,9 @@ def test_an_edit_takes_time_in_proportion_to_the_text(style: str, edit: str) -> 
         head = "[models]\n" if style == "lines" else ""
         text = head + "".join(forms[style].format(number) for number in range(count))
         start = time.process_time()
-        if edit == "add":
+        if edit == "add many":
+            add_models(text, [(f"new{number}", {"source": "./new", "type": "lora"}) for number in range(count)])
+        elif edit == "add":
             add_model(text, "new", {"source": "./new", "type": "lora"})
         elif edit == "remove":
             remove_model(text, f"m{count - 1}")

@@ -50,6 +50,28 @@ def test_the_first_rule_that_holds() -> None:
     assert first(table[:1], VIEW) is None
 
 
+@pytest.mark.parametrize("name", ["blocks.7.mlp", "blocks.block3", "blocks.block3.blocks.1", "blocks.7"])
+def test_a_beginning_with_numbers_is_found(name: str) -> None:
+    assert VIEW.has(name)
+    assert not VIEW.has(f"{name}9")
+    assert first(rows("s", ("A", "a", name), kind="k"), VIEW) is not None
+
+
+def test_no_rule_that_holds_is_passed_over() -> None:
+    modules = (adapter, autoencoder, diffusion, encoder, extension, unet)
+    tables = [value for module in modules for value in vars(module).values() if isinstance(value, tuple)]
+    rules = [rule for table in tables for rule in table if isinstance(rule, Rule)]
+    assert len(rules) > 300
+    known = VIEW.everything
+    assert known is not None
+    for rule in rules:
+        names = [name for condition in rule._conditions for _, name, _ in condition.left]
+        for chosen in names:
+            view = View([(chosen.replace("#", "3"), ("F16", (64, 64)))])
+            if rule.holds(view):
+                assert first([rule], view) is not None, rule
+
+
 def test_the_evidence_is_what_was_seen() -> None:
     when = "tail|head.bias !tail tail[0]|head.bias[0]=4,5 n(blocks)>=2 head.bias:axes=1"
     seen = Rule("A", (), when, "source").evidence(VIEW)
