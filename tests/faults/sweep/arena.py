@@ -26,6 +26,7 @@ from sweep.zygote import Child, Ended
 
 from synapse_sync.cli.main import main
 from synapse_sync.engine import collect
+from synapse_sync.store.receipt_log import as_json, sealed
 
 Words = tuple[str, ...]
 PROJECT, STORE = "project", "home/store"
@@ -85,7 +86,7 @@ class Verdict:
 
 
 def put_back(template: Path, stage: Path) -> None:
-    """Make the stage what the template is: with hard links and times, and receipts that know the new inodes."""
+    """Make the stage what the template is: hard links, times, and signed receipts that know the new inodes."""
     if stage.exists():
         _clear(stage)
     seen: dict[int, str] = {}
@@ -95,7 +96,11 @@ def put_back(template: Path, stage: Path) -> None:
         for entry in data["entries"]:
             with contextlib.suppress(FileNotFoundError):
                 entry["inode"] = (root / entry["path"]).stat().st_ino
-        path.write_text(json.dumps(data, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+        data.pop("seal", None)
+        content = as_json(data)
+        for key in (stage / "home/store").glob("receipt-key-*"):
+            content = sealed(content, key.read_bytes())
+        path.write_bytes(content)
 
 
 def _clear(stage: Path) -> None:
