@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import socket
 import threading
@@ -13,6 +14,10 @@ from typing import Any
 from synapse_sync.demo.exchange import Fault, Faults, Origin, Reply, Request, Seen, html_reply
 
 CHUNK = 256 * 1024
+
+
+#: Seconds in which a reader must have seen the end of its connection; POSIX wakes it for certain.
+_WAKING = 1.0 if os.name == "nt" else None
 
 
 class Listener(HTTPServer):
@@ -58,8 +63,12 @@ class Listener(HTTPServer):
         for connection in running:
             with contextlib.suppress(OSError):  # the other side, or the thread itself, may have closed it already
                 connection.shutdown(socket.SHUT_RDWR)
-        for thread in running.values():
-            thread.join()
+        for connection, thread in running.items():
+            thread.join(_WAKING)
+            if thread.is_alive():  # Windows need not wake a reader so; without its socket it ends
+                with contextlib.suppress(OSError):
+                    socket.close(connection.detach())
+                thread.join()
         self.server_close()
         self._woken.close()
 

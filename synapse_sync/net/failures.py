@@ -140,6 +140,8 @@ def describe(error: BaseException) -> str:
     for link in chain:
         if isinstance(link, ssl.SSLError):
             return f"the encrypted connection failed ({getattr(link, 'reason', None) or 'TLS'})"
+        if isinstance(link, ConnectionRefusedError):
+            return "Connection refused"  # Windows says it in the language of the user, and Wine not at all
         if isinstance(link, OSError) and link.strerror:
             return link.strerror
     for link in chain:

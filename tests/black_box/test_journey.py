@@ -99,7 +99,7 @@ def test_a_fresh_machine_gets_the_same_bytes_from_the_lockfile(project: Project,
     command = [sys.executable, "-m", "synapse_sync.cli.main", "sync", "--locked"]
     done = subprocess.run(command, cwd=other, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    same = {str(p.relative_to(other)): p.read_bytes() for p in other.rglob("*.safetensors")}
+    same = {p.relative_to(other).as_posix(): p.read_bytes() for p in other.rglob("*.safetensors")}
     assert same == project.tree()
 
 
