@@ -358,15 +358,17 @@ class Workspace:
 
         return status(self.project, scope or Scope(), self._wiring.tools(), frozen=frozen)
 
-    def unmanaged(self, survey: Survey | None = None) -> tuple[Unmanaged, ...]:
-        """The files of weights in managed folders that synapse neither placed nor will; `survey` is one at hand."""
-        from synapse_sync.engine.scope import Scope
-        from synapse_sync.engine.survey import trees_in
+    def unmanaged(self, survey: Survey) -> tuple[Unmanaged, ...]:
+        """The files of weights in managed folders that synapse neither placed nor will."""
         from synapse_sync.engine.unmanaged import unmanaged
 
-        if survey is not None:
-            return unmanaged(self.project, survey.trees, survey.observed)
-        return unmanaged(self.project, trees_in(self.project, Scope(), self.settings.link_mode))
+        return unmanaged(self.project, survey.trees, survey.observed)
+
+    def has_unmanaged(self) -> bool:
+        """Whether managed folders may have such files, by the receipts alone: quick, and for a tree in sync."""
+        from synapse_sync.store.unlisted import has_unlisted
+
+        return has_unlisted(self.settings.store, self.project.key)
 
     def state(self) -> str:
         """The fingerprint of everything that a complete sync depends on."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_sync.cli.complete import group_names, target_names, type_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, trusting
 from synapse_sync.cli.texts import cell_text
@@ -23,9 +24,29 @@ _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 @click.command("add", short_help="Add models to synapse.toml and lock them")
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
 @click.option("--name", metavar="NAME", help="Its name in synapse.toml (default: made from its title).")
-@click.option("--type", "kind", metavar="TYPE", help="checkpoint, lora, vae, embedding, controlnet, upscaler …")
-@click.option("--group", "groups", multiple=True, metavar="G", help="Put it into this group (repeatable).")
-@click.option("--target", "targets", multiple=True, metavar="T", help="Only for this target (repeatable).")
+@click.option(
+    "--type",
+    "kind",
+    metavar="TYPE",
+    shell_complete=type_names,
+    help="checkpoint, lora, vae, embedding, controlnet, upscaler …",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="G",
+    shell_complete=group_names,
+    help="Put it into this group (repeatable).",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="T",
+    shell_complete=target_names,
+    help="Only for this target (repeatable).",
+)
 @click.option("--version-id", "versions", multiple=True, type=int, metavar="N", help="This version (repeatable).")
 @click.option("--file", "file", multiple=True, metavar="WISH", help="A file id, a name pattern, or key=value.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only these files of a repository (repeatable).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from keyword import iskeyword
@@ -39,8 +40,22 @@ VERBS = {
     "logout": ("Keep house", "Forget a token that login kept"),
     "whoami": ("Keep house", "Show the accounts of your tokens, and whether their sites accept them"),
     "store": ("Keep house", "The store: path, size, gc, forget, verify"),
+    "completion": ("Keep house", "Complete commands and names in bash, zsh, fish or PowerShell"),
     "demo": ("Try it", "The whole job against a small hub on this machine"),
 }
+
+
+#: Verbs of other tools, each with the commands that do the same here.
+_OTHER_WORDS = {
+    "install": ("sync", "add REF"), "download": ("sync",), "fetch": ("sync",), "get": ("add REF",),
+    "pull": ("sync",), "apply": ("sync",), "update": ("lock --upgrade",), "upgrade": ("lock --upgrade",),
+    "check": ("status", "verify"), "auth": ("login SITE",), "token": ("login SITE",), "signin": ("login SITE",),
+    "cache": ("store",), "gc": ("store gc",), "prune": ("sync", "store gc"), "clean": ("store gc",),
+    "ls": ("list",), "rm": ("remove NAME",), "uninstall": ("remove NAME",), "delete": ("remove NAME",),
+    "adopt": ("import DIR",), "scan": ("import DIR",), "new": ("init",), "diff": ("status",),
+    "plan": ("sync --dry-run",), "find": ("search QUERY",), "version": ("--version",), "user": ("whoami",),
+    "freeze": ("lock",),
+}  # fmt: skip
 
 
 def module_of(verb: str) -> str:
@@ -81,9 +96,16 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a verb; for an unknown one, raise `Misspelt` with the nearest known verb."""
+        if args[:1] == ["help"]:  # `synapse help CMD`, as in many tools
+            if args[1:2] == [] or args[1].startswith("-"):
+                click.echo(ctx.get_help())
+                ctx.exit()
+            args = [args[1], "--help", *args[2:]]
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            near = nearest(args[0], VERBS)
+            other, near = _OTHER_WORDS.get(args[0].casefold()), nearest(args[0], VERBS)
             hint = f"did you mean `{near}`?" if near else "`synapse --help` lists the commands"
+            if ours := " or ".join(f"`synapse {command}`" for command in other or ()):
+                hint = f"here that is {ours}"
             raise Misspelt(f"no such command `{args[0]}`", hint, ctx)
         if args:
             ctx.ensure_object(Console).verb = args[0]
@@ -112,6 +134,10 @@ def cli() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code and lets no traceback out (unless `--debug` asks for it)."""
     console = Console.for_arguments(arguments)
+    if (asked := os.environ.get("_SYNAPSE_COMPLETE")) is not None:
+        from synapse_sync.cli.completion import answer
+
+        return answer(cli, asked)
     try:
         result = cli.main(args=list(arguments), prog_name="synapse", standalone_mode=False, obj=console)
         return result if isinstance(result, int) else 0

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
+from synapse_sync.cli.complete import layout_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 
 
 @click.command("init", short_help="Write a first synapse.toml for this directory")
-@click.option("--layout", metavar="NAME", help="The UI: comfyui, a1111, forge, sdnext, swarmui, flat …")
+@click.option(
+    "--layout",
+    metavar="NAME",
+    shell_complete=layout_names,
+    help="The UI: comfyui, a1111, forge, sdnext, swarmui, flat …",
+)
 @click.option("--root", metavar="DIR", help="The UI's directory; guessed by default.")
 @common
 @click.pass_obj

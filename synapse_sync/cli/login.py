@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synapse_sync.cli.complete import site_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import on_terminal
@@ -61,7 +62,7 @@ def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
 
 
 @click.command("login", short_help="Keep a token for a site or a host", context_settings={"allow_extra_args": True})
-@click.argument("site", metavar=SITE_WORDS)
+@click.argument("site", metavar=SITE_WORDS, shell_complete=site_names)
 @click.option("--token-stdin", is_flag=True, help="Read the token from stdin instead of asking for it.")
 @common
 @click.pass_context

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from synapse_sync.cli.complete import site_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.login import SITE_WORDS, site_named
 from synapse_sync.cli.options import common
 
 
 @click.command("logout", short_help="Forget a token that login kept")
-@click.argument("site", metavar=SITE_WORDS)
+@click.argument("site", metavar=SITE_WORDS, shell_complete=site_names)
 @common
 @click.pass_obj
 def command(console: Console, site: str) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from synapse_sync.cli.complete import group_names, model_names, target_names
 from synapse_sync.cli.console import Console
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def common(command: F) -> F:
         (
             click.option(
                 "-C",
+                "--directory",
                 "directory",
                 metavar="DIR",
                 type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -66,9 +68,29 @@ def scope(command: F) -> F:
     """Add the options that choose a part of the project."""
     for option in reversed(
         (
-            click.option("--only", multiple=True, metavar="NAME", help="Only this model (repeatable)."),
-            click.option("--group", "groups", multiple=True, metavar="G", help="Only this group (repeatable)."),
-            click.option("--target", "targets", multiple=True, metavar="T", help="Only this target (repeatable)."),
+            click.option(
+                "--only",
+                multiple=True,
+                metavar="NAME",
+                shell_complete=model_names,
+                help="Only this model (repeatable).",
+            ),
+            click.option(
+                "--group",
+                "groups",
+                multiple=True,
+                metavar="G",
+                shell_complete=group_names,
+                help="Only this group (repeatable).",
+            ),
+            click.option(
+                "--target",
+                "targets",
+                multiple=True,
+                metavar="T",
+                shell_complete=target_names,
+                help="Only this target (repeatable).",
+            ),
         )
     ):
         command = option(command)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 
 
 @click.command("remove", short_help="Remove models from synapse.toml and the lockfile")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=model_names)
 @common
 @click.pass_obj
 def command(console: Console, names: tuple[str, ...]) -> int:

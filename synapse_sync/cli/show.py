@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import card_lines
@@ -13,7 +14,7 @@ from synapse_sync.core.size_text import size_text
 
 
 @click.command("show", short_help="Show everything about one model")
-@click.argument("name")
+@click.argument("name", shell_complete=model_names)
 @common
 @click.pass_obj
 def command(console: Console, name: str) -> int:

@@ -41,12 +41,11 @@ def command(
 
     part = Scope(only=only, groups=groups, targets=targets)
     with Workspace.find(console.directory, offline=True) as workspace:
-        if part.is_whole and (count := workspace.unchanged()) is not None:
-            others = workspace.unmanaged()
+        quick = part.is_whole and not workspace.has_unmanaged()
+        if quick and (count := workspace.unchanged()) is not None:
             if console.as_json:
-                console.document(in_sync_value(count) | {"unmanaged": unmanaged_value(others)})
+                console.document(in_sync_value(count) | {"unmanaged": []})
             console.answer(in_sync_text(count))
-            _show_unmanaged(console, others, everything=everything)
             return 0
         survey = workspace.status(part)
         others = workspace.unmanaged(survey)

@@ -49,7 +49,7 @@ def size(console: Console) -> int:
 
 
 @command.command("gc", short_help="Drop blobs that nobody uses any more.")
-@click.option("--dry-run", is_flag=True, help="Show what would be dropped, and do nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be dropped, and do nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--irreplaceable", is_flag=True, help="Also drop files that no known location offers.")
 @common

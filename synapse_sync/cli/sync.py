@@ -30,7 +30,7 @@ def _link_mode(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option("--locked", is_flag=True, help="Refuse (exit 8) if the lockfile is out of date.")
 @click.option("--frozen", is_flag=True, help="Use the lockfile as it is.")
 @click.option("--offline", is_flag=True, help="Never open a connection.")
-@click.option("--dry-run", is_flag=True, help="Show the plan and do nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show the plan and do nothing.")
 @click.option("--check", is_flag=True, help="Like --dry-run, and exit 8 if there is anything to do.")
 @click.option("--no-prune", is_flag=True, help="Remove nothing.")
 @scope

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synapse_sync.cli.complete import site_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.login import site_named
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("whoami", short_help="Show the accounts of your tokens, and whether their sites accept them")
-@click.argument("site", metavar="[SITE]", required=False)
+@click.argument("site", metavar="[SITE]", required=False, shell_complete=site_names)
 @common
 @click.pass_obj
 def command(console: Console, site: str | None) -> int:

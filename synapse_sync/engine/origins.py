@@ -51,7 +51,7 @@ def origins_of(
         try:
             claims |= {digest.value: reference for digest, reference in source.identify(asked).items()}
         except SynapseError as error:
-            warnings.append(f"{error.message}; `synapse import --identify` asks again")
+            warnings.append(_not_asked(error))
     for value, file in by_digest.items():
         if value not in claims and (claim := _claim(file, cache)) is not None:
             claims[value] = claim
@@ -66,8 +66,12 @@ def origins_of(
                 if (candidate := _with_bytes(answer, by_digest[value])) is not None:
                     origins[value] = Origin(reference=claims[value], resolved=answer, candidate=candidate)
             elif isinstance(answer, NetworkError) and not any(answer.message in known for known in warnings):
-                warnings.append(f"{answer.message}; `synapse import --identify` asks again")
+                warnings.append(_not_asked(answer))
     return origins, warnings
+
+
+def _not_asked(error: SynapseError) -> str:
+    return f"{error.message}; `synapse import --identify` asks again"
 
 
 def _with_bytes(answer: Resolved, file: FoundFile) -> Candidate | None:

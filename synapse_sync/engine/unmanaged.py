@@ -28,14 +28,14 @@ class Unmanaged:
 
 
 def unmanaged(
-    project: Project, trees: Mapping[str, Tree], observed: Mapping[Key, Observed] | None = None
+    project: Project, trees: Mapping[str, Tree], observed: Mapping[Key, Observed]
 ) -> tuple[Unmanaged, ...]:
     """The unmanaged files in the folders of some trees that hold, or will hold, files of synapse.
 
-    `observed` are the wanted paths, if they are known. The manifest's own local sources do not count. A folder that
+    `observed` are the wanted paths. The manifest's own local sources do not count. A folder that
     cannot be read is passed over.
     """
-    wanted = set(observed or ())
+    wanted = set(observed)
     sources = {
         os.path.realpath(project.directory / Path(entry.reference.id).expanduser())
         for entry in project.manifest.entries()

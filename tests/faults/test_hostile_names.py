@@ -22,6 +22,7 @@ from synapse_sync.core.lockfile import format_lockfile, parse_lockfile
 from synapse_sync.core.manifest.edit import add_model
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.names import SafePath, clash_key, safe_filename, safe_path
+from synapse_sync.core.unseen import is_plain_line
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Image, Model, Version
 from synapse_sync.demo.weights import png_bytes, safetensors_bytes
@@ -389,7 +390,7 @@ def test_whatever_we_write_into_a_manifest_is_read_again(one: str, two: str) -> 
         text = add_model("# a comment\n[models]\n", "m", value)
     except (SynapseError, ValueError):
         return
-    if not (one + two).isprintable():  # written as a string all the same, and refused by name
+    if not is_plain_line(one + two):  # written as a string all the same, and refused by name
         with pytest.raises(SynapseError, match="invisible character"):
             parse_manifest(text)
         return

@@ -50,6 +50,7 @@ UNREACHED = {
     "engine: synapse store gc": "a warning about what another user's command would do",
     "engine: synapse verify": "names the command for another user, the owner of the store",
     "sources: --repo": "a command of GitHub's own tool",
+    "engine: --move": "needs a second volume",
     "user: synapse login": "the keyring of the system is not there in tests; see test_tokens.py",
 }
 ONE = f'[models]\none = "civitai:{catalogue.PORTRAIT}"\n'
@@ -919,3 +920,53 @@ def _(bench: Bench) -> None:
     bench("lock")
     bench("sync", "--yes")
     assert bench.project.tree() == {}
+
+
+# -- import ------------------------------------------------------------------------------------------------
+
+
+def _tree(bench: Bench, *names: str) -> None:
+    for name in names:
+        place = bench.project.path / "ui/models/loras" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(safetensors_bytes("one"))
+    bench.project.manifest('[targets.c]\nroot = "ui"\n[models]\n')
+
+
+@helps("engine: synapse import --identify")
+def _(bench: Bench) -> None:
+    _tree(bench, "a.safetensors")
+    with bench.patch.context() as away:
+        away.setenv("CIVITAI_ENDPOINT", "http://127.0.0.1:9")
+        away.setenv("SYNAPSE_RETRY_DELAY", "0")
+        bench.advised("synapse import --identify", "import", "ui", code=0)
+    assert "identified 0 models" in bench("import", "--identify").err
+
+
+@helps("cli: synapse outdated synapse status", "cli: synapse import --dedupe")
+def _(bench: Bench) -> None:
+    _tree(bench, "a.safetensors", "b.safetensors")
+    bench.advised("synapse outdated", "import", "ui", code=0)
+    bench("status")
+    bench("outdated", code=None)
+    for name in ("synapse.toml", "synapse.lock"):
+        (bench.project.path / name).unlink()
+    _tree(bench, "a.safetensors", "b.safetensors")
+    shutil.rmtree(bench.project.path / "ui/.synapse")
+    bench.advised("synapse import --dedupe", "import", "ui", "--dry-run", code=0)
+    bench("import", "--dedupe", "ui")
+    assert "nothing to do" in bench("sync").err
+
+
+@helps("cli: synapse status --all", "cli: synapse import")
+def _(bench: Bench) -> None:
+    _tree(bench, "first.safetensors")
+    bench("import", "ui")
+    _tree_text = (bench.project.path / "synapse.toml").read_text()
+    _tree(bench, *(f"{number:02}.safetensors" for number in range(12)))
+    (bench.project.path / "synapse.toml").write_text(_tree_text)
+    bench.advised("synapse import DIR", "status", code=0)
+    bench.advised("synapse status --all", "status", code=0)
+    assert "11.safetensors" in bench("status", "--all").out
+    bench("import", "ui")
+    assert "unmanaged" not in bench("status").out
