@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.collect import Collection
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.engine.identify import Identified
-    from synapse_sync.engine.init import Created
+    from synapse_sync.engine.init import Created, NearbyUI
     from synapse_sync.engine.lock import Locked
     from synapse_sync.engine.outdated import Standing
     from synapse_sync.engine.recognise import Recognised
@@ -122,18 +122,35 @@ class Workspace:
             return cls(start, load_settings(environ, home_directory()), environ=environ)
 
     @staticmethod
-    def create(directory: Path, *, layout: str | None = None, root: str | None = None) -> Created:
-        """Write a first manifest into a directory; `layout` and `root` are guessed if they are None."""
+    def create(
+        directory: Path,
+        *,
+        layout: str | None = None,
+        root: str | None = None,
+        more: Sequence[NearbyUI] = (),
+    ) -> Created:
+        """Write a first manifest into a directory; `layout` and `root` are guessed if they are None.
+
+        `more` are further UIs that the user chose, each a target of its own.
+        """
         from synapse_sync.engine.init import create
         from synapse_sync.engine.room import disks_apart
 
-        created = create(directory, layout=layout, root=root)
+        created = create(directory, layout=layout, root=root, more=more)
         with Workspace.find(directory) as workspace:
-            if root is not None:  # the user's own word; a guessed root is inside
+            if root is not None or more:  # the user's own word; a guessed root is inside
                 workspace.trust_roots()
             place = workspace.project.directory / expanded(created.root, "root")
             cost = "Downloads go into the store, and links or copies into the target"
             return replace(created, warning=disks_apart("the target", place, workspace.settings.store, cost))
+
+    @staticmethod
+    def uis_near(directory: Path) -> tuple[NearbyUI, ...]:
+        """The UIs that a directory is, or that are right below or beside it; raises `InputError` for a project."""
+        from synapse_sync.engine.init import check_new, uis_near
+
+        check_new(directory)
+        return uis_near(directory)
 
     def __enter__(self) -> Workspace:
         return self

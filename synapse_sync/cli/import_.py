@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,7 @@ from synapse_sync.cli.texts import cell_text
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
-    from synapse_sync.engine.adopt import Adoption
-    from synapse_sync.workspace import Workspace
+    from synapse_sync.engine.adopt import Adoption, Ways
 
 #: How many files that stay unmanaged are listed, and how many groups of copies.
 _SHOWN = 20
@@ -61,11 +61,10 @@ def command(
     if not paths:
         raise click.UsageError("name a directory: the UI's own, a folder in it, or any other one")
     ways = Ways(copy=copy, move=move, dedupe=dedupe, only_known=only_known, dry_run=dry_run, ask_sites=not offline)
-    with _workspace(console, offline=offline, trust=trust) as workspace:
-        found = workspace.adopt([console.directory / path for path in paths], ways)
+    found = take_in(console, [console.directory / path for path in paths], ways, trust=trust)
     if console.as_json:
-        console.document(_value(found, dry_run=dry_run))
-    _tell(console, found, ways=ways)
+        console.document(adopted_value(found, dry_run=dry_run))
+    show_adopted(console, found, ways=ways)
     return 0
 
 
@@ -88,16 +87,22 @@ def _identify(console: Console, paths: tuple[Path, ...]) -> int:
     return 0
 
 
-def _workspace(console: Console, *, offline: bool, trust: bool) -> Workspace:
-    """The project of the directory; without one, it becomes one."""
+def take_in(console: Console, paths: Sequence[Path], ways: Ways, *, trust: bool) -> Adoption:
+    """Import some directories into the project of the console's directory; without one, it becomes one."""
     from synapse_sync.workspace import Workspace
 
-    return Workspace.find(
-        console.directory, reporter=console.reporter(), offline=offline, trust=trust, ask=console.confirm, new=True
-    )
+    with Workspace.find(
+        console.directory,
+        reporter=console.reporter(),
+        offline=not ways.ask_sites,
+        trust=trust,
+        ask=console.confirm,
+        new=True,
+    ) as workspace:
+        return workspace.adopt(paths, ways)
 
 
-def _value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:
+def adopted_value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:
     return {
         "dry_run": dry_run,
         "targets": list(found.targets),
@@ -122,7 +127,7 @@ def _value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _tell(console: Console, found: Adoption, *, ways: Any) -> None:
+def show_adopted(console: Console, found: Adoption, *, ways: Ways) -> None:
     """Print the models, the files that stay unmanaged, the copies, and one line that sums it up."""
     for warning in found.warnings:
         console.warn(warning)
@@ -144,7 +149,7 @@ def _tell(console: Console, found: Adoption, *, ways: Any) -> None:
         console.say("next: `synapse status`; `synapse outdated` lists newer versions")
 
 
-def _tell_copies(console: Console, found: Adoption, *, ways: Any) -> None:
+def _tell_copies(console: Console, found: Adoption, *, ways: Ways) -> None:
     for group in found.duplicates[:_SHOWN]:
         console.answer(f"  = {size_text(group[0].size)} {len(group)} times:")
         for file in group:

@@ -111,6 +111,11 @@ def find_files(
     return sorted(hashed, key=lambda file: (file.target, file.path.text)), [*left, *unfit]
 
 
+def count_files(place: Place) -> int:
+    """The number of files in a place that an import would look at."""
+    return sum(isinstance(each, _Candidate) for each in _walk(place))
+
+
 def _walk(place: Place) -> Iterator[_Candidate | Left]:
     """The files below a place whose names are those of weights; links to directories are followed once."""
     folders = {place.root / folder: True for folder in top_folders(place.target)}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.paths import mistake_in_path
+from synapse_sync.engine.find_files import Place, count_files
 from synapse_sync.errors import InputError
 from synapse_sync.layouts import LAYOUTS, guess
 from synapse_sync.sites import named
@@ -24,10 +27,7 @@ _TEMPLATE = """\
 name = {name}
 # prefer = {{ format = "safetensors", precision = "fp16" }}
 
-[targets.{target}]
-layout = "{layout}"
-root = {root}  # the directory of the UI itself
-
+{targets}
 [models]
 # dreamshaper = "civitai:4384"                                # its default version is pinned at lock
 # detail = "{civitai}/models/58390?modelVersionId=62833"
@@ -51,17 +51,53 @@ class Created:
     warning: str | None = None
 
 
-def create(directory: Path, *, layout: str | None = None, root: str | None = None) -> Created:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearbyUI:
+    """A UI in, below or beside a directory: its layout, its root as a manifest names it, its number of models."""
+
+    layout: str
+    root: str
+    models: int
+
+
+def uis_near(directory: Path) -> tuple[NearbyUI, ...]:
+    """The UIs that a directory is, or that are right below or beside it, in this order. Changes nothing."""
+    directory = directory.resolve()
+    below = [(child, child.name) for child in _children(directory)[:_MOST]]
+    beside = [(place, f"../{place.name}") for place in _children(directory.parent)[:_MOST] if place != directory]
+    found = []
+    for place, root in ((directory, "."), *below, *beside):
+        if place.name.startswith(".") or not place.is_dir() or (layout := layout_at(place)) is None:
+            continue
+        found.append(NearbyUI(layout=layout, root=root, models=_models_in(place, layout)))
+    return tuple(found)
+
+
+def _models_in(root: Path, layout: str) -> int:
+    return count_files(Place(target=Target(name=layout, layout=layout), root=root))
+
+
+#: The most directories below or beside one that are looked at.
+_MOST = 200
+
+
+def create(
+    directory: Path,
+    *,
+    layout: str | None = None,
+    root: str | None = None,
+    more: Sequence[NearbyUI] = (),
+) -> Created:
     """Write a commented manifest into a directory.
 
     `layout` and `root` describe the target; they are guessed from the files of the directory if they are None.
+    `more` are further UIs, each a target of its own.
     Raises `InputError` if the directory has a manifest already, for an unknown layout, or for a root that cannot be
     meant as it is written.
     """
     directory = directory.resolve()
     path = directory / MANIFEST
-    if path.exists() or path.is_symlink():
-        raise InputError(f"{path} exists already", hint="edit it, or use `synapse add`")
+    check_new(directory)
     if layout is not None and layout not in LAYOUTS:
         near = nearest(layout, LAYOUTS)
         known = f"one of: {', '.join(LAYOUTS)}"
@@ -69,15 +105,30 @@ def create(directory: Path, *, layout: str | None = None, root: str | None = Non
     if root is not None and (mistake := mistake_in_path(root, windows=os.name == "nt")) is not None:
         raise InputError(f"--root: `{root}`: {mistake[0]}", hint=mistake[1])
     found_layout, found_root = _guess(directory, layout, root)
+    targets = [(found_layout, found_root), *((ui.layout, ui.root) for ui in more)]
     text = _TEMPLATE.format(
         civitai=named("civitai").home,
         name=json.dumps(directory.name or "models", ensure_ascii=False),
-        target=found_layout,
-        layout=found_layout,
-        root=json.dumps(found_root, ensure_ascii=False),
+        targets="\n".join(_target_text(number, targets) for number in range(len(targets))),
     )
     write_atomic(path, text.encode())
     return Created(manifest=path, layout=found_layout, root=found_root, attributes=merge_rule(directory))
+
+
+def check_new(directory: Path) -> None:
+    """Raise `InputError` if a directory has a manifest already."""
+    path = directory.resolve() / MANIFEST
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} exists already", hint="edit it, or use `synapse add`")
+
+
+def _target_text(number: int, targets: Sequence[tuple[str, str]]) -> str:
+    """One table of a target; a second UI of one layout has a number in its name."""
+    layout, root = targets[number]
+    same = sum(other == layout for other, _ in targets[:number])
+    name = f"{layout}-{same + 1}" if same else layout
+    comment = "  # the directory of the UI itself" if number == 0 else ""
+    return f'[targets.{name}]\nlayout = "{layout}"\nroot = {json.dumps(root, ensure_ascii=False)}{comment}\n'
 
 
 def first_text(directory: Path) -> str:

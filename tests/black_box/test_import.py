@@ -12,6 +12,7 @@ import pytest
 from model_headers import beginning
 from world import Project
 
+from synapse_sync.cli.console import Console
 from synapse_sync.core.names import SafePath
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.weights import safetensors_bytes
@@ -340,6 +341,74 @@ def test_status_names_the_tree_that_holds_unmanaged_files(comfy: Project) -> Non
     comfy("import", "ComfyUI")
     put(comfy, "ComfyUI/models/loras/new.safetensors", safetensors_bytes("new"))
     assert "`synapse import ComfyUI` declares those that are models" in comfy("status").out
+
+
+# -- init ------------------------------------------------------------------------------------------------
+
+
+def forge(project: Project, path: str) -> None:
+    """A Forge with one LoRA, below the directory of a project."""
+    put(project, f"{path}/webui.py", b"")
+    for folder in ("modules_forge", "embeddings", "models/Stable-diffusion"):
+        (project.path / path / folder).mkdir(parents=True)
+    put(project, f"{path}/models/Lora/forge only.safetensors", safetensors_bytes("forge"))
+
+
+def test_init_counts_the_models_that_are_there_and_its_next_line_works(comfy: Project) -> None:
+    done = comfy("init")
+    assert "5 models are there already" in done.err
+    assert "next: `synapse import ComfyUI` declares them where they are" in done.err
+    os.chdir(comfy.path)
+    comfy("import", "ComfyUI")
+    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+
+
+def test_init_lists_the_uis_below_and_beside_without_a_terminal(comfy: Project) -> None:
+    forge(comfy, "forge")
+    forge(comfy, "../other/my forge")
+    (comfy.path.parent / "other/my forge").rename(comfy.path.parent / "my forge")
+    done = comfy("init")
+    assert "root ComfyUI" in done.err
+    assert "also found: forge, layout forge, 1 model\n  `synapse import forge` adds it" in done.err
+    assert "also found: ../my forge, layout forge, 1 model\n  `synapse import '../my forge'` adds it" in done.err
+    comfy("import", "../my forge")
+    assert models(comfy)["forge-only"]["targets"] == ["forge"]
+    assert "in sync: 1 file" in comfy("sync").err
+
+
+def test_init_asks_on_a_terminal(comfy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    forge(comfy, "../forge")
+    asked = []
+    monkeypatch.setattr(Console, "confirm", lambda self, question: asked.append(question) or True)
+    done = comfy("init", "--json")
+    assert asked == ["../forge is a UI (forge, 1 model). Manage it as well?"]
+    assert done.json["models"] == 6
+    targets = tomllib.loads((comfy.path / "synapse.toml").read_text("utf-8"))["targets"]
+    assert {name: target["root"] for name, target in targets.items()} == {"comfyui": "ComfyUI", "forge": "../forge"}
+    monkeypatch.undo()
+    comfy("import", "ComfyUI", "../forge")
+    assert "in sync: 6 files, nothing to do" in comfy("sync").err, "the answer was consent"
+
+
+def test_init_adopt_is_an_import(comfy: Project) -> None:
+    forge(comfy, "forge")
+    assert "imported 6 files" in comfy("init", "--adopt").err
+    assert "in sync: 6 files, nothing to do" in comfy("sync").err
+    assert "exists already" in comfy("init", "--adopt", code=2).err
+
+
+def test_init_adopt_with_a_root_of_ones_own(comfy: Project) -> None:
+    put(comfy, "weights/a.safetensors", safetensors_bytes("a"))
+    assert "imported 1 file" in comfy("init", "--adopt", "--offline", "--layout", "flat", "--root", "weights").err
+    assert comfy.hub.requests() == []
+    assert "in sync: 1 file, nothing to do" in comfy("sync").err
+
+
+def test_init_adopt_of_a_directory_without_models_writes_a_manifest(project: Project) -> None:
+    (project.path / "synapse.toml").unlink(missing_ok=True)
+    project("init", "--adopt")
+    assert (project.path / "synapse.toml").exists()
+    project("sync")
 
 
 # -- add of a file that is in its folder ---------------------------------------------------------------------
