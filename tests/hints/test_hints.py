@@ -965,8 +965,40 @@ def _(bench: Bench) -> None:
     _tree_text = (bench.project.path / "synapse.toml").read_text()
     _tree(bench, *(f"{number:02}.safetensors" for number in range(12)))
     (bench.project.path / "synapse.toml").write_text(_tree_text)
-    bench.advised("synapse import DIR", "status", code=0)
+    bench.advised("synapse import ui", "status", code=0)
     bench.advised("synapse status --all", "status", code=0)
     assert "11.safetensors" in bench("status", "--all").out
     bench("import", "ui")
     assert "unmanaged" not in bench("status").out
+
+
+def _ui(place: Path) -> None:
+    """A ComfyUI with one LoRA."""
+    for folder in ("comfy", "models/checkpoints", "models/loras"):
+        (place / folder).mkdir(parents=True)
+    (place / "folder_paths.py").touch()
+    (place / "models/loras/a.safetensors").write_bytes(safetensors_bytes(place.name))
+
+
+@helps("cli: synapse import")
+def _(bench: Bench) -> None:
+    _ui(bench.project.path / "ui")
+    bench.advised("synapse import ui", "init", code=0)
+    bench("import", str(bench.project.path / "ui"))
+    assert "nothing to do" in bench("sync").err
+
+
+@helps("cli: synapse import")
+def _(bench: Bench) -> None:
+    _ui(bench.project.path.parent / "its ui")
+    bench.advised("synapse import '../its ui'", "init", code=0)
+    bench("import", str(bench.project.path.parent / "its ui"))
+    assert "nothing to do" in bench("sync").err
+
+
+@helps("engine: synapse add")
+def _(bench: Bench) -> None:
+    _tree(bench, "a.safetensors")
+    (bench.project.path / "ui/models/loras/model_index.json").write_text("{}")
+    bench.advised("synapse add hf://OWNER/REPO", "import", "ui", code=0)
+    bench("add", f"hf://{catalogue.VAE_REPO}", "--type", "vae")
