@@ -278,7 +278,7 @@ class Workspace:
         from synapse_sync.engine.adopt import adopt
 
         found = adopt(self.project, directories, ways, self._wiring.tools(), self._wiring.hub_cache)
-        if found.adopted and (ways.move or ways.dedupe) and not ways.dry_run:
+        if found.brought and (ways.move or ways.dedupe):
             report = self.sync(command="import")
             raise_all(report.errors)
         return found

@@ -11,7 +11,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, trusting
-from synapse_sync.cli.texts import cell_text
+from synapse_sync.cli.texts import cell_text, shown_paths
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
@@ -155,7 +155,9 @@ def _tell_copies(console: Console, found: Adoption, *, ways: Ways) -> None:
         for file in group:
             console.answer(f"      {cell_text(str(file.place))}")
     if found.spare and not (ways.dedupe or ways.move):
-        console.say(f"`synapse import --dedupe` keeps one copy of each, and frees {size_text(found.spare)}")
+        here, size = console.directory, size_text(found.spare)
+        paths = [str(path.relative_to(here) if path.is_relative_to(here) else path) for path in found.given]
+        console.say(f"`synapse import --dedupe {shown_paths(paths)}` keeps one copy of each, and frees {size}")
 
 
 def _summary(found: Adoption, *, dry_run: bool) -> str:
@@ -166,6 +168,8 @@ def _summary(found: Adoption, *, dry_run: bool) -> str:
     verb = "would import" if dry_run else "imported"
     files = "1 file" if len(found.adopted) == 1 else f"{len(found.adopted)} files"
     parts = [f"{verb} {files}, {size_text(size)}" + (f" ({where})" if where else "")]
+    if found.brought:
+        parts.append(f"{found.brought} brought into the store")
     if found.known:
         parts.append(f"{found.known} managed already")
     if found.left:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.core.link_mode import ADOPTED, TAKEN
 from synapse_sync.core.lockfile import Lockfile
 from synapse_sync.core.manifest.values import Manifest
+from synapse_sync.core.names import SafePath
 from synapse_sync.core.size_text import size_text
 from synapse_sync.engine.find_files import FoundFile, Left, Place, find_files
 from synapse_sync.engine.import_entries import Adopted, declare_all
@@ -59,13 +60,16 @@ class Ways:
 class Adoption:
     """The result of an import.
 
-    `known` is the number of files that were managed before. `targets` are the names of new targets. `duplicates`
+    `known` is the number of files that were managed before, `brought` that of the files whose bytes went into the
+    store, `given` are the directories of the import. `targets` are the names of new targets. `duplicates`
     are the paths of each content that is there more than once, `spare` the bytes that one copy of each would free.
     """
 
     adopted: tuple[Adopted, ...] = ()
     left: tuple[Left, ...] = ()
     known: int = 0
+    brought: int = 0
+    given: tuple[Path, ...] = ()
     targets: tuple[str, ...] = ()
     duplicates: tuple[tuple[FoundFile, ...], ...] = ()
     spare: int = 0
@@ -90,22 +94,25 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
         tools.trust.check_roots(place.target for place in places)
         managed = _managed(project, tools)
         files, left, known = _found(places, project, tools, managed)
+        taken = [file for file in known if file is not None]
         origins, warnings = origins_of(files, tools.sources, cache) if ways.ask_sites and files else ({}, [])
         if ways.only_known:
             left += [Left(place=f.place, why="no site knows it") for f in files if f.sha256 not in origins]
             files = [file for file in files if file.sha256 in origins]
         if ways.move or ways.dedupe:
-            _refuse_across_volumes(files, tools)
+            # What an interrupted import, or one in place, left where it was is brought in as well.
+            _refuse_across_volumes([*files, *taken], tools)
         text, adopted, locked, refused = declare_all(
             text, manifest, files, origins, project, tools, name=ways.name, more=ways.more
         )
         if ways.whole:
             raise_all([InputError(f"{each.place}: {each.why}") for each in (*left, *refused)])
-        duplicates, spare = _duplicates([each.file for each in adopted])
+        duplicates, spare = _duplicates([*(each.file for each in adopted), *taken])
         result = Adoption(
             adopted=tuple(adopted),
             left=tuple(sorted([*left, *refused], key=lambda each: str(each.place))),
-            known=known,
+            known=len(known),
+            given=tuple(directories),
             targets=tuple(new),
             duplicates=duplicates,
             spare=spare,
@@ -114,31 +121,47 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
         if not ways.dry_run and adopted:
             _write(project, text, locked, tools)
             _list_in_receipts(project, adopted, tools)
-            _bring_in(result, ways, tools)
-    return result
+        if ways.dry_run:
+            return result
+        brought = _bring_in(result, [*(each.file for each in adopted), *taken], ways, tools)
+    return replace(result, brought=brought)
 
 
 def _found(
-    places: Sequence[Place], project: Project, tools: Tools, managed: Collection[tuple[str, str]]
-) -> tuple[list[FoundFile], list[Left], int]:
-    """The new files in some places, those that stay unmanaged, and the number of those that are managed already."""
+    places: Sequence[Place], project: Project, tools: Tools, managed: Mapping[tuple[str, str], FoundFile | None]
+) -> tuple[list[FoundFile], list[Left], list[FoundFile | None]]:
+    """The new files in some places, those that stay unmanaged, and the managed ones, as `_managed` has them."""
     with contextlib.suppress(OSError):  # a store that this user may only read remembers nothing
         make_dirs(project.store)
-    seen = 0
+    seen: list[FoundFile | None] = []
 
     def listed(target: str, path: str) -> bool:
-        nonlocal seen
-        seen += (target, path) in managed
-        return (target, path) in managed
+        if (target, path) not in managed:
+            return False
+        seen.append(managed[target, path])
+        return True
 
     files, left = find_files(places, KnownDigests(project.store), tools.reporter, listed=listed)
     return files, left, seen
 
 
-def _managed(project: Project, tools: Tools) -> set[tuple[str, str]]:
-    """The targets and paths of all files that an earlier import or sync placed or took, and that did not change."""
+def _managed(project: Project, tools: Tools) -> dict[tuple[str, str], FoundFile | None]:
+    """All files that an earlier import or sync placed or took, and that did not change, by target and path.
+
+    None stands for a file from the store.
+    """
     return {
-        (name, path)
+        (name, path): FoundFile(
+            target=name,
+            path=SafePath(path),
+            place=tree.root / path,
+            size=entry.size,
+            sha256=entry.sha256,
+            blake3="",
+            format="",
+        )
+        if entry.how == TAKEN
+        else None
         for name, tree in trees_in(project, Scope(), tools.link_mode).items()
         for path, entry in tree.receipt.entries.items()
         if entry.how != ADOPTED and receipt.matches(str(tree.root / path), entry) == "same"
@@ -279,12 +302,23 @@ def _refuse_across_volumes(files: Sequence[FoundFile], tools: Tools) -> None:
         )
 
 
-def _bring_in(result: Adoption, ways: Ways, tools: Tools) -> None:
-    """Bring the bytes into the store, as the options say; a sync then links what was moved."""
+def _bring_in(result: Adoption, files: Sequence[FoundFile], ways: Ways, tools: Tools) -> int:
+    """Bring the bytes into the store, as the options say; a sync then links what was moved. Returns how many.
+
+    A file that shares its bytes with the store already, by a link of either kind, stays as it is.
+    """
     if ways.dedupe and not ways.move:
         files = [file for group in result.duplicates for file in group]
-    else:
-        files = [each.file for each in result.adopted] if ways.move or ways.copy else []
+    elif not (ways.move or ways.copy):
+        return 0
+    move = ways.move or ways.dedupe
+    brought = 0
     for file in files:
+        if file.place.is_symlink() or (tools.store.has(file.sha256) and not move):
+            continue
+        if tools.store.has(file.sha256) and file.place.samefile(tools.store.path(file.sha256)):
+            continue
         tools.reporter.note(f"taking {file.path} into the store")
-        tools.store.import_file(file.place, sha256=file.sha256, move=ways.move or ways.dedupe)
+        tools.store.import_file(file.place, sha256=file.sha256, move=move)
+        brought += 1
+    return brought

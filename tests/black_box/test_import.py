@@ -17,6 +17,7 @@ from synapse_sync.core.names import SafePath
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine.import_entries import name_of
+from synapse_sync.store.blobs import BlobStore
 
 KNOWN = safetensors_bytes("a known lora")
 NEWER = safetensors_bytes("its next version")
@@ -152,6 +153,43 @@ def test_move_takes_the_bytes_into_the_store_and_links_them_back(comfy: Project)
     comfy("import", "ComfyUI", "--move")
     assert comfy.tree(root="ComfyUI/models") == contents
     assert len(comfy.blobs()) == 5
+    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+
+
+def test_what_was_imported_in_place_can_be_moved_later(comfy: Project) -> None:
+    contents = comfy.tree(root="ComfyUI/models")
+    comfy("import", "ComfyUI")
+    assert comfy.blobs() == []
+    done = comfy("import", "ComfyUI", "--move")
+    assert "5 brought into the store; 5 managed already" in done.err
+    assert len(comfy.blobs()) == 5
+    assert comfy.tree(root="ComfyUI/models") == contents
+    assert "brought" not in comfy("import", "ComfyUI", "--move").err, "they share their bytes with the store"
+    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_move_that_was_interrupted_loses_nothing_and_goes_on(
+    comfy: Project, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = comfy.tree(root="ComfyUI/models")
+    moved: list[Path] = []
+    whole = BlobStore.import_file
+
+    def until(self: BlobStore, source: Path, **more: Any) -> Path:
+        if len(moved) == after:
+            raise KeyboardInterrupt
+        moved.append(source)
+        return whole(self, source, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlobStore, "import_file", until)
+        comfy("import", "ComfyUI", "--move", code=130)
+    comfy("sync")
+    assert comfy.tree(root="ComfyUI/models") == contents
+    comfy("import", "ComfyUI", "--move")
+    assert len(comfy.blobs()) == 5
+    assert comfy.tree(root="ComfyUI/models") == contents
     assert "in sync: 5 files, nothing to do" in comfy("sync").err
 
 
