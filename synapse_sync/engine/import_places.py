@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+from synapse_sync.core.manifest.edit import set_model_values
 from synapse_sync.core.manifest.values import Manifest, Target
+from synapse_sync.core.names import declared_name
 from synapse_sync.core.toml import read_toml, statements
 from synapse_sync.engine.find_files import Place
 from synapse_sync.engine.init import layout_at
 from synapse_sync.errors import InputError
 from synapse_sync.layouts.adopt import top_folders
+from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project, read_manifest
 from synapse_sync.store.ownership import root_of
 from synapse_sync.user.places import home_directory
@@ -38,7 +41,7 @@ def with_targets(
             if place is None:
                 layout, root = _ui_of(home)
                 target = Target(name=_free_name(layout, manifest), layout=layout, root=path_text(root, project))
-                text = _with_target(text, manifest, target)
+                text = _with_target(_kept_where_they_are(text, manifest, project), manifest, target)
                 manifest = read_manifest(text)
                 new.append(target.name)
                 place = Place(target=target, root=root, below=_relative(home, root))
@@ -89,6 +92,21 @@ def path_text(root: Path, project: Project) -> str:
     if home is not None and root.is_relative_to(home):
         return f"~/{root.relative_to(home).as_posix()}"
     return str(root)
+
+
+def _kept_where_they_are(text: str, manifest: Manifest, project: Project) -> str:
+    """The manifest with the targets of models that name none: they must not go into a tree that is imported."""
+    locked = {model.name: model for model in project.lockfile.models}
+    places: dict[str, list[str]] = {}
+    for placement in arrange(manifest.entries(), locked, manifest.targets).placements:
+        places.setdefault(declared_name(placement.model), []).append(placement.target)
+    names = [target.name for target in manifest.targets]
+    free = {
+        model.name: [name for name in names if name in places.get(model.name, names)]
+        for model in manifest.models
+        if model.targets is None
+    }
+    return set_model_values(text, "targets", free) if free else text
 
 
 def _free_name(layout: str, manifest: Manifest) -> str:

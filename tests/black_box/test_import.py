@@ -381,6 +381,30 @@ def test_status_names_the_tree_that_holds_unmanaged_files(comfy: Project) -> Non
     assert "`synapse import ComfyUI` declares those that are models" in comfy("status").out
 
 
+def test_models_stay_in_their_targets_when_another_tree_is_imported(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    with (comfy.path / "synapse.toml").open("a") as file:
+        file.write('\n[models.again]\nsource = "./ComfyUI/models/unet/flux.safetensors"\ntype = "vae"\n')
+    comfy("sync")
+    forge(comfy, "forge")
+    before = sorted(comfy.tree())
+    comfy("import", "forge")
+    assert "in sync: 7 files, nothing to do" in comfy("sync").err
+    assert sorted(comfy.tree()) == before
+    assert comfy("lock", "--check").code == 0
+    found = models(comfy)
+    assert found["a-known-lora"]["targets"] == found["again"]["targets"] == ["comfyui"]
+    assert found["forge-only"]["targets"] == ["forge"]
+
+
+def test_models_of_a_project_without_targets_stay_in_its_directory(comfy: Project) -> None:
+    put(comfy, "mine.safetensors", safetensors_bytes("mine"))
+    comfy.manifest('[models]\nmine = { source = "./mine.safetensors", type = "lora" }\n')
+    comfy("sync")
+    comfy("import", "ComfyUI")
+    assert "in sync: 6 files, nothing to do" in comfy("sync").err
+
+
 # -- init ------------------------------------------------------------------------------------------------
 
 

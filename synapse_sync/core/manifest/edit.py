@@ -56,33 +56,46 @@ def add_models(text: str, entries: Sequence[tuple[str, str | Mapping[str, object
 
 def set_model_value(text: str, name: str, key: str, value: Any) -> str:
     """The manifest with one value of one model set; a short form becomes a table. Raises `InputError`."""
+    return set_model_values(text, key, {name: value})
+
+
+def set_model_values(text: str, key: str, values: Mapping[str, Any]) -> str:
+    """The manifest with one key of several models set, by their names; see `set_model_value`."""
     before = _read(text)
-    model = _model(before, name)
-    values = {"source": model} if isinstance(model, str) else dict(model)
+    tables: dict[str, dict[str, Any]] = {}
+    for name in values:
+        model = _model(before, name)
+        tables[name] = {"source": model} if isinstance(model, str) else dict(model)
 
     def whole(document: Any) -> None:
-        if isinstance(model, str):
-            document["models"][name] = _item(values)
-        document["models"][name][key] = _item(value)
+        for name, value in values.items():
+            if isinstance(before["models"][name], str):
+                document["models"][name] = _item(tables[name])
+            document["models"][name][key] = _item(value)
 
-    wanted = {**before, "models": {**before["models"], name: {**values, key: value}}}
-    return _checked(text, lambda: _with_value(text, name, key, value), whole, wanted)
+    changed = {name: {**table, key: values[name]} for name, table in tables.items()}
+    wanted = {**before, "models": {**before["models"], **changed}}
+    return _checked(text, lambda: _with_values(text, key, values), whole, wanted)
 
 
-def _with_value(text: str, name: str, key: str, value: Any) -> str:
-    """The text with one value of one model set, by its statements."""
-    path, parts = (*_MODELS, name), list(statements(text))
-    places = {part.path: number for number, part in enumerate(parts) if part.is_entry}
-    # The value itself, else the line of the model, else the one table of all models.
-    at = next((places[found] for found in ((*path, key), path, _MODELS) if found in places), None)
-    if at is not None:
-        parts[at] = _edited(parts[at], (*path, key), value)
-    else:  # below the last line of the model's own table
-        own = (n for n, part in enumerate(parts) if part.path[:2] == path and part.table in (path, _MODELS, ()))
-        at = max(own)
+def _with_values(text: str, key: str, values: Mapping[str, Any]) -> str:
+    """The text with one key of several models set, by its statements."""
+    parts = list(statements(text))
+    places: dict[tuple[str, ...], int] = {}
+    for name, value in values.items():
+        path = (*_MODELS, name)
+        places = places or {part.path: number for number, part in enumerate(parts) if part.is_entry}
+        # The value itself, else the line of the model, else the one table of all models.
+        at = next((places[found] for found in ((*path, key), path, _MODELS) if found in places), None)
+        if at is not None:
+            parts[at] = _edited(parts[at], (*path, key), value)
+            continue
+        # Below the last line of the model's own table.
+        at = max(n for n, p in enumerate(parts) if p.path[:2] == path and p.table in (path, _MODELS, ()))
         table = parts[at].table
         line = ".".join(_key(word) for word in (*path, key)[len(table) :])
         _insert(parts, at + 1, Statement(f"{line} = {_literal(value)}", 0, (*path, key), table), _newline(text))
+        places = {}
     return _joined(parts)
 
 

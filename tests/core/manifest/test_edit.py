@@ -13,7 +13,7 @@ from cases import case
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.manifest.edit import add_model, add_models, remove_model, set_model_value
+from synapse_sync.core.manifest.edit import add_model, add_models, remove_model, set_model_value, set_model_values
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.toml import Statement
 from synapse_sync.errors import InputError, InvalidManifest
@@ -191,6 +191,20 @@ def test_many_at_once_are_as_one_after_the_other(text: str, names: str) -> None:
     for name, value in values:
         one_by_one = add_model(one_by_one, name, value)
     assert add_models(text, values) == one_by_one
+
+
+def test_a_key_of_many_models_in_every_style() -> None:
+    text = (
+        '[models]\na = "civitai:1"  # mine\nb = { source = "./b", type = "lora" }\n\n[models.c]\nsource = "./c"\n\n'
+    )
+    text += '[models.d]\nsource = "./d"\n'
+    found = set_model_values(text, "targets", {"d": ["x"], "a": ["x"], "c": ["x"], "b": ["x"]})
+    assert all(model["targets"] == ["x"] for model in tomllib.loads(found)["models"].values())
+    assert "# mine" in found
+    one_by_one = text
+    for name in "abcd":
+        one_by_one = set_model_value(one_by_one, name, "targets", ["x"])
+    assert found == one_by_one
 
 
 def test_a_comment_before_the_next_table_stays_with_it() -> None:
