@@ -66,7 +66,11 @@ def known_place(manifest: Manifest, project: Project, directory: Path) -> Place 
             # Without `[targets]` the project directory counts as a ComfyUI; it may be another UI, or none.
             if layout in (None, target.layout):
                 return Place(target=target, root=root)
-        elif layout is None and (below.partition("/")[0] in top_folders(target) or "" in top_folders(target)):
+        elif layout is None and (
+            below.partition("/")[0] in top_folders(target)
+            or "" in top_folders(target)
+            or _ui_of(directory) == (target.layout, root)  # a second target of the same UI would serve nobody
+        ):
             return Place(target=target, root=root, below=below)
     return None
 

@@ -405,6 +405,15 @@ def test_models_of_a_project_without_targets_stay_in_its_directory(comfy: Projec
     assert "in sync: 6 files, nothing to do" in comfy("sync").err
 
 
+def test_a_folder_of_the_ui_that_holds_no_models_else_belongs_to_its_target(comfy: Project) -> None:
+    put(comfy, "ComfyUI/custom_nodes/pack/ckpts/depth.safetensors", safetensors_bytes("depth"))
+    comfy("import", "ComfyUI")
+    assert "depth" not in models(comfy)
+    assert comfy("import", "ComfyUI/custom_nodes/pack/ckpts", "--json").json["targets"] == []
+    assert models(comfy)["depth"]["folder"] == "custom_nodes/pack/ckpts"
+    assert "in sync: 6 files, nothing to do" in comfy("sync").err
+
+
 # -- init ------------------------------------------------------------------------------------------------
 
 
