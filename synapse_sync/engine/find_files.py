@@ -122,7 +122,13 @@ def _walk(place: Place) -> Iterator[_Candidate | Left]:
     within = place.root / place.below
     if place.below:
         folders = {within: True}
-    files = [(str(within), within.stat().st_size)] if within.is_file() else files_below(folders, _MOST)
+    unread: list[Left] = []
+
+    def cannot(folder: str, error: OSError) -> None:
+        unread.append(Left(place=Path(folder), why=f"it cannot be listed: {error.strerror or error}"))
+
+    one = within.is_file()
+    files = [(str(within), within.stat().st_size)] if one else files_below(folders, _MOST, cannot)
     for text, size in files:
         path = Path(text)
         if format_of(path.name) not in WEIGHT_FORMATS:
@@ -137,6 +143,7 @@ def _walk(place: Place) -> Iterator[_Candidate | Left]:
             yield Left(place=path, why=f"its name cannot be in a manifest: {why}")
             continue
         yield _Candidate(target=place.target.name, path=inside, place=path, size=size)
+    yield from unread
 
 
 def _hash_all(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -54,10 +54,13 @@ class TreeFiles:
         return found
 
 
-def files_below(folders: Mapping[Path, bool], most: int) -> Iterator[tuple[str, int]]:
+def files_below(
+    folders: Mapping[Path, bool], most: int, unread: Callable[[str, OSError], None] = lambda folder, error: None
+) -> Iterator[tuple[str, int]]:
     """The files in some folders with their sizes; links are followed, and no directory is listed twice.
 
-    `folders` says for each whether those below it count, too. The nearest come first, and the look ends after
+    `folders` says for each whether those below it count, too. `unread` hears of a directory that exists and cannot
+    be listed. The nearest come first, and the look ends after
     `most` entries. A link may lead to a disk with millions of files, or to the root of the file system.
     """
     seen: set[str] = set()
@@ -71,7 +74,10 @@ def files_below(folders: Mapping[Path, bool], most: int) -> Iterator[tuple[str, 
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)[:most]
-        except OSError:
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unread(folder, error)
             continue
         most -= len(entries)
         for entry in entries:

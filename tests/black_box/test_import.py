@@ -414,6 +414,21 @@ def test_a_folder_of_the_ui_that_holds_no_models_else_belongs_to_its_target(comf
     assert "in sync: 6 files, nothing to do" in comfy("sync").err
 
 
+def test_a_directory_that_cannot_be_listed_is_named(comfy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = comfy.path / "ComfyUI/models/loras/style"
+    listing = os.scandir
+
+    def scandir(place: Any = ".") -> Any:
+        if str(place) == str(closed):
+            raise PermissionError(13, "Permission denied", str(place))
+        return listing(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    done = comfy("import", "ComfyUI", "--json").json
+    assert done["left"] == [{"path": str(closed), "reason": "it cannot be listed: Permission denied"}]
+    assert len(done["models"]) == 4
+
+
 # -- init ------------------------------------------------------------------------------------------------
 
 
