@@ -13,6 +13,7 @@ from synapse_sync.core.toml_error import TomlError, explained
 
 #: Characters: as many as a small file may have bytes. A lockfile of 50,000 models with all facts has 42 million.
 MAX_TEXT = 64 << 20
+_MAX_LINE = 8 << 20
 #: The reader takes the square of a dotted key's parts, in time and in memory.
 _MAX_PARTS = 200
 _STRING = r""" "(?:[^"\\\n]|\\.)*" | '[^'\n]*' """
@@ -45,7 +46,10 @@ def read_toml(text: str) -> dict[str, Any]:
     """The tables of a text; raises `TomlError` for whatever is wrong with it, also for what would be too much."""
     if len(text) > MAX_TEXT:
         raise TomlError(f"a text of {len(text):,} characters; the most is {MAX_TEXT:,}")
-    suspects = (line for line in text.split("\n") if line.count(".") >= _MAX_PARTS)
+    lines = text.split("\n")
+    if (longest := max(map(len, lines))) > _MAX_LINE:  # the reader would copy it several times
+        raise TomlError(f"a line of {longest:,} characters; the most is {_MAX_LINE:,}")
+    suspects = (line for line in lines if line.count(".") >= _MAX_PARTS)
     found = (match["dotted"] or "" for line in suspects for match in re.finditer(_TOKENS, line, re.VERBOSE))
     if any(name.count(".") >= _MAX_PARTS for name in found):
         raise TomlError(f"a name of more than {_MAX_PARTS} parts")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Answer = urllib3.BaseHTTPResponse | LaneAnswer
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z", re.IGNORECASE | re.ASCII)
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 #: A rest of that many bytes arrives sooner than a new connection.
@@ -201,10 +202,12 @@ class Stream:
 
 
 def strong_validator(etag: str | None, last_modified: str | None) -> str | None:
-    """Return the value to send as `If-Range`: a strong ETag, else the date, else nothing."""
-    if etag and not etag.startswith("W/"):
-        return etag
-    return last_modified or None
+    """Return the value to send as `If-Range`: a strong ETag, else the date, else nothing.
+
+    A value with control characters, which no server should send, cannot be sent back.
+    """
+    values = [etag if etag and not etag.startswith("W/") else None, last_modified]
+    return next((value for value in values if value and not _CONTROLS.search(value)), None)
 
 
 def content_type(response: Answer) -> str:

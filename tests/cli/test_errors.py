@@ -155,10 +155,11 @@ def test_a_directory_where_the_manifest_should_be(project: Project) -> None:
     assert "is a directory" in project("sync", code=2).err
 
 
-def test_a_byte_order_mark_is_taken(project: Project) -> None:
+def test_a_byte_order_mark_is_accepted_and_kept_once(project: Project) -> None:
     project.manifest('\ufeff[models]\nportrait = "civitai:900001"\n')
     project("add", f"civitai:{catalogue.EYES}")
-    assert "\ufeff" not in (project.path / "synapse.toml").read_text("utf-8")
+    text = (project.path / "synapse.toml").read_text("utf-8")
+    assert (text.count("\ufeff"), text.startswith("\ufeff[models]\n")) == (1, True)
 
 
 def test_what_no_sync_will_take_is_told_by_lock(project: Project) -> None:

@@ -39,7 +39,7 @@ def test_every_verb_has_a_help_that_fits(words: list[str], capsys: pytest.Captur
     assert text.startswith(f"Usage: synapse {' '.join(words)} ")
     assert max(map(len, text.splitlines())) <= 80
     assert "..." not in text.partition("\n\n")[2], "nothing is cut short"
-    for option in ("-C DIR", "--json", "--quiet", "--verbose", "--debug"):
+    for option in ("-C, --directory DIR", "--json", "--quiet", "--verbose", "--debug"):
         assert option in text
     assert text == shown(capsys, *words, "-h")
 

@@ -635,15 +635,49 @@ def fill_the_disk(monkeypatch: pytest.MonkeyPatch, name: str, *, when: Callable[
     monkeypatch.setattr(os, name, full)
 
 
+@pytest.fixture
+def large(project: Project) -> bytes:
+    """A locked model that is too large to arrive in one pass; the value is its content."""
+    content = safetensors_bytes("large", size=3_000_000)
+    project.hub.huggingface.add_repo("large/one", {"large.safetensors": content})
+    project.manifest(LARGE)
+    project("lock")
+    project.hub.clear_log()
+    return content
+
+
+LARGE = '[models.large]\nsource = "hf://large/one/large.safetensors"\ntype = "vae"\n'
+LARGE_PATH = "models/vae/large.safetensors"
+
+
+@pytest.mark.parametrize("small", [False, True])
 def test_a_disk_that_fills_up_while_downloading_leaves_nothing_half(
-    project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
+    project: Project, large: bytes, portrait: bytes, monkeypatch: pytest.MonkeyPatch, small: bool
 ) -> None:
+    if not small:
+        project.manifest(LARGE)
+        project("lock")
     with monkeypatch.context() as patch:
-        fill_the_disk(patch, "pwrite", when=lambda count: count >= 2)
+        if small:  # in one pass
+            refuse_writes(patch, "")
+        else:
+            fill_the_disk(patch, "pwrite", when=lambda count: count >= 2)
         assert "is full" in project("sync", code=9).err
     assert project.tree() == {} and project.blobs() == []
     project("sync")
-    assert project.tree() == {CHECKPOINT: portrait}
+    assert project.tree() == ({CHECKPOINT: portrait} if small else {LARGE_PATH: large})
+
+
+def refuse_writes(patch: pytest.MonkeyPatch, where: str) -> None:
+    """Let no large piece be written to files below a path with this in it."""
+    real = os.write
+
+    def full(handle: int, data: Any) -> int:
+        if len(data) > 100_000 and where in os.path.realpath(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(handle, data)
+
+    patch.setattr(os, "write", full)
 
 
 def test_a_disk_that_fills_up_while_copying_leaves_nothing_half(
@@ -652,14 +686,7 @@ def test_a_disk_that_fills_up_while_copying_leaves_nothing_half(
     project.manifest(declare("portrait", head=target("t", ".", "copy")))
     project("sync", "--dry-run")
     with monkeypatch.context() as patch:
-        real = os.write
-
-        def full(handle: int, data: Any) -> int:
-            if len(data) > 100_000:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return real(handle, data)
-
-        patch.setattr(os, "write", full)
+        refuse_writes(patch, "/models/checkpoints")
         assert "is full" in project("sync", code=9).err
     assert project.tree() == {} and leftovers(project.path) == []
     project.hub.clear_log()

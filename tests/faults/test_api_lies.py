@@ -445,7 +445,8 @@ def test_names_of_a_site_are_made_harmless(stage: Stage, twist: Callable[[str, C
         if isinstance(value, dict):
             for key, inner in value.items():
                 if isinstance(inner, str) and key in ("name", "baseModel", "username", "description", "type"):
-                    value[key] = inner + _EVIL
+                    # Under the ending `.exe` it would be refused as code.
+                    value[key] = f"{inner}{_EVIL}.safetensors" if inner.endswith(".safetensors") else inner + _EVIL
                 else:
                     poison(inner)
             if isinstance(value.get("trainedWords"), list):

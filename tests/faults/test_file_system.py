@@ -170,7 +170,10 @@ def test_no_inodes_left(stage: Stage, mount: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT], ids=["EIO", "EDQUOT"])
 @pytest.mark.parametrize("call", ["pwrite", "fsync", "ftruncate", "replace", "mkdir"])
 def test_the_disk_refuses(stage: Stage, monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
-    stage.locked(declared())
+    # A small file arrives in one pass, without `pwrite` and `ftruncate`.
+    stage.hub.huggingface.add_repo("big/one", {"big.safetensors": safetensors_bytes("big", size=3_000_000)})
+    big = '[models.big]\nsource = "hf://big/one/big.safetensors"\ntype = "vae"\n'
+    stage.locked(declared() + big)
     with monkeypatch.context() as patch:
         patch.setattr(os, call, failing(number, getattr(os, call), str(stage.store)))
         said = stage("sync", code=None)
