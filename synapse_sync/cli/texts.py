@@ -38,10 +38,13 @@ def _options(part: Scope) -> Iterator[str]:
 
 def shown_paths(paths: Iterable[str]) -> str:
     """Return paths as a shell reads them; `~` stays what it is."""
-    import shlex
+    from synapse_sync.core.paths import shell_word
 
     def shown(path: str) -> str:
-        return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") and path != "~/" else shlex.quote(path)
+        windows = os.name == "nt"
+        if path.startswith("~/") and path != "~/":
+            return f"~/{shell_word(path[2:], windows=windows)}"
+        return shell_word(path, windows=windows)
 
     return " ".join(shown(path) for path in paths)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from synapse_sync.core.unseen import is_plain_line
 
@@ -35,6 +36,13 @@ def mistake_in_path(text: str, *, windows: bool) -> tuple[str, str] | None:
     if (variable := _VARIABLE.search(text)) is not None:
         return _variable(text, variable)
     return None if windows else _windows_path(text)
+
+
+def shell_word(text: str, *, windows: bool) -> str:
+    """A path as one word of a command line, to be typed: cmd and PowerShell know double quotes only."""
+    if not windows:
+        return shlex.quote(text)
+    return text if re.fullmatch(r"[\w:.\\/-]+", text, re.ASCII) else f'"{text}"'
 
 
 def is_windows_path(text: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -13,6 +12,7 @@ from pathlib import Path
 from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.manifest.values import Manifest
+from synapse_sync.core.paths import shell_word
 from synapse_sync.errors import InputError, SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.blobs import BlobStore
@@ -70,7 +70,7 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
         raise storage_error(error, "reading the projects of the store") from error
     known = {record.project for record in every}
     for record in every:
-        advice = f"`synapse store forget {shlex.quote(record.project)}`"
+        advice = f"`synapse store forget {shell_word(record.project, windows=os.name == 'nt')}`"
         try:
             if (doubt := _doubt(record, known)) is not None:
                 warnings.append(f"{doubt}, so nothing is dropped; if the project is gone for good, run {advice}")

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.lockfile import LockedModel, Lockfile, format_lockfile, parse_lockfile
+from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import InvalidLockfile
+from synapse_sync.errors import InvalidLockfile, UnsafeName
 
 
 def sha(text: str) -> str:
@@ -72,7 +73,16 @@ def lockfile(*names: str, **options: object) -> Lockfile:
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 hexes = st.binary(min_size=32, max_size=32).map(bytes.hex)
-filenames = st.from_regex(r"[a-z0-9]{1,6}(/[a-z0-9]{1,6})?\.(safetensors|bin)", fullmatch=True)
+
+
+def _is_safe(path: str) -> bool:
+    try:
+        return bool(SafePath(path))
+    except UnsafeName:  # a device of Windows, such as `con.bin`
+        return False
+
+
+filenames = st.from_regex(r"[a-z0-9]{1,6}(/[a-z0-9]{1,6})?\.(safetensors|bin)", fullmatch=True).filter(_is_safe)
 scalars = st.one_of(
     texts, st.integers(-(2**63), 2**63 - 1), st.booleans(), st.floats(allow_nan=False), st.datetimes()
 )

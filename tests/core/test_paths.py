@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from synapse_sync.core.paths import mistake_in_path
+from synapse_sync.core.paths import mistake_in_path, shell_word
 from synapse_sync.core.unseen import all_seen
 
 #: A path, what is wrong with it, and the hint; all but the last three are wrong on Windows too.
@@ -54,3 +54,16 @@ def test_ordinary_names_are_never_refused(parts: list[str]) -> None:
     assume(all_seen("".join(parts)))  # letters that came after Unicode 14.0 are none of ours
     assert mistake_in_path("/".join(parts), windows=False) is None
     assert mistake_in_path("/" + "/".join(parts), windows=True) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "unix", "windows"),
+    [
+        ("/a/b", "/a/b", "/a/b"),
+        ("C:\\a b", "'C:\\a b'", '"C:\\a b"'),
+        ("it's", "'it'\"'\"'s'", '"it\'s"'),
+        ("C:\\a", "'C:\\a'", "C:\\a"),
+    ],
+)
+def test_a_path_as_one_word_of_a_command_line(text: str, unix: str, windows: str) -> None:
+    assert (shell_word(text, windows=False), shell_word(text, windows=True)) == (unix, windows)
