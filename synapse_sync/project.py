@@ -90,12 +90,19 @@ class Project:
 
     @property
     def lockfile(self) -> Lockfile:
-        """The lockfile as values, an empty one if the file does not exist; raises `InvalidLockfile`."""
+        """The lockfile as values, an empty one if the file does not exist; raises `InvalidLockfile`.
+
+        A mistake in the manifest is raised first: while it is there, no lock can mend the lockfile.
+        """
         if self._lockfile is None:
             from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 
             text = self._texts[LOCKFILE] = self.text(LOCKFILE)
-            self._lockfile = parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
+            try:
+                self._lockfile = parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
+            except InvalidLockfile:
+                _ = self.manifest
+                raise
         return self._lockfile
 
     def stale(self) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def show_files(console: Console, files: Sequence[Reference]) -> int:
         return Several(errors).exit_code if errors else 0
     if len(found) > _FEW:
         header = ("file", "kind", "family", "precision", "size")
-        console.answers(table_lines([_row(one) for one in found], header, shrink=0))
+        console.answers(table_lines([_row(one) for one in found], header, shrink=0, paths=True))
     else:
         for one in found:
             _tell(console, one)
@@ -81,7 +81,8 @@ def _tell(console: Console, one: Recognised) -> None:
 
 
 def _row(one: Recognised) -> tuple[str, ...]:
-    return one.file.text, _kind(one), one.weights.family or "", _precision(one), size_text(one.size)
+    kind = _kind(one).partition(",")[0]  # the rest of the sentence would leave no room for the path
+    return one.file.text, kind, one.weights.family or "", _precision(one), size_text(one.size)
 
 
 def _or(names: Sequence[str]) -> str:

@@ -86,11 +86,15 @@ def _out_of_date(console: Console, locked: Locked) -> int:
     """Print which models the lockfile does not answer; return the exit code."""
     from synapse_sync.errors import OutOfDate
 
-    stale = ", ".join(f"`{change.name}`" for change in locked.changes)
-    if not console.as_json:
-        console.failure(
-            OutOfDate(f"synapse.lock does not answer synapse.toml for {stale}", hint="run `synapse lock`")
+    dropped = ", ".join(f"`{change.name}`" for change in locked.changes if change.kind == "removed")
+    stale = ", ".join(f"`{change.name}`" for change in locked.changes if change.kind != "removed")
+    said = [f"synapse.lock does not answer synapse.toml for {stale}"] if stale else []
+    if dropped:
+        said.append(
+            f"{'no longer declared' if said else 'synapse.lock has models that are no longer declared'}: {dropped}"
         )
+    if not console.as_json:
+        console.failure(OutOfDate("; ".join(said), hint="run `synapse lock`"))
     return OutOfDate.exit_code
 
 
@@ -106,8 +110,13 @@ def _report(console: Console, locked: Locked, *, heal: bool) -> None:
         files = len({(place.model, place.filename) for place in locked.healed})
         places = count_text(len(locked.healed), "new mirror")
         console.say(f"{places} for {count_text(files, 'file')}" if locked.healed else "no new mirrors were found")
-    state = "changed" if locked.changes or locked.healed else "up to date"
-    console.say(f"synapse.lock {state}: {count_text(len(locked.lockfile.models), 'model')}")
+    changed = {change.name for change in locked.changes} | {place.model for place in locked.healed}
+    every = count_text(len(locked.lockfile.models), "model")
+    if not changed:
+        console.say(f"synapse.lock up to date: {every}")
+        return
+    counted = count_text(len(changed), "model")
+    console.say(f"synapse.lock changed: {counted}" + ("" if counted == every else f"; it has {every}"))
 
 
 def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:
@@ -125,5 +134,6 @@ def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:
         errors = error.errors if isinstance(error, Several) else (error,)
         return tuple(f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)
     placed = {placement.model for placement in arrangement.placements}
-    homeless = [name for name, model in models.items() if name not in placed and model.artifacts]
+    declared = {entry.name for entry in manifest.entries()}  # with `--check`, the lockfile may have others
+    homeless = [n for n, model in models.items() if n in declared and n not in placed and model.artifacts]
     return (*arrangement.notes, *(f"`{name}` is placed nowhere: no target accepts it" for name in homeless))

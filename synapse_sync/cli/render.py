@@ -11,6 +11,7 @@ import click
 from synapse_sync.cli.texts import (
     cell_text,
     count_text,
+    end_text,
     fit_text,
     plain_text,
     terminal_width,
@@ -30,6 +31,8 @@ _SIGNS = {
     "adopt": ("=", "green"), "prune": ("-", "red"), "forget": ("·", None), "keep": ("·", None),
     "conflict": ("!", "red"), "write": ("+", "green"), "merge": ("~", "yellow"),
 }  # fmt: skip
+#: The fewest columns in which paths can be told apart.
+_LEAST_PATH = 24
 _CHANGES = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 
@@ -71,17 +74,22 @@ def change_lines(changes: Sequence[Change]) -> Iterator[str]:
 
 
 def table_lines(
-    rows: Sequence[Sequence[str]], header: Sequence[str], *, shrink: int | None = None
+    rows: Sequence[Sequence[str]], header: Sequence[str], *, shrink: int | None = None, paths: bool = False
 ) -> Iterator[str]:
     """Return the lines of a table with aligned columns; `rows` and `header` are cells, which may come from outside.
 
     The column `shrink` becomes narrower where the table is wider than the terminal; without it, nothing is cut.
+    With `paths`, its cells are paths: they keep their ends, which differ, and at least 24 columns.
     """
     cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
     widths = [max(text_width(row[n]) for row in cells) for n in range(len(header))]
     if shrink is not None:
         over = sum(widths) + 2 * (len(widths) - 1) - terminal_width()
-        widths[shrink] = max(text_width(header[shrink]), 8, widths[shrink] - max(0, over))
+        least = min(widths[shrink], _LEAST_PATH) if paths else 8
+        widths[shrink] = max(text_width(header[shrink]), least, widths[shrink] - max(0, over))
+        if paths:
+            for row in cells:
+                row[shrink] = end_text(row[shrink], widths[shrink])
     for number, row in enumerate(cells):
         text = "  ".join(fit_text(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         yield click.style(text, bold=True) if number == 0 else text
@@ -112,16 +120,22 @@ def _outcome_line(outcome: Outcome) -> str:
 def usage_words(error: click.ClickException, verb: str | None) -> tuple[str, str]:
     """Return click's message about a command line in the tone of synapse, and a next step."""
     near = getattr(error, "possibilities", None)
-    message = error.message if near else error.format_message()
+    message = error.message if near else error.format_message().replace("\n\t", " ")  # click lists choices on lines
     context = getattr(error, "ctx", None)
     name = context.command_path if context is not None else f"synapse {verb or ''}".rstrip()
-    hint = getattr(error, "hint", None) or (f"did you mean `{_meant(error, near)}`?" if near else None)
+    meant = _meant(error, near) if near else None
+    hint = getattr(error, "hint", None) or (f"did you mean `{meant}`?" if meant else None)
     return message[:1].lower() + message[1:].rstrip("."), hint or f"`{name} --help` shows its options"
 
 
-def _meant(error: click.ClickException, near: Sequence[str]) -> str:
-    word = getattr(error, "option_name", None) or getattr(error, "command_name", None) or ""
-    return nearest(str(word), near) or near[0]
+def _meant(error: click.ClickException, near: Sequence[str]) -> str | None:
+    """Return the option or command that was probably meant; None if the suggestions share little but dashes."""
+    if (option := getattr(error, "option_name", None)) is None:
+        return nearest(str(getattr(error, "command_name", None) or ""), near) or near[0]
+    word, options = str(option).lstrip("-"), {name.lstrip("-"): name for name in near}
+    begun = [name for name in options if word and name.startswith(word)]
+    found = begun[0] if begun else nearest(word, options)
+    return None if found is None else options[found]
 
 
 def word_lines(words: Mapping[str, str | None], indent: str) -> Iterator[str]:

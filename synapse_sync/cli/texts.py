@@ -102,6 +102,19 @@ def fit_text(text: str, width: int) -> str:
     return kept + "…" + " " * (width - 1 - text_width(kept))
 
 
+def end_text(text: str, width: int) -> str:
+    """Return the end of a text, in at most `width` columns: the end of a path is what differs."""
+    if text_width(text) <= width:
+        return text
+    kept, used = "", 0
+    for char in reversed(text):
+        used += _char_width(char)
+        if used > width - 1:
+            break
+        kept = char + kept
+    return f"…{kept}"
+
+
 def cut_text(text: str, width: int) -> str:
     """Return text from outside on one line of at most `width` columns."""
     text = cell_text(text)

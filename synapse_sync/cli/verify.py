@@ -52,7 +52,7 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
         console.errors(report.errors)
         console.say("repaired" if not report.errors else "some files could not be repaired")
         return report.exit_code
-    console.say(f"verified {count_text(result.files, 'file')}, {size_text(result.bytes)}: "
+    console.say(f"verified {count_text(result.files, 'file')}, {size_text(result.size)}: "
                 + ("all good" if not result.bad else count_text(len(result.bad), "problem")))  # fmt: skip
     if not result.bad:
         return 0

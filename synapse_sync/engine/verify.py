@@ -20,9 +20,13 @@ from synapse_sync.store.tree import clear_bad
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The result: how many files were hashed, the `bytes` read for it, errors, and lines on files set aside."""
+    """The result: how many files were hashed, errors, and lines on files set aside.
+
+    `size` are the bytes of these files, `bytes` those that were read: a copy is read besides its blob.
+    """
 
     files: int
+    size: int
     bytes: int
     bad: tuple[SynapseError, ...] = ()
     set_aside: tuple[str, ...] = ()
@@ -76,7 +80,7 @@ def verify_store(root: Path, *, repair: bool = True) -> Verification:
         bad.append(IntegrityError(f"blob {entry.sha256[:16]}… does not have the content of its name"))
         if repair and (where := _quarantine(store, entry.sha256, "content does not match its digest")) is not None:
             aside.append(f"blob {entry.sha256[:16]}… → {where}")
-    return Verification(files=files, bytes=size, bad=tuple(bad), set_aside=tuple(aside))
+    return Verification(files=files, size=size, bytes=size, bad=tuple(bad), set_aside=tuple(aside))
 
 
 def _quarantine(store: BlobStore, sha256: str, why: str) -> Path | None:
@@ -108,11 +112,14 @@ class _Run:
     bad: list[SynapseError] = field(default_factory=list)
     aside: list[str] = field(default_factory=list)
     files: int = 0
+    size: int = 0
     bytes: int = 0
 
     def result(self) -> Verification:
         """The result so far."""
-        return Verification(files=self.files, bytes=self.bytes, bad=tuple(self.bad), set_aside=tuple(self.aside))
+        return Verification(
+            files=self.files, size=self.size, bytes=self.bytes, bad=tuple(self.bad), set_aside=tuple(self.aside)
+        )
 
     def check(self, placement: Placement, found: Observed) -> None:
         """Hash one file, unless it is a blob that was hashed already."""
@@ -124,7 +131,10 @@ class _Run:
         self.files += 1
         stored = _can_see(blob)
         linked = stored and place.exists() and place.samefile(blob)
-        good = self._inode(place, sha256) if place.exists() else False
+        good = False
+        if place.exists():
+            good = self._inode(place, sha256)
+            self.size += place.stat().st_size
         if stored and not linked and sha256 not in self.blobs:
             self.blobs[sha256] = self._inode(blob, sha256)
             if not self.blobs[sha256]:

@@ -25,6 +25,9 @@ USAGE = [
     (["sync", "more"], ["unexpected extra argument", "more"]),
     (["lock", "--exclude-newer", "2026-13-01"], ["--exclude-newer", "2026-13-01", "2026-01-31"]),
     (["lock", "--check", "--upgrade"], ["--check cannot be combined with --upgrade"]),
+    (["completion"], ["Choose from: bash, zsh, fish, powershell"]),
+    (["verify", "--only", "x"], ["no such option", "--only", "`synapse verify --help`"]),
+    (["lock", "--up"], ["did you mean `--upgrade`?"]),
     (["show"], ["missing argument", "NAME", "`synapse show --help`"]),
     (["init", "--layout", "comfui"], ["unknown layout `comfui`", "did you mean `comfyui`?"]),
     (["demo", "--json"], ["no --json"]),
@@ -331,3 +334,37 @@ def test_an_interrupt_is_calm(project: Project) -> None:
 def test_no_memory_is_not_a_bug(project: Project, error: Exception) -> None:
     with breaking(error):
         assert "no memory left" in project("sync", code=9).err
+
+
+def test_an_option_that_is_only_alike_by_its_dashes_is_not_proposed(project: Project) -> None:
+    assert "did you mean" not in project("verify", "--only", "x", code=2).err
+
+
+def test_a_lock_counts_what_changed(project: Project) -> None:
+    first, second = (f"civitai:{number}" for number in (catalogue.PORTRAIT, catalogue.EYES))
+    project.manifest(f'[models]\na = "{first}"\n')
+    assert "synapse.lock changed: 1 model\n" in project("lock").err
+    project.manifest(f'[models]\na = "{first}"\nb = "{second}"\n')
+    assert "synapse.lock changed: 1 model; it has 2 models\n" in project("lock").err
+    assert "synapse.lock up to date: 2 models\n" in project("lock").err
+
+
+def test_a_locked_model_that_is_no_longer_declared_is_called_that(project: Project) -> None:
+    first, second = (f"civitai:{number}" for number in (catalogue.PORTRAIT, catalogue.EYES))
+    project.manifest(f'[models]\na = "{first}"\nb = "{second}"\n')
+    project("lock")
+    project.manifest(f'[models]\na = "{first}"\n')
+    said = project("lock", "--check", code=8).err
+    assert "placed nowhere" not in said and "no longer declared: `b`" in said
+    project.manifest(f'[models]\na = "{first}"\nc = "{second}"\ntwo = "civitai:1"\n')
+    said = project("lock", "--check", code=8).err
+    assert "does not answer synapse.toml for `c`, `two`; no longer declared: `b`" in said
+
+
+def test_a_mistake_in_the_manifest_is_reported_before_a_damaged_lockfile(project: Project) -> None:
+    """A lock cannot mend the lockfile while one name is in synapse.toml twice."""
+    project.manifest('[models]\na = "civitai:1"\na = "civitai:2"\n')
+    (project.path / "synapse.lock").write_text("<<<<<<< left\n")
+    for verb in ("status", "lock", "sync", "list"):
+        said = project(verb, code=2).err
+        assert "synapse.toml" in said and "synapse.lock" not in said, verb

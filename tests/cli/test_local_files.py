@@ -7,6 +7,8 @@ from model_headers import MODULES, autoencoder, flux, kohya, prefixed, unet, wri
 from world import Project
 
 from synapse_sync.cli.local_files import local_file
+from synapse_sync.cli.texts import end_text, text_width
+from synapse_sync.demo.weights import pickle_bytes
 
 
 @pytest.mark.parametrize(
@@ -90,3 +92,25 @@ def test_files_and_references_do_not_mix(project: Project) -> None:
 def test_names_from_outside_move_no_cursor(project: Project) -> None:
     write_model(project.path / "a.safetensors", autoencoder(4), {"modelspec.title": "x\x1b[2Jy"})
     assert "\x1b" not in project("info", "a.safetensors").out
+
+
+def test_a_table_of_files_keeps_the_ends_of_their_paths(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = project.path / "a-directory-with-a-long-name-that-all-files-have-in-common"
+    folder.mkdir()
+    for number in range(4):
+        write_model(folder / f"model-{number}.safetensors", flux())
+    (folder / "model-4.ckpt").write_bytes(pickle_bytes("x"))
+    lines = project("info", *map(str, sorted(folder.iterdir()))).out.splitlines()
+    for number, line in enumerate(lines[1:]):
+        name = line.split("  ")[0]
+        assert name.startswith("…") and name.endswith(f"model-{number}.{'ckpt' if number == 4 else 'safetensors'}")
+    assert all(text_width(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "end"),
+    [("abc", 3, "abc"), ("abcd", 3, "…cd"), ("模型文件", 5, "…文件"), ("模型文件", 4, "…件")],
+)
+def test_the_end_of_a_text(text: str, width: int, end: str) -> None:
+    assert end_text(text, width) == end

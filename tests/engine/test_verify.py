@@ -34,6 +34,7 @@ def test_what_is_right_is_found_right_and_read_once(project: Project, mode: str)
         result = open_workspace.verify()
     assert (result.files, result.bad, result.set_aside) == (1, (), ())
     assert result.bytes == len(good) * (2 if mode == "copy" else 1)
+    assert result.size == len(good), "a copied file counts once for the user"
 
 
 @pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
