@@ -273,12 +273,12 @@ class Workspace:
     def adopt(self, directories: Sequence[Path], ways: Ways) -> Adoption:
         """Declare and lock the weights in some directories, and take them into the receipts where they are.
 
-        With `ways.move` or `ways.dedupe` a sync links back what went into the store.
+        With `ways.move` or `ways.dedupe` a sync follows; it also places what is missing after a kill.
         """
         from synapse_sync.engine.adopt import adopt
 
         found = adopt(self.project, directories, ways, self._wiring.tools(), self._wiring.hub_cache)
-        if found.brought and (ways.move or ways.dedupe):
+        if (found.brought and (ways.move or ways.dedupe)) or found.missing:
             report = self.sync(command="import")
             raise_all(report.errors)
         return found

@@ -128,7 +128,9 @@ class Console:
         if self.as_json:
             self._only_error("Interrupted", "interrupted", None, 130)
         kept = "; finished files are kept, and the next sync continues from here"
-        self._err("interrupted" + (kept if self.verb in _DOWNLOADING else ""))
+        if self.verb == "import":
+            kept = "; the same import goes on where it stopped, and places what is missing"
+        self._err("interrupted" + (kept if self.verb in {*_DOWNLOADING, "import"} else ""))
 
     def unexpected(self, error: Exception) -> None:
         """Report a bug of synapse by its type alone: its message might hold anything, a token too."""

@@ -16,8 +16,8 @@ from synapse_sync.core.link_mode import ADOPTED, TAKEN
 from synapse_sync.core.lockfile import Lockfile
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.names import SafePath
-from synapse_sync.core.size_text import size_text
 from synapse_sync.engine.find_files import FoundFile, Left, Place, find_files
+from synapse_sync.engine.import_bytes import bring_in, refuse_across_volumes
 from synapse_sync.engine.import_entries import Adopted, declare_all
 from synapse_sync.engine.import_places import with_targets
 from synapse_sync.engine.init import first_text, merge_rule
@@ -61,14 +61,16 @@ class Adoption:
     """The result of an import.
 
     `known` is the number of files that were managed before, `brought` that of the files whose bytes went into the
-    store, `given` are the directories of the import. `targets` are the names of new targets. `duplicates`
-    are the paths of each content that is there more than once, `spare` the bytes that one copy of each would free.
+    store; with `missing`, a listed file is not at its path. `given` are the directories of the import. `targets`
+    are the names of new targets. `duplicates` are the paths of each content that is there more than once, `spare`
+    the bytes that one copy of each would free.
     """
 
     adopted: tuple[Adopted, ...] = ()
     left: tuple[Left, ...] = ()
     known: int = 0
     brought: int = 0
+    missing: bool = False
     given: tuple[Path, ...] = ()
     targets: tuple[str, ...] = ()
     duplicates: tuple[tuple[FoundFile, ...], ...] = ()
@@ -101,7 +103,7 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
             files = [file for file in files if file.sha256 in origins]
         if ways.move or ways.dedupe:
             # What an interrupted import, or one in place, left where it was is brought in as well.
-            _refuse_across_volumes([*files, *taken], tools)
+            refuse_across_volumes([*files, *taken], tools)
         text, adopted, locked, refused = declare_all(
             text, manifest, files, origins, project, tools, name=ways.name, more=ways.more
         )
@@ -123,8 +125,13 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
             _list_in_receipts(project, adopted, tools)
         if ways.dry_run:
             return result
-        brought = _bring_in(result, [*(each.file for each in adopted), *taken], ways, tools)
-    return replace(result, brought=brought)
+        files = [*(each.file for each in adopted), *taken]
+        if ways.dedupe and not ways.move:
+            files = [file for group in duplicates for file in group]
+        moved = ways.move or ways.dedupe
+        brought = bring_in(files, project, tools, move=moved) if moved or ways.copy else 0
+        missing = moved and _any_missing(project, tools)
+    return replace(result, brought=brought, missing=missing)
 
 
 def _found(
@@ -166,6 +173,15 @@ def _managed(project: Project, tools: Tools) -> dict[tuple[str, str], FoundFile 
         for path, entry in tree.receipt.entries.items()
         if entry.how != ADOPTED and receipt.matches(str(tree.root / path), entry) == "same"
     }
+
+
+def _any_missing(project: Project, tools: Tools) -> bool:
+    """Whether a receipt lists a file that is gone, as after a process that was killed between two renames."""
+    return any(
+        receipt.matches(str(tree.root / path), entry) == "missing"
+        for tree in trees_in(project, Scope(), tools.link_mode).values()
+        for path, entry in tree.receipt.entries.items()
+    )
 
 
 def _write(project: Project, text: str, lockfile: Lockfile, tools: Tools) -> None:
@@ -285,40 +301,3 @@ def _inodes(files: Sequence[FoundFile]) -> set[tuple[int, int]]:
             look = file.place.stat()
             found.add((look.st_dev, look.st_ino))
     return found
-
-
-def _refuse_across_volumes(files: Sequence[FoundFile], tools: Tools) -> None:
-    """Refuse to move files to another volume, which would copy all their bytes; raises `InputError`."""
-    store = tools.store.root
-    while not store.exists():
-        store = store.parent
-    away = [file for file in files if file.place.stat().st_dev != store.stat().st_dev]
-    if away:
-        size = size_text(sum(file.size for file in away))
-        raise InputError(
-            f"{away[0].place} and {len(away) - 1} more files ({size}) are on another volume than the store "
-            f"({tools.store.root})",
-            hint="set SYNAPSE_STORE to a directory on their volume, or import them in place (without `--move`)",
-        )
-
-
-def _bring_in(result: Adoption, files: Sequence[FoundFile], ways: Ways, tools: Tools) -> int:
-    """Bring the bytes into the store, as the options say; a sync then links what was moved. Returns how many.
-
-    A file that shares its bytes with the store already, by a link of either kind, stays as it is.
-    """
-    if ways.dedupe and not ways.move:
-        files = [file for group in result.duplicates for file in group]
-    elif not (ways.move or ways.copy):
-        return 0
-    move = ways.move or ways.dedupe
-    brought = 0
-    for file in files:
-        if file.place.is_symlink() or (tools.store.has(file.sha256) and not move):
-            continue
-        if tools.store.has(file.sha256) and file.place.samefile(tools.store.path(file.sha256)):
-            continue
-        tools.reporter.note(f"taking {file.path} into the store")
-        tools.store.import_file(file.place, sha256=file.sha256, move=move)
-        brought += 1
-    return brought

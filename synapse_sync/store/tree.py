@@ -181,12 +181,14 @@ class TreeWriter:
             assert entry is not None  # a placed file is listed
             # The journal comes first: a line without its act is harmless, an act without its line is not.
             self._journal(action, f"replaced: {action.reason}")
-            rescued = self._rescue(action, place)
+            only_copy = not self._store.has(entry.sha256)
             try:
+                self._rescue(action, place)
                 return self._place(action, replace_it=True)
             except BaseException:
                 # The only copy went into the store: without this the path would be empty until the next sync.
-                if rescued and not os.path.lexists(place):
+                # Ctrl-C may come right after the rename of the rescue: the disk says how far that got.
+                if only_copy and not os.path.lexists(place) and self._store.path(entry.sha256).exists():
                     links.place(self._store.path(entry.sha256), place, LinkMode.MOVE)
                 raise
         aside = set_aside(place)
@@ -279,13 +281,12 @@ class TreeWriter:
         self._tidy(action)
         return None
 
-    def _rescue(self, action: Action, place: Path) -> bool:
-        """Move the only copy of some bytes into the store before it leaves the tree; returns whether it was one."""
+    def _rescue(self, action: Action, place: Path) -> None:
+        """Move the only copy of some bytes into the store before it leaves the tree."""
         entry = self._entry(action)
         if entry is None or place.is_symlink() or entry.made is not None or self._store.has(entry.sha256):
-            return False
+            return
         self._store.import_file(place, sha256=entry.sha256, move=True)
-        return True
 
     def _tidy(self, action: Action) -> None:
         """Remove the directories that a removal left empty, but none that belongs to a UI."""

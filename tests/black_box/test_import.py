@@ -184,13 +184,59 @@ def test_a_move_that_was_interrupted_loses_nothing_and_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(BlobStore, "import_file", until)
-        comfy("import", "ComfyUI", "--move", code=130)
-    comfy("sync")
+        done = comfy("import", "ComfyUI", "--move", code=130)
+    assert comfy.tree(root="ComfyUI/models") == contents, "each path has its file again before the next one"
+    assert "interrupted; the same import goes on where it stopped" in done.err
+    assert "nothing to do" in comfy("sync").err
     assert comfy.tree(root="ComfyUI/models") == contents
     comfy("import", "ComfyUI", "--move")
     assert len(comfy.blobs()) == 5
     assert comfy.tree(root="ComfyUI/models") == contents
     assert "in sync: 5 files, nothing to do" in comfy("sync").err
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_ctrl_c_right_after_the_rename_into_the_store_leaves_no_path_empty(
+    comfy: Project, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = comfy.tree(root="ComfyUI/models")
+    moved: list[Path] = []
+    whole = BlobStore.import_file
+
+    def then_stop(self: BlobStore, source: Path, **more: Any) -> Path:
+        moved.append(source)
+        found = whole(self, source, **more)
+        if len(moved) == after:
+            raise KeyboardInterrupt
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlobStore, "import_file", then_stop)
+        comfy("import", "ComfyUI", "--move", code=130)
+    assert len(moved) == after
+    assert comfy.tree(root="ComfyUI/models") == contents
+    comfy("import", "ComfyUI", "--move")
+    assert len(comfy.blobs()) == 5
+    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+
+
+def test_an_import_places_what_a_kill_left_in_the_store_alone(comfy: Project) -> None:
+    contents = comfy.tree(root="ComfyUI/models")
+    comfy("import", "ComfyUI", "--move")
+    (comfy.path / "ComfyUI/models/unet/flux.safetensors").unlink()
+    assert "4 managed already" in comfy("import", "ComfyUI", "--move").err
+    assert comfy.tree(root="ComfyUI/models") == contents
+
+
+def test_dedupe_keeps_a_copy_whose_bytes_changed_without_a_trace(comfy: Project) -> None:
+    copy = put(comfy, "ComfyUI/models/loras/copy.safetensors", KNOWN)
+    comfy("import", "ComfyUI")
+    look, other = copy.stat(), KNOWN[:-1] + b"?"
+    copy.write_bytes(other)
+    os.utime(copy, ns=(look.st_atime_ns, look.st_mtime_ns))
+    done = comfy("import", "ComfyUI", "--dedupe", code=None)
+    assert done.code != 0
+    assert copy.read_bytes() == other
 
 
 def test_copy_leaves_the_files_and_fills_the_store(comfy: Project) -> None:
