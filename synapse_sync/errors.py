@@ -112,7 +112,16 @@ class AmbiguousFile(InputError):
 
 
 class MissingType(InputError):
-    """Neither the site nor the file says which type of model this is, and the UI has a folder for each type."""
+    """Neither the site nor the file says which type of model this is, and the UI has a folder for each type.
+
+    `archive` says whether the file is an archive: the files in it may say their type.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, subject: str | None = None, archive: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint, subject=subject)
+        self.archive = archive
 
 
 class RefusedFormat(InputError):

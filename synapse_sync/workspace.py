@@ -121,8 +121,9 @@ class Workspace:
         except InputError:
             return cls(start, load_settings(environ, home_directory()), environ=environ)
 
-    @staticmethod
+    @classmethod
     def create(
+        cls,
         directory: Path,
         *,
         layout: str | None = None,
@@ -136,7 +137,8 @@ class Workspace:
         from synapse_sync.engine.init import create
         from synapse_sync.engine.room import disks_apart
 
-        created = create(directory, layout=layout, root=root, more=more)
+        trust = cls(directory, load_settings(os.environ, home_directory()))._wiring.trust
+        created = create(directory, layout=layout, root=root, more=more, check_roots=trust.check_roots)
         with Workspace.find(directory) as workspace:
             if root is not None or more:  # the user's own word; a guessed root is inside
                 workspace.trust_roots()

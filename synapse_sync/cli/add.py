@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.lockfile import LockedModel
     from synapse_sync.engine.lock import Locked
     from synapse_sync.errors import SynapseError
+    from synapse_sync.workspace import Workspace
 
 _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 
@@ -98,9 +99,10 @@ def command(
             names, locked = workspace.add(parsed, wishes)
         except SynapseError as error:
             raise _in_options(error) from None
+        stored = is_stored(workspace, names, locked)
     if console.as_json:
         console.document({"added": added_value(names, locked), "warnings": list(locked.warnings)})
-    tell_added(console, names, locked)
+    tell_added(console, names, locked, stored=stored)
     return 0
 
 
@@ -119,6 +121,8 @@ def _in_options(error: SynapseError) -> SynapseError:
             each.hint = "choose another (`--file format=safetensors`, `--include`), or add `--allow-pickle`"
         elif isinstance(each, RefusedFormat) and each.permission == ALLOW_CODE:
             each.hint = "choose another file, or add `--allow-code` if you trust its author"
+        elif isinstance(each, MissingType) and each.archive:
+            each.hint = 'place the files in it: `--extract "*.safetensors"`; or name its type: `--type lora`, vae …'
         elif isinstance(each, MissingType):
             each.hint = "name it: `--type lora`, checkpoint, vae, controlnet, upscaler …"
     return error
@@ -139,8 +143,13 @@ def added_value(names: Sequence[str], locked: Locked) -> list[dict[str, Any]]:
     ]
 
 
-def tell_added(console: Console, names: Sequence[str], locked: Locked) -> None:
-    """Print the added models and the next step."""
+def is_stored(workspace: Workspace, names: Sequence[str], locked: Locked) -> bool:
+    """Whether the store has all files of the added models, since the lock had to read them."""
+    return all(workspace.store.has(each.sha256) for model in _added(names, locked) for each in model.artifacts)
+
+
+def tell_added(console: Console, names: Sequence[str], locked: Locked, *, stored: bool) -> None:
+    """Print the added models and the next step; `stored` says whether the store has all their files."""
     for warning in locked.warnings:
         console.warn(warning)
     for model in _added(names, locked):
@@ -149,7 +158,7 @@ def tell_added(console: Console, names: Sequence[str], locked: Locked) -> None:
         console.answer(f"  {click.style('+', fg='green')} {model.name}  {said}")
         for artifact in model.artifacts:
             console.answer(f"      {artifact.filename}  {size_text(artifact.size)}  sha256 {artifact.sha256[:16]}…")
-    console.say("`synapse sync` downloads and places it")
+    console.say("`synapse sync` places it" if stored else "`synapse sync` downloads and places it")
 
 
 def _added(names: Sequence[str], locked: Locked) -> list[LockedModel]:

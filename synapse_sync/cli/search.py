@@ -53,7 +53,7 @@ def command(
 
     --add writes results of this search into synapse.toml and locks them, as `synapse add` does.
     """
-    from synapse_sync.cli.add import added_value, tell_added
+    from synapse_sync.cli.add import added_value, is_stored, tell_added
     from synapse_sync.core.reference import Reference
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.errors import AmbiguousFile, InputError, RefusedFormat
@@ -94,7 +94,7 @@ def command(
     if console.as_json:
         console.document(value)
     if add:
-        tell_added(console, names, locked)
+        tell_added(console, names, locked, stored=is_stored(workspace, names, locked))
     return 0
 
 

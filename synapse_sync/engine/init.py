@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +87,12 @@ def create(
     layout: str | None = None,
     root: str | None = None,
     more: Sequence[NearbyUI] = (),
+    check_roots: Callable[[Sequence[Target]], None],
 ) -> Created:
     """Write a commented manifest into a directory.
 
     `layout` and `root` describe the target; they are guessed from the files of the directory if they are None.
-    `more` are further UIs, each a target of its own.
+    `more` are further UIs, each a target of its own. `check_roots` raises for roots that every sync would refuse.
     Raises `InputError` if the directory has a manifest already, for an unknown layout, or for a root that cannot be
     meant as it is written.
     """
@@ -106,6 +107,8 @@ def create(
         raise InputError(f"--root: `{root}`: {mistake[0]}", hint=mistake[1])
     found_layout, found_root = _guess(directory, layout, root)
     targets = [(found_layout, found_root), *((ui.layout, ui.root) for ui in more)]
+    names = [_target_name(number, targets) for number in range(len(targets))]
+    check_roots([Target(name=name, layout=ui[0], root=ui[1]) for name, ui in zip(names, targets, strict=True)])
     text = _TEMPLATE.format(
         civitai=named("civitai").home,
         name=json.dumps(directory.name or "models", ensure_ascii=False),
@@ -122,11 +125,17 @@ def check_new(directory: Path) -> None:
         raise InputError(f"{path} exists already", hint="edit it, or use `synapse add`")
 
 
-def _target_text(number: int, targets: Sequence[tuple[str, str]]) -> str:
-    """One table of a target; a second UI of one layout has a number in its name."""
-    layout, root = targets[number]
+def _target_name(number: int, targets: Sequence[tuple[str, str]]) -> str:
+    """The name of a target: its layout; a second UI of one layout has a number in its name."""
+    layout = targets[number][0]
     same = sum(other == layout for other, _ in targets[:number])
-    name = f"{layout}-{same + 1}" if same else layout
+    return f"{layout}-{same + 1}" if same else layout
+
+
+def _target_text(number: int, targets: Sequence[tuple[str, str]]) -> str:
+    """One table of a target."""
+    layout, root = targets[number]
+    name = _target_name(number, targets)
     comment = "  # the directory of the UI itself" if number == 0 else ""
     return f'[targets.{name}]\nlayout = "{layout}"\nroot = {json.dumps(root, ensure_ascii=False)}{comment}\n'
 

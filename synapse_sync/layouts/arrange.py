@@ -25,6 +25,10 @@ from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameCl
 from synapse_sync.layouts import LAYOUTS, Layout
 from synapse_sync.layouts.hub_cache import snapshot_path
 
+#: How many models a note names.
+_MOST_NAMES = 20
+_KEEPS = "keeps only files of repositories at a commit"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrangement:
@@ -56,6 +60,7 @@ def arrange(
     """
     placements: list[Placement] = []
     notes: list[str] = []
+    outside: dict[str, list[str]] = {}
     errors: list[SynapseError] = []
     layouts = {target.name: layout_of(target) for target in targets}
     for entry in entries:
@@ -63,7 +68,7 @@ def arrange(
         if model is None:
             continue
         try:
-            found, missing = _arrange_one(entry, model, targets, layouts)
+            found, missing = _arrange_one(entry, model, targets, layouts, outside)
         except SynapseError as error:
             errors.append(error.about(entry.name))
             continue
@@ -71,7 +76,18 @@ def arrange(
         notes += missing
     merged = _merge(placements, errors)
     raise_all(errors)
+    notes += (_not_cached(names, layouts[target].title, target) for target, names in outside.items())
     return Arrangement(placements=merged, notes=tuple(notes))
+
+
+def _not_cached(names: Sequence[str], title: str, target: str) -> str:
+    """The note about all models that a cache of repositories has no place for; `title` is that of its layout."""
+    listed = ", ".join(f"`{name}`" for name in names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return (
+        f"{listed}{more}: {title} {_KEEPS}; not placed in target `{target}`\n"
+        "`targets` or `groups` of a model, and `types` of the target, choose what it is to have"
+    )
 
 
 def _wants(target: Target, entry: Requirement) -> bool:
@@ -118,8 +134,13 @@ def _ultralytics(filename: str) -> str:
 
 
 def _arrange_one(
-    entry: Requirement, model: LockedModel, targets: Sequence[Target], layouts: Mapping[str, Layout]
+    entry: Requirement,
+    model: LockedModel,
+    targets: Sequence[Target],
+    layouts: Mapping[str, Layout],
+    outside: dict[str, list[str]],
 ) -> tuple[list[Placement], list[str]]:
+    """The placements of one model, and notes; `outside` receives its name by targets that are caches without it."""
     kind = kind_of(entry, model, model.artifacts[0])
     named = [target for target in targets if _wants(target, entry)]
     wanting = [target for target in named if target.wants_type(kind)]
@@ -127,11 +148,15 @@ def _arrange_one(
         return [], [f"`{entry.name}`: no target of this model accepts type `{kind}`; not placed"]
     typed = [target for target in wanting if not layouts[target.name].repositories]
     if kind is None and any(_folder(entry, target, ("other",), layouts) is None for target in typed):
+        archive = all(artifact.format == "archive" for artifact in model.artifacts)
+        extract = '`extract = ["*.safetensors"]` places the files in it; or '
         raise MissingType(
             f"`{entry.name}`: neither the site nor the file says which type of model this is",
-            hint='add for example `type = "lora"` to the model in synapse.toml',
+            hint=(extract if archive else "") + 'add for example `type = "lora"` to the model in synapse.toml',
+            archive=archive,
         )
     placements: list[Placement] = []
+    apart: list[Target] = []
     missing: list[str] = []
     notes: list[str] = []
     for target in wanting:
@@ -140,8 +165,7 @@ def _arrange_one(
             found = list(_in_cache(entry, model, target))
             placements += found
             if not found:
-                missing.append(f"`{entry.name}`: {layout.title} keeps only files of repositories at a commit; "
-                               f"not placed in target `{target.name}`")  # fmt: skip
+                apart.append(target)
             continue
         # A UI without a folder for the file's own type has one for its model's, which is better than none.
         kinds = (kind or "other", model.card.type) if entry.type is None else (kind or entry.type,)
@@ -164,9 +188,27 @@ def _arrange_one(
             )
         if len(model.artifacts) == 1:
             notes += _name_notes(entry, model.artifacts[0], placements[-1].path, kept_as, layout)
-    if missing and (not placements or entry.targets is not None):
-        raise InputError(missing[0], hint=_type_hint(kind or "", wanting, layouts))
+    if (apart or missing) and (not placements or entry.targets is not None):
+        raise _homeless(entry, kind, apart, missing, wanting, layouts)
+    for target in apart:
+        outside.setdefault(target.name, []).append(entry.name)
     return placements, missing + notes
+
+
+def _homeless(
+    entry: Requirement,
+    kind: str | None,
+    apart: Sequence[Target],
+    missing: Sequence[str],
+    wanting: Sequence[Target],
+    layouts: Mapping[str, Layout],
+) -> InputError:
+    """The error for a model without any place, or without one in a target that it names."""
+    lines = [
+        f"`{entry.name}`: {layouts[target.name].title} {_KEEPS}; not placed in target `{target.name}`"
+        for target in apart
+    ]
+    return InputError([*lines, *missing][0], hint=_type_hint(kind or "", wanting, layouts))
 
 
 def _name_notes(entry: Requirement, artifact: Artifact, path: SafePath, kind: str, layout: Layout) -> Iterator[str]:

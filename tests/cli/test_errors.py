@@ -368,3 +368,23 @@ def test_a_mistake_in_the_manifest_is_reported_before_a_damaged_lockfile(project
     for verb in ("status", "lock", "sync", "list"):
         said = project(verb, code=2).err
         assert "synapse.toml" in said and "synapse.lock" not in said, verb
+
+
+@pytest.mark.parametrize("root", ["~", "/", "..", ".ssh/x"])
+def test_a_root_that_every_sync_refuses_is_refused_by_init(
+    project: Project, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    monkeypatch.setenv("HOME", str(project.path.parent))
+    monkeypatch.setenv("USERPROFILE", str(project.path.parent))
+    said = project("init", "--layout", "comfyui", "--root", root, code=2).err
+    assert f"target `comfyui`: `{root}` is refused: a root is never" in said
+    assert not (project.path / "synapse.toml").exists()
+    project.manifest(f'[targets.comfyui]\nroot = "{root}"\n[models]\na = "civitai:{catalogue.PORTRAIT}"\n')
+    assert said.splitlines()[0] in project("sync", code=None).err, "the same words"
+
+
+def test_the_next_step_after_add_downloads_only_what_is_not_in_the_store(project: Project) -> None:
+    url = project.hub.files.put("thing.safetensors", safetensors_bytes("thing"))
+    project.manifest("")
+    assert "`synapse sync` places it" in project("add", url, "--type", "lora").err
+    assert "`synapse sync` downloads and places it" in project("add", f"civitai:{catalogue.PORTRAIT}").err

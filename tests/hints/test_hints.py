@@ -203,6 +203,27 @@ def _(bench: Bench) -> None:
     bench("add", url, "--type", "lora")
 
 
+@helps("cli: synapse sync")
+def _(bench: Bench) -> None:
+    url = bench.project.hub.files.put("thing.safetensors", safetensors_bytes("thing"))
+    bench.project.manifest("")
+    bench.advised("synapse sync", "add", url, "--type", "lora", code=0)
+    bench("sync")
+    assert (bench.project.path / "models/loras/thing.safetensors").exists()
+
+
+@helps("cli: --extract --type")
+def _(bench: Bench) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("a.safetensors", safetensors_bytes("a"))
+    url = bench.project.hub.files.put("parcel.zip", data.getvalue())
+    bench.project.manifest("")
+    bench.advised('--extract "*.safetensors"', "add", url, code=2)
+    bench.advised("--type lora", "add", url, code=2)
+    bench("add", url, "--extract", "*.safetensors", "--type", "lora")
+
+
 @helps("cli: synapse sync", "cli: synapse add synapse sync")
 def _(bench: Bench) -> None:
     bench.advised("synapse add REFERENCE", "init", code=0)

@@ -79,3 +79,22 @@ def test_a_model_of_another_site_is_a_note_beside_a_target_that_takes_it() -> No
     assert [p.target for p in found.placements] == ["comfy"]
     (note,) = found.notes
     assert "keeps only files of repositories" in note
+
+
+def test_all_models_that_a_cache_does_not_keep_are_one_note() -> None:
+    entries = [
+        Requirement(name=f"m{n}", reference=Reference.parse(f"civitai:{n}"), type="lora") for n in range(1, 9)
+    ]
+    models = {
+        entry.name: LockedModel(
+            name=entry.name,
+            requirement="",
+            reference=Reference.parse(f"civitai:{entry.name[1:]}@2"),
+            card=ModelCard(),
+            artifacts=(file(f"civitai:@{entry.name[1:]}", f"{entry.name}.safetensors"),),
+        )
+        for entry in entries
+    }
+    (note,) = arrange(entries, models, [CACHE, Target(name="comfy")]).notes
+    assert all(f"`{name}`" in note for name in models)
+    assert "not placed in target `cache`" in note and "`types`" in note
