@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,12 +38,13 @@ def preflight(
     tools: Tools,
     *,
     project: Path,
-    placed: Collection[str],
+    placed: Mapping[str, str],
 ) -> list[SynapseError]:
     """Every reason why this plan cannot be carried out; nothing is changed.
 
-    `placed` are the roots in which an earlier sync placed files. Unless it is offline, it sends one HEAD to each
-    repository that may be closed. One cause is one error, which names all models that it concerns.
+    `placed` are the roots in which an earlier sync placed files, each with the mount point of its drive, or "" for
+    the system's own. Unless it is offline, it sends one HEAD to each repository that may be closed. One cause is
+    one error, which names all models that it concerns.
     """
     problems = foreseen(plan, manifest, trees, tools, project=project, placed=placed)
     problems += unwritable(plan, trees, tools.store.root)
@@ -63,7 +64,7 @@ def foreseen(
     tools: Tools,
     *,
     project: Path,
-    placed: Collection[str],
+    placed: Mapping[str, str],
 ) -> list[SynapseError]:
     """The part of preflight that needs neither a request nor a trial, for commands that only look.
 
@@ -143,7 +144,9 @@ def _content(blob: Path, action: Action, permissions: Permissions) -> SynapseErr
 # -- targets -------------------------------------------------------------------------------------------
 
 
-def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, placed: Collection[str]) -> Iterator[SynapseError]:
+def _roots(
+    plan: Plan, trees: Mapping[str, Tree], project: Path, placed: Mapping[str, str]
+) -> Iterator[SynapseError]:
     """Targets whose surroundings are missing: probably a drive that is not mounted, or a mistake in `root`."""
     for name in sorted({action.target for action in plan.of(Verb.PLACE, Verb.REPLACE)}):
         root = trees[name].root
@@ -153,7 +156,12 @@ def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, placed: Collect
                 f"target `{name}`: {root} is the UI's `{folder}` directory, not the UI's own",
                 hint=f'write the directory that holds it: `root = "{Path(above).as_posix()}"`',
             )
-        if str(root) in placed and root.is_dir() and not any(root.iterdir()):
+        is_empty = root.is_dir() and not any(root.iterdir())
+        # Nothing is made on a bare mount point: files there would fill another disk, and the drive would hide them.
+        if (mount := placed.get(str(root))) and (is_empty or not root.is_dir()) and not os.path.ismount(mount):
+            yield _unmounted(trees[name], mount)
+            continue
+        if str(root) in placed and is_empty:
             yield InputError(
                 f"target `{name}`: {root} is empty, but an earlier sync placed files there",
                 hint="is the drive mounted? If you emptied it on purpose, delete the directory and sync again",
@@ -164,6 +172,14 @@ def _roots(plan: Plan, trees: Mapping[str, Tree], project: Path, placed: Collect
             f"target `{name}`: neither {root} nor the directory above it exists",
             hint="is the drive mounted? Otherwise create the directory, or correct `root` in synapse.toml",
         )
+
+
+def _unmounted(tree: Tree, mount: str) -> InputError:
+    """The error for a root whose drive was mounted when files were placed, and is not now."""
+    return InputError(
+        f"target `{tree.target.name}`: no drive is mounted at {mount}, but an earlier sync placed files there",
+        hint=f"is the drive mounted? If it is not used any more, make {tree.root / 'models'}, and sync again",
+    )
 
 
 def _folder_of_the_ui(tree: Tree) -> str | None:

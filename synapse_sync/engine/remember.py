@@ -12,15 +12,16 @@ from synapse_sync.errors import StorageError
 from synapse_sync.project import Project
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import is_unwritable, where_writable
+from synapse_sync.store.licence import read_licensed
 from synapse_sync.store.ownership import Tree, remembered_roots
-from synapse_sync.store.projects import ProjectRecord, located, read_record, write_record
+from synapse_sync.store.projects import ProjectRecord, located, mounts_of, read_record, write_record
 from synapse_sync.store.tree import refresh
 
 
-def placed_roots(project: Project) -> frozenset[str]:
-    """The roots in which earlier syncs of a project placed files."""
+def placed_roots(project: Project) -> dict[str, str]:
+    """The roots in which earlier syncs of a project placed files, with the mount points of their drives, or ""."""
     record = read_record(project.store, project.key)
-    return record.placed if record is not None else frozenset()
+    return {} if record is None else {root: record.mounts.get(root, "") for root in record.placed}
 
 
 def note_use(project: Project, survey: Survey) -> list[str]:
@@ -32,10 +33,12 @@ def note_use(project: Project, survey: Survey) -> list[str]:
     known = read_record(project.store, project.key)
     before = known.every_root if known is not None else {}
     placed = known.placed if known is not None else frozenset()
+    placed |= {str(tree.root) for tree in trees.values() if tree.receipt.entries}
     record = ProjectRecord(
         project=str(project.directory),
         roots=remembered_roots(before, trees.values()),
-        placed=placed | {str(tree.root) for tree in trees.values() if tree.receipt.entries},
+        placed=placed,
+        mounts=mounts_of(placed, known.mounts if known is not None else {}),
         # A sync with nothing to do completes the same state again.
         complete=known.complete if known is not None and survey.in_sync else None,
         links=known.links if known is not None else {},
@@ -87,12 +90,31 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
         complete=state,
         absent=absent,
         placed=frozenset(placed),
+        mounts=mounts_of(placed, known.mounts if known is not None else {}),
         variables={
             t.variable: os.environ.get(t.variable) for t in project.manifest.targets if t.variable is not None
         },
         links=known.links if known is not None else {},
     )
     if (record := _noted(record, known, survey)) != known:
+        with where_writable():
+            write_record(project.store, project.key, record)
+
+
+def note_placed(project: Project, survey: Survey) -> None:
+    """Note the roots in which a sync of a part placed files: a drive that is missing later must be noticed.
+
+    Raises `StorageError`.
+    """
+    known = read_record(project.store, project.key)
+    if known is None:  # the store can only be read
+        return
+    placed = known.placed
+    for tree in survey.trees.values():
+        now = read_licensed(tree.root, tree.receipt.project, tree.store) if tree.root.is_dir() else None
+        if now is not None and now.entries:
+            placed |= {str(tree.root)}
+    if (record := replace(known, placed=placed, mounts=mounts_of(placed, known.mounts))) != known:
         with where_writable():
             write_record(project.store, project.key, record)
 

@@ -13,7 +13,7 @@ from synapse_sync.core.report import Report
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.preflight import preflight
-from synapse_sync.engine.remember import note_completion, note_links, note_use, placed_roots
+from synapse_sync.engine.remember import note_completion, note_links, note_placed, note_use, placed_roots
 from synapse_sync.engine.room import apart
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import Survey, check_frozen, survey_project, trees_in
@@ -78,6 +78,8 @@ def sync(
         note_links(project, survey)
         if scope.is_whole:
             note_completion(project, survey, state() if in_sync else None)
+        else:
+            note_placed(project, survey)
     return replace(report, warnings=(*warnings, *survey.warnings, *tools.transfers().heard(), *report.warnings))
 
 

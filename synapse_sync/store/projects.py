@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
 from synapse_sync.store.project_note import note_path, read_note
+from synapse_sync.store.receipt_index import DIRECTORY
 
 #: The lock under which unused blobs are dropped, and under which a sync notes the project that uses some.
 COLLECTION = "collect"
@@ -20,13 +21,13 @@ COLLECTION = "collect"
 class ProjectRecord:
     """One project; `roots` maps target names to absolute directories, `complete` is a fingerprint or None.
 
-    `placed` are the roots in which files were placed, whether the last sync succeeded or not. `absent` are the
-    roots of former targets that could not be reached, perhaps on a drive that is not mounted. `identity` is the
-    device and inode of the directory: by it a renamed project is known again. `above` are those of the directories
-    above it, the next one first, and `host` is the name of the machine: see `is_gone`. `variables` are the
-    variables of the environment that the roots depend on, with their values then. `links` are the directory links
-    that the user knows to be followed, by full path with the real path they lead to; None in records of versions
-    that noted none.
+    `placed` are the roots in which files were placed, whether the last sync succeeded or not. `mounts` are the
+    mount points of those that were on a mounted drive: see `mount_point`. `absent` are the roots of former targets
+    that could not be reached, perhaps on a drive that is not mounted. `identity` is the device and inode of the
+    directory: by it a renamed project is known again. `above` are those of the directories above it, the next one
+    first, and `host` is the name of the machine: see `is_gone`. `variables` are the variables of the environment
+    that the roots depend on, with their values then. `links` are the directory links that the user knows to be
+    followed, by full path with the real path they lead to; None in records of versions that noted none.
     """
 
     project: str
@@ -34,6 +35,7 @@ class ProjectRecord:
     complete: str | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     placed: frozenset[str] = frozenset()
+    mounts: Mapping[str, str] = field(default_factory=dict)
     identity: str = ""
     asked: bool = True
     variables: Mapping[str, str | None] = field(default_factory=dict)
@@ -81,6 +83,26 @@ def _has_child(folder: Path, identity: str) -> bool:
         return any(str(item.inode()) == inode and identity_of(Path(item.path)) == identity for item in found)
 
 
+def mounts_of(placed: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    """The mount point of each placed root that is on a mounted drive.
+
+    `known` are those noted before. They stay for roots without receipts: their drive is not here now.
+    """
+    here = {root: (Path(root) / DIRECTORY).is_dir() for root in placed}
+    found = {root: mount_point(root) if here[root] else known.get(root, "") for root in placed}
+    return {root: mount for root, mount in found.items() if mount}
+
+
+def mount_point(root: str) -> str:
+    """The directory where the drive of `root` is mounted; empty for the system's own drive.
+
+    A path and no device number: the number of one drive differs from start to start.
+    """
+    folder = os.path.realpath(root)
+    found = (str(each) for each in (Path(folder), *Path(folder).parents) if each != each.parent)
+    return next((each for each in found if os.path.ismount(each)), "")
+
+
 def _this_machine() -> str:
     import platform  # takes a millisecond to import
 
@@ -112,6 +134,7 @@ def read_record(store: Path, key: str) -> ProjectRecord | None:
             complete=complete,
             absent=absent,
             placed=frozenset(str(root) for root in placed),
+            mounts={str(root): str(mount) for root, mount in data.get("mounts", {}).items()},
             identity=str(data.get("identity", "")),
             host=str(data.get("host", "")),
             above=tuple(str(identity) for identity in data.get("above", ())),
@@ -130,6 +153,7 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
         "complete": record.complete,
         "absent": dict(record.absent),
         "placed": sorted(record.placed),
+        **({"mounts": dict(record.mounts)} if record.mounts else {}),
         "identity": record.identity,
         "host": record.host,
         "above": list(record.above),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -141,6 +142,46 @@ def test_an_empty_target_after_a_sync_is_a_drive_that_is_not_mounted(project: Pr
     root.rmdir()
     (tmp_path / "away").rename(root)
     assert "nothing to do" in project("sync").err
+
+
+@pytest.mark.parametrize("below", ["", "ui"])
+@pytest.mark.parametrize("words", ["--link-mode=copy", "--no-prune", ""])
+def test_a_drive_that_was_mounted_is_missed(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str, words: str
+) -> None:
+    """One sync is enough, whole or not. The mount is made up: to mount needs an administrator's rights."""
+    drive, is_mounted, really = tmp_path / "mnt", [True], os.path.ismount
+    root = drive / below
+    root.mkdir(parents=True)
+    found = os.path.realpath(drive)
+    monkeypatch.setattr(
+        os.path, "ismount", lambda path: is_mounted[0] if os.path.realpath(path) == found else really(path)
+    )
+    project.manifest(f'[targets.t]\nroot = "{root.as_posix()}"\n' + declare("portrait"))
+    project("sync", *words.split())
+    drive.rename(tmp_path / "away")
+    drive.mkdir()
+    is_mounted[0] = False
+    for _ in range(2):
+        said = project("sync", code=2).err
+        assert "no drive is mounted at" in said and str(root / "models") in " ".join(said.split())
+    assert "sync will refuse this" in project("status").err and list(drive.iterdir()) == []
+    drive.rmdir()
+    project("sync", code=2)
+    assert not drive.exists(), "a mount point that goes with its drive is not made anew"
+    (tmp_path / "away").rename(drive)
+    is_mounted[0] = True
+    assert "in sync" in project("sync").err
+    shutil.rmtree(root / ".synapse")
+    shutil.rmtree(root / "models")
+    if below:
+        root.rmdir()
+        project("sync", *words.split())  # deleted on purpose: the drive is there
+    is_mounted[0] = False
+    shutil.rmtree(drive)
+    (root / "models").mkdir(parents=True)
+    project("sync")
+    assert (root / CHECKPOINT).exists()
 
 
 def test_an_interrupted_sync_does_not_forget_that_files_were_placed(project: Project, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from synapse_sync.engine.collect import plan_collection
 from synapse_sync.errors import StorageError
-from synapse_sync.store.projects import ProjectRecord, read_record, records, write_record
+from synapse_sync.store.projects import ProjectRecord, mount_point, mounts_of, read_record, records, write_record
 
 RECORD = ProjectRecord(
     project="/work/studio",
@@ -16,6 +16,7 @@ RECORD = ProjectRecord(
     complete="abc",
     absent={"usb": "/media/usb"},
     links={"/work/comfy/models": "/mnt/big"},
+    mounts={"/media/usb": "/media/usb"},
 )
 
 
@@ -67,3 +68,10 @@ def test_projects_that_cannot_be_read_count_as_none_unless_all_are_needed(
         list(records(tmp_path, all_of_them=True))
     with pytest.raises(StorageError, match="projects of the store"):
         plan_collection(tmp_path)
+
+
+def test_a_mount_point_stays_noted_while_its_drive_is_away(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    assert mounts_of([root], {root: "/mnt/x", "/elsewhere": "/mnt/y"}) == {root: "/mnt/x"}
+    (tmp_path / ".synapse").mkdir()
+    assert mounts_of([root], {root: "/mnt/x"}).get(root, "") == mount_point(root) != "/mnt/x"
