@@ -152,6 +152,8 @@ def tell_added(console: Console, names: Sequence[str], locked: Locked, *, stored
     """Print the added models and the next step; `stored` says whether the store has all their files."""
     for warning in locked.warnings:
         console.warn(warning)
+    if console.quiet:
+        return
     for model in _added(names, locked):
         words = [model.card.title, model.card.version_name, model.card.type, model.card.base_model]
         said = cell_text(", ".join(word for word in words if word))

@@ -81,7 +81,7 @@ def _identify(console: Console, paths: tuple[Path, ...]) -> int:
         console.document({"identified": origins, "warnings": list(found.warnings)})
     for warning in found.warnings:
         console.warn(warning)
-    for name, reference in found.origins.items():
+    for name, reference in () if console.quiet else found.origins.items():
         console.answer(f"  {click.style('~', fg='green')} {name}  {reference.text}")
     console.say(f"identified {len(found.origins)} model{'' if len(found.origins) == 1 else 's'}")
     return 0
@@ -131,6 +131,8 @@ def show_adopted(console: Console, found: Adoption, *, ways: Ways) -> None:
     """Print the models, the files that stay unmanaged, the copies, and one line that sums it up."""
     for warning in found.warnings:
         console.warn(warning)
+    if console.quiet:
+        return
     for each in found.adopted:
         origin = "this file only" if each.origin is None else each.origin.text
         words = [each.type or "?", size_text(each.file.size), origin, each.title if each.origin else None]

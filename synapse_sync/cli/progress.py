@@ -132,8 +132,9 @@ class Lines(Reporter):
             file = self._sum.ended(key, failed=error is not None)
         if error is None:
             name, done = (key, 0) if file is None else (file.name, file.done)
-            verb = "hashed" if file is not None and file.work == "hashing" else "verified"
-            self._say(f"{verb} {name}  {size_text(done)}")
+            hashing = file is not None and file.work == "hashing"
+            if done or not hashing:  # none of them was a model that had to be read
+                self._say(f"{'hashed' if hashing else 'verified'} {name}  {size_text(done)}")
 
     def _lines(self, elapsed: float) -> Iterator[str]:
         for file in self._sum.active.values():

@@ -22,7 +22,7 @@ def command(console: Console, names: tuple[str, ...]) -> int:
         last = not workspace.manifest.models
     if console.as_json:
         console.document({"removed": list(gone)})
-    for name in gone:
+    for name in () if console.quiet else gone:
         console.answer(f"  {click.style('-', fg='red')} {name}")
     if last:
         console.say("no model is left: `synapse sync --yes` removes the files; without `--yes` it asks first")

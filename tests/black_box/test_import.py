@@ -421,6 +421,22 @@ def test_progress_says_hashing_not_downloading(comfy: Project) -> None:
     assert "download" not in done.err
 
 
+def test_files_of_which_nothing_was_hashed_are_not_called_hashed(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    put(comfy, "ComfyUI/models/vae/cut.safetensors", KNOWN[:-7])
+    done = comfy("import", "ComfyUI")
+    assert done.err == "imported 0 files, 0 B; 5 managed already; 1 left as they are\n"
+
+
+def test_quiet_import_add_and_remove_print_nothing(comfy: Project) -> None:
+    for words in (["import", "ComfyUI"], ["import", "--identify"], ["add", f"civitai:{MODEL}", "--name", "again"],
+                  ["remove", "again"]):  # fmt: skip
+        done = comfy(*words, "-q")
+        assert (done.out, done.err) == ("", ""), words
+    assert "again" not in models(comfy)
+    assert len(models(comfy)) == 5
+
+
 def test_status_names_the_tree_that_holds_unmanaged_files(comfy: Project) -> None:
     comfy("import", "ComfyUI")
     put(comfy, "ComfyUI/models/loras/new.safetensors", safetensors_bytes("new"))
