@@ -118,13 +118,14 @@ class Project:
 
     def check_writable(self) -> None:
         """Raise `StorageError` or `Conflict` if a file cannot be written: asked before a lock downloads."""
-        from synapse_sync.store.durable import storage_error
+        from synapse_sync.store.durable import about_project, storage_error
         from synapse_sync.store.links import try_file
 
-        try:
-            try_file(self.directory)
-        except OSError as error:
-            raise storage_error(error, f"writing in {self.directory}") from error
+        with about_project():
+            try:
+                try_file(self.directory)
+            except OSError as error:
+                raise storage_error(error, f"writing in {self.directory}") from error
         self._writable(LOCKFILE)
 
     def _writable(self, name: str) -> Path:
@@ -142,7 +143,7 @@ class Project:
 
         Raises `Conflict` if another program changed the file since it was read: that change would be lost.
         """
-        from synapse_sync.store.durable import write_atomic
+        from synapse_sync.store.durable import about_project, write_atomic
 
         path = self._writable(name)
         # The project's lock keeps other synapse processes out, but not an editor or git.
@@ -154,7 +155,8 @@ class Project:
         data = _in_style_of(before, text)
         if before == data and self.exists(name):
             return False
-        write_atomic(path, data)
+        with about_project():
+            write_atomic(path, data)
         self._manifest = self._lockfile = None
         self._texts.pop(name, None)  # the other file is still compared with the text that was read
         return True

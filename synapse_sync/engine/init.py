@@ -15,7 +15,7 @@ from synapse_sync.engine.find_files import Place, count_files
 from synapse_sync.errors import InputError
 from synapse_sync.layouts import LAYOUTS, guess
 from synapse_sync.sites import named
-from synapse_sync.store.durable import write_atomic
+from synapse_sync.store.durable import about_project, write_atomic
 from synapse_sync.user.places import LOCKFILE, MANIFEST
 from synapse_sync.user.small_files import read_small
 
@@ -114,7 +114,8 @@ def create(
         name=json.dumps(directory.name or "models", ensure_ascii=False),
         targets="\n".join(_target_text(number, targets) for number in range(len(targets))),
     )
-    write_atomic(path, text.encode())
+    with about_project():
+        write_atomic(path, text.encode())
     return Created(manifest=path, layout=found_layout, root=found_root, attributes=merge_rule(directory))
 
 

@@ -81,6 +81,17 @@ def _words(error: OSError) -> tuple[str, str | None]:
     return error.strerror or str(error) or type(error).__name__, None
 
 
+@contextlib.contextmanager
+def about_project() -> Iterator[None]:
+    """Write files of a project: where that fails, a store in another place is no remedy, and no hint names one."""
+    try:
+        yield
+    except StorageError as error:
+        if error.hint is not None and "SYNAPSE_STORE" in error.hint:
+            error.hint = "make the project's directory writable for you, or work in a copy of it"
+        raise
+
+
 def is_junction(found: os.stat_result) -> bool:
     """Whether a directory is a junction of Windows, or another volume that is mounted there: it counts as a link.
 

@@ -242,16 +242,19 @@ def test_read_only(stage: Stage, mount: Callable[..., Path], tmp_path: Path, whi
 
 
 @case(53)
-@pytest.mark.parametrize("verb", ["lock", "sync", "add"])
+@pytest.mark.parametrize("verb", ["lock", "sync", "add", "remove"])
 def test_a_project_that_is_read_only_is_found_before_a_lock_downloads(
     stage: Stage, mount: Callable[..., Path], verb: str
 ) -> None:
     url = stage.hub.files.put("loras/first-use.safetensors", safetensors_bytes("first use", size=4_000))
     stage.manifest("[models]\n" if verb == "add" else f'[models.a]\nsource = "{url}"\ntype = "lora"\n')
+    words = {"add": [url, "--type", "lora"], "remove": ["a"]}.get(verb, [])
     mount("--bind", str(stage.path), at=stage.path)
     remount(stage.path, "bind,ro")
     stage.hub.clear_log()
-    assert "read-only" in stage(verb, *([url, "--type", "lora"] if verb == "add" else []), code=9).err
+    said = stage(verb, *words, code=9).err
+    assert "read-only" in said and "make the project's directory writable" in said
+    assert "SYNAPSE_STORE" not in said, "the store is not the cause"
     assert stage.hub.requests("files") == []
     stage.healers.append(lambda: remount(stage.path, "bind,rw"))
 
