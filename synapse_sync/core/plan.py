@@ -60,6 +60,7 @@ class Observed:
     shared: bool = False  # another project lists the path too, or another target wants it
     real: str | None = None  # its real directory, if the way leads through a link
     spelled: str | None = None  # another spelling of the same path: the listed one of a wanted path, or the reverse
+    own_source: bool = False  # changed, and the only place that its model comes from: its wanted bytes are gone
     theirs: bool = False  # adopted, or to be adopted, and still the user's own: neither replaced nor removed
     detail: str | None = None
 
@@ -95,6 +96,7 @@ class Action:
     artifact: Artifact | None = None
     companion: Companion | None = None
     movable: bool = True  # of a CONFLICT: `--force` can move aside what is in the way
+    lockable: bool = False  # of a CONFLICT: the file is its own source, so that only a lock can settle it
     takable: bool = False  # of a CONFLICT: `synapse trust --take` hands the adopted file in the way to synapse
 
 
@@ -153,10 +155,15 @@ def make_plan(
     in the way is moved aside (REPLACE with a reason) instead of being a conflict. No companion is written beside a
     file that is in the way of its weights.
     """
+    here = (State.PLACED, State.ALTERED, State.FOREIGN)  # in these states `sha256` is that of the file on the disk
+    placed = {found.sha256 for found in observed.values() if found.state in here}
     todo: list[Action] = []
     unchanged = 0
     for placement in wanted:
-        action = _for_wanted(placement, observed[placement.key], force=force)
+        found = observed[placement.key]
+        if found.own_source and any(placement.artifact.sha256 in known for known in (stored, placed, nearby)):
+            found = replace(found, own_source=False)
+        action = _for_wanted(placement, found, force=force)
         if action is None:
             unchanged += 1
         else:
@@ -183,8 +190,6 @@ def make_plan(
         removals = []
     withheld = 0 if certain or not prune else pruned
     removals = removals if certain else []
-    here = (State.PLACED, State.ALTERED, State.FOREIGN)  # in these states `sha256` is that of the file on the disk
-    placed = {found.sha256 for found in observed.values() if found.state in here}
     supply = _supply(todo, stored, placed, packed, nearby)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
     return Plan(
@@ -203,7 +208,7 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
             return _action(Verb.ADOPT, placement, f"spelled `{found.spelled}` before") if found.spelled else None
         case State.PLACED if right:
             return _action(Verb.REPLACE, placement, f"link mode {placement.link_mode} instead of {found.how}")
-        case State.PLACED if not found.theirs:
+        case State.PLACED if not found.theirs and not found.own_source:
             return _action(Verb.REPLACE, placement, found.detail or "another version")
         case State.ALTERED | State.FOREIGN if right:
             stays = "; the file stays yours" if found.theirs else ""
@@ -214,6 +219,9 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
         State.FOREIGN: "not placed by synapse",
     }
     reason = found.detail or reasons.get(found.state, "not a regular file")
+    if found.own_source:
+        detail = "changed, and it is its own source"
+        return replace(_action(Verb.CONFLICT, placement, detail), movable=False, lockable=True)
     if force and found.state is not State.OBSTRUCTED:
         return _action(Verb.REPLACE, placement, f"{reason}; moved aside")
     conflict = _action(Verb.CONFLICT, placement, reason)

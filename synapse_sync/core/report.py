@@ -61,12 +61,19 @@ class Report:
         return sum(o.error is None and not o.left_out for o in beside)
 
 
+def lock_what_is_there(model: str) -> str:
+    """The hint for a changed file whose locked bytes no place has any more."""
+    return f"its bytes are yours now: `synapse lock --upgrade-model {shlex.quote(model)}` locks what is there"
+
+
 def conflict_error(action: Action) -> Conflict:
     """The error for a path where something that synapse did not place is in the way."""
     # A hint must work when typed: `--force` moves files only, never a directory or a link.
     hint = "move or rename what is in the way"
     if action.movable:  # another name does not help where a directory on the way is barred
         hint += ", or set another `filename` for the model"
+    if action.lockable:
+        hint = lock_what_is_there(action.model)
     if action.takable:
         hint = f"`synapse trust --take {shlex.quote(action.model)}` hands the file to synapse; or {hint}"
     return Conflict(

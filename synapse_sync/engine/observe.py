@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.plan import Key, Observed, Placement, State
+from synapse_sync.core.reference import Reference
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ownership import Tree, how_placed_beside, is_outside
@@ -115,6 +117,41 @@ def links_to_report(
             what = f"{trees[link.target].root}" if link.name == "." else f"`{link.name}`"
             found.append(f"target `{link.target}`: {what} is a link to {link.to}; synapse follows it")
     return found
+
+
+def with_own_sources(
+    placements: Sequence[Placement],
+    observed: Mapping[Key, Observed],
+    trees: Mapping[str, Tree],
+    locate: Callable[[Reference], str | None],
+) -> dict[Key, Observed]:
+    """The states, with `own_source` where a file with other bytes is the only source of its wanted ones.
+
+    `locate` is as in `is_own_source`.
+    """
+    found = dict(observed)
+    for placement in placements:
+        seen, artifact = found[placement.key], placement.artifact
+        if seen.state in (State.PLACED, State.ALTERED, State.FOREIGN) and seen.sha256 != artifact.sha256:
+            place = placement.path.under(trees[placement.target].root)
+            if is_own_source(artifact, place, locate):
+                found[placement.key] = replace(seen, own_source=True)
+    return found
+
+
+def is_own_source(artifact: Artifact, place: Path, locate: Callable[[Reference], str | None]) -> bool:
+    """Whether the file at `place` is the only source of an artifact that exists.
+
+    `locate` returns the path of a reference to a local file. A link to a blob is none: its bytes are the store's.
+    """
+    if place.is_symlink() or any(each.source != "path" for each in artifact.locations):
+        return False
+    sources = [Path(path) for each in artifact.locations if (path := locate(each)) is not None]
+    try:
+        there = [source.samefile(place) for source in sources if source.exists()]
+    except OSError:
+        return False
+    return bool(there) and all(there)
 
 
 def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way, spelled: str | None) -> Observed:

@@ -33,6 +33,7 @@ def verify(
             survey.trees,
             store=tools.store,
             reporter=tools.reporter,
+            locate=tools.local_path,
             repair=repair,
         )
     result = replace(result, bad=(*result.bad, *_not_locked(project)))
@@ -46,7 +47,12 @@ def verify(
             set_aside=(*result.set_aside, *rest.set_aside),
         )
     if repair and result.bad:
-        report = sync(project, Scope(prune=False), tools, state=state, locked=True, command="verify")
+        try:
+            report = sync(project, Scope(prune=False), tools, state=state, locked=True, command="verify")
+        except SynapseError:
+            for text in result.set_aside:
+                tools.reporter.warn(f"set aside: {text}")
+            raise
         result = replace(result, report=report)
     return result
 

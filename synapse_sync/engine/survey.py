@@ -16,7 +16,7 @@ from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Key, Observed, Placement, Plan, State, Verb, make_plan
 from synapse_sync.core.policy import code_allowed, left_out, listed_code
 from synapse_sync.core.trust import Capability
-from synapse_sync.engine.observe import followed_links, links_to_report, observe, ways_to
+from synapse_sync.engine.observe import followed_links, links_to_report, observe, ways_to, with_own_sources
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, OutOfDate, raise_all
@@ -186,6 +186,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     walked, ways = _walked(project, arrangement.placements, beside.companions, neighbours, store.root)
     observed = observe(arrangement.placements, walked, beside.companions, ways)
     walked = _confirmed(arrangement.placements, walked, observed)
+    observed = with_own_sources(arrangement.placements, observed, walked, tools.local_path)
     links = followed_links(ways, walked)
     arrangement = _without_code(arrangement, observed, entries, locked)
     emptied = is_emptied(project)

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from synapse_sync.errors import InputError
+
 if TYPE_CHECKING:
     from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.link_mode import LinkMode
+    from synapse_sync.core.reference import Reference
     from synapse_sync.core.reporter import Reporter
     from synapse_sync.engine.trust import Trust
     from synapse_sync.net.retries import Retry
@@ -42,3 +45,10 @@ class Tools:
     mirrors: tuple[str, ...] = ()
     forbidden: Mapping[str, str] = field(default_factory=dict)
     offline: bool = False
+
+    def local_path(self, reference: Reference) -> str | None:
+        """The path of a file on this machine; None for any other reference, or without its home directory."""
+        try:
+            return self.sources["path"].locate(reference).path if reference.source == "path" else None
+        except InputError:
+            return None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
-from synapse_sync.core.report import Report
+from synapse_sync.core.reference import Reference
+from synapse_sync.core.report import Report, lock_what_is_there
 from synapse_sync.core.reporter import Reporter
+from synapse_sync.engine.observe import is_own_source
 from synapse_sync.errors import IntegrityError, SynapseError
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import storage_error, where_writable
@@ -40,15 +42,18 @@ def verify_tree(
     *,
     store: BlobStore,
     reporter: Reporter,
+    locate: Callable[[Reference], str | None],
     repair: bool = False,
 ) -> Verification:
     """Hash the content of every wanted file, and of every blob behind one.
 
     `observed` are the states of the `placements` in `trees`. A blob with wrong content goes to quarantine in any
     case. With `repair`, a wrong file that synapse placed moves aside, so that a sync can place the right one. Other
-    files stay as they are. `reporter` receives the name of each file. Raises `StorageError`.
+    files stay as they are, and so does one that is its own source: no place has its bytes. `reporter` receives the
+    name of each file, `locate` returns the path of a local source. Raises `StorageError`.
     """
-    run = _Run(store=store, reporter=reporter, trees=trees, repair=repair)
+    run = _Run(store=store, reporter=reporter, trees=trees, locate=locate, repair=repair)
+    run.placed = {key: found.sha256 for key, found in observed.items() if found.state is State.PLACED}
     for placement in placements:
         found = observed[placement.key]
         if found.state in (State.ABSENT, State.MISSING, State.OBSTRUCTED):
@@ -106,7 +111,9 @@ class _Run:
     store: BlobStore
     reporter: Reporter
     trees: Mapping[str, Tree]
+    locate: Callable[[Reference], str | None]
     repair: bool
+    placed: Mapping[Key, str | None] = field(default_factory=dict)
     blobs: dict[str, bool] = field(default_factory=dict)
     inodes: dict[tuple[int, int, str], bool] = field(default_factory=dict)
     bad: list[SynapseError] = field(default_factory=list)
@@ -155,11 +162,16 @@ class _Run:
         adopted = entry is not None and entry.how == ADOPTED
         claimed = entry is not None and entry.how == CLAIMED
         theirs = found.theirs or claimed or (adopted and is_outside(tree, placement.path))
+        stuck = self._is_stuck(placement, place, stored=stored and not linked and self.blobs[sha256])
         hint = None if self.repair else "`synapse verify --repair` sets it aside and places it again"
+        if theirs:
+            hint = "it was there before synapse: move it away and run `synapse sync`"
+        if stuck:
+            hint = lock_what_is_there(placement.model)
         self.bad.append(
             IntegrityError(
                 f"`{placement.path}` in target `{placement.target}`: the content is not what the lockfile says",
-                hint="it was there before synapse: move it away and run `synapse sync`" if theirs else hint,
+                hint=hint,
                 subject=placement.model,
             )
         )
@@ -167,9 +179,16 @@ class _Run:
         if linked:
             self._quarantine(sha256)
         # synapse moves only files that it placed
-        if self.repair and found.state is not State.FOREIGN and not theirs:
+        if self.repair and found.state is not State.FOREIGN and not theirs and not stuck:
             kept = linked or ours or (place.exists() and self.store.has_aside(sha256, place))
             self._clear(placement, found.real, keep=not kept)
+
+    def _is_stuck(self, placement: Placement, place: Path, *, stored: bool) -> bool:
+        """Whether a wrong file must stay: it is its own source, and neither the store nor a tree has its bytes."""
+        sha256 = placement.artifact.sha256
+        if stored or any(known == sha256 and key != placement.key for key, known in self.placed.items()):
+            return False
+        return is_own_source(placement.artifact, place, self.locate)
 
     def _inode(self, path: Path, sha256: str) -> bool:
         """Whether a file has this content; a file with several names is read once."""
@@ -192,4 +211,4 @@ class _Run:
         sha256 = placement.artifact.sha256
         aside = clear_bad(tree, placement.path, real, sha256=sha256, keep=keep, command="verify")
         if aside is not None:
-            self.aside.append(f"{placement.path} → {aside.name}")
+            self.aside.append(f"{placement.path} → {aside}")

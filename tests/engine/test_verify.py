@@ -8,6 +8,7 @@ from workbench import CHECKPOINT, EYES, blob, content_of, declare, downloads, ta
 from world import Project
 
 from synapse_sync.demo import catalogue
+from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine.verify import verify_store
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -152,3 +153,53 @@ def test_a_store_that_cannot_be_looked_into_is_no_fault_of_a_file(
 
     monkeypatch.setattr(Path, "exists", exists)
     assert "all good" in project("verify").err
+
+
+@pytest.mark.parametrize("words", [["sync", "--force"], ["sync"], ["verify", "--repair"]])
+def test_a_changed_file_that_is_its_own_source_stays_and_can_be_locked(project: Project, words: list[str]) -> None:
+    """No place has its locked bytes: to move it aside would leave nothing to place."""
+    own = project.path / "models/loras/own.safetensors"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(safetensors_bytes("before"))
+    project.manifest(target("t", ".", "auto") + "[models]\n")
+    project("import", str(own.parent), "--offline")
+    project("sync")
+    own.write_bytes(changed := safetensors_bytes("after", size=4000))
+    for said in (project(*words, code=7), project("verify", code=6)):
+        assert "`synapse lock --upgrade-model own` locks what is there" in " ".join(said.err.split())
+        assert "--force" not in said.err and "set aside" not in said.err
+    assert [path.name for path in own.parent.iterdir()] == [own.name] and own.read_bytes() == changed
+    project("lock", "--upgrade-model", "own")
+    project("sync")
+    assert "in sync" in project("sync").err and "all good" in project("verify").err
+    assert own.read_bytes() == changed
+
+
+def test_a_changed_file_whose_bytes_the_store_has_is_repaired(project: Project) -> None:
+    own = project.path / "models/loras/own.safetensors"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(good := safetensors_bytes("before"))
+    project.manifest(
+        target("t", ".", "copy") + '[models]\nown = { source = "./models/loras/own.safetensors", type = "lora" }\n'
+    )
+    project("lock")
+    project("sync")
+    own.write_bytes(safetensors_bytes("after", size=4000))
+    said = project("verify", "--repair")
+    assert str(own.with_name("own.safetensors.set-aside-1")) in said.err.replace("\n", "")
+    assert own.read_bytes() == good
+
+
+def test_what_was_set_aside_is_named_when_the_sync_after_it_fails(project: Project) -> None:
+    source = project.path / "source.safetensors"
+    source.write_bytes(safetensors_bytes("before"))
+    model = '[models.m]\nsource = "./source.safetensors"\ntype = "lora"\n'
+    project.manifest(target("t", ".", "move") + model)
+    project("sync")
+    (place,) = (project.path / "models").rglob("*.safetensors")
+    for blob_path in project.blobs():
+        blob_path.unlink()
+    source.unlink()
+    write_over(place, b"other")
+    said = project("verify", "--repair", code=4)
+    assert "set-aside-1" in said.err.replace("\n", "") and place.with_name(f"{place.name}.set-aside-1").exists()

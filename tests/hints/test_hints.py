@@ -897,6 +897,20 @@ def _adopts_a_note(bench: Bench) -> Path:
     return place
 
 
+@helps("core: synapse lock --upgrade-model")
+def _(bench: Bench) -> None:
+    place = bench.project.path / "models/loras/own.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(safetensors_bytes("before"))
+    bench.project.manifest("[models]\n")
+    bench("import", str(place.parent), "--offline")
+    place.write_bytes(safetensors_bytes("after"))
+    bench.advised("synapse lock --upgrade-model own", "sync", code=7)
+    bench("lock", "--upgrade-model", "own")
+    bench("sync")
+    bench("verify")
+
+
 @helps("core: synapse trust --take")
 def _(bench: Bench) -> None:
     place = _adopts_a_note(bench)
