@@ -105,7 +105,7 @@ def take_in(console: Console, paths: Sequence[Path], ways: Ways, *, trust: bool)
 def adopted_value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:
     return {
         "dry_run": dry_run,
-        "targets": list(found.targets),
+        "targets": [target.name for target in found.targets],
         "models": [
             {
                 "name": each.name,
@@ -146,9 +146,23 @@ def show_adopted(console: Console, found: Adoption, *, ways: Ways) -> None:
             f"  … and {len(found.left) - _SHOWN} more files that stay unmanaged; `--json` lists them all"
         )
     _tell_copies(console, found, ways=ways)
+    _tell_written(console, found)
     console.say(_summary(found, dry_run=ways.dry_run))
     if found.adopted and not ways.dry_run:
         console.say("next: `synapse status`; `synapse outdated` lists newer versions")
+
+
+def _tell_written(console: Console, found: Adoption) -> None:
+    """Print the new targets, the consents that are kept, and the manifest, where that is not in this directory."""
+    for target in found.targets:
+        verb = "new target" if found.manifest is None else "added target"
+        console.say(f"{verb} `{target.name}`: layout {target.layout}, root {cell_text(target.root)}")
+    if found.consents:
+        more = f", and {len(found.consents) - 1} more" if len(found.consents) > 1 else ""
+        console.say(f"your consent is kept: {cell_text(str(found.consents[0]))}{more}")
+    if found.manifest is not None:
+        here = found.manifest.parent.samefile(console.directory)
+        console.say(f"wrote {found.manifest.name if here else cell_text(str(found.manifest))} and synapse.lock")
 
 
 def _tell_copies(console: Console, found: Adoption, *, ways: Ways) -> None:
@@ -164,19 +178,26 @@ def _tell_copies(console: Console, found: Adoption, *, ways: Ways) -> None:
 
 def _summary(found: Adoption, *, dry_run: bool) -> str:
     """One line: how many files, from where, and how many stay unmanaged."""
-    origins = Counter("no site" if each.origin is None else each.origin.source for each in found.adopted)
+    origins = Counter(found.asked.value if each.origin is None else each.origin.source for each in found.adopted)
     size = sum(each.file.size for each in found.adopted)
     where = ", ".join(f"{number} {_WHERE.get(name, f'from {name}')}" for name, number in origins.most_common())
     verb = "would import" if dry_run else "imported"
     files = "1 file" if len(found.adopted) == 1 else f"{len(found.adopted)} files"
-    parts = [f"{verb} {files}, {size_text(size)}" + (f" ({where})" if where else "")]
+    parts = [f"{verb} {files}" + (f", {size_text(size)} ({where})" if where else "")]
     if found.brought:
         parts.append(f"{found.brought} brought into the store")
     if found.known:
         parts.append(f"{found.known} managed already")
     if found.left:
-        parts.append(f"{len(found.left)} left as they are")
+        parts.append(f"{len(found.left)} left as {'it is' if len(found.left) == 1 else 'they are'}")
     return "; ".join(parts)
 
 
-_WHERE = {"civitai": "from Civitai", "huggingface": "from Hugging Face", "no site": "known to no site"}
+_WHERE = {
+    "civitai": "from Civitai",
+    "huggingface": "from Hugging Face",
+    # `Asked`, for files without an origin:
+    "all": "known to no site",
+    "some": "known to no site that was asked",
+    "none": "not asked for at any site",
+}

@@ -10,12 +10,14 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
 from synapse_sync.core.link_mode import ADOPTED, TAKEN
 from synapse_sync.core.lockfile import Lockfile
-from synapse_sync.core.manifest.values import Manifest
+from synapse_sync.core.manifest.values import Manifest, Target
 from synapse_sync.core.names import SafePath
+from synapse_sync.core.trust import Capability
 from synapse_sync.engine.find_files import FoundFile, Left, Place, find_files
 from synapse_sync.engine.import_bytes import bring_in, refuse_across_volumes
 from synapse_sync.engine.import_entries import Adopted, declare_all
@@ -56,14 +58,23 @@ class Ways:
     more: Mapping[str, object] = field(default_factory=dict)
 
 
+class Asked(StrEnum):
+    """Whether the sites were asked for the files: all of them, not every one (a failure), or none."""
+
+    ALL = "all"
+    SOME = "some"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
     """The result of an import.
 
-    `known` is the number of files that were managed before, `brought` that of the files whose bytes went into the
-    store; with `missing`, a listed file is not at its path. `given` are the directories of the import. `targets`
-    are the names of new targets. `duplicates` are the paths of each content that is there more than once, `spare`
-    the bytes that one copy of each would free.
+    `known` is the number of files that were managed before, `brought` that of the files whose bytes went into
+    the store; with `missing`, a listed file is not at its path. `given` are the directories of the import.
+    `targets` are the new ones. `duplicates` are the paths of each content that is there more than once, `spare`
+    the bytes that one copy of each would free. `manifest` was written, with `consents` of the user that are kept
+    from now on.
     """
 
     adopted: tuple[Adopted, ...] = ()
@@ -72,10 +83,21 @@ class Adoption:
     brought: int = 0
     missing: bool = False
     given: tuple[Path, ...] = ()
-    targets: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
     duplicates: tuple[tuple[FoundFile, ...], ...] = ()
     spare: int = 0
     warnings: tuple[str, ...] = ()
+    manifest: Path | None = None
+    consents: tuple[Capability, ...] = ()
+    asked: Asked = Asked.ALL
+
+
+#: Why `only_known` leaves a file out.
+_UNKNOWN = {
+    Asked.ALL: "no site knows it",
+    Asked.SOME: "no site knows it, but not every site was asked",
+    Asked.NONE: "no site was asked",
+}
 
 
 def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tools, cache: HubCache) -> Adoption:
@@ -98,8 +120,9 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
         files, left, known = _found(places, project, tools, managed)
         taken = [file for file in known if file is not None]
         origins, warnings = origins_of(files, tools.sources, cache) if ways.ask_sites and files else ({}, [])
+        asked = Asked.NONE if not ways.ask_sites else Asked.SOME if warnings else Asked.ALL
         if ways.only_known:
-            left += [Left(place=f.place, why="no site knows it") for f in files if f.sha256 not in origins]
+            left += [Left(place=f.place, why=_UNKNOWN[asked]) for f in files if f.sha256 not in origins]
             files = [file for file in files if file.sha256 in origins]
         if ways.move or ways.dedupe:
             # What an interrupted import, or one in place, left where it was is brought in as well.
@@ -118,10 +141,17 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
             targets=tuple(new),
             duplicates=duplicates,
             spare=spare,
-            warnings=(*warnings, *_in_wrong_folders(adopted, manifest), *_of_several_files(adopted)),
+            warnings=(
+                *warnings,
+                *_in_wrong_folders(adopted, manifest),
+                *_of_several_files(adopted),
+                *_that_run_code(adopted, ways),
+            ),
+            asked=asked,
         )
         if not ways.dry_run and adopted:
-            _write(project, text, locked, tools)
+            consents = _write(project, text, locked, tools)
+            result = replace(result, manifest=project.directory / MANIFEST, consents=consents)
             _list_in_receipts(project, adopted, tools)
         if ways.dry_run:
             return result
@@ -184,15 +214,17 @@ def _any_missing(project: Project, tools: Tools) -> bool:
     )
 
 
-def _write(project: Project, text: str, lockfile: Lockfile, tools: Tools) -> None:
-    """Write the two files; the user's consent for what is in them comes with it."""
+def _write(project: Project, text: str, lockfile: Lockfile, tools: Tools) -> tuple[Capability, ...]:
+    """Write the two files; the user's consent for what is in them comes with it. Returns what is new of that."""
     if not project.exists(MANIFEST):
         merge_rule(project.directory)
     project.write(MANIFEST, text)
     project.write_lockfile(lockfile)
     manifest = project.manifest
     trust = tools.trust
-    trust.keep(trust.missing([*trust.roots(manifest.targets), *trust.declared(manifest.entries())]))
+    missing = trust.missing([*trust.roots(manifest.targets), *trust.declared(manifest.entries())])
+    trust.keep(missing)
+    return missing
 
 
 def _list_in_receipts(project: Project, adopted: Sequence[Adopted], tools: Tools) -> None:
@@ -254,6 +286,14 @@ _DISTINCT = frozenset(
 def _listed(paths: Sequence[str]) -> str:
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     return ", ".join(f"`{path}`" for path in paths[:3]) + more
+
+
+def _that_run_code(adopted: Sequence[Adopted], ways: Ways) -> Iterator[str]:
+    """A note about pickles, which an import allows: their entries stand for files that are here already."""
+    paths = [each.file.path.text for each in adopted if each.value and each.file.format == "pickle"]
+    if paths and "allow-pickle" not in ways.more:
+        files, verb = ("1 file", "has") if len(paths) == 1 else (f"{len(paths)} files", "have")
+        yield f"{files} can run code when loaded, and {verb} `allow-pickle = true`: {_listed(paths)}"
 
 
 def _of_several_files(adopted: Sequence[Adopted]) -> Iterator[str]:

@@ -24,13 +24,13 @@ from synapse_sync.user.places import home_directory
 
 def with_targets(
     text: str, manifest: Manifest, project: Project, directories: Sequence[Path]
-) -> tuple[str, Manifest, list[Place], list[str]]:
+) -> tuple[str, Manifest, list[Place], list[Target]]:
     """The manifest, as text and values, with a target for every directory, the places to look at, and new targets.
 
     Raises `InputError` for a directory that does not exist.
     """
     places: list[Place] = []
-    new: list[str] = []
+    new: list[Target] = []
     for given in directories:
         directory = Path(os.path.abspath(given))  # noqa: PTH100 - links in it are the user's own
         if not directory.exists():
@@ -43,7 +43,7 @@ def with_targets(
                 target = Target(name=_free_name(layout, manifest), layout=layout, root=path_text(root, project))
                 text = _with_target(_kept_where_they_are(text, manifest, project), manifest, target)
                 manifest = read_manifest(text)
-                new.append(target.name)
+                new.append(target)
                 place = Place(target=target, root=root, below=_relative(home, root))
             places.append(place)
     return text, manifest, list(dict.fromkeys(places)), new

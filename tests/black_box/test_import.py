@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from world import Project
 from synapse_sync.cli.console import Console
 from synapse_sync.core.names import SafePath
 from synapse_sync.demo.civitai.things import File, Model, Version
+from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine.import_entries import name_of
 from synapse_sync.store.blobs import BlobStore
@@ -284,8 +286,9 @@ def test_a_directory_of_several_uis(comfy: Project) -> None:
 def test_a_pickle_of_ones_own_is_declared_as_one(project: Project) -> None:
     (project.path / "synapse.toml").unlink(missing_ok=True)
     put(project, "weights/old.ckpt", b"\x80\x02}q\x00.")
-    project("import", "weights")
+    done = project("import", "weights")
     assert models(project)["old"]["allow-pickle"] is True
+    assert "1 file can run code when loaded, and has `allow-pickle = true`: `old.ckpt`" in done.err
     assert "in sync: 1 file" in project("sync").err
 
 
@@ -425,7 +428,7 @@ def test_files_of_which_nothing_was_hashed_are_not_called_hashed(comfy: Project)
     comfy("import", "ComfyUI")
     put(comfy, "ComfyUI/models/vae/cut.safetensors", KNOWN[:-7])
     done = comfy("import", "ComfyUI")
-    assert done.err == "imported 0 files, 0 B; 5 managed already; 1 left as they are\n"
+    assert done.err == "imported 0 files; 5 managed already; 1 left as it is\n"
 
 
 def test_quiet_import_add_and_remove_print_nothing(comfy: Project) -> None:
@@ -435,6 +438,32 @@ def test_quiet_import_add_and_remove_print_nothing(comfy: Project) -> None:
         assert (done.out, done.err) == ("", ""), words
     assert "again" not in models(comfy)
     assert len(models(comfy)) == 5
+
+
+def test_an_import_names_what_it_wrote(comfy: Project) -> None:
+    shown = comfy("import", "ComfyUI", "--dry-run").err
+    assert "new target `comfyui`: layout comfyui, root ComfyUI" in shown
+    assert "wrote" not in shown
+    done = comfy("import", "ComfyUI")
+    assert "added target `comfyui`: layout comfyui, root ComfyUI\nwrote synapse.toml and synapse.lock" in done.err
+    assert "consent" not in done.err, "all is inside the project"
+    other = comfy.path.parent / "elsewhere"
+    other.mkdir()
+    (other / "one.safetensors").write_bytes(safetensors_bytes("one"))
+    done = replace(comfy, path=comfy.path / "ComfyUI")("import", str(other))
+    assert f"added target `flat`: layout flat, root {other}" in done.err
+    assert f"your consent is kept: place files in {other}, and 1 more" in done.err
+    assert f"wrote {comfy.path / 'synapse.toml'} and synapse.lock" in done.err
+
+
+def test_files_for_which_not_every_site_was_asked_are_not_called_unknown(comfy: Project) -> None:
+    done = comfy("import", "ComfyUI", "--offline", "--dry-run")
+    assert "(5 not asked for at any site)" in done.err
+    left = comfy("import", "ComfyUI", "--offline", "--only-known", "--dry-run", "--json").json["left"]
+    assert {each["reason"] for each in left} == {"no site was asked"}
+    comfy.hub.faults.add("/api/v1/model-versions", Fault(status=403))
+    done = comfy("import", "ComfyUI", "--dry-run")
+    assert "(5 known to no site that was asked)" in done.err
 
 
 def test_status_names_the_tree_that_holds_unmanaged_files(comfy: Project) -> None:
