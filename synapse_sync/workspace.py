@@ -246,7 +246,7 @@ class Workspace:
         manifest = self.manifest
         newer = exclude_newer or manifest.workspace.exclude_newer
         return standings(
-            manifest.entries(), self.lockfile, manifest.workspace, sources=self._wiring.sources, exclude_newer=newer
+            manifest.entries(), self.lockfile, manifest.workspace, self._wiring.tools(), exclude_newer=newer
         )
 
     def describe(self, text: str) -> tuple[Description, frozenset[str]]:

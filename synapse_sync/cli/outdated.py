@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from synapse_sync.engine.outdated import Pin, Standing
 
 _COLUMNS = 14
+#: How many models a line names.
+_NAMES = 20
 
 
 @click.command("outdated", short_help="List newer versions, and which of them an upgrade would take")
@@ -55,11 +57,18 @@ def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
     for standing in standings:
         if standing.current is None and standing.error is None:
             console.answer(f"{standing.name}  not locked yet")
+    unsure = [f"`{standing.name}`" for standing in standings if standing.unsure]
+    if unsure:
+        more = f" and {len(unsure) - _NAMES} more" if len(unsure) > _NAMES else ""
+        console.say(
+            f"whether files changed cannot be known without a download: {', '.join(unsure[:_NAMES])}{more} "
+            "(the site has no digest)"
+        )
     outdated = sum(standing.outdated for standing in standings)
     if outdated:
         console.say(f"`synapse lock --upgrade` locks newer versions of {count_text(outdated, 'model')}")
-    elif all(standing.current is not None for standing in standings):
-        console.say("nothing that `synapse lock --upgrade` would change")
+    elif all(standing.current is not None and standing.error is None for standing in standings):
+        console.say(f"nothing {'else ' if unsure else ''}that `synapse lock --upgrade` would change")
 
 
 def _label(pin: Pin | None) -> str:
@@ -91,6 +100,7 @@ def _value(standing: Standing) -> dict[str, Any]:
         "allowed": _pin_value(standing.allowed),
         "newest": _pin_value(standing.newest),
         "outdated": standing.outdated,
+        "unsure": standing.unsure,
         "held": standing.held,
         "error": None if standing.error is None else error_value(standing.error),
     }

@@ -137,7 +137,7 @@ def resolve(
     )
     chosen = _choose_all(stale, ask_all(questions, tools.sources), options)
     transfers = tools.transfers()
-    measure = _explained(transfers.measure, tools.sources)
+    measure = explained(transfers.measure, tools.sources)
     copies = _Copies(transfers, tools.store)
     try:
         resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, copies.unpack)
@@ -223,7 +223,7 @@ def _choose_all(
     return chosen
 
 
-def _explained(measure: Measurer, sources: Mapping[str, Source]) -> Measurer:
+def explained(measure: Measurer, sources: Mapping[str, Source]) -> Measurer:
     """Wrap `measure`: a server's refusal is raised in the words of its source."""
 
     def asked(reference: Reference) -> int | None:

@@ -1,19 +1,26 @@
-"""Outdated: the versions that `lock --upgrade` would lock, and the newest ones. Nothing is written or fetched."""
+"""Outdated: the versions that `lock --upgrade` would lock, and the newest ones. Nothing is written or downloaded.
+
+A site without digests says a length at most: another one is a change, the same one leaves the question open.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
 from synapse_sync.core.instant import instant_text, is_older
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.choose import ask_all, choose, held_back, question
+from synapse_sync.engine.choose import Chosen, ask_all, choose, held_back, question
+from synapse_sync.engine.lock import explained
+from synapse_sync.engine.pin import Sizes, lacks_ending, measured
+from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import NetworkError, SynapseError
-from synapse_sync.sources.base import Ask, Resolved, Source
+from synapse_sync.sources.base import Ask, Resolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +39,7 @@ class Standing:
 
     `current` is its pin, `allowed` the version that `lock --upgrade` would lock, `newest` the site's default
     version; each is None if it is not known. `held` is the reason why the last two differ, `error` why they are
-    unknown.
+    unknown. `unsure` means that only a download could show whether the files changed.
     """
 
     name: str
@@ -41,6 +48,7 @@ class Standing:
     allowed: Pin | None = None
     newest: Pin | None = None
     outdated: bool = False
+    unsure: bool = False
     held: str | None = None
     error: SynapseError | None = None
 
@@ -49,21 +57,26 @@ def standings(
     entries: Sequence[Requirement],
     lockfile: Lockfile,
     options: WorkspaceOptions,
+    tools: Tools,
     *,
-    sources: Mapping[str, Source],
     exclude_newer: datetime | None = None,
 ) -> tuple[Standing, ...]:
-    """Compare every requirement with its site; each source is asked once. Unlocked ones have no `current`."""
+    """Compare every requirement with its site; each source is asked once. Unlocked ones have no `current`.
+
+    A file without a digest and a size is asked for its length, unless its host needs a consent that is missing.
+    """
     known = {model.name: model for model in lockfile.models}
     locked = {e.name: known[e.name] for e in entries if e.name in known and known[e.name].requirement == e.text}
-    answers = ask_all(_questions(entries, locked, exclude_newer), sources)
+    answers = ask_all(_questions(entries, locked, exclude_newer), tools.sources)
+    chosen = {e.name: _chosen(e, answers[_allowed(e)], options) for e in entries if _allowed(e) in answers}
+    lengths = _lengths(chosen.values(), tools)
     return tuple(
         _standing(
             entry,
             locked[entry.name],
-            answers.get(_allowed(entry)),
+            chosen.get(entry.name),
             answers.get(_newest(entry)),
-            options,
+            lengths,
             exclude_newer or entry.exclude_newer,
         )
         if entry.name in locked
@@ -78,6 +91,33 @@ def _allowed(entry: Requirement) -> str:
 
 def _newest(entry: Requirement) -> str:
     return f"newest {entry.name}"
+
+
+def _chosen(
+    entry: Requirement, answer: Resolved | SynapseError, options: WorkspaceOptions
+) -> Chosen | SynapseError:
+    try:
+        return choose(entry, answer, options)
+    except SynapseError as problem:
+        return problem.about(entry.name)
+
+
+def _lengths(chosen: Iterable[Chosen | SynapseError], tools: Tools) -> Sizes:
+    """The lengths of the files of which nothing else is known, by their locations."""
+    items = [item for item in chosen if isinstance(item, Chosen) and any(map(_is_unsized, item.candidates))]
+    if tools.offline or not items:
+        return {}
+    open_ones = [item for item in items if not tools.trust.missing(tools.trust.declared([item.entry]))]
+    places = [_places(item.entry, file) for item in open_ones for file in item.candidates if _is_unsized(file)]
+    return measured(places, explained(tools.transfers().measure, tools.sources)) if places else {}
+
+
+def _is_unsized(file: Candidate) -> bool:
+    return file.sha256 is None and file.git_sha1 is None and file.size is None
+
+
+def _places(entry: Requirement, file: Candidate) -> tuple[Reference, ...]:
+    return (file.url, *entry.mirrors)
 
 
 def _questions(
@@ -101,23 +141,22 @@ def _questions(
 def _standing(
     entry: Requirement,
     old: LockedModel,
-    allowed: Resolved | SynapseError | None,
+    chosen: Chosen | SynapseError | None,
     newest: Resolved | SynapseError | None,
-    options: WorkspaceOptions,
+    lengths: Sizes,
     exclude_newer: datetime | None,
 ) -> Standing:
     current = _pin(old.reference, old.card)
-    taken, outdated = current, False
+    taken, same = current, _Same.YES
     error: SynapseError | None = None
-    if allowed is not None:
+    if isinstance(chosen, SynapseError):
+        error = chosen
+    elif chosen is not None and held_back(entry, old, chosen.resolved) is None:
         try:
-            chosen = choose(entry, allowed, options)
+            same = _same_files(entry, old.artifacts, chosen.candidates, lengths)
         except SynapseError as problem:
-            error = problem.about(entry.name)
-        else:
-            if held_back(entry, old, chosen.resolved) is None:
-                outdated = not _same_files(old.artifacts, chosen.candidates)
-                taken = _pin(chosen.resolved.reference, chosen.resolved.card)
+            error = problem.copy().about(entry.name)  # several models may want this file
+        taken = _pin(chosen.resolved.reference, chosen.resolved.card)
     top = _pin(newest.reference, newest.card) if isinstance(newest, Resolved) else None
     if error is None and isinstance(newest, NetworkError):
         error = newest.about(entry.name)
@@ -127,7 +166,8 @@ def _standing(
         current=current,
         allowed=None if error is not None else taken,
         newest=top,
-        outdated=outdated,
+        outdated=error is None and same is _Same.NO,
+        unsure=error is None and same is _Same.UNSURE,
         held=_held(entry, current, taken, top, exclude_newer) if top is not None and error is None else None,
         error=error,
     )
@@ -137,28 +177,55 @@ def _pin(reference: Reference, card: ModelCard) -> Pin:
     return Pin(reference=reference, version=card.version_name, base_model=card.base_model, published=card.published)
 
 
-def _same_files(old: Sequence[Artifact], new: Sequence[Candidate]) -> bool:
-    """Whether an upgrade would lock the same bytes, as far as the site says without a download."""
-    if len(new) == 1 and all(artifact.archive is not None for artifact in old):
-        return all(_same_archive(artifact, new[0]) for artifact in old)
+class _Same(Enum):
+    """Whether an upgrade would lock the same bytes; `UNSURE` where only a download could show it."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "unsure"
+
+
+def _same_files(entry: Requirement, old: Sequence[Artifact], new: Sequence[Candidate], lengths: Sizes) -> _Same:
+    """Whether an upgrade would lock the same files, as far as the site says it without a download.
+
+    Raises the error of a file whose length could not be asked for: an upgrade would fail as well.
+    """
+    if len(new) == 1 and old and all(artifact.archive is not None for artifact in old):
+        archive = old[0].given
+        return _same(entry, archive.sha256, archive.size, old[0].url, new[0], lengths)
     before = {artifact.filename: artifact for artifact in old}
-    if before.keys() != {candidate.filename for candidate in new}:
-        return False
-    return all(_same(before[candidate.filename], candidate) for candidate in new)
+    pairs = [(before.get(_locked_name(file, old)), file) for file in new]
+    if len(before) != len(new) or len({id(artifact) for artifact, _ in pairs}) != len(new):
+        return _Same.NO
+    found = [
+        _Same.NO if artifact is None else _same(entry, artifact.sha256, artifact.size, artifact.url, file, lengths)
+        for artifact, file in pairs
+    ]
+    return next((each for each in (_Same.NO, _Same.UNSURE) if each in found), _Same.YES)
 
 
-def _same(old: Artifact, new: Candidate) -> bool:
+def _locked_name(file: Candidate, old: Sequence[Artifact]) -> str:
+    """The name of a file in the lockfile: the content may have added the ending that its address lacks."""
+    if lacks_ending(file):
+        for artifact in old:
+            if artifact.url == file.url and artifact.filename.rpartition(".")[0] == file.filename:
+                return artifact.filename
+    return file.filename
+
+
+def _same(entry: Requirement, sha256: str, size: int, url: Reference, new: Candidate, lengths: Sizes) -> _Same:
+    """Whether a file is still the locked one, which has this digest, size in bytes and address."""
     if new.sha256 is not None:
-        return new.sha256 == old.sha256
-    return new.url == old.url and new.size in (None, old.size)
-
-
-def _same_archive(old: Artifact, new: Candidate) -> bool:
-    """Whether an extracted file would come from the same archive."""
-    assert old.archive is not None
-    if new.sha256 is not None:
-        return new.sha256 == old.archive.sha256
-    return new.url == old.url and new.size in (None, old.archive.size)
+        return _Same.YES if new.sha256 == sha256 else _Same.NO
+    if new.url != url:
+        return _Same.NO
+    length = lengths.get(_places(entry, new)) if new.size is None else new.size
+    if isinstance(length, SynapseError):
+        raise length
+    if length not in (None, size):
+        return _Same.NO
+    fixed = entry.sha256 is not None or new.git_sha1 is not None or new.url.source == "path"
+    return _Same.YES if fixed else _Same.UNSURE
 
 
 def _held(entry: Requirement, current: Pin, taken: Pin, top: Pin, exclude_newer: datetime | None) -> str | None:

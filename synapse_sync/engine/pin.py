@@ -26,7 +26,7 @@ _TYPED_ROLES = frozenset({"vae", "text_encoder"})
 #: A chosen file: the name of its requirement, and its number among the requirement's files.
 _File = tuple[str, int]
 #: The sizes of files in bytes by their locations; None if the server does not say it for certain.
-_Sizes = Mapping[tuple[Reference, ...], int | SynapseError | None]
+Sizes = Mapping[tuple[Reference, ...], int | SynapseError | None]
 #: As many as connections to one host.
 _MEASURED_AT_ONCE = 16
 
@@ -66,7 +66,7 @@ def _known_artifacts(
     wants: dict[_File, Want] = {}
     errors: list[SynapseError] = []
     by_git = {a.git_sha1: a for model in before.values() for a in model.artifacts if a.git_sha1}
-    sizes = _sizes(chain(*(_unmeasured(item, before.get(item.entry.name)) for item in chosen)), measure)
+    sizes = measured(chain(*(_unmeasured(item, before.get(item.entry.name)) for item in chosen)), measure)
     for item in chosen:
         name = item.entry.name
         old = before.get(name)
@@ -135,7 +135,7 @@ def _pinned(
 
 
 def _known(
-    entry: Requirement, candidate: Candidate, old: LockedModel | None, sizes: _Sizes, *, anew: bool
+    entry: Requirement, candidate: Candidate, old: LockedModel | None, sizes: Sizes, *, anew: bool
 ) -> tuple[Artifact, ...]:
     """The artifact, if its digest and size can be found without a download; else nothing."""
     sha256 = candidate.sha256 or entry.sha256
@@ -143,7 +143,7 @@ def _known(
         # Only an upgrade looks again, unless the place is in a pinned version, whose files cannot change.
         fixed = candidate.git_sha1 is not None and candidate.url.pinned
         if fixed or not anew:
-            if _lacks_ending(candidate):  # the name that the content gave it, see `_named_by_content`
+            if lacks_ending(candidate):  # the name that the content gave it, see `_named_by_content`
                 candidate = replace(candidate, filename=locked.filename, format=locked.format)
             return (_artifact(entry, candidate, locked.sha256, locked.size, locked.blake3, trust=locked.trust),)
     if sha256 is None:
@@ -182,14 +182,14 @@ def _unmeasured(item: Chosen, old: LockedModel | None) -> Iterator[tuple[Referen
             yield (candidate.url, *item.entry.mirrors)
 
 
-def _sizes(files: Iterable[tuple[Reference, ...]], measure: Measurer) -> _Sizes:
+def measured(files: Iterable[tuple[Reference, ...]], measure: Measurer) -> Sizes:
     """The length of each file, or why it is unknown; many servers are asked at the same time."""
     asked = list(dict.fromkeys(files))
-    found = at_once(lambda places: _measured(places, measure), asked, _MEASURED_AT_ONCE)
+    found = at_once(lambda places: _length_of(places, measure), asked, _MEASURED_AT_ONCE)
     return dict(zip(asked, found, strict=True))
 
 
-def _measured(places: Sequence[Reference], measure: Measurer) -> int | SynapseError | None:
+def _length_of(places: Sequence[Reference], measure: Measurer) -> int | SynapseError | None:
     """The file's length at its first location that answers, or the first location's error if none does."""
     errors: list[SynapseError] = []
     for place in places:
@@ -236,13 +236,13 @@ def _extracted(
 
 def _named_by_content(candidate: Candidate, path: Path) -> Candidate:
     """A downloaded file of weights whose address has no ending gets the one of its content: UIs list by ending."""
-    kind = content_of(path).kind if _lacks_ending(candidate) else ""
+    kind = content_of(path).kind if lacks_ending(candidate) else ""
     if kind not in ("safetensors", "gguf"):
         return candidate
     return replace(candidate, filename=safe_filename(f"{candidate.filename}.{kind}"), format=kind)
 
 
-def _lacks_ending(candidate: Candidate) -> bool:
+def lacks_ending(candidate: Candidate) -> bool:
     """Whether this is a download from a plain address, under a name without an ending. Repositories keep names."""
     return candidate.url.source == "url" and not has_ending(candidate.filename)
 

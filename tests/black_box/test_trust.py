@@ -371,3 +371,18 @@ def test_a_cover_and_a_place_that_only_the_lockfile_names(project: Project) -> N
     project.manifest(f'[models]\nit = {{ source = "civitai:{catalogue.PORTRAIT}", cover = "{cover}" }}\n')
     assert "inside your own network" in project("sync", code=2).err
     assert project.hub.requests() == []
+
+
+def test_outdated_asks_a_host_inside_for_a_length_only_with_consent(project: Project) -> None:
+    del os.environ["SYNAPSE_TRUST_HOSTS"]
+    url = project.hub.files.put("a.safetensors", safetensors_bytes("a"))
+    project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
+    project("trust")
+    project("lock")
+    project("trust", "--revoke")
+    project.hub.clear_log()
+    (value,) = project("outdated", "--json").json["models"]
+    assert value["unsure"] and project.hub.requests() == []
+    project("trust")
+    project("outdated")
+    assert len(project.hub.requests("files")) == 1

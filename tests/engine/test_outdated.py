@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import zipfile
 from dataclasses import replace
 from typing import Any
 
@@ -220,7 +223,8 @@ def test_addresses_and_paths_have_no_versions(project: Project) -> None:
     project.hub.clear_log()
     value = project("outdated", "--check", "--json").json
     assert value["outdated"] == 0 and [model["newest"] for model in value["models"]] == [None, None]
-    assert project.hub.requests() == []
+    assert [model["unsure"] for model in value["models"]] == [True, False]
+    assert len(project.hub.requests("files")) == 1, "the file is asked for its length"
 
 
 def test_what_is_not_locked_yet(project: Project) -> None:
@@ -286,3 +290,65 @@ def test_names_of_the_site_are_cleaned(project: Project) -> None:
     said = project("outdated").out
     assert "evil" in said and "\x1b" not in said and "\u202e" not in said
     assert all(len(line) <= 80 for line in said.splitlines())
+
+
+def test_a_plain_address_whose_file_has_another_size_is_outdated(project: Project) -> None:
+    """Its size is all that a plain server says: `lock --upgrade` and `outdated` agree on it."""
+    url = project.hub.files.put("x.safetensors", safetensors_bytes("x", size=4_000))
+    project.manifest(f'[models.x]\nsource = "{url}"\ntype = "lora"\n')
+    project("lock")
+    said = project("outdated", "--check")
+    assert "cannot be known without a download: `x`" in said.err
+    assert "nothing else that `synapse lock --upgrade` would change" in said.err
+    project.hub.files.put("x.safetensors", safetensors_bytes("y", size=5_000))
+    value = standing(project, "--check", code=8)
+    assert value["outdated"] and not value["unsure"]
+    assert "its files changed since the lock" in project("outdated").out
+    project("lock", "--upgrade")
+    assert not standing(project, "--check")["outdated"]
+
+
+def test_a_plain_address_with_a_promised_digest_is_sure(project: Project) -> None:
+    content = safetensors_bytes("x", size=4_000)
+    url = project.hub.files.put("x.safetensors", content)
+    digest = hashlib.sha256(content).hexdigest()
+    project.manifest(f'[models.x]\nsource = "{url}"\ntype = "lora"\nsha256 = "{digest}"\n')
+    project("lock")
+    value = standing(project, "--check")
+    assert not value["outdated"] and not value["unsure"]
+
+
+def test_a_name_that_the_content_gave_its_ending_is_no_change(project: Project) -> None:
+    url = project.hub.files.put("nx", safetensors_bytes("x", size=4_000))
+    project.manifest(f'[models.x]\nsource = "{url}"\ntype = "lora"\n')
+    project("lock")
+    assert '"nx.safetensors"' in project.lock_text
+    value = standing(project, "--check")
+    assert not value["outdated"] and value["unsure"]
+    project.hub.files.put("nx", safetensors_bytes("x", size=5_000))
+    assert standing(project, "--check", code=8)["outdated"]
+
+
+def test_an_archive_at_a_plain_address_is_compared_by_its_own_size(project: Project) -> None:
+    def packed(size: int) -> bytes:
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as archive:
+            archive.writestr("a.safetensors", safetensors_bytes("a", size=size))
+        return data.getvalue()
+
+    url = project.hub.files.put("parcel.zip", packed(4_000))
+    project.manifest(f'[models.x]\nsource = "{url}"\ntype = "lora"\nextract = ["*.safetensors"]\n')
+    project("lock")
+    assert standing(project, "--check")["unsure"]
+    project.hub.files.put("parcel.zip", packed(5_000))
+    assert standing(project, "--check", code=8)["outdated"]
+
+
+def test_a_plain_address_without_its_file_is_an_error_as_for_an_upgrade(project: Project) -> None:
+    url = project.hub.files.put("x.safetensors", safetensors_bytes("x"))
+    project.manifest(f'[models.x]\nsource = "{url}"\ntype = "lora"\n')
+    project("lock")
+    project.hub.files.put("x.safetensors", b"", status=404)
+    assert standing(project, code=4)["error"]["kind"] == "NotFound"
+    assert "nothing" not in project("outdated", code=4).err
+    project("lock", "--upgrade", code=4)
