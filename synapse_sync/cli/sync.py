@@ -28,7 +28,9 @@ def _link_mode(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 @click.command("sync", short_help="Make the local trees match: download, verify, link, prune")
 @click.option("--locked", is_flag=True, help="Refuse (exit 8) if the lockfile is out of date.")
-@click.option("--frozen", is_flag=True, help="Use the lockfile as it is.")
+@click.option(
+    "--frozen", is_flag=True, help="Follow the lockfile as it is; a model that is not locked is an error."
+)
 @click.option("--offline", is_flag=True, help="Never open a connection.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show the plan and do nothing.")
 @click.option("--check", is_flag=True, help="Like --dry-run, and exit 8 if there is anything to do.")

@@ -93,6 +93,15 @@ def test_frozen_follows_pins_that_the_manifest_no_longer_asks_for(synced: Projec
     assert set(synced.tree()) == {CHECKPOINT, EYES}
 
 
+def test_frozen_refuses_a_new_model_as_its_help_says(project: Project) -> None:
+    project.manifest(declare("portrait"))
+    project("sync")
+    project.manifest(declare("portrait", "eyes"))
+    assert "does not have `eyes`" in project("sync", "--frozen", code=8).err
+    said = " ".join(project("sync", "--help").out.split())
+    assert "--frozen Follow the lockfile as it is; a model that is not locked is an error." in said
+
+
 def test_a_part_that_is_locked_can_be_followed(synced: Project) -> None:
     lose_block(synced)
     synced("sync", "--frozen", "--only", "eyes")
