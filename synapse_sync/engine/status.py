@@ -31,10 +31,14 @@ def status(project: Project, scope: Scope, tools: Tools, *, frozen: bool = False
         project=project.directory,
         placed=placed_roots(project),
     )
-    errors += tools.trust.refused_roots(tree.target for tree in survey.trees.values())
+    forbidden = list(tools.trust.refused_roots(tree.target for tree in survey.trees.values()))
+    errors += forbidden
     refusals = (f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)
-    asks = tools.trust.missing(_asked(project, survey, tools))
-    return replace(survey, asks=asks, warnings=(*survey.warnings, *refusals, *announced(asks)))
+    # A sync stops at a forbidden root before it asks for anything.
+    asks = () if forbidden else tools.trust.missing(_asked(project, survey, tools))
+    return replace(
+        survey, asks=asks, refused=bool(errors), warnings=(*survey.warnings, *refusals, *announced(asks))
+    )
 
 
 def _asked(project: Project, survey: Survey, tools: Tools) -> set[Capability]:

@@ -49,7 +49,7 @@ class Survey:
     `stale` names the models in scope that the lockfile does not answer, `renamed` those whose pins have another
     name in it, `dropped` the pins that are no longer declared. `asks` are the capabilities that a sync would
     ask the user for. `links` are the directory links that are followed, by path with the real path they lead to.
-    `emptied` says that both files agree on no model at all.
+    `emptied` says that both files agree on no model at all, `refused` that a sync would end before it does anything.
     """
 
     plan: Plan
@@ -61,6 +61,7 @@ class Survey:
     renamed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     emptied: bool = False
+    refused: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     asks: tuple[Capability, ...] = ()
@@ -73,7 +74,7 @@ class Survey:
     @property
     def in_sync(self) -> bool:
         """Whether a sync would change nothing: no file, and not the lockfile."""
-        return self.plan.in_sync and self.is_locked
+        return self.plan.in_sync and self.is_locked and not self.refused
 
     @property
     def listed(self) -> int:

@@ -193,6 +193,14 @@ def test_a_drive_that_was_mounted_is_missed(
     assert (root / CHECKPOINT).exists()
 
 
+def test_status_of_a_root_that_is_refused_says_that_alone(project: Project) -> None:
+    project.manifest(f'[targets.t]\nroot = "{Path(project.path.anchor).as_posix()}"\n[models]\n')
+    said = project("status")
+    assert "sync will refuse this" in said.err and "ask first" not in said.err and "in sync" not in said.out
+    assert project("status", "--json").json["in_sync"] is False
+    project("sync", code=2)
+
+
 def test_an_interrupted_sync_does_not_forget_that_files_were_placed(project: Project, tmp_path: Path) -> None:
     root = tmp_path / "mnt" / "ui"
     root.mkdir(parents=True)
