@@ -54,13 +54,17 @@ def verify_tree(
     """
     run = _Run(store=store, reporter=reporter, trees=trees, locate=locate, repair=repair)
     run.placed = {key: found.sha256 for key, found in observed.items() if found.state is State.PLACED}
+    # No sync moves a directory, or follows a link into another target.
+    barred = "move or rename what is in the way, and sync again"
     for placement in placements:
         found = observed[placement.key]
         if found.state in (State.ABSENT, State.MISSING, State.OBSTRUCTED):
             run.bad.append(
                 IntegrityError(
                     f"`{placement.path}` in target `{placement.target}`: {found.detail or 'missing'}",
-                    hint="`synapse sync` or `synapse verify --repair` places it",
+                    hint=barred
+                    if found.state is State.OBSTRUCTED
+                    else "`synapse sync` or `synapse verify --repair` places it",
                     subject=placement.model,
                 )
             )

@@ -194,6 +194,13 @@ def test_a_link_into_what_has_another_owner_is_refused(
     project("sync", "--force", code=code)
     assert not list(inside.rglob("portrait*"))
     assert downloads(project.hub) == []
+    if not forbidden:
+        project("lock")
+        said = " ".join(project("verify", code=6).err.split())
+        assert "move or rename what is in the way, and sync again" in said and "places it" not in said
+        (project.path / "ui" / at).rename(project.path / "away")
+        project("sync")
+        project("verify")
 
 
 def test_a_link_into_a_target_of_another_project_is_refused(
