@@ -49,7 +49,7 @@ class Survey:
     `stale` names the models in scope that the lockfile does not answer, `renamed` those whose pins have another
     name in it, `dropped` the pins that are no longer declared. `asks` are the capabilities that a sync would
     ask the user for. `links` are the directory links that are followed, by path with the real path they lead to.
-    `emptied` says that both files agree on no model at all, `refused` that a sync would end before it does anything.
+    `emptied` says that both files agree on no model at all, `refused` that a sync would end before its first act.
     """
 
     plan: Plan
@@ -194,6 +194,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     pending = frozenset() if frozen else frozenset(stale)
     certain = (bool(manifest.models) or emptied) and not pending
     plan = _plan(arrangement, beside.companions, observed, scope, tools, pending=pending, certain=certain)
+    plan = _with_moved(plan, walked)
     return Survey(
         plan=plan,
         arrangement=arrangement,
@@ -324,6 +325,24 @@ def _confirmed(
         else replace(tree, receipt=replace(tree.receipt, entries={**tree.receipt.entries, **right[name]}))
         for name, tree in trees.items()
     }
+
+
+def _with_moved(plan: Plan, trees: Mapping[str, Tree]) -> Plan:
+    """The plan with the reason why files leave the former root of a target that has another one now."""
+    moved = {
+        name
+        for name, tree in trees.items()
+        if (target := name.removesuffix(f" in {tree.target.root}")) != name and target in trees
+    }
+    if not moved:
+        return plan
+    actions = tuple(
+        replace(action, reason="the root of its target moved")
+        if action.verb is Verb.PRUNE and action.target in moved
+        else action
+        for action in plan.actions
+    )
+    return replace(plan, actions=actions)
 
 
 def _moved_roots(plan: Plan, trees: Mapping[str, Tree]) -> list[str]:

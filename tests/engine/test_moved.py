@@ -361,6 +361,7 @@ def test_a_root_of_another_name_is_said_before_and_while_the_tree_moves(project:
         result = project(verb)
         said = " ".join(f"{result.out} {result.err}".split())
         assert f"{project.path / 'UIx'} is a new root; files move there from {project.path / 'UI'}" in said
+        assert "the root of its target moved" in said and "no longer wanted" not in said
     assert "new root" not in project("sync").err
 
 
