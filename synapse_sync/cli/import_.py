@@ -51,6 +51,9 @@ def command(
 
     DIR is the directory of a UI, a folder in it, a single file, or any directory. Nothing is downloaded. Each file
     is hashed once; an import that was interrupted goes on where it stopped.
+
+    synapse manages the files from then on: after `synapse remove NAME`, a sync removes the file of that model. Its
+    bytes stay in the store.
     """
     from synapse_sync.engine.adopt import Ways
 
@@ -149,6 +152,10 @@ def show_adopted(console: Console, found: Adoption, *, ways: Ways) -> None:
     _tell_written(console, found)
     console.say(_summary(found, dry_run=ways.dry_run))
     if found.adopted and not ways.dry_run:
+        console.say(
+            "synapse manages these files from now on: after `synapse remove NAME`, a sync removes that model's "
+            "file; its bytes stay in the store"
+        )
         console.say("next: `synapse status`; `synapse outdated` lists newer versions")
 
 

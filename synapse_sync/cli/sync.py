@@ -65,7 +65,8 @@ def command(
 ) -> int:
     """Download what is missing, verify it, link it into place, and remove what is no longer wanted.
 
-    Only files that synapse placed, and that nobody changed since, are ever replaced or removed.
+    Only files that synapse placed or took over (`synapse import`), and that nobody changed since, are ever replaced
+    or removed. The last copy of a file's bytes goes to the store first.
     """
     from synapse_sync.engine.scope import Scope
     from synapse_sync.user.settings import parse_rate

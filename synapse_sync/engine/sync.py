@@ -131,9 +131,10 @@ def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:
     count = len(survey.plan.of(Verb.PRUNE))
     if count <= (0 if survey.emptied else max(10, survey.listed // 2)):
         return
-    if not confirm(f"{count} of the {survey.listed} files that synapse placed would be removed. Go on?"):
+    what = f"{count} of the {survey.listed} files that synapse placed or took over would be removed"
+    if not confirm(f"{what}. Go on?"):
         raise InputError(
-            f"{count} of the {survey.listed} files that synapse placed would be removed; nothing was done",
+            f"{what}; nothing was done",
             hint="add `--yes` to remove them, or `--no-prune` to keep them",
         )
 

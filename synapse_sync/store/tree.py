@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from synapse_sync.core.link_mode import ADOPTED, CLAIMED, LinkMode
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED, TAKEN, LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import conflict_error
@@ -279,7 +279,9 @@ class TreeWriter:
         if entry.made is not None:
             sidecars.forget(root, SafePath(action.path))
         self._tidy(action)
-        return None
+        # The user made this file, and the store may have its only copy now: that must not be a surprise.
+        kept = entry.how == TAKEN and self._has_blob(action)
+        return f"{action.reason}; its bytes are in the store" if kept else None
 
     def _rescue(self, action: Action, place: Path) -> None:
         """Move the only copy of some bytes into the store before it leaves the tree."""

@@ -293,11 +293,19 @@ def test_a_pickle_of_ones_own_is_declared_as_one(project: Project) -> None:
 
 
 def test_a_prune_removes_what_was_imported_but_first_keeps_the_bytes(comfy: Project) -> None:
-    comfy("import", "ComfyUI")
+    done = comfy("import", "ComfyUI")
+    assert "synapse manages these files from now on: after `synapse remove NAME`, a sync removes" in done.err
     comfy("remove", "detail")
-    comfy("sync", "--yes")
+    done = comfy("sync", "--yes")
+    assert "tail.safetensors  no longer wanted; its bytes are in the store\n" in done.out
     assert not (comfy.path / "ComfyUI/models/loras/style/d\u00e9tail.safetensors").exists()
     assert len(comfy.blobs()) == 1, "the last copy of the bytes is in the store"
+
+
+def test_the_question_before_a_large_prune_counts_imported_files(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    comfy("remove", *models(comfy))
+    assert "5 of the 5 files that synapse placed or took over would be removed" in comfy("sync", code=2).err
 
 
 def test_a_sidecar_of_another_tool_names_a_version_that_the_digests_do_not(comfy: Project) -> None:

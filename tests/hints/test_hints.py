@@ -991,6 +991,15 @@ def _(bench: Bench) -> None:
     assert "nothing to do" in bench("sync").err
 
 
+@helps("cli: synapse remove")
+def _(bench: Bench) -> None:
+    _tree(bench, "a.safetensors", "b.safetensors")
+    bench.advised("synapse remove NAME", "import", "ui", code=0)
+    bench("remove", "a")
+    assert "a.safetensors  no longer wanted; its bytes are in the store" in bench("sync").out
+    assert len(bench.project.blobs()) == 1
+
+
 @helps("cli: synapse status --all", "cli: synapse import")
 def _(bench: Bench) -> None:
     _tree(bench, "first.safetensors")
