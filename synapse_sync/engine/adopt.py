@@ -149,19 +149,25 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
             ),
             asked=asked,
         )
-        if not ways.dry_run and adopted:
+        if ways.dry_run:
+            return result
+        if adopted:
             consents = _write(project, text, locked, tools)
             result = replace(result, manifest=project.directory / MANIFEST, consents=consents)
             _list_in_receipts(project, adopted, tools)
-        if ways.dry_run:
-            return result
-        files = [*(each.file for each in adopted), *taken]
-        if ways.dedupe and not ways.move:
-            files = [file for group in duplicates for file in group]
-        moved = ways.move or ways.dedupe
-        brought = bring_in(files, project, tools, move=moved) if moved or ways.copy else 0
-        missing = moved and _any_missing(project, tools)
-    return replace(result, brought=brought, missing=missing)
+        return _with_bytes_in_store(result, taken, ways, project, tools)
+
+
+def _with_bytes_in_store(
+    result: Adoption, taken: Sequence[FoundFile], ways: Ways, project: Project, tools: Tools
+) -> Adoption:
+    """The result, after the bytes that the options name are in the store; `taken` were managed before."""
+    files = [*(each.file for each in result.adopted), *taken]
+    if ways.dedupe and not ways.move:
+        files = [file for group in result.duplicates for file in group]
+    moved = ways.move or ways.dedupe
+    brought = bring_in(files, project, tools, move=moved) if moved or ways.copy else 0
+    return replace(result, brought=brought, missing=moved and _any_missing(project, tools))
 
 
 def _found(

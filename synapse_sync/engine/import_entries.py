@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -161,29 +161,38 @@ def declare_all(
             left.append(Left(place=file.place, why=str(error)))
             continue
         drafts.put(file, value, origin, several=len(targets) > 1, name=name)
+    added, locked, refused = _without_refused(text, drafts, project, tools)
+    return added, [*again, *_adopted(drafts, locked)], locked, [*left, *refused]
+
+
+def _without_refused(text: str, drafts: Drafts, project: Project, tools: Tools) -> tuple[str, Lockfile, list[Left]]:
+    """The manifest and the lockfile with all drafts that can be, and the files of the others, which are dropped."""
+    left: list[Left] = []
     while True:
         entries = sorted((clash_key(key), key, _shortest(value)) for key, value in drafts.values.items())
         added = add_models(text, [entry[1:] for entry in entries]) if entries else text
         refused, locked = _locked(added, drafts, project, tools)
         if not refused:
-            break
+            return added, locked, left
         for name, why in refused.items():
             left += [Left(place=file.place, why=why) for file in drafts.files[name]]
             del drafts.values[name], drafts.files[name], drafts.origins[name]
+
+
+def _adopted(drafts: Drafts, locked: Lockfile) -> Iterator[Adopted]:
+    """One answer for each file of the drafts."""
     models = {model.name: model for model in locked.models}
-    adopted = [
-        Adopted(
-            name=name,
-            file=file,
-            value=drafts.values[name],
-            type=models[name].card.type,
-            origin=None if (origin := drafts.origins[name]) is None else origin.resolved.reference,
-            title=models[name].card.title,
-        )
-        for name, several in drafts.files.items()
-        for file in several
-    ]
-    return added, [*again, *adopted], locked, left
+    for name, files in drafts.files.items():
+        card, origin = models[name].card, drafts.origins[name]
+        for file in files:
+            yield Adopted(
+                name=name,
+                file=file,
+                value=drafts.values[name],
+                type=card.type,
+                origin=None if origin is None else origin.resolved.reference,
+                title=card.title,
+            )
 
 
 def _wanted_paths(manifest: Manifest, project: Project) -> dict[tuple[str, str], Placement]:

@@ -96,9 +96,7 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
         },
         links=known.links if known is not None else {},
     )
-    if (record := _noted(record, known, survey)) != known:
-        with where_writable():
-            write_record(project.store, project.key, record)
+    _write_changed(project, known, _noted(record, known, survey))
 
 
 def note_placed(project: Project, survey: Survey) -> None:
@@ -114,9 +112,7 @@ def note_placed(project: Project, survey: Survey) -> None:
         now = read_licensed(tree.root, tree.receipt.project, tree.store) if tree.root.is_dir() else None
         if now is not None and now.entries:
             placed |= {str(tree.root)}
-    if (record := replace(known, placed=placed, mounts=mounts_of(placed, known.mounts))) != known:
-        with where_writable():
-            write_record(project.store, project.key, record)
+    _write_changed(project, known, replace(known, placed=placed, mounts=mounts_of(placed, known.mounts)))
 
 
 def note_links(project: Project, survey: Survey) -> None:
@@ -128,10 +124,14 @@ def note_links(project: Project, survey: Survey) -> None:
     if known is None:  # the store can only be read
         return
     still = {link: to for link, to in (known.links or {}).items() if Path(link).is_symlink()}
-    links = {**still, **survey.links}
-    if links != known.links:
+    _write_changed(project, known, replace(known, links={**still, **survey.links}))
+
+
+def _write_changed(project: Project, known: ProjectRecord | None, record: ProjectRecord) -> None:
+    """Write a record that differs from the known one, where the store can be written to; raises `StorageError`."""
+    if record != known:
         with where_writable():
-            write_record(project.store, project.key, replace(known, links=links))
+            write_record(project.store, project.key, record)
 
 
 def _noted(record: ProjectRecord, known: ProjectRecord | None, survey: Survey) -> ProjectRecord:
