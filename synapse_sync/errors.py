@@ -31,7 +31,7 @@ Errors carry plain data only, so that no room has to import another one for them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 
 class SynapseError(Exception):
@@ -59,6 +59,16 @@ class SynapseError(Exception):
         if self.subject is None:
             self.subject = subject
         return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as `--json` prints it."""
+        return {
+            "kind": type(self).__name__,
+            "message": self.message,
+            "hint": self.hint,
+            "model": self.subject,
+            "exit_code": self.exit_code,
+        }
 
     def __str__(self) -> str:
         return self.message

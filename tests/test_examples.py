@@ -8,6 +8,8 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,6 +46,10 @@ TREES = {
         "image/ComfyUI/models/checkpoints/dreamshaper_8.safetensors",
         "image/ComfyUI/models/loras/pp-storybook_rank2_bf16.safetensors",
         "image/ComfyUI/models/vae/sdxl_vae.safetensors",
+    },
+    "python": {
+        "ComfyUI/models/loras/pp-storybook_rank2_bf16.safetensors",
+        "ComfyUI/models/vae/sdxl_vae.safetensors",
     },
     "several-uis": {
         "ComfyUI/models/checkpoints/counterfeitV30_v30.safetensors",
@@ -88,6 +94,7 @@ class Copy:
             for path in sorted(self.path.rglob("*"))
             if path.is_file()
             and path.name not in own
+            and path.suffix != ".py"
             and not any(part.startswith(".") for part in path.relative_to(self.path).parts)
         }
 
@@ -201,6 +208,51 @@ def test_no_question_is_met_in_the_quick_start(
     assert "agree" not in capsys.readouterr().err
     assert not list((tmp_path / "home").rglob("trust-*"))
     assert (tmp_path / "home/forge/models").is_dir() == (way == "manifest")
+
+
+@pytest.fixture
+def script(copy_of: Callable[[str], Copy]) -> Callable[..., tuple[int, str]]:
+    """Runs a script of the Python example in a process of its own; its project is a copy."""
+    example = copy_of("python")
+
+    def run(name: str, *words: str) -> tuple[int, str]:
+        command = [sys.executable, "-W", "error", str(example.path / name), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_python_syncs_and_says_where(script: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    code, said = script("sync.py")
+    assert code == 0, said
+    first, *places = said.splitlines()
+    assert first.startswith("2 downloaded") and len(places) == 2
+    assert all(Path(line.partition(": ")[2]).is_file() for line in places)
+    manifest = tmp_path / "python" / "synapse.toml"
+    manifest.write_text(manifest.read_text("utf-8").replace("@1387174", "@999999999"), "utf-8")
+    code, said = script("sync.py")
+    assert code == 4 and "Traceback" not in said and "has no version 999999999" in said
+
+
+def test_python_searches_and_adds(script: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    code, said = script("search.py", "detail", "tweaker")
+    assert code == 0, said
+    assert "civitai:58390@" in said and "added 1 model" in said
+    assert 'groups = ["found"]' in (tmp_path / "python" / "synapse.toml").read_text("utf-8")
+    assert script("search.py", "no such thing at all")[0] == 4
+
+
+def test_python_shows_a_progress_of_its_own(script: Callable[..., tuple[int, str]]) -> None:
+    code, said = script("progress.py")
+    assert code == 0, said
+    assert "bytes so far" in said and said.splitlines()[-1].endswith(": all good")
+
+
+def test_every_script_is_run_here() -> None:
+    tests = Path(__file__).read_text("utf-8")
+    scripts = {path.name for path in EXAMPLES.rglob("*.py")}
+    assert scripts and all(f'script("{name}"' in tests for name in scripts)
 
 
 def test_portrait_takes_the_half_precision_file(copy_of: Callable[[str], Copy]) -> None:

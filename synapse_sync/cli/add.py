@@ -130,17 +130,9 @@ def _in_options(error: SynapseError) -> SynapseError:
 
 def added_value(names: Sequence[str], locked: Locked) -> list[dict[str, Any]]:
     """Return the added models for `--json`."""
-    return [
-        {
-            "name": model.name,
-            "reference": model.reference.text,
-            "title": model.card.title,
-            "version": model.card.version_name,
-            "type": model.card.type,
-            "files": [{"filename": a.filename, "size": a.size, "sha256": a.sha256} for a in model.artifacts],
-        }
-        for model in _added(names, locked)
-    ]
+    from synapse_sync.core.lock_facts import model_value
+
+    return [model_value(model) for model in _added(names, locked)]
 
 
 def is_stored(workspace: Workspace, names: Sequence[str], locked: Locked) -> bool:

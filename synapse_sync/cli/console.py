@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.progress import Bars, Lines
 from synapse_sync.cli.render import usage_words
 from synapse_sync.cli.streams import use_utf8
@@ -106,7 +105,7 @@ class Console:
         self.close()
         errors = error.errors if isinstance(error, Several) else (error,)
         if self.as_json:
-            self.document({"errors": [error_value(item) for item in errors], "exit_code": error.exit_code})
+            self.document({"errors": [item.to_dict() for item in errors], "exit_code": error.exit_code})
         self.errors(errors)
 
     def usage_error(self, error: click.ClickException) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.render import table_lines, word_lines
 from synapse_sync.cli.texts import cell_text
 from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
@@ -49,7 +48,7 @@ def show_files(console: Console, files: Sequence[Reference]) -> int:
         raise_all(errors)
     if console.as_json:
         values = [_value(one) for one in found]
-        failed = {"errors": [error_value(error) for error in errors]}
+        failed = {"errors": [error.to_dict() for error in errors]}
         console.document(values[0] if len(files) == 1 else {"files": values, **failed})
         return Several(errors).exit_code if errors else 0
     if len(found) > _FEW:

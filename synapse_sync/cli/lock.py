@@ -12,8 +12,6 @@ from synapse_sync.cli.render import change_lines
 from synapse_sync.cli.texts import cell_text, count_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from synapse_sync.engine.lock import Locked
     from synapse_sync.workspace import Workspace
 
@@ -63,23 +61,13 @@ def command(
         )
         troubles = _troubles(workspace, locked)
     if console.as_json:
-        console.document(_document(locked, troubles))
+        console.document(locked.to_dict() | {"warnings": [*locked.warnings, *troubles]})
     for warning in (*locked.warnings, *troubles):
         console.warn(warning)
     if check and locked.changes:
         return _out_of_date(console, locked)
     _report(console, locked, heal=heal)
     return 0
-
-
-def _document(locked: Locked, troubles: Sequence[str]) -> dict[str, object]:
-    """Return the JSON form of the answer; `troubles` are further warnings."""
-    return {
-        "changes": [{"kind": c.kind, "name": c.name, "before": c.before, "after": c.after} for c in locked.changes],
-        "healed": [{"model": p.model, "file": p.filename, "place": p.place} for p in locked.healed],
-        "models": len(locked.lockfile.models),
-        "warnings": [*locked.warnings, *troubles],
-    }
 
 
 def _out_of_date(console: Console, locked: Locked) -> int:
@@ -110,13 +98,7 @@ def _report(console: Console, locked: Locked, *, heal: bool) -> None:
         files = len({(place.model, place.filename) for place in locked.healed})
         places = count_text(len(locked.healed), "new mirror")
         console.say(f"{places} for {count_text(files, 'file')}" if locked.healed else "no new mirrors were found")
-    changed = {change.name for change in locked.changes} | {place.model for place in locked.healed}
-    every = count_text(len(locked.lockfile.models), "model")
-    if not changed:
-        console.say(f"synapse.lock up to date: {every}")
-        return
-    counted = count_text(len(changed), "model")
-    console.say(f"synapse.lock changed: {counted}" + ("" if counted == every else f"; it has {every}"))
+    console.say(locked.summary())
 
 
 def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:

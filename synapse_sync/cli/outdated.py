@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.options import common, instant
 from synapse_sync.cli.render import table_lines
 from synapse_sync.cli.texts import count_text, cut_text
@@ -39,7 +38,7 @@ def command(console: Console, check: bool, exclude_newer: str | None) -> int:
     errors = [standing.error for standing in standings if standing.error is not None]
     outdated = [standing for standing in standings if standing.outdated]
     if console.as_json:
-        console.document({"outdated": len(outdated), "models": [_value(standing) for standing in standings]})
+        console.document({"outdated": len(outdated), "models": [standing.to_dict() for standing in standings]})
     else:
         _tell(console, standings)
     console.errors(errors)
@@ -90,28 +89,3 @@ def _note(standing: Standing) -> str:
     if current is not None and allowed is not None and current.reference.revision == allowed.reference.revision:
         return "its files changed since the lock"
     return ""
-
-
-def _value(standing: Standing) -> dict[str, Any]:
-    return {
-        "name": standing.name,
-        "policy": standing.policy,
-        "locked": _pin_value(standing.current),
-        "allowed": _pin_value(standing.allowed),
-        "newest": _pin_value(standing.newest),
-        "outdated": standing.outdated,
-        "unsure": standing.unsure,
-        "held": standing.held,
-        "error": None if standing.error is None else error_value(standing.error),
-    }
-
-
-def _pin_value(pin: Pin | None) -> dict[str, Any] | None:
-    if pin is None:
-        return None
-    return {
-        "reference": str(pin.reference),
-        "version": pin.version,
-        "base_model": pin.base_model,
-        "published": pin.published,
-    }

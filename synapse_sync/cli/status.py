@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import in_sync_value, survey_value, unmanaged_value
+from synapse_sync.cli.json_values import in_sync_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import plan_lines
 from synapse_sync.cli.texts import cell_text, count_text, in_sync_text, rest_text, shown_paths
@@ -50,7 +50,7 @@ def command(
         survey = workspace.status(part)
         others = workspace.unmanaged(survey)
     if console.as_json:
-        console.document(survey_value(survey) | {"unmanaged": unmanaged_value(others)})
+        console.document(survey.to_dict() | {"unmanaged": [each.to_dict() for each in others]})
         return 0
     show_survey(console, survey, part)
     _show_unmanaged(console, others, everything=everything)

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import in_sync_value, nothing_done_value, report_value, survey_value
+from synapse_sync.cli.json_values import in_sync_value, nothing_done_value
 from synapse_sync.cli.options import common, scope, trusting
 from synapse_sync.cli.render import outcome_lines
 from synapse_sync.cli.texts import in_sync_text, rest_text
 from synapse_sync.core.link_mode import LinkMode
-from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
-    from synapse_sync.core.report import Report
     from synapse_sync.engine.scope import Scope
     from synapse_sync.workspace import Workspace
 
@@ -91,7 +89,7 @@ def command(
     for warning in report.warnings:
         console.warn(warning)
     if console.as_json:
-        console.document(report_value(report))
+        console.document(report.to_dict())
     elif not console.quiet:
         console.answers(outcome_lines(report))
     console.errors(report.errors)
@@ -99,7 +97,7 @@ def command(
         rest = rest_text(report.plan.spared, part)
         console.say(f"{in_sync_text(report.plan.unchanged, part)}, nothing to do{rest}")
         return 0
-    console.say(_summary(report))
+    console.say(report.summary())
     return report.exit_code
 
 
@@ -118,29 +116,8 @@ def _show_plan(
 
     survey = workspace.status(part, frozen=frozen)
     if console.as_json:
-        console.document(survey_value(survey))
+        console.document(survey.to_dict())
     else:
         show_survey(console, survey, part)
     stale = locked and not survey.is_locked
     return OutOfDate.exit_code if stale or (check and not survey.in_sync) else 0
-
-
-def _summary(report: Report) -> str:
-    from synapse_sync.core.plan import Verb
-
-    parts = [
-        (report.done(Verb.FETCH) - report.copied_files, f"downloaded ({size_text(report.fetched_bytes)})"),
-        (report.copied_files, f"copied from this machine ({size_text(report.copied_bytes)})"),
-        (report.done(Verb.SALVAGE), "found on this machine"),
-        (report.done(Verb.PLACE), "placed"),
-        (report.done(Verb.REPLACE), "replaced"),
-        (report.done(Verb.ADOPT), "adopted"),
-        (report.written, "previews and sidecars" if report.written > 1 else "preview or sidecar"),
-        (report.done(Verb.PRUNE) if not report.errors else 0, "pruned"),
-        (report.plan.unchanged, "unchanged"),
-        (report.plan.withheld, "kept, no longer declared"),
-        (report.plan.spared, "kept (--no-prune)"),
-        (len(report.errors), "failed"),
-    ]
-    words = [f"{count:,} {word}" for count, word in parts if count]
-    return ", ".join(words) or "nothing to do"

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
+from synapse_sync.core.size_text import count_text as count_text
+
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import TextIO
 
     from synapse_sync.engine.scope import Scope
-
-
-def count_text(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 file`, `2 files`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def in_sync_text(files: int, part: Scope | None = None) -> str:

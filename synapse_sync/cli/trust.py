@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import capability_value
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import cell_text, count_text
 
@@ -44,7 +43,7 @@ def command(console: Console, listed: bool, revoke: bool, taken: tuple[str, ...]
             return _show(console, workspace.trusted())
         changed = workspace.revoke_trust() if revoke else workspace.trust()
     if console.as_json:
-        console.document({"revoked" if revoke else "agreed": [capability_value(one) for one in sorted(changed)]})
+        console.document({"revoked" if revoke else "agreed": [one.to_dict() for one in sorted(changed)]})
     for one in sorted(changed):
         console.answer(f"  {'-' if revoke else '+'} {cell_text(str(one))}")
     console.say(_summary(changed, revoke=revoke))
@@ -76,9 +75,7 @@ def _summary(changed: Collection[Capability], *, revoke: bool) -> str:
 
 def _show(console: Console, consents: Mapping[str, Collection[Capability]]) -> int:
     if console.as_json:
-        console.document(
-            {project: [capability_value(one) for one in sorted(all)] for project, all in consents.items()}
-        )
+        console.document({project: [one.to_dict() for one in sorted(all)] for project, all in consents.items()})
     for project, agreed in consents.items():
         console.answer(cell_text(project))
         for one in sorted(agreed):

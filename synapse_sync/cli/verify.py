@@ -5,11 +5,8 @@ from __future__ import annotations
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import error_value, report_value
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import outcome_lines
-from synapse_sync.cli.texts import count_text
-from synapse_sync.core.size_text import size_text
 
 
 @click.command("verify", short_help="Hash every placed file again; --repair mends")
@@ -33,15 +30,7 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
     console.close()
     report = result.report
     if console.as_json:
-        console.document(
-            {
-                "files": result.files,
-                "bytes": result.bytes,
-                "bad": [error_value(error) for error in result.bad],
-                "set_aside": list(result.set_aside),
-                "repair": None if report is None else report_value(report),
-            }
-        )
+        console.document(result.to_dict())
     for error in result.bad:
         console.failure_line(error)
     for text in result.set_aside:
@@ -52,8 +41,7 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
         console.errors(report.errors)
         console.say("repaired" if not report.errors else "some files could not be repaired")
         return report.exit_code
-    console.say(f"verified {count_text(result.files, 'file')}, {size_text(result.size)}: "
-                + ("all good" if not result.bad else count_text(len(result.bad), "problem")))  # fmt: skip
+    console.say(result.summary())
     if not result.bad:
         return 0
     unlocked = all(isinstance(error, OutOfDate) for error in result.bad)

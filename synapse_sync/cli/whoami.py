@@ -8,7 +8,6 @@ import click
 
 from synapse_sync.cli.complete import site_names
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.json_values import error_value
 from synapse_sync.cli.login import site_named
 from synapse_sync.cli.options import common
 
@@ -91,5 +90,5 @@ def _value(identity: Identity) -> dict[str, object]:
         "account": identity.account,
         "token_from": identity.origin,
         "note": identity.note,
-        "error": None if identity.error is None else error_value(identity.error),
+        "error": None if identity.error is None else identity.error.to_dict(),
     }

@@ -19,6 +19,10 @@ class Change:
     before: str | None = None
     after: str | None = None
 
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the change as `--json` prints it."""
+        return {"kind": self.kind, "name": self.name, "before": self.before, "after": self.after}
+
 
 def stale_entries(
     entries: Sequence[Requirement], lockfile: Lockfile, upgrade: Collection[str] = ()

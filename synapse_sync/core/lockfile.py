@@ -56,6 +56,9 @@ class LockedModel:
         """The name under `[models]`; several versions of one model share it."""
         return declared_name(self.name)
 
+    def __repr__(self) -> str:
+        return f"<LockedModel {self.name}: {self.reference}>"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lockfile:
@@ -63,6 +66,9 @@ class Lockfile:
 
     models: tuple[LockedModel, ...] = ()
     extra: Pairs = ()
+
+    def __repr__(self) -> str:
+        return f"<Lockfile: {len(self.models):,} models>"
 
 
 # -- writing ---------------------------------------------------------------------------------------

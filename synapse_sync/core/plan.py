@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
@@ -99,6 +100,21 @@ class Action:
     lockable: bool = False  # of a CONFLICT: the file is its own source, so that only a lock can settle it
     takable: bool = False  # of a CONFLICT: `synapse trust --take` hands the adopted file in the way to synapse
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the action as `--json` prints it."""
+        return {
+            "verb": self.verb.value,
+            "model": self.model,
+            "target": self.target or None,
+            "path": self.path or None,
+            "sha256": self.sha256 or None,
+            "size": self.size,
+            "reason": self.reason,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Action {self.verb.value} {self.model}: {self.path or self.sha256[:12]}>"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -127,6 +143,24 @@ class Plan:
         """The bytes to download. An archive counts once, however many of its files are wanted."""
         sizes = dict(_download(action) for action in self.of(Verb.FETCH))
         return sum(sizes.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as `--json` prints it, for a lockfile that is up to date."""
+        return {
+            "in_sync": self.in_sync,
+            "unchanged": self.unchanged,
+            "fetch_bytes": self.fetch_bytes,
+            "not_locked": [],
+            "renamed": [],
+            "not_declared": [],
+            "asks": [],
+            "withheld": self.withheld,
+            "actions": [action.to_dict() for action in self.actions],
+            "warnings": [],
+        }
+
+    def __repr__(self) -> str:
+        return f"<Plan: {len(self.actions):,} actions, {self.unchanged:,} unchanged>"
 
 
 def _download(action: Action) -> tuple[str, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import Any, Self
 
 from synapse_sync.core.plan import Action, Plan, Verb
-from synapse_sync.errors import Conflict, SynapseError
+from synapse_sync.core.size_text import size_text
+from synapse_sync.errors import Conflict, SynapseError, raise_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,19 @@ class Outcome:
     error: SynapseError | None = None
     detail: str | None = None
     left_out: bool = False  # the content of a companion was not available: reported, no failure
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as `--json` prints it."""
+        return {
+            **self.action.to_dict(),
+            "done": self.error is None and not self.left_out,
+            "detail": self.detail,
+            "error": None if self.error is None else self.error.to_dict(),
+        }
+
+    def __repr__(self) -> str:
+        word = "failed" if self.error is not None else "skipped" if self.left_out else "done"
+        return f"<Outcome {word}: {self.action.verb.value} {self.action.model}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +60,16 @@ class Report:
         return tuple(seen.values())
 
     @property
+    def ok(self) -> bool:
+        """Whether no action failed."""
+        return not self.errors
+
+    def raise_for_errors(self) -> Self:
+        """Raise the only failure, or all of them as `Several`; without any, return the report itself."""
+        raise_all(self.errors)
+        return self
+
+    @property
     def exit_code(self) -> int:
         """0, the code that all failures share, or 1 for failures of several kinds."""
         codes = {error.exit_code for error in self.errors}
@@ -59,6 +84,40 @@ class Report:
         """How many previews and sidecars were written or updated."""
         beside = [o for o in self.outcomes if o.action.verb in (Verb.WRITE, Verb.MERGE)]
         return sum(o.error is None and not o.left_out for o in beside)
+
+    def summary(self) -> str:
+        """Return one line that counts the outcomes: `2 downloaded (1.5 GB), 2 placed`."""
+        parts = [
+            (self.done(Verb.FETCH) - self.copied_files, f"downloaded ({size_text(self.fetched_bytes)})"),
+            (self.copied_files, f"copied from this machine ({size_text(self.copied_bytes)})"),
+            (self.done(Verb.SALVAGE), "found on this machine"),
+            (self.done(Verb.PLACE), "placed"),
+            (self.done(Verb.REPLACE), "replaced"),
+            (self.done(Verb.ADOPT), "adopted"),
+            (self.written, "previews and sidecars" if self.written > 1 else "preview or sidecar"),
+            (self.done(Verb.PRUNE) if not self.errors else 0, "pruned"),
+            (self.plan.unchanged, "unchanged"),
+            (self.plan.withheld, "kept, no longer declared"),
+            (self.plan.spared, "kept (--no-prune)"),
+            (len(self.errors), "failed"),
+        ]
+        words = [f"{count:,} {word}" for count, word in parts if count]
+        return ", ".join(words) or "nothing to do"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as `synapse sync --json` prints it."""
+        return {
+            **self.plan.to_dict(),
+            "in_sync": self.ok and not self.plan.withheld,
+            "warnings": list(self.warnings),
+            "fetched_bytes": self.fetched_bytes,
+            "copied_bytes": self.copied_bytes,
+            "outcomes": [outcome.to_dict() for outcome in self.outcomes],
+            "exit_code": self.exit_code,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Report: {self.summary()}>"
 
 
 def lock_what_is_there(model: str) -> str:

@@ -1,8 +1,13 @@
-"""Numbers of bytes in words."""
+"""Numbers in words: of bytes, and of things."""
 
 from __future__ import annotations
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def count_text(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 file`, `2 files`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def size_text(size: float) -> str:

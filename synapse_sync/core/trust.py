@@ -57,6 +57,10 @@ class Capability:
     def __str__(self) -> str:
         return _WORDS[self.kind].format(self.value)
 
+    def to_dict(self) -> dict[str, str]:
+        """Return the capability as `--json` prints it."""
+        return {"kind": self.kind.value, "value": self.value}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootFacts:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synapse_sync.core.freshness import Change, missing_changes, stale_entries, with_renamed
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.size_text import count_text
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
@@ -38,7 +39,8 @@ _CLOCK_STEP = 20_000_000
 class Locked:
     """The result of a lock: the new lockfile, its changes, warnings, and new mirrors that `--heal` found.
 
-    `undo` removes the copies of local files that the lock made, for a caller that fails to write the lockfile.
+    `checked` says that nothing was written. `undo` removes the copies of local files that the lock made, for a
+    caller that fails to write the lockfile.
     """
 
     lockfile: Lockfile
@@ -46,6 +48,35 @@ class Locked:
     warnings: tuple[str, ...] = ()
     healed: tuple[Place, ...] = ()
     undo: Callable[[], None] = field(default=lambda: None, compare=False)
+    checked: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the lockfile answers the manifest: always, unless a check found changes."""
+        return not (self.checked and self.changes)
+
+    def summary(self) -> str:
+        """Return one line: how many models changed, or that none did."""
+        every = count_text(len(self.lockfile.models), "model")
+        changed = {change.name for change in self.changes} | {place.model for place in self.healed}
+        if not changed:
+            return f"{LOCKFILE} up to date: {every}"
+        counted = count_text(len(changed), "model")
+        if self.checked:
+            return f"{LOCKFILE} out of date: {counted}"
+        return f"{LOCKFILE} changed: {counted}" + ("" if counted == every else f"; it has {every}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as `synapse lock --json` prints it."""
+        return {
+            "changes": [change.to_dict() for change in self.changes],
+            "healed": [{"model": p.model, "file": p.filename, "place": p.place} for p in self.healed],
+            "models": len(self.lockfile.models),
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        return f"<Locked: {self.summary()}>"
 
 
 def lock(
@@ -105,7 +136,7 @@ def _last_lock(project: Project) -> tuple[Lockfile, tuple[str, ...]]:
 def check(project: Project) -> Locked:
     """The changes that a lock would make, without a request or a write."""
     changes = missing_changes(project.manifest.entries(), project.lockfile)
-    return Locked(lockfile=project.lockfile, changes=changes)
+    return Locked(lockfile=project.lockfile, changes=changes, checked=True)
 
 
 def resolve(

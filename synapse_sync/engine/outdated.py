@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
 from synapse_sync.core.instant import instant_text, is_older
@@ -32,6 +33,15 @@ class Pin:
     base_model: str | None = None
     published: str | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the version as `--json` prints it."""
+        return {
+            "reference": str(self.reference),
+            "version": self.version,
+            "base_model": self.base_model,
+            "published": self.published,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -51,6 +61,24 @@ class Standing:
     unsure: bool = False
     held: str | None = None
     error: SynapseError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as `synapse outdated --json` prints it."""
+        return {
+            "name": self.name,
+            "policy": self.policy,
+            "locked": None if self.current is None else self.current.to_dict(),
+            "allowed": None if self.allowed is None else self.allowed.to_dict(),
+            "newest": None if self.newest is None else self.newest.to_dict(),
+            "outdated": self.outdated,
+            "unsure": self.unsure,
+            "held": self.held,
+            "error": None if self.error is None else self.error.to_dict(),
+        }
+
+    def __repr__(self) -> str:
+        state = "failed" if self.error is not None else "outdated" if self.outdated else "newest that fits"
+        return f"<Standing {self.name}: {state if self.current is not None else 'not locked'}>"
 
 
 def standings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
@@ -15,6 +16,7 @@ from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.plan import Key, Observed, Placement, Plan, State, Verb, make_plan
 from synapse_sync.core.policy import code_allowed, left_out, listed_code
+from synapse_sync.core.size_text import count_text
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.observe import followed_links, links_to_report, observe, ways_to, with_own_sources
 from synapse_sync.engine.scope import Scope
@@ -75,6 +77,28 @@ class Survey:
     def in_sync(self) -> bool:
         """Whether a sync would change nothing: no file, and not the lockfile."""
         return self.plan.in_sync and self.is_locked and not self.refused
+
+    def summary(self) -> str:
+        """Return one line: in sync, or how many actions of each kind a sync would carry out."""
+        if self.in_sync:
+            return f"in sync: {count_text(self.plan.unchanged, 'file')}"
+        counts = [(len(self.plan.of(verb)), f"to {verb.value}") for verb in Verb]
+        counts += [(len(self.stale), "not locked"), (self.plan.unchanged, "in place")]
+        return ", ".join(f"{count:,} {word}" for count, word in counts if count) or "not in sync"
+
+    def __repr__(self) -> str:
+        return f"<Survey: {self.summary()}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the survey as `--json` prints it: its plan, and how the lockfile differs from the manifest."""
+        return self.plan.to_dict() | {
+            "in_sync": self.in_sync,
+            "not_locked": list(self.stale),
+            "renamed": list(self.renamed),
+            "not_declared": list(self.dropped),
+            "asks": [one.to_dict() for one in self.asks],
+            "warnings": list(self.warnings),
+        }
 
     @property
     def listed(self) -> int:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
 from synapse_sync.core.manifest.values import Target
@@ -25,6 +26,10 @@ class Unmanaged:
     root: str
     path: str
     size: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the file as `--json` prints it."""
+        return {"target": self.target, "path": self.path, "size": self.size}
 
 
 def unmanaged(

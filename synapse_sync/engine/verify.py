@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED
 from synapse_sync.core.names import SafePath
@@ -12,6 +13,7 @@ from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.report import Report, lock_what_is_there
 from synapse_sync.core.reporter import Reporter
+from synapse_sync.core.size_text import count_text, size_text
 from synapse_sync.engine.observe import is_own_source
 from synapse_sync.errors import IntegrityError, SynapseError
 from synapse_sync.store.blobs import BlobStore
@@ -33,6 +35,31 @@ class Verification:
     bad: tuple[SynapseError, ...] = ()
     set_aside: tuple[str, ...] = ()
     report: Report | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file is right, or was repaired."""
+        return not self.bad if self.report is None else self.report.ok
+
+    def summary(self) -> str:
+        """Return one line: how much was hashed, and the result."""
+        hashed = f"verified {count_text(self.files, 'file')}, {size_text(self.size)}"
+        if self.report is not None:
+            return f"{hashed}: {'repaired' if self.ok else 'some files could not be repaired'}"
+        return f"{hashed}: {count_text(len(self.bad), 'problem') if self.bad else 'all good'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as `synapse verify --json` prints it."""
+        return {
+            "files": self.files,
+            "bytes": self.bytes,
+            "bad": [error.to_dict() for error in self.bad],
+            "set_aside": list(self.set_aside),
+            "repair": None if self.report is None else self.report.to_dict(),
+        }
+
+    def __repr__(self) -> str:
+        return f"<Verification: {self.summary()}>"
 
 
 def verify_tree(

@@ -107,6 +107,9 @@ class Description:
     air: str | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Description {self.title!r}: {len(self.editions):,} versions>"
+
 
 def description_of(resolved: Resolved, *, creator: str | None = None, page: str | None = None) -> Description:
     """Make a description from an answer alone: a single version, with the digests of its candidates."""

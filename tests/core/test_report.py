@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from synapse_sync.cli.sync import _summary
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.report import Outcome, Report, conflict_error
 from synapse_sync.errors import Conflict, IntegrityError, NetworkError, SynapseError
@@ -70,4 +69,4 @@ def test_another_name_is_advised_only_where_it_helps() -> None:
 @pytest.mark.parametrize(("count", "words"), [(1, "1 preview or sidecar"), (2, "2 previews and sidecars")])
 def test_one_file_beside_the_weights_is_not_several(count: int, words: str) -> None:
     outcomes = tuple(Outcome(action=action(Verb.WRITE, str(number))) for number in range(count))
-    assert _summary(Report(plan=Plan(), outcomes=outcomes)) == words
+    assert Report(plan=Plan(), outcomes=outcomes).summary() == words

@@ -166,6 +166,9 @@ class Manifest:
     targets: tuple[Target, ...] = (Target(name="default"),)
     models: tuple[Requirement, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Manifest: {len(self.models):,} models, {len(self.targets):,} targets>"
+
     def entries(self) -> tuple[Requirement, ...]:
         """The requirements; a model with several `versions` has one for each, named `NAME@VERSION`."""
         found: list[Requirement] = []

@@ -43,13 +43,15 @@ _Params = list[tuple[str, str]]
 class Client:
     """The API at one endpoint. Failures are `StatusError`s; nothing is cached between calls.
 
-    Without `api` it makes its own client, which sends `token` to this endpoint only.
+    Without `api` it makes its own client, which sends `token` to this endpoint only, and nothing if `offline`.
     """
 
-    def __init__(self, api: Api | None = None, endpoint: str = ENDPOINT, *, token: str | None = None) -> None:
+    def __init__(
+        self, api: Api | None = None, endpoint: str = ENDPOINT, *, token: str | None = None, offline: bool = False
+    ) -> None:
         self.endpoint = endpoint.rstrip("/")
         grants = [Grant(self.endpoint, Secret(token), "/api/")] if token else []
-        self.api = Api(Credentials(grants)) if api is None else api
+        self.api = Api(Credentials(grants), offline=offline) if api is None else api
 
     def close(self) -> None:
         """Close the connections; a later request opens new ones."""
