@@ -15,10 +15,13 @@ from synapse_sync.cli.render import usage_words
 from synapse_sync.cli.streams import use_utf8
 from synapse_sync.cli.texts import color_wish, fold_text, on_terminal
 from synapse_sync.core.reporter import Reporter
+from synapse_sync.core.switch import read_switch
 from synapse_sync.errors import Several, SynapseError
 
 #: The commands that bring files into the store, which an interrupt keeps.
 _DOWNLOADING = {"sync", "lock", "add", "verify"}
+#: The values of `--color`.
+COLORS = ("auto", "always", "never")
 
 
 class Console:
@@ -32,12 +35,14 @@ class Console:
         verbose: bool = False,
         debug: bool = False,
         progress: bool = True,
+        color: str = "auto",
     ) -> None:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
         self.debug = debug
         self.progress = progress
+        self.color = color
         self.directory = Path()
         self.verb: str | None = None
         self._reporter: Reporter | None = None
@@ -45,15 +50,21 @@ class Console:
 
     @classmethod
     def for_arguments(cls, arguments: Sequence[str]) -> Console:
-        """Return the console for these arguments; click checks their spelling later."""
+        """Return the console for these arguments and the environment; click checks their spelling later."""
         words = list(arguments)
-        given = set(words[: words.index("--")] if "--" in words else words)
+        words = words[: words.index("--")] if "--" in words else words
+        given = set(words)
+
+        def switched(name: str) -> bool:
+            return read_switch(os.environ.get(f"SYNAPSE_{name}", "")) or False
+
         return cls(
             as_json="--json" in given,
-            quiet=bool(given & {"-q", "--quiet"}),
-            verbose=bool(given & {"-v", "--verbose"}),
-            debug="--debug" in given,
-            progress="--no-progress" not in given,
+            quiet=bool(given & {"-q", "--quiet"}) or switched("QUIET"),
+            verbose=bool(given & {"-v", "--verbose"}) or switched("VERBOSE"),
+            debug="--debug" in given or switched("DEBUG"),
+            progress="--no-progress" not in given and not switched("NO_PROGRESS"),
+            color=_color_among(words),
         )
 
     # -- the two streams ---------------------------------------------------------------------------
@@ -61,7 +72,7 @@ class Console:
     def answer(self, text: str = "") -> None:
         """Print a line of the answer on stdout; under `--json` nothing, as only the document may be there."""
         if not self.as_json:
-            click.echo(text, color=color_wish())
+            click.echo(text, color=color_wish(self.color))
 
     def answers(self, lines: Iterable[str]) -> None:
         """Print several lines of the answer; under `--json` they are not even made."""
@@ -86,11 +97,12 @@ class Console:
         if text in self._warned:
             return
         self._warned.add(text)
-        self._err(click.style("warning: ", fg="yellow", bold=True) + fold_text(text, 9))
+        # Not bold: some terminals print bold yellow as bright yellow, which vanishes on a light background.
+        self._err(click.style("warning: ", fg="yellow") + fold_text(text, 9))
 
     def _err(self, text: str) -> None:
         if not isinstance(self._reporter, Bars) or not self._reporter.above(text):
-            click.echo(text, err=True, color=color_wish())
+            click.echo(text, err=True, color=color_wish(self.color))
 
     def confirm(self, question: str) -> bool:
         """Ask a question on a terminal; without a terminal the answer is no."""
@@ -179,7 +191,7 @@ class Console:
             if self.quiet:
                 self._reporter = Reporter()
             elif self.progress and on_terminal(sys.stderr) and os.environ.get("TERM") != "dumb":
-                self._reporter = Bars(self.say, self.warn, verbose=self.verbose)
+                self._reporter = Bars(self.say, self.warn, verbose=self.verbose, color=color_wish(self.color))
             else:
                 self._reporter = Lines(self.say, self.warn, verbose=self.verbose)
         return self._reporter
@@ -189,3 +201,14 @@ class Console:
         if isinstance(self._reporter, Bars):
             self._reporter.stop()
         self._reporter = None
+
+
+def _color_among(words: Sequence[str]) -> str:
+    """Return the value of the last `--color`, else of its variable; one that click will refuse counts as `auto`."""
+    found = os.environ.get("SYNAPSE_COLOR", "")
+    for number, word in enumerate(words, start=1):
+        if word == "--color":
+            found = next(iter(words[number:]), "")
+        elif word.startswith("--color="):
+            found = word.partition("=")[2]
+    return found if found in COLORS else "auto"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common, trusting
+from synapse_sync.cli.options import common, switch, trusting
 from synapse_sync.cli.texts import cell_text, shown_paths
 from synapse_sync.core.size_text import size_text
 
@@ -28,7 +28,7 @@ _SHOWN = 20
 @click.option("--move", is_flag=True, help="Move the bytes into the store, and link them back.")
 @click.option("--dedupe", is_flag=True, help="Keep one copy of files that are there twice, and link the others.")
 @click.option("--only-known", is_flag=True, help="Leave out files that no site knows.")
-@click.option("--offline", is_flag=True, help="Ask no site; --identify does so later.")
+@switch("--offline", envvar="SYNAPSE_OFFLINE", help="Ask no site; --identify does so later.")
 @click.option("--identify", is_flag=True, help="Ask the sites for the local files that are declared already.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be declared; write nothing.")
 @trusting

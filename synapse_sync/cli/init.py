@@ -11,7 +11,7 @@ import click
 from synapse_sync.cli.complete import layout_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.import_ import adopted_value, show_adopted, take_in
-from synapse_sync.cli.options import common, trusting
+from synapse_sync.cli.options import common, switch, trusting
 from synapse_sync.cli.texts import count_text, shown_paths
 from synapse_sync.user.places import MANIFEST
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--root", metavar="DIR", help="The UI's directory; guessed by default.")
 @click.option("--adopt", is_flag=True, help="Declare the models that are here already, as `synapse import` does.")
-@click.option("--offline", is_flag=True, help="With --adopt: ask no site.")
+@switch("--offline", envvar="SYNAPSE_OFFLINE", help="With --adopt: ask no site.")
 @trusting
 @common
 @click.pass_obj

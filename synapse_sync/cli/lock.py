@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common, instant, trusting
+from synapse_sync.cli.options import common, exclude_newer, offline, trusting
 from synapse_sync.cli.render import change_lines
 from synapse_sync.cli.texts import cell_text, count_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from synapse_sync.engine.lock import Locked
     from synapse_sync.workspace import Workspace
 
@@ -23,12 +26,13 @@ if TYPE_CHECKING:
     "names",
     multiple=True,
     metavar="NAME",
+    shell_complete=model_names,
     help="Upgrade this model only (repeatable).",
 )
 @click.option("--heal", is_flag=True, help="Look for further mirrors of all files, by their hashes.")
 @click.option("--check", is_flag=True, help="Change nothing; exit 8 if the lockfile is out of date.")
-@click.option("--exclude-newer", metavar="DATE", help="Resolve as of this day (YYYY-MM-DD) or instant.")
-@click.option("--offline", is_flag=True, help="Never open a connection.")
+@exclude_newer("Resolve as of this day (YYYY-MM-DD) or instant.")
+@offline
 @trusting
 @common
 @click.pass_obj
@@ -38,7 +42,7 @@ def command(
     names: tuple[str, ...],
     heal: bool,
     check: bool,
-    exclude_newer: str | None,
+    exclude_newer: datetime | None,
     offline: bool,
     trust: bool,
 ) -> int:
@@ -48,7 +52,6 @@ def command(
     """
     from synapse_sync.workspace import Workspace
 
-    newer = instant(exclude_newer)
     if check and (upgrade or names or heal):
         raise click.UsageError("--check cannot be combined with --upgrade, --upgrade-model or --heal")
     if heal and offline:
@@ -57,7 +60,7 @@ def command(
         console.directory, reporter=console.reporter(), offline=offline, trust=trust, ask=console.confirm
     ) as workspace:
         locked = workspace.lock(
-            upgrade=None if upgrade else frozenset(names), exclude_newer=newer, check=check, heal=heal
+            upgrade=None if upgrade else frozenset(names), exclude_newer=exclude_newer, check=check, heal=heal
         )
         troubles = _troubles(workspace, locked)
     if console.as_json:

@@ -1,20 +1,63 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, and the environment variables that can set an option."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from synapse_sync.cli.complete import group_names, model_names, target_names
-from synapse_sync.cli.console import Console
+from synapse_sync.cli.console import COLORS, Console
+from synapse_sync.core.switch import read_switch
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class BadVariable(click.UsageError):
+    """An environment variable with a value that it cannot have, with a next step."""
+
+    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
+
+
+class EnvironmentOption(click.Option):
+    """An option that an environment variable can set: the help names it, and so does an error about its value."""
+
+    _is_from_variable = False
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the names and the help, with the variable in brackets: as one word, which is never broken."""
+        record = super().get_help_record(ctx)
+        return record if record is None else (record[0], f"{record[1]}  [{self.envvar}]")
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the text of the variable, or None. A group leaves it to its command, which has the option as well:
+        else a wrong value would also keep the command's help from the user."""
+        return None if isinstance(ctx.command, click.Group) else super().resolve_envvar_value(ctx)
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """Return the value and its source; raises `BadVariable` for a switch that says neither yes nor no."""
+        value, source = super().consume_value(ctx, opts)
+        self._is_from_variable = source is ParameterSource.ENVIRONMENT
+        if self._is_from_variable and self.is_flag:
+            switched = read_switch(str(value))
+            if switched is None and not ctx.resilient_parsing:
+                name = str(self.envvar)
+                what = f"invalid value for {name}: `{value}` is neither 1 nor 0"
+                raise BadVariable(what, f"unset {name}, or set it to 1", ctx)
+            value = bool(switched)
+        return value, source
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Return the name that an error about the value begins with: that of the variable if it is the source."""
+        return str(self.envvar) if self._is_from_variable else click.Parameter.get_error_hint(self, ctx)
 
 
 def _directory(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
@@ -30,12 +73,17 @@ def _switch(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         setattr(console, "progress" if negative else str(param.name), not negative)
 
 
+def _color(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.find_root().ensure_object(Console).color = value
+
+
 def common(command: F) -> F:
     """Add the options that every verb accepts, before or after its name.
 
-    They are -C, -q, -v, --debug, --no-progress and --json. `Console.for_arguments` has read them before click does,
-    so that errors of click itself are printed in the right form. They are declared here for the help, and for the
-    check of spelling.
+    They are -C, -q, -v, --debug, --no-progress, --color and --json. `Console.for_arguments` has read them before
+    click does, so that errors of click itself are printed in the right form. They are declared here for the help,
+    and for the check of spelling.
     """
     for option in reversed(
         (
@@ -49,19 +97,54 @@ def common(command: F) -> F:
                 callback=_directory,
                 help="Work in DIR instead of the current directory.",
             ),
-            _flag("--json", "as_json", help="One JSON document on stdout."),
-            _flag("-q", "--quiet", help="Print warnings and errors only."),
-            _flag("-v", "--verbose", help="Print more."),
-            _flag("--no-progress", help="No progress bars."),
-            _flag("--debug", help="Print the traceback of an unexpected error."),
+            click.option(
+                "--json",
+                "as_json",
+                is_flag=True,
+                expose_value=False,
+                callback=_switch,
+                help="One JSON document on stdout.",
+            ),
+            _flag("-q", "--quiet", help="Print warnings and errors only.", envvar="SYNAPSE_QUIET"),
+            _flag("-v", "--verbose", help="Print more.", envvar="SYNAPSE_VERBOSE"),
+            _flag("--no-progress", help="No progress bars.", envvar="SYNAPSE_NO_PROGRESS"),
+            click.option(
+                "--color",
+                cls=EnvironmentOption,
+                metavar="WHEN",
+                type=click.Choice(COLORS),
+                expose_value=False,
+                callback=_color,
+                envvar="SYNAPSE_COLOR",
+                help="auto, always or never.",
+            ),
+            _flag("--debug", help="Print the traceback of an unexpected error.", envvar="SYNAPSE_DEBUG"),
         )
     ):
         command = option(command)
     return command
 
 
-def _flag(*names: str, help: str) -> Callable[[F], F]:
-    return click.option(*names, is_flag=True, expose_value=False, callback=_switch, help=help)
+def _flag(*names: str, help: str, envvar: str) -> Callable[[F], F]:
+    return click.option(
+        *names,
+        cls=EnvironmentOption,
+        is_flag=True,
+        expose_value=False,
+        callback=_switch,
+        envvar=envvar,
+        help=help,
+    )
+
+
+def switch(*names: str, envvar: str, help: str) -> Callable[[F], F]:
+    """Add a flag that an environment variable can switch on, too."""
+    return click.option(*names, cls=EnvironmentOption, is_flag=True, envvar=envvar, help=help)
+
+
+def offline(command: F) -> F:
+    """Add `--offline`. Its variable also counts, as a setting, for the verbs that lack the option."""
+    return switch("--offline", envvar="SYNAPSE_OFFLINE", help="Never open a connection.")(command)
 
 
 def scope(command: F) -> F:
@@ -78,6 +161,8 @@ def scope(command: F) -> F:
             click.option(
                 "--group",
                 "groups",
+                cls=EnvironmentOption,
+                envvar="SYNAPSE_GROUP",
                 multiple=True,
                 metavar="G",
                 shell_complete=group_names,
@@ -86,6 +171,8 @@ def scope(command: F) -> F:
             click.option(
                 "--target",
                 "targets",
+                cls=EnvironmentOption,
+                envvar="SYNAPSE_TARGET",
                 multiple=True,
                 metavar="T",
                 shell_complete=target_names,
@@ -99,17 +186,28 @@ def scope(command: F) -> F:
 
 def trusting(command: F) -> F:
     """Add `--trust`: consent to what the manifest wants outside its project."""
-    text = "Agree to what synapse.toml wants outside its project."
+    text = "Agree to what synapse.toml wants outside its project.  [SYNAPSE_TRUST]"
     return click.option("--trust", is_flag=True, help=text)(command)
 
 
-def instant(text: str | None) -> datetime | None:
-    """Parse the value of `--exclude-newer`: a day (with all its hours) or a time, in UTC."""
+def exclude_newer(text: str) -> Callable[[F], F]:
+    """Add `--exclude-newer`: a day (with all its hours) or a time, in UTC. `text` is its help."""
+    return click.option(
+        "--exclude-newer",
+        cls=EnvironmentOption,
+        metavar="DATE",
+        envvar="SYNAPSE_EXCLUDE_NEWER",
+        callback=_instant,
+        help=text,
+    )
+
+
+def _instant(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
     from synapse_sync.core.instant import parse_cutoff
 
-    if text is None:
+    if value is None:
         return None
     try:
-        return parse_cutoff(text)
+        return parse_cutoff(value)
     except ValueError:
-        raise click.BadParameter(f"`{text}` is not a date like 2026-01-31", param_hint="--exclude-newer") from None
+        raise click.BadParameter(f"`{value}` is not a date like 2026-01-31", ctx, param) from None

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common, instant
+from synapse_sync.cli.options import common, exclude_newer
 from synapse_sync.cli.render import table_lines
 from synapse_sync.cli.texts import count_text, cut_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from synapse_sync.engine.outdated import Pin, Standing
 
 _COLUMNS = 14
@@ -21,10 +23,10 @@ _NAMES = 20
 
 @click.command("outdated", short_help="List newer versions, and which of them an upgrade would take")
 @click.option("--check", is_flag=True, help="Exit 8 if `synapse lock --upgrade` would change anything.")
-@click.option("--exclude-newer", metavar="DATE", help="Look as of this day (YYYY-MM-DD) or instant.")
+@exclude_newer("Look as of this day (YYYY-MM-DD) or instant.")
 @common
 @click.pass_obj
-def command(console: Console, check: bool, exclude_newer: str | None) -> int:
+def command(console: Console, check: bool, exclude_newer: datetime | None) -> int:
     """Compare the locked versions with those that `synapse lock --upgrade` would lock, and with the newest ones.
 
     An upgrade follows `policy`, `ignore` and `exclude-newer` of each model. Nothing is written or downloaded.
@@ -32,9 +34,8 @@ def command(console: Console, check: bool, exclude_newer: str | None) -> int:
     from synapse_sync.errors import OutOfDate, Several
     from synapse_sync.workspace import Workspace
 
-    newer = instant(exclude_newer)
     with Workspace.find(console.directory, reporter=console.reporter()) as workspace:
-        standings = workspace.outdated(exclude_newer=newer)
+        standings = workspace.outdated(exclude_newer=exclude_newer)
     errors = [standing.error for standing in standings if standing.error is not None]
     outdated = [standing for standing in standings if standing.outdated]
     if console.as_json:

@@ -170,7 +170,14 @@ class Bars(Reporter):
     `say` writes a line of talk, `warn` a warning; both ask `above` first. Phases are said if `verbose`.
     """
 
-    def __init__(self, say: Callable[[str], None], warn: Callable[[str], None], *, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        warn: Callable[[str], None],
+        *,
+        verbose: bool = False,
+        color: bool | None = None,
+    ) -> None:
         from rich.console import Console as Screen
         from rich.console import RenderableType
         from rich.constrain import Constrain
@@ -184,7 +191,7 @@ class Bars(Reporter):
         )
         from rich.table import Column
 
-        screen = Screen(stderr=True)
+        screen = Screen(stderr=True, no_color=color is False)
 
         class Narrow(Progress):
             """Bars that leave room for the terminal's `^C`, which would begin a new line after a full one."""

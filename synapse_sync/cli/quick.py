@@ -30,12 +30,17 @@ if TYPE_CHECKING:
 
 #: Options that make no difference to a sync with nothing to do.
 _INDIFFERENT = {"--locked", "--frozen", "--offline", "-y", "--yes", "--no-progress", "-q", "--quiet"}
+#: Variables that are read here or have no say, and those that have none when they are 1.
+_READ = {"SYNAPSE_STORE", "SYNAPSE_CONFIG", "SYNAPSE_TRUST", "SYNAPSE_TRUST_HOSTS", "SYNAPSE_RETRY_DELAY"}
+_SWITCHES = {"SYNAPSE_LOCKED", "SYNAPSE_FROZEN", "SYNAPSE_OFFLINE", "SYNAPSE_NO_PROGRESS"}
 
 
 def answer(arguments: Sequence[str]) -> bool:
     """Answer `sync` if there is nothing to do; returns whether that is the case. Else nothing is printed."""
     options = set(arguments[1:])
     if arguments[:1] != ["sync"] or not options <= _INDIFFERENT or {"--locked", "--frozen"} <= options:
+        return False
+    if not _is_indifferent(os.environ):
         return False
     try:
         files = _files_in_sync(os.environ)
@@ -45,6 +50,13 @@ def answer(arguments: Sequence[str]) -> bool:
     except Exception:  # the commands meet the same error, and report it
         return False
     return files is not None
+
+
+def _is_indifferent(environ: Mapping[str, str]) -> bool:
+    """Whether no variable sets an option that makes a difference, or has a value that has to be refused."""
+    names = {name for name in environ if name.startswith("SYNAPSE_") and environ[name]} - _READ
+    plain = all(name in _SWITCHES and environ[name] == "1" for name in names)
+    return plain and not {"SYNAPSE_LOCKED", "SYNAPSE_FROZEN"} <= names
 
 
 def _files_in_sync(environ: Mapping[str, str]) -> int | None:

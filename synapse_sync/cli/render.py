@@ -70,7 +70,7 @@ def change_lines(changes: Sequence[Change]) -> Iterator[str]:
         after = change.after or change.before or ""
         if change.before and change.after and change.before != change.after:
             after = f"{change.before} → {change.after}"
-        yield f"  {click.style(sign, fg=color)} {change.name}  {click.style(plain_text(after), dim=True)}"
+        yield f"  {click.style(sign, fg=color)} {change.name}  {plain_text(after)}"
 
 
 def table_lines(
@@ -97,7 +97,7 @@ def table_lines(
 
 def _line(verb: str, text: str, remark: str) -> str:
     sign, color = _SIGNS[verb]
-    tail = f"  {click.style(remark, dim=True)}" if remark else ""
+    tail = f"  {remark}" if remark else ""
     return f"  {click.style(sign, fg=color)} {plain_text(text)}{tail}"
 
 
@@ -147,4 +147,4 @@ def word_lines(words: Mapping[str, str | None], indent: str) -> Iterator[str]:
         parts = textwrap.wrap(text, max(room, 20), break_long_words=False, break_on_hyphens=False)
         for number, part in enumerate(parts):
             label = (name if number == 0 else "").ljust(names)
-            yield f"{indent}{click.style(label, dim=True)}  {cell_text(part)}"
+            yield f"{indent}{click.style(label, fg='cyan')}  {cell_text(part)}"

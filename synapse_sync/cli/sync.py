@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, nothing_done_value
-from synapse_sync.cli.options import common, scope, trusting
+from synapse_sync.cli.options import EnvironmentOption, common, offline, scope, switch, trusting
 from synapse_sync.cli.render import outcome_lines
 from synapse_sync.cli.texts import in_sync_text, rest_text
 from synapse_sync.core.link_mode import LinkMode
@@ -24,21 +25,36 @@ def _link_mode(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return None if value is None else LinkMode(value)
 
 
-@click.command("sync", short_help="Make the local trees match: download, verify, link, prune")
-@click.option("--locked", is_flag=True, help="Refuse (exit 8) if the lockfile is out of date.")
-@click.option(
-    "--frozen", is_flag=True, help="Follow the lockfile as it is; a model that is not locked is an error."
+def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    from synapse_sync.user.settings import parse_rate
+
+    return parse_rate(value, param.get_error_hint(ctx).strip("'"))
+
+
+@click.command(
+    "sync",
+    short_help="Make the local trees match: download, verify, link, prune",
+    epilog="A variable in brackets sets its option: `ENV SYNAPSE_FROZEN=1 SYNAPSE_LINK_MODE=copy`.",
 )
-@click.option("--offline", is_flag=True, help="Never open a connection.")
+@switch("--locked", envvar="SYNAPSE_LOCKED", help="Refuse (exit 8) if the lockfile is out of date.")
+@switch(
+    "--frozen",
+    envvar="SYNAPSE_FROZEN",
+    help="Follow the lockfile as it is; a model that is not locked is an error.",
+)
+@offline
 @click.option("-n", "--dry-run", is_flag=True, help="Show the plan and do nothing.")
 @click.option("--check", is_flag=True, help="Like --dry-run, and exit 8 if there is anything to do.")
-@click.option("--no-prune", is_flag=True, help="Remove nothing.")
+@switch("--no-prune", envvar="SYNAPSE_NO_PRUNE", help="Remove nothing.")
 @scope
 @click.option(
-    "--link-mode", metavar="M", type=click.Choice(_MODES), callback=_link_mode,
-    help=f"{', '.join(_MODES[:-1])} or {_MODES[-1]}.",
+    "--link-mode", cls=EnvironmentOption, metavar="M", type=click.Choice(_MODES), callback=_link_mode,
+    envvar="SYNAPSE_LINK_MODE", help=f"{', '.join(_MODES[:-1])} or {_MODES[-1]}; without it, as declared or auto.",
 )  # fmt: skip
-@click.option("--limit-rate", metavar="RATE", help="Limit all downloads together: 20MB, 500k (bytes a second).")
+@click.option(
+    "--limit-rate", cls=EnvironmentOption, metavar="RATE", callback=_rate, envvar="SYNAPSE_LIMIT_RATE",
+    help="Limit all downloads together: 20MB, 500k (bytes a second).",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Move files aside that are in the way; nothing is deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
 @trusting
@@ -56,7 +72,7 @@ def command(
     groups: tuple[str, ...],
     targets: tuple[str, ...],
     link_mode: LinkMode | None,
-    limit_rate: str | None,
+    limit_rate: int | None,
     force: bool,
     yes: bool,
     trust: bool,
@@ -67,15 +83,12 @@ def command(
     or removed. The last copy of a file's bytes goes to the store first.
     """
     from synapse_sync.engine.scope import Scope
-    from synapse_sync.user.settings import parse_rate
     from synapse_sync.workspace import Workspace
 
-    rate = parse_rate(limit_rate, "--limit-rate")
-    if locked and frozen:
-        raise click.UsageError("--locked cannot be combined with --frozen")
+    locked, frozen = _one_of(locked, frozen)
     part = Scope(only=only, groups=groups, targets=targets, link_mode=link_mode, prune=not no_prune, force=force)
     with Workspace.find(
-        console.directory, offline=offline, limit_rate=rate, trust=trust, ask=console.confirm
+        console.directory, offline=offline, limit_rate=limit_rate, trust=trust, ask=console.confirm
     ) as workspace:
         if part.is_whole and (count := workspace.unchanged()) is not None:
             return _nothing_to_do(console, count, only_shown=dry_run or check)
@@ -99,6 +112,17 @@ def command(
         return 0
     console.say(report.summary())
     return report.exit_code
+
+
+def _one_of(locked: bool, frozen: bool) -> tuple[bool, bool]:
+    """Return --locked and --frozen, of which one may be given; the command line goes before the environment."""
+    if not (locked and frozen):
+        return locked, frozen
+    source = click.get_current_context().get_parameter_source
+    typed = [source(name) is ParameterSource.COMMANDLINE for name in ("locked", "frozen")]
+    if typed[0] == typed[1]:
+        raise click.UsageError("--locked cannot be combined with --frozen")
+    return typed[0], typed[1]
 
 
 def _nothing_to_do(console: Console, count: int, *, only_shown: bool) -> int:

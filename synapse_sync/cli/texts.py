@@ -145,11 +145,21 @@ def card_lines(fields: Mapping[str, str]) -> list[str]:
 
     width = max((len(name) for name in fields), default=0)
     return [
-        f"{click.style(name.ljust(width), dim=True)}  {fold_text(value, width + 4, sys.stdout)}"
+        f"{click.style(name.ljust(width), fg='cyan')}  {fold_text(value, width + 4, sys.stdout)}"
         for name, value in fields.items()
     ]
 
 
-def color_wish() -> bool | None:
-    """Return False if `NO_COLOR` (no-color.org) is set, else None: click decides by the terminal."""
-    return False if os.environ.get("NO_COLOR") else None
+def color_wish(choice: str = "auto") -> bool | None:
+    """Return whether to print colours, wherever the output goes; None leaves it to each stream: only on a terminal.
+
+    `choice` is that of `--color`, which decides unless it is `auto`. Then `NO_COLOR` (no-color.org) goes before
+    `FORCE_COLOR` (force-color.org, where 0 means no), and a dumb terminal has none.
+    """
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if force := os.environ.get("FORCE_COLOR"):
+        return force != "0"
+    return False if os.environ.get("TERM") == "dumb" else None

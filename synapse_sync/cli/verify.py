@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common
+from synapse_sync.cli.options import common, offline
 from synapse_sync.cli.render import outcome_lines
 
 
@@ -14,7 +14,7 @@ from synapse_sync.cli.render import outcome_lines
 @click.option(
     "--store", "whole_store", is_flag=True, help="Check every blob of the store, not only this project's."
 )
-@click.option("--offline", is_flag=True, help="Never open a connection.")
+@offline
 @common
 @click.pass_obj
 def command(console: Console, repair: bool, whole_store: bool, offline: bool) -> int:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.nearest import nearest
+from synapse_sync.core.switch import read_switch
 from synapse_sync.core.toml import read_toml, toml_text
 from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError, StorageError
@@ -139,7 +140,7 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
         limit_rate=parse_rate(table.get("limit-rate"), f"{config}: limit-rate"),
         retry_delay=_seconds(environ, "SYNAPSE_RETRY_DELAY", 1.0),
         allow_http=tuple(table.get("allow-http", ())),
-        offline=table.get("offline", False),
+        offline=_is_offline(environ) or table.get("offline", False),
         rewrites=_rewrites(table.get("rewrites", {}), config),
         trusted_owners=_owners(table.get("trusted-owners", ()), config),
         mirrors=_templates(table.get("mirrors", ()), config),
@@ -186,6 +187,16 @@ def _switch(environ: Mapping[str, str], name: str) -> bool:
     if text not in ("", "0", "1"):
         raise InputError(f"{name}: `{text}` is neither 1 nor 0", hint=f"unset {name}, or set it to 1")
     return text == "1"
+
+
+def _is_offline(environ: Mapping[str, str]) -> bool:
+    """Whether `SYNAPSE_OFFLINE` forbids connections; raises `InputError` for a word that is neither yes nor no."""
+    text = environ.get("SYNAPSE_OFFLINE", "")
+    if (switched := read_switch(text)) is None:
+        raise InputError(
+            f"SYNAPSE_OFFLINE: `{text}` is neither 1 nor 0", hint="unset SYNAPSE_OFFLINE, or set it to 1"
+        )
+    return switched
 
 
 def _trusted(environ: Mapping[str, str], table: Mapping[str, object], config: Path) -> dict[str, tuple[str, ...]]:

@@ -74,6 +74,30 @@ def test_quiet(settled: Project, option: str, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", ["LOCKED", "FROZEN", "OFFLINE", "NO_PROGRESS"])
+def test_variables_that_make_no_difference(settled: Project, name: str) -> None:
+    os.environ[f"SYNAPSE_{name}"] = "1"
+    assert quick.answer(["sync"])
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SYNAPSE_FROZEN": "maybe"},
+        {"SYNAPSE_FROZEN": "1", "SYNAPSE_LOCKED": "1"},
+        {"SYNAPSE_QUIET": "1"},
+        {"SYNAPSE_COLOR": "red"},
+        {"SYNAPSE_GROUP": "eyes"},
+        {"SYNAPSE_LINK_MODE": "copy"},
+        {"SYNAPSE_LIMIT_RATE": "fast"},
+        {"SYNAPSE_NO_PRUNE": "1"},
+    ],
+)
+def test_variables_that_the_commands_read(settled: Project, variables: dict[str, str]) -> None:
+    os.environ |= variables
+    assert not quick.answer(["sync"])
+
+
 def test_from_further_down(settled: Project) -> None:
     with contextlib.chdir((settled.path / EYES).parent):
         assert quick.answer(["sync"])
