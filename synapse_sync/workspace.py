@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.identify import Identified
     from synapse_sync.engine.init import Created, NearbyUI
     from synapse_sync.engine.lock import Locked
+    from synapse_sync.engine.made_with import MadeWith
     from synapse_sync.engine.outdated import Standing
     from synapse_sync.engine.recognise import Recognised
     from synapse_sync.engine.scope import Scope
@@ -267,6 +268,18 @@ class Workspace:
         from synapse_sync.engine.discover import discover
 
         return discover(question, self._wiring.connections.civitai, self._wiring.sources, what=what)
+
+    def ask(self, what: str, question: Callable[[Client], T]) -> T:
+        """The answer to a question to Civitai; `question` asks its client, `what` names it in errors."""
+        from synapse_sync.engine.discover import ask
+
+        return ask(question, self._wiring.connections.civitai, self._wiring.sources, what=what)
+
+    def made_with(self, images: Sequence[int]) -> MadeWith:
+        """The models that made some images of Civitai, by the numbers of the images."""
+        from synapse_sync.engine.made_with import made_with
+
+        return self.ask("images", lambda civitai: made_with(images, civitai))
 
     def needs_token(self, reference: Reference) -> str | None:
         """Which token the site of a reference wants for its files, in words; None if it wants none."""

@@ -15,6 +15,7 @@ from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import LockedModel
+    from synapse_sync.core.reference import Reference
     from synapse_sync.engine.lock import Locked
     from synapse_sync.errors import SynapseError
     from synapse_sync.workspace import Workspace
@@ -23,7 +24,14 @@ _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 
 
 @click.command("add", short_help="Add models to synapse.toml and lock them")
-@click.argument("references", nargs=-1, required=True, metavar="REF...")
+@click.argument("references", nargs=-1, metavar="REF...")
+@click.option(
+    "--from-image",
+    "images",
+    multiple=True,
+    metavar="ID|URL",
+    help="The models that made this image of Civitai (repeatable).",
+)
 @click.option("--name", metavar="NAME", help="Its name in synapse.toml (default: made from its title).")
 @click.option(
     "--type",
@@ -62,6 +70,7 @@ _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 def command(
     console: Console,
     references: tuple[str, ...],
+    images: tuple[str, ...],
     name: str | None,
     kind: str | None,
     groups: tuple[str, ...],
@@ -79,8 +88,10 @@ def command(
     """Resolve references, write them into synapse.toml, and lock them.
 
     REF is `civitai:4384`, a page of civitai.com or huggingface.co, an AIR, `hf://owner/repo/file`, a hash, an https
-    URL or a local path.
+    URL or a local path. --from-image adds the models that an image names instead, as `synapse images --resources`
+    shows them.
     """
+    from synapse_sync.cli.images import image_number
     from synapse_sync.core.reference import Reference
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.errors import SynapseError
@@ -91,10 +102,20 @@ def command(
         include=include, extract=extract, previews=previews, cover=cover, allow_pickle=allow_pickle,
         allow_code=allow_code,
     )  # fmt: skip
+    if not references and not images:
+        raise click.UsageError("Missing argument 'REF...'.")
+    numbers = [image_number(text, "--from-image") for text in dict.fromkeys(images)]
     parsed = [Reference.parse(text) for text in dict.fromkeys(references)]
     with Workspace.find(
         console.directory, reporter=console.reporter(), trust=trust, ask=console.confirm
     ) as workspace:
+        if numbers:
+            parsed += _made_with(console, workspace, numbers)
+        if not parsed:
+            if console.as_json:
+                console.document({"added": [], "warnings": []})
+            console.say("nothing to add")
+            return 0
         try:
             names, locked = workspace.add(parsed, wishes)
         except SynapseError as error:
@@ -104,6 +125,22 @@ def command(
         console.document({"added": added_value(names, locked), "warnings": list(locked.warnings)})
     tell_added(console, names, locked, stored=stored)
     return 0
+
+
+def _made_with(console: Console, workspace: Workspace, numbers: Sequence[int]) -> list[Reference]:
+    """Return the models that made some images, except those that the manifest has; print those that are unknown."""
+    from synapse_sync.cli.images import resource_lines
+
+    found = workspace.made_with(numbers)
+    declared = {model.reference: model.name for model in workspace.manifest.models}
+    for line in resource_lines(found.unknown) if found.unknown else ():
+        console.warn(f"Civitai does not know this model of the image: {line}")
+    for reference in found.references:
+        if reference in declared:
+            console.say(f"`{reference}` is in synapse.toml already, as `{declared[reference]}`")
+    if not found.references and not found.unknown:
+        console.warn("the image does not say which models made it")
+    return [reference for reference in found.references if reference not in declared]
 
 
 def _in_options(error: SynapseError) -> SynapseError:

@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
 from synapse_sync.sources.civitai.filters import nearest, spelled
 
-limit = click.option(
-    "--limit", metavar="N", type=click.IntRange(1, 5000), default=20, show_default=True, help="At most this many."
+if TYPE_CHECKING:
+    from synapse_sync.sources.civitai.paging import Listing
+    from synapse_sync.sources.civitai.schema_lists import CursorMetadata, Page, PageMetadata
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+_COUNT = click.IntRange(0, 5000)
+#: For lists of models and images, where 0 is a page without items, as on the site.
+limit = click.option("--limit", metavar="N", type=_COUNT, default=20, show_default=True, help="At most this many.")
+#: For lists of creators and tags, where 0 is all of them, as in the site's documentation.
+limit_or_all = click.option(
+    "--limit", metavar="N", type=_COUNT, default=20, show_default=True, help="At most this many; 0 lists all."
 )
+page = click.option("--page", metavar="N", type=click.IntRange(1), help="The Nth page of --limit items, from 1.")
+cursor = click.option("--cursor", metavar="CURSOR", help="The page that begins here: the `next_cursor` of --json.")
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """Items of a list, and the metadata of the page that was read last, for `--json`."""
+
+    items: list[T]
+    metadata: dict[str, Any]
+
+
+def all_of(listing: Listing[T, CursorMetadata] | Listing[T, PageMetadata]) -> Found[T]:
+    """Read a list to its end or limit."""
+    items = list(listing)
+    value = {} if listing.metadata is None else asdict(listing.metadata)
+    if listing.cut:  # the rest of the last page would be skipped
+        value |= dict.fromkeys({"next_cursor", "next_page"} & value.keys())
+    return Found(items, value)
+
+
+def one_page(page: Page[T, CursorMetadata] | Page[T, PageMetadata]) -> Found[T]:
+    """Return a page with its metadata."""
+    return Found(list(page.items), asdict(page.metadata))
 
 
 class UnknownWord(click.BadParameter):
@@ -42,6 +79,39 @@ def word(
         raise UnknownWord(text, f"did you mean `{near[0]}`?" if near else f"known words: {', '.join(words)}")
 
     return read
+
+
+def model_filters(command: F) -> F:
+    """Add the options for the rarer filters of models, under the names that `ModelFilters` has for them."""
+    commercial = word(("None", "Image", "Rent", "RentCivit", "Sell"), open=True)
+    options = (
+        click.option("--favorites", is_flag=True, default=None, help="Only the favorites of your account."),
+        click.option("--hidden", is_flag=True, default=None, help="Only models that your account hides."),
+        click.option("--rating", type=click.IntRange(0, 5), metavar="STARS", help="Of this rating."),
+        click.option(
+            "--primary-file-only", is_flag=True, default=None, help="Without the other files of versions."
+        ),
+        click.option("--supports-generation", is_flag=True, default=None, help="Only those that the site can run."),
+        click.option("--allow-no-credit/--no-allow-no-credit", default=None, help="Usable without credit, or not."),
+        click.option(
+            "--allow-derivatives/--no-allow-derivatives", default=None, help="Merges are allowed, or not."
+        ),
+        click.option(
+            "--allow-different-licenses/--no-allow-different-licenses",
+            default=None,
+            help="Derivatives may have another license, or not.",
+        ),
+        click.option(
+            "--allow-commercial-use",
+            multiple=True,
+            type=commercial,
+            metavar="USE",
+            help="None, Image, Rent, RentCivit or Sell (repeatable).",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def short_count(number: int | None) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import click
 
-from synapse_sync.cli.civitai_options import limit
+from synapse_sync.cli.civitai_options import all_of, limit_or_all, one_page, page
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
@@ -15,25 +15,35 @@ from synapse_sync.sites import named
 
 @click.command("creators", short_help="List Civitai's creators")
 @click.argument("query", required=False)
-@limit
+@limit_or_all
+@page
 @common
 @click.pass_obj
-def command(console: Console, query: str | None, limit: int) -> int:
+def command(console: Console, query: str | None, limit: int, page: int | None) -> int:
     """List creators whose names contain QUERY; `synapse search --creator NAME` lists the models of one."""
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:
-        found = workspace.discover("creators", lambda civitai: civitai.creators(query=query, limit=limit))
+        found = workspace.ask(
+            "creators",
+            lambda civitai: (
+                all_of(civitai.creators(query=query, limit=limit))
+                if page is None
+                else one_page(civitai.creators_page(query=query, page=page, limit=limit))
+            ),
+        )
     values = [
         {
             "username": creator.username,
             "models": creator.model_count,
             "page": f"{named('civitai').home}/user/{quote(creator.username, safe='')}",
+            "link": creator.link,
+            "image": creator.image,
         }
-        for creator in found
+        for creator in found.items
     ]
     if console.as_json:
-        console.document({"creators": values})
+        console.document({"creators": values, "metadata": found.metadata})
     elif values:
         rows = [
             (str(v["username"]), "" if v["models"] is None else str(v["models"]), str(v["page"])) for v in values

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_sync.cli.civitai_options import short_count
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.local_files import local_file, show_files
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines, word_lines
-from synapse_sync.cli.texts import cell_text, cut_text, plain_text
+from synapse_sync.cli.texts import cell_text, count_text, cut_text, plain_text, terminal_width
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 
 #: Longer lists of files become a table.
 _FEW = 6
+#: The lines of a description that are shown without -v.
+_LINES = 8
+#: The counts of a model that are shown, with their nouns; the others are in --json.
+_COUNTS = {
+    "download_count": "downloads", "thumbs_up_count": "thumbs up", "thumbs_down_count": "thumbs down",
+    "comment_count": "comments", "rating_count": "ratings",
+}  # fmt: skip
 
 
 @click.command("info", short_help="Show what a site offers, or what local files of weights are")
@@ -72,8 +82,42 @@ def _tell_model(console: Console, found: Description) -> None:
         "page": found.page,
         "tags": ", ".join(found.tags),
         "license": _license(card.license) if card is not None else None,
+        "counts": _counts(found.details.get("stats")),
+        "content": _content(found.details),
     }
     _lines(console, words, "  ")
+    _tell_description(console, found.details.get("description"))
+
+
+def _counts(stats: object) -> str:
+    """Return the counts of a model in words; zeros are left out."""
+    known = stats if isinstance(stats, Mapping) else {}
+    words = [f"{short_count(known[name])} {noun}" for name, noun in _COUNTS.items() if known.get(name)]
+    if known.get("rating"):
+        words.append(f"rated {known['rating']:g}")
+    return ", ".join(words)
+
+
+def _content(details: Mapping[str, Any]) -> str:
+    """Return in words whether a model shows a real person, or is not for all ages."""
+    words = {"nsfw": "not for all ages", "poi": "shows a real person", "minor": "shows a minor"}
+    return ", ".join(text for name, text in words.items() if details.get(name))
+
+
+def _tell_description(console: Console, html: object) -> None:
+    """Print a description as text: its beginning or, with -v, all of it."""
+    from synapse_sync.core.html_text import html_lines
+
+    lines = [cell_text(line) for line in html_lines(html)] if isinstance(html, str) else []
+    width = terminal_width() - 4
+    folded = [part for line in lines for part in textwrap.wrap(line, width) or [""]]
+    shown = folded if console.verbose or len(folded) <= _LINES + 1 else folded[:_LINES]
+    if shown:
+        console.answer()
+    for line in shown:
+        console.answer(f"  | {line}".rstrip())
+    if len(shown) < len(folded):
+        console.answer(f"  | … {count_text(len(folded) - len(shown), 'more line')}, with -v")
 
 
 def _license(facts: tuple[tuple[str, object], ...]) -> str:
@@ -139,6 +183,7 @@ def _tell_version(console: Console, edition: Edition, air: str | None, token: st
         "hint": edition.refusal.hint if edition.refusal is not None else token,
     }
     _lines(console, words, "  ")
+    _tell_description(console, edition.details.get("description"))
     if len(edition.files) > _FEW:
         rows = [
             (file.filename, "?" if file.size is None else size_text(file.size), (file.sha256 or "")[:16])
@@ -146,12 +191,19 @@ def _tell_version(console: Console, edition: Edition, air: str | None, token: st
         ]
         console.answers(table_lines(rows, ("file", "size", "sha256"), shrink=0))
         return
-    for file, hashes in zip(edition.files, edition.hashes, strict=True):
+    details = edition.file_details or ({},) * len(edition.files)
+    for file, hashes, more in zip(edition.files, edition.hashes, details, strict=True):
         size = "size unknown" if file.size is None else size_text(file.size)
         primary = "  (primary)" if file.primary and len(edition.files) > 1 else ""
         console.answer(f"  {click.style('file', bold=True)}  {cell_text(file.filename)}  {size}{primary}")
         about = ", ".join(f"{name} {value}" for name, value in _about(file).items() if value)
-        _lines(console, {"about": about, **dict(hashes)}, "    ")
+        _lines(console, {"about": about, "scanned": _scanned(more), **dict(hashes)}, "    ")
+
+
+def _scanned(details: Mapping[str, Any]) -> str:
+    """Return when a file was scanned, and what the scans say."""
+    words = ((details.get("scanned") or "")[:10], details.get("pickle_message"), details.get("virus_message"))
+    return ", ".join(word for word in words if word)
 
 
 def _about(file: Candidate) -> dict[str, str | None]:
@@ -180,7 +232,7 @@ def _lines(console: Console, words: dict[str, str | None], indent: str) -> None:
 
 def _value(found: Description, locked: frozenset[str], token: str | None) -> dict[str, Any]:
     """Return the whole description for `--json`."""
-    return {
+    return dict(found.details) | {
         "title": found.title,
         "page": found.page,
         "creator": found.creator,
@@ -195,7 +247,8 @@ def _value(found: Description, locked: frozenset[str], token: str | None) -> dic
 
 def _edition_value(edition: Edition, locked: frozenset[str]) -> dict[str, Any]:
     card = edition.card
-    return {
+    details = edition.file_details or ({},) * len(edition.files)
+    return dict(edition.details) | {
         "reference": str(edition.reference),
         "name": card.version_name,
         "type": card.type,
@@ -209,7 +262,8 @@ def _edition_value(edition: Edition, locked: frozenset[str]) -> dict[str, Any]:
         "refusal": edition.refusal.message if edition.refusal is not None else None,
         "hint": edition.refusal.hint if edition.refusal is not None else None,
         "previews": [
-            {
+            dict(edition.preview_details.get(preview.url.text, {}))
+            | {
                 "id": preview.id,
                 "type": preview.type,
                 "nsfw": preview.nsfw,
@@ -220,7 +274,8 @@ def _edition_value(edition: Edition, locked: frozenset[str]) -> dict[str, Any]:
             for preview in card.previews
         ],
         "files": [
-            {
+            dict(more)
+            | {
                 "filename": file.filename,
                 "size": file.size,
                 "hashes": dict(hashes),
@@ -234,6 +289,6 @@ def _edition_value(edition: Edition, locked: frozenset[str]) -> dict[str, Any]:
                 "scan": file.scan,
                 "url": file.url.text,
             }
-            for file, hashes in zip(edition.files, edition.hashes, strict=True)
+            for file, hashes, more in zip(edition.files, edition.hashes, details, strict=True)
         ],
     }

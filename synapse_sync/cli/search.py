@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.civitai_options import limit, short_count, word
+from synapse_sync.cli.civitai_options import all_of, cursor, limit, model_filters, one_page, page, short_count, word
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
@@ -15,6 +15,9 @@ from synapse_sync.sites import named
 from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, nearest, spelled
 
 if TYPE_CHECKING:
+    from synapse_sync.cli.civitai_options import Found
+    from synapse_sync.sources.civitai.client import Client
+    from synapse_sync.sources.civitai.questions import ModelFilters
     from synapse_sync.sources.civitai.schema import Model
 
 _COLUMNS = 16
@@ -29,8 +32,11 @@ _TYPE = word(TYPES, also=OUR_TYPES, open=True)
 @click.option("--period", type=word(PERIODS), metavar="TIME", help=", ".join(PERIODS) + ".")
 @click.option("--creator", metavar="NAME", help="Only models of this creator.")
 @click.option("--tag", metavar="TAG", help="Only models with this tag.")
-@click.option("--nsfw", is_flag=True, help="Also models without an image for all ages.")
+@click.option("--nsfw/--no-nsfw", default=None, help="Also models without an image for all ages, or not.")
+@model_filters
 @limit
+@page
+@cursor
 @click.option(
     "--add", "add", multiple=True, type=click.IntRange(1), metavar="N", help="Add the Nth result (repeatable)."
 )
@@ -38,6 +44,7 @@ _TYPE = word(TYPES, also=OUR_TYPES, open=True)
 @click.pass_obj
 def command(
     console: Console,
+    /,
     query: tuple[str, ...],
     types: tuple[str, ...],
     bases: tuple[str, ...],
@@ -45,13 +52,17 @@ def command(
     period: str | None,
     creator: str | None,
     tag: str | None,
-    nsfw: bool,
+    nsfw: bool | None,
     limit: int,
+    page: int | None,
+    cursor: str | None,
     add: tuple[int, ...],
+    **more: Any,
 ) -> int:
     """Search Civitai's models; without QUERY, list them by the filters alone.
 
-    --add writes results of this search into synapse.toml and locks them, as `synapse add` does.
+    --add writes results of this search into synapse.toml and locks them, as `synapse add` does. A list without
+    QUERY has numbered pages (--page); a search continues by --cursor.
     """
     from synapse_sync.cli.add import added_value, is_stored, tell_added
     from synapse_sync.core.reference import Reference
@@ -61,18 +72,17 @@ def command(
 
     text = " ".join(query).strip() or None
     words = [spelled(base, BASE_MODELS) or base for base in bases]
+    filters: ModelFilters = {
+        "query": text, "types": types, "sort": sort, "period": period, "base_models": words, "username": creator,
+        "tag": tag, "nsfw": nsfw, **more,  # type: ignore[typeddict-item]
+    }  # fmt: skip
     if add:
         workspace = Workspace.find(console.directory, reporter=console.reporter())
     else:
         workspace = Workspace.anywhere(console.directory)
     with workspace:
-        models = workspace.discover(
-            "search",
-            lambda civitai: civitai.models(
-                query=text, types=types, sort=sort, period=period, base_models=words, username=creator, tag=tag,
-                nsfw=True if nsfw else None, limit=limit,
-            ),
-        )  # fmt: skip
+        found = workspace.ask("search", lambda civitai: _found(civitai, filters, limit, page, cursor))
+        models = found.items
         if add and max(add) > len(models):
             raise InputError(
                 f"--add {max(add)}: the search has {len(models)} results",
@@ -80,8 +90,9 @@ def command(
             )
         _tell(console, models)
         if not models:
-            _tell_nothing(console, words, nsfw)
-        value: dict[str, Any] = {"query": text, "results": [_value(n, m) for n, m in enumerate(models, start=1)]}
+            _tell_nothing(console, words, nsfw=bool(nsfw))
+        results = [_value(number, model) for number, model in enumerate(models, start=1)]
+        value: dict[str, Any] = {"query": text, "results": results, "metadata": found.metadata}
         if add:
             chosen = [Reference("civitai", str(models[number - 1].id)) for number in dict.fromkeys(add)]
             try:
@@ -96,6 +107,15 @@ def command(
     if add:
         tell_added(console, names, locked, stored=is_stored(workspace, names, locked))
     return 0
+
+
+def _found(
+    civitai: Client, filters: ModelFilters, limit: int, page: int | None, cursor: str | None
+) -> Found[Model]:
+    """Ask for one page, or for as many as `limit` needs."""
+    if page is not None or cursor is not None or limit == 0:
+        return one_page(civitai.models_page(page=page, cursor=cursor, limit=limit, **filters))
+    return all_of(civitai.models(limit=limit, **filters))
 
 
 def _tell(console: Console, models: list[Model]) -> None:
@@ -117,7 +137,7 @@ def _tell(console: Console, models: list[Model]) -> None:
         console.answers(table_lines(rows, header, shrink=1))
 
 
-def _tell_nothing(console: Console, bases: list[str], nsfw: bool) -> None:
+def _tell_nothing(console: Console, bases: list[str], *, nsfw: bool) -> None:
     """Print possible reasons for no results."""
     console.say("nothing found")
     for base in bases:
@@ -134,7 +154,9 @@ def _base(model: Model) -> str | None:
 
 def _value(number: int, model: Model) -> dict[str, Any]:
     """Return a result for `--json`, in the site's words."""
-    return {
+    from synapse_sync.sources.civitai.details import model_details, version_details
+
+    return model_details(model) | {
         "number": number,
         "reference": f"civitai:{model.id}",
         "id": model.id,
@@ -148,7 +170,13 @@ def _value(number: int, model: Model) -> dict[str, Any]:
         "downloads": model.stats.download_count,
         "page": f"{named('civitai').home}/models/{model.id}",
         "versions": [
-            {"id": v.id, "name": v.name, "base_model": v.base_model, "published": v.published_at}
+            version_details(v)
+            | {
+                "name": v.name,
+                "base_model": v.base_model,
+                "published": v.published_at,
+                "trained_words": list(v.trained_words),
+            }
             for v in model.versions
         ],
     }

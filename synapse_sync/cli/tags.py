@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from synapse_sync.cli.civitai_options import limit
+from synapse_sync.cli.civitai_options import all_of, limit_or_all, one_page, page
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
@@ -12,23 +12,33 @@ from synapse_sync.cli.render import table_lines
 
 @click.command("tags", short_help="List Civitai's tags")
 @click.argument("query", required=False)
-@limit
+@limit_or_all
+@page
 @common
 @click.pass_obj
-def command(console: Console, query: str | None, limit: int) -> int:
+def command(console: Console, query: str | None, limit: int, page: int | None) -> int:
     """List tags that contain QUERY; `synapse search --tag TAG` lists the models that have one."""
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:
-        found = workspace.discover("tags", lambda civitai: civitai.tags(query=query, limit=limit))
+        found = workspace.ask(
+            "tags",
+            lambda civitai: (
+                all_of(civitai.tags(query=query, limit=limit))
+                if page is None
+                else one_page(civitai.tags_page(query=query, page=page, limit=limit))
+            ),
+        )
+    tags = found.items
     if console.as_json:
-        console.document({"tags": [{"name": tag.name, "models": tag.model_count} for tag in found]})
-    elif found:
-        if any(tag.model_count is not None for tag in found):
-            rows = [(tag.name, str(tag.model_count or "")) for tag in found]
+        values = [{"name": t.name, "models": t.model_count, "link": t.link, "type": t.type} for t in tags]
+        console.document({"tags": values, "metadata": found.metadata})
+    elif tags:
+        if any(tag.model_count is not None for tag in tags):
+            rows = [(tag.name, str(tag.model_count or "")) for tag in tags]
             console.answers(table_lines(rows, ("tag", "models"), shrink=0))
         else:  # the site stopped counting
-            console.answers(table_lines([(tag.name,) for tag in found], ("tag",), shrink=0))
+            console.answers(table_lines([(tag.name,) for tag in tags], ("tag",), shrink=0))
     else:
         console.say("nothing found")
     return 0

@@ -10,12 +10,16 @@ from synapse_sync.core.reference import Reference
 
 #: The known types of models. The set is open: a layout may refuse an unknown type.
 MODEL_TYPES = (
-    "audio_encoder", "background_removal", "checkpoint", "classifier", "clip_vision", "config", "controlnet",
-    "detection", "diffusers", "diffusion_model", "embedding", "face_restore", "frame_interpolation",
-    "geometry_estimation", "gligen", "hypernetwork", "ip_adapter", "latent_upscaler", "lora", "model_patch",
-    "motion_module", "optical_flow", "other", "photomaker", "sam", "style_model", "text_encoder",
-    "ultralytics_bbox", "ultralytics_segm", "upscaler", "vae", "vae_approx", "wildcards", "workflow",
+    "aesthetic_gradient", "audio_encoder", "background_removal", "checkpoint", "classifier", "clip_vision",
+    "config", "controlnet", "detection", "diffusers", "diffusion_model", "embedding", "face_restore",
+    "frame_interpolation", "geometry_estimation", "gligen", "hypernetwork", "ip_adapter", "latent_upscaler", "llm",
+    "lora", "model_patch", "motion_module", "optical_flow", "other", "photomaker", "poses", "sam", "style_model",
+    "text_encoder", "ultralytics_bbox", "ultralytics_segm", "upscaler", "vae", "vae_approx", "vision_language",
+    "wildcards", "workflow",
 )  # fmt: skip
+
+#: Types that earlier versions called `other`: where a manifest means that word, it means them as well.
+ONCE_OTHER = frozenset({"aesthetic_gradient", "llm", "poses", "vision_language"})
 
 #: Other names of these types at sites and UIs, in lower case, letters and digits only.
 TYPE_WORDS = {
@@ -24,7 +28,8 @@ TYPE_WORDS = {
     "controlnet": "controlnet", "vae": "vae", "upscaler": "upscaler", "motionmodule": "motion_module",
     "textencoder": "text_encoder", "clip": "text_encoder", "unet": "diffusion_model",
     "clipvision": "clip_vision", "wildcards": "wildcards", "workflows": "workflow",
-    "comfyworkflows": "workflow", "detection": "detection", "poses": "other", "aestheticgradient": "other",
+    "comfyworkflows": "workflow", "detection": "detection", "poses": "poses", "llm": "llm",
+    "aestheticgradient": "aesthetic_gradient", "visionlanguage": "vision_language",
     "classifiers": "classifier", "bbox": "ultralytics_bbox", "segm": "ultralytics_segm",
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, parse_qsl
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from synapse_sync.core.coordinates import Coordinates
 from synapse_sync.core.digest import Digest
@@ -101,3 +101,19 @@ def read_page(parts: SplitResult, text: str) -> Coordinates:
         hint="open the model's page and copy its address: "
         f"`{named('civitai').home}/models/ID?modelVersionId=VERSION`",
     )
+
+
+def image_id(text: str) -> int | None:
+    """Return the number of an image: `text` is that number, or the address of its page; None for anything else."""
+    text = text.strip()
+    if not text.isascii() or len(text) > 400:
+        return None
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    path = f"/images/{text}"
+    if parts.scheme:
+        path = parts.path if parts.scheme in ("https", "http") and parts.hostname in named("civitai").hosts else ""
+    match = re.match(r"/images/([0-9]{1,16})/?\Z", path)
+    return int(match[1]) if match is not None and 0 < int(match[1]) <= _MAX_ID else None

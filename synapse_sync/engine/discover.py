@@ -18,12 +18,17 @@ T = TypeVar("T")
 def discover(
     question: Callable[[Client], Iterable[T]], client: Client, sources: Mapping[str, Source], *, what: str
 ) -> list[T]:
-    """All items that a question to Civitai finds; `what` names the list in errors.
+    """All items that a question to Civitai finds; `what` names the list in errors. Raises as `ask` does."""
+    return ask(lambda civitai: list(question(civitai)), client, sources, what=what)
+
+
+def ask(question: Callable[[Client], T], client: Client, sources: Mapping[str, Source], *, what: str) -> T:
+    """The answer to a question to Civitai, in which all its requests are made; `what` names it in errors.
 
     Raises `InputError` if the site refuses the filters, and whatever its source says of other failures.
     """
     try:
-        return list(question(client))
+        return question(client)
     except StatusError as error:
         if error.status in (400, 404, 422):
             raise InputError(

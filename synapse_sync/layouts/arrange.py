@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from synapse_sync.core.artifact import (
     MODEL_TYPES,
+    ONCE_OTHER,
     WEIGHT_FORMATS,
     Artifact,
     format_of,
@@ -169,6 +170,7 @@ def _arrange_one(
             continue
         # A UI without a folder for the file's own type has one for its model's, which is better than none.
         kinds = (kind or "other", model.card.type) if entry.type is None else (kind or entry.type,)
+        kinds = (*kinds, "other") if kind in ONCE_OTHER else kinds
         place = _folder(entry, target, kinds, layouts)
         if place is None:
             missing.append(f"`{entry.name}`: {layout.title} has no folder for type `{kind}`; "

@@ -190,7 +190,9 @@ class _Beside:
             self._note("a film is its preview, and its host has no still of it; not placed")
 
     def _preview(self, preview: Preview, number: int, *, film: bool) -> Companion | None:
-        url = self.preview_url(preview.url.text, film=film)
+        sizes = {"width": self.entry.preview_width, "quality": self.entry.preview_quality}
+        asked = {name: number for name, number in sizes.items() if number is not None}
+        url = self.preview_url(preview.url.text, film=film, **asked)
         known = FILMS if film else STILLS
         ending = _ending(url) if _ending(url) in known else "mp4" if film else "jpeg"
         if not film and number == 1 and ending not in LAYOUTS[self.layout].stills:
@@ -203,7 +205,10 @@ class _Beside:
             path=path,
             beside=self.placement.path,
             kind="preview",
-            made=made_from("preview", url),
+            # Films of earlier versions were asked for without `anim`; those that are placed stay.
+            made=made_from(
+                "preview", url.replace("/anim=true,transcode=true,width=450/", "/transcode=true,width=450/")
+            ),
             model=self.model,
             artifact=self.placement.artifact,
             url=url,

@@ -57,7 +57,7 @@ COMFYUI: Folders = _below(
     },
 )
 
-A1111: Folders = {
+_A1111_FAMILY: Folders = {
     "checkpoint": ("models/Stable-diffusion",),
     "config": ("models/Stable-diffusion",),  # the yaml of a checkpoint belongs beside it
     "controlnet": ("models/ControlNet",),
@@ -67,13 +67,20 @@ A1111: Folders = {
     "hypernetwork": ("models/hypernetworks",),
     "ip_adapter": ("models/ControlNet",),
     "lora": ("models/Lora", "models/LyCORIS"),
+    "poses": ("models/Poses",),  # where the managers of Civitai's models put them
     "upscaler": ("models/ESRGAN", "models/RealESRGAN", "models/SwinIR", "models/DAT", "models/ScuNET"),
     "vae": ("models/VAE",),
     "vae_approx": ("models/VAE-approx", "models/VAE-taesd"),
 }
 
+A1111: Folders = {
+    **_A1111_FAMILY,
+    # The extension that reads them has its own folder; no other UI has the extension.
+    "aesthetic_gradient": ("extensions/stable-diffusion-webui-aesthetic-gradients/aesthetic_embeddings",),
+}
+
 FORGE: Folders = {
-    **A1111,
+    **_A1111_FAMILY,
     "clip_vision": ("models/ControlNetPreprocessor/clip_vision",),
     "diffusers": ("models/diffusers",),
     "diffusion_model": ("models/Stable-diffusion",),  # UNet-only files and GGUF are checkpoints to Forge
@@ -182,7 +189,7 @@ STABILITY_MATRIX: Folders = _below(
 Endings = dict[str, tuple[str, ...]]
 _ANY = ("bin", "ckpt", "gguf", "onnx", "pkl", "pt", "pt2", "pth", "safetensors", "sft")
 #: Types whose files are not single weights: text, folders and others.
-_NO_WEIGHTS = frozenset({"config", "diffusers", "other", "wildcards", "workflow"})
+_NO_WEIGHTS = frozenset({"config", "diffusers", "other", "poses", "wildcards", "workflow"})
 
 
 def _listed(folders: Folders, own: Endings) -> Endings:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest
@@ -84,7 +84,8 @@ class Edition:
     """One version as its site describes it.
 
     `hashes` has all digests of each file by algorithm, in the order of `files`. `refusal` is the reason why it
-    cannot be downloaded now, or None.
+    cannot be downloaded now, or None. `details` are further facts by the names that `--json` prints: those of the
+    version, of each file in the order of `files`, and of previews by their addresses. A `description` is HTML.
     """
 
     reference: Reference
@@ -92,11 +93,17 @@ class Edition:
     files: tuple[Candidate, ...] = ()
     hashes: tuple[tuple[tuple[str, str], ...], ...] = ()
     refusal: SynapseError | None = None
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    file_details: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    preview_details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """Everything that a site reports about a model; `chosen` is the index of the version that is meant."""
+    """Everything that a site reports about a model; `chosen` is the index of the version that is meant.
+
+    `details` are further facts by the names that `--json` prints; a `description` among them is HTML.
+    """
 
     title: str | None
     editions: tuple[Edition, ...]
@@ -106,6 +113,7 @@ class Description:
     tags: tuple[str, ...] = ()
     air: str | None = None
     notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __repr__(self) -> str:
         return f"<Description {self.title!r}: {len(self.editions):,} versions>"

@@ -17,11 +17,14 @@ def site_module(name: str) -> Any:
     return import_module(f"synapse_sync.sources.{name}")
 
 
-def preview_url(url: str, *, film: bool = False) -> str:
-    """The address of a small still, or film, of a preview, where its host is known to make such; no request."""
-    from synapse_sync.sources.civitai.image_urls import address
+def preview_url(url: str, *, film: bool = False, width: int | None = None, quality: int | None = None) -> str:
+    """The address of a small still, or film, of a preview, where its host is known to make such; no request.
 
-    return address(url, film=film)
+    `width` is in pixels and `quality` in percent; None leaves them to the host.
+    """
+    from synapse_sync.sources.civitai.image_urls import WIDTH, address
+
+    return address(url, film=film, width=width or WIDTH, quality=quality)
 
 
 class Register(Mapping[str, "Source"]):

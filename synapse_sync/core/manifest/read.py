@@ -156,6 +156,8 @@ class _Reader:
             allow_pickle=raw.allow_pickle,
             exclude_newer=self._instant(path, raw.exclude_newer),
             preview_rating=raw.preview_rating,
+            preview_width=raw.preview_width,
+            preview_quality=raw.preview_quality,
             sidecars=self._sidecars(path, raw.sidecars) or False,
             allow_dangerous=frozenset(digests),
         )
@@ -269,6 +271,8 @@ class _Reader:
             flatten=raw.flatten,
             previews=self._previews(path, workspace.previews if raw.previews is None else raw.previews),
             preview_rating=raw.preview_rating or workspace.preview_rating,
+            preview_width=raw.preview_width or workspace.preview_width,
+            preview_quality=raw.preview_quality or workspace.preview_quality,
             cover=self._cover((*path, "cover"), raw.cover),
             sidecars=self._sidecars(path, raw.sidecars),
             mirrors=tuple(mirror for mirror in mirrors if mirror is not None),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from synapse_sync.core.link_mode import LinkMode
+
+#: The width of a preview in pixels, and its quality in percent.
+Width = Annotated[int, msgspec.Meta(ge=16, le=4096)]
+Quality = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 
 class Table(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -31,6 +35,8 @@ class WorkspaceTable(Table):
     name: str | None = None
     previews: bool | int = False
     preview_rating: Literal["pg", "pg13", "r", "x", "xxx"] = "pg13"
+    preview_width: Width | None = None
+    preview_quality: Quality | None = None
     prefer: FileTable = msgspec.field(default_factory=FileTable)
     allow_pickle: bool = False
     exclude_newer: str | None = None
@@ -82,6 +88,8 @@ class ModelTable(Table):
     flatten: bool = False
     previews: bool | int | None = None
     preview_rating: Literal["pg", "pg13", "r", "x", "xxx"] | None = None
+    preview_width: Width | None = None
+    preview_quality: Quality | None = None
     sidecars: bool | list[str] | None = None
     cover: str | None = None
     mirrors: list[str] = []

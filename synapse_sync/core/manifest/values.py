@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from synapse_sync.core.artifact import DEFAULT_RATING
+from synapse_sync.core.artifact import DEFAULT_RATING, ONCE_OTHER
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath, declared_name
@@ -50,6 +50,8 @@ class WorkspaceOptions:
     allow_pickle: bool = False
     exclude_newer: datetime | None = None
     preview_rating: str = DEFAULT_RATING
+    preview_width: int | None = None
+    preview_quality: int | None = None
     sidecars: bool | tuple[str, ...] = False
     allow_dangerous: frozenset[str] = frozenset()
     forbidden: Mapping[str, str] = field(default_factory=dict)  # by the user's settings, see `policy.Permissions`
@@ -77,7 +79,8 @@ class Target:
 
     def wants_type(self, kind: str | None) -> bool:
         """Whether models of a type belong into this target; None is an unknown type."""
-        return (self.types is None or kind in self.types) and kind not in self.exclude_types
+        words = {kind, "other"} if kind in ONCE_OTHER else {kind}
+        return (self.types is None or bool(words & {*self.types})) and not words & {*self.exclude_types}
 
     def folder(self, kind: str) -> SafePath | None:
         """The manifest's own folder for a type in this target; None if it names none."""
@@ -89,7 +92,8 @@ class Requirement:
     """One wanted model, as the manifest describes it.
 
     `folder` replaces the folder of its type, relative to the root of every target; `folders` do so in single
-    targets, by the target's name.
+    targets, by the target's name. `preview_width` is in pixels and `preview_quality` in percent, for hosts that
+    make smaller images; None leaves both to the host.
     """
 
     name: str
@@ -112,6 +116,8 @@ class Requirement:
     flatten: bool = False
     previews: bool | int = False
     preview_rating: str = DEFAULT_RATING
+    preview_width: int | None = None
+    preview_quality: int | None = None
     cover: Reference | None = None
     sidecars: bool | tuple[str, ...] | None = None
     mirrors: tuple[Reference, ...] = ()

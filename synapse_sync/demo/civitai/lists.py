@@ -32,19 +32,19 @@ def enums() -> Reply:
 def images(request: Request, shown: Iterable[tuple[Model, Version, Image, str]]) -> Reply:
     """Answer `/images`: newest first, filtered by the query, with levels in words."""
     limit = request.number("limit", 50)
-    if limit is None or not 0 < limit <= _MOST:
+    if limit is None or not 0 <= limit <= _MOST:  # here, and for models, 0 is a page without items
         return json_reply({"error": {"name": "ZodError", "message": "limit"}, "code": "BAD_REQUEST"}, 400)
     highest = _HIGHEST.get(request.first("nsfw") or "true", 31)
     items = [
         _image_json(request, *row)
         for row in shown
-        if row[2].nsfw_level <= highest and _is_wanted(request, row[0], row[1])
+        if row[2].nsfw_level <= highest and _is_wanted(request, *row[:3])
     ]
     items.sort(key=lambda item: -item["id"])
     cursor, page = request.first("cursor"), request.number("page", 1)
     start = int(cursor) if cursor and cursor.isdigit() else ((page or 1) - 1) * limit
     metadata: dict[str, Any] = {"currentPage": page, "pageSize": limit} if request.first("page") else {}
-    if items[start + limit :]:
+    if limit and items[start + limit :]:
         kept = [(key, value) for key, value in request.pairs if key not in ("cursor", "page")]
         query = urlencode([*kept, ("cursor", str(start + limit))])
         host = request.headers.get("host", "")
@@ -55,17 +55,24 @@ def images(request: Request, shown: Iterable[tuple[Model, Version, Image, str]])
     return json_reply({"items": items[start : start + limit], "metadata": metadata})
 
 
-def _is_wanted(request: Request, model: Model, version: Version) -> bool:
-    of = {"modelId": model.id, "modelVersionId": version.id, "postId": version.id, "username": model.creator}
+def _is_wanted(request: Request, model: Model, version: Version, image: Image) -> bool:
+    of = {"modelId": model.id, "modelVersionId": version.id, "postId": version.id, "username": model.creator,
+          "imageId": image.id, "type": image.type}  # fmt: skip
     return all(request.first(name) in (None, str(value)) for name, value in of.items())
 
 
 def _image_json(request: Request, model: Model, version: Version, image: Image, url: str) -> dict[str, Any]:
-    meta = {"prompt": f"an image of {model.name}", "seed": image.id, "steps": 20, "sampler": "Euler a"}
+    meta = {
+        "prompt": f"an image of {model.name}",
+        "seed": image.id,
+        "steps": 20,
+        "sampler": "Euler a",
+        **image.meta,
+    }
     return {
         "id": image.id,
         "url": url,
-        "hash": None,
+        "hash": image.hash,
         "width": image.width,
         "height": image.height,
         "nsfwLevel": _LEVELS.get(image.nsfw_level, "X"),

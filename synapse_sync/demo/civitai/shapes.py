@@ -43,21 +43,26 @@ class Shapes:
         about: dict[str, Any] = {
             "id": model.id,
             "name": model.name,
-            "description": f"<p>{model.name}</p>",
-            "allowNoCredit": True,
-            "allowCommercialUse": ["Image", "RentCivit"],
-            "allowDerivatives": True,
-            "allowDifferentLicense": True,
+            "description": model.description or f"<p>{model.name}</p>",
+            "allowNoCredit": model.credit,
+            "allowCommercialUse": list(model.commercial_use),
+            "allowDerivatives": model.derivatives,
+            "allowDifferentLicense": model.relicense,
             "type": model.type,
             "minor": False,
             "sfwOnly": False,
-            "poi": False,
+            "poi": model.poi,
             "nsfw": _is_nsfw(model),
             "nsfwLevel": model.nsfw_level,
             "availability": "Public",
             "cosmetic": None,
-            "supportsGeneration": True,
-            "stats": {"downloadCount": 0, "thumbsUpCount": 0, "thumbsDownCount": 0, "commentCount": 0},
+            "supportsGeneration": model.generation,
+            "stats": {
+                "downloadCount": model.downloads,
+                "thumbsUpCount": 0,
+                "thumbsDownCount": 0,
+                "commentCount": 0,
+            },
             "creator": {"username": model.creator, "image": None},
             "tags": list(model.tags),
             "modelVersions": versions,
@@ -77,7 +82,7 @@ class Shapes:
             "baseModelType": "Standard",
             "publishedAt": version.published,
             "nsfwLevel": model.nsfw_level,
-            "description": None,
+            "description": version.description,
             "trainedWords": list(version.trained_words),
             "stats": {"downloadCount": 0, "thumbsUpCount": 0},
             "paidAccess": _paid_access(version),
@@ -95,7 +100,7 @@ class Shapes:
             said |= {"availability": "Public", "covered": bool(images)}
             # Only in this shape the site omits nulls and empty lists.
             return {key: value for key, value in said.items() if value is not None and value != []}
-        about = {"name": model.name, "type": model.type, "nsfw": _is_nsfw(model), "poi": False}
+        about = {"name": model.name, "type": model.type, "nsfw": _is_nsfw(model), "poi": model.poi}
         return said | {
             "modelId": model.id,
             "updatedAt": version.published,
@@ -124,7 +129,9 @@ class Shapes:
         still = jpeg_bytes(f"still of {image.id}")
         shapes = {f"anim=false,transcode=true,width=450/{image.id}.jpeg": ("image/jpeg", still)}
         if image.type == "video":
-            shapes[f"transcode=true,width=450/{image.id}.mp4"] = ("video/mp4", mp4_bytes(f"film of {image.id}"))
+            # Films of earlier versions of synapse were asked for without `anim`.
+            for form in ("anim=true,transcode=true,width=450", "transcode=true,width=450"):
+                shapes[f"{form}/{image.id}.mp4"] = ("video/mp4", mp4_bytes(f"film of {image.id}"))
         for form, (kind, content) in shapes.items():
             self.storage.publish(f"{base}/{form}", Stored(content=content, content_type=kind))
         stored = Stored(content=image.content, content_type="image/png")
@@ -133,9 +140,11 @@ class Shapes:
             "nsfwLevel": image.nsfw_level,
             "width": image.width,
             "height": image.height,
-            "hash": None,
+            "hash": image.hash,
             "type": image.type,
         }
+        if shape == "alone" and image.meta:
+            shown["meta"] = dict(image.meta)
         return {"id": image.id, **shown} if shape == "list" else shown
 
 

@@ -39,7 +39,8 @@ class Civitai:
     """The site: its models, and its answers.
 
     With `pinned_urls` it writes download URLs in the form that it has since August 2026. After `quota` redirects to
-    the storage it refuses more. To a blocked region it refuses everything.
+    the storage it refuses more. To a blocked region it refuses everything. `favorites` and `hidden` are models of
+    the account that its token belongs to.
     """
 
     storage: Storage
@@ -49,6 +50,8 @@ class Civitai:
     quota: int | None = None
     redirects: int = 0
     region_blocked: bool = False
+    favorites: set[int] = field(default_factory=set)
+    hidden: set[int] = field(default_factory=set)
 
     @property
     def _shapes(self) -> Shapes:
@@ -190,7 +193,7 @@ class Civitai:
 
     def _list(self, request: Request) -> Reply:
         limit, page, start = request.number("limit", _LIMIT), request.number("page", 1), 0
-        if limit is None or page is None or not 0 < limit <= _LIMIT or page < 1:
+        if limit is None or page is None or not 0 <= limit <= _LIMIT or page < 1:
             return json_reply({"error": {"name": "ZodError", "message": "limit, page"}}, 400)
         if request.first("page") is not None and request.first("query") is not None:
             return json_reply({"error": _NO_PAGES}, 400)
@@ -207,7 +210,7 @@ class Civitai:
             start = (page - 1) * limit
         found = self._search(request)
         items = [self._shapes.model(model, listed=True) for model in found[start : start + limit]]
-        more = found[start + limit :]
+        more = found[start + limit :] if limit else []
         return json_reply({"items": items, "metadata": _paging(request, page, limit, start + limit, more)})
 
     def _search(self, request: Request) -> list[Model]:
@@ -227,6 +230,9 @@ class Civitai:
         for name, fits in wishes:
             if (value := request.first(name)) is not None:
                 models = [model for model in models if fits(model, value)]
+        models = [model for model in models if self._is_allowed(request, model)]
+        if request.first("primaryFileOnly") == "true":
+            models = [_with_primary_files(model) for model in models]
         if types := request.all("types"):
             models = [model for model in models if model.type in types]
         if bases := set(request.all("baseModels")):
@@ -237,6 +243,21 @@ class Civitai:
         if request.first("nsfw") != "true":
             models = [model for model in models if model.nsfw_level & 1]  # without a word about it
         return list(models)
+
+    def _is_allowed(self, request: Request, model: Model) -> bool:
+        """Whether a model passes the flags of a question; some of them are true whatever their text says."""
+        flags = (("allowNoCredit", model.credit), ("allowDerivatives", model.derivatives),
+                 ("allowDifferentLicenses", model.relicense))  # fmt: skip
+        for name, allowed in flags:
+            if (said := request.first(name)) is not None and (said == "true") is not allowed:
+                return False
+        for name, ids in (("favorites", self.favorites), ("hidden", self.hidden)):
+            if request.first(name) is not None and model.id not in ids:
+                return False
+        uses = set(request.all("allowCommercialUse"))
+        if uses and not uses & set(model.commercial_use or ("None",)):
+            return False
+        return model.generation or request.first("supportsGeneration") is None
 
     # -- hashes ------------------------------------------------------------------------------------
 
@@ -324,6 +345,12 @@ class Civitai:
         if version.private:
             return json_reply({"error": "You do not have access to download this file"}, 403)
         return None
+
+
+def _with_primary_files(model: Model) -> Model:
+    """Return a model whose versions have their primary files alone."""
+    versions = (replace(v, files=tuple(file for file in v.files if file.primary)) for v in model.versions)
+    return replace(model, versions=tuple(versions))
 
 
 def _paging(request: Request, page: int, limit: int, start: int, more: Sequence[Model]) -> dict[str, Any]:

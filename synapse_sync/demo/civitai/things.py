@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from blake3 import blake3
 
@@ -13,7 +15,10 @@ SITE = "https://civitai.com"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One image of a version; `nsfw_level` is the bitmask (1 PG, 2 PG13, 4 R, 8 X, 16 XXX)."""
+    """One image of a version; `nsfw_level` is the bitmask (1 PG, 2 PG13, 4 R, 8 X, 16 XXX).
+
+    `hash` is its blurhash. `meta` are the settings that made it, to which the site adds a prompt of its own.
+    """
 
     id: int
     content: bytes
@@ -21,6 +26,8 @@ class Image:
     height: int = 96
     type: str = "image"
     nsfw_level: int = 1
+    hash: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +88,15 @@ class Version:
     status: str = "Published"
     usage_control: str = "Download"
     unlisted: bool = False
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """One model; the first version is its default version. Lists omit a model without the PG bit.
 
-    A `hidden` one is not found by its own id; its versions are found by theirs.
+    A `hidden` one is not found by its own id; its versions are found by theirs. `description` is HTML. Its author's
+    permissions are `credit` (whether none is needed), `derivatives`, `relicense` and `commercial_use`.
     """
 
     id: int
@@ -99,3 +108,11 @@ class Model:
     creator: str = "ada"
     tags: tuple[str, ...] = ()
     hidden: bool = False
+    description: str | None = None
+    poi: bool = False
+    downloads: int = 0
+    credit: bool = True
+    derivatives: bool = True
+    relicense: bool = True
+    commercial_use: tuple[str, ...] = ("Image", "RentCivit")
+    generation: bool = True

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, urlsplit
+from typing import Any, TypeVar, Unpack
+from urllib.parse import quote
 
 from synapse_sync.core.instant import parse_instant
 from synapse_sync.errors import NetworkError, NotFound, StatusError, SynapseError
@@ -16,12 +15,26 @@ from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.sites import named
 from synapse_sync.sources.civitai.fields import Fields
 from synapse_sync.sources.civitai.image_urls import numbered
+from synapse_sync.sources.civitai.paging import Listing, Lists
+from synapse_sync.sources.civitai.questions import (
+    IMAGES,
+    MODELS,
+    NAMES,
+    ImageFilters,
+    ModelFilters,
+    Params,
+    beginning,
+    image_params,
+    model_params,
+    page_size,
+)
 from synapse_sync.sources.civitai.schema import Creator, Model, ModelImage, ModelVersion
 from synapse_sync.sources.civitai.schema_lists import (
     CursorMetadata,
     HashMatch,
     Image,
     Me,
+    Page,
     PageMetadata,
     Tag,
     decode_matches,
@@ -30,14 +43,8 @@ from synapse_sync.sources.civitai.schema_lists import (
 ENDPOINT = named("civitai").endpoints[0][1]
 BATCH = 100
 HASH_BATCH = 10_000
-#: The most items that one request returns.
-_MODELS, _IMAGES, _NAMES = 100, 200, 200
-#: A list has no pages beyond this item; a cursor continues from there.
-_PAGED = 1000
-#: After that many pages in a row without a new item, the list counts as ended, even if it names a next page.
-_BARREN = 5
 _T = TypeVar("_T")
-_Params = list[tuple[str, str]]
+_M = TypeVar("_M")
 
 
 class Client:
@@ -52,6 +59,7 @@ class Client:
         self.endpoint = endpoint.rstrip("/")
         grants = [Grant(self.endpoint, Secret(token), "/api/")] if token else []
         self.api = Api(Credentials(grants), offline=offline) if api is None else api
+        self._lists = Lists(self.api, self.endpoint)
 
     def close(self) -> None:
         """Close the connections; a later request opens new ones."""
@@ -81,7 +89,7 @@ class Client:
         """Return a version's previews with the ids of their full images; costs a request unless all have an id."""
         if all(preview.id is not None for preview in version.images):
             return numbered(version.images, ())
-        return numbered(version.images, self.images(version_id=version.id, nsfw="X", limit=_IMAGES))
+        return numbered(version.images, self.images(version_id=version.id, nsfw="X", limit=IMAGES))
 
     def version_mini(self, version_id: int) -> ModelVersion:
         """Return one version with its primary file only: the only answer that has `require_auth`."""
@@ -92,6 +100,18 @@ class Client:
     def by_hash(self, value: str) -> ModelVersion:
         """Return the version that has a file with this hash, of any algorithm that the site knows."""
         return ModelVersion.decode(self.api.get_json(self._url(f"model-versions/by-hash/{quote(value, safe='')}")))
+
+    def image(self, image_id: int) -> Image:
+        """Return one image with the settings that made it; raises `NotFound`. `IMAGES/ID` is its page."""
+        params = image_params({"image_id": image_id, "nsfw": "X", "with_meta": True})
+        # The site may answer with other images, too.
+        for item in self._lists.ask("images", [*params, ("limit", str(IMAGES))]).need_objects("items"):
+            if item.integer("id") == image_id:
+                return Image.decode(item)
+        raise NotFound(
+            f"Civitai has no image {image_id}",
+            hint="it was deleted, or its owner hides it; the number is at the end of the address of its page",
+        )
 
     def me(self) -> Me:
         """Return the account of the token; only here a missing or wrong token is a `StatusError` with 401."""
@@ -169,119 +189,109 @@ class Client:
     # -- lists: iterators that ask for the next page when it is needed -------------------------------
 
     def models(
-        self,
-        *,
-        query: str | None = None,
-        types: Sequence[str] = (),
-        sort: str | None = None,
-        period: str | None = None,
-        base_models: Sequence[str] = (),
-        username: str | None = None,
-        tag: str | None = None,
-        nsfw: bool | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Model]:
-        """Yield at most `limit` models that fit. Without `nsfw`, those that are not for all ages are missing."""
-        params = _params(query=query, sort=sort, period=period, username=username, tag=tag, nsfw=nsfw)
-        params += [("types", word) for word in types]
-        params += [("baseModels", word) for word in base_models]
-        found = self._cursor("models", params, _size(limit, _MODELS), paged=query is None)
-        return _first(limit, map(Model.decode, found))
+        self, *, limit: int | None = None, **filters: Unpack[ModelFilters]
+    ) -> Listing[Model, CursorMetadata]:
+        """Iterate over the models that fit, at most `limit` (None: all of them).
+
+        `filters` are those of `ModelFilters`: `query`, `types`, `sort`, `nsfw` … Each model appears once.
+        The pages are read by number as far as the site has numbers, then by cursor; a search by cursor alone.
+        Raises `TypeError` for an unknown filter, and `StatusError` at the item where a request fails.
+        """
+        params = model_params(filters)
+        pages = self._lists.by_cursor("models", params, page_size(limit, MODELS), paged=not filters.get("query"))
+        return Listing(pages, Model.decode, limit)
 
     def images(
+        self, *, limit: int | None = None, **filters: Unpack[ImageFilters]
+    ) -> Listing[Image, CursorMetadata]:
+        """Iterate over the images that fit, at most `limit` (None: all of them); each address appears once.
+
+        `filters` are those of `ImageFilters`: `model_id`, `nsfw`, `sort` … Their settings are missing without
+        `with_meta`. Raises `TypeError` for an unknown filter, and `StatusError` at the item where a request fails.
+        """
+        pages = self._lists.by_cursor("images", image_params(filters), page_size(limit, IMAGES), paged=True)
+        return Listing(pages, Image.decode, limit)
+
+    def creators(self, *, query: str | None = None, limit: int | None = None) -> Listing[Creator, PageMetadata]:
+        """Iterate over the creators whose names contain the query, at most `limit` (0 and None: all of them)."""
+        pages = self._lists.by_number("creators", "username", _query(query), page_size(limit or None, NAMES))
+        return Listing(pages, Creator.decode, limit or None)
+
+    def tags(self, *, query: str | None = None, limit: int | None = None) -> Listing[Tag, PageMetadata]:
+        """Iterate over the tags whose names contain the query, at most `limit` (0 and None: all of them)."""
+        pages = self._lists.by_number("tags", "name", _query(query), page_size(limit or None, NAMES))
+        return Listing(pages, Tag.decode, limit or None)
+
+    # -- lists: one page, with the site's metadata ---------------------------------------------------
+
+    def models_page(
         self,
         *,
-        model_id: int | None = None,
-        version_id: int | None = None,
-        post_id: int | None = None,
-        username: str | None = None,
-        nsfw: str | bool | None = None,
-        sort: str | None = None,
-        period: str | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Image]:
-        """Yield at most `limit` images that fit. `nsfw` is the highest level (None, Soft, …) or a bool."""
-        params = _params(
-            modelId=model_id,
-            modelVersionId=version_id,
-            postId=post_id,
-            username=username,
-            nsfw=nsfw,
-            sort=sort,
-            period=period,
-        )
-        found = self._cursor("images", params, _size(limit, _IMAGES), paged=True)
-        return _first(limit, map(Image.decode, found))
+        page: int | None = None,
+        cursor: str | None = None,
+        limit: int = MODELS,
+        **filters: Unpack[ModelFilters],
+    ) -> Page[Model, CursorMetadata]:
+        """Return one page of models: the first, that of the number `page`, or the one where `cursor` begins.
 
-    def creators(self, *, query: str | None = None, limit: int | None = None) -> Iterator[Creator]:
-        """Yield the creators whose names contain the query."""
-        found = self._pages("creators", "username", _params(query=query), _size(limit, _NAMES))
-        return _first(limit, map(Creator.decode, found))
+        `limit` is 0 to 100 models; `filters` are those of `ModelFilters`. The `metadata` of the answer has the
+        `next_cursor`, None at the end. Raises `InputError` for a `page` of a search by `query`, or one beyond the
+        thousandth model, for which the site has cursors only; and `StatusError` for a refused question.
+        """
+        where = beginning(page, cursor, limit, MODELS, searched=bool(filters.get("query")))
+        return self._page("models", model_params(filters) + where, Model.decode, CursorMetadata.decode)
 
-    def tags(self, *, query: str | None = None, limit: int | None = None) -> Iterator[Tag]:
-        """Yield the tags whose names contain the query."""
-        found = self._pages("tags", "name", _params(query=query), _size(limit, _NAMES))
-        return _first(limit, map(Tag.decode, found))
+    def images_page(
+        self,
+        *,
+        page: int | None = None,
+        cursor: str | None = None,
+        limit: int = IMAGES,
+        **filters: Unpack[ImageFilters],
+    ) -> Page[Image, CursorMetadata]:
+        """Return one page of images: the first, that of the number `page`, or the one where `cursor` begins.
+
+        `limit` is 0 to 200 images; `filters` are those of `ImageFilters`. Raises as `models_page` does.
+        """
+        where = beginning(page, cursor, limit, IMAGES)
+        return self._page("images", image_params(filters) + where, Image.decode, CursorMetadata.decode)
+
+    def creators_page(
+        self, *, query: str | None = None, page: int = 1, limit: int = 20
+    ) -> Page[Creator, PageMetadata]:
+        """Return one page of creators whose names contain the query; its `metadata` has the totals.
+
+        `limit` is 1 to 200 creators; with 0, this one page has all of them, in as many requests as they need.
+        Raises `InputError` for another limit or page, and `StatusError` for a refused question.
+        """
+        if limit == 0:
+            return _whole(self.creators(query=query))
+        where = beginning(page, None, limit, NAMES)
+        return self._page("creators", _query(query) + where, Creator.decode, PageMetadata.decode)
+
+    def tags_page(self, *, query: str | None = None, page: int = 1, limit: int = 20) -> Page[Tag, PageMetadata]:
+        """Return one page of tags whose names contain the query; arguments and errors as in `creators_page`."""
+        if limit == 0:
+            return _whole(self.tags(query=query))
+        where = beginning(page, None, limit, NAMES)
+        return self._page("tags", _query(query) + where, Tag.decode, PageMetadata.decode)
 
     # -- how it is asked ---------------------------------------------------------------------------
 
     def _url(self, path: str) -> str:
         return f"{self.endpoint}/api/v1/{path}"
 
-    def _page(self, path: str, params: _Params, size: int) -> Fields:
-        return Fields(self.api.get_json(self._url(path), [*params, ("limit", str(size))]), path)
-
-    def _cursor(self, path: str, params: _Params, size: int, *, paged: bool) -> Iterator[Fields]:
-        """Yield a list that continues by cursor; as far as pages go, it is read by page if `paged` allows that."""
-        page, cursor = 1, None
-        cursors: set[str] = set()
-        fresh = _Fresh("id")
-        while not fresh.is_barren:
-            by_page = paged and page * size <= _PAGED
-            where = [("page", str(page))] if by_page else [] if cursor is None else [("cursor", cursor)]
-            answer = self._page(path, params + where, size)
-            yield from fresh.among(answer.need_objects("items"))
-            metadata = CursorMetadata.decode(answer.object("metadata"))
-            cursor = metadata.next_cursor or self._cursor_in(metadata.next_page)
-            page += 1
-            if cursor is None:
-                # Answers of 2023 continued with a page, and had no cursor.
-                if not (by_page and page * size <= _PAGED and self._is_ours(metadata.next_page)):
-                    return
-            elif cursor in cursors:
-                return
-            else:
-                cursors.add(cursor)
-
-    def _pages(self, path: str, key: str, params: _Params, size: int) -> Iterator[Fields]:
-        """Yield a list that has pages only."""
-        page, more = 0, True
-        fresh = _Fresh(key)
-        while more and not fresh.is_barren:
-            page += 1
-            answer = self._page(path, [*params, ("page", str(page))], size)
-            items = answer.need_objects("items")
-            yield from fresh.among(items)
-            metadata = PageMetadata.decode(answer.object("metadata"))
-            total = metadata.total_pages
-            more = bool(items) and (self._is_ours(metadata.next_page) if total is None else page < total)
-
-    def _is_ours(self, url: str | None) -> bool:
-        """Whether a next page is on the host that was asked; a link to any other host is not followed."""
-        try:
-            return url is not None and urlsplit(url).netloc.lower() == urlsplit(self.endpoint).netloc.lower()
-        except ValueError:
-            return False
-
-    def _cursor_in(self, url: str | None) -> str | None:
-        if url is None or not self._is_ours(url):
-            return None
-        return dict(parse_qsl(urlsplit(url).query)).get("cursor")
+    def _page(
+        self, path: str, params: Params, item: Callable[[Fields], _T], metadata: Callable[[Fields], _M]
+    ) -> Page[_T, _M]:
+        answer = self._lists.ask(path, params)
+        items = tuple(map(item, answer.need_objects("items")))
+        return Page(items=items, metadata=metadata(answer.object("metadata")))
 
     def _list(self, key: str, ids: Sequence[int]) -> Iterator[Model]:
         # Without nsfw=true the site leaves out, silently, every model that has no all-ages image.
-        params = [(key, ",".join(map(str, ids))), ("nsfw", "true")]
-        for item in self._page("models", params, BATCH).need_objects("items"):
+        params = [(key, ",".join(map(str, ids))), ("nsfw", "true"), ("limit", str(BATCH))]
+        for item in self._lists.ask("models", params).need_objects("items"):
             try:
                 yield Model.decode(item)
             except NetworkError:
@@ -310,53 +320,22 @@ class Client:
         return replace(version, files=files, download_url=repair(version.download_url))
 
 
-class _Fresh:
-    """A filter that passes each item of a list once.
-
-    Race: an item that is published between two requests moves others onto the next page.
-    """
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._seen: set[str] = set()
-        self._barren = 0
-
-    @property
-    def is_barren(self) -> bool:
-        """Whether the last pages had nothing new, so that the list may be endless."""
-        return self._barren >= _BARREN
-
-    def among(self, items: Iterable[Fields]) -> Iterator[Fields]:
-        """Return the items of a page that were on no page before; an item without an id passes, to be reported."""
-        known = len(self._seen)
-        for item in items:
-            identity = item.text(self._key)
-            if identity is None or identity not in self._seen:
-                self._seen.add(identity or "")
-                yield item
-        self._barren = 0 if len(self._seen) > known else self._barren + 1
-
-
 def _batches(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _params(**values: str | int | bool | None) -> _Params:
-    """Return the parameters that are not None: the site reads any text, also `false`, as true in some flags."""
-    texts = {True: "true", False: "false"}
-    return [
-        (name, texts[value] if isinstance(value, bool) else str(value))
-        for name, value in values.items()
-        if value is not None
-    ]
+def _query(query: str | None) -> Params:
+    return [] if query is None else [("query", query)]
 
 
-def _size(limit: int | None, most: int) -> int:
-    return most if limit is None else max(1, min(limit, most))
-
-
-def _first(limit: int | None, items: Iterator[_T]) -> Iterator[_T]:
-    return islice(items, None if limit is None else max(0, limit))
+def _whole(listing: Listing[_T, PageMetadata]) -> Page[_T, PageMetadata]:
+    """Return a whole list as one page."""
+    items = tuple(listing)
+    count = len(items)
+    return Page(
+        items=items,
+        metadata=PageMetadata(total_items=count, current_page=1, page_size=count, total_pages=1 if count else 0),
+    )
 
 
 def _age(version: ModelVersion) -> tuple[datetime, int]:

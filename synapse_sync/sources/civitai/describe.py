@@ -10,8 +10,10 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, NotFound, StatusError, SynapseError
 from synapse_sync.sources.base import Description, Edition
 from synapse_sync.sources.civitai.client import ENDPOINT, Client
+from synapse_sync.sources.civitai.details import file_details, image_details, model_details, version_details
 from synapse_sync.sources.civitai.files import card_of, offered
-from synapse_sync.sources.civitai.schema import Model, ModelVersion
+from synapse_sync.sources.civitai.image_urls import identity
+from synapse_sync.sources.civitai.schema import Model, ModelImage, ModelVersion
 from synapse_sync.sources.civitai.statuses import no_version, unusable
 
 #: The digests of a file, by the names that `Digest` uses; those that identify it come first.
@@ -78,6 +80,7 @@ def _told(
         tags=model.tags if model is not None else (),
         air=alone.air if alone is not None else None,
         notes=tuple(notes),
+        details={} if model is None else model_details(model),
     )
 
 
@@ -93,6 +96,9 @@ def _edition(version: ModelVersion, model: Model | None, now: datetime) -> Editi
             for file, _ in files
         ),
         refusal=unusable(version, model, now),
+        details=version_details(version),
+        file_details=tuple(file_details(file) for file, _ in files),
+        preview_details={image.url: image_details(image) for image in version.images},
     )
 
 
@@ -101,10 +107,22 @@ def _both(listed: ModelVersion, alone: ModelVersion) -> ModelVersion:
     return replace(
         listed,
         files=listed.files or alone.files,
+        images=_with_meta(listed.images, alone.images),
+        description=listed.description or alone.description,
+        created_at=listed.created_at or alone.created_at,
+        updated_at=listed.updated_at or alone.updated_at,
+        model=alone.model,
         usage_control=alone.usage_control,
         status=alone.status or listed.status,
         early_access=listed.early_access or alone.early_access,
     )
+
+
+def _with_meta(listed: tuple[ModelImage, ...], alone: tuple[ModelImage, ...]) -> tuple[ModelImage, ...]:
+    """Return the images that a model lists, with the settings that only the version's own answer has."""
+    known = {identity(image.url): image.meta for image in alone}
+    with_settings = (replace(image, meta=image.meta or known.get(identity(image.url))) for image in listed)
+    return tuple(with_settings) or alone
 
 
 def _default(model: Model, now: datetime) -> int | None:

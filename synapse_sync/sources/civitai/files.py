@@ -126,7 +126,7 @@ def card_of(version: ModelVersion, model: Model | None) -> ModelCard:
         trained_words=version.trained_words,
         license=_license(model) if model else (),
         nsfw=_explicitness(version, model),
-        previews=tuple(_previews(version.images)),
+        previews=tuple(_previews(version.images, in_nsfw=bool(_flag(version, model)))),
     )
 
 
@@ -136,13 +136,26 @@ def _explicitness(version: ModelVersion, model: Model | None) -> int | None:
     Old answers have a flag instead. If the two contradict each other, the stricter one counts.
     """
     level = version.nsfw_level or (model.nsfw_level if model is not None else None) or 0
-    flag = version.model.nsfw if model is None or model.nsfw is None else model.nsfw
+    flag = _flag(version, model)
     if flag:
         return level | RATINGS["x"]
     return level or (None if flag is None else RATINGS["pg"])
 
 
-def _previews(images: Iterable[ModelImage]) -> Iterator[Preview]:
+def _flag(version: ModelVersion, model: Model | None) -> bool | None:
+    """Whether the author calls the model NSFW; None if the site does not say it."""
+    return version.model.nsfw if model is None or model.nsfw is None else model.nsfw
+
+
+def _rating(image: ModelImage, *, in_nsfw: bool) -> int:
+    """Return the rating of an image. An NSFW model makes all its images NSFW, unless an image has a rating itself.
+
+    The site's documentation of 2023 says so of the boolean, which was all that it had then.
+    """
+    return 0 if in_nsfw and image.nsfw is False and not image.rated else image.nsfw_level
+
+
+def _previews(images: Iterable[ModelImage], *, in_nsfw: bool) -> Iterator[Preview]:
     """Return the images of a version; an image is left out if a lockfile cannot contain its address."""
     for image in images:
         with contextlib.suppress(InvalidReference):
@@ -150,7 +163,7 @@ def _previews(images: Iterable[ModelImage]) -> Iterator[Preview]:
                 url=Reference.verbatim(image.url),
                 id=image.id,
                 type=image.type,
-                nsfw=image.nsfw_level,
+                nsfw=_rating(image, in_nsfw=in_nsfw),
                 width=image.width,
                 height=image.height,
             )

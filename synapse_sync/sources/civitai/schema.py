@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
+from synapse_sync.core.image_meta import ImageMeta
 from synapse_sync.core.instant import parse_instant
 from synapse_sync.sources.civitai.fields import Fields
 
 __all__ = [
     "Creator", "EarlyAccess", "FileHashes", "Model", "ModelBrief", "ModelFile", "ModelImage", "ModelVersion",
-    "Stats", "nsfw_level",
+    "Stats", "nsfw_flag", "nsfw_level", "read_meta",
 ]  # fmt: skip
 
 _AIR_IDS = re.compile(r"civitai:(\d+)@(\d+)")
@@ -37,13 +38,31 @@ def nsfw_level(fields: Fields) -> int:
     return 8 if word is True else 1 if word is False else 0
 
 
+def nsfw_flag(fields: Fields) -> bool | None:
+    """Return the boolean `nsfw`; before 2024 it was a word, too, of which only `None` is false."""
+    word = fields.value("nsfw")
+    known = isinstance(word, str) and word.lower() in _NSFW_WORDS
+    return word.lower() != "none" if known else fields.flag("nsfw")
+
+
+def read_meta(fields: Fields) -> ImageMeta | None:
+    """Return the settings that made an image, `meta`; None if the answer lacks them."""
+    table = fields.table("meta")
+    return None if table is None else ImageMeta(table)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """The counts of downloads, votes and comments; the site has dropped and renamed most, so any may be None."""
+    """The counts of downloads, votes and comments; the site has dropped and renamed most, so any may be None.
+
+    `favorite_count`, `rating_count` and `rating` are of 2023; the thumbs came after them, and `thumbs_up_count` is
+    the number of favorites in older answers.
+    """
 
     download_count: int | None = None
     thumbs_up_count: int | None = None
     thumbs_down_count: int | None = None
+    favorite_count: int | None = None
     comment_count: int | None = None
     tipped_amount_count: int | None = None
     rating_count: int | None = None
@@ -56,6 +75,7 @@ class Stats:
             download_count=fields.integer("downloadCount", "downloadCountAllTime"),
             thumbs_up_count=fields.integer("thumbsUpCount", "favoriteCount"),
             thumbs_down_count=fields.integer("thumbsDownCount"),
+            favorite_count=fields.integer("favoriteCount"),
             comment_count=fields.integer("commentCount"),
             tipped_amount_count=fields.integer("tippedAmountCount"),
             rating_count=fields.integer("ratingCount"),
@@ -161,15 +181,22 @@ def _selectors(url: str | None) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelImage:
-    """A preview of a version: trust `type`, not the ending of `url`. `nsfw_level` is the bitmask."""
+    """A preview of a version: trust `type`, not the ending of `url`. `nsfw_level` is the bitmask.
+
+    `nsfw` is the boolean of answers before 2024, which is no rating: `rated` says whether another field was one.
+    `hash` is the blurhash, `meta` are the settings that made the image.
+    """
 
     url: str
     id: int | None = None
     type: str = "image"
     nsfw_level: int = 0
+    nsfw: bool | None = None
+    rated: bool = False
     width: int | None = None
     height: int | None = None
     hash: str | None = None
+    meta: ImageMeta | None = field(default=None, hash=False)
 
     @classmethod
     def decode(cls, fields: Fields) -> ModelImage:
@@ -179,9 +206,12 @@ class ModelImage:
             id=fields.integer("id"),
             type=fields.text("type") or "image",
             nsfw_level=nsfw_level(fields),
+            nsfw=nsfw_flag(fields),
+            rated=(fields.text("nsfwLevel", "nsfw") or "").lower() not in ("", "true", "false"),
             width=fields.integer("width"),
             height=fields.integer("height"),
             hash=fields.text("hash"),
+            meta=read_meta(fields),
         )
 
 
@@ -223,13 +253,18 @@ class ModelBrief:
     name: str | None = None
     type: str | None = None
     nsfw: bool | None = None
+    poi: bool | None = None
     mode: str | None = None
 
     @classmethod
-    def decode(cls, fields: Fields) -> ModelBrief:
-        """Read `model` of a version."""
+    def decode(cls, fields: Fields, *, name: str | None = None) -> ModelBrief:
+        """Read `model` of a version; `name` is its `modelName`, which answers of 2022 have instead."""
         return cls(
-            name=fields.text("name"), type=fields.text("type"), nsfw=fields.flag("nsfw"), mode=fields.text("mode")
+            name=fields.text("name") or name,
+            type=fields.text("type"),
+            nsfw=fields.flag("nsfw"),
+            poi=fields.flag("poi"),
+            mode=fields.text("mode"),
         )
 
 
@@ -291,7 +326,7 @@ class ModelVersion:
             files=tuple(ModelFile.decode(item) for item in fields.objects("files")),
             images=tuple(image for image in images if image.url),
             download_url=fields.text("downloadUrl"),
-            model=ModelBrief.decode(fields.object("model")),
+            model=ModelBrief.decode(fields.object("model"), name=fields.text("modelName")),
         )
 
     @classmethod

@@ -7,19 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, TypeVar
 
+from synapse_sync.core.image_meta import ImageMeta
 from synapse_sync.sources.civitai.fields import Fields
-from synapse_sync.sources.civitai.schema import nsfw_level
+from synapse_sync.sources.civitai.schema import nsfw_flag, nsfw_level, read_meta
 
-__all__ = ["CursorMetadata", "HashMatch", "Image", "Me", "PageMetadata", "Tag", "decode_matches"]
+__all__ = ["CursorMetadata", "HashMatch", "Image", "Me", "Page", "PageMetadata", "Tag", "decode_matches"]
+
+T = TypeVar("T", covariant=True)
+M = TypeVar("M", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T, M]):
+    """One page of a list: its items in the site's order, and its `CursorMetadata` or `PageMetadata`."""
+
+    items: tuple[T, ...]
+    metadata: M
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """One of `/images`: `nsfw_level` is a word here (None, Soft, Mature, X), `browsing_level` the bitmask.
 
-    `meta` are the settings that made it, as the site returns them: flat, or below another `meta`.
+    `nsfw` is the site's own boolean. `hash` is its blurhash. `meta` are the settings that made it, which the site
+    returns if it is asked `with_meta`. `version_ids` are versions that it belongs to or was made with.
     """
 
     id: int
@@ -27,6 +40,7 @@ class Image:
     type: str = "image"
     nsfw_level: str | None = None
     browsing_level: int = 0
+    nsfw: bool | None = None
     width: int | None = None
     height: int | None = None
     hash: str | None = None
@@ -36,7 +50,7 @@ class Image:
     base_model: str | None = None
     version_ids: tuple[int, ...] = ()
     stats: Mapping[str, int] = field(default_factory=dict, hash=False)
-    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+    meta: ImageMeta | None = field(default=None, hash=False)
 
     @classmethod
     def decode(cls, raw: object, where: str = "image") -> Image:
@@ -50,6 +64,7 @@ class Image:
             type=fields.text("type") or "image",
             nsfw_level=fields.text("nsfwLevel"),
             browsing_level=fields.integer("browsingLevel") or nsfw_level(fields),
+            nsfw=nsfw_flag(fields),
             width=fields.integer("width"),
             height=fields.integer("height"),
             hash=fields.text("hash"),
@@ -59,23 +74,27 @@ class Image:
             base_model=fields.text("baseModel"),
             version_ids=tuple(n for n in ids if isinstance(n, int)) if isinstance(ids, list) else (),
             stats={name: count for name in stats.raw if (count := stats.integer(name)) is not None},
-            meta=fields.table("meta"),
+            meta=read_meta(fields),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
-    """A tag; the site has not returned `model_count` since 2024."""
+    """A tag; `link` lists its models. The site has not returned `model_count` since 2024, and `type` by times."""
 
     name: str
     model_count: int | None = None
     link: str | None = None
+    type: str | None = None
 
     @classmethod
     def decode(cls, fields: Fields) -> Tag:
         """Read one of the `items` of `/tags`."""
         return cls(
-            name=fields.need_text("name"), model_count=fields.integer("modelCount"), link=fields.text("link")
+            name=fields.need_text("name"),
+            model_count=fields.integer("modelCount"),
+            link=fields.text("link"),
+            type=fields.text("type"),
         )
 
 
@@ -105,15 +124,19 @@ class PageMetadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CursorMetadata:
-    """The next part of a list without a total (models and images); at its end, `next_cursor` is None.
+    """The next part of a list of models or images; at its end, `next_cursor` is None.
 
-    The cursor is opaque: a number in early answers, several numbers in a string today.
+    The cursor is opaque: a number in early answers, several numbers in a string today. The totals and `prev_page`
+    are those of answers of 2023; the site counts these lists no more.
     """
 
     next_cursor: str | None = None
     next_page: str | None = None
     current_page: int | None = None
     page_size: int | None = None
+    total_items: int | None = None
+    total_pages: int | None = None
+    prev_page: str | None = None
 
     @classmethod
     def decode(cls, fields: Fields) -> CursorMetadata:
@@ -123,6 +146,9 @@ class CursorMetadata:
             next_page=fields.text("nextPage"),
             current_page=fields.integer("currentPage"),
             page_size=fields.integer("pageSize"),
+            total_items=fields.integer("totalItems"),
+            total_pages=fields.integer("totalPages"),
+            prev_page=fields.text("prevPage"),
         )
 
 

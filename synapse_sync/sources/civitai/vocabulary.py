@@ -21,6 +21,7 @@ _AIR_TYPES = {
     "checkpoint": {"checkpoint", "diffusionmodel", "unet"}, "lora": {"lora"}, "dora": {"dora", "lora"},
     "locon": {"lycoris", "locon", "lora"}, "textualinversion": {"embedding"}, "hypernetwork": {"hypernet"},
     "controlnet": {"controlnet"}, "vae": {"vae"}, "upscaler": {"upscaler"}, "motionmodule": {"motion"},
+    "aestheticgradient": {"ag"},
 }  # fmt: skip
 _SDXL = {"sdxl", "pony", "illustrious", "noobai"}
 #: The beginnings of base models whose ecosystem is certain; others are not compared.

@@ -28,7 +28,7 @@ def test_f39_the_parameters_are_replaced(url: str, still: str, film: str) -> Non
     """F39: image.civitai.com/<key>/<uuid>/<k=v,…>/<name>.<ext>; the caller's `type` decides, not the ending."""
     whole = f"{KEY}/{ONE}/{url}"
     assert address(whole) == f"{KEY}/{ONE}/anim=false,transcode=true,width=450/{still}"
-    assert address(whole, film=True) == f"{KEY}/{ONE}/transcode=true,width=450/{film}"
+    assert address(whole, film=True) == f"{KEY}/{ONE}/anim=true,transcode=true,width=450/{film}"
 
 
 @pytest.mark.parametrize(
