@@ -339,18 +339,29 @@ def append_line(path: Path, line: bytes, *, durable: bool = False) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     handle = os.open(path, flags | getattr(os, "O_BINARY", 0), SHARED)
     try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        if os.write(handle, line) != len(line):
-            os.ftruncate(handle, found.st_size)  # the next line must not be joined to half of this one
-            raise OSError(None, "the line was cut off; is the disk full?")
+        with _appending(handle):
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            if os.write(handle, line) != len(line):
+                os.ftruncate(handle, found.st_size)  # the next line must not be joined to half of this one
+                raise OSError(None, "the line was cut off; is the disk full?")
         if durable:
             flush(handle)
     finally:
         os.close(handle)
     if durable and not found.st_size:
         fsync_dir(path.parent)
+
+
+def _appending(handle: int) -> contextlib.AbstractContextManager[None]:
+    """Where one write at the end of a file is not one step, be its only writer meanwhile."""
+    if sys.platform == "win32":
+        from synapse_sync.store.windows import alone_at
+
+        return alone_at(handle)
+    else:
+        return contextlib.nullcontext()
 
 
 def behind_link(path: Path, within: Path | None = None) -> Path:

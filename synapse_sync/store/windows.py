@@ -1,4 +1,4 @@
-"""The steps on files that only Windows needs: removing and replacing read-only files, and files in use.
+"""The steps on files that only Windows needs: read-only files, files in use, and lines of several writers.
 
 `durable.py` calls them. The plain calls come first; what they refuse is tried in the way of Windows 10 and later,
 which keeps the read-only mark of a blob whose other name goes. Older file systems (FAT, exFAT, some shares) lack
@@ -13,17 +13,20 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 if sys.platform == "win32":
     import ctypes
+    import msvcrt
     from ctypes import wintypes
 
     #: How long (seconds) a file in use is waited for, step by step: scanners and indexers let go of it at once.
     _PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16)
     _DELETE, _READ_ATTRIBUTES, _WRITE = 0x10000, 0x80, 0x40000000
     _SHARE_ALL, _OPEN_EXISTING = 7, 3
+    #: LOCKFILE_EXCLUSIVE_LOCK; the upper half of an offset that no file of synapse reaches.
+    _EXCLUSIVE, _FAR = 0x2, 0x4000_0000
     #: FILE_FLAG_BACKUP_SEMANTICS opens directories, too; FILE_FLAG_OPEN_REPARSE_POINT opens a link itself.
     _ITSELF = 0x02000000 | 0x00200000
     _ACCESS_DENIED, _SHARING, _LOCKED, _MAPPED = 5, 32, 33, 1224
@@ -53,7 +56,22 @@ if sys.platform == "win32":
         wintypes.DWORD,
     )
     _kernel.FlushFileBuffers.argtypes = (wintypes.HANDLE,)
+    _kernel.LockFileEx.argtypes = (
+        wintypes.HANDLE,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        ctypes.c_void_p,
+    )
     _kernel.CloseHandle.argtypes = (wintypes.HANDLE,)
+    _kernel.UnlockFileEx.argtypes = (
+        wintypes.HANDLE,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        ctypes.c_void_p,
+    )
     _NO_HANDLE = wintypes.HANDLE(-1).value
 
     def remove(path: Path, *, missing_ok: bool = False) -> None:
@@ -72,6 +90,34 @@ if sys.platform == "win32":
         """Flush the names in a directory; where Windows refuses that, they follow in their order by themselves."""
         with contextlib.suppress(OSError), _Handle(path, _WRITE) as handle:
             _kernel.FlushFileBuffers(handle)
+
+    @contextlib.contextmanager
+    def alone_at(handle: int) -> Iterator[None]:
+        """Be the only writer of an open file: at its end, Windows looks for that and writes in two steps.
+
+        `handle` is a descriptor. The lock is on one byte far behind the end, so that nobody is kept from reading;
+        it ends with the handle at the latest. A share that has no locks is written to without.
+        """
+
+        class Overlapped(ctypes.Structure):
+            """OVERLAPPED (minwinbase.h): the offset of the byte."""
+
+            _fields_ = (
+                ("internal", ctypes.c_size_t),
+                ("internal_high", ctypes.c_size_t),
+                ("offset", wintypes.DWORD),
+                ("offset_high", wintypes.DWORD),
+                ("event", wintypes.HANDLE),
+            )
+
+        where = Overlapped(offset=0, offset_high=_FAR)
+        file = msvcrt.get_osfhandle(handle)
+        locked = _kernel.LockFileEx(file, _EXCLUSIVE, 0, 1, 0, ctypes.byref(where))
+        try:
+            yield
+        finally:
+            if locked:
+                _kernel.UnlockFileEx(file, 0, 1, 0, ctypes.byref(where))
 
     def _insist(plain: Callable[[], object], thorough: Callable[[], None], path: Path) -> None:
         """Take the plain step, else the thorough one; while the file is in use, try again for a moment."""

@@ -174,7 +174,7 @@ def test_a_deleted_worktree_leaves_no_orphan_in_the_tree_that_it_shared(project:
 
 def change_record(project: Project, **facts: object) -> None:
     notes = (project.store / "projects").glob("*.json")
-    (record,) = (path for path in notes if str(project.path) in path.read_text())
+    (record,) = (path for path in notes if json.loads(path.read_bytes())["project"] == str(project.path))
     record.write_text(json.dumps(json.loads(record.read_bytes()) | facts))
 
 
@@ -372,7 +372,7 @@ def test_a_root_that_is_corrected_beside_a_new_store_takes_its_files_along(proje
     project("sync")
     shutil.rmtree(project.store)
     project.manifest(declare("eyes", "sharpen", head=target("t", "ui", "copy")))
-    assert root in project("status").out + project("status").err
+    assert str(Path(root)) in project("status").out + project("status").err
     project("sync")
     assert set(project.tree(root="ui")) == {EYES, SHARPEN}
     assert not project.tree(root=root)
