@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from synapse_sync.connections import Connections
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.tools import Tools
+from synapse_sync.errors import SynapseError
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Means
 from synapse_sync.sources.register import Register
@@ -79,7 +80,29 @@ class Wiring:
         from synapse_sync.store.blobs import BlobStore
         from synapse_sync.store.owners import Owners
 
-        return BlobStore(self.settings.store, Owners(self.settings.store, self.settings.trusted_owners))
+        main = BlobStore(self.settings.store, Owners(self.settings.store, self.settings.trusted_owners))
+        if not self.settings.more_stores:
+            return main
+        from synapse_sync.store.several import SeveralStores
+
+        more = [BlobStore(place, Owners(place, self.settings.trusted_owners)) for place in self._more_stores()]
+        return SeveralStores((main, *more), self._roots) if more else main
+
+    def _more_stores(self) -> Iterator[Path]:
+        """The further stores that are there. One is never made here: its drive may only not be mounted."""
+        for place in self.settings.more_stores:
+            if place.is_dir():
+                yield place
+            else:
+                self.reporter.warn(f"the store {place} is missing (is the drive mounted?), so it is not used")
+
+    def _roots(self) -> Iterator[Path]:
+        """The roots of the targets; none if the manifest cannot be read, which others report."""
+        from synapse_sync.store.ownership import root_of
+
+        with suppress(SynapseError):
+            for target in self.project.manifest.targets:
+                yield root_of(target.root, self.project.directory)
 
     @cached_property
     def placed_elsewhere(self) -> PlacedElsewhere:
@@ -173,7 +196,7 @@ class Wiring:
         settings = self.settings
         beside = () if settings.config is None else (settings.config.parent,)
         endpoints = {origin_of(url) for urls in settings.endpoints.values() for url in urls}
-        own = {str(settings.store): "synapse's store"}
+        own = {str(place): "synapse's store" for place in (settings.store, *settings.more_stores)}
         if (usual := settings_directory()) is not None:
             own[usual] = "synapse's settings"
         return Trust(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.outdated import Standing
     from synapse_sync.engine.recognise import Recognised
     from synapse_sync.engine.scope import Scope
+    from synapse_sync.engine.stores import StoreState
     from synapse_sync.engine.survey import Survey
     from synapse_sync.engine.unmanaged import Unmanaged
     from synapse_sync.engine.verify import Verification
@@ -145,7 +146,8 @@ class Workspace:
                 workspace.trust_roots()
             place = workspace.project.directory / expanded(created.root, "root")
             cost = "Downloads go into the store, and links or copies into the target"
-            return replace(created, warning=disks_apart("the target", place, workspace.settings.store, cost))
+            store = workspace.store.beside(place).root
+            return replace(created, warning=disks_apart("the target", place, store, cost))
 
     @staticmethod
     def uis_near(directory: Path) -> tuple[NearbyUI, ...]:
@@ -448,22 +450,48 @@ class Workspace:
         """The blobs that no known project uses; nothing is dropped."""
         from synapse_sync.engine.collect import plan_collection
 
-        return plan_collection(self.settings.store, irreplaceable=irreplaceable)
+        return plan_collection(self.settings.store, others=self._other_stores(), irreplaceable=irreplaceable)
 
     def collect(self, plan: Collection, on_wait: Callable[[str], None] | None = None) -> int:
         """Drop the blobs of a plan; returns the freed bytes. `on_wait` hears of a process to wait for."""
         from synapse_sync.engine.collect import collect
 
-        return collect(self.settings.store, plan, on_wait=on_wait)
+        return collect(self.settings.store, plan, others=self._other_stores(), on_wait=on_wait)
 
     def forget(self, directory: Path) -> None:
         """Forget a project of the store by its directory, which need not exist; raises `InputError`."""
         from synapse_sync.engine.collect import forget
 
-        forget(self.settings.store, directory)
+        forget(self.settings.store, directory, others=self._other_stores())
 
     def verify_store(self) -> Verification:
         """Hash every blob of the store; bad ones go to quarantine."""
         from synapse_sync.engine.verify import verify_store
 
-        return verify_store(self.settings.store, repair=True)
+        return verify_store(self.settings.store, others=self._other_stores(), repair=True)
+
+    def _other_stores(self) -> tuple[Path, ...]:
+        return tuple(member.root for member in self.store.members[1:])
+
+    def stores(self) -> tuple[StoreState, ...]:
+        """All stores of this user, the main one first, as they are on disk."""
+        from synapse_sync.engine.stores import states
+
+        return states(self.settings.store, self.settings.more_stores)
+
+    def add_store(self, directory: Path) -> None:
+        """Make a directory on another volume a store, and list it in the settings; raises `InputError`."""
+        from synapse_sync.engine.stores import add_store
+
+        settings = self.settings
+        with self._wiring.hold("settings", "the settings"):
+            known = (settings.store, *settings.more_stores)
+            add_store(directory, settings.config, known, settings.listed_stores)
+
+    def remove_store(self, directory: Path) -> None:
+        """List a store no longer in the settings; its files stay. Raises `InputError`."""
+        from synapse_sync.engine.stores import leave_out
+
+        settings = self.settings
+        with self._wiring.hold("settings", "the settings"):
+            leave_out(directory, settings.config, settings.store, settings.listed_stores)

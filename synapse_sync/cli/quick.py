@@ -80,8 +80,14 @@ def _files_in_sync(environ: Mapping[str, str]) -> int | None:
 
 
 def _may_place_the_store(config: bytes) -> bool:
-    """Whether a text in TOML may have the key `store`, which can also be written with escapes."""
-    return b"store" in config or b"\\" in config
+    """Whether a text in TOML may have the key `store`, which can also be written with escapes.
+
+    A key begins a line. `stores` is another one: the main store has the notes that an answer needs.
+    """
+    if b"store" not in config:
+        return b"\\" in config
+    keys = [line.lstrip(b"\xef\xbb\xbf \t\"'") for line in config.replace(b"\r", b"\n").split(b"\n")]
+    return b"\\" in config or any(key.startswith(b"store") and not key.startswith(b"stores") for key in keys)
 
 
 def _is_plain(url: str) -> bool:

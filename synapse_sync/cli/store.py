@@ -11,22 +11,26 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import count_text
 from synapse_sync.core.size_text import size_text
+from synapse_sync.user.places import expanded
 
 
-@click.group("store", short_help="The store: path, size, gc, forget, verify")
+@click.group("store", short_help="The store: path, size, gc, forget, verify, list, add, remove")
 @common
 def command() -> None:
-    """The store holds every file once by its hash, however many trees use it."""
+    """The store holds every file once by its hash, however many trees use it.
+
+    Several stores work as one, each for the targets on its volume.
+    """
 
 
-@command.command("path")
+@command.command("path", short_help="Print the path of the main store.")
 @common
 @click.pass_obj
 def path(console: Console) -> int:
-    """Print the path of the store."""
+    """Print the path of the main store; `synapse store list` shows all of them."""
     from synapse_sync.workspace import Workspace
 
-    store = Workspace.anywhere(console.directory).store.root
+    store = Workspace.anywhere(console.directory).settings.store
     if console.as_json:
         console.document({"path": str(store)})
     console.answer(str(store))
@@ -37,7 +41,7 @@ def path(console: Console) -> int:
 @common
 @click.pass_obj
 def size(console: Console) -> int:
-    """Print the size of the store."""
+    """Print the size of the store, or of all stores together."""
     from synapse_sync.workspace import Workspace
 
     entries = list(Workspace.anywhere(console.directory).store.entries())
@@ -65,7 +69,10 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
     workspace = Workspace.anywhere(console.directory)
     plan = workspace.plan_collection(irreplaceable=irreplaceable)
     value = {
-        "drop": [{"sha256": blob.sha256, "size": blob.size} for blob in plan.drop],
+        "drop": [
+            {"sha256": blob.sha256, "size": blob.size, **({"also_in": str(blob.also)} if blob.also else {})}
+            for blob in plan.drop
+        ],
         "kept_irreplaceable": [{"sha256": blob.sha256, "size": blob.size} for blob in plan.irreplaceable],
         "bytes": plan.bytes,
         "in_use": plan.in_use,
@@ -74,9 +81,8 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
     for warning in plan.warnings:
         console.warn(warning)
     for blob in plan.drop:
-        console.answer(
-            f"  {click.style('-', fg='red')} {blob.sha256[:16]}…  {size_text(blob.size)}  {blob.origin or ''}"
-        )
+        origin = blob.origin or "" if blob.also is None else f"needed only in {blob.also}, which has it"
+        console.answer(f"  {click.style('-', fg='red')} {blob.sha256[:16]}…  {size_text(blob.size)}  {origin}")
     for blob in plan.irreplaceable:
         console.answer(f"  · {blob.sha256[:16]}…  {size_text(blob.size)}  kept: no known location has it")
     freed = 0
@@ -129,3 +135,64 @@ def verify(console: Console) -> int:
         console.failure_line(error)
     console.say(f"verified {count_text(result.files, 'blob')}, {size_text(result.bytes)}")
     return IntegrityError.exit_code if result.bad else 0
+
+
+@command.command("list", short_help="Show all stores, one a volume.")
+@common
+@click.pass_obj
+def list_stores(console: Console) -> int:
+    """Show all stores: the main one, and those on other volumes."""
+    from synapse_sync.workspace import Workspace
+
+    found = Workspace.anywhere(console.directory).stores()
+    if console.as_json:
+        value = [
+            {
+                "path": str(state.path), "main": state.main, "here": state.here, "blobs": state.blobs,
+                "bytes": state.bytes, "free_bytes": state.free,
+            }
+            for state in found
+        ]  # fmt: skip
+        console.document({"stores": value})
+    for state in found:
+        if state.here or state.main:
+            words = f"{size_text(state.bytes)} in {count_text(state.blobs, 'blob')}, {size_text(state.free)} free"
+        else:
+            words = "missing (is the drive mounted?)"
+        console.answer(f"{state.path}  {words}{', the main store' if state.main and found[1:] else ''}")
+    return 0
+
+
+@command.command("add", short_help="Add a store on another volume.")
+@click.argument("store", metavar="DIR")
+@common
+@click.pass_obj
+def add_store(console: Console, store: str) -> int:
+    """Make DIR a store for the targets on its volume, so that their files are linked and not copied.
+
+    It is listed in `stores` of your settings. Your main store keeps all notes, and serves every other volume.
+    """
+    from synapse_sync.workspace import Workspace
+
+    place = Path(os.path.abspath(expanded(store, "DIR")))  # noqa: PTH100 - a link to it is the user's choice
+    Workspace.anywhere(console.directory).add_store(place)
+    if console.as_json:
+        console.document({"added": str(place)})
+    console.say(f"added the store {place}: files of targets on its volume go there from now on")
+    return 0
+
+
+@command.command("remove", short_help="Leave a store out; its files stay.")
+@click.argument("store", metavar="DIR")
+@common
+@click.pass_obj
+def remove_store(console: Console, store: str) -> int:
+    """Take DIR out of the `stores` of your settings. Nothing in it is deleted."""
+    from synapse_sync.workspace import Workspace
+
+    place = Path(os.path.abspath(expanded(store, "DIR")))  # noqa: PTH100
+    Workspace.anywhere(console.directory).remove_store(place)
+    if console.as_json:
+        console.document({"removed": str(place)})
+    console.say(f"{place} is no store any more; its files stay, since links may lead to them")
+    return 0

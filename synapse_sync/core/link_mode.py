@@ -28,6 +28,11 @@ class LinkMode(StrEnum):
         """Whether the store no longer has the blob afterwards."""
         return self is LinkMode.MOVE
 
+    @property
+    def is_own_file(self) -> bool:
+        """Whether a placed file always has blocks of its own, on whichever volume the blob is."""
+        return self in (LinkMode.COPY, LinkMode.MOVE)
+
     def needs_room(self, *, across: bool) -> bool:
         """Whether a file that is placed in this way occupies its size in the target.
 

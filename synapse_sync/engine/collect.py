@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synapse_sync.core.lockfile import parse_lockfile
@@ -20,6 +20,7 @@ from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, forget_record, identity_of, records
+from synapse_sync.store.several import device_of
 from synapse_sync.user.places import LOCKFILE, MANIFEST, this_system
 from synapse_sync.user.small_files import content
 
@@ -31,11 +32,16 @@ _FORGOTTEN = 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unused:
-    """A blob that no project uses; `size` in bytes, `origin` is the reference that provides it again, or None."""
+    """A blob to drop or to keep; `size` in bytes, `origin` is the reference that provides it again, or None.
+
+    `store` is the root of its store. `also` is another store that has the blob, where it is needed, or None.
+    """
 
     sha256: str
     size: int
     origin: str | None = None
+    store: Path | None = None
+    also: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +59,21 @@ class Collection:
         return sum(blob.size for blob in self.drop)
 
 
-def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | None = None) -> Collection:
+def plan_collection(
+    root: Path, *, others: Sequence[Path] = (), irreplaceable: bool = False, now: float | None = None
+) -> Collection:
     """Find the blobs that no lockfile or receipt of a known project names and that can be downloaded again.
 
-    `root` is the store. With `irreplaceable`, blobs without a known origin are dropped too. `now` is the time in
-    seconds since the epoch, by default the clock's. If a project cannot be read, its blobs are unknown, so nothing
-    is dropped.
+    `root` is the main store, `others` are those on other volumes. A blob that is used on other volumes only is
+    dropped, too, if their stores have it. With `irreplaceable`, so are blobs without a known origin. `now` is the
+    time in seconds since the epoch, by default the clock's. If a project cannot be read, its blobs are unknown, so
+    nothing is dropped.
     """
-    store = BlobStore(root)
-    used: set[str] = set()
+    places = (root, *others)
+    uses = _Uses(places)
     warnings: list[str] = []
     blind = False
-    try:
-        every = [record for _, record in records(root, all_of_them=True)]
-    except OSError as error:
-        raise storage_error(error, "reading the projects of the store") from error
+    every = _projects(places)
     known = {record.project for record in every}
     for record in every:
         advice = f"`synapse store forget {shell_word(record.project, windows=os.name == 'nt')}`"
@@ -79,31 +85,88 @@ def plan_collection(root: Path, *, irreplaceable: bool = False, now: float | Non
                 warnings.append(
                     f"{record.project} is gone and keeps only files in other folders; {advice} forgets it"
                 )
-            used |= set(_used_by(record))
+            uses.add(record)
         except (SynapseError, OSError, UnicodeDecodeError) as error:
             warnings.append(f"{record.project} cannot be read, so nothing is dropped: {error}")
             blind = True
-    unreadable = {path.stem for path in (root / "projects").glob("*.json")} - {key for key, _ in records(root)}
-    if unreadable:
-        warnings.append(f"{root / 'projects'} has unreadable notes of a project, so nothing is dropped")
-        blind = True
-    now = time.time() if now is None else now
+    for place in places:
+        if {path.stem for path in (place / "projects").glob("*.json")} - {key for key, _ in records(place)}:
+            warnings.append(f"{place / 'projects'} has unreadable notes of a project, so nothing is dropped")
+            blind = True
+    found = _sorted_out(uses, time.time() if now is None else now, irreplaceable=irreplaceable)
+    if blind:
+        return Collection(in_use=found.in_use, warnings=tuple(warnings))
+    return replace(found, warnings=tuple(warnings))
+
+
+def _sorted_out(uses: _Uses, now: float, *, irreplaceable: bool) -> Collection:
+    """The blobs of all stores: those to drop, those to keep, and the number of those in use."""
     drop: list[Unused] = []
     kept: list[Unused] = []
     in_use = 0
-    for entry in store.entries():
+    for store, entry in ((each, entry) for each in uses.stores for entry in each.entries()):
         try:
             age = now - entry.path.stat().st_ctime
         except FileNotFoundError:  # another collection was quicker
             continue
-        if entry.sha256 in used or age < GRACE:
+        used = entry.sha256 in uses.everywhere
+        also = uses.needed_instead(store, entry.sha256) if used and age >= GRACE else None
+        if (used and also is None) or age < GRACE:
             in_use += 1
             continue
-        blob = Unused(sha256=entry.sha256, size=entry.size, origin=store.origin(entry.sha256))
-        (drop if blob.origin is not None or irreplaceable else kept).append(blob)
-    if blind:
-        return Collection(in_use=in_use, warnings=tuple(warnings))
-    return Collection(drop=tuple(drop), irreplaceable=tuple(kept), in_use=in_use, warnings=tuple(warnings))
+        origin = store.origin(entry.sha256)
+        blob = Unused(sha256=entry.sha256, size=entry.size, origin=origin, store=store.root, also=also)
+        (drop if also is not None or origin is not None or irreplaceable else kept).append(blob)
+    return Collection(drop=tuple(drop), irreplaceable=tuple(kept), in_use=in_use)
+
+
+class _Uses:
+    """The blobs that projects use: `everywhere` are all, and each store has those that are needed on its volume."""
+
+    def __init__(self, places: Sequence[Path]) -> None:
+        self.stores = [BlobStore(place) for place in places]
+        self.everywhere: set[str] = set()
+        self._needed: dict[Path, set[str]] = {store.root: set() for store in self.stores}
+
+    def add(self, record: ProjectRecord) -> None:
+        """Note the blobs of a project; raises what reading its files raises."""
+        used = set(_used_by(record))
+        self.everywhere |= used
+        for root in self._volumes(record):
+            self._needed[root] |= used
+
+    def _volumes(self, record: ProjectRecord) -> set[Path]:
+        """The stores on whose volumes a project has targets; all of them where that is not certain."""
+        every = {store.root for store in self.stores}
+        roots = [Path(root) for root in record.every_root.values()]
+        if len(every) == 1 or not roots or not all(root.is_dir() for root in roots):
+            return every
+        if any(value["how"] == "symlink" for root in roots for value in receipt.all_values(root)):
+            return every  # a link may lead to the blob of any store
+        main = self.stores[0].root
+        volumes = {device_of(store.root): store.root for store in reversed(self.stores)}
+        # Files may be behind directory links, on other volumes than the root.
+        folders = {*roots, *map(Path, (record.links or {}).values())}
+        return {volumes.get(device_of(folder), main) for folder in folders}
+
+    def needed_instead(self, store: BlobStore, sha256: str) -> Path | None:
+        """Another store that has a blob where it is needed, if it is not needed in this one; else None."""
+        if sha256 in self._needed[store.root]:
+            return None
+        having = (other for other in self.stores if other is not store and sha256 in self._needed[other.root])
+        return next((other.root for other in having if other.has(sha256)), None)
+
+
+def _projects(places: Sequence[Path]) -> list[ProjectRecord]:
+    """The projects that any of the stores remembers; the first store knows best. Raises `StorageError`."""
+    found: dict[str, ProjectRecord] = {}
+    try:
+        for place in places:
+            for key, record in records(place, all_of_them=True):
+                found.setdefault(key, record)
+    except OSError as error:
+        raise storage_error(error, "reading the projects of the store") from error
+    return list(found.values())
 
 
 def _doubt(record: ProjectRecord, known: AbstractSet[str]) -> str | None:
@@ -165,31 +228,37 @@ def _used_by(record: ProjectRecord) -> Iterator[str]:
         yield from receipt.all_digests(root)
 
 
-def collect(root: Path, plan: Collection, on_wait: Callable[[str], None] | None = None) -> int:
+def collect(
+    root: Path, plan: Collection, on_wait: Callable[[str], None] | None = None, *, others: Sequence[Path] = ()
+) -> int:
     """Drop the blobs of a plan that are still unused; returns the freed bytes.
 
-    `root` is the store, `on_wait` is called with a line about a process that has to be waited for. Leftovers of
-    crashes are removed, too: temporary files, and partial downloads that were not resumed for two weeks. Raises
-    `StorageError`.
+    `root` is the main store, `others` are those on other volumes. `on_wait` is called with a line about a process
+    that has to be waited for. Leftovers of crashes are removed, too: temporary files, and partial downloads that
+    were not resumed for two weeks. Raises `StorageError`.
     """
-    store = BlobStore(root)
-    store.sweep()
-    partials.sweep(root, _FORGOTTEN)
+    stores = {place: BlobStore(place) for place in (root, *others)}
+    for place, store in stores.items():
+        store.sweep()
+        partials.sweep(place, _FORGOTTEN)
     PreviewCache(root).sweep()
     with hold(lock_path(root, COLLECTION), "collecting what the store needs no more", on_wait=on_wait):
-        still = {blob.sha256 for blob in plan_collection(root, irreplaceable=True).drop}
-        return sum(store.remove(blob.sha256) for blob in plan.drop if blob.sha256 in still)
+        now = plan_collection(root, others=others, irreplaceable=True)
+        still = {(blob.store, blob.sha256) for blob in now.drop}
+        drop = [blob for blob in plan.drop if (blob.store, blob.sha256) in still]
+        return sum(BlobStore(blob.store or root).remove(blob.sha256) for blob in drop)
 
 
-def forget(root: Path, directory: Path) -> None:
+def forget(root: Path, directory: Path, *, others: Sequence[Path] = ()) -> None:
     """Forget a project: its files are no longer kept by a collection, until it is synced again.
 
-    `root` is the store, `directory` the project's, which need not exist. Raises `InputError` for a project that the
-    store does not know, and `StorageError`.
+    `root` is the main store, `others` are those on other volumes. `directory` is the project's, which need not
+    exist. Raises `InputError` for a project that the stores do not know, and `StorageError`.
     """
-    known = {record.project: key for key, record in records(root)}
+    known = {record.project: key for place in (root, *others) for key, record in records(place)}
     key = known.get(str(directory)) or known.get(os.path.realpath(directory))
     if key is None:
         names = ", ".join(f"`{name}`" for name in sorted(known)[:8])
         raise InputError(f"the store knows no project in {directory}", hint=f"it knows {names}" if names else None)
-    forget_record(root, key)
+    for place in (root, *others):
+        forget_record(place, key)

@@ -18,21 +18,21 @@ from synapse_sync.project import Project
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ownership import Tree, hold_roots
 from synapse_sync.store.reach import way_to
+from synapse_sync.store.several import device_of
 from synapse_sync.store.tree import TreeWriter
 
 
 def refuse_across_volumes(files: Sequence[FoundFile], tools: Tools) -> None:
     """Refuse to move files to another volume, which would copy all their bytes; raises `InputError`."""
-    store = tools.store.root
-    while not store.exists():
-        store = store.parent
-    away = [file for file in files if file.place.stat().st_dev != store.stat().st_dev]
+    away = [
+        file for file in files if file.place.stat().st_dev != device_of(tools.store.beside(file.place.parent).root)
+    ]
     if away:
         size = size_text(sum(file.size for file in away))
         raise InputError(
             f"{away[0].place} and {len(away) - 1} more files ({size}) are on another volume than the store "
             f"({tools.store.root})",
-            hint="set SYNAPSE_STORE to a directory on their volume, or import them in place (without `--move`)",
+            hint="`synapse store add DIR` makes a directory on their volume a store, too; or import them in place",
         )
 
 

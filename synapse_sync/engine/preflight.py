@@ -14,7 +14,7 @@ from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.policy import Permissions, facts_of, objection, permissions_for
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.room import missing_room, unwritable
+from synapse_sync.engine.room import choose_stores, missing_room, unwritable
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import AccessDenied, InputError, Offline, StatusError, SynapseError
 from synapse_sync.layouts import LAYOUTS
@@ -46,14 +46,15 @@ def preflight(
     the system's own. Unless it is offline, it sends one HEAD to each repository that may be closed. One cause is
     one error, which names all models that it concerns.
     """
+    choose_stores(plan, trees, tools.store)
     problems = foreseen(plan, manifest, trees, tools, project=project, placed=placed)
-    problems += unwritable(plan, trees, tools.store.root)
+    problems += unwritable(plan, trees, tools.store)
     fetches = plan.of(Verb.FETCH)
     if tools.offline:
         problems += _offline(fetches)
     else:
         problems += _access(fetches, tools)
-    problems += missing_room(plan, trees, tools.store.root)
+    problems += missing_room(plan, trees, tools.store)
     return problems
 
 

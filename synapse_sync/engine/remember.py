@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +25,10 @@ def placed_roots(project: Project) -> dict[str, str]:
     return {} if record is None else {root: record.mounts.get(root, "") for root in record.placed}
 
 
-def note_use(project: Project, survey: Survey) -> list[str]:
+def note_use(project: Project, survey: Survey, others: Iterable[Path] = ()) -> list[str]:
     """Note in the store that this project uses it, and where its trees are; returns warnings.
 
+    `others` are the roots of further stores: each is noted in, too, since it may be the main one of another user.
     A store that this user may only read cannot note it: it serves all the same. Raises `StorageError` otherwise.
     """
     trees = survey.trees
@@ -46,6 +48,7 @@ def note_use(project: Project, survey: Survey) -> list[str]:
     try:
         if (record := _noted(record, known, survey)) != known:
             write_record(project.store, project.key, record)
+        _note_in_others(others, project.key, record)
     except StorageError as error:
         if not is_unwritable(error):
             raise
@@ -55,6 +58,15 @@ def note_use(project: Project, survey: Survey) -> list[str]:
                 "its owner's `synapse store gc` may remove files that this project links to"
             ]
     return []
+
+
+def _note_in_others(others: Iterable[Path], key: str, record: ProjectRecord) -> None:
+    """Note a project in further stores: a collection there keeps its blobs. The main one knows its last state."""
+    shared = replace(record, complete=None)
+    for root in others:
+        if read_record(root, key) != shared:
+            with where_writable():
+                write_record(root, key, shared)
 
 
 def note_completion(project: Project, survey: Survey, state: str | None) -> None:

@@ -38,7 +38,8 @@ def verify(
         )
     result = replace(result, bad=(*result.bad, *_not_locked(project)))
     if whole_store:
-        rest = verify_store(project.store, repair=True)
+        others = [member.root for member in tools.store.members[1:]]
+        rest = verify_store(project.store, others=others, repair=True)
         result = replace(
             result,
             files=result.files + rest.files,

@@ -9,35 +9,47 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.paths import shell_word
 from synapse_sync.core.plan import Plan, Verb
 from synapse_sync.core.size_text import size_text
 from synapse_sync.errors import StorageError
 from synapse_sync.store import links, partials
+from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import RESERVE, storage_error
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.receipt_index import DIRECTORY
+from synapse_sync.store.several import device_of
 
 #: The directories of the store that a download writes into, besides `tmp`.
 _STORE = ("partials", "blobs", "meta")
 _PLACING = (Verb.PLACE, Verb.REPLACE)
 
 
-def unwritable(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator[StorageError]:
-    """The store and the targets in which a file cannot be made: one error for each, with the first directory.
+def choose_stores(plan: Plan, trees: Mapping[str, Tree], store: BlobStore) -> None:
+    """Let each blob that comes be received in the store on the volume of the targets that need it."""
+    for action in plan.of(*_PLACING):
+        store.expect(action.sha256, (trees[action.target].root / action.path).parent)
+    for action in plan.of(Verb.FETCH):
+        if action.artifact is not None and (archive := action.artifact.archive) is not None:
+            store.expect(archive.sha256, store.home(action.sha256).root)
 
-    Only a try is sure, so an empty file is made for a moment. `store` is the store's root.
+
+def unwritable(plan: Plan, trees: Mapping[str, Tree], store: BlobStore) -> Iterator[StorageError]:
+    """The stores and the targets in which a file cannot be made: one error for each, with the first directory.
+
+    Only a try is sure, so an empty file is made for a moment.
     """
-    if plan.of(Verb.FETCH, Verb.SALVAGE):
+    for root in {store.home(action.sha256).root: None for action in plan.of(Verb.FETCH, Verb.SALVAGE)}:
         # A kill may leave the file of a trial, and only `tmp` may hold such files; the others are asked about.
-        tries = (_forbidden(_nearest(store / name)) for name in _STORE)
-        yield from _first((_trial(_nearest(store / "tmp")), *tries))
+        tries = (_forbidden(_nearest(root / name)) for name in _STORE)
+        yield from _first((_trial(_nearest(root / "tmp")), *tries))
     directories: dict[str, dict[tuple[Path, LinkMode], None]] = {}
     for action in plan.of(*_PLACING):
         where = _nearest((trees[action.target].root / action.path).parent)
         directories.setdefault(action.target, {})[(where, action.link_mode)] = None
     for name, pairs in sorted(directories.items()):
         state = _nearest(trees[name].root / DIRECTORY)
-        ways = (_way_problem(store, where, mode) for where, mode in pairs)
+        ways = (_way_problem(store.beside(where).root, where, mode) for where, mode in pairs)
         for error in _first((_trial(state), *ways)):
             error.message = f"target `{name}`: {error.message}"
             if error.hint is not None and "SYNAPSE_STORE" in error.hint:  # the store is not the cause
@@ -91,11 +103,11 @@ def _way(store: Path, directory: Path, mode: LinkMode) -> LinkMode:
     return mode if _trial(scratch) is not None else links.way_there(scratch, directory, mode)
 
 
-def missing_room(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator[StorageError]:
-    """File systems with less free space than a plan needs there, the store's and the targets'.
+def missing_room(plan: Plan, trees: Mapping[str, Tree], store: BlobStore) -> Iterator[StorageError]:
+    """File systems with less free space than a plan needs there, those of the stores and of the targets.
 
-    `store` is the store's root. Bytes that an earlier download left count as present. A file that is copied into a
-    target needs its size there as well.
+    Bytes that an earlier download left count as present. A file that is copied into a target needs its size there
+    as well, and so does one that is copied into the store beside it first.
     """
     needed: dict[int, int] = {}
     where: dict[int, Path] = {}
@@ -107,19 +119,24 @@ def missing_room(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator
         where.setdefault(device, existing)
 
     # One look for all files at the partial downloads, and one at each directory: most files share theirs.
-    if incoming := _incoming(plan):
-        begun = partials.begun(store)
-        rests = (n - (partials.bytes_begun(store, key) if key in begun else 0) for key, n in incoming.items())
-        need(store, sum(max(0, rest) for rest in rests))
+    incoming: dict[Path, dict[str, int]] = {}
+    for key, size in _incoming(plan).items():
+        incoming.setdefault(store.home(key).root, {})[key] = size
+    for root, sizes in incoming.items():
+        begun = partials.begun(root)
+        rests = (n - (partials.bytes_begun(root, key) if key in begun else 0) for key, n in sizes.items())
+        need(root, sum(max(0, rest) for rest in rests))
+    for root, size in _between_stores(plan, trees, store):
+        need(root, size)
     copied: dict[tuple[Path, LinkMode], tuple[Path, int]] = {}
     for action in plan.of(*_PLACING):
-        key = ((trees[action.target].root / action.path).parent, action.link_mode)
-        directory, size = copied.get(key) or (_nearest(key[0]), 0)
-        copied[key] = (directory, size + action.size)
+        where_to = ((trees[action.target].root / action.path).parent, action.link_mode)
+        directory, size = copied.get(where_to) or (_nearest(where_to[0]), 0)
+        copied[where_to] = (directory, size + action.size)
     for (_, mode), (directory, size) in copied.items():
-        if directory.is_dir() and _is_copied(mode, store, directory):
+        if directory.is_dir() and _is_copied(mode, store.beside(directory).root, directory):
             need(directory, size)
-    store_device = _nearest(store).stat().st_dev
+    devices = {_nearest(member.root).stat().st_dev for member in store.members}
     for device, size in needed.items():
         free = shutil.disk_usage(where[device]).free
         if size and size + RESERVE > free:
@@ -128,9 +145,20 @@ def missing_room(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator
                 f"{size_text(size)} needed, {size_text(free)} free, and {size_text(RESERVE)} must stay free",
                 hint="free some space (`synapse store gc` shows what the store could give back), "
                 "or put the store elsewhere with SYNAPSE_STORE"
-                if device == store_device
+                if device in devices
                 else "free some space there; the files of the store are on another file system",
             )
+
+
+def _between_stores(plan: Plan, trees: Mapping[str, Tree], store: BlobStore) -> Iterator[tuple[Path, int]]:
+    """The blobs that are copied from one store into another one: the root of that, and the size in bytes."""
+    seen: set[tuple[Path, str]] = set()
+    for action in plan.of(*_PLACING) if store.members[1:] else ():
+        home = store.home(action.sha256)
+        there = store.beside((trees[action.target].root / action.path).parent, action.sha256)
+        if there is not home and not action.link_mode.is_own_file and (there.root, action.sha256) not in seen:
+            seen.add((there.root, action.sha256))
+            yield there.root, action.size
 
 
 def disks_apart(what: str, root: Path, store: Path, cost: str) -> str | None:
@@ -142,16 +170,19 @@ def disks_apart(what: str, root: Path, store: Path, cost: str) -> str | None:
     if not there.is_dir() or there.stat().st_dev == here.stat().st_dev:
         return None
     free = size_text(shutil.disk_usage(here).free)
+    # Beside the root, unless that is where the disk is mounted.
+    folder = root.parent if device_of(root.parent) == there.stat().st_dev else root
+    place = shell_word(str(folder / "synapse-store"), windows=os.name == "nt")
     return (
         f"{what} ({root}) is on another disk than the store ({store}, {free} free). {cost}. For a store on the "
-        f"disk of the target, set SYNAPSE_STORE to a directory there, such as {root.parent / 'synapse-store'}"
+        f"disk of the target, run `synapse store add {place}`"
     )
 
 
-def apart(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator[str]:
-    """The warnings about targets on another disk than the store, before the first files are placed there.
+def apart(plan: Plan, trees: Mapping[str, Tree], stores: BlobStore) -> Iterator[str]:
+    """The warnings about targets on a disk without a store, before the first files are placed there.
 
-    `store` is the store's root. Later syncs are silent: by then the user has seen it.
+    Later syncs are silent: by then the user has seen it.
     """
     incoming = _incoming(plan)
     for name, tree in sorted(trees.items()):
@@ -159,6 +190,7 @@ def apart(plan: Plan, trees: Mapping[str, Tree], store: Path) -> Iterator[str]:
         if tree.receipt.entries or not placing:
             continue
         size = size_text(sum({action.sha256: action.size for action in placing}.values()))
+        store = stores.beside(tree.root).root
         twice = any(_is_copied(mode, store, _nearest(tree.root)) for mode in {a.link_mode for a in placing})
         cost = f"{size} go into the store, {'and again' if twice else 'and links'} into the target"
         if (warning := disks_apart(f"target `{name}`", tree.root, store, cost)) is not None:

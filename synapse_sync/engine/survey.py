@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.artifact import Artifact
@@ -208,7 +207,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
         trees |= _former(project, locked, trees)
     beside = _companions(manifest, entries, locked, arrangement, trees, store)
     neighbours = with_neighbours(trees, (*arrangement.placements, *beside.companions))
-    walked, ways = _walked(project, arrangement.placements, beside.companions, neighbours, store.root)
+    walked, ways = _walked(project, arrangement.placements, beside.companions, neighbours, store)
     observed = observe(arrangement.placements, walked, beside.companions, ways)
     walked = _confirmed(arrangement.placements, walked, observed)
     observed = with_own_sources(arrangement.placements, observed, walked, tools.local_path)
@@ -290,15 +289,16 @@ def _walked(
     placements: Sequence[Placement],
     companions: Sequence[Companion],
     trees: Mapping[str, Tree],
-    store: Path,
+    store: BlobStore,
 ) -> tuple[Mapping[str, Tree], Mapping[Key, Way]]:
     """The trees and the ways to all paths; where a way leads through a link, the trees know what others own."""
     ways = ways_to(placements, trees, companions)
     if not any(way.links for way in ways.values()):
         return trees, ways
     declared = {target.name for target in project.manifest.targets}
-    trees = with_barriers(trees, declared, key=project.key, store=store)
-    trees = with_sharers(trees, key=project.key, store=store)
+    stores = [member.root for member in store.members]
+    trees = with_barriers(trees, declared, key=project.key, store=store.root, stores=stores)
+    trees = with_sharers(trees, key=project.key, store=store.root)
     return trees, ways_to(placements, trees, companions)
 
 

@@ -68,7 +68,7 @@ def sync(
         collection = lock_path(project.store, COLLECTION)
         with hold(collection, f"the store {project.store}", on_wait=tools.reporter.note, optional=True):
             tools.trust.keep_earlier(asked)
-            warnings += note_use(project, survey)
+            warnings += note_use(project, survey, (member.root for member in tools.store.members[1:]))
         report = carry_out(survey, project, tools, command)
         sized = with_true_sizes(project.lockfile, tools.store.true_size)
         if sized is not project.lockfile and not locked and not frozen:
@@ -145,7 +145,7 @@ def check_before(survey: Survey, project: Project, tools: Tools) -> None:
     raise_all(
         preflight(survey.plan, project.manifest, survey.trees, tools, project=project.directory, placed=placed)
     )
-    for warning in apart(survey.plan, survey.trees, tools.store.root):
+    for warning in apart(survey.plan, survey.trees, tools.store):
         tools.reporter.warn(warning)
 
 

@@ -103,13 +103,13 @@ def verify_tree(
     return run.result()
 
 
-def verify_store(root: Path, *, repair: bool = True) -> Verification:
-    """Hash every blob of a store; with `repair` bad ones go to quarantine."""
-    store = BlobStore(root)
+def verify_store(root: Path, *, others: Sequence[Path] = (), repair: bool = True) -> Verification:
+    """Hash every blob of the store at `root`, and of the `others`; with `repair` bad ones go to quarantine."""
     files = size = 0
     bad: list[SynapseError] = []
     aside: list[str] = []
-    for entry in store.entries():
+    stores = [BlobStore(place) for place in (root, *others)]
+    for store, entry in ((each, entry) for each in stores for entry in each.entries()):
         files, size = files + 1, size + entry.size
         if store.verify(entry.sha256):
             continue

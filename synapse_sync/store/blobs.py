@@ -88,6 +88,28 @@ class BlobStore:
             make_dirs(directory)
         return directory / random_name()
 
+    # -- one store, or several (`several.py`) ------------------------------------------------------
+
+    @property
+    def members(self) -> tuple[BlobStore, ...]:
+        """The stores that work as this one, the main one first."""
+        return (self,)
+
+    def home(self, sha256: str | None) -> BlobStore:
+        """The store that has a blob, or receives it; None is for a blob whose digest is not known yet."""
+        return self
+
+    def expect(self, sha256: str, directory: Path) -> None:
+        """Hear that a blob is going to be placed in a directory, before it is received."""
+
+    def beside(self, directory: Path, sha256: str | None = None) -> BlobStore:
+        """The store on the volume of a directory; without one the home of the blob, or else the main store."""
+        return self
+
+    def near(self, sha256: str, directory: Path) -> Path:
+        """The path of a blob to link into a directory; a blob of another volume is copied beside it first."""
+        return self.path(sha256)
+
     # -- asking ------------------------------------------------------------------------------------
 
     def has(self, sha256: str) -> bool:

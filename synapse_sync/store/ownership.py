@@ -331,11 +331,14 @@ def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Comp
     return found
 
 
-def with_barriers(trees: Mapping[str, Tree], wanted: Collection[str], *, key: str, store: Path) -> dict[str, Tree]:
+def with_barriers(
+    trees: Mapping[str, Tree], wanted: Collection[str], *, key: str, store: Path, stores: Collection[Path] = ()
+) -> dict[str, Tree]:
     """Trees that know where their links may not lead: into the store, into another target, or into `.synapse`.
 
     `wanted` are the names of the targets that the manifest has: a former target is no owner any more. `key` is the
-    project's key; the targets of other projects are those that the store at `store` remembers.
+    project's key; the targets of other projects are those that the store at `store` remembers. `stores` are all
+    stores of this user, if there are several.
     """
     away = {
         os.path.realpath(root): f"a target of the project {record.project}"
@@ -353,7 +356,8 @@ def with_barriers(trees: Mapping[str, Tree], wanted: Collection[str], *, key: st
             for other in wanted
             if other in trees and trees[other].root != tree.root
         }
-        barred |= {os.path.realpath(store): "the store", os.path.realpath(tree.root / DIRECTORY): "its `.synapse`"}
+        barred |= {os.path.realpath(each): "the store" for each in (store, *stores)}
+        barred |= {os.path.realpath(tree.root / DIRECTORY): "its `.synapse`"}
         found[name] = replace(tree, barred=barred)
     return found
 

@@ -189,6 +189,12 @@ def all_digests(root: Path) -> set[str]:
     return {sha256 for path in paths(root) for sha256 in digests_of(path)}
 
 
+def all_values(root: Path) -> Iterator[Mapping[str, Any]]:
+    """The values of every entry that any receipt below this root lists."""
+    for path in paths(root):
+        yield from _values(path)
+
+
 def digests_of(path: Path) -> set[str]:
     """The SHA-256 of everything that the receipt at `path` lists, its log included."""
     return {value["sha256"] for value in _values(path)}

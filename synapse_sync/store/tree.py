@@ -136,11 +136,11 @@ class TreeWriter:
             return how
         if mode.empties_store and (self._uses[action.sha256] > 0 or self._is_linked(action)):
             mode = LinkMode.COPY  # others still need the blob: the last one moves it
-        blob = self._store.path(action.sha256)
         if not self._has_blob(action):
             raise StorageError(f"the store lost {action.sha256[:12]}… while it was needed", hint="sync again")
         if self._store.is_foreign(action.sha256):
             mode = LinkMode.COPY  # it is hashed on the way, and its owner cannot change it afterwards
+        blob = self._blob(action.sha256, destination.parent, mode)
         how = links.place(blob, destination, mode, replace=replace_it, settle=False)
         # The name is durable only when its directory is: `write_receipts` sees to that before the receipt lists it.
         self._unsettled.add(destination.parent)
@@ -148,6 +148,10 @@ class TreeWriter:
         self._own(action, destination, action.link_mode if action.link_mode.empties_store else how)
         self._placed[self._real_place(str(destination))] = self._listed(action.target)[action.path]
         return how
+
+    def _blob(self, sha256: str, directory: Path, mode: LinkMode) -> Path:
+        """The blob to place in a directory: for a link, on the volume of that if the user has a store there."""
+        return self._store.path(sha256) if mode.is_own_file else self._store.near(sha256, directory)
 
     def _has_blob(self, action: Action) -> bool:
         if action.sha256 not in self._stored and self._store.has(action.sha256):
@@ -212,11 +216,11 @@ class TreeWriter:
 
     def _how(self, place: Path, action: Action) -> str:
         """The way in which a right file is placed: a link to the blob is synapse's own, made before a crash."""
-        blob = self._store.path(action.sha256)
+        blobs = [member.path(action.sha256) for member in self._store.members]
         if place.is_symlink():
             # Windows returns the path with the prefix that lifts its limit of 260 characters.
-            return "symlink" if str(place.readlink()).removeprefix("\\\\?\\") == str(blob) else ADOPTED
-        if blob.exists() and place.samefile(blob):
+            return "symlink" if Path(str(place.readlink()).removeprefix("\\\\?\\")) in blobs else ADOPTED
+        if any(blob.exists() and place.samefile(blob) for blob in blobs):
             return "hardlink"
         return how_placed_beside(self._trees[action.target], action.path, action.sha256) or ADOPTED
 

@@ -33,7 +33,7 @@ def receive_at_once(crew: Crew, want: Want, place: Reference, opener: Opener, pu
     size = want.size
     if want.sha256 is None or size is None or not 0 < size < crew.limits.split_from:
         return None
-    if has_partial(crew.store.root, want.sha256):
+    if has_partial(crew.store.home(want.sha256).root, want.sha256):
         return None
     # A whole block for a few kilobytes would cost more than they do: Python fills it with zeros.
     block = memoryview(bytearray(size)) if size < _TINY else take_block()
@@ -80,7 +80,7 @@ def _is_right(crew: Crew, want: Want, data: memoryview) -> bool:
 def _keep(crew: Crew, want: Want, place: Reference, stream: Stream, data: memoryview) -> None:
     """Write received bytes into a partial download, for a later run."""
     assert want.sha256 is not None
-    partial = Partial(crew.store.root, want.sha256)
+    partial = Partial(crew.store.home(want.sha256).root, want.sha256)
     try:
         where = place_id(str(place))
         partial.begin(stream.total, etag=stream.etag, last_modified=stream.last_modified, place=where)

@@ -188,7 +188,7 @@ class Download:
             opener.passed()
 
     def _from_network(self, place: Reference, opener: Opener) -> Got:
-        partial = Partial(self._crew.store.root, self._key)
+        partial = Partial(self._crew.store.home(self._want.sha256).root, self._key)
         reception = Reception(
             self._crew, self._want, partial, place, opener, strict=self._strict, impatient=self._impatient
         )

@@ -50,6 +50,7 @@ class Reception:
         self.another_size = False
         self._crew = crew
         self._want = want
+        self._home = crew.store.home(want.sha256).root
         self._partial = partial
         self._place = place
         self._opener = opener
@@ -239,7 +240,7 @@ class Reception:
         want = self._want
         if want.size is None or stream.total is None or stream.total == want.size:
             return
-        if want.size_may_be_wrong and not self._strict and stream.total <= _free(self._crew.store.root):
+        if want.size_may_be_wrong and not self._strict and stream.total <= _free(self._home):
             return
         if stream.doubt is not None:
             raise stream.doubt
@@ -271,7 +272,7 @@ class Reception:
         if known is not None:
             self._partial.discard()
             return known
-        aside = self._partial.set_aside(self._crew.store.root / "quarantine")
+        aside = self._partial.set_aside(self._home / "quarantine")
         return IntegrityError(
             f"`{self._want.subject}`: {problem} (from {display_url(place)})",
             hint=f"the file was not used and is in {aside}; upstream replaced it, or something on the way did: "

@@ -191,7 +191,7 @@ def _checked(chosen: Sequence[Entry], archive: Got, store: BlobStore) -> dict[st
             f"`{subject}`: the archive is refused: {archive.size:,} bytes would become {total:,}",
             hint="archives of models are never like that; ask its author",
         )
-    free = shutil.disk_usage(store.root).free
+    free = shutil.disk_usage(store.home(None).root).free
     if total + RESERVE > free:
         raise StorageError(
             f"`{subject}`: unpacking needs {size_text(total)}; {size_text(free)} are free, "
@@ -219,7 +219,7 @@ def _take(
 ) -> Member:
     """Bring one member into the store; with `want`, only if its digest and size are the wanted ones."""
     subject = f"{archive.want.subject}: {_shown(entry.name)}"
-    temp = store.temporary()
+    temp = store.home(None if want is None else want.sha256).temporary()
     try:
         try:
             with temp.open("xb") as file:

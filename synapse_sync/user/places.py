@@ -65,6 +65,15 @@ def store_path(written: str | None, config: str | None, environ: Mapping[str, st
     return os.path.join(directory, "store")
 
 
+def more_stores(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The further stores that `SYNAPSE_STORES` lists, separated as in `PATH`.
+
+    Raises `InputError` for one that is not an absolute path.
+    """
+    given = environ.get("SYNAPSE_STORES", "").split(os.pathsep)
+    return tuple(_absolute(path, "SYNAPSE_STORES") for path in given if path)
+
+
 def this_system() -> str:
     """The system that paths are for: "windows", "macos", or "linux" for every other one."""
     return {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")

@@ -20,14 +20,21 @@ from synapse_sync.net.credentials import Grant, Secret, origin_of
 from synapse_sync.net.rewrites import Rewrites
 from synapse_sync.sites import SITES, Library, Site, named
 from synapse_sync.user.kept_tokens import FILE, kept_token, read_kept
-from synapse_sync.user.places import config_path, expanded, other_stores, settings_digest, store_path
+from synapse_sync.user.places import (
+    config_path,
+    expanded,
+    more_stores,
+    other_stores,
+    settings_digest,
+    store_path,
+)
 from synapse_sync.user.small_files import UnfitFile, content, refusal
 from synapse_sync.user.tokens import Token, clean_token, first, from_environment, from_file
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
-    "store": str, "link-mode": str, "connections": int, "connections-per-host": int, "downloads": int,
-    "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict, "rewrites": dict,
-    "mirrors": list, "ca-bundle": str, "trusted-owners": list, "trust": dict,
+    "store": str, "stores": list, "link-mode": str, "connections": int, "connections-per-host": int,
+    "downloads": int, "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict,
+    "rewrites": dict, "mirrors": list, "ca-bundle": str, "trusted-owners": list, "trust": dict,
     "allow-pickle": bool, "allow-code": bool, "trees": list,
 }  # fmt: skip
 _KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or false", dict: "a table"}
@@ -48,6 +55,8 @@ class Settings:
 
     store: Path
     store_named: bool = True  # by the user; a store that nobody named is kept private
+    listed_stores: tuple[Path, ...] = ()  # further stores, each on a volume of its own: those of `stores`
+    more_stores: tuple[Path, ...] = ()  # the same, and those of SYNAPSE_STORES
     config: Path | None  # None for a user without a home directory
     hub_cache: Path | None  # the downloads of Hugging Face's own libraries
     trees: tuple[Path, ...] = ()  # directories whose models are used instead of a download
@@ -129,9 +138,12 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
     config = Path(place or os.devnull)  # for messages about values, of which an absent file has none
     table, raw = ({}, b"") if place is None else _read_config(config)
     kept = {} if place is None else read_kept(config.parent / FILE)
+    listed = _directories(table.get("stores", ()), "stores", config)
     settings = Settings(
         store=Path(store_path(table.get("store"), place, environ)),
         store_named=bool(environ.get("SYNAPSE_STORE")) or "store" in table,
+        listed_stores=listed,
+        more_stores=tuple(dict.fromkeys((*listed, *map(Path, more_stores(environ))))),
         config=None if place is None else config,
         link_mode=_link_mode(table.get("link-mode", LinkMode.AUTO), config),
         connections=table.get("connections", 32),
@@ -149,7 +161,7 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
         endpoints={site.name: tuple(_endpoint(environ, *pair) for pair in site.endpoints) for site in SITES},
         tokens=_tokens(environ, home, table.get("tokens", {}), config, kept),
         hub_cache=_hub_cache(environ, home),
-        trees=(*_trees(table.get("trees", ()), config), *other_stores(environ, home)),
+        trees=(*_directories(table.get("trees", ()), "trees", config), *other_stores(environ, home)),
         trust_all=_switch(environ, "SYNAPSE_TRUST"),
         trusted=_trusted(environ, table.get("trust", {}), config),
         fingerprint=settings_digest(raw, environ.get("SYNAPSE_STORE") or table.get("store")),
@@ -308,11 +320,11 @@ def _library_token(library: Library, environ: Mapping[str, str], home: Path | No
     return None if environ.get(library.no_token) or directory is None else directory / library.token
 
 
-def _trees(values: Sequence[object], config: Path) -> tuple[Path, ...]:
-    """Return the directories of `trees`; raises `InputError`."""
+def _directories(values: Sequence[object], key: str, config: Path) -> tuple[Path, ...]:
+    """Return the directories that a key of the settings lists; raises `InputError`."""
     if not all(isinstance(value, str) for value in values):
-        raise InputError(f"{config}: trees: expected a list of directories")
-    return tuple(config.parent / expanded(str(value), f"{config}: trees") for value in values)
+        raise InputError(f"{config}: {key}: expected a list of directories")
+    return tuple(config.parent / expanded(str(value), f"{config}: {key}") for value in values)
 
 
 def _hub_cache(environ: Mapping[str, str], home: Path | None) -> Path | None:

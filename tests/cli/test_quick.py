@@ -115,7 +115,8 @@ def test_settings_that_do_not_place_the_store(settled: Project, sandbox: Path) -
     del os.environ["SYNAPSE_CONFIG"]
     os.environ["XDG_CONFIG_HOME"] = str(sandbox / "settings")
     (sandbox / "settings" / "synapse").mkdir(parents=True)
-    (sandbox / "settings" / "synapse" / "config.toml").write_text("downloads = 2\n")
+    text = f'downloads = 2\nstores = ["{(sandbox / "second-store").as_posix()}"]\n'
+    (sandbox / "settings" / "synapse" / "config.toml").write_text(text)
     os.environ["XDG_DATA_HOME"] = str(sandbox)
     settled.store.rename(settled.store.parent / "synapse-store")
     (sandbox / "synapse").mkdir()
@@ -251,11 +252,11 @@ def test_variables_in_doubt(settled: Project, name: str, value: str) -> None:
     assert not quick.answer(["sync"])
 
 
-@pytest.mark.parametrize("key", ["store", '"st\\u006Fre"'])
+@pytest.mark.parametrize("key", ["store", '"st\\u006Fre"', "  'store'\t", "stores = []\r\nstore", "\ufeffstore"])
 def test_settings_that_place_the_store(settled: Project, sandbox: Path, key: str) -> None:
     """It takes TOML to read that; the commands do, and find nothing to do."""
     del os.environ["SYNAPSE_STORE"]
-    (sandbox / "config.toml").write_text(f'{key} = "{settled.store.as_posix()}"\n')
+    (sandbox / "config.toml").write_text(f'{key} = "{settled.store.as_posix()}"\n', "utf-8", newline="")
     settled("sync", "--frozen")
     assert settled("sync").err == SENTENCE
     os.environ["XDG_DATA_HOME"] = str(sandbox)

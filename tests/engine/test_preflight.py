@@ -3,16 +3,24 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from collections import namedtuple
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cases import case
-from workbench import CHECKPOINT, blob, content_of, declare, downloads, leftovers, sha256, target, workspace
+from workbench import (
+    CHECKPOINT,
+    another_device,
+    blob,
+    content_of,
+    declare,
+    downloads,
+    leftovers,
+    sha256,
+    target,
+    workspace,
+)
 from world import Project
 
 from synapse_sync.core.size_text import size_text
@@ -283,17 +291,6 @@ def test_a_link_mode_that_is_not_possible_is_found_before_the_first_byte(
         assert (root / CHECKPOINT).read_bytes() == portrait
 
 
-@contextmanager
-def another_device(path: Path) -> Iterator[Path]:
-    """A directory on another file system than this path's."""
-    for base in ("/dev/shm", "/tmp", "/var/tmp", str(Path.home())):
-        if os.access(base, os.W_OK) and Path(base).stat().st_dev != path.stat().st_dev:
-            with tempfile.TemporaryDirectory(dir=base) as directory:
-                yield Path(directory)
-                return
-    pytest.skip("one file system only")
-
-
 @case(180)
 def test_what_is_copied_to_another_device_needs_room_there_once(
     project: Project, portrait: bytes, monkeypatch: pytest.MonkeyPatch
@@ -318,7 +315,7 @@ def test_a_target_on_another_disk_than_the_store_is_named_before_the_first_byte_
         size = size_text(len(portrait))
         assert f"warning: target `t` ({root}) is on another disk than the store ({project.store}, " in said
         assert f" free). {size} go into the store, {cost} the target. For a store on the" in said
-        assert f"set SYNAPSE_STORE to a directory there, such as {directory / 'synapse-store'}" in said
+        assert f"run `synapse store add {directory / 'synapse-store'}`" in said
         assert said.index("on another disk") < said.index("1 placed")
         project.manifest(declare("portrait", "eyes", head=target("t", str(root), mode)))
         assert "another disk" not in project("sync").err, "the user has seen it"
@@ -346,7 +343,7 @@ def test_init_says_that_the_ui_is_on_another_disk(project: Project) -> None:
         (directory / "ui").mkdir()
         said = project("init", "--root", str(directory / "ui")).err
         assert f"the target ({directory / 'ui'}) is on another disk than the store ({project.store}, " in said
-        assert f"such as {directory / 'synapse-store'}" in said
+        assert f"run `synapse store add {directory / 'synapse-store'}`" in said
     (project.path / "synapse.toml").unlink()
     assert "another disk" not in project("init").err
 

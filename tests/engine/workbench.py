@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -71,3 +75,14 @@ def leftovers(root: Path) -> list[str]:
         for path in root.rglob("*")
         if path.name.startswith(".synapse-tmp-") or path.name.endswith(".tmp")
     )
+
+
+@contextmanager
+def another_device(path: Path) -> Iterator[Path]:
+    """A directory on another file system than this path's."""
+    for base in ("/dev/shm", "/tmp", "/var/tmp", str(Path.home())):
+        if os.access(base, os.W_OK) and Path(base).stat().st_dev != path.stat().st_dev:
+            with tempfile.TemporaryDirectory(dir=base) as directory:
+                yield Path(directory)
+                return
+    pytest.skip("one file system only")

@@ -23,7 +23,7 @@ import click
 import msgspec
 import pytest
 from advice import SCENARIOS, Scenario, advice, helps, keys
-from workbench import content_of
+from workbench import another_device, content_of
 from world import Project, Result
 
 from synapse_sync.cli.commands import VERBS, cli
@@ -50,7 +50,6 @@ UNREACHED = {
     "engine: synapse store gc": "a warning about what another user's command would do",
     "engine: synapse verify": "names the command for another user, the owner of the store",
     "sources: --repo": "a command of GitHub's own tool",
-    "engine: --move": "needs a second volume",
     "user: synapse login": "the keyring of the system is not there in tests; see test_tokens.py",
 }
 ONE = f'[models]\none = "civitai:{catalogue.PORTRAIT}"\n'
@@ -989,6 +988,36 @@ def _(bench: Bench) -> None:
     assert len(bench.project.blobs()) == 1
     assert "--dedupe" not in bench("import", "ui").err
     assert "nothing to do" in bench("sync").err
+
+
+@helps("engine: synapse store add")
+def _(bench: Bench) -> None:
+    """Files on another volume than the store are not moved there; a store beside them takes them in."""
+    with another_device(bench.project.path) as volume:
+        place = volume / "ui" / "models" / "loras" / "own.safetensors"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(safetensors_bytes("own"))
+        bench("init", "--layout", "comfyui", "--root", str(volume / "ui"))
+        bench.advised("synapse store add DIR", "import", "--move", str(volume / "ui"), code=2)
+        bench("store", "add", str(volume / "store"))
+        assert "1 brought into the store" in bench("import", "--move", str(volume / "ui")).err
+        assert place.stat().st_nlink == 2 and bench.project.blobs() == []
+
+
+@helps("engine: synapse store add", "engine: synapse store list")
+def _(bench: Bench) -> None:
+    """The first sync into another volume names the store to add; the next one costs the volume nothing more."""
+    with another_device(bench.project.path) as volume:
+        head = f'[targets.t]\nroot = "{volume / "ui"}"\n'
+        bench.project.manifest(head + ONE)
+        bench.advised(f"synapse store add {volume / 'synapse-store'}", "sync", "--yes", code=0)
+        bench("store", "add", str(volume / "synapse-store"))
+        bench.advised("synapse store list", "store", "add", str(volume / "synapse-store"), code=2)
+        assert str(volume / "synapse-store") in bench("store", "list").out
+        bench.project.manifest(head + TWO)
+        bench("sync")
+        placed = [path for path in (volume / "ui").rglob("*.safetensors") if path.stat().st_nlink == 2]
+        assert len(placed) == 1
 
 
 @helps("cli: synapse remove")
