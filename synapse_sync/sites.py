@@ -26,11 +26,11 @@ class Library:
     __slots__ = ("cache", "home", "no_token", "token", "usual")
 
     def __init__(self, *, home: str, usual: str, cache: tuple[str, ...], token: str, no_token: str) -> None:
-        self.home = home
-        self.usual = usual
-        self.cache = cache
-        self.token = token
-        self.no_token = no_token
+        self.home: str = home
+        self.usual: str = usual
+        self.cache: tuple[str, ...] = cache
+        self.token: str = token
+        self.no_token: str = no_token
 
 
 class Repositories:
@@ -53,12 +53,12 @@ class Repositories:
         pages: tuple[str, ...] = (),
         query: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self.scheme = scheme
-        self.form = form
-        self.what = what
-        self.example = example
-        self.pages = pages
-        self.query = query
+        self.scheme: str = scheme
+        self.form: str = form
+        self.what: str = what
+        self.example: str = example
+        self.pages: tuple[str, ...] = pages
+        self.query: tuple[tuple[str, str], ...] = query
 
 
 class Site:
@@ -101,21 +101,21 @@ class Site:
         repositories: Repositories | None = None,
         library: Library | None = None,
     ) -> None:
-        self.name = name
-        self.title = title
-        self.hosts = hosts
-        self.endpoints = endpoints
-        self.token_host = token_host
-        self.token_variables = token_variables
-        self.token_file = token_file
-        self.token_page = token_page
-        self.token_hosts = token_hosts
-        self.token_paths = token_paths
-        self.token_refused = token_refused
-        self.words = words
-        self.pinned = pinned
-        self.repositories = repositories
-        self.library = library
+        self.name: str = name
+        self.title: str = title
+        self.hosts: tuple[str, ...] = hosts
+        self.endpoints: tuple[tuple[str, str], ...] = endpoints
+        self.token_host: str = token_host
+        self.token_variables: tuple[str, ...] = token_variables
+        self.token_file: str = token_file
+        self.token_page: str = token_page
+        self.token_hosts: tuple[str, ...] = token_hosts
+        self.token_paths: tuple[str, ...] = token_paths
+        self.token_refused: tuple[int, ...] = token_refused
+        self.words: tuple[str, ...] = words
+        self.pinned: str = pinned
+        self.repositories: Repositories | None = repositories
+        self.library: Library | None = library
 
     @property
     def home(self) -> str:

@@ -51,7 +51,9 @@ class Wiring:
         self.reporter = reporter
         self.offline = offline
         self._trust_given, self._ask = trust, ask
-        self.connections = Connections(settings, offline=offline, note=lambda text: self.reporter.note(text))
+        self.connections: Connections = Connections(
+            settings, offline=offline, note=lambda text: self.reporter.note(text)
+        )
         self.sources: Mapping[str, Source] = Register(
             Means(
                 project=project.directory,

@@ -67,9 +67,9 @@ class Workspace:
         trust: bool = False,
         ask: Callable[[str], bool] = lambda question: False,
     ) -> None:
-        self.project = Project(project, settings.store)
+        self.project: Project = Project(project, settings.store)
         self.settings = settings
-        self.environ = os.environ if environ is None else environ
+        self.environ: Mapping[str, str] = os.environ if environ is None else environ
         offline = offline or settings.offline
         if not settings.store_named:
             from synapse_sync.store.durable import keep_private

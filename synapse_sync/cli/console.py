@@ -43,7 +43,7 @@ class Console:
         self.debug = debug
         self.progress = progress
         self.color = color
-        self.directory = Path()
+        self.directory: Path = Path()
         self.verb: str | None = None
         self._reporter: Reporter | None = None
         self._warned: set[str] = set()

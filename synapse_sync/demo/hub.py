@@ -25,17 +25,17 @@ class Hub:
     """Five sites and their storage; a context manager that leaves no socket behind."""
 
     def __init__(self) -> None:
-        self.civitai_token = f"civitai-{secrets.token_hex(16)}"
-        self.huggingface_token = f"hf_{secrets.token_hex(16)}"
-        self.storage = Storage()
-        self.civitai = Civitai(storage=self.storage, token=self.civitai_token)
-        self.huggingface = HuggingFace(storage=self.storage, token=self.huggingface_token)
-        self.github_token = f"ghp_{secrets.token_hex(18)}"
-        self.github = GitHub(storage=self.storage, token=self.github_token)
-        self.modelscope_token = f"ms-{secrets.token_hex(16)}"
-        self.modelscope = ModelScope(storage=self.storage, token=self.modelscope_token)
-        self.files = Files(storage=self.storage)
-        self.faults = Faults()
+        self.civitai_token: str = f"civitai-{secrets.token_hex(16)}"
+        self.huggingface_token: str = f"hf_{secrets.token_hex(16)}"
+        self.storage: Storage = Storage()
+        self.civitai: Civitai = Civitai(storage=self.storage, token=self.civitai_token)
+        self.huggingface: HuggingFace = HuggingFace(storage=self.storage, token=self.huggingface_token)
+        self.github_token: str = f"ghp_{secrets.token_hex(18)}"
+        self.github: GitHub = GitHub(storage=self.storage, token=self.github_token)
+        self.modelscope_token: str = f"ms-{secrets.token_hex(16)}"
+        self.modelscope: ModelScope = ModelScope(storage=self.storage, token=self.modelscope_token)
+        self.files: Files = Files(storage=self.storage)
+        self.faults: Faults = Faults()
         self.log: list[Seen] = []
         self._lock = threading.Lock()
         self._doors = (

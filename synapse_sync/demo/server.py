@@ -32,7 +32,7 @@ class Listener(HTTPServer):
     def __init__(self, handler: type[BaseHTTPRequestHandler], name: str = "listener") -> None:
         """Bind a free port; `handler` talks to each connection, `name` is the name of the accepting thread."""
         super().__init__(("127.0.0.1", 0), handler)
-        self.closing = threading.Event()
+        self.closing: threading.Event = threading.Event()
         self._lock = threading.Lock()
         self._open: dict[Any, threading.Thread] = {}
         self._waking, self._woken = socket.socketpair()

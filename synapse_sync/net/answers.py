@@ -79,7 +79,7 @@ class TimedResponse(http.client.HTTPResponse):
     """
 
     #: Seconds from the request to the end of the headers.
-    longest_head = Bounds().head
+    longest_head: float = Bounds().head
 
     def __init__(self, sock: Any, *arguments: Any, **more: Any) -> None:
         entry = _Entry(sock, time.monotonic() + self.longest_head)

@@ -65,7 +65,7 @@ class Api:
         self.credentials = credentials
         self.offline = offline
         #: Requests that were really sent, each hop and each attempt counted.
-        self.request_count = 0
+        self.request_count: int = 0
         self._retry = retry or Retry()
         self._bounds = bounds or Bounds()
         self._user_agent = user_agent

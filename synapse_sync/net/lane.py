@@ -82,7 +82,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         #: Bytes that were read and not returned yet.
-        self.ahead = memoryview(b"")
+        self.ahead: memoryview = memoryview(b"")
         self._least = 1
         self._watch = select.poll() if hasattr(select, "poll") else None
         if self._watch is not None:
@@ -242,7 +242,7 @@ class LaneAnswer:
     """An answer in the lane, in the form of urllib3's: `read` and `readinto` return its body and nothing beyond."""
 
     def __init__(self, head: Head, connection: Connection, keep: Callable[[Connection], None]) -> None:
-        self.status = head.status
+        self.status: int = head.status
         self.headers: Headers = head.headers
         self._left = head.length
         self._connection: Connection | None = connection

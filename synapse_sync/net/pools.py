@@ -47,7 +47,7 @@ class Pools:
         self._bounds = bounds
         self._certificates = tls
         self._context: ssl.SSLContext | None = None
-        self.proxies = proxies or Proxies()
+        self.proxies: Proxies = proxies or Proxies()
         self._dialer = dialer or Dialer()
         self._managers: dict[str | Proxy, urllib3.PoolManager] = {}
         self._lock = threading.RLock()

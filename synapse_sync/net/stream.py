@@ -68,19 +68,19 @@ class Stream:
         self.url = url
         self.doubt = doubt
         #: The seconds from the last request to its answer, those for a new connection included.
-        self.waited = 0.0
-        self.status = response.status
+        self.waited: float = 0.0
+        self.status: int = response.status
         self.start = start
         self.total = total
         self.etag: str | None = response.headers.get("ETag")
         self.last_modified: str | None = response.headers.get("Last-Modified")
-        self.content_type = content_type(response)
+        self.content_type: str = content_type(response)
         self.disposition: str | None = response.headers.get("Content-Disposition")
-        self.accepts_ranges = response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+        self.accepts_ranges: bool = response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
         #: Where the body ends in the file (exclusive); None if unknown.
         self.end: int | None = None if length is None else start + length
         #: Bytes read so far.
-        self.received = 0
+        self.received: int = 0
         self._length = length
         self._silence = silence
         self._response = response

@@ -36,7 +36,7 @@ class Transports:
         self._bounds = bounds
         self._limits = library.Limits(max_connections=connections)
         self._backend = _backend_of(library, dialer or Dialer(), bounds.answer)
-        self.proxies = Proxies()
+        self.proxies: Proxies = Proxies()
         self._made: dict[Proxy | None, Any] = {}
         self._lock = threading.Lock()
 

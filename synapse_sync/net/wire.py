@@ -59,7 +59,7 @@ class Wire:
         self.credentials = credentials
         self.offline = offline
         #: Requests that were really sent, each hop counted.
-        self.request_count = 0
+        self.request_count: int = 0
         self._user_agent = user_agent
         self._bounds = bounds or Bounds()
         self._clock = clock

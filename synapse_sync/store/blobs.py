@@ -64,7 +64,7 @@ class BlobStore:
 
     def __init__(self, root: Path, owners: Owners | None = None) -> None:
         # Absolute, since symbolic links to blobs are; not resolved, since the user chose this way to it.
-        self.root = Path(os.path.abspath(root))  # noqa: PTH100
+        self.root: Path = Path(os.path.abspath(root))  # noqa: PTH100
         self._owners = Owners(self.root) if owners is None else owners
         self._paths: dict[str, Path] = {}
         self._notes = Notes(self.root, self._owners)

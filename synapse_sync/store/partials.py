@@ -99,8 +99,8 @@ class Partial:
     """
 
     def __init__(self, root: Path, key: str) -> None:
-        self.path = root / f"partials/{key}"
-        self.state_path = root / f"partials/{key}.json"
+        self.path: Path = root / f"partials/{key}"
+        self.state_path: Path = root / f"partials/{key}.json"
         self.total: int | None = None
         self.etag: str | None = None
         self.last_modified: str | None = None

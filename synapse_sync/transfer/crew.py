@@ -64,10 +64,10 @@ class Crew:
         self.retry = retry
         self.nearby = nearby
         self.clock = clock
-        self.stop = threading.Event()
-        self.bucket = Bucket(limits.limit_rate, self.stop, clock)
-        self.health = Health(read_speeds(store.root), today=clock.today)
-        self.active = 0
+        self.stop: threading.Event = threading.Event()
+        self.bucket: Bucket = Bucket(limits.limit_rate, self.stop, clock)
+        self.health: Health = Health(read_speeds(store.root), today=clock.today)
+        self.active: int = 0
         #: The size of the last read from each host, in bytes.
         self.steps: dict[str, int] = {}
         self._slots = threading.Semaphore(max(1, limits.connections))

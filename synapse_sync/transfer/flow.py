@@ -50,9 +50,10 @@ class Flow:
         *,
         whole_only: bool = False,
     ) -> None:
-        self.fetched = 0
+        self.fetched: int = 0
         #: Whether more answers than the first were requested, and whether the server ever served a part.
-        self.pieced = self.served = False
+        self.pieced: bool = False
+        self.served: bool = False
         self._crew = crew
         self._want = want
         self._partial = partial

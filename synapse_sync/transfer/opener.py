@@ -34,7 +34,7 @@ class Opener:
 
     def __init__(self, crew: Crew, url: str, *, text_ok: bool, verified: bool) -> None:
         self.url = url
-        self.host = urlsplit(url).netloc
+        self.host: str = urlsplit(url).netloc
         self._crew = crew
         self._text_ok = text_ok
         self._verified = verified

@@ -61,7 +61,7 @@ class Pieces:
     """
 
     def __init__(self, missing: Iterable[Range], *, splits: bool, largest: int) -> None:
-        self.changed = threading.Condition(threading.RLock())
+        self.changed: threading.Condition = threading.Condition(threading.RLock())
         self.splits = splits
         self._open = list(missing)
         self._taken: list[Piece] = []

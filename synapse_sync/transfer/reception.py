@@ -46,8 +46,8 @@ class Reception:
         strict: bool,
         impatient: bool,
     ) -> None:
-        self.fetched = 0
-        self.another_size = False
+        self.fetched: int = 0
+        self.another_size: bool = False
         self._crew = crew
         self._want = want
         self._home = crew.store.home(want.sha256).root

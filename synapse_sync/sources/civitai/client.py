@@ -56,9 +56,9 @@ class Client:
     def __init__(
         self, api: Api | None = None, endpoint: str = ENDPOINT, *, token: str | None = None, offline: bool = False
     ) -> None:
-        self.endpoint = endpoint.rstrip("/")
+        self.endpoint: str = endpoint.rstrip("/")
         grants = [Grant(self.endpoint, Secret(token), "/api/")] if token else []
-        self.api = Api(Credentials(grants), offline=offline) if api is None else api
+        self.api: Api = Api(Credentials(grants), offline=offline) if api is None else api
         self._lists = Lists(self.api, self.endpoint)
 
     def close(self) -> None:

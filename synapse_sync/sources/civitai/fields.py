@@ -18,7 +18,7 @@ class Fields:
         if not isinstance(raw, Mapping):
             raise NetworkError(f"Civitai answered something unexpected: `{where}` is not an object")
         self.raw: Mapping[str, Any] = raw
-        self.where = where
+        self.where: str = where
 
     def value(self, *names: str) -> Any:
         """Return the first of these fields that exists and is not null."""
