@@ -390,6 +390,7 @@ DOORS = {
     "api/arguments.py",
     "api/civitai.py",
     "core/lockfile.py",
+    "core/lockfile_blocks.py",
     "core/manifest/read.py",
     "cli/add.py",
     "cli/local_files.py",

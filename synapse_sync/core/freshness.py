@@ -51,6 +51,8 @@ def with_renamed(entries: Sequence[Requirement], lockfile: Lockfile) -> Lockfile
     reference, or does not exist. It moves to a name that asks the same, or else to one with the same reference.
     """
     known = {model.name: model for model in lockfile.models}
+    if all(e.name in known and known[e.name].requirement == e.text for e in entries):
+        return lockfile
     settled = {e.name for e in entries if e.name in known and _subject(known[e.name]) == str(e.reference)}
     moved: dict[str, LockedModel] = {}
     used: set[str] = set()

@@ -11,15 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.lockfile_blocks import Irregular, blocks
 from synapse_sync.core.names import SafePath, clash_key, declared_name
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
+from synapse_sync.core.toml_text import key_text, value_text
 from synapse_sync.errors import InvalidLockfile, InvalidReference, UnsafeName
 
 VERSION = 1
@@ -172,43 +173,7 @@ def _pairs(fields: Mapping[str, object]) -> list[str]:
 
 
 def _pair(key: str, value: object) -> str:
-    return f"{_key(key)} = {_value(value)}\n"
-
-
-@lru_cache(maxsize=256)
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _string(key)
-
-
-def _value(value: object) -> str:
-    """A value on a single line."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{_key(str(key))} = {_value(item)}" for key, item in value.items())
-        return f"{{ {inner} }}" if inner else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
-    if hasattr(value, "isoformat"):
-        return str(value.isoformat())
-    return repr(value)  # numbers: Python writes them as TOML reads them, `inf` and `nan` too
-
-
-_ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-#: Quotes, control characters, and what cannot be seen but changes how the text around it is shown.
-_TO_ESCAPE = re.compile(
-    r'[\x00-\x1f"\\\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]'
-)
-
-
-def _string(text: str) -> str:
-    """A basic string; characters that could control a terminal or an editor are escaped."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'  # most are
-    text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be written at all
-    return '"' + _TO_ESCAPE.sub(lambda match: _ESCAPES.get(match[0]) or f"\\u{ord(match[0]):04x}", text) + '"'
+    return f"{key_text(key)} = {value_text(value)}\n"
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -216,6 +181,27 @@ def _string(text: str) -> str:
 
 def parse_lockfile(text: str, filename: str = "synapse.lock") -> Lockfile:
     """Read a lockfile; `filename` is for messages. Raises `InvalidLockfile`, which names the line or the model."""
+    if (models := _regular_models(text)) is not None:
+        return Lockfile(models=models)
+    return _parse_thoroughly(text, filename)
+
+
+def _regular_models(text: str) -> tuple[LockedModel, ...] | None:
+    """The models of a lockfile as the formatter writes it; None for one that has to be read thoroughly."""
+    try:
+        models = [
+            LockedModel(name=name, requirement=requirement, reference=reference, card=card, artifacts=files)
+            for name, requirement, reference, card, files in blocks(text)
+        ]
+    except (Irregular, InvalidReference, UnsafeName):
+        return None
+    if len({clash_key(model.name) for model in models}) < len(models):
+        return None
+    return tuple(sorted(models, key=lambda model: model.name))
+
+
+def _parse_thoroughly(text: str, filename: str) -> Lockfile:
+    """Read a lockfile as TOML; raises `InvalidLockfile`."""
     if (conflict := _CONFLICT.search(text)) is not None:
         line = text.count("\n", 0, conflict.start()) + 1
         raise InvalidLockfile(

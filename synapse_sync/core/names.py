@@ -11,6 +11,7 @@ import contextlib
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -36,6 +37,12 @@ _PLAIN_PART = (
     r"[a-z0-9_](?:[a-z0-9_ .+()\-]{0,160}[a-z0-9_+()\-])?"
 )
 _PLAIN_PATH = rf"(?ai){_PLAIN_PART}(?:/{_PLAIN_PART})*\Z"
+_PLAIN_NAME = rf"(?ai)(?!.* ){_PLAIN_PART}\Z"
+
+
+@cache
+def _plain_path() -> re.Pattern[str]:
+    return re.compile(_PLAIN_PATH)
 
 
 def _is_bad(char: str) -> bool:
@@ -80,6 +87,11 @@ def declared_name(entry: str) -> str:
     return entry.partition("@")[0]
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a name is one safe part of a path without spaces and odd characters; others may be safe as well."""
+    return re.match(_PLAIN_NAME, name) is not None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SafePath:
     """A relative path of safe parts. Nothing else may be joined to a target's root; raises `UnsafeName`."""
@@ -87,7 +99,7 @@ class SafePath:
     text: str
 
     def __post_init__(self) -> None:
-        if re.match(_PLAIN_PATH, self.text) is not None:
+        if _plain_path().match(self.text) is not None:
             return
         for part in self.text.split("/"):
             if (fault := _fault(part)) is not None:

@@ -215,8 +215,8 @@ def make_plan(
     wanted_keys = {placement.key for placement in wanted} | {companion.key for companion in companions}
     removals = [
         _for_extraneous(key, found)
-        for key, found in sorted(observed.items())
-        if key not in wanted_keys and found.state not in (State.ABSENT, State.FOREIGN, State.OBSTRUCTED)
+        for key, found in sorted((key, found) for key, found in observed.items() if key not in wanted_keys)
+        if found.state not in (State.ABSENT, State.FOREIGN, State.OBSTRUCTED)
     ]
     pruned = sum(action.verb is Verb.PRUNE for action in removals)
     spared = 0 if prune else pruned

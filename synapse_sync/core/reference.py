@@ -56,6 +56,8 @@ class Reference:
     kind: str | None = field(default=None, compare=False)
     #: The text as it was written, where it is kept and is not the canonical one. `replace()` drops it, as it must.
     _written: str | None = field(default=None, init=False, compare=False, repr=False)
+    #: The canonical text, once it was asked for: every command compares the references of all models by it.
+    _canonical: str | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Reference:
@@ -89,6 +91,11 @@ class Reference:
         return self.source != "hash" or self.id.startswith(("sha256:", "blake3:"))
 
     def __str__(self) -> str:
+        if self._canonical is None:
+            object.__setattr__(self, "_canonical", self._spelled())
+        return self._canonical  # type: ignore[return-value]  # set above
+
+    def _spelled(self) -> str:
         if self.source == "civitai":
             return f"civitai:{self.id}{_suffix('@', self.revision)}{_suffix('+', self.file)}{self._selectors()}"
         if self.source == "huggingface":
@@ -105,7 +112,7 @@ class Reference:
         return "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in self.query)
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 18)  # those of 50,000 models: one fewer, and a second look at all of them finds none
 def _read(text: str) -> Reference:
     """Read a text once: manifest, lockfile and commands name the same reference many times."""
     if len(text) > MAX_LENGTH:
@@ -121,7 +128,10 @@ def _read(text: str) -> Reference:
     canonical = str(found)
     if len(canonical) > MAX_LENGTH:
         raise InvalidReference(f"`{shown(text)}`: longer than {MAX_LENGTH} characters when written out")
-    return found if canonical == text else _keep(found, text)
+    if canonical != text:
+        return _keep(found, text)
+    object.__setattr__(found, "_canonical", text)  # one text in memory, not two
+    return found
 
 
 def _keep(found: Reference, text: str) -> Reference:

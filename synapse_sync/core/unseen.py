@@ -92,4 +92,6 @@ def all_seen(text: str) -> bool:
 
 def is_plain_line(text: str) -> bool:
     """Whether a text has no such character, no line break and no space but the common one."""
+    if text.isascii():
+        return text.isprintable()
     return all_seen(text) and not any(char.isspace() and char != " " for char in text)

@@ -158,23 +158,20 @@ def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way, spell
     entry = tree.entry(key[1]) or (tree.entry(spelled) if spelled is not None else None)
     shared = key[1] in tree.others
     model = entry.model if entry is not None else None
-    path = SafePath(key[1])
     if way.obstacle is not None:
         return Observed(state=State.OBSTRUCTED, detail=way.obstacle, model=model, shared=shared, real=way.real)
     try:
-        if entry is None:
-            found = _foreign(path.under(tree.root), wanted, shared)
-        else:
-            found = _ours(path.under(tree.root), entry, shared)
-        if _is_theirs(path, found, entry, wanted, tree):
+        place = os.path.join(tree.root, key[1])  # wanted and listed paths are safe, or they would not be here
+        found = _foreign(place, wanted, shared) if entry is None else _ours(place, entry, shared)
+        if _is_theirs(key[1], found, entry, wanted, tree):
             found = replace(found, theirs=True)
     except OSError as error:
-        raise storage_error(error, f"looking at `{path}` in target `{tree.target.name}`") from error
+        raise storage_error(error, f"looking at `{key[1]}` in target `{tree.target.name}`") from error
     return found if way.real is None and spelled is None else replace(found, real=way.real, spelled=spelled)
 
 
 def _is_theirs(
-    path: SafePath, found: Observed, entry: ReceiptEntry | None, wanted: Placement | None, tree: Tree
+    path: str, found: Observed, entry: ReceiptEntry | None, wanted: Placement | None, tree: Tree
 ) -> bool:
     """Whether a file that is adopted, or will be, stays the user's own; one that is only claimed always does.
 
@@ -186,25 +183,25 @@ def _is_theirs(
         matters = found.state is State.ALTERED or (found.state is State.PLACED and not right)
     else:
         matters = found.state in (State.FOREIGN, State.ALTERED) and right
-    if not matters or how_placed_beside(tree, path.text, found.sha256 or "") is not None:
+    if not matters or how_placed_beside(tree, path, found.sha256 or "") is not None:
         return False
-    if (entry is not None and entry.how == CLAIMED) or is_outside(tree, path):
+    if (entry is not None and entry.how == CLAIMED) or is_outside(tree, SafePath(path)):
         return True
     from synapse_sync.transfer.inspect import content_of  # few files are adopted
 
-    return not content_of(path.under(tree.root)).is_weights
+    return not content_of(SafePath(path).under(tree.root)).is_weights
 
 
-def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:
+def _foreign(place: str, wanted: Placement | None, shared: bool) -> Observed:
     """The state of a path that the receipt does not list. It is hashed only if its size is the wanted one."""
     try:
-        found = place.lstat()
+        found = os.lstat(place)
         if stat.S_ISLNK(found.st_mode):
-            found = place.stat()
+            found = os.stat(place)
     except OSError as error:
         if error.errno not in _NOTHING:
             raise
-        if place.is_symlink():
+        if os.path.islink(place):
             return Observed(state=State.OBSTRUCTED, detail="a symbolic link to nothing, not placed by synapse")
         return Observed(state=State.ABSENT)
     if not stat.S_ISREG(found.st_mode):
@@ -212,36 +209,36 @@ def _foreign(place: Path, wanted: Placement | None, shared: bool) -> Observed:
         return Observed(state=State.OBSTRUCTED, detail=f"{what} is in the way")
     detail = "placed by another project" if shared else None
     fits = wanted is not None and wanted.artifact.size == found.st_size
-    sha256 = hash_file(place) if fits else None
+    sha256 = hash_file(Path(place)) if fits else None
     return Observed(state=State.FOREIGN, sha256=sha256, size=found.st_size, shared=shared, detail=detail)
 
 
-def _ours(place: Path, entry: ReceiptEntry, shared: bool) -> Observed:
+def _ours(place: str, entry: ReceiptEntry, shared: bool) -> Observed:
     """The state of a path that the receipt lists: unchanged, gone, or changed since it was placed."""
 
     def seen(state: State, sha256: str | None, size: int, detail: str | None = None) -> Observed:
         return Observed(state=state, sha256=sha256, size=size, how=entry.how, model=entry.model,
                         made=entry.made, shared=shared, detail=detail)  # fmt: skip
 
-    match matches(str(place), entry):
+    match matches(place, entry):
         case "same":
             return seen(State.PLACED, entry.sha256, entry.size)
         case "missing":
             return seen(State.MISSING, entry.sha256, entry.size)
-    found = place.lstat()
+    found = os.lstat(place)
     link = os.readlink(place) if stat.S_ISLNK(found.st_mode) else None
     if link is not None:
         ours = link == entry.link
-        if not place.exists():
+        if not os.path.exists(place):
             detail = "the store no longer has what it points to" if ours else "a symbolic link to nothing"
             return seen(State.PLACED if ours else State.ALTERED, None, 0, detail)
-        found = place.stat()
+        found = os.stat(place)
     if not stat.S_ISREG(found.st_mode):
         return seen(State.OBSTRUCTED, None, 0, "a directory or device is in its place")
     if link == entry.link and (found.st_size, found.st_mtime_ns) == (entry.size, entry.mtime_ns):
         # Another inode alone: a copied volume, a layer of an image. Hashed before it is replaced or removed.
         return seen(State.PLACED, entry.sha256, found.st_size)
-    sha256 = hash_file(place)
+    sha256 = hash_file(Path(place))
     if sha256 == entry.sha256 and link == entry.link:
         return seen(State.PLACED, sha256, found.st_size)
     return seen(State.ALTERED, sha256, found.st_size)

@@ -215,7 +215,7 @@ def _homeless(
 
 def _name_notes(entry: Requirement, artifact: Artifact, path: SafePath, kind: str, layout: Layout) -> Iterator[str]:
     """Notes about a name that differs from the manifest's, and about one that the UI does not list."""
-    given = SafePath(artifact.filename).name if entry.filename is None else entry.filename.name
+    given = artifact.filename.rpartition("/")[2] if entry.filename is None else entry.filename.name
     if path.name != given and path.name.startswith(f"{given}."):
         yield f"`{entry.name}`: `{given}` has no ending that a UI knows; placed as `{path.name}`"
     if layout.lists(kind, path.name) or remark(facts_of(artifact, entry.name, path.text)) is not None:
@@ -285,20 +285,21 @@ def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *
     if entry.filename is not None and not alone:
         raise InputError(f"`{entry.name}`: `filename` is given, but this model has several files",
                          hint="use `subfolder`, or `include` to choose one file")  # fmt: skip
-    name = SafePath(artifact.filename)
+    name = artifact.filename
     if entry.filename is not None:
-        name = entry.filename
+        name = entry.filename.text
     elif alone or entry.flatten:
-        name = SafePath(visible_name(name.name))  # UIs pass over hidden files; a tree of its own keeps its names
+        # UIs pass over hidden files; a tree of its own keeps its names
+        name = visible_name(name.rpartition("/")[2])
     else:
-        name = SafePath(entry.name) / name
-    chosen = entry.filename is not None and artifact.url.source == "path" and has_ending(name.name)
-    if alone and layout.endings and format_of(name.name) == "other" and (ending := _ending_of(artifact)):
+        name = f"{entry.name}/{name}"
+    if alone and layout.endings and format_of(name) == "other" and (ending := _ending_of(artifact)):
         # The user's own file may be anything, whatever it is called: an ending that they chose is meant.
-        name = name if chosen else SafePath(f"{name}.{ending}")
+        chosen = entry.filename is not None and artifact.url.source == "path" and has_ending(name)
+        name = name if chosen else f"{name}.{ending}"
     if entry.subfolder is not None:
-        name = entry.subfolder / name
-    return SafePath(folder) / name if folder else name
+        name = f"{entry.subfolder}/{name}"
+    return SafePath(f"{folder}/{name}" if folder else name)  # once, for all parts: every path passes here
 
 
 def _ending_of(artifact: Artifact) -> str | None:
@@ -329,7 +330,9 @@ def _merge(placements: Sequence[Placement], errors: list[SynapseError]) -> tuple
                     subject=placement.model,
                 )
             )
-    for (target, path), placement in by_path.items():
+    folders = {(target, path.rpartition("/")[0]) for target, path in by_path}  # many files share one
+    above = {(target, parent) for target, folder in folders for parent in (*_parents(folder), folder)}
+    for (target, path), placement in by_path.items() if above & by_path.keys() else ():
         for parent in _parents(path):
             if (blocking := by_path.get((target, parent))) is not None:
                 errors.append(

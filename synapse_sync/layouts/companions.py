@@ -49,6 +49,8 @@ def arrange_companions(
     """
     by_name = {entry.name: entry for entry in entries}
     by_target = {target.name: target for target in targets}
+    if not _are_wanted(entries, targets, workspace):
+        return Accompaniment(companions=())
     taken: dict[tuple[str, str], str | None] = {(p.target, clash_key(p.path.text)): None for p in placements}
     found: list[Companion] = []
     notes: dict[str, None] = {}
@@ -80,6 +82,13 @@ def arrange_companions(
         else:
             found.append(companion)
     return Accompaniment(companions=tuple(found), notes=tuple(notes))
+
+
+def _are_wanted(entries: Sequence[Requirement], targets: Sequence[Target], workspace: WorkspaceOptions) -> bool:
+    """Whether any model may have a companion: in most projects none has."""
+    if workspace.sidecars or any(target.sidecars or LAYOUTS[target.layout].repositories for target in targets):
+        return True
+    return any(entry.sidecars or entry.preview_count for entry in entries)
 
 
 def _branch_notes(

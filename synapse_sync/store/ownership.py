@@ -317,18 +317,32 @@ def with_neighbours(trees: Mapping[str, Tree], wanted: Sequence[Placement | Comp
     Paths are compared by their real directories, so that two ways to one directory count as one. Files that
     other trees only *have* do not count: of two targets that drop a file neither would remove it.
     """
-    where = RealPlaces()
-    wanted_at: dict[str, set[Key]] = {}
-    for each in wanted:
-        wanted_at.setdefault(where(os.path.join(trees[each.target].root, each.path.text)), set()).add(each.key)
-    found: dict[str, Tree] = {}
+    real = RealPlaces()
+    folders: dict[Key, str] = {}
+
+    def where(key: Key) -> Key:
+        """The real directory of a path, and its name there. Many paths share a directory."""
+        target, path = key
+        folder, _, name = path.rpartition("/")
+        if (target, folder) not in folders:
+            folders[target, folder] = real.folder(os.path.join(trees[target].root, *folder.split("/")))
+        return folders[target, folder], name
+
+    keys = {each.key for each in wanted}
+    wanted_at: dict[Key, list[Key]] = {}
+    for key in keys:
+        wanted_at.setdefault(where(key), []).append(key)
+    theirs: dict[str, set[str]] = {name: set() for name in trees}
+    for sharing in wanted_at.values():
+        for target, path in sharing if len(sharing) > 1 else ():
+            theirs[target].add(path)
     for name, tree in trees.items():
-        paths = {*tree.receipt.entries, *(each.path.text for each in wanted if each.target == name)}
-        theirs = {
-            path for path in paths if wanted_at.get(where(os.path.join(tree.root, path)), set()) - {(name, path)}
-        }
-        found[name] = replace(tree, others=tree.others | theirs) if theirs else tree
-    return found
+        listed = ((name, path) for path in tree.receipt.entries)
+        theirs[name] |= {key[1] for key in listed if key not in keys and where(key) in wanted_at}
+    return {
+        name: replace(tree, others=tree.others | theirs[name]) if theirs[name] else tree
+        for name, tree in trees.items()
+    }
 
 
 def with_barriers(

@@ -265,12 +265,17 @@ def _entry(value: Any, path: Path) -> ReceiptEntry:
         SafePath(entry.path)
     except (TypeError, AttributeError, UnsafeName) as error:
         raise _bad(path, f"a damaged or edited entry ({error})") from error
-    numbers = (entry.size, entry.mtime_ns, entry.inode)
-    words = (entry.path, entry.how, entry.model)
-    right = all(type(number) is int for number in numbers) and all(isinstance(word, str) for word in words)
-    perhaps = (entry.link, entry.made)
-    right = right and all(word is None or isinstance(word, str) for word in perhaps)
-    if not right or not is_sha256(entry.sha256):
+    read: Any = entry  # of the types that the file has
+    right = (
+        type(read.size) is type(read.mtime_ns) is type(read.inode) is int
+        and isinstance(read.path, str)
+        and isinstance(read.how, str)
+        and isinstance(read.model, str)
+        and (read.link is None or isinstance(read.link, str))
+        and (read.made is None or isinstance(read.made, str))
+        and is_sha256(read.sha256)
+    )
+    if not right:
         raise _bad(path, f"a damaged or edited entry for {entry.path!r}")
     return entry
 

@@ -43,9 +43,13 @@ class RealPlaces:
     def __call__(self, place: str) -> str:
         """The text for an absolute path; its last part is compared as it is spelled."""
         folder, name = os.path.split(place)
+        return os.path.join(self.folder(folder), name)
+
+    def folder(self, folder: str) -> str:
+        """The text for an absolute path of a directory."""
         if folder not in self._known:
             self._known[folder] = self._first(os.path.realpath(folder))
-        return os.path.join(self._known[folder], name)
+        return self._known[folder]
 
     def _first(self, real: str) -> str:
         """The first known spelling of a directory."""

@@ -24,7 +24,7 @@ from synapse_sync.core.manifest.shape import (
     WorkspaceTable,
 )
 from synapse_sync.core.manifest.values import SIDECARS, FileWish, Manifest, Requirement, Target, WorkspaceOptions
-from synapse_sync.core.names import SafePath, clash_key, safe_path
+from synapse_sync.core.names import SafePath, clash_key, is_plain_name, safe_path
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.paths import is_windows_path, mistake_in_path
 from synapse_sync.core.reference import Reference
@@ -102,6 +102,8 @@ class _Reader:
 
     def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
         """A table as its shape; None, and an error, if it does not fit."""
+        if (found := _at_once(table, shape)) is not None:
+            return found
         fine = self._mistakes.known_keys(path, table, shape)
         told: set[str] = set()
         for name, inner_shape in _INNER.get(shape, {}).items():
@@ -216,16 +218,18 @@ class _Reader:
                 self._mistakes.bad(
                     path, f"the same name as `{other}`, apart from case", "give one of them another name"
                 )
+            raw: ModelTable | None
             if isinstance(value, str):
-                value = {"source": value}
-            if not isinstance(value, dict):
+                raw = ModelTable(source=value)
+            elif not isinstance(value, dict):
                 self._mistakes.bad(
                     path, f"expected a reference or a table, got {kind_of(value)}", 'like `"civitai:4384"`'
                 )
                 continue
-            if self._mistakes.dot_in_name(path, value, ModelTable):
+            elif "source" not in value and self._mistakes.dot_in_name(path, value, ModelTable):
                 continue
-            raw: ModelTable | None = self._convert(path, value, ModelTable)
+            else:
+                raw = self._convert(path, value, ModelTable)
             if raw is not None and (model := self._model(path, name, raw, workspace, targets)) is not None:
                 found.append(model)
         return tuple(found)
@@ -256,7 +260,7 @@ class _Reader:
             versions=tuple(dict.fromkeys(raw.versions)),
             type=raw.type,
             wish=_wish(raw.file),
-            prefer=_wish(raw.prefer).over(workspace.prefer),
+            prefer=workspace.prefer if raw.prefer == _NOTHING else _wish(raw.prefer).over(workspace.prefer),
             include=_patterns(raw.include),
             exclude=_patterns(raw.exclude),
             extract=_patterns(raw.extract),
@@ -357,6 +361,8 @@ class _Reader:
     # -- values ------------------------------------------------------------------------------------
 
     def _name(self, path: tuple[str, ...], name: str) -> None:
+        if is_plain_name(name):
+            return
         if "@" in name or "/" in name or any(char.isspace() for char in name) or name.startswith("-"):
             self._mistakes.bad(path, "a name must not contain `@`, `/` or spaces, nor begin with `-`")
             return
@@ -429,7 +435,23 @@ def _patterns(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def _at_once(table: dict[str, Any], shape: type[Table]) -> Any:
+    """A table as its shape in one step, which most are; None for one that has to be read key by key."""
+    try:
+        found = msgspec.convert(table, shape)
+    except msgspec.ValidationError:  # or a date of TOML's own
+        return None
+    plain = all(is_plain_line(text) for key in _ONE_LINE & table.keys() for text in strings_in(table[key]))
+    return found if plain else None
+
+
+_NOTHING = FileTable()
+_ANY = FileWish()
+
+
 def _wish(raw: FileTable) -> FileWish:
+    if raw == _NOTHING:
+        return _ANY
     return FileWish(
         format=raw.format,
         precision=raw.precision,

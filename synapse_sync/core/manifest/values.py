@@ -125,6 +125,8 @@ class Requirement:
     allow_pickle: bool = False
     allow_code: bool = False
     exclude_newer: datetime | None = None
+    #: The canonical line, once it was asked for.
+    _line: str | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def model(self) -> str:
@@ -146,6 +148,11 @@ class Requirement:
 
         It has only what matters for locking: a change of paths or placement needs no new lock.
         """
+        if self._line is None:
+            object.__setattr__(self, "_line", self._written_out())
+        return self._line  # type: ignore[return-value]  # set above
+
+    def _written_out(self) -> str:
         words = [str(self.reference)]
         words += [f"file.{key}={value}" for key, value in _said(self.wish)]
         words += [f"prefer.{key}={value}" for key, value in _said(self.prefer)]

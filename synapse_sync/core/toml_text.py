@@ -1,0 +1,44 @@
+"""Values as TOML writes them on one line. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+
+@lru_cache(maxsize=256)
+def key_text(key: str) -> str:
+    """A key, in quotes if it needs them."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else string_text(key)
+
+
+def value_text(value: object) -> str:
+    """A value on a single line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return string_text(value)
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{key_text(str(key))} = {value_text(item)}" for key, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(value_text(item) for item in value) + "]"
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    return repr(value)  # numbers: Python writes them as TOML reads them, `inf` and `nan` too
+
+
+_ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
+#: Quotes, control characters, and what cannot be seen but changes how the text around it is shown.
+_TO_ESCAPE = re.compile(
+    r'[\x00-\x1f"\\\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]'
+)
+
+
+def string_text(text: str) -> str:
+    """A basic string; characters that could control a terminal or an editor are escaped."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'  # most are
+    text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be written at all
+    return '"' + _TO_ESCAPE.sub(lambda match: _ESCAPES.get(match[0]) or f"\\u{ord(match[0]):04x}", text) + '"'

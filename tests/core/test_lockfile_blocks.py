@@ -1,0 +1,177 @@
+"""The quick way through a lockfile finds what the thorough one finds, or leaves the text to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
+from synapse_sync.core.lockfile import LockedModel, Lockfile, format_lockfile, parse_lockfile
+from synapse_sync.core.lockfile_blocks import Irregular, blocks
+from synapse_sync.core.reference import Reference
+from synapse_sync.errors import InvalidLockfile, InvalidReference, UnsafeName
+
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8) | st.sampled_from(
+    ['a "b"', "c\\d", "{ e }", '"', "# f", "\u200b", "é", "[[model]]", "g\nh", 'i" = "j']
+)
+maybe = st.none() | texts
+hexes = st.binary(min_size=32, max_size=32).map(bytes.hex)
+numbers = st.integers(0, 2**63 - 1)
+references = st.sampled_from(
+    ["civitai:1@2+3", "https://civitai.com/models/7/name", "hf://o/r@main/a b.bin", "https://x.example/%41?b=c"]
+).map(Reference.verbatim)
+artifacts = st.builds(
+    Artifact,
+    filename=st.sampled_from(["a.safetensors", "b/c d.bin", "é.gguf", "A.safetensors"]),
+    size=numbers,
+    sha256=hexes,
+    url=references,
+    blake3=st.none() | hexes,
+    git_sha1=st.none() | st.binary(min_size=20, max_size=20).map(bytes.hex),
+    format=st.sampled_from(["safetensors", "other"]) | texts,
+    precision=maybe,
+    role=st.just("model") | texts,
+    mirrors=st.lists(references, max_size=2).map(tuple),
+    scan=maybe,
+    trust=maybe,
+    archive=st.none()
+    | st.builds(
+        Archive, member=texts, sha256=hexes, size=numbers,
+        git_sha1=st.none() | st.binary(min_size=20, max_size=20).map(bytes.hex),
+    ),
+)  # fmt: skip
+cards = st.builds(
+    ModelCard,
+    title=maybe,
+    version_name=maybe,
+    type=maybe,
+    base_model=maybe,
+    published=maybe,
+    trained_words=st.lists(texts | st.just(""), max_size=3).map(tuple),
+    license=st.dictionaries(texts, texts | st.booleans() | st.integers(0, 3), max_size=2).map(
+        lambda facts: tuple(facts.items())
+    ),
+    nsfw=st.none() | numbers,
+    previews=st.lists(
+        st.builds(Preview, url=references, type=st.just("image") | texts, id=st.none() | numbers, nsfw=numbers),
+        max_size=2,
+    ).map(tuple),
+)
+models = st.builds(
+    LockedModel,
+    name=texts,
+    requirement=texts,
+    reference=references,
+    card=cards,
+    artifacts=st.lists(artifacts, min_size=1, max_size=2).map(tuple),
+    extra=st.just(()) | st.just((("later", 1),)),
+)
+written = st.lists(models, max_size=3).map(lambda found: format_lockfile(Lockfile(models=tuple(found))))
+
+
+def quick(text: str) -> tuple[LockedModel, ...] | None:
+    """The models that the quick way finds, sorted as the lockfile has them; None if it finds the text irregular."""
+    try:
+        found = [
+            LockedModel(name=name, requirement=requirement, reference=reference, card=card, artifacts=files)
+            for name, requirement, reference, card, files in blocks(text)
+        ]
+    except (Irregular, InvalidReference, UnsafeName):
+        return None
+    return tuple(sorted(found, key=lambda model: model.name))
+
+
+def thorough(text: str) -> Lockfile | str:
+    """The lockfile as TOML says it, or the error: one more space sends the text the thorough way."""
+    assert text.startswith("version = 1")
+    try:
+        return parse_lockfile(text.replace("version = 1", "version  = 1", 1))
+    except InvalidLockfile as error:
+        return error.message
+
+
+def usual(text: str) -> Lockfile | str:
+    try:
+        return parse_lockfile(text)
+    except InvalidLockfile as error:
+        return error.message
+
+
+def a_model(**card: object) -> LockedModel:
+    file = Artifact(filename="a.bin", size=1, sha256="0" * 64, url=Reference.parse("https://x.example/a.bin"))
+    return LockedModel(
+        name="a",
+        requirement="civitai:1",
+        reference=Reference.parse("civitai:1@2"),
+        card=ModelCard(**card),  # type: ignore[arg-type]
+        artifacts=(file,),
+    )
+
+
+@given(written, st.data())
+def test_both_ways_find_the_same(text: str, data: st.DataObject) -> None:
+    if data.draw(st.booleans(), "spoil"):
+        lines = text.splitlines(keepends=True)
+        at = data.draw(st.integers(1, len(lines)), "at")
+        piece = st.sampled_from([*lines, "x = 1\n", "\n", "<<<<<<< ours\n", '"', "\\", "\r\n", "#\t\x01\n"])
+        lines[at : data.draw(st.integers(at, at + 1), "to")] = [data.draw(piece, "piece")]
+        text = "".join(lines)
+    if data.draw(st.booleans(), "windows"):
+        text = text.replace("\n", "\r\n")
+    found = thorough(text)
+    assert usual(text) == found
+    if isinstance(found, Lockfile) and not found.extra and (models := quick(text)) is not None:
+        assert models == found.models
+        assert [each.reference.text for each in models] == [each.reference.text for each in found.models]
+
+
+def test_what_the_formatter_writes_is_regular() -> None:
+    card = {
+        "title": 'the "best"\\ {one}', "version_name": "é", "type": "lora", "base_model": "SDXL 1.0",
+        "published": "2026-01-31T12:00:00Z", "trained_words": ("a", "", 'b "c"'),
+        "license": (("creator", 'x "y"'), ("allow-no-credit", True), ("allow-derivatives", False)), "nsfw": 3,
+        "previews": (Preview(url=Reference.parse("https://x.example/i.png"), id=7, nsfw=1, width=2, height=3),),
+    }  # fmt: skip
+    model = a_model(**card)
+    archive = Archive(member='m "n".bin', sha256="1" * 64, size=5, git_sha1="2" * 40)
+    file = replace(
+        model.artifacts[0], blake3="3" * 64, git_sha1="4" * 40, precision="fp16", role="vae", scan="success",
+        trust="first-use", mirrors=(Reference.parse("https://y.example/a.bin"),), archive=archive,
+    )  # fmt: skip
+    model = replace(model, artifacts=(file, replace(file, filename="b.bin", archive=None)))
+    text = format_lockfile(Lockfile(models=(a_model(), replace(model, name="b"))))
+    assert quick(text) == quick(text.replace("\n", "\r\n")) == (a_model(), replace(model, name="b"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("version = 1", "version = 2"),
+        ('name = "a"\n', 'name = "a"\nname = "a"\n'),
+        ("size = 1\n", "size = 01\n"),
+        ("size = 1\n", f"size = {2**63}\n"),
+        ('"civitai:1@2"', '"nothing"'),
+        ('"a.bin"', '"../a.bin"'),
+        ('"a.bin"', '"\\q"'),
+        ('title = "t"\n', 'title = "t" # \x01\n'),
+        ('title = "t"\n', 'title = ""\n'),
+        ("license = { a = true }", "license = { a = true, a = true }"),
+        ("license = { a = true }", "license = { a = 1 }"),
+        ('"' + "0" * 64 + '"', '"' + "A" * 64 + '"'),
+    ],
+)
+def test_anything_else_is_left_to_the_thorough_way(old: str, new: str) -> None:
+    text = format_lockfile(Lockfile(models=(a_model(title="t", license=(("a", True),)),)))
+    assert old in text and quick(text) is not None
+    assert quick(text.replace(old, new, 1)) is None
+
+
+def test_two_models_or_files_of_one_name_are_refused_either_way() -> None:
+    text = format_lockfile(Lockfile(models=(a_model(), replace(a_model(), name="A"))))
+    assert usual(text) == thorough(text) == "synapse.lock: the model `a` is defined twice"
+    files = (a_model().artifacts[0], replace(a_model().artifacts[0], filename="A.bin"))
+    text = format_lockfile(Lockfile(models=(replace(a_model(), artifacts=files),)))
+    assert quick(text) is None and usual(text) == thorough(text)
