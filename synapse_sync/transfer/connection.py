@@ -19,8 +19,9 @@ class Connection:
     """One connection of a file; `begun` and `answered` are moments in seconds, `received` its bytes.
 
     `stream` and `piece` are what it is working on, `opening` says that it waits for an answer. `step` is the size
-    of its last read, `rate` the bytes per second of its last piece. `given_up` says that its stream was aborted for
-    its slowness.
+    of its last read, `rate` the bytes per second of its last piece. `warm` says that its last body was read to the
+    end, so that the next request needs no new connection. `given_up` says that its stream was aborted for its
+    slowness.
     """
 
     begun: float
@@ -31,6 +32,7 @@ class Connection:
     step: int = _FIRST
     rate: float = 0.0
     opening: bool = False
+    warm: bool = False
     given_up: bool = False
     thread: threading.Thread | None = None
 

@@ -67,7 +67,11 @@ class Crew:
         self.stop: threading.Event = threading.Event()
         self.bucket: Bucket = Bucket(limits.limit_rate, self.stop, clock)
         self.health: Health = Health(read_speeds(store.root), today=clock.today)
-        self.active: int = 0
+        #: The number of large files that are still to be begun.
+        self.waiting: int = 0
+        #: The active files, and whether each still needs all its connections.
+        self._active: dict[str, bool] = {}
+        self._seats = threading.Semaphore(max(1, limits.downloads))
         #: The size of the last read from each host, in bytes.
         self.steps: dict[str, int] = {}
         self._slots = threading.Semaphore(max(1, limits.connections))
@@ -118,7 +122,7 @@ class Crew:
             ceiling, most = self._ceilings.get(host), self.limits.per_host
             if ceiling is not None:
                 most = ceiling.at(self.clock.now(), most)
-            return max(1, min(self.limits.streams_per_file, most // max(1, self.active)))
+            return max(1, min(self.limits.streams_per_file, most // max(1, sum(self._active.values()))))
 
     def refused(self, host: str, wait: float | None) -> None:
         """Note that a host refused or broke off a connection, whose slot is not returned yet.
@@ -129,16 +133,37 @@ class Crew:
             before = self._ceilings.get(host)
             self._ceilings[host] = lowered(before, self.clock.now(), self._in_use.get(host, 1), wait)
 
+    def seat(self) -> bool:
+        """Wait until one more file may be begun; return False if everything stops before."""
+        return self._acquire(self._seats, wait=True)
+
+    def leave_seat(self) -> None:
+        """Return what `seat` took, if no file was begun."""
+        self._seats.release()
+
     @contextlib.contextmanager
-    def busy(self) -> Iterator[None]:
-        """Count as an active file."""
+    def busy(self, key: str, *, seated: bool) -> Iterator[None]:
+        """Count the file with this key as active. If it is `seated`, its seat is free afterwards at the latest."""
         with self._lock:
-            self.active += 1
+            self._active[key] = True
         try:
             yield
         finally:
             with self._lock:
-                self.active -= 1
+                is_held = self._active.pop(key, False)
+            if seated and is_held:
+                self._seats.release()
+
+    def ending(self, key: str) -> None:
+        """Take note that the last bytes of a file are being received: the next file may begin beside it.
+
+        Else no connection would be at its best while all files end, which they do together if they are alike.
+        """
+        with self._lock:
+            if not self._active.get(key) or self.limits.downloads == 1:
+                return
+            self._active[key] = False
+        self._seats.release()
 
     def watch(self, stream: Stream) -> None:
         """Watch a stream: it is aborted when it is too slow, and when everything stops."""

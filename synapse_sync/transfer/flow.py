@@ -12,7 +12,7 @@ from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.store.partials import Partial
 from synapse_sync.transfer.connection import SMALLEST, Connection, speed_and_share
 from synapse_sync.transfer.crew import Crew
-from synapse_sync.transfer.hashing import Chaser, Digests, put_back, take_block
+from synapse_sync.transfer.hashing import Chaser, Digests
 from synapse_sync.transfer.opener import Changed, Opener, Stopped
 from synapse_sync.transfer.pieces import Piece, Pieces
 from synapse_sync.transfer.verdict import CHANGED_HINT, mismatch
@@ -54,6 +54,8 @@ class Flow:
         #: Whether more answers than the first were requested, and whether the server ever served a part.
         self.pieced: bool = False
         self.served: bool = False
+        #: Whether the slot of the first connection is still to be given back.
+        self.holds_slot: bool = True
         self._crew = crew
         self._want = want
         self._partial = partial
@@ -75,8 +77,9 @@ class Flow:
         self._grows = splits
         self._ceiling: Ceiling | None = None
         self._idle = 0
-        #: The shortest wait for an answer, in seconds: about a round trip, once a connection was used again.
-        self._answer = waited
+        #: The shortest wait for an answer, in seconds: about a round trip, once a connection was used again; and
+        #: the first wait, which is for a new connection as a rule.
+        self._answer = self._dial = waited
         self._fatal: Exception | None = None
         self._over = threading.Event()
         self._clock = crew.clock
@@ -185,7 +188,7 @@ class Flow:
             self._main.answered = self._clock.now()
             self._connections.append(self._main)
             # The first stream goes on with its own bytes, before a helper can take them.
-            piece = self._next(self._main)
+            piece = self._next(self._main, first=stream is not None)
         if piece is None or not self._pieces.splits:
             self._work(self._main, stream, piece)
             return
@@ -214,19 +217,24 @@ class Flow:
         finally:
             self._leave(own, stream)
 
-    def _next(self, own: Connection) -> Piece | None:
-        """Return the next piece for a connection; None if it is not needed any longer."""
+    def _next(self, own: Connection, *, first: bool = False) -> Piece | None:
+        """Return the next piece for a connection; None if it is not needed any longer.
+
+        `first` says that its stream is open already, and goes on to the end of the file.
+        """
         while own in self._connections:
             self._check()
             with self._changed:
-                # The first one uses a slot that nobody else gets before the file is done.
+                # The first one stays: while it is at work, the file has a slot.
                 too_many = own is not self._main and len(self._connections) > self._count.wanted
-                piece = None if too_many or self._over.is_set() else self._free_piece(own)
+                piece = None if too_many or self._over.is_set() else self._free_piece(own, first)
                 if piece is not None:
                     own.piece = piece
                     return piece
-                # One connection without a piece is enough to wait for those that fail or stall.
-                if too_many or self._pieces.done or self._over.is_set() or self._idle:
+                # One connection without a piece is enough to wait for those that fail or stall; none, where other
+                # files have a use for it, and another connection of this file is at work.
+                enough = self._idle or (self._crew.waiting and len(self._connections) > 1)
+                if too_many or self._pieces.done or self._over.is_set() or enough:
                     self._remove(own)  # at once: else several would leave for the same reason
                     return None
                 self._idle += 1
@@ -244,12 +252,25 @@ class Flow:
             self._connections.remove(own)
         self._changed.notify_all()
 
-    def _free_piece(self, own: Connection) -> Piece | None:
+    def _free_piece(self, own: Connection, first: bool) -> Piece | None:
         now = self._clock.now()
         rate, share = speed_and_share(own, self._connections, now)
         if len(self._connections) == 1 and self._grows:  # leave enough for those that may follow
             share = 1 / self._crew.share(self._opener.host)
-        return self._pieces.take(share, rate, self._answer, now)
+        if first:
+            return self._pieces.first(share, own.begun, now)
+        wait = self._answer if own.warm else max(self._answer, self._dial)
+        piece = self._pieces.take(
+            share,
+            rate,
+            wait,
+            now,
+            is_new=own.answered is not None and not own.warm,
+            beside_others=self._crew.waiting > 0,
+        )
+        if self._pieces.splits and not self._pieces.worth:
+            self._crew.ending(self._want.key)
+        return piece
 
     def _fitting(self, own: Connection, stream: Stream | None, piece: Piece) -> Stream:
         """Return the stream if it continues with this piece, else a new one."""
@@ -311,7 +332,7 @@ class Flow:
         since, received = self._clock.now(), own.received
         try:
             while (reach := self._pieces.reach(piece, step, began := self._clock.now())) > 0:
-                count = self._step(stream, piece.at, reach)
+                count = self._chaser.receive(stream, piece.at, reach, self._partial.write)
                 if count == 0:
                     break
                 piece.at += count
@@ -323,29 +344,11 @@ class Flow:
                     step = max(SMALLEST, step // 2)
         finally:
             own.step = steps[self._opener.host] = step
+            own.warm = stream.position == stream.end
             own.rate = (own.received - received) / max(1e-3, self._clock.now() - since)
             if self._partial.total is not None:
                 self._pieces.hand_back(piece)
         return piece.at
-
-    def _step(self, stream: Stream, at: int, most: int) -> int:
-        """Receive and write some bytes. The hashes read them from memory if these are the next to be hashed."""
-        block = self._chaser.lend(at)
-        into = take_block() if block is None else block
-        count = 0
-        try:
-            count = stream.readinto(into[:most])
-            if count:
-                self._partial.write(at, into[:count])
-        except BaseException:
-            count = 0
-            raise
-        finally:
-            if block is None:
-                put_back(into)
-            else:
-                self._chaser.give(at, block, count)
-        return count
 
     def _received(self, count: int) -> None:
         with self._changed:
@@ -415,10 +418,13 @@ class Flow:
         except Exception as error:
             self._fatal = error
         finally:
-            if own is not self._main:  # its slot belongs to the caller
-                self._crew.give_back(self._opener.host)
             with self._changed:
                 self._remove(own)
+                is_caller_s = own is self._main and self._over.is_set()
+                if own is self._main:
+                    self.holds_slot = is_caller_s
+            if not is_caller_s:  # another file has a use for it
+                self._crew.give_back(self._opener.host)
 
     def _failed(self, own: Connection, error: SynapseError) -> None:
         """Use fewer connections for a while, if a host refuses or breaks off one beside others."""

@@ -16,6 +16,8 @@ from synapse_sync.store.durable import storage_error
 if TYPE_CHECKING:
     from blake3 import blake3
 
+    from synapse_sync.net.stream import Stream
+
 _BLOCK = 1 << 20
 #: For fewer bytes, no thread is started; they are hashed at the end.
 _WORTH_A_THREAD = 4 << 20
@@ -147,6 +149,28 @@ class Chaser:
             self._thread = threading.Thread(target=self._chase, name="synapse-hash", daemon=True)
             self._thread.start()
         self._changed.notify_all()
+
+    def receive(self, stream: Stream, at: int, most: int, write: Callable[[int, memoryview], object]) -> int:
+        """Read up to `most` bytes from a stream, hand them to `write` for the place `at`, and return their number.
+
+        They are hashed from memory if they are the next to be hashed.
+        """
+        block = self.lend(at)
+        into = take_block() if block is None else block
+        count = 0
+        try:
+            count = stream.readinto(into[:most])
+            if count:
+                write(at, into[:count])
+        except BaseException:
+            count = 0
+            raise
+        finally:
+            if block is None:
+                put_back(into)
+            else:
+                self.give(at, block, count)
+        return count
 
     def lend(self, at: int) -> memoryview | None:
         """Wait for a free block for the bytes from `at` on, and return it.

@@ -13,21 +13,34 @@ _LEAST = 1 << 20
 #: A connection idles while it waits for an answer. The last pieces take at least so many times as long, the others
 #: the second number. None is larger than twice the usual size, since the hash follows in order.
 _SHORTEST, _LONG, _LARGER = 3, 16, 2
+#: The first piece is up to so many times the usual size; its connection is ahead of the others by so much, and gets
+#: at most that part of the file.
+_FIRST, _AHEAD, _PART = 4, 4 / 3, 1 / 3
 #: A piece that still takes this many times as long as the next one, and so many seconds, is shared before that is
 #: begun. It costs its connection, which gets more bytes than it may keep.
 _LATE, _LATE_SECONDS = 4.0, 1.0
 #: The seconds after which the rate of a piece says something.
 _SOME = 0.25
+#: A new connection gets faster with each round trip: its rate says something after so many times its first wait.
+_SETTLING, _LONGEST_SETTLING = 2.0, 3.0
 #: Fewer bytes than this are not worth a request of their own.
 _LEAST_HALF = 256 << 10
+#: A part is taken over only if the whole is then received within this share of the time: each such part costs its
+#: connection, and the next one begins slowly.
+_WORTH = 0.75
+#: A new connection takes no piece if all others are done after so many times as long as its first answer takes.
+_SOON = 3.0
+#: While other files wait for connections, only a piece that still takes so many seconds is shared.
+_LATE_BESIDE_OTHERS = 8.0
 
 
 @dataclass(slots=True, eq=False)
 class Piece:
     """The bytes that one thread receives, from `at` to before `end`. `at` moves; other threads may lower `end`.
 
-    `reach` is how far the read under way may get, `moved` when it began. `first` is where the piece began, and
-    `since` the moment; both moments are in seconds.
+    `reach` is how far the read under way may get, `moved` when it began. `first` is where the piece began, `since`
+    the moment of its request, `came` that of its first bytes. `mark` and `marked` are where and when the present
+    measurement began, `pace` is the result of the last one in bytes per second. All moments are in seconds.
     """
 
     at: int
@@ -36,13 +49,33 @@ class Piece:
     moved: float = 0.0
     reach: int = 0
     first: int = 0
+    came: float | None = None
+    mark: int = 0
+    marked: float = 0.0
+    pace: float | None = None
+
+    def measure(self, now: float) -> None:
+        """Take note of how far it is."""
+        if self.came is None:
+            if self.at > self.first:
+                self.came, self.mark, self.marked = now, self.at, now
+        elif now - self.marked >= _SOME:
+            self.pace = (self.at - self.mark) / (now - self.marked)
+            self.mark, self.marked = self.at, now
 
     def rate(self, now: float) -> float:
-        """The bytes per second since it was begun, the wait for the answer included."""
-        return (self.at - self.first) / max(1e-3, now - self.since)
+        """The bytes per second of the last moments; before they are known, since its request."""
+        if self.pace is None:
+            return (self.at - self.first) / max(1e-3, now - self.since)
+        if now - self.marked >= 2 * _SOME:  # no read has ended for long
+            return min(self.pace, (self.at - self.mark) / (now - self.marked))
+        return self.pace
 
     def is_known(self, now: float, wait: float) -> bool:
         """Whether its rate says something: some time after its answer, or long after its request without one."""
+        if self.came is not None:
+            settling = min(_LONGEST_SETTLING, _SETTLING * (self.came - self.since))
+            return now - self.came >= max(_SOME, settling)
         if self.at > self.first:
             return now - self.since >= max(_SOME, 2 * wait)
         return now - self.since >= max(_LATE_SECONDS, 8 * wait)
@@ -80,22 +113,60 @@ class Pieces:
         with self.changed:
             return sum(end - start for start, end in self._open) // self._least
 
-    def take(self, share: float, rate: float, wait: float, now: float) -> Piece | None:
+    def first(self, share: float, began: float, now: float) -> Piece | None:
+        """Return the piece of a stream that would go on to the end of the file, requested at the moment `began`.
+
+        It is larger than others: at its end the stream is given up, and with it a connection at its best.
+        """
+        with self.changed:
+            if not self._open or not self.splits:
+                return self.take(share, 0.0, 0.0, now)
+            start, end = self._open[0]
+            left = sum(end - start for start, end in self._open)
+            usual = max(self._least, min(self._largest, int(left * share)))
+            large = min(_FIRST * self._largest, int(left * min(_AHEAD * share, _PART)))
+            end = min(end, start + max(usual, large))
+            self._open[:1] = [(end, self._open[0][1])] if end < self._open[0][1] else []
+            piece = self._taken_up(start, end, now)
+            piece.since = began
+            return piece
+
+    def take(
+        self,
+        share: float,
+        rate: float,
+        wait: float,
+        now: float,
+        *,
+        is_new: bool = False,
+        beside_others: bool = False,
+    ) -> Piece | None:
         """Return the next piece for a connection; None if it would not be of use any more.
 
         `share` is its part of the rate of all, between 0 and 1, so that all pieces take about as long; towards the
         end they get smaller. `rate` is in bytes per second, `wait` the seconds until a request is answered.
+        `is_new` says that the connection would have to be opened for it. With `beside_others`, other files have a
+        use for the connection.
         """
         with self.changed:
+            if is_new and self._soon(now, _SOON * wait):
+                return None
             piece = self._free(share, rate * wait)
             if piece is None:
-                return self._part_of_another(rate, wait, now)
+                return self._part_of_another(rate, wait, now, _LATE_BESIDE_OTHERS if beside_others else 0.0)
             # A piece that would be finished long after this one comes first: the hash waits for it.
             late = max(_LATE_SECONDS, _LATE * (piece[1] - piece[0]) / max(1.0, rate))
             if (part := self._part_of_another(rate, wait, now, late)) is not None:
                 return part
             self._open[:1] = [(piece[1], self._open[0][1])] if piece[1] < self._open[0][1] else []
             return self._taken_up(*piece, now)
+
+    def _soon(self, now: float, seconds: float) -> bool:
+        """Whether the connections at work will have received everything by themselves in so many seconds."""
+        paces = [piece.rate(now) for piece in self._taken if piece.pace is not None]
+        left = sum(end - start for start, end in self._open)
+        left += sum(piece.end - piece.at for piece in self._taken)
+        return bool(paces) and left < seconds * sum(paces)
 
     def _free(self, share: float, idle: float) -> Range | None:
         """The next free range; `idle` are the bytes that could be received during the wait for an answer."""
@@ -122,7 +193,10 @@ class Pieces:
         own = piece.rate(now)
         if rate + own <= 0:
             return None
-        part = int(rate * (piece.end - piece.at - own * wait) / (rate + own))
+        left = piece.end - piece.at
+        part = int(rate * (left - own * wait) / (rate + own))
+        if wait + part / max(1.0, rate) > _WORTH * left / max(1.0, own):
+            return None
         # Race: its thread may be reading up to `reach` right now.
         part = min(part, piece.end - max(piece.at, piece.reach))
         if part < min(_LEAST_HALF, self._least // 2):
@@ -146,6 +220,7 @@ class Pieces:
     def reach(self, piece: Piece, most: int, now: float) -> int:
         """Note that up to `most` bytes of a piece are about to be read; return how many may be."""
         with self.changed:
+            piece.measure(now)
             count = max(0, min(most, piece.end - piece.at))
             piece.reach, piece.moved = piece.at + count, now
             return count

@@ -145,6 +145,7 @@ class Reception:
     def _attempt(self, *, whole_only: bool) -> Digests:
         if not self._crew.slot(self._opener.host, wait=True):
             raise Stopped
+        flow: Flow | None = None
         try:
             first = self._begin(whole_only=whole_only)
             reporter, want = self._crew.reporter, self._want
@@ -162,7 +163,8 @@ class Reception:
                 self._pieced = self._pieced or flow.pieced
                 self._served = self._served or flow.served
         finally:
-            self._crew.give_back(self._opener.host)
+            if flow is None or flow.holds_slot:
+                self._crew.give_back(self._opener.host)
 
     def _begin(self, *, whole_only: bool) -> Stream | None:
         """The first stream; it continues where the partial download ends, if it can. None if nothing is missing."""

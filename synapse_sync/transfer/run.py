@@ -113,13 +113,24 @@ class _Work:
                 return self._large.popleft()
             return self._small.popleft() if self._small else None
 
+    @property
+    def large_left(self) -> int:
+        """The number of large files that are not started yet."""
+        return len(self._large)
+
     def lanes(self, limits: Limits) -> tuple[int, int, int]:
-        """Return the number of threads to start with, for files of any size, and in addition for small ones."""
+        """Return the number of threads to start with, for files of any size, and in addition for small ones.
+
+        Of those for files of any size, a file each needs a seat. The others begin files while some end.
+        """
         count = len(self._large) + len(self._small)
         main = min(max(1, limits.downloads), count)
         extra = min(_EXTRA_LANES, limits.connections - main, len(self._small), count - main)
-        first = main if self._large else min(main, _FIRST_LANES)
-        return first, main, max(0, extra) if limits.downloads > 1 else 0
+        if limits.downloads == 1:
+            return main, main, 0
+        beside = min(main, max(0, len(self._large) - main))
+        first = main + beside if self._large else min(main, _FIRST_LANES)
+        return first, main + beside, max(0, extra)
 
 
 def _is_small(want: Want) -> bool:
@@ -145,6 +156,7 @@ def _run(crew: Crew, jobs: Mapping[str, Want]) -> dict[str, Got | SynapseError]:
         for number, end in enumerate(ends)
     ]
     waiting = deque(threads[first:])
+    crew.waiting = work.large_left
     try:
         for thread in threads[:first]:
             thread.start()  # hazard: an interrupt arrives here as well, while the first lanes are at work
@@ -187,11 +199,16 @@ def _lane(
 ) -> None:
     """Download file after file in one thread, until none is left or everything stops."""
     try:
-        while not crew.stop.is_set() and (job := work.take(small_only=small_only)) is not None:
+        while (small_only and not crew.stop.is_set()) or crew.seat():
+            if (job := work.take(small_only=small_only)) is None:
+                if not small_only:
+                    crew.leave_seat()
+                break
+            crew.waiting = work.large_left
             key, want = job
             error: SynapseError | None = None
             try:
-                with crew.busy():
+                with crew.busy(want.key, seated=not small_only):
                     results[key] = Download(crew, want).run()
             except SynapseError as failure:
                 results[key] = error = failure.about(want.subject)

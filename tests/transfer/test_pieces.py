@@ -172,3 +172,79 @@ def test_threads_get_every_byte_once() -> None:
         assert start == at
         at = end
     assert at == 64 * MIB
+
+
+def moved(some: Pieces, piece: Piece, rate: float, *, until: float, step: float = 0.125) -> None:
+    """Let a piece receive bytes at a rate from its last read to a moment."""
+    now = piece.moved
+    while now < until:
+        now += step
+        piece.at += int(rate * step)
+        some.reach(piece, 1, now)
+
+
+def test_the_rate_of_a_piece_is_that_of_the_last_moments() -> None:
+    some = pieces(80 * MIB)
+    piece = some.take(1.0, 0.0, 0.0, 0.0)
+    assert piece is not None
+    moved(some, piece, 0.1 * MIB, until=2.0)
+    moved(some, piece, 4.0 * MIB, until=3.0)
+    assert abs(piece.rate(3.0) - 4 * MIB) < 0.01 * MIB
+    assert piece.rate(4.0) < MIB / 2, "and it falls while nothing arrives"
+
+
+def test_a_connection_that_is_new_and_still_slow_keeps_its_piece() -> None:
+    """It was answered after half a second, and needs some round trips to get fast."""
+    some = pieces(100 * MIB)
+    young, other = some.take(1.0, 0.0, 0.0, 0.0), some.take(1.0, 0.0, 0.0, 0.0)
+    assert young is not None and other is not None
+    young.moved = 0.5
+    other.at = other.end
+    some.hand_back(other)
+    moved(some, young, 0.2 * MIB, until=1.5)
+    fresh = some.take(1.0, 8.0 * MIB, 0.1, 1.5)
+    assert fresh is not None and fresh.at == 16 * MIB
+    moved(some, young, 0.2 * MIB, until=2.25)  # by now it is simply slow
+    assert (part := some.take(1.0, 8.0 * MIB, 0.1, 2.25)) is not None and part.end == 8 * MIB
+
+
+def test_little_time_is_not_worth_a_connection() -> None:
+    some = pieces(8 * MIB)
+    piece = some.take(1.0, 0.0, 0.0, 0.0)
+    assert piece is not None
+    piece.at = piece.reach = 4 * MIB  # one second is left
+    assert some.take(1.0, 4.0 * MIB, 0.6, 1.0) is None
+    assert some.take(1.0, 4.0 * MIB, 0.2, 1.0) is not None
+
+
+def test_beside_other_files_only_a_very_late_piece_is_shared() -> None:
+    some = pieces(16 * MIB)
+    piece, other = some.take(0.5, 0.0, 0.0, 0.0), some.take(1.0, 0.0, 0.0, 0.0)
+    assert piece is not None and other is not None
+    other.at = other.end
+    some.hand_back(other)
+    piece.at = piece.reach = 2 * MIB
+    assert some.take(1.0, 2.0 * MIB, 0.1, 1.0, beside_others=True) is None  # three seconds are left
+    piece.at = piece.reach = 512 << 10
+    assert some.take(1.0, 2.0 * MIB, 0.1, 1.0, beside_others=True) is not None  # fifteen
+
+
+def test_a_new_connection_is_not_opened_for_the_last_moments() -> None:
+    some = pieces(17 * MIB)
+    piece = some.take(0.5, 0.0, 0.0, 0.0)
+    assert piece is not None
+    moved(some, piece, 4.0 * MIB, until=1.0)  # thirteen MiB are left, for three seconds
+    assert some.take(0.5, 4.0 * MIB, 1.2, 1.0, is_new=True) is None
+    assert some.take(0.5, 4.0 * MIB, 0.5, 1.0, is_new=True) is not None
+
+
+def test_the_first_piece_is_large_since_its_stream_goes_on_anyway() -> None:
+    assert span(pieces(400 * MIB).first(1 / 16, 0.0, 1.0)) == (0, 32 * MIB)
+    assert span(pieces(100 * MIB).first(1 / 4, 0.0, 1.0)) == (0, 32 * MIB)
+    assert span(pieces(40 * MIB).first(1 / 16, 0.0, 1.0)) == (0, 40 * MIB // 12)
+    some = pieces(40 * MIB)
+    first = some.first(1.0, 0.5, 1.0)
+    assert first is not None and span(first) == (0, 40 * MIB // 3) and first.since == 0.5
+    assert span(some.take(1.0, 0.0, 0.0, 1.0)) == (40 * MIB // 3, 40 * MIB // 3 + 8 * MIB)
+    whole = Pieces([(5, 10)], splits=False, largest=2)
+    assert span(whole.first(1.0, 0.0, 1.0)) == (5, 10) and whole.first(1.0, 0.0, 1.0) is None

@@ -533,6 +533,30 @@ def test_connections_to_one_host_are_counted(server, second, bench):
     assert max(server.busiest, second.busiest) <= 2 + 1  # a connection that is being left may still be counted
 
 
+def test_the_next_file_begins_while_others_receive_their_last_pieces(server, bench):
+    bench.limits = split(downloads=2, per_host=6, split_from=2 * MIB, piece=2 * MIB)
+    wants, gates = [], [threading.Event(), threading.Event()]
+    for number in range(3):
+        body = content((8 - number) * MIB, number)
+        server.files[f"/{number}"] = File(body, gates=gates[number : number + 1], pause=0.001)
+        wants.append(want_of(body, server.ref(f"/{number}"), key=str(number)))
+    begun_beside = []
+
+    def open_the_gates() -> None:
+        patience = time.monotonic() + 5
+        while not server.count("/2") and time.monotonic() < patience:
+            time.sleep(0.005)
+        begun_beside.extend(want for want in wants[:2] if not bench.store.has(want.sha256))
+        for gate in gates:
+            gate.set()
+
+    watcher = threading.Thread(target=open_the_gates)
+    watcher.start()
+    assert all(isinstance(result, Got) for result in bench.fetch(*wants))
+    watcher.join()
+    assert begun_beside == wants[:2]
+
+
 def test_who_has_nothing_left_takes_half_of_what_the_slowest_has(server, bench):
     """The connection that the file began on hangs: the others get all but the last of its piece."""
     body = content(32 * MIB)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse_sync.core.reporter import Reporter
+from synapse_sync.net.retries import Retry
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.transfer.crew import Crew
+from synapse_sync.transfer.want import Clock, Limits
+
+
+@pytest.fixture
+def crew_of(tmp_path: Path) -> Any:
+    def make(**limits: Any) -> Crew:
+        nothing: Any = None
+        return Crew(
+            store=BlobStore(tmp_path / "store"),
+            sources={},
+            wire=nothing,
+            reporter=Reporter(),
+            limits=Limits(watch_every=0.01, **limits),
+            inspect=lambda path, want: (),
+            retry=Retry(),
+            nearby=lambda want: (),
+            clock=Clock(),
+        )
+
+    return make
+
+
+def free_seats(crew: Crew) -> int:
+    """Take all free seats, and give them back."""
+    crew.stop.clear()
+    count = 0
+    while True:
+        late = threading.Timer(0.05, crew.stop.set)
+        late.start()
+        taken = crew.seat()
+        late.cancel()
+        if not taken:
+            break
+        count += 1
+    crew.stop.clear()
+    for _ in range(count):
+        crew.leave_seat()
+    return count
+
+
+def test_a_file_that_ends_gives_its_seat_and_its_share_to_the_next(crew_of: Any) -> None:
+    crew = crew_of(downloads=2, per_host=16)
+    assert crew.seat() and crew.seat()
+    with crew.busy("one", seated=True):
+        with crew.busy("two", seated=True):
+            assert free_seats(crew) == 0 and crew.share("host") == 8
+            crew.ending("two")
+            assert free_seats(crew) == 1 and crew.share("host") == 16
+            crew.ending("two")  # it may say so several times
+            assert free_seats(crew) == 1
+        assert free_seats(crew) == 1
+    assert free_seats(crew) == 2
+
+
+def test_whoever_wants_one_file_at_a_time_gets_one(crew_of: Any) -> None:
+    crew = crew_of(downloads=1)
+    assert crew.seat()
+    with crew.busy("one", seated=True):
+        crew.ending("one")
+        assert free_seats(crew) == 0
+    assert free_seats(crew) == 1
+
+
+def test_small_files_between_the_large_ones_need_no_seat(crew_of: Any) -> None:
+    crew = crew_of(downloads=2)
+    with crew.busy("small", seated=False):
+        assert free_seats(crew) == 2
+    assert free_seats(crew) == 2
