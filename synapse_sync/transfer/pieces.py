@@ -162,7 +162,7 @@ class Pieces:
             return self._taken_up(*piece, now)
 
     def _soon(self, now: float, seconds: float) -> bool:
-        """Whether the connections at work will have received everything by themselves in so many seconds."""
+        """Whether the connections at work will have received everything by themselves within these seconds."""
         paces = [piece.rate(now) for piece in self._taken if piece.pace is not None]
         left = sum(end - start for start, end in self._open)
         left += sum(piece.end - piece.at for piece in self._taken)

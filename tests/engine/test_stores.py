@@ -208,7 +208,7 @@ def test_the_settings_list_it_and_keep_the_rest(project: Project, away: Away) ->
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("store", "is a store of yours already"),
+        ("store", "is one of your stores already"),
         ("store/below", "overlap"),
         ("second", "is on the same volume as the store"),
         (".", "overlap"),
