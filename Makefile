@@ -7,7 +7,8 @@ else
 BIN := $(VENV)/bin
 endif
 
-.PHONY: demo test test-windows pythons workflows types lint bench independent torture mutants requirements windows setup clean
+.PHONY: demo test snapshots test-windows pythons workflows types lint bench independent torture mutants requirements \
+  windows setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -20,6 +21,11 @@ test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q -n auto tests/black_box tests/engine tests/cli || code=1; \
 	$(BIN)/python -m pytest -q -n auto tests/faults || code=1; \
 	exit $$code
+
+# Writes the texts in tests/snapshots anew; look at each change before you commit it.
+snapshots: $(VENV)/.ready-dev
+	RENEW_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/cli/test_snapshots.py
+	git --no-pager diff --stat -- tests/snapshots
 
 # On Windows itself. `make windows` runs the same on Linux, under Wine.
 WINDOWS_TESTS := tests/core tests/layouts tests/store tests/net tests/engine tests/cli

@@ -21,6 +21,7 @@ ABOUT_MANY = {
     "cli/test_errors.py": "the error boundary, whatever the verb",
     "cli/test_help.py": "the help of every verb",
     "cli/test_json.py": "the one JSON document of every verb",
+    "cli/test_snapshots.py": "every command on a terminal",
     "engine/test_absent.py": "absent input, in every verb",
     "engine/test_moved.py": "a project that moved, in every verb",
     "engine/test_odd_file_systems.py": "file systems that refuse something, in every verb",

@@ -10,6 +10,7 @@ import click
 from synapse_sync.cli.complete import group_names, target_names, type_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, trusting
+from synapse_sync.cli.render import signed_line
 from synapse_sync.cli.texts import cell_text
 from synapse_sync.core.size_text import size_text
 
@@ -186,7 +187,7 @@ def tell_added(console: Console, names: Sequence[str], locked: Locked, *, stored
     for model in _added(names, locked):
         words = [model.card.title, model.card.version_name, model.card.type, model.card.base_model]
         said = cell_text(", ".join(word for word in words if word))
-        console.answer(f"  {click.style('+', fg='green')} {model.name}  {said}")
+        console.answer(signed_line("+", "green", model.name, said))
         for artifact in model.artifacts:
             console.answer(f"      {artifact.filename}  {size_text(artifact.size)}  sha256 {artifact.sha256[:16]}…")
     console.say("`synapse sync` places it" if stored else "`synapse sync` downloads and places it")

@@ -79,6 +79,10 @@ class Console:
         if not self.as_json and (text := "\n".join(lines)):
             self.answer(text)  # at once: each call flushes
 
+    def answer_text(self, text: str) -> None:
+        """Print a sentence of the answer, broken between words on a terminal."""
+        self.answer(fold_text(text, 2, sys.stdout))
+
     def document(self, value: object) -> None:
         """Print the one JSON document of `--json`."""
         use_utf8(sys.stdout)
@@ -90,7 +94,7 @@ class Console:
     def say(self, text: str) -> None:
         """Print a line of talk on stderr, unless `--quiet` was given."""
         if not self.quiet:
-            self._err(text)
+            self._err(fold_text(text, 2))
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr, also under `--quiet`; each text is printed once."""

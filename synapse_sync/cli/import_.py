@@ -11,6 +11,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, switch, trusting
+from synapse_sync.cli.render import signed_line
 from synapse_sync.cli.texts import cell_text, shown_paths
 from synapse_sync.core.size_text import size_text
 
@@ -140,10 +141,10 @@ def show_adopted(console: Console, found: Adoption, *, ways: Ways) -> None:
         origin = "this file only" if each.origin is None else each.origin.text
         words = [each.type or "?", size_text(each.file.size), origin, each.title if each.origin else None]
         said = cell_text(", ".join(word for word in words if word))
-        console.answer(f"  {click.style('+', fg='green')} {each.name}  {cell_text(each.file.path.text)}")
+        console.answer(signed_line("+", "green", each.name, cell_text(each.file.path.text)))
         console.answer(f"      {said}")
     for left in found.left[:_SHOWN]:
-        console.answer(f"  {click.style('-', fg='yellow')} {cell_text(str(left.place))}: {left.why}")
+        console.answer(signed_line("-", "yellow", f"{cell_text(str(left.place))}:", left.why, gap=" "))
     if len(found.left) > _SHOWN:
         console.answer(
             f"  … and {len(found.left) - _SHOWN} more files that stay unmanaged; `--json` lists them all"

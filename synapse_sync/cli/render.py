@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,12 @@ from synapse_sync.cli.texts import (
     count_text,
     end_text,
     fit_text,
+    fold_text,
+    on_terminal,
     plain_text,
     terminal_width,
     text_width,
+    wrapped,
 )
 from synapse_sync.core.nearest import nearest
 from synapse_sync.core.size_text import size_text
@@ -31,13 +34,19 @@ _SIGNS = {
     "adopt": ("=", "green"), "prune": ("-", "red"), "forget": ("·", None), "keep": ("·", None),
     "conflict": ("!", "red"), "write": ("+", "green"), "merge": ("~", "yellow"),
 }  # fmt: skip
+#: The verbs of previews and sidecars that are counted, and how many of them are still listed one by one.
+_BESIDE = ("write", "merge")
+_FEW = 3
 #: The fewest columns in which paths can be told apart.
 _LEAST_PATH = 24
 _CHANGES = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """Return the lines of a plan: first the downloads, then the actions by target."""
+def plan_lines(plan: Plan, *, everything: bool = False) -> Iterator[str]:
+    """Return the lines of a plan: first the downloads, then the actions by target.
+
+    Previews and sidecars are counted in one line for each verb, unless `everything` is wanted.
+    """
     from synapse_sync.core.plan import Verb
 
     fetches = plan.of(Verb.FETCH)
@@ -49,18 +58,45 @@ def plan_lines(plan: Plan) -> Iterator[str]:
             yield _line("fetch", f"{action.model}", f"{plain_text(name)}  {size_text(action.size)}")
     for target in dict.fromkeys(action.target for action in plan.actions if action.target):
         yield click.style(f"target {target}", bold=True)
-        for action in plan.actions:
-            if action.target == target:
-                yield _line(action.verb.value, action.path, _why(action))
+        here = [action for action in plan.actions if action.target == target]
+        beside = [] if everything else [a for a in here if a.companion is not None and a.verb.value in _BESIDE]
+        if len(beside) <= _FEW:
+            beside = []
+        grouped = {id(action) for action in beside}
+        yield from (_line(a.verb.value, a.path, _why(a)) for a in here if id(a) not in grouped)
+        yield from _counted(beside)
 
 
-def outcome_lines(report: Report) -> Iterator[str]:
-    """Return the lines of a report: the outcome of each action on a path, by target."""
+def outcome_lines(report: Report, *, everything: bool = False) -> Iterator[str]:
+    """Return the lines of a report: the outcome of each action on a path, by target.
+
+    Previews and sidecars that were written are counted in one line for each verb, unless `everything` is wanted.
+    """
     for target in dict.fromkeys(o.action.target for o in report.outcomes if o.action.target):
         yield click.style(f"target {target}", bold=True)
-        for outcome in report.outcomes:
-            if outcome.action.target == target:
-                yield _outcome_line(outcome)
+        here = [outcome for outcome in report.outcomes if outcome.action.target == target]
+        beside = [] if everything else [outcome.action for outcome in here if _is_written_beside(outcome)]
+        if len(beside) <= _FEW:
+            beside = []
+        grouped = {id(action) for action in beside}
+        yield from (_outcome_line(outcome) for outcome in here if id(outcome.action) not in grouped)
+        yield from _counted(beside)
+
+
+def _is_written_beside(outcome: Outcome) -> bool:
+    action = outcome.action
+    is_done = outcome.error is None and not outcome.left_out
+    return is_done and action.companion is not None and action.verb.value in _BESIDE
+
+
+def _counted(actions: Sequence[Action]) -> Iterator[str]:
+    """Return one line for all previews and sidecars with the same verb."""
+    for verb in dict.fromkeys(action.verb.value for action in actions):
+        kinds = [a.companion.kind for a in actions if a.verb.value == verb and a.companion is not None]
+        previews = kinds.count("preview")
+        counts = ((previews, "preview"), (len(kinds) - previews, "sidecar"))
+        words = " and ".join(count_text(count, noun) for count, noun in counts if count)
+        yield _line(verb, words, "beside their models")
 
 
 def change_lines(changes: Sequence[Change]) -> Iterator[str]:
@@ -70,7 +106,7 @@ def change_lines(changes: Sequence[Change]) -> Iterator[str]:
         after = change.after or change.before or ""
         if change.before and change.after and change.before != change.after:
             after = f"{change.before} → {change.after}"
-        yield f"  {click.style(sign, fg=color)} {change.name}  {plain_text(after)}"
+        yield signed_line(sign, color, change.name, plain_text(after))
 
 
 def table_lines(
@@ -97,8 +133,22 @@ def table_lines(
 
 def _line(verb: str, text: str, remark: str) -> str:
     sign, color = _SIGNS[verb]
-    tail = f"  {remark}" if remark else ""
-    return f"  {click.style(sign, fg=color)} {plain_text(text)}{tail}"
+    return signed_line(sign, color, plain_text(text), remark)
+
+
+def signed_line(sign: str, color: str | None, text: str, remark: str, *, gap: str = "  ") -> str:
+    """Return a line with a sign, a path or name, and a remark, which is below them where the terminal is narrow."""
+    return f"  {click.style(sign, fg=color)} " + with_remark(text, remark, before=4, gap=gap)
+
+
+def with_remark(text: str, remark: str, *, before: int = 0, gap: str = "  ") -> str:
+    """Return a text and a remark, on a line of its own if both do not fit; `before` columns come before them."""
+    if not remark:
+        return text
+    width = before + text_width(text) + len(gap) + text_width(remark)
+    if not on_terminal(sys.stdout) or width <= terminal_width():
+        return f"{text}{gap}{remark}"
+    return f"{text}\n      {fold_text(remark, 6, sys.stdout)}"
 
 
 def _why(action: Action) -> str:
@@ -144,7 +194,7 @@ def word_lines(words: Mapping[str, str | None], indent: str) -> Iterator[str]:
     names = max(map(len, said), default=0)
     room = terminal_width() - len(indent) - names - 2
     for name, text in said.items():
-        parts = textwrap.wrap(text, max(room, 20), break_long_words=False, break_on_hyphens=False)
-        for number, part in enumerate(parts):
+        for number, part in enumerate(wrapped(text, room)):
             label = (name if number == 0 else "").ljust(names)
-            yield f"{indent}{click.style(label, fg='cyan')}  {cell_text(part)}"
+            shown = click.style(label, fg="cyan") if number == 0 else label
+            yield f"{indent}{shown}  {cell_text(part)}"

@@ -25,7 +25,7 @@ _SHOWN = 10
 
 
 @click.command("status", short_help="Show what sync would do")
-@click.option("--all", "everything", is_flag=True, help="List all unmanaged files, with their sizes.")
+@click.option("--all", "everything", is_flag=True, help="List all previews, sidecars and unmanaged files.")
 @scope
 @common
 @click.pass_obj
@@ -52,7 +52,7 @@ def command(
     if console.as_json:
         console.document(survey.to_dict() | {"unmanaged": [each.to_dict() for each in others]})
         return 0
-    show_survey(console, survey, part)
+    show_survey(console, survey, part, everything=everything)
     _show_unmanaged(console, others, everything=everything)
     return 0
 
@@ -72,8 +72,11 @@ def _show_unmanaged(console: Console, others: Sequence[Unmanaged], *, everything
     console.answer(f"  `synapse import {shown_paths(trees)}` declares those that are models, where they are")
 
 
-def show_survey(console: Console, survey: Survey, part: Scope) -> None:
-    """Print the plan of a survey of this part, and the models that are not locked yet."""
+def show_survey(console: Console, survey: Survey, part: Scope, *, everything: bool = False) -> None:
+    """Print the plan of a survey of this part, and the models that are not locked yet.
+
+    Previews and sidecars are counted, unless `everything` is wanted.
+    """
     for warning in survey.warnings:
         console.warn(warning)
     if survey.stale:
@@ -88,8 +91,8 @@ def show_survey(console: Console, survey: Survey, part: Scope) -> None:
         console.answer("no longer declared (`synapse lock` drops them from synapse.lock)")
         for name in survey.dropped:
             console.answer(f"  · {name}")
-    console.answers(plan_lines(survey.plan))
+    console.answers(plan_lines(survey.plan, everything=everything or console.verbose))
     if survey.in_sync:
-        console.answer(in_sync_text(survey.plan.unchanged, part) + rest_text(survey.plan.spared, part))
+        console.answer_text(in_sync_text(survey.plan.unchanged, part) + rest_text(survey.plan.spared, part))
     elif survey.plan.unchanged:
         console.answer(f"{count_text(survey.plan.unchanged, 'file')} in place")

@@ -104,7 +104,7 @@ def command(
     if console.as_json:
         console.document(report.to_dict())
     elif not console.quiet:
-        console.answers(outcome_lines(report))
+        console.answers(outcome_lines(report, everything=console.verbose))
     console.errors(report.errors)
     if report.plan.in_sync:
         rest = rest_text(report.plan.spared, part)

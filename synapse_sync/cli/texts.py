@@ -131,12 +131,22 @@ def fold_text(text: str, indent: int, stream: TextIO | None = None) -> str:
     On a terminal the first line is broken between words; the other lines stay whole, so that they can be copied."""
     first, *rest = plain_text(text).split("\n")
     if on_terminal(stream or sys.stderr):
-        import textwrap
-
-        width = terminal_width() - indent
-        folded = textwrap.wrap(first, width, break_long_words=False, break_on_hyphens=False)
-        first, rest = (folded or [""])[0], [*folded[1:], *rest]
+        folded = wrapped(first, terminal_width() - indent)
+        first, rest = folded[0], [*folded[1:], *rest]
     return ("\n" + " " * indent).join((first, *rest))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return a text in lines of at most `width` columns, broken between words, and never in a short command."""
+    import re
+    import textwrap
+
+    def whole(match: re.Match[str]) -> str:
+        return match[0].replace(" ", "\0") if text_width(match[0]) <= width // 2 else match[0]
+
+    kept = re.sub(r"`[^`]*`", whole, text)
+    lines = textwrap.wrap(kept, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines] or [""]
 
 
 def card_lines(fields: Mapping[str, str]) -> list[str]:

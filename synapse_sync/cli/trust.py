@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.cli.texts import cell_text, count_text
+from synapse_sync.cli.texts import cell_text, count_text, fold_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -45,7 +46,7 @@ def command(console: Console, listed: bool, revoke: bool, taken: tuple[str, ...]
     if console.as_json:
         console.document({"revoked" if revoke else "agreed": [one.to_dict() for one in sorted(changed)]})
     for one in sorted(changed):
-        console.answer(f"  {'-' if revoke else '+'} {cell_text(str(one))}")
+        console.answer(f"  {'-' if revoke else '+'} {fold_text(cell_text(str(one)), 4, sys.stdout)}")
     console.say(_summary(changed, revoke=revoke))
     return 0
 
@@ -79,7 +80,7 @@ def _show(console: Console, consents: Mapping[str, Collection[Capability]]) -> i
     for project, agreed in consents.items():
         console.answer(cell_text(project))
         for one in sorted(agreed):
-            console.answer(f"  {cell_text(str(one))}")
+            console.answer(f"  {fold_text(cell_text(str(one)), 4, sys.stdout)}")
     if not consents:
         console.say("no consents are kept")
     return 0

@@ -10,6 +10,7 @@ from synapse_sync.cli.complete import site_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.login import site_named
 from synapse_sync.cli.options import common
+from synapse_sync.cli.render import with_remark
 
 if TYPE_CHECKING:
     from synapse_sync.engine.whoami import Identity
@@ -37,8 +38,9 @@ def command(console: Console, site: str | None) -> int:
     code = _verdict(found, named=site is not None)
     if console.as_json:
         console.document({"identities": [_value(identity) for identity in found], "exit_code": code})
+    hosts = max((len(identity.host) for identity in found), default=0)
     for identity in found:
-        console.answer(_line(identity))
+        console.answer(_line(identity, hosts))
     if not console.as_json or code:
         console.errors([identity.error for identity in found if identity.error is not None])
     return code
@@ -75,12 +77,14 @@ def _verdict(found: tuple[Identity, ...], *, named: bool) -> int:
     return next((identity.error.exit_code for identity in found if identity.error is not None), 0)
 
 
-def _line(identity: Identity) -> str:
+def _line(identity: Identity, width: int) -> str:
+    """Return the line about one token; `width` is that of the column of hosts."""
+    host = identity.host.ljust(width)
     if identity.state == "none":
-        return f"{identity.host}  no token; `synapse login {identity.host}` keeps one"
+        return f"{host}  no token; `synapse login {identity.host}` keeps one"
     words = {"valid": identity.account or "", "refused": "refused", "unknown": "not checked"}[identity.state]
     note = f"; {identity.note}" if identity.note else ""
-    return f"{identity.host}  {words}  (token from {identity.origin}{note})"
+    return with_remark(f"{host}  {words}", f"(token from {identity.origin}{note})")
 
 
 def _value(identity: Identity) -> dict[str, object]:

@@ -5,7 +5,7 @@ A manifest comes from somebody else. `docs/security.md` has the rules, `engine/t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -165,7 +165,7 @@ def _text(parts: Parts) -> str:
 
 def not_trusted(wanted: Iterable[Capability]) -> NotTrusted:
     """The one error for all capabilities that the user has not agreed to."""
-    words = "; ".join(map(str, sorted(set(wanted))))
+    words = "; ".join(_in_words(wanted))
     return NotTrusted(
         f"synapse.toml wants more than its own project, and you have not agreed to it: {words}",
         hint="; ".join(
@@ -179,13 +179,24 @@ def not_trusted(wanted: Iterable[Capability]) -> NotTrusted:
 
 def question(wanted: Sequence[Capability]) -> str:
     """The question on a terminal."""
-    lines = "".join(f"\n  {each}" for each in sorted(set(wanted)))
+    lines = "".join(f"\n  {each}" for each in _in_words(wanted))
     return f"synapse.toml wants more than its own project:{lines}\nDo you agree?"
 
 
 def announced(wanted: Iterable[Capability]) -> list[str]:
     """Warnings of commands that only look: what a sync would ask."""
-    return [f"sync will ask first whether it may {each}" for each in sorted(set(wanted))]
+    return [f"sync will ask first whether it may {each}" for each in _in_words(wanted)]
+
+
+def _in_words(wanted: Iterable[Capability]) -> Iterator[str]:
+    """Each capability in words; several addresses of one host are one, since each may be longer than a line."""
+    hosts: dict[str, list[Capability]] = {}
+    for each in sorted(set(wanted)):
+        is_address = each.kind is Kind.PLACE and "://" in each.value
+        hosts.setdefault(each.value.split("/")[2] if is_address else str(each), []).append(each)
+    for host, group in hosts.items():
+        several = f"{len(group)} addresses of {host}, such as {group[0].value}"
+        yield str(group[0]) if len(group) == 1 else _WORDS[Kind.PLACE].format(several)
 
 
 def forbidden(target: str, root: str, rule: str) -> InputError:

@@ -89,7 +89,9 @@ def leave_out(directory: Path, config: Path | None, main: Path, listed: Sequence
 def _check(directory: Path, known: Sequence[Path]) -> None:
     for store in known:
         if _is_same(store, directory):
-            raise InputError(f"{directory} is one of your stores already", hint="`synapse store list` shows them all")
+            raise InputError(
+                f"{directory} is one of your stores already", hint="`synapse store list` shows them all"
+            )
         if directory.is_relative_to(store) or store.is_relative_to(directory):
             raise InputError(f"{directory} and the store {store} overlap", hint="choose another directory")
     for store in known:
