@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 
 import synapse_sync
-from benchmarks import download, growth, noop, verify, wan
+from benchmarks import download, growth, importing, noop, verify, wan
 from benchmarks.report import Table, results_text, table_text
 
 _HERE = Path(__file__).parent
-_NAMES = (*download.SUBJECTS, "wan", "noop", "verify", "growth")
+_NAMES = (*download.SUBJECTS, "wan", "noop", "verify", "import", "growth")
 
 
 def main() -> None:
@@ -59,6 +59,8 @@ def _measure(names: list[str], work: Path, options: argparse.Namespace) -> Itera
         yield noop.measure(work, options.placed, options.runs)
     if "verify" in names:
         yield verify.measure(work, 8, options.size // 4, options.runs)
+    if "import" in names:
+        yield from importing.measure(work, options.tree, options.placed, options.runs)
     if "growth" in names:
         yield growth.measure(work, options.models, min(options.runs, 3))
 
@@ -71,7 +73,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--files", type=int, metavar="N", help="files of 1 MB, 500 if not said; ten times as many of 20 KB"
     )
-    parser.add_argument("--placed", type=int, metavar="N", help="files in place for noop, 10000 if not said")
+    parser.add_argument("--placed", type=int, metavar="N", help="files for noop and import, 10000 if not said")
+    parser.add_argument("--tree", type=_bytes, metavar="BYTES", help="the tree to import, 2G if not said")
     parser.add_argument("--models", type=int, metavar="N", help="the largest project for growth, 50000 if not said")
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
     parser.add_argument(
@@ -82,8 +85,9 @@ def _options() -> argparse.Namespace:
     )
     options = parser.parse_args()
     whole = not (options.only or options.quick)
-    defaults = {"runs": 1, "size": 64_000_000, "files": 20, "placed": 200, "models": 1_000} if options.quick else {
-        "runs": 5, "size": 2_000_000_000, "files": 500, "placed": 10_000, "models": 50_000,
+    defaults = {"runs": 1, "size": 64_000_000, "files": 20, "placed": 200, "models": 1_000,
+                "tree": 100_000_000} if options.quick else {
+        "runs": 5, "size": 2_000_000_000, "files": 500, "placed": 10_000, "models": 50_000, "tree": 2_000_000_000,
     }  # fmt: skip
     for name, value in defaults.items():
         if getattr(options, name) is None:

@@ -287,14 +287,16 @@ class Workspace:
         """Which token the site of a reference wants for its files, in words; None if it wants none."""
         return self._wiring.sources[reference.source].needs_token(reference)
 
-    def adopt(self, directories: Sequence[Path], ways: Ways) -> Adoption:
+    def adopt(
+        self, directories: Sequence[Path], ways: Ways, confirm: Callable[[str], bool] = lambda question: False
+    ) -> Adoption:
         """Declare and lock the weights in some directories, and take them into the receipts where they are.
 
         With `ways.move` or `ways.dedupe` a sync follows; it also places what is missing after a kill.
         """
         from synapse_sync.engine.adopt import adopt
 
-        found = adopt(self.project, directories, ways, self._wiring.tools(), self._wiring.hub_cache)
+        found = adopt(self.project, directories, ways, self._wiring.tools(), self._wiring.hub_cache, confirm)
         if (found.brought and (ways.move or ways.dedupe)) or found.missing:
             report = self.sync(command="import")
             raise_all(report.errors)

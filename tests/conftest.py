@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,14 @@ def project(
 def impatient(sandbox: Path) -> None:
     """Have requests repeated at once, unless a server asks for patience."""
     os.environ["SYNAPSE_RETRY_DELAY"] = "0.001"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A directory on another file system."""
+    for room in (Path("/dev/shm"), Path("/tmp"), Path("/var/tmp")):
+        if room.is_dir() and room.stat().st_dev != tmp_path.stat().st_dev:
+            with tempfile.TemporaryDirectory(dir=room) as directory:
+                yield Path(directory)
+            return
+    pytest.skip("no second file system here")

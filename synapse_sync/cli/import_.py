@@ -31,6 +31,7 @@ _SHOWN = 20
 @click.option("--only-known", is_flag=True, help="Leave out files that no site knows.")
 @switch("--offline", envvar="SYNAPSE_OFFLINE", help="Ask no site; --identify does so later.")
 @click.option("--identify", is_flag=True, help="Ask the sites for the local files that are declared already.")
+@click.option("--yes", is_flag=True, help="With --move: do not ask before bytes go to another volume.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be declared; write nothing.")
 @trusting
 @common
@@ -45,6 +46,7 @@ def command(
     only_known: bool,
     offline: bool,
     identify: bool,
+    yes: bool,
     dry_run: bool,
     trust: bool,
 ) -> int:
@@ -64,7 +66,15 @@ def command(
         return _identify(console, paths)
     if not paths:
         raise click.UsageError("name a directory: the UI's own, a folder in it, or any other one")
-    ways = Ways(copy=copy, move=move, dedupe=dedupe, only_known=only_known, dry_run=dry_run, ask_sites=not offline)
+    ways = Ways(
+        copy=copy,
+        move=move,
+        dedupe=dedupe,
+        only_known=only_known,
+        dry_run=dry_run,
+        ask_sites=not offline,
+        across=yes,
+    )
     found = take_in(console, [console.directory / path for path in paths], ways, trust=trust)
     if console.as_json:
         console.document(adopted_value(found, dry_run=dry_run))
@@ -103,7 +113,7 @@ def take_in(console: Console, paths: Sequence[Path], ways: Ways, *, trust: bool)
         ask=console.confirm,
         new=True,
     ) as workspace:
-        return workspace.adopt(paths, ways)
+        return workspace.adopt(paths, ways, console.confirm)
 
 
 def adopted_value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
         models = [model for model in workspace.lockfile.models if model.name in names]
     by_model: dict[str, list[Placement]] = {}
     for placement in survey.arrangement.placements:
+        if placement.known_as is not None:
+            continue  # the path by which programs find it is listed
         by_model.setdefault(placement.model, []).append(placement)
     values: list[dict[str, Any]] = []
     for model in models:

@@ -49,7 +49,7 @@ def command(console: Console, name: str) -> int:
                 "target": p.target, "path": p.path.text,
                 "state": survey.observed[p.key].state.value, "how": survey.observed[p.key].how,
             }
-            for p in survey.arrangement.placements if p.model == model.name
+            for p in survey.arrangement.placements if p.model == model.name and p.known_as is None
         ]  # fmt: skip
         values.append(
             {

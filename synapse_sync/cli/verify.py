@@ -31,6 +31,8 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
     report = result.report
     if console.as_json:
         console.document(result.to_dict())
+    for warning in result.warnings:
+        console.warn(warning)
     for error in result.bad:
         console.failure_line(error)
     for text in result.set_aside:

@@ -11,6 +11,8 @@ from enum import StrEnum
 ADOPTED, TAKEN = "adopted", "taken"
 #: The word for a file that only a receipt lists that does not count: perhaps the user's own.
 CLAIMED = "claimed"
+#: The receipt's words for a relative link to another path of its target, and for a copy where no link can be made.
+WITHIN, BESIDE = "link", "copy of a blob"
 
 
 class LinkMode(StrEnum):

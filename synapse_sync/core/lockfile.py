@@ -42,7 +42,8 @@ Pairs = tuple[tuple[str, object], ...]
 class LockedModel:
     """One locked model: its `requirement` in canonical text, the pinned `reference`, and its files.
 
-    `extra` are keys of a newer minor version, kept unchanged.
+    `is_tree` says that the only file is what is left of several: it stays in the folder that they had. `extra` are
+    keys of a newer minor version, kept unchanged.
     """
 
     name: str
@@ -50,7 +51,13 @@ class LockedModel:
     reference: Reference
     card: ModelCard
     artifacts: tuple[Artifact, ...]
+    is_tree: bool = False
     extra: Pairs = ()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the model has one file, and always had."""
+        return len(self.artifacts) == 1 and not self.is_tree
 
     @property
     def model(self) -> str:
@@ -100,6 +107,7 @@ def _model_text(model: LockedModel) -> str:
         "trained-words": list(card.trained_words),
         "license": dict(card.license),
         "nsfw": card.nsfw,
+        "tree": model.is_tree or None,
         **dict(model.extra),
     }
     # The pinned reference goes between the words: a unique line among those that many models share.
@@ -289,6 +297,12 @@ class _Table:
             raise self._bad(f"`{key}` is not a number of zero or more")
         return value
 
+    def _flag(self, key: str) -> bool:
+        value = self._table.pop(key, False)
+        if not isinstance(value, bool):
+            raise self._bad(f"`{key}` is not true or false")
+        return value
+
     def _texts(self, key: str) -> tuple[str, ...]:
         value = self._table.pop(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -334,6 +348,7 @@ class _Table:
             reference=self._reference(self._text("reference")),
             card=self._card(previews),
             artifacts=tuple(sorted(artifacts, key=lambda artifact: artifact.filename)),
+            is_tree=self._flag("tree"),
             extra=self._rest(),
         )
 

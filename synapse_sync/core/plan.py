@@ -9,7 +9,7 @@ from typing import Any
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
-from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.link_mode import ADOPTED, BESIDE, CLAIMED, TAKEN, WITHIN, LinkMode
 from synapse_sync.core.names import SafePath
 
 Key = tuple[str, str]  # (target name, path text)
@@ -20,18 +20,41 @@ _BEFORE = "it was there before synapse, and is yours"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """One wanted path of an artifact in a target."""
+    """One wanted path of an artifact in a target.
+
+    With `leads_to`, the path is a relative link to that other path of the target, which has the bytes. `known_as`
+    is the path by which programs find a file whose own name says nothing.
+    """
 
     target: str
     path: SafePath
     model: str
     artifact: Artifact
     link_mode: LinkMode = LinkMode.AUTO
+    leads_to: SafePath | None = None
+    known_as: SafePath | None = None
 
     @property
     def key(self) -> Key:
         """The identity of the path among all targets."""
         return (self.target, self.path.text)
+
+    @property
+    def link(self) -> str:
+        """The text of the relative link that this path is to be; empty if it is to be a file."""
+        if self.leads_to is None:
+            return ""
+        up, parts = len(self.path.parts) - 1, self.leads_to.parts
+        shared = next(n for n in range(up + 1) if n == up or self.path.parts[n] != parts[n])
+        return "/".join([*[".."] * (up - shared), *parts[shared:]])
+
+    def accepts(self, found: Observed) -> bool:
+        """Whether a file with the right bytes may remain, by the way in which it was placed."""
+        if self.leads_to is None:
+            return self.link_mode.accepts(found.how)
+        if found.how == WITHIN:
+            return (found.link or "").replace("\\", "/") == self.link
+        return found.how in (BESIDE, ADOPTED, TAKEN, CLAIMED)
 
 
 class State(StrEnum):
@@ -57,6 +80,7 @@ class Observed:
     size: int = 0
     how: str | None = None
     model: str | None = None
+    link: str | None = None  # the text of the symbolic link that synapse placed
     made: str | None = None  # the digest of the facts behind a companion
     shared: bool = False  # another project lists the path too, or another target wants it
     real: str | None = None  # its real directory, if the way leads through a link
@@ -93,12 +117,20 @@ class Action:
     target: str = ""
     path: str = ""
     link_mode: LinkMode = LinkMode.AUTO
+    leads_to: str = ""  # the path of the same target that this one is to be a link to, by `link`
+    link: str = ""
+    known_as: str = ""  # the path by which programs know it, if that is another one
     reason: str | None = None
     artifact: Artifact | None = None
     companion: Companion | None = None
     movable: bool = True  # of a CONFLICT: `--force` can move aside what is in the way
     lockable: bool = False  # of a CONFLICT: the file is its own source, so that only a lock can settle it
     takable: bool = False  # of a CONFLICT: `synapse trust --take` hands the adopted file in the way to synapse
+
+    @property
+    def shown_path(self) -> str:
+        """The path by which programs know the file: its ending decides what they do with it."""
+        return self.known_as or self.path
 
     def to_dict(self) -> dict[str, Any]:
         """Return the action as `--json` prints it."""
@@ -215,7 +247,11 @@ def make_plan(
     wanted_keys = {placement.key for placement in wanted} | {companion.key for companion in companions}
     removals = [
         _for_extraneous(key, found)
-        for key, found in sorted((key, found) for key, found in observed.items() if key not in wanted_keys)
+        # Links before what they lead to: a link to nothing would look as if somebody had changed it.
+        for key, found in sorted(
+            ((key, found) for key, found in observed.items() if key not in wanted_keys),
+            key=lambda item: (item[1].how != WITHIN, item[0]),
+        )
         if found.state not in (State.ABSENT, State.FOREIGN, State.OBSTRUCTED)
     ]
     pruned = sum(action.verb is Verb.PRUNE for action in removals)
@@ -236,12 +272,14 @@ def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action
     right = found.sha256 == placement.artifact.sha256
     match found.state:
         case State.ABSENT | State.MISSING:
-            reason = "removed since synapse placed it" if found.state is State.MISSING else None
+            link = "a link to its blob" if placement.leads_to is not None else None
+            reason = "removed since synapse placed it" if found.state is State.MISSING else link
             return _action(Verb.PLACE, placement, reason)
-        case State.PLACED if right and placement.link_mode.accepts(found.how):
+        case State.PLACED if right and placement.accepts(found):
             return _action(Verb.ADOPT, placement, f"spelled `{found.spelled}` before") if found.spelled else None
         case State.PLACED if right:
-            return _action(Verb.REPLACE, placement, f"link mode {placement.link_mode} instead of {found.how}")
+            way = f"link mode {placement.link_mode}" if placement.leads_to is None else "a link to its blob"
+            return _action(Verb.REPLACE, placement, f"{way} instead of {found.how}")
         case State.PLACED if not found.theirs and not found.own_source:
             return _action(Verb.REPLACE, placement, found.detail or "another version")
         case State.ALTERED | State.FOREIGN if right:
@@ -335,6 +373,9 @@ def _action(verb: Verb, placement: Placement, reason: str | None) -> Action:
         target=placement.target,
         path=placement.path.text,
         link_mode=placement.link_mode,
+        leads_to="" if placement.leads_to is None else placement.leads_to.text,
+        link=placement.link,
+        known_as="" if placement.known_as is None else placement.known_as.text,
         reason=reason,
         artifact=placement.artifact,
     )
@@ -351,7 +392,7 @@ def _supply(
     needed = {
         action.sha256: action
         for action in reversed(todo)
-        if action.verb in (Verb.PLACE, Verb.REPLACE) and action.sha256 not in stored
+        if action.verb in (Verb.PLACE, Verb.REPLACE) and not action.leads_to and action.sha256 not in stored
     }
     supply = []
     for sha256, action in needed.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ from synapse_sync.core.manifest.values import Manifest, Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.find_files import FoundFile, Left, Place, find_files
-from synapse_sync.engine.import_bytes import bring_in, refuse_across_volumes
+from synapse_sync.engine.import_bytes import bring_in, check_volumes
 from synapse_sync.engine.import_entries import Adopted, declare_all
 from synapse_sync.engine.import_places import with_targets
 from synapse_sync.engine.init import first_text, merge_rule
@@ -44,7 +44,7 @@ class Ways:
     """The options of an import. `copy` brings the bytes into the store as well, `move` moves them there.
 
     `name` and `more` are the name and further keys of the entry for a single file. With `whole`, a file that cannot
-    be declared is an error.
+    be declared is an error. `across` says that bytes may be moved to the volume of the store without a question.
     """
 
     copy: bool = False
@@ -54,6 +54,7 @@ class Ways:
     dry_run: bool = False
     ask_sites: bool = True
     whole: bool = False
+    across: bool = False
     name: str | None = None
     more: Mapping[str, object] = field(default_factory=dict)
 
@@ -100,11 +101,19 @@ _UNKNOWN = {
 }
 
 
-def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tools, cache: HubCache) -> Adoption:
+def adopt(
+    project: Project,
+    directories: Sequence[Path],
+    ways: Ways,
+    tools: Tools,
+    cache: HubCache,
+    confirm: Callable[[str], bool] = lambda question: False,
+) -> Adoption:
     """Declare the weights in some directories, lock them, and take them into the receipts where they are.
 
     `directories` are trees of a UI, parts of one, single files, or any directory. `cache` is the cache of the hub
-    on this machine. Raises `InputError` for a directory that cannot be meant, `StorageError`.
+    on this machine. `confirm` is asked before bytes move to another volume. Raises `InputError` for a directory
+    that cannot be meant, `StorageError`.
     """
     with project.hold(tools.reporter.note):
         if not ways.dry_run:
@@ -126,7 +135,7 @@ def adopt(project: Project, directories: Sequence[Path], ways: Ways, tools: Tool
             files = [file for file in files if file.sha256 in origins]
         if ways.move or ways.dedupe:
             # What an interrupted import, or one in place, left where it was is brought in as well.
-            refuse_across_volumes([*files, *taken], tools)
+            check_volumes([*files, *taken], tools, lambda what: ways.across or (not ways.dry_run and confirm(what)))
         text, adopted, locked, refused = declare_all(
             text, manifest, files, origins, project, tools, name=ways.name, more=ways.more
         )

@@ -199,7 +199,9 @@ def held_back(entry: Requirement, old: LockedModel, new: Resolved) -> str | None
     """The reason why the requirement's policy keeps `old` instead of `new`; None if it does not."""
     if not asked_before(entry, old):
         return None
-    if entry.policy == "same-base" and old.card.base_model not in (None, new.card.base_model):
+    # An unknown base holds nothing back: a header may have said that of the old one.
+    known = None not in (old.card.base_model, new.card.base_model)
+    if entry.policy == "same-base" and known and old.card.base_model != new.card.base_model:
         return (
             f"`{entry.name}`: {new.reference} is for {new.card.base_model}, not {old.card.base_model}; "
             'kept (`policy = "latest"` would move it)'

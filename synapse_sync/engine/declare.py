@@ -72,7 +72,7 @@ def add(
         written = {name for name, _ in models}
         typed = set(tools.trust.declared(entry for entry in manifest.entries() if entry.model in written))
         tools.trust.said(typed)
-        locked = resolve(manifest, project.lockfile, tools)
+        locked = resolve(manifest, project.lockfile, tools, check=True)
         with undone(locked):
             arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
             # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.

@@ -11,9 +11,10 @@ from synapse_sync.core.policy import Permissions, facts_of
 from synapse_sync.core.report import Outcome, Report
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import SynapseError
-from synapse_sync.layouts import ui_folders
+from synapse_sync.layouts import LAYOUTS, ui_folders
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.ownership import Tree
+from synapse_sync.store.receipt import keep_apart
 from synapse_sync.store.tree import TreeWriter
 from synapse_sync.transfer.inspect import inspect_file
 from synapse_sync.transfer.want import Fetcher, Got, want_of
@@ -48,9 +49,15 @@ def execute(
     pruned in a run that had an error. The receipts are written whatever happens, also on Ctrl-C; a receipt that
     cannot be written raises its `StorageError` or `Conflict`.
     """
+    for name in {action.target for action in plan.actions if action.target}:
+        if LAYOUTS[trees[name].target.layout].repositories:
+            keep_apart(trees[name].root)
     writer = TreeWriter(plan, trees, observed, store=store, command=command, folders=ui_folders())
     run = _Run(writer=writer, store=store, reporter=reporter, allowed=allowed)
     for action in plan.of(Verb.PLACE, Verb.REPLACE):
+        # A link has the bytes of another path, which is asked about.
+        if action.leads_to:
+            continue
         run.uses.setdefault(action.sha256, []).append(action)
     run.supply(plan.of(Verb.FETCH, Verb.SALVAGE), fetch)
     try:
@@ -102,7 +109,7 @@ class _Run:
                 a.artifact,
                 f"{a.model} ({a.artifact.filename})",
                 allowed=self.allowed(a.model, a.artifact.filename),
-                names=[use.path for use in self.uses.get(a.sha256, ())],
+                names=[use.shown_path for use in self.uses.get(a.sha256, ())],
             )
             for a in missing
             if a.artifact is not None
@@ -137,7 +144,9 @@ class _Run:
         for use in self.uses.get(sha256, ()):
             if use.artifact is None:
                 continue
-            facts = replace(facts_of(use.artifact, use.model, use.path), scan=None)  # preflight judged the scan
+            facts = replace(
+                facts_of(use.artifact, use.model, use.shown_path), scan=None
+            )  # preflight judged the scan
             try:
                 inspect_file(self.store.path(sha256), facts, self.allowed(use.model, use.artifact.filename))
             except SynapseError as error:

@@ -58,7 +58,7 @@ class Place:
 class FoundFile:
     """A file of weights: its target, its path there, its size in bytes, its digests, and its format by content.
 
-    `weights` is the answer of its header; it knows nothing of a pickle.
+    `weights` is the answer of its header.
     """
 
     target: str
@@ -102,11 +102,8 @@ def find_files(
     candidates: list[_Candidate] = []
     left: list[Left] = []
     for place in places:
-        for each in _walk(place):
-            if isinstance(each, Left):
-                left.append(each)
-            elif not listed(each.target, each.path.text):
-                candidates.append(each)
+        for each in _walk(place, listed):
+            (left if isinstance(each, Left) else candidates).append(each)  # type: ignore[arg-type]
     hashed, unfit = _hash_all(candidates, known, reporter)
     return sorted(hashed, key=lambda file: (file.target, file.path.text)), [*left, *unfit]
 
@@ -116,8 +113,13 @@ def count_files(place: Place) -> int:
     return sum(isinstance(each, _Candidate) for each in _walk(place))
 
 
-def _walk(place: Place) -> Iterator[_Candidate | Left]:
-    """The files below a place whose names are those of weights; links to directories are followed once."""
+def _walk(
+    place: Place, listed: Callable[[str, str], bool] = lambda target, path: False
+) -> Iterator[_Candidate | Left]:
+    """The files below a place whose names are those of weights; links to directories are followed once.
+
+    A path that is `listed` is passed over, also a link: an import that moves files leaves some.
+    """
     folders = {place.root / folder: True for folder in top_folders(place.target)}
     within = place.root / place.below
     if place.below:
@@ -133,14 +135,16 @@ def _walk(place: Place) -> Iterator[_Candidate | Left]:
         path = Path(text)
         if format_of(path.name) not in WEIGHT_FORMATS:
             continue
-        if path.is_symlink():
-            yield Left(place=path, why=f"it is a link to {os.path.realpath(path)}")
-            continue
         try:
             inside = SafePath(path.relative_to(place.root).as_posix())
         except (UnsafeName, ValueError) as error:
             why = error.message.partition(": ")[2] if isinstance(error, UnsafeName) else "it is outside of the root"
             yield Left(place=path, why=f"its name cannot be in a manifest: {why}")
+            continue
+        if listed(place.target.name, inside.text):
+            continue
+        if path.is_symlink():
+            yield Left(place=path, why=f"it is a link to {os.path.realpath(path)}")
             continue
         yield _Candidate(target=place.target.name, path=inside, place=path, size=size)
     yield from unread

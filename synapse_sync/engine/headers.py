@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Manifest
-from synapse_sync.core.weights.agreement import contradiction, doubt_about, with_header, without_base
+from synapse_sync.core.weights.agreement import (
+    contradiction,
+    doubt_about,
+    file_of,
+    says_type,
+    with_header,
+    without_base,
+)
 from synapse_sync.core.weights.header import header_end, read_header
 from synapse_sync.core.weights.identify import Weights, identify
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import SynapseError
 from synapse_sync.layouts.arrange import folders_differ
+from synapse_sync.net.at_once import in_time
 from synapse_sync.store.known_weights import read_known, remember_weights
 from synapse_sync.transfer.inspect import header_of
 from synapse_sync.transfer.want import Peeker
@@ -23,13 +32,19 @@ from synapse_sync.transfer.want import Peeker
 #: Bytes of the first request, which hold the whole header of nearly every model, and the most of one header.
 _FIRST, _MOST = 1 << 20, 16 << 20
 _AT_ONCE = 4
+#: The most files whose headers a lock requests only to check its site's word: all at once, so that it waits for one
+#: answer. Of more files, a sync says it when it has the bytes.
+_CHECKED = 16
+#: How long a lock waits for them, in seconds.
+_PATIENCE = 3.0
 
 
 def settle_types(
-    manifest: Manifest, pinned: Mapping[str, LockedModel], tools: Tools, peek: Peeker
+    manifest: Manifest, pinned: Mapping[str, LockedModel], tools: Tools, peek: Peeker, *, check: bool = False
 ) -> tuple[dict[str, LockedModel], dict[str, Weights], list[str]]:
     """Give newly pinned models the types that their files' headers say, where their sites do not settle them.
 
+    With `check`, the headers of a few other files are requested as well, to compare them with the site's words.
     Returns the models by name, the answers by the models' names, and warnings about contradictions. A header that
     cannot be read changes nothing: what it would say is asked for where it is needed.
     """
@@ -43,15 +58,26 @@ def settle_types(
     # The bytes of these are here: they were downloaded to be locked.
     here = {name: model.artifacts[0] for name, model in pinned.items() if name in typed and _is_here(model, tools)}
     found = _answers({**wanted, **here}, tools, peek)
-    models, warnings = dict(pinned), []
+    models = dict(pinned)
+    warnings: dict[str, str | None] = {}
     for name, weights in found.items():
         if name in here:
-            warning = contradiction(models[name], here[name], weights)
+            warnings[name] = contradiction(models[name], here[name], weights, typed=True)
         else:
-            models[name], warning = with_header(models[name], wanted[name], weights)
-        if warning is not None:
-            warnings.append(warning)
-    return models, found, warnings
+            models[name], warnings[name] = with_header(models[name], wanted[name], weights)
+    if check:
+        asked = entries.keys() - typed - found.keys()
+        rest = {name: file for name in asked if says_type(models[name]) and (file := _checked(models[name]))}
+        for name, weights in _in_passing(rest, tools, peek).items():
+            found[name] = weights
+            warnings[name] = contradiction(models[name], rest[name], weights, typed=False)
+    return models, found, [warning for name in sorted(warnings) if (warning := warnings[name]) is not None]
+
+
+def _checked(model: LockedModel) -> Artifact | None:
+    """The file of a model whose word about its only file can be compared with the header."""
+    file = file_of(model)
+    return file if len(model.artifacts) == 1 and file is not None and file.role == "model" else None
 
 
 def unusable_adapters(
@@ -63,6 +89,31 @@ def unusable_adapters(
     return without_base(tuple(pinned), models, headers | dict(found))
 
 
+def contradictions(
+    manifest: Manifest, models: Iterable[LockedModel], where: Callable[[Artifact], Path | None], tools: Tools
+) -> list[str]:
+    """Warnings about models whose file is another kind, or for another base, than the site or the manifest says.
+
+    `where` returns the path of a file on this machine, None if it has none. Nothing is requested.
+    """
+    typed = {entry.name for entry in manifest.entries() if entry.type is not None}
+    known = read_known(tools.store.root)
+    read: dict[str, Weights] = {}
+    warnings = []
+    for model in models:
+        if (file := _checked(model)) is None:
+            continue
+        weights = known.get(file.sha256)
+        if weights is None and (path := where(file)) is not None and (weights := _local(path)) is not None:
+            read[file.sha256] = weights
+        warning = None if weights is None else contradiction(model, file, weights, typed=model.name in typed)
+        if warning is not None:
+            warnings.append(warning)
+    with suppress(SynapseError):
+        remember_weights(tools.store.root, read)
+    return warnings
+
+
 def _is_here(model: LockedModel, tools: Tools) -> bool:
     (file, *others) = model.artifacts
     return not others and file.trust == "first-use" and tools.store.path(file.sha256).is_file()
@@ -70,30 +121,60 @@ def _is_here(model: LockedModel, tools: Tools) -> bool:
 
 def _answers(files: Mapping[str, Artifact], tools: Tools, peek: Peeker) -> dict[str, Weights]:
     """The answers about files, by the names of their models; files whose header cannot be read are left out."""
-    known = read_known(tools.store.root)
-    found = {name: known[file.sha256] for name, file in files.items() if file.sha256 in known}
-    rest = {name: file for name, file in files.items() if name not in found}
+    found, rest = _known(files, tools)
     if not rest:
         return found
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         answers = list(pool.map(lambda file: _weights(file, tools, peek), rest.values()))
-    read = {name: weights for name, weights in zip(rest, answers, strict=True) if weights is not None}
+    return found | _remembered(rest, dict(zip(rest, answers, strict=True)), tools)
+
+
+def _in_passing(files: Mapping[str, Artifact], tools: Tools, peek: Peeker) -> dict[str, Weights]:
+    """The answers about files that are known, here, or few and quick to get; the others are left out."""
+    found, rest = _known(files, tools)
+    near = {name: file for name, file in rest.items() if tools.store.path(file.sha256).is_file()}
+    if len(rest) - len(near) > _CHECKED:
+        rest = near
+    answers = in_time(lambda name: _weights(rest[name], tools, peek), list(rest), _PATIENCE)
+    return found | _remembered(rest, answers, tools)
+
+
+def _known(files: Mapping[str, Artifact], tools: Tools) -> tuple[dict[str, Weights], dict[str, Artifact]]:
+    """The remembered answers about files, and the files without one, both by the names of their models."""
+    known = read_known(tools.store.root) if files else {}
+    found = {name: known[file.sha256] for name, file in files.items() if file.sha256 in known}
+    return found, {name: file for name, file in files.items() if name not in found}
+
+
+def _remembered(
+    files: Mapping[str, Artifact], answers: Mapping[str, Weights | None], tools: Tools
+) -> dict[str, Weights]:
+    """The answers that there are, by the names of their models; they are remembered by digest."""
+    read = {name: weights for name, weights in answers.items() if weights is not None}
     with suppress(SynapseError):
-        remember_weights(tools.store.root, {rest[name].sha256: weights for name, weights in read.items()})
-    return found | read
+        remember_weights(tools.store.root, {files[name].sha256: weights for name, weights in read.items()})
+    return read
 
 
 def _weights(file: Artifact, tools: Tools, peek: Peeker) -> Weights | None:
+    path = tools.store.path(file.sha256)
+    if path.is_file():
+        return _local(path)
+    if tools.offline or file.archive is not None:
+        return None
     try:
-        path = tools.store.path(file.sha256)
-        if path.is_file():
-            header = header_of(path)
-        elif tools.offline or file.archive is not None:
-            return None
-        else:
-            header = read_header(file.size, _Remote(file, peek).read)
+        header = read_header(file.size, _Remote(file, peek).read)
     except (SynapseError, OSError, ValueError):
         return None  # the download has more patience, and better words for what is wrong
+    return None if header is None else replace(identify(header), evidence=(), training=())
+
+
+def _local(path: Path) -> Weights | None:
+    """The answer about a file on this machine; None if it cannot be read."""
+    try:
+        header = header_of(path)
+    except (OSError, ValueError):
+        return None
     return None if header is None else replace(identify(header), evidence=(), training=())
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 
 from synapse_sync.core.link_mode import TAKEN
 from synapse_sync.core.names import SafePath
@@ -12,28 +13,52 @@ from synapse_sync.engine.find_files import FoundFile
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import trees_in
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import Conflict, InputError
+from synapse_sync.errors import Conflict, InputError, StorageError
 from synapse_sync.layouts import ui_folders
 from synapse_sync.project import Project
+from synapse_sync.store.durable import RESERVE
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ownership import Tree, hold_roots
 from synapse_sync.store.reach import way_to
-from synapse_sync.store.several import device_of
+from synapse_sync.store.several import device_of, nearest_directory
 from synapse_sync.store.tree import TreeWriter
 
 
-def refuse_across_volumes(files: Sequence[FoundFile], tools: Tools) -> None:
-    """Refuse to move files to another volume, which would copy all their bytes; raises `InputError`."""
-    away = [
-        file for file in files if file.place.stat().st_dev != device_of(tools.store.beside(file.place.parent).root)
-    ]
-    if away:
-        size = size_text(sum(file.size for file in away))
-        raise InputError(
-            f"{away[0].place} and {len(away) - 1} more files ({size}) are on another volume than the store "
-            f"({tools.store.root})",
-            hint="`synapse store add DIR` makes a directory on their volume a store, too; or import them in place",
+def check_volumes(files: Sequence[FoundFile], tools: Tools, agreed: Callable[[str], bool]) -> None:
+    """Check that files may move into the stores: from a volume without one, all their bytes are copied.
+
+    `agreed` is asked then. Raises `InputError` if the answer is no, and `StorageError` if the volume of the store
+    has not enough space for them.
+    """
+    away = {file.sha256: file for file in files if _is_away(file, tools) and not tools.store.has(file.sha256)}
+    if not away:
+        return
+    first, *others = (file.place for file in away.values())
+    needed = sum(file.size for file in away.values())
+    named = f"{first} and {len(others)} more files" if others else str(first)
+    what = (
+        f"{named} ({size_text(needed)}) {'are' if others else 'is'} on another volume than the store "
+        f"({tools.store.root})"
+    )
+    free = shutil.disk_usage(nearest_directory(tools.store.root)).free
+    if needed + RESERVE > free:
+        raise StorageError(
+            f"{what}, which has {size_text(free)} free; {size_text(RESERVE)} must stay free",
+            hint="free some space; `synapse store add DIR` makes a directory on their volume a store, too; or "
+            "import them in place",
         )
+    if not agreed(f"{what}. Copy them there, and put links in their places?"):
+        raise InputError(
+            what,
+            hint="`--yes` copies them there, and puts links in their places; `synapse store add DIR` makes a "
+            "directory on their volume a store, too; or import them in place",
+        )
+
+
+def _is_away(file: FoundFile, tools: Tools) -> bool:
+    """Whether a file's bytes are on a volume without a store; a link has none."""
+    there = device_of(tools.store.beside(file.place.parent).root)
+    return not file.place.is_symlink() and file.place.stat().st_dev != there
 
 
 def bring_in(files: Sequence[FoundFile], project: Project, tools: Tools, *, move: bool) -> int:

@@ -19,6 +19,7 @@ from synapse_sync.core.names import SafePath, clash_key, safe_filename, slug
 from synapse_sync.core.plan import Placement
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
+from synapse_sync.core.weights.agreement import base_of
 from synapse_sync.engine.choose import Chosen, check_policy
 from synapse_sync.engine.find_files import FoundFile, Left
 from synapse_sync.engine.import_places import path_text
@@ -321,8 +322,8 @@ def _chosen(entry: Requirement, file: FoundFile, origin: Origin | None) -> Chose
         precision=file.weights.precision,
         primary=True,
     )
-    bases = file.weights.bases
-    card = ModelCard(title=candidate.filename, type=entry.type, base_model=bases[0] if len(bases) == 1 else None)
+    base = base_of(file.weights)
+    card = ModelCard(title=candidate.filename, type=entry.type, base_model=base)
     return Chosen(
         entry, Resolved(key="", reference=entry.reference, card=card, candidates=(candidate,)), (candidate,)
     )

@@ -96,7 +96,7 @@ def lock(
         old, damage = _last_lock(project)
         if damage or upgrade != frozenset() or missing_changes(project.manifest.entries(), old):
             project.check_writable()
-        locked = resolve(project.manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer)
+        locked = resolve(project.manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer, check=True)
         locked = replace(locked, warnings=(*damage, *locked.warnings))
         with undone(locked):
             if heal:
@@ -146,11 +146,13 @@ def resolve(
     *,
     upgrade: frozenset[str] | None = frozenset(),
     exclude_newer: datetime | None = None,
+    check: bool = False,
 ) -> Locked:
     """Resolve stale requirements, keep the other pins, and drop models that are no longer declared.
 
     `old` is the last lockfile. `upgrade` names models or requirements that may move; None means all.
-    `exclude_newer` is an instant in UTC. Each source receives all its questions at once. Nothing is
+    `exclude_newer` is an instant in UTC. With `check`, headers of a few files are compared with their sites' words;
+    a sync compares them when it has the bytes. Each source receives all its questions at once. Nothing is
     written. Raises all failures together.
     """
     entries = manifest.entries()
@@ -176,7 +178,7 @@ def resolve(
         if chosen:
             from synapse_sync.engine.headers import settle_types
 
-            resolved, headers, notes = settle_types(manifest, resolved, tools, transfers.peek)
+            resolved, headers, notes = settle_types(manifest, resolved, tools, transfers.peek, check=check)
             warnings += notes
     except BaseException:
         copies.drop()

@@ -218,7 +218,7 @@ def _ours(place: str, entry: ReceiptEntry, shared: bool) -> Observed:
 
     def seen(state: State, sha256: str | None, size: int, detail: str | None = None) -> Observed:
         return Observed(state=state, sha256=sha256, size=size, how=entry.how, model=entry.model,
-                        made=entry.made, shared=shared, detail=detail)  # fmt: skip
+                        link=entry.link, made=entry.made, shared=shared, detail=detail)  # fmt: skip
 
     match matches(place, entry):
         case "same":

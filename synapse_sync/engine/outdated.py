@@ -268,8 +268,9 @@ def _held(entry: Requirement, current: Pin, taken: Pin, top: Pin, exclude_newer:
         return "pinned in synapse.toml"
     if top.reference.revision in {str(number) for number in entry.ignore}:
         return "on the ignore list"
-    if entry.policy == "same-base" and current.base_model not in (None, top.base_model):
-        return f"for {top.base_model or 'another base model'}, not {current.base_model}"
+    known = None not in (current.base_model, top.base_model)
+    if entry.policy == "same-base" and known and current.base_model != top.base_model:
+        return f"for {top.base_model}, not {current.base_model}"
     if exclude_newer is not None:
         return f"newer than {instant_text(exclude_newer)}"
     return None

@@ -127,6 +127,8 @@ def _pinned(
     model = _model(item, tuple(_with_healed(artifact, old) for artifact in files))
     if old is None:
         return model, warnings
+    if _is_rest(item.entry, old, model):
+        model = replace(model, is_tree=True)
     if upgraded and (note := held_back(item.entry, old, item.resolved)):
         return old, [*warnings, note]
     if note := _went_back(old, model):
@@ -346,6 +348,12 @@ def _model(item: Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
         card=replace(card, previews=previews),
         artifacts=artifacts,
     )
+
+
+def _is_rest(entry: Requirement, old: LockedModel, new: LockedModel) -> bool:
+    """Whether the only file of a model is the rest of the several that it had, which keep a folder of their own."""
+    same = old.reference.floating() == new.reference.floating() and not entry.flatten
+    return same and len(new.artifacts) == 1 and not old.is_alone
 
 
 def _went_back(old: LockedModel, new: LockedModel) -> str | None:

@@ -117,12 +117,12 @@ def _policy(
     for action in actions:
         if action.artifact is None or action.verb not in (Verb.FETCH, Verb.PLACE, Verb.REPLACE):
             continue
-        if (action.model, action.sha256) in reported:
-            continue
+        if action.leads_to or (action.model, action.sha256) in reported:
+            continue  # a link has the bytes of another path, which is judged by the name of the link
         entry = entries.get(action.model)
         permissions = permissions_for(entry, action.artifact.filename, forbidden)
         permissions = replace(permissions, dangerous=manifest.workspace.allow_dangerous)
-        problem = objection(facts_of(action.artifact, action.model, action.path), permissions)
+        problem = objection(facts_of(action.artifact, action.model, action.shown_path), permissions)
         if problem is None and action.sha256 not in coming:
             problem = _content(blobs.path(action.sha256), action, permissions)
         if problem is not None:
@@ -134,7 +134,7 @@ def _content(blob: Path, action: Action, permissions: Permissions) -> SynapseErr
     """The objection to a blob that is in the store already: another project may have allowed more."""
     assert action.artifact is not None
     try:
-        inspect_file(blob, facts_of(action.artifact, action.model, action.path), permissions)
+        inspect_file(blob, facts_of(action.artifact, action.model, action.shown_path), permissions)
     except SynapseError as error:
         return error
     except OSError as error:

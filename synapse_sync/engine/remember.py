@@ -16,7 +16,7 @@ from synapse_sync.store.durable import is_unwritable, where_writable
 from synapse_sync.store.licence import read_licensed
 from synapse_sync.store.ownership import Tree, remembered_roots
 from synapse_sync.store.projects import ProjectRecord, located, mounts_of, read_record, write_record
-from synapse_sync.store.tree import refresh
+from synapse_sync.store.refresh import refresh
 
 
 def placed_roots(project: Project) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from synapse_sync.core.freshness import unlocked
+from synapse_sync.engine.headers import contradictions
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import survey_project, trees_in
 from synapse_sync.engine.sync import sync
@@ -36,7 +37,10 @@ def verify(
             locate=tools.local_path,
             repair=repair,
         )
-    result = replace(result, bad=(*result.bad, *_not_locked(project)))
+    warnings = contradictions(
+        project.manifest, project.lockfile.models, lambda file: result.good.get(file.sha256), tools
+    )
+    result = replace(result, bad=(*result.bad, *_not_locked(project)), warnings=tuple(warnings))
     if whole_store:
         others = [member.root for member in tools.store.members[1:]]
         rest = verify_store(project.store, others=others, repair=True)

@@ -17,7 +17,7 @@ from synapse_sync.store import links, partials
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import RESERVE, storage_error
 from synapse_sync.store.ownership import Tree
-from synapse_sync.store.receipt_index import DIRECTORY
+from synapse_sync.store.receipt_index import directory_of
 from synapse_sync.store.several import device_of
 
 #: The directories of the store that a download writes into, besides `tmp`.
@@ -48,7 +48,7 @@ def unwritable(plan: Plan, trees: Mapping[str, Tree], store: BlobStore) -> Itera
         where = _nearest((trees[action.target].root / action.path).parent)
         directories.setdefault(action.target, {})[(where, action.link_mode)] = None
     for name, pairs in sorted(directories.items()):
-        state = _nearest(trees[name].root / DIRECTORY)
+        state = _nearest(Path(directory_of(str(trees[name].root))))
         ways = (_way_problem(store.beside(where).root, where, mode) for where, mode in pairs)
         for error in _first((_trial(state), *ways)):
             error.message = f"target `{name}`: {error.message}"
@@ -130,6 +130,8 @@ def missing_room(plan: Plan, trees: Mapping[str, Tree], store: BlobStore) -> Ite
         need(root, size)
     copied: dict[tuple[Path, LinkMode], tuple[Path, int]] = {}
     for action in plan.of(*_PLACING):
+        if action.leads_to:
+            continue
         where_to = ((trees[action.target].root / action.path).parent, action.link_mode)
         directory, size = copied.get(where_to) or (_nearest(where_to[0]), 0)
         copied[where_to] = (directory, size + action.size)

@@ -9,7 +9,7 @@ from typing import Any
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.freshness import stale_entries, undeclared, unlocked, with_renamed
-from synapse_sync.core.link_mode import ADOPTED, CLAIMED, LinkMode
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED, WITHIN, LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.nearest import nearest
@@ -19,18 +19,22 @@ from synapse_sync.core.size_text import count_text
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.observe import followed_links, links_to_report, observe, ways_to, with_own_sources
 from synapse_sync.engine.scope import Scope
+from synapse_sync.engine.survey_notes import moved_roots, with_moved, withheld_warning
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, OutOfDate, raise_all
+from synapse_sync.layouts import LAYOUTS
 from synapse_sync.layouts.arrange import Arrangement, arrange
 from synapse_sync.layouts.companions import Accompaniment, arrange_companions
 from synapse_sync.project import Project
 from synapse_sync.sources.register import preview_url
 from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.links import can_link
 from synapse_sync.store.ownership import (
     Tree,
     former_roots,
     former_trees,
     open_trees,
+    root_of,
     with_barriers,
     with_neighbours,
     with_sharers,
@@ -101,8 +105,14 @@ class Survey:
 
     @property
     def listed(self) -> int:
-        """The number of files that the receipts in scope list."""
-        return sum(len(tree.receipt.entries) for tree in self.trees.values())
+        """The number of files that the receipts in scope list, without links to other paths of their target."""
+        return sum(entry.how != WITHIN for tree in self.trees.values() for entry in tree.receipt.entries.values())
+
+    @property
+    def pruned(self) -> int:
+        """The number of files that the plan removes, without links to other paths of their target."""
+        removed = self.plan.of(Verb.PRUNE)
+        return sum(self.observed[action.target, action.path].how != WITHIN for action in removed)
 
 
 def unknown_model(name: str, known: Collection[str]) -> InputError:
@@ -159,6 +169,13 @@ def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, T
         ]
     )
     chosen = [target for name, target in targets.items() if not scope.targets or name in scope.targets]
+    # Only there a link is no link mode, which every file system has to offer.
+    chosen = [
+        replace(target, links=can_link(root_of(target.root, project.directory)))
+        if target.layout in LAYOUTS and LAYOUTS[target.layout].repositories
+        else target
+        for target in chosen
+    ]
     return open_trees(
         chosen,
         project.directory,
@@ -217,7 +234,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     pending = frozenset() if frozen else frozenset(stale)
     certain = (bool(manifest.models) or emptied) and not pending
     plan = _plan(arrangement, beside.companions, observed, scope, tools, pending=pending, certain=certain)
-    plan = _with_moved(plan, walked)
+    plan = with_moved(plan, walked)
     return Survey(
         plan=plan,
         arrangement=arrangement,
@@ -232,8 +249,8 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
             *arrangement.notes,
             *beside.notes,
             *links_to_report(links, walked, _reported(project) if links else None),
-            *_moved_roots(plan, walked),
-            *_withheld_warning(plan.withheld, empty=not manifest.models),
+            *moved_roots(plan, walked),
+            *withheld_warning(plan.withheld, empty=not manifest.models),
         ),
     )
 
@@ -349,52 +366,6 @@ def _confirmed(
         else replace(tree, receipt=replace(tree.receipt, entries={**tree.receipt.entries, **right[name]}))
         for name, tree in trees.items()
     }
-
-
-def _with_moved(plan: Plan, trees: Mapping[str, Tree]) -> Plan:
-    """The plan with the reason why files leave the former root of a target that has another one now."""
-    moved = {
-        name
-        for name, tree in trees.items()
-        if (target := name.removesuffix(f" in {tree.target.root}")) != name and target in trees
-    }
-    if not moved:
-        return plan
-    actions = tuple(
-        replace(action, reason="the root of its target moved")
-        if action.verb is Verb.PRUNE and action.target in moved
-        else action
-        for action in plan.actions
-    )
-    return replace(plan, actions=actions)
-
-
-def _moved_roots(plan: Plan, trees: Mapping[str, Tree]) -> list[str]:
-    """A line for each root without files of synapse so far that gets those of another one: a slip in `root`?"""
-    coming: dict[str, set[str]] = {}
-    for action in plan.of(Verb.PLACE):
-        if not trees[action.target].receipt.entries:
-            coming.setdefault(action.target, set()).add(action.sha256)
-    found = []
-    for name, files in sorted(coming.items()):
-        left = {str(trees[action.target].root) for action in plan.of(Verb.PRUNE) if action.sha256 in files}
-        if left := left - {str(trees[name].root)}:
-            there = f"{trees[name].root} is a new root"
-            found.append(f"target `{name}`: {there}; files move there from {', '.join(sorted(left))}")
-    return found
-
-
-def _withheld_warning(count: int, *, empty: bool) -> list[str]:
-    """Why files that seem unwanted stay; nothing if there are none."""
-    if not count:
-        return []
-    if empty:
-        return [
-            "synapse.toml declares no model: nothing is pruned because of that. If you mean it, keep "
-            "`[models]` in it, and run `synapse lock`, then `synapse sync --yes`"
-        ]
-    files = "1 file is" if count == 1 else f"{count} files are"
-    return [f"{files} kept until all models are locked; `synapse sync` locks them first, and then decides"]
 
 
 def _companions(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
+from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.plan import Key, Verb
 from synapse_sync.core.policy import permissions_for
@@ -70,6 +72,7 @@ def sync(
             tools.trust.keep_earlier(asked)
             warnings += note_use(project, survey, (member.root for member in tools.store.members[1:]))
         report = carry_out(survey, project, tools, command)
+        warnings += misnamed(report, survey, project, tools)
         sized = with_true_sizes(project.lockfile, tools.store.true_size)
         if sized is not project.lockfile and not locked and not frozen:
             project.write_lockfile(sized)
@@ -128,7 +131,7 @@ def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:
 
     Where no model is declared any more, one file is enough for the question.
     """
-    count = len(survey.plan.of(Verb.PRUNE))
+    count = survey.pruned
     if count <= (0 if survey.emptied else max(10, survey.listed // 2)):
         return
     what = f"{count} of the {survey.listed} files that synapse placed or took over would be removed"
@@ -163,6 +166,27 @@ def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> R
         command=command,
         allowed=lambda model, name: permissions_for(entries.get(model), name, tools.forbidden),
     )
+
+
+def misnamed(report: Report, survey: Survey, project: Project, tools: Tools) -> list[str]:
+    """Warnings about files that just came, and are something else than their site or the manifest says."""
+    came = {o.action.sha256 for o in report.outcomes if o.action.verb is Verb.FETCH and o.error is None}
+    if not came:
+        return []
+    from synapse_sync.engine.headers import contradictions
+
+    placed = {
+        o.action.sha256: survey.trees[o.action.target].root / o.action.path
+        for o in report.outcomes
+        if o.action.verb in (Verb.PLACE, Verb.REPLACE) and o.error is None
+    }
+
+    def where(file: Artifact) -> Path | None:
+        blob = tools.store.path(file.sha256)
+        return blob if blob.is_file() else placed.get(file.sha256)
+
+    models = (model for model in project.lockfile.models if model.artifacts[0].sha256 in came)
+    return contradictions(project.manifest, models, where, tools)
 
 
 def _bring(

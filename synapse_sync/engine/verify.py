@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synapse_sync.core.link_mode import ADOPTED, CLAIMED
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED, WITHIN
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.core.reference import Reference
@@ -16,17 +16,19 @@ from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.size_text import count_text, size_text
 from synapse_sync.engine.observe import is_own_source
 from synapse_sync.errors import IntegrityError, SynapseError
+from synapse_sync.store.aside import clear_bad
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import storage_error, where_writable
 from synapse_sync.store.ownership import Tree, is_outside
-from synapse_sync.store.tree import clear_bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """The result: how many files were hashed, errors, and lines on files set aside.
 
-    `size` are the bytes of these files, `bytes` those that were read: a copy is read besides its blob.
+    `size` are the bytes of these files, `bytes` those that were read: a copy is read besides its blob. `good` are
+    the digests of the files that are right, with a path of each. `warnings` are about files that are something else
+    than their site says.
     """
 
     files: int
@@ -35,6 +37,8 @@ class Verification:
     bad: tuple[SynapseError, ...] = ()
     set_aside: tuple[str, ...] = ()
     report: Report | None = None
+    good: Mapping[str, Path] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -55,6 +59,7 @@ class Verification:
             "bytes": self.bytes,
             "bad": [error.to_dict() for error in self.bad],
             "set_aside": list(self.set_aside),
+            "warnings": list(self.warnings),
             "repair": None if self.report is None else self.report.to_dict(),
         }
 
@@ -85,6 +90,8 @@ def verify_tree(
     barred = "move or rename what is in the way, and sync again"
     for placement in placements:
         found = observed[placement.key]
+        if found.state is State.PLACED and found.how == WITHIN and _is_checked(placement, observed):
+            continue  # its bytes are checked at the path that it leads to
         if found.state in (State.ABSENT, State.MISSING, State.OBSTRUCTED):
             run.bad.append(
                 IntegrityError(
@@ -101,6 +108,14 @@ def verify_tree(
         except OSError as error:
             run.bad.append(storage_error(error, f"reading `{placement.path}`").about(placement.model))
     return run.result()
+
+
+def _is_checked(placement: Placement, observed: Mapping[Key, Observed]) -> bool:
+    """Whether a link leads to another path of the same verification, where a file is."""
+    if placement.leads_to is None or not placement.accepts(observed[placement.key]):
+        return False
+    blob = observed.get((placement.target, placement.leads_to.text))
+    return blob is not None and blob.state in (State.PLACED, State.ALTERED, State.FOREIGN)
 
 
 def verify_store(root: Path, *, others: Sequence[Path] = (), repair: bool = True) -> Verification:
@@ -149,6 +164,7 @@ class _Run:
     inodes: dict[tuple[int, int, str], bool] = field(default_factory=dict)
     bad: list[SynapseError] = field(default_factory=list)
     aside: list[str] = field(default_factory=list)
+    good: dict[str, Path] = field(default_factory=dict)
     files: int = 0
     size: int = 0
     bytes: int = 0
@@ -156,7 +172,12 @@ class _Run:
     def result(self) -> Verification:
         """The result so far."""
         return Verification(
-            files=self.files, size=self.size, bytes=self.bytes, bad=tuple(self.bad), set_aside=tuple(self.aside)
+            files=self.files,
+            size=self.size,
+            bytes=self.bytes,
+            bad=tuple(self.bad),
+            set_aside=tuple(self.aside),
+            good=self.good,
         )
 
     def check(self, placement: Placement, found: Observed) -> None:
@@ -187,6 +208,7 @@ class _Run:
                     )
                 )
         if good:
+            self.good[sha256] = place
             return
         tree = self.trees[placement.target]
         entry = tree.entry(placement.path.text)

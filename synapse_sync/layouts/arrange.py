@@ -24,7 +24,7 @@ from synapse_sync.core.plan import Placement
 from synapse_sync.core.policy import facts_of, remark
 from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, Layout
-from synapse_sync.layouts.hub_cache import snapshot_path
+from synapse_sync.layouts.hub_cache import cached
 
 #: How many models a note names.
 _MOST_NAMES = 20
@@ -117,7 +117,7 @@ def kind_of(entry: Requirement, model: LockedModel, artifact: Artifact) -> str |
 
     A Civitai checkpoint may be the diffusion model alone, and so is every GGUF that is called a checkpoint.
     """
-    if entry.type is not None or len(model.artifacts) > 1:
+    if entry.type is not None or not model.is_alone:
         kind = entry.type or model.card.type
     elif artifact.role in MODEL_TYPES:
         kind = artifact.role
@@ -163,7 +163,11 @@ def _arrange_one(
     for target in wanting:
         layout = layouts[target.name]
         if layout.repositories:
-            found = list(_in_cache(entry, model, target))
+            found = [
+                place
+                for artifact in model.artifacts
+                for place in cached(target.name, entry.name, artifact, target.link_mode, links=target.links)
+            ]
             placements += found
             if not found:
                 apart.append(target)
@@ -178,7 +182,7 @@ def _arrange_one(
             continue
         kept_as, folder = place
         for artifact in model.artifacts:
-            path = _path(folder, entry, artifact, layout, alone=len(model.artifacts) == 1)
+            path = _path(folder, entry, artifact, layout, several=len(model.artifacts) > 1, alone=model.is_alone)
             placements.append(
                 Placement(
                     target=target.name,
@@ -188,7 +192,7 @@ def _arrange_one(
                     link_mode=target.link_mode,
                 )
             )
-        if len(model.artifacts) == 1:
+        if model.is_alone:
             notes += _name_notes(entry, model.artifacts[0], placements[-1].path, kept_as, layout)
     if (apart or missing) and (not placements or entry.targets is not None):
         raise _homeless(entry, kind, apart, missing, wanting, layouts)
@@ -233,19 +237,6 @@ def _name_notes(entry: Requirement, artifact: Artifact, path: SafePath, kind: st
     )
 
 
-def _in_cache(entry: Requirement, model: LockedModel, target: Target) -> Iterator[Placement]:
-    """The paths in a cache of the hub: it knows every file by repository, commit and name, and by nothing else."""
-    for artifact in model.artifacts:
-        if (path := snapshot_path(artifact)) is not None:
-            yield Placement(
-                target=target.name,
-                path=path,
-                model=entry.name,
-                artifact=artifact,
-                link_mode=target.link_mode,
-            )
-
-
 def _folder(
     entry: Requirement, target: Target, kinds: Sequence[str | None], layouts: Mapping[str, Layout]
 ) -> tuple[str, str] | None:
@@ -276,13 +267,15 @@ def _type_hint(kind: str, targets: Sequence[Target], layouts: Mapping[str, Layou
     return f"name its folder: write {line}, or give the model a `folder`"
 
 
-def _path(folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *, alone: bool) -> SafePath:
+def _path(
+    folder: str, entry: Requirement, artifact: Artifact, layout: Layout, *, several: bool, alone: bool
+) -> SafePath:
     """Folder of the type, subfolder, name.
 
-    A model of many files keeps its tree below a directory of its own, unless it is to be flattened. A single file
-    of weights without an ending that UIs know gets one.
+    A model of `several` files keeps its tree below a directory of its own, unless it is to be flattened. Only a
+    file that was always `alone` has none. If it is of weights, and without an ending that UIs know, it gets one.
     """
-    if entry.filename is not None and not alone:
+    if entry.filename is not None and several:
         raise InputError(f"`{entry.name}`: `filename` is given, but this model has several files",
                          hint="use `subfolder`, or `include` to choose one file")  # fmt: skip
     name = artifact.filename

@@ -24,3 +24,26 @@ def at_once(do: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
         return list(pool.map(do, items))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_time(do: Callable[[T], R], items: Sequence[T], seconds: float) -> dict[T, R]:
+    """Do one thing with each of several items, all at the same time; returns the results that are there in time.
+
+    What takes longer goes on in the background, and is lost. `do` must be safe to call from threads, and not raise.
+    """
+    from threading import Thread
+    from time import monotonic
+
+    found: dict[T, R] = {}
+
+    def one(item: T) -> None:
+        found[item] = do(item)
+
+    # Daemons: a server that does not answer must not keep the command from ending.
+    threads = [Thread(target=one, args=(item,), name="synapse-ask", daemon=True) for item in items]
+    for thread in threads:
+        thread.start()
+    end = monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, end - monotonic()))
+    return dict(found)

@@ -13,7 +13,7 @@ from synapse_sync.user.small_files import read_small
 
 _NAME = "weights.json"
 #: Raised where the rules change what they say: older answers are asked for again then.
-_RULES = 1
+_RULES = 2
 MOST_FILES = 5_000
 
 
@@ -23,8 +23,13 @@ def read_known(store: Path) -> dict[str, Weights]:
         data = json.loads(read_small(store / _NAME))
         if data.get("rules") == _RULES:
             return {
-                str(sha256): Weights(kind=_text(kind), family=_text(family), precision=_text(precision))
-                for sha256, (kind, family, precision) in data.get("files").items()
+                str(sha256): Weights(
+                    kind=_text(kind),
+                    family=_text(family),
+                    precision=_text(precision),
+                    bases=tuple(str(base) for base in bases),
+                )
+                for sha256, (kind, family, precision, bases) in data.get("files").items()
             }
     return {}
 
@@ -42,7 +47,8 @@ def remember_weights(store: Path, found: Mapping[str, Weights]) -> None:
         return
     files = {sha256: weights for sha256, weights in read_known(store).items() if sha256 not in found} | dict(found)
     kept = list(files.items())[-MOST_FILES:]
-    value = {"rules": _RULES, "files": {sha256: [w.kind, w.family, w.precision] for sha256, w in kept}}
+    answers = {sha256: [w.kind, w.family, w.precision, w.bases] for sha256, w in kept}
+    value = {"rules": _RULES, "files": answers}
     with where_writable():
         # Not durable: without it a header is only requested once more.
         write_atomic(store / _NAME, json.dumps(value).encode("ascii"), durable=False)

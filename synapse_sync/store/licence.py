@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from stat import S_ISREG
 
-from synapse_sync.core.link_mode import CLAIMED
+from synapse_sync.core.link_mode import CLAIMED, WITHIN
 from synapse_sync.core.plan import MERGED
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import flush, make_dirs, random_name, rename_new
@@ -61,7 +61,7 @@ def _counts(place: Path, entry: ReceiptEntry) -> bool:
         if state != "changed":
             return state == "same"  # nor for a missing one: another file may appear there, and be taken for it
         # A link to a blob has no bytes: where a new store lacks the blob, the link is placed again.
-        blob = entry.link is not None and Path(entry.link).name == entry.sha256
+        blob = entry.link is not None and (entry.how == WITHIN or Path(entry.link).name == entry.sha256)
         return blob and str(place.readlink()) == entry.link
     except OSError:
         return False

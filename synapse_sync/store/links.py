@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from synapse_sync.core.digest import is_sha256
-from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.link_mode import BESIDE, WITHIN, LinkMode
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store.durable import (
     READ_ONLY,
@@ -95,6 +95,78 @@ def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = Fals
     except OSError as error:
         raise storage_error(error, doing) from error
     return way
+
+
+def point(destination: Path, link: str, bytes_at: Path, *, replace: bool = False) -> str:
+    """Make a relative symbolic link to `bytes_at`, another path of the same target; returns the receipt's word.
+
+    `link` is its text, with slashes. Where no link can be made, the path becomes a file with the same bytes.
+    Without `replace`, a file that is there already is kept and `Conflict` raised. Raises `StorageError`,
+    `IntegrityError`.
+    """
+    try:
+        make_dirs(destination.parent)
+        _sweep_once(str(destination.parent))
+        temporary = destination.with_name(f"{PREFIX}{random_name()}") if replace else destination
+        try:
+            _link_to(link, temporary)
+            if replace:
+                replace_file(temporary, destination)
+            return WITHIN
+        except FileExistsError:
+            raise _in_the_way(destination) from None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise
+        finally:
+            if replace:
+                with contextlib.suppress(OSError):
+                    remove(temporary)
+    except OSError as error:
+        raise storage_error(error, f"linking `{destination.name}`") from error
+    try:
+        place(bytes_at, destination, LinkMode.HARDLINK, replace=replace, settle=False)
+    except StorageError:
+        place(bytes_at, destination, LinkMode.COPY, replace=replace, settle=False)
+    return BESIDE
+
+
+def _link_to(link: str, path: Path) -> None:
+    """Make a symbolic link with this text, in the system's own slashes; raises `OSError`."""
+    path.symlink_to(link.replace("/", os.sep))
+    if os.name == "nt" and not path.is_symlink():  # Wine says yes, and makes none
+        raise OSError(errno.ENOTSUP, "symbolic links are not supported here")
+
+
+def can_link(root: Path) -> bool:
+    """Whether symbolic links can be made below a root, as far as the system says it without a try there.
+
+    Windows decides by account, so one is made in the directory of temporary files. Elsewhere the file system says
+    it (POSIX, `_PC_2_SYMLINKS`): FAT has none. Where it says nothing, links are assumed; `point` has an answer.
+    """
+    if os.name == "nt":
+        return _links_for_account()
+    while not root.exists() and root != root.parent:
+        root = root.parent
+    try:
+        return os.pathconf(root, "PC_2_SYMLINKS") != 0
+    except (OSError, ValueError):
+        return True
+
+
+@functools.cache
+def _links_for_account() -> bool:
+    import tempfile
+
+    path = Path(tempfile.gettempdir()) / f"{PREFIX}{random_name()}"
+    try:
+        _link_to("nothing", path)
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            remove(path)
+    return True
 
 
 def try_file(directory: Path) -> None:

@@ -22,7 +22,7 @@ from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.project_note import project_key
 from synapse_sync.store.projects import ProjectRecord, identity_of, is_gone, read_record, records
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
-from synapse_sync.store.receipt_index import DIRECTORY, receipt_paths
+from synapse_sync.store.receipt_index import APART, DIRECTORY, directory_of, receipt_paths
 from synapse_sync.store.spelling import RealPlaces
 from synapse_sync.user.places import expanded
 
@@ -167,7 +167,7 @@ def _strays(
     taken: set[str] = set()
     for target in targets:
         root = root_of(target.root, project)
-        for path in sorted((root / DIRECTORY).glob("receipt-*.json")):
+        for path in sorted(Path(directory_of(str(root))).glob("receipt-*.json")):
             stray = path.name.removeprefix("receipt-").removesuffix(".json")
             other, _, name = stray.partition("-")
             if other == key or stray in taken or (name != target.name and name in names):
@@ -233,7 +233,7 @@ def former_trees(
         declared = name.removesuffix(f" in {text}")
         own = f"{key}-{declared}"
         here = trees.get(declared)
-        if here is not None and where(str(here.root / DIRECTORY)) == where(str(root / DIRECTORY)):
+        if here is not None and where(directory_of(str(here.root))) == where(directory_of(str(root))):
             continue
         if not root.is_dir() or (known := read_licensed(root, own, store)) is None:
             continue
@@ -274,11 +274,14 @@ def former_roots(project: Path, key: str, store: Path, models: Collection[str]) 
 
 def _roots_near(project: Path, key: str) -> dict[str, str]:
     """The directories in a project, or one level deeper, with receipts of this key, by target name."""
-    near = f"{DIRECTORY}/receipt-{key}-*.json"
+    found: dict[str, str] = {}
     with contextlib.suppress(OSError):
-        paths = [*project.glob(f"*/{near}"), *project.glob(f"*/*/{near}")]
-        return {path.stem.removeprefix(f"receipt-{key}-"): str(path.parents[1]) for path in paths}
-    return {}
+        for folder in (DIRECTORY, Path(APART).as_posix()):
+            near = f"{folder}/receipt-{key}-*.json"
+            for path in (*project.glob(f"*/{near}"), *project.glob(f"*/*/{near}")):
+                root = path.parents[1 + folder.count("/")]
+                found[path.stem.removeprefix(f"receipt-{key}-")] = str(root)
+    return found
 
 
 def _copied_roots(record: ProjectRecord, key: str, project: Path) -> dict[str, str]:
@@ -371,7 +374,7 @@ def with_barriers(
             if other in trees and trees[other].root != tree.root
         }
         barred |= {os.path.realpath(each): "the store" for each in (store, *stores)}
-        barred |= {os.path.realpath(tree.root / DIRECTORY): "its `.synapse`"}
+        barred |= {os.path.realpath(tree.root / folder): "its `.synapse`" for folder in (DIRECTORY, APART)}
         found[name] = replace(tree, barred=barred)
     return found
 

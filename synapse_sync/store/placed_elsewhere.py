@@ -10,7 +10,7 @@ from synapse_sync.errors import SynapseError
 from synapse_sync.store import receipt
 from synapse_sync.store.projects import records
 from synapse_sync.store.receipt import ReceiptEntry
-from synapse_sync.store.receipt_index import DIRECTORY
+from synapse_sync.store.receipt_index import directory_of
 
 
 class PlacedElsewhere:
@@ -34,11 +34,11 @@ class PlacedElsewhere:
     def _from_receipts(self) -> tuple[list[Path], list[int], dict[str, list[tuple[str, ReceiptEntry]]]]:
         """The directories whose files were read, when each of them last changed, and the files by digest."""
         roots = dict.fromkeys(root for _, record in records(self._store) for root in record.every_root.values())
-        folders = [self._store / "projects", *(Path(root) / DIRECTORY for root in roots)]
+        folders = [self._store / "projects", *(Path(directory_of(root)) for root in roots)]
         times = _times(folders)  # before they are read: what changes meanwhile is read again
         found: dict[str, list[tuple[str, ReceiptEntry]]] = {}
         for root in roots:
-            for path in sorted((Path(root) / DIRECTORY).glob("receipt-*.json")):
+            for path in sorted(Path(directory_of(root)).glob("receipt-*.json")):
                 key = path.name.removeprefix("receipt-").removesuffix(".json")
                 with contextlib.suppress(SynapseError, OSError):  # another project's receipt may be damaged
                     listed = receipt.read(Path(root), key)

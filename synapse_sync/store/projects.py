@@ -11,7 +11,7 @@ from pathlib import Path
 
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
 from synapse_sync.store.project_note import note_path, read_note
-from synapse_sync.store.receipt_index import DIRECTORY
+from synapse_sync.store.receipt_index import directory_of
 
 #: The lock under which unused blobs are dropped, and under which a sync notes the project that uses some.
 COLLECTION = "collect"
@@ -88,7 +88,7 @@ def mounts_of(placed: Iterable[str], known: Mapping[str, str]) -> dict[str, str]
 
     `known` are those noted before. They stay for roots without receipts: their drive is not here now.
     """
-    here = {root: (Path(root) / DIRECTORY).is_dir() for root in placed}
+    here = {root: Path(directory_of(root)).is_dir() for root in placed}
     found = {root: mount_point(root) if here[root] else known.get(root, "") for root in placed}
     return {root: mount for root, mount in found.items() if mount}
 

@@ -21,8 +21,24 @@ from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import InputError, StorageError, UnsafeName
 from synapse_sync.store import receipt_log
-from synapse_sync.store.durable import SHARED, make_dirs, own_directory, remove, storage_error, write_atomic
-from synapse_sync.store.receipt_index import DIRECTORY, count_by_indexes, index_bytes, index_path, receipt_paths
+from synapse_sync.store.durable import (
+    SHARED,
+    fsync_dir,
+    make_dirs,
+    own_directory,
+    remove,
+    storage_error,
+    write_atomic,
+)
+from synapse_sync.store.receipt_index import (
+    APART,
+    DIRECTORY,
+    count_by_indexes,
+    directory_of,
+    index_bytes,
+    index_path,
+    receipt_paths,
+)
 from synapse_sync.store.receipt_log import ReceiptLog
 from synapse_sync.user.small_files import UnfitFile, read_small
 
@@ -65,7 +81,7 @@ class Receipt:
 
 def receipt_path(root: Path, key: str) -> Path:
     """The path of the receipt of a project's target; `key` is `<project key>-<target>`."""
-    return root / DIRECTORY / f"receipt-{key}.json"
+    return Path(directory_of(str(root)), f"receipt-{key}.json")
 
 
 def state_directory(root: Path) -> Path:
@@ -73,9 +89,11 @@ def state_directory(root: Path) -> Path:
 
     Raises `Conflict` if it is a link, since nothing may be written outside the target; `StorageError`.
     """
-    directory = root / DIRECTORY
+    directory = Path(directory_of(str(root)))
     try:
         make_dirs(root)
+        if directory.parent != root:
+            own_directory(directory.parent)
         own_directory(directory)
         with contextlib.suppress(FileExistsError):
             handle = os.open(directory / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL, SHARED)
@@ -84,6 +102,24 @@ def state_directory(root: Path) -> Path:
     except OSError as error:
         raise storage_error(error, f"making {directory}") from error
     return directory
+
+
+def keep_apart(root: Path) -> None:
+    """Keep synapse's own directory of a target where the hub's library does not look, also one that exists already.
+
+    Raises `Conflict` if a part of the way is a link, `StorageError`.
+    """
+    apart, here = root / APART, root / DIRECTORY
+    try:
+        make_dirs(root)
+        own_directory(apart.parent)
+        # One rename: the receipts are at the one place or at the other, whenever this is interrupted.
+        if not apart.exists() and here.is_dir() and not here.is_symlink():
+            here.rename(apart)
+            fsync_dir(root)
+        own_directory(apart)
+    except OSError as error:
+        raise storage_error(error, f"making {apart}") from error
 
 
 # -- reading and writing -----------------------------------------------------------------------------
@@ -202,7 +238,7 @@ def digests_of(path: Path) -> set[str]:
 
 def paths(root: Path, without: Collection[str] = ()) -> Iterator[Path]:
     """The receipts in a root, except those with the keys `without`."""
-    for path in sorted((root / DIRECTORY).glob("receipt-*.json")):
+    for path in sorted(Path(directory_of(str(root))).glob("receipt-*.json")):
         if path.name.removeprefix("receipt-").removesuffix(".json") not in without:
             yield path
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: The directory in a target's root that holds its receipts, journal and sidecar bases.
 DIRECTORY = ".synapse"
+#: Its place in a cache of the hub, whose library calls any other directory at the root of a cache damage.
+APART = os.path.join(".locks", DIRECTORY)
 _MAGIC = "synapse index 1"
 #: How a file looked: its size, its time in nanoseconds and its inode, for which network file systems use all bits.
 _LOOK = struct.Struct("<qqQ")
@@ -41,9 +43,15 @@ _LOOK = struct.Struct("<qqQ")
 FOLDERS_OPEN = {os.stat, os.readlink} <= os.supports_dir_fd
 
 
+def directory_of(root: str) -> str:
+    """The directory of synapse in a target's root, which need not exist."""
+    apart = os.path.join(root, APART)
+    return apart if os.path.isdir(apart) else os.path.join(root, DIRECTORY)
+
+
 def receipt_paths(root: str, project: str) -> list[str]:
     """The receipts of a project in a root; raises `OSError`."""
-    directory = os.path.join(root, DIRECTORY)
+    directory = directory_of(root)
     return [
         os.path.join(directory, name)
         for name in os.listdir(directory)

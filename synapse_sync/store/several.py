@@ -16,11 +16,16 @@ from synapse_sync.store.durable import READ_ONLY
 from synapse_sync.store.partials import has_partial
 
 
-def device_of(path: Path) -> int:
-    """The device of a path, or of the nearest directory above it that exists."""
+def nearest_directory(path: Path) -> Path:
+    """The path itself, or the nearest directory above it that exists."""
     while not path.exists():
         path = path.parent
-    return path.stat().st_dev
+    return path
+
+
+def device_of(path: Path) -> int:
+    """The device of a path, or of the nearest directory above it that exists."""
+    return nearest_directory(path).stat().st_dev
 
 
 class SeveralStores(BlobStore):

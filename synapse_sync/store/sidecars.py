@@ -15,7 +15,7 @@ from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
 from synapse_sync.store.durable import own_directory, random_name, remove, rename_new, write_atomic
 from synapse_sync.store.receipt import state_directory
-from synapse_sync.store.receipt_index import DIRECTORY
+from synapse_sync.store.receipt_index import directory_of
 from synapse_sync.user.small_files import LARGEST, UnfitFile, read_small
 
 #: The largest sidecar of other programs that is read, in bytes.
@@ -109,7 +109,7 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
 def base_path(root: Path, path: SafePath) -> Path:
     """The file with the last content that synapse wrote into a sidecar; a merge compares with it."""
     name = hashlib.sha256(path.text.encode()).hexdigest()[:32]
-    return root / DIRECTORY / "sidecars" / f"{name}.json"
+    return Path(directory_of(str(root)), "sidecars", f"{name}.json")
 
 
 def remember(root: Path, path: SafePath, content: bytes) -> None:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from synapse_sync.core.link_mode import ADOPTED, CLAIMED, TAKEN, LinkMode
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED, TAKEN, WITHIN, LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import conflict_error
 from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.store import journal, links, receipt, sidecars
+from synapse_sync.store.aside import set_aside
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import fsync_dir, remove, rename_new, storage_error, where_writable
+from synapse_sync.store.durable import fsync_dir, remove, rename_new, storage_error
 from synapse_sync.store.elsewhere import ListedElsewhere
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ledger import Ledger
-from synapse_sync.store.licence import read_licensed, write_sealed
 from synapse_sync.store.ownership import Tree, how_placed_beside
 from synapse_sync.store.reach import make_way, walk_again
 from synapse_sync.store.receipt import ReceiptEntry
@@ -56,7 +54,7 @@ class TreeWriter:
         self._folders = folders
         self._ledger = Ledger(trees, store.root)
         self._elsewhere = ListedElsewhere(store.root, {tree.receipt.project for tree in trees.values()})
-        placing = (action for action in plan.actions if action.verb in (Verb.PLACE, Verb.REPLACE))
+        placing = (a for a in plan.actions if a.verb in (Verb.PLACE, Verb.REPLACE) and not a.leads_to)
         self._uses = Counter(action.sha256 for action in placing)  # how many paths still need a blob
         self._stored: set[str] = set()  # blobs that this run has seen in the store
         self._placed: dict[str, ReceiptEntry] = {}  # by real place
@@ -129,6 +127,8 @@ class TreeWriter:
     def _place(self, action: Action, *, replace_it: bool) -> str:
         """Give a blob its name in the tree; returns the way that was used."""
         destination = self._make_way(action)
+        if action.leads_to:
+            return self._point(action, destination, replace_it=replace_it)
         mode = action.link_mode
         self._uses[action.sha256] -= 1
         if not replace_it and (how := self._twin(action, destination)) is not None:
@@ -152,6 +152,30 @@ class TreeWriter:
     def _blob(self, sha256: str, directory: Path, mode: LinkMode) -> Path:
         """The blob to place in a directory: for a link, on the volume of that if the user has a store there."""
         return self._store.path(sha256) if mode.is_own_file else self._store.near(sha256, directory)
+
+    def _point(self, action: Action, destination: Path, *, replace_it: bool) -> str:
+        """Make a path a link to another path of its target, which must have the bytes by now."""
+        there = SafePath(action.leads_to).under(self._trees[action.target].root)
+        if not self._blob_beside(action):
+            raise Conflict(f"`{action.leads_to}` does not have the bytes of `{action.path}`", hint="sync again")
+        if not replace_it and (how := self._twin(action, destination)) is not None:
+            self._own(action, destination, how)
+            return how
+        how = links.point(destination, action.link, there, replace=replace_it)
+        self._unsettled.add(destination.parent)
+        self._own(action, destination, how)
+        self._placed[self._real_place(str(destination))] = self._listed(action.target)[action.path]
+        return "a link to its blob" if how == WITHIN else how
+
+    def _blob_beside(self, action: Action) -> bool:
+        """Whether the path that a link leads to is listed with its bytes, and looks as it did."""
+        if not action.leads_to:
+            return False
+        entry = self._listed(action.target).get(action.leads_to)
+        place = SafePath(action.leads_to).under(self._trees[action.target].root)
+        if entry is None or entry.sha256 != action.sha256:
+            return False
+        return receipt.matches(str(place), entry) == "same" or self._same_content(place, entry)
 
     def _has_blob(self, action: Action) -> bool:
         if action.sha256 not in self._stored and self._store.has(action.sha256):
@@ -216,6 +240,11 @@ class TreeWriter:
 
     def _how(self, place: Path, action: Action) -> str:
         """The way in which a right file is placed: a link to the blob is synapse's own, made before a crash."""
+        if action.leads_to and place.is_symlink():
+            # Links of the hub's library look the same: this one is as much synapse's own as what it leads to.
+            blob_entry = self._listed(action.target).get(action.leads_to)
+            own = blob_entry is not None and blob_entry.how not in (ADOPTED, CLAIMED)
+            return WITHIN if own and place.readlink().as_posix() == action.link else ADOPTED
         blobs = [member.path(action.sha256) for member in self._store.members]
         if place.is_symlink():
             # Windows returns the path with the prefix that lifts its limit of 260 characters.
@@ -292,6 +321,8 @@ class TreeWriter:
         entry = self._entry(action)
         if entry is None or place.is_symlink() or entry.made is not None or self._store.has(entry.sha256):
             return
+        if entry.sha256 == action.sha256 and self._blob_beside(action):
+            return  # a file of an earlier version becomes a link: its bytes are in the tree already
         self._store.import_file(place, sha256=entry.sha256, move=True)
 
     def _tidy(self, action: Action) -> None:
@@ -390,59 +421,3 @@ class TreeWriter:
             except OSError as error:
                 errors.append(storage_error(error, f"placing files in {directory}"))
         raise_all([*errors, *(self._ledger.write() if whole else self._ledger.save())])
-
-
-def set_aside(place: Path) -> Path:
-    """Rename a file to a name that says what happened, never over another one; returns the new path."""
-    for number in range(1, 10_000):
-        aside = place.with_name(f"{place.name}.set-aside-{number}")
-        if not aside.exists() and not aside.is_symlink():
-            place.rename(aside)
-            return aside
-    raise Conflict(f"{place} cannot be moved aside: too many files were already")
-
-
-def clear_bad(
-    tree: Tree, path: SafePath, real: str | None, *, sha256: str, keep: bool, command: str
-) -> Path | None:
-    """Free a path whose content is not that of `sha256`, with a line in the journal.
-
-    `real` is where its directory was when it was observed; raises `Conflict` if that has changed. With
-    `keep` the file moves aside, and its new path is returned. Without it the name is removed: its bytes must be in
-    the store's quarantine.
-    """
-    place = walk_again(tree.root, path, real, tree.barred)
-    why = "bad content, moved aside" if keep else "bad content, kept in the store's quarantine"
-    # The journal comes first: a line without its act is harmless, an act without its line is not.
-    journal.append(tree.root, verb="repair", path=path.text, sha256=sha256, why=why, command=command)
-    if keep:
-        return set_aside(place)
-    remove(place, missing_ok=True)
-    return None
-
-
-def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) -> int:
-    """Write a receipt with the stats of now, and with the state that it completes; returns how many files it lists.
-
-    `complete` is the fingerprint of that state, None if the sync left something to do.
-    """
-    current = read_licensed(tree.root, tree.receipt.project, tree.store) or tree.receipt
-    # What the survey confirmed of claimed files is in the tree's own entries.
-    confirmed = {path: entry for path, entry in tree.receipt.entries.items() if entry.how == ADOPTED}
-    entries = {p: confirmed.get(p, e) if e.how == CLAIMED else e for p, e in current.entries.items()}
-    stale = current.complete != complete
-    for path, entry in tuple(entries.items()):
-        found = observed.get((tree.target.name, path))
-        place = SafePath(path).under(tree.root)
-        if found is not None and found.state is State.PLACED and receipt.matches(str(place), entry) == "changed":
-            mode = os.lstat(place).st_mode
-            if stat.S_ISREG(mode) or place.exists():
-                entries[path] = receipt.note(
-                    place, path=path, sha256=entry.sha256, how=entry.how, model=entry.model, made=entry.made
-                )
-                # Other inodes alone (a copied volume) cost no hash: a sync with nothing else to do writes nothing.
-                stale |= replace(entries[path], inode=entry.inode) != entry
-    if stale:
-        with where_writable():  # it only saves the next sync some work
-            write_sealed(tree.root, replace(current, entries=entries, complete=complete), tree.store)
-    return len(entries)

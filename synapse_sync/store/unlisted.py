@@ -7,7 +7,7 @@ import os
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
 from synapse_sync.store.project_note import completed
-from synapse_sync.store.receipt_index import DIRECTORY
+from synapse_sync.store.receipt_index import directory_of
 from synapse_sync.user.small_files import read_small
 
 TYPE_CHECKING = False  # see `places.py`
@@ -31,7 +31,7 @@ def has_unlisted(store: str | Path, key: str) -> bool:
 
 
 def _in_root(root: str) -> bool:
-    directory = os.path.join(root, DIRECTORY)
+    directory = directory_of(root)
     listed: set[str] = set()
     for name in os.listdir(directory):
         if name.startswith("receipt-") and name.endswith(".json"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine.import_entries import name_of
+from synapse_sync.store import blobs
 from synapse_sync.store.blobs import BlobStore
 
 KNOWN = safetensors_bytes("a known lora")
@@ -168,6 +171,59 @@ def test_what_was_imported_in_place_can_be_moved_later(comfy: Project) -> None:
     assert comfy.tree(root="ComfyUI/models") == contents
     assert "brought" not in comfy("import", "ComfyUI", "--move").err, "they share their bytes with the store"
     assert "in sync: 5 files, nothing to do" in comfy("sync").err
+
+
+def test_what_was_moved_and_linked_back_is_not_listed_as_unmanaged_links(comfy: Project) -> None:
+    (comfy.path / "synapse.toml").write_text('[targets.comfy]\nroot = "ComfyUI"\nlink-mode = "symlink"\n[models]\n')
+    comfy("import", "ComfyUI", "--move")
+    assert all(path.is_symlink() for path in (comfy.path / "ComfyUI").rglob("*.safetensors"))
+    flux = comfy.path / "ComfyUI/models/unet/flux.safetensors"
+    (comfy.path / "ComfyUI/models/loras/own.safetensors").symlink_to(flux)
+    again = comfy("import", "ComfyUI", "--json").json
+    assert [Path(left["path"]).name for left in again["left"]] == ["own.safetensors"], "the user's own link alone"
+    assert again["known"] == 5
+
+
+def test_bytes_move_to_another_volume_only_if_the_user_says_so(
+    comfy: Project, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNAPSE_STORE", str(elsewhere / "store"))
+    contents = comfy.tree(root="ComfyUI/models")
+    refused = " ".join(comfy("import", "ComfyUI", "--move", code=2).err.split())
+    assert "and 4 more files" in refused and "on another volume than the store" in refused and "`--yes`" in refused
+    assert not (comfy.path / "synapse.toml").exists() and comfy.tree(root="ComfyUI/models") == contents
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 20))
+        assert "free some space" in comfy("import", "ComfyUI", "--move", "--yes", code=9).err
+    assert "5 brought into the store" in comfy("import", "ComfyUI", "--move", "--yes").err
+    assert comfy.tree(root="ComfyUI/models") == contents
+    links = [path for path in (comfy.path / "ComfyUI").rglob("*.safetensors") if path.is_symlink()]
+    assert len(links) == 5 and all(link.resolve().is_relative_to(elsewhere) for link in links)
+    assert "nothing to do" in comfy("sync").err
+    comfy("import", "ComfyUI", "--move")  # nothing is left to ask about
+
+
+def test_a_move_to_another_volume_that_is_stopped_loses_nothing(
+    comfy: Project, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNAPSE_STORE", str(elsewhere / "store"))
+    contents = comfy.tree(root="ComfyUI/models")
+    place, count = blobs.remove, [0]
+
+    def stop(path: Path, **more: Any) -> None:
+        place(path, **more)
+        if path.is_relative_to(comfy.path):
+            count[0] += 1
+            if count[0] == 2:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(blobs, "remove", stop)
+        comfy("import", "ComfyUI", "--move", "--yes", code=130)
+    assert comfy.tree(root="ComfyUI/models") == contents
+    comfy("import", "ComfyUI", "--move", "--yes")
+    assert comfy.tree(root="ComfyUI/models") == contents
+    assert "nothing to do" in comfy("sync").err
 
 
 @pytest.mark.parametrize("after", [0, 2])

@@ -704,3 +704,31 @@ def test_an_odd_name_alone_is_made_safe(project: Project) -> None:
     serve(project, {"a/.which?.safetensors": safetensors_bytes("odd")})
     manifest(project, source=f"hf://{REPO}/a/.which?.safetensors")
     assert placed(project) == {"which_.safetensors"}
+
+
+# -- the rest of several files -------------------------------------------------------------------------
+
+
+def test_the_last_file_of_several_stays_in_their_folder(project: Project) -> None:
+    serve(project, {"a.safetensors": safetensors_bytes("a"), "b/b.safetensors": safetensors_bytes("b")})
+    manifest(project, type="lora")
+    assert placed(project) == {"it/a.safetensors", "it/b/b.safetensors"}
+    manifest(project, type="lora", exclude=["a.*"])
+    assert placed(project) == {"it/b/b.safetensors"}
+    assert "tree = true" in project.lock_text
+    manifest(project, type="lora", exclude=["a.*"], subfolder="s")
+    assert placed(project) == {"s/it/b/b.safetensors"}
+    manifest(project, type="lora", exclude=["a.*"], flatten=True)
+    assert placed(project) == {"b.safetensors"}
+    manifest(project, type="lora")
+    assert placed(project) == {"it/a.safetensors", "it/b/b.safetensors"}
+    assert "tree = true" not in project.lock_text
+    manifest(project, type="lora", source=f"hf://{REPO}/a.safetensors")
+    assert placed(project) == {"a.safetensors"}, "the manifest names one file now"
+
+
+def test_a_file_that_was_always_alone_has_no_folder(project: Project) -> None:
+    serve(project, {"a.safetensors": safetensors_bytes("a")})
+    manifest(project, type="lora")
+    assert placed(project) == {"a.safetensors"}
+    assert "tree" not in project.lock_text

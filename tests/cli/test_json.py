@@ -26,7 +26,7 @@ REPORT = PLAN | {"fetched_bytes", "copied_bytes", "outcomes", "exit_code"}
 LOCK = {"changes", "healed", "models", "warnings"}
 MODEL = {"name", "reference", "title", "version", "type", "base_model", "size", "first_use", "places"}
 ERROR = {"kind", "message", "hint", "model", "exit_code"}
-VERIFIED = {"files", "bytes", "bad", "set_aside", "repair"}
+VERIFIED = {"files", "bytes", "bad", "set_aside", "warnings", "repair"}
 IMPORTED = {"dry_run", "targets", "models", "left", "known", "duplicates", "spare_bytes", "warnings"}
 COLLECTED = {"drop", "kept_irreplaceable", "bytes", "in_use", "warnings", "freed_bytes"}
 

@@ -32,7 +32,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine.scope import Scope
 from synapse_sync.store import tree as tree_module
-from synapse_sync.store.tree import set_aside
+from synapse_sync.store.aside import set_aside
 from synapse_sync.user.settings import load_settings
 from synapse_sync.workspace import Workspace
 

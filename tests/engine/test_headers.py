@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +11,12 @@ import pytest
 from model_headers import Tensors, beginning, prefixed
 from world import Project
 
+from synapse_sync.core.size_text import size_text
 from synapse_sync.core.weights import agreement
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
+from synapse_sync.engine import headers
 
 UNET: Tensors = {
     "input_blocks.0.0.weight": ("F16", (320, 4, 3, 3)),
@@ -96,13 +100,19 @@ def test_the_manifest_goes_before_the_header(project: Project) -> None:
     assert list(project.tree()) == ["models/checkpoints/m7001.safetensors"]
 
 
-def test_no_header_is_requested_where_words_settle_the_type(project: Project) -> None:
+def test_no_header_is_needed_where_words_settle_the_type(project: Project) -> None:
     one = civitai(project, 7001, "Checkpoint", whole(WHOLE), "SD 1.5")
     two = civitai(project, 7002, "LORA", whole(LORA), "SDXL 1.0")
     three = civitai(project, 7003, "Checkpoint", whole(FLUX), "Flux.1 D", type="Diffusion Model")
     project.manifest(f'[models]\none = "{one}"\ntwo = "{two}"\nthree = "{three}"\n')
-    project("lock")
-    assert project.hub.requests("storage") == []
+    assert "the site says" not in project("lock").err
+    assert len(project.hub.requests("storage")) == 2, "the type of a file settles more than that of its model"
+    text = project.lock_text
+    (project.path / "synapse.lock").unlink()
+    project.hub.clear_log()
+    project("sync")
+    assert project.lock_text == text
+    assert len(project.hub.requests("storage")) == 3, "a sync has the bytes"
 
 
 def test_a_lora_that_is_a_checkpoint_is_a_warning_with_both_facts(
@@ -118,12 +128,65 @@ def test_a_lora_that_is_a_checkpoint_is_a_warning_with_both_facts(
     assert "warning" not in project("lock").err
 
 
-@pytest.mark.parametrize("layout", ["flat", "forge"])
-def test_no_header_is_requested_where_the_folder_is_the_same(project: Project, layout: str) -> None:
-    checkpoint = civitai(project, 7001, "Checkpoint", whole(FLUX), "Flux.1 D")
-    project.manifest(f'[targets.t]\nlayout = "{layout}"\nroot = "t"\n[models]\nx = "{checkpoint}"\n')
+def test_a_small_lora_that_is_a_checkpoint_is_a_warning_of_lock_sync_and_verify(project: Project) -> None:
+    source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
+    project.manifest(f'[models]\nx = "{source}"\n')
+    both = "the site says LoRA, but `m7001.safetensors` (7.9 kB) is a checkpoint (SD1.x)"
+    both = both.replace("7.9 kB", size_text(len(whole(WHOLE))))
+    assert both in " ".join(project("lock").err.split())
+    assert types(project) == {"x": "lora"}, "the site's word is followed until the user decides"
+    (project.path / "synapse.lock").unlink()
+    shutil.rmtree(project.store)
+    assert both in " ".join(project("sync").err.split())
+    assert both in " ".join(project("verify").err.split())
+    assert project("verify", "--json").json["warnings"]
+    assert "warning" not in project("sync").err
+
+
+def test_many_files_are_not_asked_for_at_lock(project: Project) -> None:
+    lines = [
+        f'm{n} = "{civitai(project, 7000 + n, "LORA", whole(LORA, n), "SDXL 1.0")}"\n'
+        for n in range(headers._CHECKED + 1)
+    ]
+    project.manifest("[models]\n" + "".join(lines))
     project("lock")
     assert project.hub.requests("storage") == []
+
+
+def test_a_server_that_does_not_answer_delays_no_lock(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "_PATIENCE", 0.2)
+    source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
+    project.manifest(f'[models]\nx = "{source}"\n')
+    project.hub.faults.add("/signed/", Fault(delay=3.0))
+    began = time.monotonic()
+    said = project("lock").err
+    assert time.monotonic() - began < 2.5 and "the site says" not in said
+
+
+def test_a_file_for_another_base_than_its_site_says(project: Project) -> None:
+    source = civitai(project, 7001, "LORA", whole(LORA), "SD 1.5")
+    project.manifest(f'[models]\nx = "{source}"\n')
+    said = " ".join(project("lock").err.split())
+    assert "the site says that it is for SD 1.5" in said and "is for SDXL" in said
+
+
+def test_a_header_fills_in_what_no_site_says(project: Project) -> None:
+    project.hub.files.put("x.safetensors", whole(LORA))
+    project.manifest(f'[models]\nx = "{project.hub.files.url}/files/x.safetensors"\n')
+    project("lock")
+    (model,) = project.locked()
+    assert (model["type"], model["base-model"], model["artifact"][0]["precision"]) == ("lora", "SDXL 1.0", "fp16")
+    text = project.lock_text
+    project("lock")
+    assert project.lock_text == text
+
+
+@pytest.mark.parametrize("layout", ["flat", "forge"])
+def test_no_header_is_needed_where_the_folder_is_the_same(project: Project, layout: str) -> None:
+    checkpoint = civitai(project, 7001, "Checkpoint", whole(FLUX), "Flux.1 D")
+    project.manifest(f'[targets.t]\nlayout = "{layout}"\nroot = "t"\n[models]\nx = "{checkpoint}"\n')
+    project("sync")
+    assert len(project.hub.requests("storage")) == 1, "the download"
 
 
 def test_the_manifest_may_contradict_the_file_as_well(project: Project) -> None:
@@ -139,7 +202,8 @@ def test_a_lora_without_a_checkpoint_for_it(project: Project) -> None:
     project.manifest(f'[models]\nbase = "{checkpoint}"\nstyle = "{lora}"\n')
     assert "`style` is for SDXL 1.0, but `base` is for SD 1.5" in project("lock").err
     assert "is for" not in project("lock").err
-    other = civitai(project, 7003, "Checkpoint", whole(WHOLE), "Pony")
+    unet = {name: (kind, (shape[0], 2048) if shape[-1] == 768 else shape) for name, (kind, shape) in WHOLE.items()}
+    other = civitai(project, 7003, "Checkpoint", whole(unet), "Pony")
     project.manifest(f'[models]\nbase = "{checkpoint}"\nstyle = "{lora}"\npony = "{other}"\n')
     assert "is for" not in project("lock").err
 

@@ -39,7 +39,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import pickle_bytes, safetensors_bytes
-from synapse_sync.engine import collect
+from synapse_sync.engine import collect, import_bytes
 from synapse_sync.store.durable import RESERVE
 from synapse_sync.user.settings import _KEYS
 
@@ -965,6 +965,14 @@ def _tree(bench: Bench, *names: str) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(safetensors_bytes("one"))
     bench.project.manifest('[targets.c]\nroot = "ui"\n[models]\n')
+
+
+@helps("engine: --move --yes")
+def _(bench: Bench) -> None:
+    _tree(bench, "a.safetensors")
+    bench.patch.setattr(import_bytes, "_is_away", lambda file, tools: not file.place.is_symlink())
+    bench.advised("--yes", "import", "--move", "ui", code=2)
+    assert "1 brought into the store" in bench("import", "--move", "--yes", "ui").err
 
 
 @helps("engine: synapse import --identify")

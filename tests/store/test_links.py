@@ -7,14 +7,13 @@ import errno
 import hashlib
 import os
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from world import names_in
 
-from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.link_mode import BESIDE, WITHIN, LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store import links
@@ -34,17 +33,6 @@ def blob(tmp_path: Path) -> Path:
 @pytest.fixture
 def destination(tmp_path: Path) -> Path:
     return make_way(tmp_path / "tree", SafePath(NAME), None)
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A directory on another file system."""
-    for room in (Path("/dev/shm"), Path("/tmp"), Path("/var/tmp")):
-        if room.is_dir() and room.stat().st_dev != tmp_path.stat().st_dev:
-            with tempfile.TemporaryDirectory(dir=room) as directory:
-                yield Path(directory)
-            return
-    pytest.skip("no second file system here")
 
 
 def make_blob(root: Path, data: bytes = DATA) -> Path:
@@ -370,3 +358,32 @@ def test_cloning_is_not_tried_again_where_it_was_refused(
     links.without_clones.add((-1, -1))
     place(blob, destination.with_name("fourth"), LinkMode.AUTO)
     assert len(tried) == 3, "between other file systems it may be possible"
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_a_link_within_a_target_or_a_copy_where_none_can_be(
+    tmp_path: Path, can: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, here = tmp_path / "blobs" / SHA, tmp_path / "snapshots" / "c" / "f"
+    there.parent.mkdir()
+    there.write_bytes(DATA)
+    if not can:
+
+        def refuse(link: str, path: Path) -> None:
+            raise OSError(errno.EPERM, "not permitted")
+
+        monkeypatch.setattr(links, "_link_to", refuse)
+    for again in (False, True):
+        assert links.point(here, f"../../blobs/{SHA}", there, replace=again) == (WITHIN if can else BESIDE)
+        assert here.read_bytes() == DATA and here.is_symlink() is can
+        assert names_in(here.parent) == ["f"]
+    with pytest.raises(Conflict):
+        links.point(here, f"../../blobs/{SHA}", there)
+
+
+def test_whether_links_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert links.can_link(tmp_path / "not" / "yet")
+    assert list(tmp_path.iterdir()) == [], "nothing is tried there"
+    monkeypatch.setattr(os, "pathconf", lambda path, name: 0)
+    assert not links.can_link(tmp_path)
+    assert links._links_for_account()

@@ -63,7 +63,7 @@ class Target:
 
     With `groups` of None, every model belongs to it; with `types` of None, every type. `folders` are the manifest's
     own, by type, relative to the root; they go before those of the layout. `root` is the one for this machine,
-    `variable` the environment variable that it depends on.
+    `variable` the environment variable that it depends on. `links` says whether symbolic links can be made there.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Target:
     types: tuple[str, ...] | None = None
     exclude_types: tuple[str, ...] = ()
     variable: str | None = None
+    links: bool = True
 
     def wants_type(self, kind: str | None) -> bool:
         """Whether models of a type belong into this target; None is an unknown type."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.size_text import size_text
-from synapse_sync.core.weights.families import family_group, is_whole_by_custom
+from synapse_sync.core.weights.families import base_word, family_group, is_whole_by_custom
 from synapse_sync.core.weights.identify import Weights
 
 #: Formats whose header says what the file is.
@@ -24,6 +24,10 @@ _POSSIBLE = ("checkpoint", "diffusion_model", "lora", "vae", "text_encoder", "co
 _SHOWN = 3
 #: Kinds that a UI keeps in the same folder, or that one word of the site may mean.
 _SAME = ({"checkpoint", "diffusion_model"}, {"controlnet", "model_patch"}, {"vae", "vae_approx"})
+#: The types of files that are for one base model, or are one.
+_FOR_A_BASE = frozenset(
+    {"checkpoint", "diffusion_model", "lora", "embedding", "controlnet", "ip_adapter", "motion_module"}
+)
 _SHARD = re.compile(r"-00001-of-\d{5}\.[a-z]+\Z")
 
 
@@ -39,18 +43,27 @@ class Doubt:
     kinds: tuple[str, ...] = ()
 
 
+def file_of(model: LockedModel) -> Artifact | None:
+    """The file whose header says what a model is; None if no single file does."""
+    files = [artifact for artifact in model.artifacts if artifact.format in _READABLE]
+    if len(files) > 1:  # the parts of one model, in as many files
+        files = [artifact for artifact in files if _SHARD.search(artifact.filename)]
+    return files[0] if len(files) == 1 else None
+
+
+def says_type(model: LockedModel) -> bool:
+    """Whether a site or the manifest says the type of a model."""
+    return model.card.type not in _SILENT
+
+
 def doubt_about(model: LockedModel) -> Doubt | None:
     """The doubt about the type of a model; None if the site's words settle it.
 
     They do not where the site says no type, where a checkpoint may be a diffusion model alone, and where the size
     contradicts the type.
     """
-    files = [artifact for artifact in model.artifacts if artifact.format in _READABLE]
-    if len(files) > 1:  # the parts of one model, in as many files
-        files = [artifact for artifact in files if _SHARD.search(artifact.filename)]
-    if len(files) != 1:
+    if (file := file_of(model)) is None:
         return None
-    (file,) = files
     said = model.card.type
     if len(model.artifacts) == 1 and file.role != "model":
         return None
@@ -65,6 +78,7 @@ def doubt_about(model: LockedModel) -> Doubt | None:
 def with_header(model: LockedModel, file: Artifact, weights: Weights) -> tuple[LockedModel, str | None]:
     """The model with what its file's header says where the site says less, and a warning about a contradiction."""
     kind, said = weights.type, model.card.type
+    model, file = _filled(model, file, weights)
     if kind is None:
         return model, None
     if said in _SILENT:
@@ -74,21 +88,44 @@ def with_header(model: LockedModel, file: Artifact, weights: Weights) -> tuple[L
     if any({kind, said} <= same for same in _SAME):
         artifacts = tuple(replace(one, role=kind) if one is file else one for one in model.artifacts)
         return replace(model, artifacts=artifacts), None
-    return model, (
-        f"`{model.name}`: the site says {_words(said)}, but `{file.filename}` ({size_text(file.size)}) is "
-        f"{_article(weights)}; if the file is right, write `type = '{kind}'` into its entry"
-    )
+    return model, contradiction(model, file, weights, typed=False)
 
 
-def contradiction(model: LockedModel, file: Artifact, weights: Weights) -> str | None:
-    """A warning if the header contradicts the type that the manifest gave; None otherwise."""
+def _filled(model: LockedModel, file: Artifact, weights: Weights) -> tuple[LockedModel, Artifact]:
+    """The model and its file with the precision and the base of the header, where the site says neither.
+
+    The header of the first of several parts says nothing about the precision of the others.
+    """
+    alone = len(model.artifacts) == 1
+    told = replace(file, precision=weights.precision) if alone and file.precision is None else file
+    artifacts = tuple(told if one is file else one for one in model.artifacts)
+    card = replace(model.card, base_model=model.card.base_model or base_of(weights))
+    return replace(model, card=card, artifacts=artifacts), told
+
+
+def base_of(weights: Weights) -> str | None:
+    """The base model of a file that is for one, in a word; None if unknown, or if several kinds share the file."""
+    return base_word(weights.family, weights.bases) if weights.type in _FOR_A_BASE else None
+
+
+def contradiction(model: LockedModel, file: Artifact, weights: Weights, *, typed: bool) -> str | None:
+    """A warning if the header contradicts the type, or the site's base; None otherwise.
+
+    `typed` says that the type is the manifest's word.
+    """
     kind, said = weights.type, model.card.type
-    if kind is None or said in (kind, None, "other") or any({kind, said} <= same for same in _SAME):
-        return None
-    return (
-        f"`{model.name}`: synapse.toml says {_words(said)}, but `{file.filename}` ({size_text(file.size)}) is "
-        f"{_article(weights)}"
-    )
+    here = f"`{file.filename}` ({size_text(file.size)})"
+    if kind is not None and said not in (kind, *_SILENT) and not any({kind, said} <= same for same in _SAME):
+        if typed:
+            return f"`{model.name}`: synapse.toml says {_words(said)}, but {here} is {_article(weights)}"
+        return (
+            f"`{model.name}`: the site says {_words(said)}, but {here} is {_article(weights)}; "
+            f"if the file is right, write `type = '{kind}'` into its entry"
+        )
+    wanted, found = family_group(model.card.base_model), family_group(weights.family)
+    if kind in _FOR_A_BASE and wanted is not None and found not in (None, wanted):
+        return f"`{model.name}`: the site says that it is for {model.card.base_model}, but {here} is for {found}"
+    return None
 
 
 def _words(kind: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 #: The beginnings of words, in lower case without spaces and dots, and the group; the longest beginning counts.
 #: Civitai's words: its `constants.ts` of 2026, BaseModel.
@@ -25,6 +26,11 @@ def family_group(word: str | None) -> str | None:
     key = re.sub(r"[^a-z0-9]", "", (word or "").casefold())
     found = [beginning for beginning in _GROUPS if key.startswith(beginning)]
     return _GROUPS[max(found, key=len)] if found else None
+
+
+def base_word(family: str | None, bases: Sequence[str]) -> str | None:
+    """The base model of a header's answer in one word: the only one, else the group or family; None if unknown."""
+    return bases[0] if len(bases) == 1 else family_group(family) or family
 
 
 def is_whole_by_custom(base_model: str | None) -> bool:

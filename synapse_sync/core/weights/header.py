@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from synapse_sync.core.gguf import read_gguf
+from synapse_sync.core.pickled_tensors import read_tensors
 from synapse_sync.core.safetensors import read_safetensors
 
 #: Reads up to `count` bytes of a file from `start` on.
@@ -22,7 +23,8 @@ _GGUF_FIRST, _GGUF_MOST = 1 << 20, 64 << 20
 class Header:
     """The header of one file.
 
-    `format` is "safetensors" or "gguf". `tensors` maps names to types and shapes; `metadata` maps keys to texts.
+    `format` is "safetensors", "gguf" or "pickle". `tensors` maps names to types and shapes; `metadata` maps keys to
+    texts.
     """
 
     format: str
@@ -31,14 +33,18 @@ class Header:
 
 
 def read_header(size: int, read: Read) -> Header | None:
-    """Read the header of a file of `size` bytes; None for a format other than safetensors and GGUF.
+    """Read the header of a file of `size` bytes; None for a format that has none.
 
-    `read(start, count)` returns up to that many bytes of the file. Raises `ValueError` for a damaged header. The
-    data of the tensors may be missing: only the header is read.
+    For a file of `torch.save`, the list of its tensors is the header; nothing is unpickled. `read(start, count)`
+    returns up to that many bytes of the file. Raises `ValueError` for a damaged header. The data of the tensors may
+    be missing: only the header is read.
     """
     first = read(0, 9)
     if first[:4] == b"GGUF":
         return _gguf(size, read)
+    if first[:4] == b"PK\x03\x04" or (first[:1] == b"\x80" and first[8:9] != b"{"):
+        found = read_tensors(size, read)
+        return None if found is None else Header("pickle", found)
     if first[8:9] != b"{":
         return None
     tensors, metadata = read_safetensors(size, read)

@@ -9,7 +9,7 @@ import pytest
 from synapse_sync.core.artifact import Artifact, ModelCard
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.reference import Reference
-from synapse_sync.core.weights.agreement import contradiction, doubt_about, with_header, without_base
+from synapse_sync.core.weights.agreement import base_of, contradiction, doubt_about, with_header, without_base
 from synapse_sync.core.weights.identify import Weights
 
 URL = Reference.parse("https://x.example/f")
@@ -72,11 +72,41 @@ def test_a_contradiction_names_both_facts() -> None:
     assert found == locked, "the site's word is followed until the user decides"
     assert warning is not None
     assert "the site says LoRA" in warning and "is a checkpoint (SD1.x)" in warning and "2.1 GB" in warning
-    said = contradiction(locked, locked.artifacts[0], Weights(kind="embedding"))
+    said = contradiction(locked, locked.artifacts[0], Weights(kind="embedding"), typed=True)
     assert said is not None and "synapse.toml says LoRA" in said and "an embedding" in said
-    assert contradiction(locked, locked.artifacts[0], Weights(kind="dora")) is None
-    assert contradiction(model("other"), file(), Weights(kind="vae")) is None
-    assert contradiction(model("checkpoint"), file(), Weights(kind="diffusion_model")) is None
+    assert contradiction(locked, locked.artifacts[0], Weights(kind="dora"), typed=True) is None
+    assert contradiction(model("other"), file(), Weights(kind="vae"), typed=True) is None
+    assert contradiction(model("checkpoint"), file(), Weights(kind="diffusion_model"), typed=True) is None
+
+
+def test_a_site_that_names_another_base_than_the_header() -> None:
+    locked = model("lora", "SD 1.5")
+    said = contradiction(locked, locked.artifacts[0], Weights(kind="lora", family="SDXL"), typed=True)
+    assert said is not None and "the site says that it is for SD 1.5" in said and "is for SDXL" in said
+    for base, family in (
+        ("Pony", "SDXL"),
+        ("Chroma", "Flux.1"),
+        ("Other", "SDXL"),
+        (None, "SDXL"),
+        ("SD 1.5", None),
+    ):
+        locked = model("lora", base)
+        assert contradiction(locked, locked.artifacts[0], Weights(kind="lora", family=family), typed=False) is None
+    locked = model("vae", "SD 1.5")
+    assert contradiction(locked, locked.artifacts[0], Weights(kind="vae", family="SDXL"), typed=False) is None
+
+
+def test_a_header_says_precision_and_base_where_the_site_does_not() -> None:
+    weights = Weights(kind="checkpoint", family="SDXL", bases=("SDXL 1.0 base",), precision="fp16")
+    locked = model(None)
+    found, _ = with_header(locked, locked.artifacts[0], weights)
+    assert (found.card.base_model, found.artifacts[0].precision) == ("SDXL 1.0 base", "fp16")
+    locked = model("checkpoint", "Pony", replace(file(), precision="bf16"))
+    found, warning = with_header(locked, locked.artifacts[0], weights)
+    assert (found, warning) == (locked, None), "the site's words stay"
+    several = Weights(kind="lora", family="SD1.x", bases=("Stable Diffusion 1.4", "Stable Diffusion 1.5"))
+    assert base_of(several) == "SD 1.x"
+    assert base_of(Weights(kind="vae", family="kl-f8", bases=("SDXL",))) is None
 
 
 def test_adapters_for_other_bases() -> None:
