@@ -22,6 +22,8 @@ Tensor = tuple[str, tuple[int, ...]]
 
 #: The bytes of a pickle that are read, its operations, the tensors that are kept, and the sizes of one of them.
 _MOST_BYTES, _MOST_OPERATIONS, _MOST_TENSORS, _MOST_SIZES = 32 << 20, 1_000_000, 100_000, 8
+#: Bytes at the beginning in which an archive of torch names its pickle.
+_HEAD = 4096
 #: The longest name of a tensor, and the digits of a number, in characters.
 _LONGEST, _MOST_DIGITS = 500, 20
 #: The pickles of a file from before 1.6: a number, the protocol, the system, and then the object.
@@ -51,8 +53,10 @@ def read_tensors(size: int, read: Read) -> dict[str, Tensor] | None:
     `read(start, count)` returns up to that many of its bytes. Raises `ValueError` for a damaged file, and for one
     with more than a file of weights has.
     """
-    first = read(0, 16)
+    first = read(0, _HEAD)
     if first.startswith(b"PK\x03\x04"):
+        if b"data.pkl" not in first:  # torch writes it first
+            return None
         data = member(size, read, lambda name: name.endswith("/data.pkl") or name == "data.pkl", _MOST_BYTES)
         return None if data is None else _named(_run(data)[0])
     if first[:1] != b"\x80":

@@ -44,7 +44,7 @@ def read_header(size: int, read: Read) -> Header | None:
         return _gguf(size, read)
     if first[:4] == b"PK\x03\x04" or (first[:1] == b"\x80" and first[8:9] != b"{"):
         found = read_tensors(size, read)
-        return None if found is None else Header("pickle", found)
+        return Header("pickle", found) if found else None
     if first[8:9] != b"{":
         return None
     tensors, metadata = read_safetensors(size, read)
