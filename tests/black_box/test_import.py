@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -599,8 +600,8 @@ def test_init_counts_the_models_that_are_there_and_its_next_line_works(comfy: Pr
     done = comfy("init")
     assert "5 models are there already" in done.err
     assert "next: `synapse import ComfyUI` declares them where they are" in done.err
-    os.chdir(comfy.path)
-    comfy("import", "ComfyUI")
+    with contextlib.chdir(comfy.path):
+        comfy("import", "ComfyUI")
     assert "in sync: 5 files, nothing to do" in comfy("sync").err
 
 

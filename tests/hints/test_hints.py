@@ -967,7 +967,7 @@ def _tree(bench: Bench, *names: str) -> None:
     bench.project.manifest('[targets.c]\nroot = "ui"\n[models]\n')
 
 
-@helps("engine: --move --yes")
+@helps("engine: synapse store add --yes")
 def _(bench: Bench) -> None:
     _tree(bench, "a.safetensors")
     bench.patch.setattr(import_bytes, "_is_away", lambda file, tools: not file.place.is_symlink())
