@@ -7,8 +7,8 @@ else
 BIN := $(VENV)/bin
 endif
 
-.PHONY: demo test snapshots test-windows pythons workflows types lint bench independent torture mutants requirements \
-  windows setup clean
+.PHONY: demo test snapshots test-windows pythons workflows types lint platforms bench independent torture mutants \
+  requirements windows setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -48,6 +48,14 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The package as mypy sees it on the other systems. Each has a cache of its own, or they would drop each other's.
+PLATFORMS := win32 darwin
+platforms: $(VENV)/.ready-dev
+	@set -e; for platform in $(PLATFORMS); do \
+	  echo "mypy for $$platform"; \
+	  $(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform --package synapse_sync; \
+	done
 
 # Debian's nginx-light, aria2, rclone, b3sum, gcc and libssl-dev: what is missing is left out, but for nginx.
 bench: $(VENV)/.ready

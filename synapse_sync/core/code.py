@@ -84,7 +84,7 @@ _MAPS = ("auto_map", "custom_pipelines")
 def named_code(text: str) -> tuple[str, ...]:
     """The code that a configuration in JSON or YAML names, and that is not part of a UI, each once."""
     try:
-        found = list(_in_json(json.loads(text)))
+        found = list(_in_json(json.loads(text.removeprefix("\ufeff"))))  # a byte order mark hides nothing
     except (ValueError, RecursionError):
         found = _TARGET.findall(text)
     return tuple(dict.fromkeys(name for name in found if not name.startswith(_PACKAGES)))

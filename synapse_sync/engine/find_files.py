@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -266,8 +267,9 @@ def _workers(candidates: Sequence[_Candidate]) -> int:
 
 def _turns(device: int) -> bool:
     """Whether a device is a rotating disk, as Linux says (Documentation/block/queue-sysfs); False elsewhere."""
-    base = Path("/sys/dev/block") / f"{os.major(device)}:{os.minor(device)}" if hasattr(os, "major") else None
-    for queue in () if base is None else (base / "queue", base / ".." / "queue"):  # of a partition, its disk's
-        with contextlib.suppress(OSError, ValueError):
-            return int((queue / "rotational").read_text()) == 1
+    if sys.platform == "linux":
+        base = Path("/sys/dev/block") / f"{os.major(device)}:{os.minor(device)}"
+        for queue in (base / "queue", base / ".." / "queue"):  # of a partition, its disk's
+            with contextlib.suppress(OSError, ValueError):
+                return int((queue / "rotational").read_text()) == 1
     return False

@@ -192,7 +192,8 @@ def merge_rule(directory: Path) -> bool:
         text = ""
     except (OSError, UnicodeDecodeError):
         return False
-    known = {line.split()[0] for line in text.splitlines() if line.strip()}
+    # git passes over a byte order mark, which Windows' Notepad writes.
+    known = {line.split()[0] for line in text.removeprefix("\ufeff").splitlines() if line.strip()}
     missing = [line for line in _ATTRIBUTES if line.split()[0] not in known]
     if not missing:
         return False

@@ -84,8 +84,8 @@ class Connection:
         #: Bytes that were read and not returned yet.
         self.ahead: memoryview = memoryview(b"")
         self._least = 1
-        self._watch = select.poll() if hasattr(select, "poll") else None
-        if self._watch is not None:
+        if sys.platform != "win32":  # where `select` fails from descriptor 1024 on
+            self._watch = select.poll()
             self._watch.register(sock, select.POLLIN)
 
     def send(self, data: bytes) -> None:
@@ -123,9 +123,10 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """Whether the other side neither closed the connection nor sent bytes that nobody asked for."""
-        if self._watch is not None:
+        if sys.platform == "win32":
+            return not select.select([self.sock], [], [], 0)[0]
+        else:
             return not self._watch.poll(0)
-        return not select.select([self.sock], [], [], 0)[0]
 
     def close(self) -> None:
         """Close it; harmless when it is closed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -52,20 +53,24 @@ class Owners:
     def _is_named(self, uid: int) -> bool:
         if not self._trusted:
             return False
-        import grp
-        import pwd
-
         names, groups = {str(uid)}, set[str]()
-        with contextlib.suppress(KeyError):
-            user = pwd.getpwuid(uid)
-            names.add(user.pw_name)
-            for gid in os.getgrouplist(user.pw_name, user.pw_gid):
-                with contextlib.suppress(KeyError):
-                    groups.add(grp.getgrgid(gid).gr_name)
+        if sys.platform != "win32":
+            import grp
+            import pwd
+
+            with contextlib.suppress(KeyError):
+                user = pwd.getpwuid(uid)
+                names.add(user.pw_name)
+                for gid in os.getgrouplist(user.pw_name, user.pw_gid):
+                    with contextlib.suppress(KeyError):
+                        groups.add(grp.getgrgid(gid).gr_name)
         return any(name in names or name.removeprefix("@") in groups for name in self._trusted)
 
 
 def _self() -> set[int]:
     """Root, and this user: for root the one who called sudo, too."""
-    user, called = os.geteuid(), os.environ.get("SUDO_UID", "")
-    return {0, user, int(called)} if user == 0 and called.isascii() and called.isdigit() else {0, user}
+    if sys.platform == "win32":
+        return {0}  # the owner of every file there, as Python says
+    else:
+        user, called = os.geteuid(), os.environ.get("SUDO_UID", "")
+        return {0, user, int(called)} if user == 0 and called.isascii() and called.isdigit() else {0, user}

@@ -338,7 +338,10 @@ def sweep(root: Path, days: float, now: float | None = None) -> int:
     for path in old(root, days, now):
         with contextlib.suppress(FileNotFoundError):
             found = path.lstat()
-            freed += found.st_size if sys.platform == "win32" else found.st_blocks * 512
+            if sys.platform == "win32":
+                freed += found.st_size
+            else:
+                freed += found.st_blocks * 512
             remove(path)
     return freed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 
 from synapse_sync.user.small_files import read_small
 
@@ -47,4 +48,7 @@ def completed(store: str | Path, key: str) -> tuple[str, list[str]] | None:
 
 def _is_own(found: os.stat_result) -> bool:
     """Whether a file belongs to this user or to root; Windows has no such owners."""
-    return os.name == "nt" or found.st_uid in (0, os.geteuid())
+    if sys.platform == "win32":
+        return True
+    else:
+        return found.st_uid in (0, os.geteuid())

@@ -216,13 +216,13 @@ if sys.platform == "win32":
             self._path, self._access = path, access
 
         def __enter__(self) -> int:
-            found = _kernel.CreateFileW(
+            found: int | None = _kernel.CreateFileW(
                 str(self._path), self._access, _SHARE_ALL, None, _OPEN_EXISTING, _ITSELF, None
             )
             if found == _NO_HANDLE or found is None:
                 raise _error(ctypes.get_last_error(), self._path)
-            self._handle: int = found
-            return self._handle
+            self._handle = found
+            return found
 
         def __exit__(self, *exc: object) -> None:
             _kernel.CloseHandle(self._handle)

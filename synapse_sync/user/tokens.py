@@ -101,7 +101,7 @@ def _content(path: Path) -> bytes:
     if not path.is_fifo():
         return read_small(path)
     # Not blocking: a pipe that nobody writes into would hang the command; it ends at once instead.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         data = b""
         while len(data) <= _MOST_BYTES:

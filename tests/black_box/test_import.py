@@ -372,7 +372,8 @@ def test_a_sidecar_of_another_tool_names_a_version_that_the_digests_do_not(comfy
         Model(id=9200, name="Odd", type="LORA", versions=(Version(id=92001, name="v1", files=(file,)),))
     )
     put(comfy, "ComfyUI/models/loras/odd.safetensors", other)
-    put(comfy, "ComfyUI/models/loras/odd.civitai.info", json.dumps({"id": 92001, "modelId": 9200}).encode())
+    marked = json.dumps({"id": 92001, "modelId": 9200}).encode("utf-8-sig")  # as an editor of Windows writes it
+    put(comfy, "ComfyUI/models/loras/odd.civitai.info", marked)
     wrong = {"id": VERSION, "modelId": MODEL}
     put(comfy, "ComfyUI/models/unet/flux.civitai.info", json.dumps(wrong).encode())
     comfy("import", "ComfyUI")
