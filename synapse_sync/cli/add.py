@@ -130,12 +130,12 @@ def command(
 
 def _made_with(console: Console, workspace: Workspace, numbers: Sequence[int]) -> list[Reference]:
     """Return the models that made some images, except those that the manifest has; print those that are unknown."""
-    from synapse_sync.cli.images import resource_lines
-
     found = workspace.made_with(numbers)
     declared = {model.reference: model.name for model in workspace.manifest.models}
-    for line in resource_lines(found.unknown) if found.unknown else ():
-        console.warn(f"Civitai does not know this model of the image: {line}")
+    for resource in found.unknown:
+        name = cell_text(" ".join(word for word in (resource.kind, resource.name) if word))
+        lack = "Civitai does not know its hash" if resource.hash else "only its name is known"
+        console.warn(f"the image was made with `{name or resource.hash}`, too, but {lack}; not added")
     for reference in found.references:
         if reference in declared:
             console.say(f"`{reference}` is in synapse.toml already, as `{declared[reference]}`")

@@ -109,6 +109,7 @@ def _tell_description(console: Console, html: object) -> None:
     from synapse_sync.core.html_text import html_lines
 
     lines = [cell_text(line) for line in html_lines(html)] if isinstance(html, str) else []
+    lines = lines if console.verbose else list(filter(None, lines))
     width = terminal_width() - 4
     folded = [part for line in lines for part in textwrap.wrap(line, width) or [""]]
     shown = folded if console.verbose or len(folded) <= _LINES + 1 else folded[:_LINES]
