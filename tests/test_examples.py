@@ -8,10 +8,12 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from synapse_sync.cli.main import main
 from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.demo.catalogue import SDXL_VAE_COMMIT, populate
+from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.hub import Hub
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -247,6 +250,33 @@ def test_python_shows_a_progress_of_its_own(script: Callable[..., tuple[int, str
     code, said = script("progress.py")
     assert code == 0, said
     assert "bytes so far" in said and said.splitlines()[-1].endswith(": all good")
+
+
+def test_python_crawls_into_a_database_and_goes_on(
+    script: Callable[..., tuple[int, str]], tmp_path: Path, example_hub: Hub
+) -> None:
+    path = tmp_path / "civitai.db"
+    words = (str(path), "--lists", "creators", "tags", "models", "--galleries", "9", "--nsfw", "--pause", "0")
+    example_hub.faults.add("/api/v1/images", Fault(status=404, skip=3))
+    code, said = script("crawl_to_sqlite.py", *words)
+    assert code == 1 and "the same command goes on" in said and "Traceback" not in said
+    example_hub.faults.clear()
+    example_hub.clear_log()
+    code, said = script("crawl_to_sqlite.py", *words)
+    assert code == 0, said
+    assert not any(seen.path.endswith(("/creators", "/tags")) for seen in example_hub.requests())
+    models = example_hub.civitai.models.values()
+    with closing(sqlite3.connect(path)) as database:
+        things = set(database.execute("SELECT kind, id FROM thing"))
+        kinds = [kind for kind, _ in things]
+        assert {("model", str(model.id)) for model in models} <= things
+        assert kinds.count("version") == sum(len(model.versions) for model in models)
+        assert kinds.count("file") >= kinds.count("version")
+        assert {("tag", tag) for model in models for tag in model.tags} <= things
+        linked = database.execute("SELECT count(*) FROM relation WHERE link = 'has-version'").fetchone()
+        assert linked == (kinds.count("version"),)
+    again = script("crawl_to_sqlite.py", *words)
+    assert again == (0, said), "nothing is left to read"
 
 
 def test_every_script_is_run_here() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from synapse_sync.core.artifact import Artifact, ModelCard, format_of
+from synapse_sync.core.artifact import ONCE_OTHER, Artifact, ModelCard, format_of
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
@@ -418,3 +418,22 @@ def test_a_type_that_no_target_accepts_is_a_note() -> None:
 def test_pickled_detection_models_are_those_of_ultralytics(filename: str, folder: str, said: str | None) -> None:
     model = one_file("a", filename, kind="detection")
     assert paths(arranged([entry("a", type=said)], [model])) == [("comfy", f"{folder}/{filename}")]
+
+
+@pytest.mark.parametrize("kind", sorted(ONCE_OTHER))
+def test_a_type_that_was_other_goes_where_other_goes(kind: str) -> None:
+    """A manifest of an earlier version places these below `other`, which was their type then."""
+    other = replace(COMFY, folders=(("other", SafePath("models/misc")),))
+    assert paths(arranged([entry("a")], [locked("a", kind=kind)], other)) == [
+        ("comfy", "models/misc/a.safetensors")
+    ]
+    own = replace(COMFY, folders=(("other", SafePath("models/misc")), (kind, SafePath("models/own"))))
+    assert paths(arranged([entry("a")], [locked("a", kind=kind)], own)) == [("comfy", "models/own/a.safetensors")]
+    for types in (("other",), (kind,)):
+        assert len(arranged([entry("a")], [locked("a", kind=kind)], replace(other, types=types)).placements) == 1
+        assert (
+            arranged([entry("a")], [locked("a", kind=kind)], replace(other, exclude_types=types)).placements == ()
+        )
+    assert paths(arranged([entry("a")], [locked("a", kind=kind)], FLAT)) == [("flat", "a.safetensors")]
+    with pytest.raises(InputError, match=f"no folder for type `{kind}`"):
+        arranged([entry("a")], [locked("a", kind=kind)])

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from synapse_sync.core.artifact import Artifact, ModelCard, Preview
-from synapse_sync.core.companion import previewed
+from synapse_sync.core.companion import Companion, made_from, previewed
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.layouts.companions import Accompaniment, arrange_companions
+from synapse_sync.sources.register import preview_url as site_url
 
 STILL = Preview(url=Reference.parse("https://images.example/1.png"), nsfw=1)
 FILM = Preview(url=Reference.parse("https://images.example/2.mp4"), type="video", nsfw=1)
@@ -196,3 +197,40 @@ def test_a_file_of_its_own_kind_has_the_sidecar_of_that_kind() -> None:
         locked("m.safetensors", kind="checkpoint", role="diffusion_model"), sidecars=("lora-manager",)
     )
     assert [companion.type for companion in found.companions] == ["diffusion_model"]
+
+
+CIVITAI = "https://image.civitai.com/key/42b875cf-c62b-41fa-a349-383b7f074351"
+
+
+def on_civitai(model: LockedModel, **words: object) -> list[Companion]:
+    """The companions of a model whose previews are on Civitai's image host."""
+    entry = Requirement(name="m", reference=Reference.parse("civitai:1"), previews=1, **words)  # type: ignore[arg-type]
+    target = Target(name="ui")
+    placements = arrange([entry], {"m": model}, [target]).placements
+    options = WorkspaceOptions(sidecars=("lora-manager",))
+    found = arrange_companions([entry], {"m": model}, placements, [target], options, preview_url=site_url)
+    return [companion for companion in found.companions if companion.kind == "preview"]
+
+
+def test_previews_have_the_size_that_the_manifest_says() -> None:
+    film = Preview(url=Reference.parse(f"{CIVITAI}/original=true/7.jpeg"), type="video", nsfw=1)
+    model = locked("m.safetensors", film)
+    plain = on_civitai(model)
+    assert [companion.url for companion in plain] == [
+        f"{CIVITAI}/anim=true,transcode=true,width=450/7.mp4",
+        f"{CIVITAI}/anim=false,transcode=true,width=450/7.jpeg",
+    ]
+    sized = on_civitai(model, preview_width=320, preview_quality=80)
+    assert [companion.url for companion in sized] == [
+        f"{CIVITAI}/anim=true,transcode=true,width=320,quality=80/7.mp4",
+        f"{CIVITAI}/anim=false,transcode=true,width=320,quality=80/7.jpeg",
+    ]
+    assert {each.made for each in plain}.isdisjoint(each.made for each in sized), "another size is another preview"
+
+
+def test_a_film_that_an_earlier_version_placed_stays() -> None:
+    """Films were asked for without `anim=true`, and the receipt has the digest of that address."""
+    film = Preview(url=Reference.parse(f"{CIVITAI}/original=true/7.jpeg"), type="video", nsfw=1)
+    first, second = on_civitai(locked("m.safetensors", film))
+    assert first.made == made_from("preview", f"{CIVITAI}/transcode=true,width=450/7.mp4")
+    assert second.made == made_from("preview", f"{CIVITAI}/anim=false,transcode=true,width=450/7.jpeg")

@@ -456,3 +456,17 @@ def test_a_root_that_cannot_be_meant(root: str, words: str) -> None:
         parse_manifest(f"[targets.comfy]\nroot = {root}\n", environ={"ODD": "%HOME%/x"})
     errors = caught.value.errors if isinstance(caught.value, Several) else [caught.value]
     assert any(words in f"{error.message} {error.hint}" for error in errors), errors
+
+
+def test_the_size_of_previews_is_a_number_in_its_bounds() -> None:
+    manifest = parse_manifest(
+        '[workspace]\npreview-width = 320\npreview-quality = 80\n[models]\na = "civitai:1"\n'
+        '[models.b]\nsource = "civitai:2"\npreview-width = 1600\n'
+    )
+    a, b = manifest.models
+    assert (a.preview_width, a.preview_quality, b.preview_width, b.preview_quality) == (320, 80, 1600, 80)
+    assert a.text == "civitai:1", "another size needs no new lock"
+    for words in ("preview-width = 15", "preview-width = 5000", "preview-quality = 0", "preview-quality = 101"):
+        for table in (f"[workspace]\n{words}\n", f'[models.b]\nsource = "civitai:2"\n{words}\n'):
+            with pytest.raises(InvalidManifest, match=words.partition(" ")[0]):
+                parse_manifest(table)

@@ -16,7 +16,7 @@ import sys
 from contextlib import closing
 from typing import Any
 
-from synapse_sync.errors import SynapseError
+from synapse_sync import SynapseError
 from synapse_sync.sources.civitai import Client
 from synapse_sync.sources.civitai.crawl import LISTS, PAUSE, Kind, Progress, Relation, Thing, crawl
 
