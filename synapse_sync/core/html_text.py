@@ -36,11 +36,11 @@ def html_lines(html: str) -> list[str]:
         at = found.end()
         tag = (found["tag"] or "").lower()
         if found["end"]:
-            page.close(tag)
+            page.end(tag)
         elif tag in _UNREAD and not (found["more"] or "").endswith("/"):
             at = _after(html, tag, at)
         elif tag:
-            page.open(tag, found["more"])
+            page.begin(tag, found["more"])
     page.text(html[at:])
     return page.lines()
 
@@ -64,7 +64,7 @@ class _Page:
         if text:
             self._line.append(unescape(text))
 
-    def open(self, tag: str, attributes: str) -> None:
+    def begin(self, tag: str, attributes: str) -> None:
         """Begin an element."""
         self._break(tag)
         if tag == "li":
@@ -76,7 +76,7 @@ class _Page:
             href = unescape(next(filter(None, match.groups()), "")) if match is not None else ""
             self._link = (href, len(self._line)) if href.startswith(("https://", "http://")) else None
 
-    def close(self, tag: str) -> None:
+    def end(self, tag: str) -> None:
         """End an element."""
         if tag == "a" and self._link is not None:
             href, start = self._link
