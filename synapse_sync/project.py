@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from synapse_sync.errors import Conflict, InputError, InvalidLockfile, StorageError
 from synapse_sync.store.project_note import project_key
@@ -17,6 +17,9 @@ from synapse_sync.user.small_files import UnfitFile, content, content_digest, re
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest.values import Manifest
+
+
+T = TypeVar("T")
 
 
 def read_manifest(text: str) -> Manifest:
@@ -43,6 +46,9 @@ class Project:
         self._manifest: Manifest | None = None
         self._lockfile: Lockfile | None = None
         self._texts: dict[str, str] = {}
+        #: What the files held when they were read last, with their values: a file that did not change since, as
+        #: while another process was waited for, is not parsed anew.
+        self._read: dict[str, tuple[object, Any]] = {}
 
     def read(self, name: str) -> bytes:
         """The content of a file of the project, empty if it does not exist.
@@ -85,8 +91,17 @@ class Project:
         """The manifest as values; raises `InvalidManifest`."""
         if self._manifest is None:
             text = self._texts[MANIFEST] = self.text(MANIFEST)
-            self._manifest = read_manifest(text)
+            # A root may depend on a variable.
+            self._manifest = self._parsed(MANIFEST, (text, dict(os.environ)), lambda: read_manifest(text))
         return self._manifest
+
+    def _parsed(self, name: str, content: object, parse: Callable[[], T]) -> T:
+        """The values in the content of a file, parsed unless it is the content that was parsed last."""
+        known = self._read.get(name)
+        if known is None or known[0] != content:
+            known = self._read[name] = (content, parse())
+        value: T = known[1]
+        return value
 
     @property
     def lockfile(self) -> Lockfile:
@@ -99,7 +114,9 @@ class Project:
 
             text = self._texts[LOCKFILE] = self.text(LOCKFILE)
             try:
-                self._lockfile = parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
+                self._lockfile = self._parsed(
+                    LOCKFILE, text, lambda: parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
+                )
             except InvalidLockfile:
                 _ = self.manifest
                 raise
@@ -138,10 +155,11 @@ class Project:
 
         return behind_link(self.directory / name, self.directory if name == LOCKFILE else None)
 
-    def write(self, name: str, text: str) -> bool:
+    def write(self, name: str, text: str, values: Manifest | None = None) -> bool:
         """Write a file of the project whole or not at all; False if it had this content already.
 
-        Raises `Conflict` if another program changed the file since it was read: that change would be lost.
+        `values` are those of the text, if it is a manifest that was parsed already. Raises `Conflict` if another
+        program changed the file since it was read: that change would be lost.
         """
         from synapse_sync.store.durable import about_project, write_atomic
 
@@ -158,22 +176,21 @@ class Project:
         with about_project():
             write_atomic(path, data)
         self._manifest = self._lockfile = None
+        if values is not None:
+            self._read[name] = ((text, dict(os.environ)), values)
         self._texts.pop(name, None)  # the other file is still compared with the text that was read
         return True
 
     def write_lockfile(self, lockfile: Lockfile) -> bool:
         """Write the lockfile; False if it had this content already. Raises like `write`."""
-        from synapse_sync.core.lockfile import format_lockfile
+        from synapse_sync.core.lockfile import are_alike, format_lockfile
 
         # Git and editors change line ends, comments and order without changing the content: that is no reason to
         # write, and "up to date" must be true of the bytes as well.
         old = self._locked_now()
-        if old is not None and _is_same(old, lockfile):
+        if old is not None and are_alike(old, lockfile):
             return False
-        wanted = format_lockfile(lockfile)
-        if old is not None and format_lockfile(old) == wanted:
-            return False
-        return self.write(LOCKFILE, wanted)
+        return self.write(LOCKFILE, format_lockfile(lockfile))
 
     def _locked_now(self) -> Lockfile | None:
         """The lockfile as it is on disk now; None if it does not exist or is damaged."""
@@ -182,11 +199,8 @@ class Project:
         text = self.text(LOCKFILE)
         if not text.strip():
             return None
-        # Parsing takes longer than all else here: only a file that changed since it was read is parsed again.
-        if self._lockfile is not None and text == self._texts.get(LOCKFILE):
-            return self._lockfile
         try:
-            return parse_lockfile(text)
+            return self._parsed(LOCKFILE, text, lambda: parse_lockfile(text))
         except InvalidLockfile:
             return None
 
@@ -204,13 +218,6 @@ class Project:
         ):
             self.forget()  # another process may have written them during the wait
             yield
-
-
-def _is_same(one: Lockfile, other: Lockfile) -> bool:
-    """Whether two lockfiles have the very same models. Equal values would not do: they may differ in spelling."""
-    models = zip(one.models, other.models, strict=False)
-    alike = len(one.models) == len(other.models) and all(mine is theirs for mine, theirs in models)
-    return alike and one.extra == other.extra
 
 
 def _in_style_of(before: bytes, text: str) -> bytes:

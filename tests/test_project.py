@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from synapse_sync.errors import Conflict, InputError
-from synapse_sync.project import Project
+from synapse_sync.project import Project, read_manifest
 from synapse_sync.user.places import LOCKFILE, MANIFEST
 
 LOCK = """\
@@ -109,3 +109,28 @@ def test_a_file_that_is_no_text_says_how_to_get_on(project: Project) -> None:
     with pytest.raises(InputError, match="not UTF-8") as caught:
         project.text(LOCKFILE)
     assert "delete it and run `synapse lock`" in (caught.value.hint or "")
+
+
+def test_a_file_that_did_not_change_is_parsed_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest, lockfile = project.manifest, project.lockfile
+    with project.hold(lambda line: None):
+        assert project.manifest is manifest and project.lockfile is lockfile
+    text = project.text(MANIFEST) + 'another = "./other.safetensors"\n'
+    (project.directory / MANIFEST).write_text(text)
+    with project.hold(lambda line: None):
+        assert [model.name for model in project.manifest.models][-1] == "another"
+        assert project.lockfile is lockfile
+    changed = project.manifest
+    monkeypatch.setenv("COMFY_ROOT", "elsewhere")  # a root may depend on it
+    project.forget()
+    assert project.manifest is not changed and project.manifest == changed
+
+
+def test_a_manifest_that_was_written_is_not_parsed_again(project: Project) -> None:
+    text = project.text(MANIFEST) + 'another = "./other.safetensors"\n'
+    values = read_manifest(text)
+    project.write(MANIFEST, text, values)
+    assert project.manifest is values
+    (project.directory / MANIFEST).write_text("[models]\n")
+    project.forget()
+    assert project.manifest.models == ()

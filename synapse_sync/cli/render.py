@@ -118,7 +118,7 @@ def table_lines(
     With `paths`, its cells are paths: they keep their ends, which differ, and at least 24 columns.
     """
     cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(text_width(row[n]) for row in cells) for n in range(len(header))]
+    widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
     if shrink is not None:
         over = sum(widths) + 2 * (len(widths) - 1) - terminal_width()
         least = min(widths[shrink], _LEAST_PATH) if paths else 8

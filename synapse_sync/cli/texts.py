@@ -68,6 +68,8 @@ def terminal_width() -> int:
 
 def cell_text(text: str) -> str:
     """Return text from outside on one line, without characters that move the cursor or reverse the writing."""
+    if text.isascii() and text.isprintable() and "  " not in text and text == text.strip():
+        return text  # most are, in tables of thousands
     return plain_text(" ".join(text.split()))
 
 

@@ -87,8 +87,22 @@ def format_lockfile(lockfile: Lockfile) -> str:
     parts = [_HEADER]
     if lockfile.extra:
         parts.append("".join(_pair(key, value) for key, value in lockfile.extra))
-    parts += [_model_text(model) for model in sorted(lockfile.models, key=lambda model: model.name)]
+    parts += [_model_text(model) for model in _in_order(lockfile)]
     return "".join(parts)
+
+
+def are_alike(one: Lockfile, other: Lockfile) -> bool:
+    """Whether two lockfiles have the same text. Equal values would not do: they may differ in spelling."""
+    pairs = [*zip(_in_order(one), _in_order(other), strict=False)]
+    if len(one.models) != len(other.models) or any(mine.name != theirs.name for mine, theirs in pairs):
+        return False  # before any text is made: most changes are a model more or a model less
+    if _pairs(dict(one.extra)) != _pairs(dict(other.extra)):
+        return False
+    return all(mine is theirs or _model_text(mine) == _model_text(theirs) for mine, theirs in pairs)
+
+
+def _in_order(lockfile: Lockfile) -> list[LockedModel]:
+    return sorted(lockfile.models, key=lambda model: model.name)
 
 
 def _model_text(model: LockedModel) -> str:
@@ -122,11 +136,11 @@ def _model_text(model: LockedModel) -> str:
 
 def _unlike_others(lines: Sequence[str], name: str) -> Iterable[str]:
     """Name the model at the end of every fourth line that another model may share, and of the last one."""
-    run = 0
+    run, last, comment = 0, len(lines), f" # {comment_text(name)}\n"
     for number, line in enumerate(lines, start=1):
-        run = 0 if line.lstrip().startswith("[[") else run + 1
-        if run > _MAX_RUN or number == len(lines):
-            line, run = f"{line[:-1]} # {comment_text(name)}\n", 0
+        run = 0 if line.startswith(("[[", "\n[[")) else run + 1
+        if run > _MAX_RUN or number == last:
+            line, run = line[:-1] + comment, 0
         yield line
 
 

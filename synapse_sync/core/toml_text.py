@@ -15,10 +15,10 @@ def key_text(key: str) -> str:
 
 def value_text(value: object) -> str:
     """A value on a single line."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, str):
         return string_text(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, Mapping):
         inner = ", ".join(f"{key_text(str(key))} = {value_text(item)}" for key, item in value.items())
         return f"{{ {inner} }}" if inner else "{}"

@@ -76,7 +76,7 @@ def add(
         with undone(locked):
             arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
             # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.
-            project.write(MANIFEST, text)
+            project.write(MANIFEST, text, manifest)
             project.write_lockfile(locked.lockfile)
         tools.trust.keep(typed)
     return [name for name, _ in models], locked

@@ -66,6 +66,9 @@ def is_spelled(root: Path, path: str) -> bool:
     """Whether an existing path is spelled on disk as it is here; Unicode forms count as one spelling."""
     place = str(root)
     for name in path.split("/"):
+        if _tells_case_apart(place, name):  # a listing for each of thousands of files in it would take minutes
+            place = os.path.join(place, name)
+            continue
         if name not in (names := _alike(place, name)) and not any(_nfc(found) == name for found in names):
             return False
         place = os.path.join(place, name)
@@ -114,6 +117,14 @@ def respell(place: Path) -> bool:
             rename_new(other, step)
             rename_new(step, place)
     return True
+
+
+def _tells_case_apart(directory: str, name: str) -> bool:
+    """Whether a name exists and its letters in the other case lead nowhere: then it is spelled so on disk."""
+    other = name.swapcase()
+    if not name.isascii() or other == name or os.path.lexists(os.path.join(directory, other)):
+        return False
+    return os.path.lexists(os.path.join(directory, name))
 
 
 def _alike(directory: str | Path, name: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
-from world import names_in
+from world import names_in, opened
 
 from synapse_sync.store.spelling import is_spelled, one_file, respell, respell_path
 
@@ -100,3 +100,16 @@ def test_a_directory_is_respelled_if_all_in_it_is_listed(fs: FakeFilesystem) -> 
     assert names_in(ROOT) == ["Models"], "one of the UI's own"
     assert names_in(ROOT / "models") == ["Sub"], "somebody else's file is in it"
     assert names_in(ROOT / "models/sub") == ["deep", "other.bin"]
+
+
+def test_a_directory_is_not_listed_for_each_file_where_case_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "Dream.bin").write_bytes(b"x")
+    if (tmp_path / "dream.bin").exists():
+        pytest.skip("this file system ignores case")
+    with opened("os.listdir") as listed:
+        assert is_spelled(tmp_path, "Dream.bin")
+    assert not listed
+    (tmp_path / "dREAM.BIN").write_bytes(b"y")  # now only the listing can tell
+    with opened("os.listdir") as listed:
+        assert is_spelled(tmp_path, "Dream.bin")
+    assert listed and not is_spelled(tmp_path, "Gone.bin")

@@ -12,7 +12,7 @@ import msgspec
 from synapse_sync.core.artifact import MODEL_TYPES, type_for
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.instant import parse_cutoff
-from synapse_sync.core.manifest.kinds import choices, kind_of, plain_words, strings_in
+from synapse_sync.core.manifest.kinds import ONE_LINE, as_shape, choices, kind_of, plain_words, strings_in
 from synapse_sync.core.manifest.mistakes import Mistakes, fields_of
 from synapse_sync.core.manifest.shape import (
     FileTable,
@@ -32,9 +32,6 @@ from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
 from synapse_sync.core.unseen import is_plain_line
 from synapse_sync.errors import InvalidManifest, InvalidReference, UnsafeName, raise_all
-
-#: Keys whose values appear unchanged in the canonical line of a requirement.
-_ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups"}
 
 
 def parse_manifest(
@@ -102,7 +99,7 @@ class _Reader:
 
     def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
         """A table as its shape; None, and an error, if it does not fit."""
-        if (found := _at_once(table, shape)) is not None:
+        if (found := as_shape(table, shape)) is not None:
             return found
         fine = self._mistakes.known_keys(path, table, shape)
         told: set[str] = set()
@@ -135,7 +132,7 @@ class _Reader:
                 self._mistakes.bad((*path, key, *inner), plain_words(what))
                 fine = False
                 continue
-            if key in _ONE_LINE and not all(map(is_plain_line, strings_in(value))):
+            if key in ONE_LINE and not all(map(is_plain_line, strings_in(value))):
                 self._mistakes.bad((*path, key), "it contains a line break or another invisible character")
                 fine = False
         return shape(**values) if fine else None
@@ -433,16 +430,6 @@ class _Reader:
 
 def _patterns(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _at_once(table: dict[str, Any], shape: type[Table]) -> Any:
-    """A table as its shape in one step, which most are; None for one that has to be read key by key."""
-    try:
-        found = msgspec.convert(table, shape)
-    except msgspec.ValidationError:  # or a date of TOML's own
-        return None
-    plain = all(is_plain_line(text) for key in _ONE_LINE & table.keys() for text in strings_in(table[key]))
-    return found if plain else None
 
 
 _NOTHING = FileTable()

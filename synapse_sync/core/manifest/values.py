@@ -36,7 +36,12 @@ class FileWish:
         return dataclasses.replace(other, **own)
 
 
+_ANY = FileWish()
+
+
 def _said(wish: FileWish) -> Iterable[tuple[str, str]]:
+    if wish == _ANY:
+        return ()
     return ((name, value) for name in FileWish.__dataclass_fields__ if (value := getattr(wish, name)) is not None)
 
 
