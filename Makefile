@@ -6,9 +6,11 @@ BIN := $(VENV)/Scripts
 else
 BIN := $(VENV)/bin
 endif
+REQUIREMENTS := .ci/requirements
+PINNED := --quiet --require-hashes
 
 .PHONY: demo test snapshots test-windows pythons workflows types lint platforms bench independent torture mutants \
-  requirements windows setup clean
+  requirements windows release-check onefile zipapp setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -81,12 +83,26 @@ TESTS ?=
 windows: $(VENV)/.ready-dev
 	$(BIN)/python tests/windows/wine.py $(TESTS)
 
+# Builds wheel and sdist, tries them in bare environments, and resolves beside other programs: COMFYUI=requirements.txt
+# is the list of a clone of ComfyUI. `onefile` needs no Python where it runs, `zipapp` needs the Python it was built with.
+COMFYUI ?=
+release-check: build/tools/.ready
+	$(TOOLS)/python .ci/release.py check $(if $(COMFYUI),--comfyui $(COMFYUI))
+onefile: build/tools/.ready
+	$(TOOLS)/python .ci/release.py onefile
+zipapp: build/tools/.ready
+	$(TOOLS)/python .ci/release.py zipapp
+
+TOOLS := build/tools/$(notdir $(BIN))
+build/tools/.ready: $(REQUIREMENTS)/release.txt
+	$(PYTHON) -m venv build/tools
+	$(TOOLS)/python -m pip install $(PINNED) --disable-pip-version-check -r $(REQUIREMENTS)/release.txt
+	@touch $@
+
 setup: $(VENV)/.ready-dev
 
 # Each command is tried with uv first; without uv the standard library's venv and pip do the same. The parts that
 # build the package are installed by their hashes, so that the build looks for none by itself.
-REQUIREMENTS := .ci/requirements
-PINNED := --quiet --require-hashes
 $(VENV)/.ready: pyproject.toml $(REQUIREMENTS)/build.txt
 	@set -e; if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing $(VENV); \

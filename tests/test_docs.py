@@ -26,7 +26,10 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
 TEXTS = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
     for path in (
-        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "docs/decisions.md")),
+        *(
+            ROOT / name
+            for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/python.md")
+        ),
         *sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file()),
     )
 }
@@ -131,8 +134,8 @@ def test_readme_lists_are_whole() -> None:
 
 def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    named = {target for text in TEXTS.values() for target in re.findall(r"`make ([a-z]+)`", text)}
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = {target for text in TEXTS.values() for target in re.findall(r"`make ([a-z-]+)`", text)}
     assert {"demo", "test"} <= named <= targets
 
 
@@ -162,7 +165,9 @@ def anchors(text: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/decisions.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/decisions.md", "docs/python.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+)
 def test_links_and_paths_lead_somewhere(name: str) -> None:
     text = TEXTS[name]
     for target in re.findall(r"\]\(([^)]+)\)", text):

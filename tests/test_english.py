@@ -83,7 +83,7 @@ FILES = {
     for path in (
         *sorted(PACKAGE.rglob("*.py")),
         *sorted((ROOT / "benchmarks").glob("*.py")),
-        *(ROOT / name for name in ("README.md", "CHANGELOG.md")),
+        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
         *sorted((ROOT / "docs").glob("*.md")),
         *sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file()),
         *sorted((ROOT / "benchmarks").glob("*.md")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import tomllib
@@ -88,6 +89,19 @@ def test_the_tools_of_npm_are_pinned_with_their_hashes() -> None:
     scripts = "".join(path.read_text("utf-8") for path in (ROOT / ".ci").glob("*.sh"))
     installs = re.findall(r"^\s*npm .*", scripts, re.MULTILINE)
     assert installs and all("npm ci" in line and "--ignore-scripts" in line for line in installs)
+
+
+def test_a_release_is_made_of_files_that_exist() -> None:
+    for name in PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]:
+        assert (ROOT / name.lstrip("/")).exists(), name
+    spec = importlib.util.spec_from_file_location("release", ROOT / ".ci" / "release.py")
+    assert spec is not None and spec.loader is not None
+    release = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(release)
+    assert all((ROOT / name).is_file() for name in release.NEEDED)
+    assert release.pins("Torch==2.9.0\n    # via x\nnumpy==2.1 ; python_version > '3'\n") == {
+        "torch": "2.9.0", "numpy": "2.1",
+    }  # fmt: skip
 
 
 def test_make_installs_nothing_without_hashes_but_synapse_itself() -> None:
