@@ -9,8 +9,8 @@ endif
 REQUIREMENTS := .ci/requirements
 PINNED := --quiet --require-hashes
 
-.PHONY: demo test snapshots test-windows pythons workflows types lint platforms bench independent torture mutants \
-  requirements windows release-check onefile zipapp setup clean
+.PHONY: demo test snapshots test-windows pythons workflows types screenshots lint platforms bench independent torture \
+  mutants requirements windows release-check onefile zipapp setup clean
 
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
@@ -45,6 +45,10 @@ workflows: $(VENV)/.ready-dev
 # What a type checker sees of the package: pyright, from npm, counts the public symbols without a complete type.
 types: $(VENV)/.ready-dev
 	.ci/types.sh
+
+# README's picture: its quick start in a real terminal (Debian's tmux), against the demo hub.
+screenshots: $(VENV)/.ready
+	$(BIN)/python docs/screenshots.py
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .

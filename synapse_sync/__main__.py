@@ -2,7 +2,10 @@
 
 import sys
 
-from synapse_sync.cli.main import command
+from synapse_sync.cli.start import quiet_interrupt
 
 if __name__ == "__main__":
+    quiet_interrupt()
+    from synapse_sync.cli.main import command
+
     sys.exit(command())

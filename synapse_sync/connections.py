@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from synapse_sync.sources.civitai.client import Client
 
 
+#: Seconds to connect in, for a user who waits.
+_HASTY_CONNECT = 2.5
+
+
 class Connections:
     """The clients for APIs and files, each made when it is first needed; `close` closes them all.
 
     `note` reports that a request waits for its next attempt. `retry` and `bounds` say how patient all clients are;
-    the defaults follow the settings.
+    the defaults follow the settings. `hasty`, which may be set before the first request, is for a user who waits:
+    a dead network is reported within three seconds.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Connections:
         self.settings = settings
         self.offline = offline
         self._note = note
+        self.hasty = False
         self._retry = retry
         self._bounds = bounds
         self._credentials: Credentials | None = None
@@ -88,7 +94,8 @@ class Connections:
             from synapse_sync.net.retries import Retry
 
             usual, delay = Retry(), self.settings.retry_delay
-            self._retry = Retry(first_delay=delay, longest=delay * usual.longest / usual.first_delay)
+            longest = delay * usual.longest / usual.first_delay
+            self._retry = Retry(first_delay=delay, longest=longest, hasty=self.hasty)
         return self._retry
 
     @property
@@ -97,7 +104,7 @@ class Connections:
         if self._bounds is None:
             from synapse_sync.net.bounds import Bounds
 
-            self._bounds = Bounds()
+            self._bounds = Bounds(connect=_HASTY_CONNECT) if self.hasty else Bounds()
         return self._bounds
 
     @property

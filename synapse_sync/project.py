@@ -128,6 +128,12 @@ class Project:
 
         return tuple(change.name for change in missing_changes(self.manifest.entries(), self.lockfile))
 
+    def no_lockfile(self) -> str | None:
+        """The words for a lockfile that is missing or has no model; None if it has one."""
+        if self.lockfile.models:
+            return None
+        return f"{LOCKFILE} {'is empty' if self.exists(LOCKFILE) else 'is missing'}"
+
     def forget(self) -> None:
         """Read both files again when they are needed next."""
         self._manifest = self._lockfile = None

@@ -119,9 +119,11 @@ class Workspace:
         """The project of a directory or, without one, the directory itself: enough for the sites and the store."""
         environ = os.environ if environ is None else environ
         try:
-            return cls.find(start, environ=environ)
+            found = cls.find(start, environ=environ)
         except InputError:
-            return cls(start, load_settings(environ, home_directory()), environ=environ)
+            found = cls(start, load_settings(environ, home_directory()), environ=environ)
+        found._wiring.connections.hasty = True  # somebody waits for the answer
+        return found
 
     @classmethod
     def create(
@@ -137,7 +139,7 @@ class Workspace:
         `more` are further UIs that the user chose, each a target of its own.
         """
         from synapse_sync.engine.init import create
-        from synapse_sync.engine.room import disks_apart
+        from synapse_sync.engine.room import disks_apart, store_words
 
         trust = cls(directory, load_settings(os.environ, home_directory()))._wiring.trust
         created = create(directory, layout=layout, root=root, more=more, check_roots=trust.check_roots)
@@ -147,7 +149,9 @@ class Workspace:
             place = workspace.project.directory / expanded(created.root, "root")
             cost = "Downloads go into the store, and links or copies into the target"
             store = workspace.store.beside(place).root
-            return replace(created, warning=disks_apart("the target", place, store, cost))
+            apart = disks_apart("the target", place, store, cost)
+            warnings = created.warnings if apart is None else (*created.warnings, apart)
+            return replace(created, store=store_words(place, store), warnings=warnings)
 
     @staticmethod
     def uis_near(directory: Path) -> tuple[NearbyUI, ...]:

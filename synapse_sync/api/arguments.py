@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from synapse_sync.core.instant import parse_cutoff
 from synapse_sync.core.link_mode import LinkMode
-from synapse_sync.core.nearest import nearest
+from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError
 
@@ -59,6 +59,5 @@ def link_mode_of(value: LinkMode | str | None) -> LinkMode | None:
     try:
         return LinkMode(value)
     except ValueError:
-        near = nearest(value, list(LinkMode))
-        hint = f"did you mean `{near}`?" if near else f"available: {', '.join(LinkMode)}"
+        hint = suggestion(value, map(str, LinkMode))
         raise InputError(f"link_mode: `{value}` is not a link mode", hint=hint) from None

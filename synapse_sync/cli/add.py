@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_sync.cli.civitai_options import UnknownWord
 from synapse_sync.cli.complete import group_names, target_names, type_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, trusting
 from synapse_sync.cli.render import signed_line
 from synapse_sync.cli.texts import cell_text
+from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
@@ -121,10 +123,10 @@ def command(
             names, locked = workspace.add(parsed, wishes)
         except SynapseError as error:
             raise _in_options(error) from None
-        stored = is_stored(workspace, names, locked)
+        step = next_step(workspace, names)
     if console.as_json:
         console.document({"added": added_value(names, locked), "warnings": list(locked.warnings)})
-    tell_added(console, names, locked, stored=stored)
+    tell_added(console, names, locked, step)
     return 0
 
 
@@ -173,15 +175,21 @@ def added_value(names: Sequence[str], locked: Locked) -> list[dict[str, Any]]:
     return [model_value(model) for model in _added(names, locked)]
 
 
-def is_stored(workspace: Workspace, names: Sequence[str], locked: Locked) -> bool:
-    """Whether the store has all files of the added models, since the lock had to read them."""
-    return all(workspace.store.has(each.sha256) for model in _added(names, locked) for each in model.artifacts)
+def next_step(workspace: Workspace, names: Sequence[str]) -> str:
+    """Return the next step after an `add`: the files may be in the store or in their places already."""
+    from synapse_sync.core.plan import Verb
+    from synapse_sync.engine.scope import Scope
+
+    it = "it" if len(names) == 1 else "them"
+    plan = workspace.survey(Scope(only=tuple(names))).plan
+    if plan.in_sync:
+        return f"{'it is' if len(names) == 1 else 'they are'} in place already: nothing to download"
+    return f"`synapse sync` {'downloads and places' if plan.of(Verb.FETCH) else 'places'} {it}"
 
 
-def tell_added(console: Console, names: Sequence[str], locked: Locked, *, stored: bool) -> None:
-    """Print the added models and the next step; `stored` says whether the store has all their files."""
-    for warning in locked.warnings:
-        console.warn(warning)
+def tell_added(console: Console, names: Sequence[str], locked: Locked, step: str) -> None:
+    """Print the added models and the next step."""
+    console.warnings(locked.warnings)
     if console.quiet:
         return
     for model in _added(names, locked):
@@ -190,7 +198,7 @@ def tell_added(console: Console, names: Sequence[str], locked: Locked, *, stored
         console.answer(signed_line("+", "green", model.name, said))
         for artifact in model.artifacts:
             console.answer(f"      {artifact.filename}  {size_text(artifact.size)}  sha256 {artifact.sha256[:16]}…")
-    console.say("`synapse sync` places it" if stored else "`synapse sync` downloads and places it")
+    console.say(step)
 
 
 def _added(names: Sequence[str], locked: Locked) -> list[LockedModel]:
@@ -207,7 +215,7 @@ def _file(wishes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         elif wish.isdigit():
             found.append(("id", wish))
         elif equals:
-            raise click.BadParameter(f"`{key}` is not one of {', '.join(_FILE_KEYS)}", param_hint="--file")
+            raise UnknownWord(key, suggestion(key, _FILE_KEYS) or "", option="--file")
         else:
             found.append(("name", wish))
     return tuple(found)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
-from synapse_sync.sources.civitai.filters import nearest, spelled
+from synapse_sync.core.nearest import meant, suggestion
+from synapse_sync.sources.civitai.filters import spelled
 
 if TYPE_CHECKING:
     from synapse_sync.sources.civitai.paging import Listing
@@ -53,8 +54,8 @@ def one_page(page: Page[T, CursorMetadata] | Page[T, PageMetadata]) -> Found[T]:
 class UnknownWord(click.BadParameter):
     """A word that is not in its set, with a next step."""
 
-    def __init__(self, text: str, hint: str) -> None:
-        super().__init__(f"`{text}` is unknown")
+    def __init__(self, text: str, hint: str, option: str | None = None) -> None:
+        super().__init__(f"`{text}` is unknown", param_hint=option)
         self.hint = hint
 
 
@@ -73,10 +74,10 @@ def word(
         known = (also or {}).get(text.casefold().replace("-", "_")) or spelled(text, words)
         if known is not None:
             return known
-        near = nearest(text, (*words, *(also or ())))
-        if open and not near:
+        all_words = (*words, *(also or ()))
+        if open and meant(text, all_words) is None:
             return text
-        raise UnknownWord(text, f"did you mean `{near[0]}`?" if near else f"known words: {', '.join(words)}")
+        raise UnknownWord(text, suggestion(text, all_words) or "")
 
     return read
 

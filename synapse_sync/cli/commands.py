@@ -14,7 +14,7 @@ from synapse_sync import __version__
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import plain_text
-from synapse_sync.core.nearest import nearest
+from synapse_sync.core.nearest import suggestion
 from synapse_sync.errors import StorageError, SynapseError
 
 #: Every verb with its section of the help and its sentence. Its module is loaded only when the verb is used.
@@ -102,8 +102,8 @@ class Verbs(click.Group):
                 ctx.exit()
             args = [args[1], "--help", *args[2:]]
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            other, near = _OTHER_WORDS.get(args[0].casefold()), nearest(args[0], VERBS)
-            hint = f"did you mean `{near}`?" if near else "`synapse --help` lists the commands"
+            other = _OTHER_WORDS.get(args[0].casefold())
+            hint = suggestion(args[0], VERBS, "`synapse --help` lists the commands") or ""
             if ours := " or ".join(f"`synapse {command}`" for command in other or ()):
                 hint = f"here that is {ours}"
             raise Misspelt(f"no such command `{args[0]}`", hint, ctx)

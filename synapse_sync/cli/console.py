@@ -14,6 +14,7 @@ from synapse_sync.cli.progress import Bars, Lines
 from synapse_sync.cli.render import usage_words
 from synapse_sync.cli.streams import use_utf8
 from synapse_sync.cli.texts import color_wish, fold_text, on_terminal
+from synapse_sync.core.findings import grouped, grouped_texts
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.switch import read_switch
 from synapse_sync.errors import Several, SynapseError
@@ -83,6 +84,13 @@ class Console:
         """Print a sentence of the answer, broken between words on a terminal."""
         self.answer(fold_text(text, 2, sys.stdout))
 
+    def conclude(self, text: str) -> None:
+        """Print the line that sums up a run: on stdout, so that a log of the answers has it; else as talk."""
+        if self.as_json:
+            self.say(text)
+        elif not self.quiet:
+            self.answer(text)
+
     def document(self, value: object) -> None:
         """Print the one JSON document of `--json`."""
         use_utf8(sys.stdout)
@@ -104,6 +112,11 @@ class Console:
         # Not bold: some terminals print bold yellow as bright yellow, which vanishes on a light background.
         self._err(click.style("warning: ", fg="yellow") + fold_text(text, 9))
 
+    def warnings(self, texts: Iterable[str]) -> None:
+        """Print several warnings, those of one kind as one."""
+        for text in grouped_texts(texts):
+            self.warn(text)
+
     def _err(self, text: str) -> None:
         if not isinstance(self._reporter, Bars) or not self._reporter.above(text):
             click.echo(text, err=True, color=color_wish(self.color))
@@ -116,13 +129,13 @@ class Console:
 
     # -- failures ----------------------------------------------------------------------------------
 
-    def failure(self, error: SynapseError) -> None:
-        """Print an error: what happened, where, and what to do next."""
+    def failure(self, error: SynapseError) -> int:
+        """Print an error: what happened, where, and what to do next; returns the number of findings in it."""
         self.close()
         errors = error.errors if isinstance(error, Several) else (error,)
         if self.as_json:
             self.document({"errors": [item.to_dict() for item in errors], "exit_code": error.exit_code})
-        self.errors(errors)
+        return self.errors(errors)
 
     def usage_error(self, error: click.ClickException) -> None:
         """Print an error of the command line itself; without any command, the help is printed instead."""
@@ -164,23 +177,12 @@ class Console:
         value = {"kind": kind, "message": message, "hint": hint, "model": None, "exit_code": code}
         self.document({"errors": [value], "exit_code": code})
 
-    def errors(self, errors: Iterable[SynapseError]) -> None:
-        """Print several failures; one message about many models is printed once."""
-        alike: dict[tuple[str, str | None], list[SynapseError]] = {}
-        for error in errors:
-            alike.setdefault((error.message, error.hint), []).append(error)
-        for (message, hint), group in alike.items():
-            names = list(dict.fromkeys(error.subject for error in group if error.subject is not None))
-            if len(names) < 2:
-                self.failure_line(group[0])
-            else:
-                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-                self._tell(f"{', '.join(f'`{name}`' for name in names[:5])}{more}: {message}", hint)
-
-    def failure_line(self, error: SynapseError) -> None:
-        """Print one failure with its hint on stderr; its subject comes first if the message does not name it."""
-        about = error.subject is not None and error.subject not in error.message
-        self._tell(f"`{error.subject}`: {error.message}" if about else error.message, error.hint)
+    def errors(self, errors: Iterable[SynapseError]) -> int:
+        """Print several failures, those of one kind with one mend as one; returns the number of these findings."""
+        findings = grouped(errors)
+        for finding in findings:
+            self._tell(finding.message, finding.hint)
+        return len(findings)
 
     def _tell(self, message: str, hint: str | None) -> None:
         self._err(click.style("error: ", fg="red", bold=True) + fold_text(message, 7))

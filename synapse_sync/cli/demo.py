@@ -10,9 +10,10 @@ from synapse_sync.cli.options import common
 
 @click.command("demo", short_help="The whole job against a small hub on this machine")
 @click.option("--keep", metavar="DIR", type=click.Path(file_okay=False), help="Work in DIR, and keep it.")
+@click.option("--serve", is_flag=True, help="Keep the hub up until Ctrl-C, and print how to use it in a shell.")
 @common
 @click.pass_obj
-def command(console: Console, keep: str | None) -> int:
+def command(console: Console, keep: str | None, serve: bool) -> int:
     """Start a small hub on the loopback address and run the whole job against it.
 
     Lock, sync, status, an upgrade, a prune, a corruption and its repair, by the real commands. No account, no
@@ -22,6 +23,12 @@ def command(console: Console, keep: str | None) -> int:
 
     if console.as_json:
         raise click.UsageError("the demo has no --json")
+    if serve:
+        if keep is not None:
+            raise click.UsageError("--serve cannot be combined with --keep")
+        from synapse_sync.demo.serve import serve as run
+
+        return run(console.answer, console.say)
     return tour(_run, keep=keep)
 
 

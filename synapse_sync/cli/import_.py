@@ -93,8 +93,7 @@ def _identify(console: Console, paths: tuple[Path, ...]) -> int:
     if console.as_json:
         origins = {name: reference.text for name, reference in found.origins.items()}
         console.document({"identified": origins, "warnings": list(found.warnings)})
-    for warning in found.warnings:
-        console.warn(warning)
+    console.warnings(found.warnings)
     for name, reference in () if console.quiet else found.origins.items():
         console.answer(f"  {click.style('~', fg='green')} {name}  {reference.text}")
     console.say(f"identified {len(found.origins)} model{'' if len(found.origins) == 1 else 's'}")
@@ -143,8 +142,7 @@ def adopted_value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:
 
 def show_adopted(console: Console, found: Adoption, *, ways: Ways) -> None:
     """Print the models, the files that stay unmanaged, the copies, and one line that sums it up."""
-    for warning in found.warnings:
-        console.warn(warning)
+    console.warnings(found.warnings)
     if console.quiet:
         return
     for each in found.adopted:

@@ -68,8 +68,7 @@ def _show_reference(console: Console, ref: str) -> int:
         _tell_versions(console, found, locked)
     if found.editions:
         _tell_version(console, found.editions[found.chosen], found.air, token)
-    for note in found.notes:
-        console.warn(note)
+    console.warnings(found.notes)
     return 0
 
 

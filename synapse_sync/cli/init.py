@@ -12,7 +12,7 @@ from synapse_sync.cli.complete import layout_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.import_ import adopted_value, show_adopted, take_in
 from synapse_sync.cli.options import common, switch, trusting
-from synapse_sync.cli.texts import count_text, shown_paths
+from synapse_sync.cli.texts import count_text, fold_text, shown_paths
 from synapse_sync.user.places import MANIFEST
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 def command(console: Console, layout: str | None, root: str | None, adopt: bool, offline: bool, trust: bool) -> int:
     """Write a commented synapse.toml; the layout is guessed from the files in the directory.
 
-    UIs right below or beside the directory are offered as further targets, or listed where nobody can answer.
-    Also adds two lines to .gitattributes, so that git keeps the additions of both branches in a merge.
+    UIs right below or beside the directory are offered as further targets, or listed where nobody can answer;
+    the models that they have can be imported at once. In a git repository, .gitattributes gets two lines, so that
+    git keeps the additions of both branches in a merge, and .gitignore gets lines for the placed weights.
     """
     from synapse_sync.workspace import Workspace
 
@@ -60,11 +61,16 @@ def command(console: Console, layout: str | None, root: str | None, adopt: bool,
             {
                 "manifest": str(created.manifest), "layout": created.layout, "root": created.root,
                 "models": sum(ui.models for ui in taken),
+                "warnings": list(created.warnings),
                 "others": [{"layout": ui.layout, "root": ui.root, "models": ui.models} for ui in rest],
             }
         )  # fmt: skip
     _say(console, created, chosen, rest)
-    _say_next(console, [ui for ui in taken if ui.models])
+    full = [ui for ui in taken if ui.models]
+    number = count_text(sum(ui.models for ui in full), "model")
+    if full and not console.as_json and console.confirm(f"{number} found there. Declare them as they are now?"):
+        return _adopt(console, [ui.root for ui in full], offline=offline, trust=trust)
+    _say_next(console, full)
     return 0
 
 
@@ -79,8 +85,10 @@ def _say(console: Console, created: Created, chosen: Sequence[NearbyUI], rest: S
         console.say(f"  and layout {ui.layout}, root {ui.root}")
     if created.attributes:
         console.say("wrote .gitattributes: in a merge, git keeps the additions of both branches")
-    if created.warning is not None:
-        console.warn(created.warning)
+    if created.ignored:
+        console.say("wrote .gitignore: git leaves out the placed weights")
+    console.say(fold_text(created.store, 0))
+    console.warnings(created.warnings)
     for ui in rest:
         console.say(f"also found: {ui.root}, layout {ui.layout}, {count_text(ui.models, 'model')}")
         console.say(f"  `synapse import {shown_paths([ui.root])}` adds it with its models")

@@ -11,6 +11,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, exclude_newer, offline, trusting
 from synapse_sync.cli.render import change_lines
 from synapse_sync.cli.texts import cell_text, count_text
+from synapse_sync.core.findings import listed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,8 +66,7 @@ def command(
         troubles = _troubles(workspace, locked)
     if console.as_json:
         console.document(locked.to_dict() | {"warnings": [*locked.warnings, *troubles]})
-    for warning in (*locked.warnings, *troubles):
-        console.warn(warning)
+    console.warnings((*locked.warnings, *troubles))
     if check and locked.changes:
         return _out_of_date(console, locked)
     _report(console, locked, heal=heal)
@@ -77,9 +77,11 @@ def _out_of_date(console: Console, locked: Locked) -> int:
     """Print which models the lockfile does not answer; return the exit code."""
     from synapse_sync.errors import OutOfDate
 
-    dropped = ", ".join(f"`{change.name}`" for change in locked.changes if change.kind == "removed")
-    stale = ", ".join(f"`{change.name}`" for change in locked.changes if change.kind != "removed")
+    dropped = listed(change.name for change in locked.changes if change.kind == "removed")
+    stale = listed(change.name for change in locked.changes if change.kind != "removed")
     said = [f"synapse.lock does not answer synapse.toml for {stale}"] if stale else []
+    if locked.absent is not None:
+        said = [f"{locked.absent}; not locked yet: {stale}"]
     if dropped:
         said.append(
             f"{'no longer declared' if said else 'synapse.lock has models that are no longer declared'}: {dropped}"

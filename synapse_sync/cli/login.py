@@ -10,7 +10,8 @@ import click
 from synapse_sync.cli.complete import site_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.cli.texts import on_terminal
+from synapse_sync.cli.texts import fold_text, on_terminal
+from synapse_sync.core.nearest import suggestion
 from synapse_sync.sites import SITES, site_of
 
 if TYPE_CHECKING:
@@ -33,10 +34,9 @@ def site_named(word: str) -> tuple[str, Site | None]:
     if site is not None:
         return site.token_host, site
     if HOST.fullmatch(word) is None or not any(char in word for char in ".:"):
-        raise InputError(
-            "this is not a site or a host",
-            hint=f"name one of {SITE_WORDS}, where HOST is a host as in URLs: `models.example`",
-        )
+        known = f"name one of {SITE_WORDS}, where HOST is a host as in URLs: `models.example`"
+        words = [name for each in SITES if each.has_accounts for name in (each.name, *each.words)]
+        raise InputError("this is not a site or a host", hint=suggestion(word, words, known))
     return word, None
 
 
@@ -94,5 +94,5 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
         overridden = wins.origin if wins is not None and not wins.kept else None
         console.document({"host": host, "account": account, "kept_in": where, "overridden_by": overridden})
     who = "" if unchecked else f" as {account}"
-    console.say(f"logged in to {host}{who}; the token is in {where}")
+    console.say(fold_text(f"logged in to {host}{who}; the token is in {where}", 0))
     return 0

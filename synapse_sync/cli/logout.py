@@ -24,8 +24,7 @@ def command(console: Console, site: str) -> int:
     host, _ = site_named(site)
     with Workspace.anywhere(console.directory) as workspace:
         forgotten, warnings, left = workspace.forget_token(host)
-    for warning in warnings:
-        console.warn(warning)
+    console.warnings(warnings)
     if console.as_json:
         console.document({"host": host, "forgotten": forgotten, "left_in": left.origin if left else None})
     console.say(f"logged out of {host}" if forgotten else f"no token was kept for {host}")

@@ -51,7 +51,7 @@ def command(console: Console, check: bool, exclude_newer: datetime | None) -> in
 
 def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
     shown = [standing for standing in standings if standing.outdated or standing.held is not None]
-    rows = [(s.name, _label(s.current), _label(s.allowed) if s.outdated else "", _top(s), _note(s)) for s in shown]
+    rows = [(s.name, _label(s.current), _upgrade(s), _top(s), _note(s)) for s in shown]
     if rows:
         console.answers(table_lines(rows, ("name", "locked", "upgrade", "newest", "remark"), shrink=0))
     for standing in standings:
@@ -71,10 +71,20 @@ def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
         console.say(f"nothing {'else ' if unsure else ''}that `synapse lock --upgrade` would change")
 
 
+def _upgrade(standing: Standing) -> str:
+    """Return the version that an upgrade would lock, where it differs; a plain file has no version to name."""
+    if not standing.outdated:
+        return ""
+    label = _label(standing.allowed)
+    return "changed" if label == _label(standing.current) else label
+
+
 def _label(pin: Pin | None) -> str:
-    """Return the name of a version, or its number if it has no name."""
+    """Return the name of a version, or its number if it has no name; for a plain address, the file in it."""
     if pin is None:
         return ""
+    if pin.version is None and pin.reference.source in ("url", "path"):
+        return cut_text(pin.reference.id.partition("?")[0].rpartition("/")[2], _COLUMNS)
     return cut_text(pin.version or pin.reference.revision or str(pin.reference), _COLUMNS)
 
 

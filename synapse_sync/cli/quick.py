@@ -44,9 +44,9 @@ def answer(arguments: Sequence[str]) -> bool:
         return False
     try:
         files = _files_in_sync(os.environ)
-        if files is not None and not options & {"-q", "--quiet"} and sys.stderr is not None:
-            sys.stderr.write(f"{in_sync_text(files)}, nothing to do\n")
-            sys.stderr.flush()
+        if files is not None and not options & {"-q", "--quiet"} and sys.stdout is not None:
+            sys.stdout.write(f"{in_sync_text(files)}, nothing to do\n")
+            sys.stdout.flush()
     except Exception:  # the commands meet the same error, and report it
         return False
     return files is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from synapse_sync.cli.texts import (
     text_width,
     wrapped,
 )
-from synapse_sync.core.nearest import nearest
+from synapse_sync.core.nearest import did_you_mean, meant, suggestion
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
@@ -173,19 +174,26 @@ def usage_words(error: click.ClickException, verb: str | None) -> tuple[str, str
     message = error.message if near else error.format_message().replace("\n\t", " ")  # click lists choices on lines
     context = getattr(error, "ctx", None)
     name = context.command_path if context is not None else f"synapse {verb or ''}".rstrip()
-    meant = _meant(error, near) if near else None
-    hint = getattr(error, "hint", None) or (f"did you mean `{meant}`?" if meant else None)
+    hint = getattr(error, "hint", None) or (_near(error, near) if near else _choice(error))
     return message[:1].lower() + message[1:].rstrip("."), hint or f"`{name} --help` shows its options"
 
 
-def _meant(error: click.ClickException, near: Sequence[str]) -> str | None:
-    """Return the option or command that was probably meant; None if the suggestions share little but dashes."""
+def _near(error: click.ClickException, near: Sequence[str]) -> str | None:
+    """Return the hint about an unknown option or command; None if click's suggestions share little but dashes."""
     if (option := getattr(error, "option_name", None)) is None:
-        return nearest(str(getattr(error, "command_name", None) or ""), near) or near[0]
-    word, options = str(option).lstrip("-"), {name.lstrip("-"): name for name in near}
-    begun = [name for name in options if word and name.startswith(word)]
-    found = begun[0] if begun else nearest(word, options)
-    return None if found is None else options[found]
+        return suggestion(str(getattr(error, "command_name", None) or ""), near, did_you_mean(near[0]))
+    options = {name.lstrip("-"): name for name in near}
+    found = meant(str(option).lstrip("-"), options)
+    return None if found is None else did_you_mean(options[found])
+
+
+def _choice(error: click.ClickException) -> str | None:
+    """Return the hint about a word that is none of an option's choices."""
+    parameter = getattr(error, "param", None)
+    said = re.match(r"'(.*)' is not one of", error.message)
+    if said is None or parameter is None or not isinstance(parameter.type, click.Choice):
+        return None
+    return suggestion(said[1], map(str, parameter.type.choices), "")
 
 
 def word_lines(words: Mapping[str, str | None], indent: str) -> Iterator[str]:

@@ -11,8 +11,9 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
 from synapse_sync.cli.texts import cut_text
+from synapse_sync.core.nearest import suggestion
 from synapse_sync.sites import named
-from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, nearest, spelled
+from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, spelled
 
 if TYPE_CHECKING:
     from synapse_sync.cli.civitai_options import Found
@@ -64,7 +65,7 @@ def command(
     --add writes results of this search into synapse.toml and locks them, as `synapse add` does. A list without
     QUERY has numbered pages (--page); a search continues by --cursor.
     """
-    from synapse_sync.cli.add import added_value, is_stored, tell_added
+    from synapse_sync.cli.add import added_value, next_step, tell_added
     from synapse_sync.core.reference import Reference
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.errors import AmbiguousFile, InputError, RefusedFormat
@@ -105,7 +106,7 @@ def command(
     if console.as_json:
         console.document(value)
     if add:
-        tell_added(console, names, locked, stored=is_stored(workspace, names, locked))
+        tell_added(console, names, locked, next_step(workspace, names))
     return 0
 
 
@@ -142,8 +143,8 @@ def _tell_nothing(console: Console, bases: list[str], *, nsfw: bool) -> None:
     console.say("nothing found")
     for base in bases:
         if spelled(base, BASE_MODELS) is None:
-            near = ", ".join(f"`{word}`" for word in nearest(base, BASE_MODELS, 3))
-            console.say(f"`{base}` is not a known base model" + (f"; known are {near}" if near else ""))
+            near = suggestion(base, BASE_MODELS, "", most=3)
+            console.say(f"`{base}` is not a known base model" + (f"; {near}" if near else ""))
     if not nsfw:
         console.say("Civitai omits models without an image for all ages, unless you add --nsfw")
 

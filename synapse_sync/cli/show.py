@@ -10,6 +10,7 @@ from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import card_lines
+from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.size_text import size_text
 
 
@@ -27,7 +28,10 @@ def command(console: Console, name: str) -> int:
         found = [m for m in workspace.lockfile.models if name in (m.name, m.model)]
         if not found:
             declared = {entry.name for entry in workspace.manifest.entries()}
-            hint = "it is declared; `synapse lock` locks it" if name in declared else "`synapse list` lists all"
+            known = sorted({*declared, *(m.name for m in workspace.lockfile.models)})
+            hint = suggestion(name, known, "`synapse list` lists all")
+            if name in declared:
+                hint = "it is declared; `synapse lock` locks it"
             raise InputError(f"no model `{name}` in synapse.lock", hint=hint)
         survey = workspace.survey(Scope(only=tuple(model.name for model in found)))
     values: list[dict[str, Any]] = []

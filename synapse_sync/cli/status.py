@@ -77,8 +77,7 @@ def show_survey(console: Console, survey: Survey, part: Scope, *, everything: bo
 
     Previews and sidecars are counted, unless `everything` is wanted.
     """
-    for warning in survey.warnings:
-        console.warn(warning)
+    console.warnings(survey.warnings)
     if survey.stale:
         console.answer("not locked yet (sync locks it first, or run `synapse lock`)")
         for name in survey.stale:

@@ -78,8 +78,7 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
         "in_use": plan.in_use,
         "warnings": list(plan.warnings),
     }
-    for warning in plan.warnings:
-        console.warn(warning)
+    console.warnings(plan.warnings)
     for blob in plan.drop:
         origin = blob.origin or "" if blob.also is None else f"needed only in {blob.also}, which has it"
         console.answer(f"  {click.style('-', fg='red')} {blob.sha256[:16]}…  {size_text(blob.size)}  {origin}")
@@ -131,8 +130,7 @@ def verify(console: Console) -> int:
     result = Workspace.anywhere(console.directory).verify_store()
     if console.as_json:
         console.document({"blobs": result.files, "bytes": result.bytes, "set_aside": list(result.set_aside)})
-    for error in result.bad:
-        console.failure_line(error)
+    console.errors(result.bad)
     console.say(f"verified {count_text(result.files, 'blob')}, {size_text(result.bytes)}")
     return IntegrityError.exit_code if result.bad else 0
 

@@ -11,10 +11,11 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, nothing_done_value
 from synapse_sync.cli.options import EnvironmentOption, common, offline, scope, switch, trusting
 from synapse_sync.cli.render import outcome_lines
-from synapse_sync.cli.texts import in_sync_text, rest_text
+from synapse_sync.cli.texts import count_text, in_sync_text, rest_text
 from synapse_sync.core.link_mode import LinkMode
 
 if TYPE_CHECKING:
+    from synapse_sync.core.report import Report
     from synapse_sync.engine.scope import Scope
     from synapse_sync.workspace import Workspace
 
@@ -83,6 +84,7 @@ def command(
     or removed. The last copy of a file's bytes goes to the store first.
     """
     from synapse_sync.engine.scope import Scope
+    from synapse_sync.errors import SynapseError
     from synapse_sync.workspace import Workspace
 
     locked, frozen = _one_of(locked, frozen)
@@ -95,12 +97,21 @@ def command(
         if dry_run or check:
             return _show_plan(console, workspace, part, check=check, locked=locked, frozen=frozen)
         workspace.reporter = console.reporter()
-        report = workspace.sync(
-            part, locked=locked, frozen=frozen, confirm=lambda question: yes or console.confirm(question)
-        )
+        try:
+            report = workspace.sync(
+                part, locked=locked, frozen=frozen, confirm=lambda question: yes or console.confirm(question)
+            )
+        except SynapseError as error:
+            number = console.failure(error)
+            console.conclude(f"not synced: {count_text(number, 'problem')}, exit code {error.exit_code}")
+            return error.exit_code
+    return _conclude(console, report, part)
+
+
+def _conclude(console: Console, report: Report, part: Scope) -> int:
+    """Print the outcome of a sync, its problems, and one line that says it all; returns the exit code."""
     console.close()
-    for warning in report.warnings:
-        console.warn(warning)
+    console.warnings(report.warnings)
     if console.as_json:
         console.document(report.to_dict())
     elif not console.quiet:
@@ -108,9 +119,10 @@ def command(
     console.errors(report.errors)
     if report.plan.in_sync:
         rest = rest_text(report.plan.spared, part)
-        console.say(f"{in_sync_text(report.plan.unchanged, part)}, nothing to do{rest}")
+        console.conclude(f"{in_sync_text(report.plan.unchanged, part)}, nothing to do{rest}")
         return 0
-    console.say(report.summary())
+    failed = f"not synced: {report.summary()}, exit code {report.exit_code}"
+    console.conclude(failed if report.exit_code else report.summary())
     return report.exit_code
 
 
@@ -128,7 +140,7 @@ def _one_of(locked: bool, frozen: bool) -> tuple[bool, bool]:
 def _nothing_to_do(console: Console, count: int, *, only_shown: bool) -> int:
     if console.as_json:
         console.document(in_sync_value(count) if only_shown else nothing_done_value(count))
-    console.say(f"{in_sync_text(count)}, nothing to do")
+    console.conclude(f"{in_sync_text(count)}, nothing to do")
     return 0
 
 

@@ -31,10 +31,8 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
     report = result.report
     if console.as_json:
         console.document(result.to_dict())
-    for warning in result.warnings:
-        console.warn(warning)
-    for error in result.bad:
-        console.failure_line(error)
+    console.warnings(result.warnings)
+    console.errors(result.bad)
     for text in result.set_aside:
         console.say(f"set aside: {text}")
     if report is not None:

@@ -33,8 +33,7 @@ def command(console: Console, site: str | None) -> int:
     with Workspace.anywhere(console.directory) as workspace:
         found = workspace.identities(_asked(workspace.settings, site))
         warnings = _readable(workspace.settings)
-    for warning in warnings:
-        console.warn(warning)
+    console.warnings(warnings)
     code = _verdict(found, named=site is not None)
     if console.as_json:
         console.document({"identities": [_value(identity) for identity in found], "exit_code": code})

@@ -22,6 +22,8 @@ from synapse_sync.errors import UnsafeName
 MAX_NAME_BYTES = 180
 #: A stem leaves room for the longest ending of a companion, `.preview-100.jpeg`: UIs look for it under that stem.
 MAX_STEM_BYTES = MAX_NAME_BYTES - 17
+#: The most characters and bytes of a name that is made from a title.
+_MAX_SLUG, _MAX_SLUG_BYTES = 48, 150
 _FORBIDDEN = set('<>:"/\\|?*')
 #: A parameter of a header: `name=token` or `name="quoted string"`, after the type or another parameter.
 _PARAMETER = r"""(?:^|;)\s*([\w!#$&+\-.^`|~*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))"""
@@ -153,10 +155,25 @@ def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") 
 
 
 def slug(title: str) -> str:
-    """A title as a short, plain name: `DreamShaper XL v2` becomes `dreamshaper-xl-v2`."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
-    return words or "model"
+    """A title as a short name: `DreamShaper XL v2` becomes `dreamshaper-xl-v2`.
+
+    Letters of all scripts stay, without capitals; accents of Latin letters, pictographs and other signs go. A
+    title without any letter or digit becomes `model`.
+    """
+    apart = unicodedata.normalize("NFKD", title).casefold()
+    apart = re.sub(r"(?<=[a-z])[\u0300-\u036f]+", "", apart)
+    whole = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", apart))
+    letters = "".join(char if _is_word(char) else "-" for char in whole)
+    words = re.sub(r"-+", "-", letters).strip("-")[:_MAX_SLUG]
+    while len(words.encode()) > _MAX_SLUG_BYTES:
+        words = words[:-1]
+    words = words.strip("-")
+    return words if words and _fault(words) is None else f"model-{words}".strip("-")
+
+
+def _is_word(char: str) -> bool:
+    """Whether a character belongs to a word: a letter, a digit, or a mark on a letter, as in Hindi and Thai."""
+    return (unicodedata.category(char)[0] in "LM" or char.isdigit()) and not is_unseen(char)
 
 
 def safe_path(text: str, *, visible: bool = False) -> SafePath:

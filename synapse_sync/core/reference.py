@@ -15,6 +15,7 @@ from synapse_sync.core.reference_text import (
     has_control,
     has_gap,
     is_control,
+    plainly,
     refuse_secrets,
     shown,
 )
@@ -31,6 +32,10 @@ _AIR = (
     r"(?P<source>civitai|huggingface):(?P<rest>.*)\Z"
 )
 _HOST = r"[a-z0-9_][a-z0-9._\-]*\Z|\[[0-9a-f:.]+\]\Z"
+#: `owner/repo`, perhaps with more.
+_REPOSITORY = r"[\w.\-]+/[\w.\-]+"
+#: A model and its version, which only Civitai writes this way.
+_VERSION = r"(?a)\d+@\d+(?:\+\d+)?"
 _DRIVE = r"[A-Za-z]:[\\/]"
 _PINNED = {site.name: site.pinned for site in SITES}
 _BY_SCHEME = {site.repositories.scheme: site for site in SITES if site.repositories is not None}
@@ -62,12 +67,12 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Read any form of a reference; raises `InvalidReference`, which never repeats a secret."""
-        return _read(text.strip()).canonical()
+        return _read(plainly(text)).canonical()
 
     @classmethod
     def verbatim(cls, text: str) -> Reference:
         """Read a reference and keep its text, for files that repeat it unchanged; raises `InvalidReference`."""
-        found = _read(text.strip())
+        found = _read(plainly(text))
         return found if found.text == text else _keep(replace(found), text)
 
     def canonical(self) -> Reference:
@@ -153,8 +158,8 @@ def _parse(text: str) -> Reference:
     scheme = text.partition(":")[0].lower() if ":" in text else ""
     if scheme in ("http", "https"):
         return _web(text)
-    if scheme == "hf" and text[3:5] == "//":
-        return Reference(*hub_forms.read_hub(text[5:], text))
+    if scheme == "hf" and (text[3:5] == "//" or re.match(_REPOSITORY, text[3:])):
+        return Reference(*hub_forms.read_hub(text[3:].removeprefix("//"), text))
     if (site := _BY_SCHEME.get(scheme)) is not None:
         return _short(site, text)
     if scheme in LENGTHS:
@@ -165,6 +170,10 @@ def _parse(text: str) -> Reference:
         return _path(text)
     if (air := re.match(_AIR, text)) is not None:
         return _air(air, text)
+    if host_site(text.partition("/")[0].lower()) is not None and "/" in text:
+        return _web(f"https://{text}")  # an address as browsers show it
+    if re.fullmatch(_VERSION, text) is not None:
+        return Reference(*civitai_forms.read_civitai(text, text))
     raise InvalidReference(f"`{shown(text)}` is not a reference", hint=_hint(text))
 
 
@@ -174,14 +183,17 @@ def _hint(text: str) -> str:
         number = text[:16]
         return f"a number may be a model or a version: `civitai:{number}` (model) or `civitai:@{number}` (version)"
     if re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        return "a hash needs its algorithm: `sha256:…`"
-    if host_site(text.partition("/")[0].lower()) is not None and "/" in text:
-        return f"write the whole address: `https://{shown(text)}`"
+        return f"a hash needs its algorithm: `sha256:{text}`, or `blake3:` before it"
+    if re.fullmatch(r"[0-9a-fA-F]{10}", text):
+        return f"a hash needs its algorithm: `autov2:{text}`, as Civitai shows it"
+    if (found := re.fullmatch(r"(?ai)civitai[/ ](?:models/)?(\d{1,16})", text)) is not None:
+        return f"a model of Civitai: `civitai:{found[1]}`"
     if re.match(r"(?:urn:|air:)", text, re.I):
         return "of the AIR sources, `civitai` and `huggingface` are known"
-    if re.fullmatch(r"(?:hf:)?[\w.\-]+/[\w.\-/@]+", text, re.I):
-        name = text.removeprefix("hf:")
-        return f"on Hugging Face: `hf://{shown(name)}`; a local file: `./{shown(name)}`"
+    if re.fullmatch(r"[\w.\-]+/[\w.\-/@]+", text):
+        return f"on Hugging Face: `hf://{shown(text)}`; a local file: `./{shown(text)}`"
+    if re.fullmatch(r"[^/:\s]+\.(?:safetensors|sft|gguf|ckpt|pt|pth|bin|onnx)", text, re.I):
+        return f"a local file: `./{shown(text)}`"
     return "for example `civitai:4384`, `hf://owner/repo`, `sha256:…`, `https://…` or `./file.safetensors`"
 
 

@@ -20,6 +20,33 @@ _SECRETS = frozenset({
 # fmt: on
 
 
+#: Pairs of marks around a reference that was copied out of a text.
+_PAIRS = ('""', "''", "``", "<>", "“”", "‘’", "„“", "«»", "「」", "『』", "＂＂", "＇＇", "＜＞")
+#: The full-width forms of ASCII, as Chinese and Japanese keyboards write them.
+_WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+#: References that have no text of their own after the colon: any full-width sign in them is meant as the plain one.
+_NUMBERS = (
+    r"(?i)\s*(?:(?:urn|air|civitai|sha256|blake3|autov[123]|crc32)\s*[:：]|[\d０-９]+\s*[@＠]?\s*[\d０-９]*\s*\Z)"
+)
+_WIDE_SCHEME = r"(?i)(https?|hf|gh|modelscope|file)：([/／]*)"
+
+
+def plainly(text: str) -> str:
+    """The text of a reference without marks around it, and with plain signs for full-width ones.
+
+    In the name of a file or a host's path, a full-width sign may be meant: there it stays.
+    """
+    text = text.strip()
+    for _ in range(3):
+        if len(text) > 2 and text[0] + text[-1] in _PAIRS:
+            text = text[1:-1].strip()
+    if re.match(_NUMBERS, text) is None:
+        return re.sub(_WIDE_SCHEME, lambda found: f"{found[1]}:{'/' * len(found[2])}", text, count=1)
+    text = text.translate(_WIDE)
+    head, mark, query = text.partition("?")
+    return re.sub(r"\s*([:@+])\s*", r"\1", head) + mark + query
+
+
 def has_control(text: str) -> bool:
     """Whether a text has a control or invisible character. A printable text has none, which is the quick case."""
     return not text.isprintable() and any(map(is_control, text))

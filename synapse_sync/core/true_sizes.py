@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from synapse_sync.core.artifact import Artifact
@@ -25,3 +25,19 @@ def with_true_sizes(lockfile: Lockfile, true_size: Callable[[str, int], int | No
 
     models = tuple(replace(m, artifacts=tuple(corrected(a) for a in m.artifacts)) for m in lockfile.models)
     return lockfile if models == lockfile.models else replace(lockfile, models=models)
+
+
+def wrong_sizes(said: Lockfile, true: Lockfile, *, corrected: bool, known: Collection[str] = ()) -> list[str]:
+    """A warning for each file with another size in `said` than in `true`.
+
+    `corrected` says that the lockfile will be written; `known` are digests of files that were warned about.
+    """
+    pairs = ((model, before, after) for model, other in zip(said.models, true.models, strict=True)
+             for before, after in zip(model.artifacts, other.artifacts, strict=True))  # fmt: skip
+    end = "synapse.lock was corrected" if corrected else "`synapse lock` corrects synapse.lock"
+    return [
+        f"`{model.name}`: {before.filename} has {after.size} bytes, not {before.size} as was locked; "
+        f"its digest is right, so it is used, and {end}"
+        for model, before, after in pairs
+        if before.size != after.size and before.sha256 not in known
+    ]

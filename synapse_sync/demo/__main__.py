@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import threading
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.hub import Hub
+from synapse_sync.demo.serve import exports
 
 
 def main() -> None:
@@ -21,8 +21,7 @@ def main() -> None:
         sys.exit(0 if asked else 2)
     with Hub() as hub:
         catalogue.populate(hub)
-        for name, value in hub.environment().items():
-            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+        sys.stdout.writelines(f"{line}\n" for line in exports(hub.environment()))
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.hub import Hub
+from synapse_sync.demo.serve import own_places
 
 Runner = Callable[[list[str]], int]
 
@@ -49,6 +50,17 @@ subfolder = "details"
 """
 
 
+_NEXT = """
+next, in the directory of your UI or in an empty one:
+
+  synapse init                  # writes synapse.toml, and finds the UIs around
+  synapse login civitai         # keeps a token, which most of its downloads need
+  synapse add civitai:4384      # or the address of any model's page
+  synapse sync                  # downloads, verifies and places it
+
+or keep this hub, without an account: synapse demo --serve"""
+
+
 class _Surprise(Exception):
     """A command that did not end as the tour expects."""
 
@@ -69,7 +81,7 @@ def tour(run: Runner, *, keep: str | None = None, out: Callable[[str], object] |
             return 2
         project = home / "studio"
         project.mkdir()
-        stack.enter_context(_environment({**hub.environment(), **_own(home)}))
+        stack.enter_context(_environment({**hub.environment(), **own_places(home)}))
         try:
             _Guide(run, say, hub, project).walk()
         except _Surprise as surprise:
@@ -78,16 +90,8 @@ def tour(run: Runner, *, keep: str | None = None, out: Callable[[str], object] |
         say(f"\ndone in {time.monotonic() - began:.1f} s, {len(hub.requests())} requests, all on this machine")
         if keep:
             say(f"everything is in {home}")
+    say(_NEXT)
     return 0
-
-
-def _own(home: Path) -> dict[str, str]:
-    """Return the variables that keep the demo away from the user's own store, settings and tokens."""
-    return {
-        "SYNAPSE_STORE": str(home / "store"),
-        "SYNAPSE_CONFIG": str(home / "config.toml"),
-        "HF_HOME": str(home / "huggingface"),
-    }
 
 
 @contextlib.contextmanager

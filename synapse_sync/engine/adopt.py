@@ -19,10 +19,11 @@ from synapse_sync.core.manifest.values import Manifest, Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.find_files import FoundFile, Left, Place, find_files
+from synapse_sync.engine.git_rules import merge_rule
 from synapse_sync.engine.import_bytes import bring_in, check_volumes
 from synapse_sync.engine.import_entries import Adopted, declare_all
 from synapse_sync.engine.import_places import with_targets
-from synapse_sync.engine.init import first_text, merge_rule
+from synapse_sync.engine.init import first_text, write_schema
 from synapse_sync.engine.origins import origins_of
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import trees_in
@@ -233,6 +234,7 @@ def _write(project: Project, text: str, lockfile: Lockfile, tools: Tools) -> tup
     """Write the two files; the user's consent for what is in them comes with it. Returns what is new of that."""
     if not project.exists(MANIFEST):
         merge_rule(project.directory)
+        write_schema(project.directory)
     project.write(MANIFEST, text)
     project.write_lockfile(lockfile)
     manifest = project.manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.trust import Trust
 from synapse_sync.errors import InvalidReference
@@ -29,7 +30,9 @@ def describe(
             raise
         entries = [e for e in project.manifest.entries() if text in (e.name, e.model)]
         if not entries:
-            raise InvalidReference(f"{error.message}, nor a model of {MANIFEST}", hint=error.hint) from error
+            names = {name for entry in project.manifest.entries() for name in (entry.name, entry.model)}
+            hint = suggestion(text, sorted(names), error.hint or "")
+            raise InvalidReference(f"{error.message}, nor a model of {MANIFEST}", hint=hint) from error
         names = {entry.name for entry in entries}
         locked = [m.reference for m in project.lockfile.models if m.name in names]
         reference = locked[0] if locked else entries[0].reference

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from synapse_sync.core.manifest.values import Target
-from synapse_sync.core.nearest import nearest
-from synapse_sync.core.paths import mistake_in_path
+from synapse_sync.core.nearest import suggestion
+from synapse_sync.core.paths import mistake_in_path, shell_word
 from synapse_sync.engine.find_files import Place, count_files
-from synapse_sync.errors import InputError
+from synapse_sync.engine.git_rules import ignore_rule, merge_rule
+from synapse_sync.engine.ui_root import folder_of_the_ui, root_above
+from synapse_sync.errors import InputError, SynapseError
 from synapse_sync.layouts import LAYOUTS, guess
 from synapse_sync.sites import named
 from synapse_sync.store.durable import about_project, write_atomic
-from synapse_sync.user.places import LOCKFILE, MANIFEST
-from synapse_sync.user.small_files import read_small
+from synapse_sync.store.receipt import state_directory
+from synapse_sync.user.places import MANIFEST, expanded, find_project
 
 _TEMPLATE = """\
+#:schema {schema}
 # Models of this project. `synapse lock` pins them in synapse.lock, `synapse sync` makes the tree match.
 # Commit both files.
 
@@ -33,22 +38,24 @@ name = {name}
 # detail = "{civitai}/models/58390?modelVersionId=62833"
 # sdxl-vae = "hf://madebyollin/sdxl-vae-fp16-fix/sdxl_vae.safetensors"
 """
-#: How git merges the two files of two branches: it keeps the additions of both.
-_ATTRIBUTES = (f"{MANIFEST} merge=union", f"{LOCKFILE} merge=union")
+#: The JSON Schema of the manifest, for editors; the first line of a manifest names it (taplo's `#:schema`).
+SCHEMA = ".synapse/synapse.schema.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """A new manifest: its path, its target, and whether `.gitattributes` was changed.
+    """A new manifest: its path, its target, and whether `.gitattributes` and `.gitignore` were changed.
 
-    `warning` says what it costs that store and target are on two disks, if they are.
+    `store` says where the bytes will be, and what that costs. `warnings` are about the surroundings.
     """
 
     manifest: Path
     layout: str
     root: str
     attributes: bool
-    warning: str | None = None
+    ignored: bool = False
+    store: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,23 +107,61 @@ def create(
     path = directory / MANIFEST
     check_new(directory)
     if layout is not None and layout not in LAYOUTS:
-        near = nearest(layout, LAYOUTS)
-        known = f"one of: {', '.join(LAYOUTS)}"
-        raise InputError(f"unknown layout `{layout}`", hint=f"did you mean `{near}`? {known}" if near else known)
-    if root is not None and (mistake := mistake_in_path(root, windows=os.name == "nt")) is not None:
-        raise InputError(f"--root: `{root}`: {mistake[0]}", hint=mistake[1])
+        raise InputError(f"unknown layout `{layout}`", hint=suggestion(layout, LAYOUTS))
     found_layout, found_root = _guess(directory, layout, root)
+    if root is not None:
+        _check_root(directory, found_layout, root)
     targets = [(found_layout, found_root), *((ui.layout, ui.root) for ui in more)]
     names = [_target_name(number, targets) for number in range(len(targets))]
-    check_roots([Target(name=name, layout=ui[0], root=ui[1]) for name, ui in zip(names, targets, strict=True)])
+    tables = [Target(name=name, layout=ui[0], root=ui[1]) for name, ui in zip(names, targets, strict=True)]
+    check_roots(tables)
     text = _TEMPLATE.format(
+        schema=SCHEMA,
         civitai=named("civitai").home,
         name=json.dumps(directory.name or "models", ensure_ascii=False),
         targets="\n".join(_target_text(number, targets) for number in range(len(targets))),
     )
     with about_project():
         write_atomic(path, text.encode())
-    return Created(manifest=path, layout=found_layout, root=found_root, attributes=merge_rule(directory))
+        write_schema(directory)
+    return Created(
+        manifest=path,
+        layout=found_layout,
+        root=found_root,
+        attributes=merge_rule(directory),
+        ignored=ignore_rule(directory, tables),
+        warnings=_surroundings(directory),
+    )
+
+
+def write_schema(directory: Path) -> None:
+    """Write the schema that the first line of the manifest names; where that fails, only an editor misses it."""
+    with contextlib.suppress(OSError, SynapseError):
+        state_directory(directory)
+        write_atomic(directory / SCHEMA, files("synapse_sync").joinpath("synapse.schema.json").read_bytes())
+
+
+def _surroundings(directory: Path) -> tuple[str, ...]:
+    """The warning about a project around this one."""
+    above = find_project(str(directory.parent))
+    if above is None:
+        return ()
+    return (
+        f"{above} is a project as well, and this one is inside it: commands in here use the new {MANIFEST} only",
+    )
+
+
+def _check_root(directory: Path, layout: str, root: str) -> None:
+    """Raise `InputError` for a root that cannot be meant as it is written, or that is a folder of the UI."""
+    windows = os.name == "nt"
+    if (mistake := mistake_in_path(root, windows=windows)) is not None:
+        raise InputError(f"--root: `{root}`: {mistake[0]}", hint=mistake[1])
+    if (folder := folder_of_the_ui(layout, directory / expanded(root, "root"), root)) is not None:
+        meant = shell_word(root_above(root, folder), windows=windows)
+        raise InputError(
+            f"--root: `{root}` is the UI's `{folder}` directory, not the UI's own",
+            hint=f"name the directory that holds it: `--root {meant}`",
+        )
 
 
 def check_new(directory: Path) -> None:
@@ -144,7 +189,7 @@ def _target_text(number: int, targets: Sequence[tuple[str, str]]) -> str:
 def first_text(directory: Path) -> str:
     """A manifest without targets and models, for a verb that adds them."""
     name = json.dumps(directory.name or "models", ensure_ascii=False)
-    head = _TEMPLATE.partition("[workspace]")[0]
+    head = _TEMPLATE.partition("[workspace]")[0].format(schema=SCHEMA)
     return f"{head}[workspace]\nname = {name}\n\n[models]\n"
 
 
@@ -179,26 +224,3 @@ def _children(place: Path) -> list[Path]:
         return sorted(place.iterdir())
     except OSError:
         return []
-
-
-def merge_rule(directory: Path) -> bool:
-    """Add the merge rules that `.gitattributes` lacks; True if the file was changed."""
-    path = directory / ".gitattributes"
-    if path.is_symlink():
-        return False
-    try:
-        text = read_small(path).decode()  # with the line ends that it has
-    except FileNotFoundError:
-        text = ""
-    except (OSError, UnicodeDecodeError):
-        return False
-    # git passes over a byte order mark, which Windows' Notepad writes.
-    known = {line.split()[0] for line in text.removeprefix("\ufeff").splitlines() if line.strip()}
-    missing = [line for line in _ATTRIBUTES if line.split()[0] not in known]
-    if not missing:
-        return False
-    end = "\r\n" if "\r\n" in text else "\n"
-    if text and not text.endswith("\n"):
-        text += end
-    write_atomic(path, (text + "".join(f"{line}{end}" for line in missing)).encode())
-    return True

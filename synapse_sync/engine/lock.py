@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from synapse_sync.core.findings import grouped_texts
 from synapse_sync.core.freshness import Change, missing_changes, stale_entries, with_renamed
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile
@@ -19,13 +20,14 @@ from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.pin import pin
+from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import InputError, InvalidLockfile, StatusError, SynapseError, WrongContent, raise_all
+from synapse_sync.errors import InvalidLockfile, StatusError, SynapseError, WrongContent, raise_all
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Resolved, Source, raise_in_words
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.transfer.want import Got, Measurer, Member, Want
-from synapse_sync.user.places import LOCKFILE, MANIFEST
+from synapse_sync.user.places import LOCKFILE
 
 if TYPE_CHECKING:
     from synapse_sync.core.weights.identify import Weights
@@ -39,14 +41,15 @@ _CLOCK_STEP = 20_000_000
 class Locked:
     """The result of a lock: the new lockfile, its changes, warnings, and new mirrors that `--heal` found.
 
-    `checked` says that nothing was written. `undo` removes the copies of local files that the lock made, for a
-    caller that fails to write the lockfile.
+    `checked` says that nothing was written. `absent` are the words for a lockfile that is missing then. `undo`
+    removes the copies of local files that the lock made, for a caller that fails to write the lockfile.
     """
 
     lockfile: Lockfile
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
     healed: tuple[Place, ...] = ()
+    absent: str | None = None
     undo: Callable[[], None] = field(default=lambda: None, compare=False)
     checked: bool = False
 
@@ -96,7 +99,12 @@ def lock(
         old, damage = _last_lock(project)
         if damage or upgrade != frozenset() or missing_changes(project.manifest.entries(), old):
             project.check_writable()
-        locked = resolve(project.manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer, check=True)
+        try:
+            locked = resolve(project.manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer, check=True)
+        except SynapseError:
+            for text in damage:  # no answer will have it
+                tools.reporter.warn(text)
+            raise
         locked = replace(locked, warnings=(*damage, *locked.warnings))
         with undone(locked):
             if heal:
@@ -136,7 +144,7 @@ def _last_lock(project: Project) -> tuple[Lockfile, tuple[str, ...]]:
 def check(project: Project) -> Locked:
     """The changes that a lock would make, without a request or a write."""
     changes = missing_changes(project.manifest.entries(), project.lockfile)
-    return Locked(lockfile=project.lockfile, changes=changes, checked=True)
+    return Locked(lockfile=project.lockfile, changes=changes, checked=True, absent=project.no_lockfile())
 
 
 def resolve(
@@ -168,31 +176,51 @@ def resolve(
         (e.reference.source, question(e, pins.get(e.name), anew=e.name in moving, exclude_newer=newer))
         for e in stale
     )
-    chosen = _choose_all(stale, ask_all(questions, tools.sources), options)
     transfers = tools.transfers()
-    measure = explained(transfers.measure, tools.sources)
     copies = _Copies(transfers, tools.store)
-    try:
+    said: list[str] = []
+    headers: Mapping[str, Weights] = {}
+    with _reported(said, copies, tools):
+        answers = ask_all(questions, tools.sources)
+        said += [
+            f"`{n}`: {t}" for n, found in answers.items() if isinstance(found, Resolved) for t in found.warnings
+        ]
+        chosen = _choose_all(stale, answers, options)
+        measure = explained(transfers.measure, tools.sources)
         resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, copies.unpack)
-        headers: Mapping[str, Weights] = {}
+        said[:] = warnings
         if chosen:
             from synapse_sync.engine.headers import settle_types
 
             resolved, headers, notes = settle_types(manifest, resolved, tools, transfers.peek, check=check)
             warnings += notes
-    except BaseException:
-        copies.drop()
-        raise
     models = {e.name: resolved.get(e.name) or pins[e.name] for e in entries}
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
     after = with_true_sizes(after, tools.store.true_size)
     models = {model.name: model for model in after.models}
+    warnings += [
+        f'`{e.name}` was not upgraded: its policy is pinned; `policy = "latest"` lets it move'
+        for e in entries
+        if e.policy == "pinned" and {e.name, e.model} & (upgrade or set())
+    ]
     if resolved:
         from synapse_sync.engine.headers import unusable_adapters
 
         warnings += unusable_adapters(resolved, after.models, headers, tools)
     warnings = [*warnings, *transfers.heard()]
     return Locked(lockfile=after, changes=_changes(before, models), warnings=tuple(warnings), undo=copies.drop)
+
+
+@contextlib.contextmanager
+def _reported(said: Sequence[str], copies: _Copies, tools: Tools) -> Iterator[None]:
+    """Report the warnings so far if a lock fails, as no answer will have them; its copies of local files go."""
+    try:
+        yield
+    except BaseException as error:
+        copies.drop()
+        for text in grouped_texts(said) if isinstance(error, SynapseError) else ():
+            tools.reporter.warn(text)
+        raise
 
 
 class _Copies:
@@ -236,8 +264,8 @@ def _upgraded(entries: Sequence[Requirement], upgrade: frozenset[str] | None) ->
         named = set(entries)
     else:
         named = {e for e in entries if e.name in upgrade or e.model in upgrade}
-        known = {e.name for e in named} | {e.model for e in named}
-        raise_all([InputError(f"no model `{name}` in {MANIFEST}") for name in sorted(upgrade - known)])
+        known = {name for e in entries for name in (e.name, e.model)}
+        raise_all([unknown_model(name, known) for name in sorted(upgrade - known)])
     return {e.name for e in named if e.policy != "pinned"}
 
 

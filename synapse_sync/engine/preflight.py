@@ -10,14 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synapse_sync.core.findings import listed
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.policy import Permissions, facts_of, objection, permissions_for
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.room import choose_stores, missing_room, unwritable
 from synapse_sync.engine.tools import Tools
+from synapse_sync.engine.ui_root import folder_of_the_ui, root_above
 from synapse_sync.errors import AccessDenied, InputError, Offline, StatusError, SynapseError
-from synapse_sync.layouts import LAYOUTS
 from synapse_sync.net.at_once import at_once
 from synapse_sync.sites import site_of
 from synapse_sync.sources.base import Ask, Guarding
@@ -27,8 +28,6 @@ from synapse_sync.store.ownership import Tree
 from synapse_sync.transfer.inspect import inspect_file
 
 _GATES_AT_ONCE = 8
-#: How many models a message names.
-_MOST_NAMES = 20
 
 
 def preflight(
@@ -82,7 +81,8 @@ def _offline(fetches: Sequence[Action]) -> Iterator[SynapseError]:
     names = {action.model for action in fetches if not _is_local(action)}
     if names:
         yield Offline(
-            f"not in the store, and --offline prevents downloads: {_listed(names)}", hint="sync once with a network"
+            f"not in the store, and --offline prevents downloads: {listed(sorted(names))}",
+            hint="sync once with a network",
         )
 
 
@@ -92,13 +92,6 @@ def _is_local(action: Action) -> bool:
 
 def _places(action: Action) -> Sequence[Reference]:
     return () if action.artifact is None else action.artifact.locations
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Models by name, the first twenty."""
-    known = sorted(set(names))
-    more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
-    return ", ".join(f"`{name}`" for name in known[:_MOST_NAMES]) + more
 
 
 # -- policy --------------------------------------------------------------------------------------------
@@ -151,11 +144,11 @@ def _roots(
     """Targets whose surroundings are missing: probably a drive that is not mounted, or a mistake in `root`."""
     for name in sorted({action.target for action in plan.of(Verb.PLACE, Verb.REPLACE)}):
         root = trees[name].root
-        if (folder := _folder_of_the_ui(trees[name])) is not None:
-            above = os.path.normpath(Path(trees[name].target.root) / "/".join([".."] * (folder.count("/") + 1)))
+        target = trees[name].target
+        if (folder := folder_of_the_ui(target.layout, root, target.root)) is not None:
             yield InputError(
                 f"target `{name}`: {root} is the UI's `{folder}` directory, not the UI's own",
-                hint=f'write the directory that holds it: `root = "{Path(above).as_posix()}"`',
+                hint=f'write the directory that holds it: `root = "{root_above(target.root, folder)}"`',
             )
         is_empty = root.is_dir() and not any(root.iterdir())
         # Nothing is made on a bare mount point: files there would fill another disk, and the drive would hide them.
@@ -181,27 +174,6 @@ def _unmounted(tree: Tree, mount: str) -> InputError:
         f"target `{tree.target.name}`: no drive is mounted at {mount}, but an earlier sync placed files there",
         hint=f"is the drive mounted? If it is not used any more, make {tree.root / 'models'}, and sync again",
     )
-
-
-def _folder_of_the_ui(tree: Tree) -> str | None:
-    """The name that the layout has for this root, where it is a folder of the UI (`models`) and not the UI's own.
-
-    Files would go to `models/models/…`, where no UI looks. The root's name in the manifest decides, or folders of
-    models in it; a directory that has the UI's folders is the UI's own, whatever its name is.
-    """
-    layout = LAYOUTS[tree.target.layout]
-    folders = [folder for names in layout.folders.values() for folder in names if "/" in folder]
-    written = tree.target.root.rstrip("/").casefold()
-    for first in dict.fromkeys(folder.partition("/")[0] for folder in folders):
-        if (tree.root / first).exists():
-            continue
-        below = [folder for folder in folders if folder.startswith(f"{first}/")]
-        for folder in (first, *below):
-            if f"/{written}".endswith(f"/{folder.casefold()}"):
-                return folder
-        if sum((tree.root / folder.removeprefix(f"{first}/")).is_dir() for folder in below) > 1:
-            return first
-    return None
 
 
 def _local(fetches: Sequence[Action], tools: Tools) -> Iterator[SynapseError]:
@@ -303,7 +275,7 @@ def _grouped(refusal: _Refusal, actions: Sequence[Action]) -> SynapseError:
     found = refusal.error.copy()
     names = {action.model for action in actions}
     files = "1 file" if len(actions) == 1 else f"{len(actions)} files"
-    found.message = f"{found.message}{refusal.joiner} {files} ({_listed(names)})"
+    found.message = f"{found.message}{refusal.joiner} {files} ({listed(sorted(names))})"
     found.args = (found.message,)
     found.subject = next(iter(names)) if len(names) == 1 else None
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from synapse_sync.core.findings import listed
 from synapse_sync.core.freshness import unlocked
 from synapse_sync.engine.headers import contradictions
 from synapse_sync.engine.scope import Scope
@@ -46,7 +47,8 @@ def verify(
         rest = verify_store(project.store, others=others, repair=True)
         result = replace(
             result,
-            files=result.files + rest.files,
+            blobs=rest.files,
+            stored=rest.size,
             bytes=result.bytes + rest.bytes,
             bad=(*result.bad, *rest.bad),
             set_aside=(*result.set_aside, *rest.set_aside),
@@ -67,7 +69,8 @@ def _not_locked(project: Project) -> list[SynapseError]:
     names = unlocked(project.manifest.entries(), project.lockfile)
     if not names:
         return []
-    listed = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
     words = "is not locked, so its" if len(names) == 1 else "are not locked, so their"
     subject = names[0] if len(names) == 1 else None
-    return [OutOfDate(f"{listed} {words} files cannot be verified", hint="run `synapse lock`", subject=subject)]
+    return [
+        OutOfDate(f"{listed(names)} {words} files cannot be verified", hint="run `synapse lock`", subject=subject)
+    ]

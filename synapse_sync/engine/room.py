@@ -19,6 +19,7 @@ from synapse_sync.store.durable import RESERVE, storage_error
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.receipt_index import directory_of
 from synapse_sync.store.several import device_of
+from synapse_sync.user.places import home_text
 
 #: The directories of the store that a download writes into, besides `tmp`.
 _STORE = ("partials", "blobs", "meta")
@@ -179,6 +180,18 @@ def disks_apart(what: str, root: Path, store: Path, cost: str) -> str | None:
         f"{what} ({root}) is on another disk than the store ({store}, {free} free). {cost}. For a store on the "
         f"disk of the target, run `synapse store add {place}`"
     )
+
+
+def store_words(root: Path, store: Path) -> str:
+    """Where the bytes of a new project will be, and what that costs; `store` is the store's root."""
+    free = size_text(shutil.disk_usage(_nearest(store)).free)
+    home = home_text()
+    shown = (
+        f"~{str(store).removeprefix(home)}" if home != "~" and str(store).startswith(f"{home}{os.sep}") else store
+    )
+    if _is_copied(LinkMode.AUTO, store, _nearest(root)):
+        return f"bytes: {shown} ({free} free), copied from there: each file needs its size twice"
+    return f"bytes: {shown} ({free} free), linked from there: each file is on disk once"
 
 
 def apart(plan: Plan, trees: Mapping[str, Tree], stores: BlobStore) -> Iterator[str]:

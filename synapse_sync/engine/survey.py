@@ -8,11 +8,12 @@ from typing import Any
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
+from synapse_sync.core.findings import listed
 from synapse_sync.core.freshness import stale_entries, undeclared, unlocked, with_renamed
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, WITHIN, LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement
-from synapse_sync.core.nearest import nearest
+from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.plan import Key, Observed, Placement, Plan, State, Verb, make_plan
 from synapse_sync.core.policy import code_allowed, left_out, listed_code
 from synapse_sync.core.size_text import count_text
@@ -117,8 +118,7 @@ class Survey:
 
 def unknown_model(name: str, known: Collection[str]) -> InputError:
     """The error for a name that is not declared, with the nearest that is."""
-    near = nearest(name, sorted(known))
-    hint = f"did you mean `{near}`?" if near else "`synapse list` lists all"
+    hint = suggestion(name, sorted(known), "`synapse list` lists all")
     return InputError(f"no model `{name}` in synapse.toml", hint=hint)
 
 
@@ -130,9 +130,14 @@ def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
         raise_all([unknown_model(name, names) for name in scope.only if name not in names])
         entries = tuple(e for e in entries if e.name in scope.only or e.model in scope.only)
     if scope.groups:
-        groups = {group for entry in entries for group in entry.groups}
-        hint = f"available: {', '.join(sorted(groups))}" if groups else "no model has `groups`"
-        raise_all([InputError(f"no model is in group `{g}`", hint=hint) for g in scope.groups if g not in groups])
+        groups = sorted({group for entry in entries for group in entry.groups})
+        raise_all(
+            [
+                InputError(f"no model is in group `{g}`", hint=suggestion(g, groups) or "no model has `groups`")
+                for g in scope.groups
+                if g not in groups
+            ]
+        )
         entries = tuple(entry for entry in entries if set(entry.groups) & set(scope.groups))
     return entries
 
@@ -143,14 +148,10 @@ def check_frozen(project: Project, scope: Scope) -> None:
     missing = unlocked(entries, project.lockfile)
     if not missing:
         return
-    if not project.lockfile.models:
-        state = "is empty" if project.exists(LOCKFILE) else "is missing"
-        raise OutOfDate(
-            f"{LOCKFILE} {state}, and --frozen needs it", hint="restore it from git, or run `synapse lock`"
-        )
-    names = ", ".join(f"`{name}`" for name in missing)
+    if (absent := project.no_lockfile()) is not None:
+        raise OutOfDate(f"{absent}, and --frozen needs it", hint="restore it from git, or run `synapse lock`")
     raise OutOfDate(
-        f"{LOCKFILE} does not have {names}, and --frozen locks nothing",
+        f"{LOCKFILE} does not have {listed(missing)}, and --frozen locks nothing",
         hint="restore it from git, or run `synapse lock`",
     )
 
@@ -163,7 +164,7 @@ def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, T
     targets = {target.name: target for target in project.manifest.targets}
     raise_all(
         [
-            InputError(f"no target `{name}` in synapse.toml", hint=f"available: {', '.join(targets)}")
+            InputError(f"no target `{name}` in synapse.toml", hint=suggestion(name, targets))
             for name in scope.targets
             if name not in targets
         ]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion, LeftOut
+from synapse_sync.core.findings import listed
 from synapse_sync.core.plan import Key, Verb
 from synapse_sync.core.policy import permissions_for
 from synapse_sync.core.report import Report
-from synapse_sync.core.true_sizes import with_true_sizes
+from synapse_sync.core.true_sizes import with_true_sizes, wrong_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.preflight import preflight
 from synapse_sync.engine.remember import note_completion, note_links, note_placed, note_use, placed_roots
@@ -74,8 +75,16 @@ def sync(
         report = carry_out(survey, project, tools, command)
         warnings += misnamed(report, survey, project, tools)
         sized = with_true_sizes(project.lockfile, tools.store.true_size)
-        if sized is not project.lockfile and not locked and not frozen:
-            project.write_lockfile(sized)
+        if sized is not project.lockfile:
+            fixed = not locked and not frozen
+            warnings += wrong_sizes(
+                project.lockfile,
+                sized,
+                corrected=fixed,
+                known={action.sha256 for action in survey.plan.of(Verb.FETCH)},
+            )
+            if fixed:
+                project.write_lockfile(sized)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
         in_sync = done and survey.is_locked and not survey.plan.withheld
         note_links(project, survey)
@@ -105,13 +114,9 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> list[str]:
     if not stale:
         return []
     if locked:
-        if not project.lockfile.models:
-            state = "is empty" if project.exists(LOCKFILE) else "is missing"
-            raise OutOfDate(
-                f"{LOCKFILE} {state}, and --locked needs it", hint="restore it from git, or run `synapse lock`"
-            )
-        names = ", ".join(f"`{name}`" for name in stale)
-        raise OutOfDate(f"{LOCKFILE} does not answer {MANIFEST} for {names}", hint="run `synapse lock`")
+        if (absent := project.no_lockfile()) is not None:
+            raise OutOfDate(f"{absent}, and --locked needs it", hint="restore it from git, or run `synapse lock`")
+        raise OutOfDate(f"{LOCKFILE} does not answer {MANIFEST} for {listed(stale)}", hint="run `synapse lock`")
     if not project.manifest.models:
         return [f"{MANIFEST} declares no model; {LOCKFILE} is left unchanged (`synapse lock` empties it)"]
     from synapse_sync.engine.lock import resolve, undone  # a sync of locked models starts without it

@@ -16,7 +16,7 @@ from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.size_text import count_text, size_text
 from synapse_sync.engine.observe import is_own_source
 from synapse_sync.errors import IntegrityError, SynapseError
-from synapse_sync.store.aside import clear_bad
+from synapse_sync.store.aside import clear_bad, give_back
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import storage_error, where_writable
 from synapse_sync.store.ownership import Tree, is_outside
@@ -26,14 +26,17 @@ from synapse_sync.store.ownership import Tree, is_outside
 class Verification:
     """The result: how many files were hashed, errors, and lines on files set aside.
 
-    `size` are the bytes of these files, `bytes` those that were read: a copy is read besides its blob. `good` are
-    the digests of the files that are right, with a path of each. `warnings` are about files that are something else
-    than their site says.
+    `size` are the bytes of these files, `bytes` those that were read: a copy is read besides its blob. `blobs` and
+    `stored` are the number and the bytes of the store's blobs, where all of them were hashed. `good` are the digests
+    of the files that are right, with a path of each. `warnings` are about files that are something else than their
+    site says.
     """
 
     files: int
     size: int
     bytes: int
+    blobs: int = 0
+    stored: int = 0
     bad: tuple[SynapseError, ...] = ()
     set_aside: tuple[str, ...] = ()
     report: Report | None = None
@@ -48,6 +51,8 @@ class Verification:
     def summary(self) -> str:
         """Return one line: how much was hashed, and the result."""
         hashed = f"verified {count_text(self.files, 'file')}, {size_text(self.size)}"
+        if self.blobs:
+            hashed += f" and {count_text(self.blobs, 'blob')} of the store, {size_text(self.stored)}"
         if self.report is not None:
             return f"{hashed}: {'repaired' if self.ok else 'some files could not be repaired'}"
         return f"{hashed}: {count_text(len(self.bad), 'problem') if self.bad else 'all good'}"
@@ -55,7 +60,7 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as `synapse verify --json` prints it."""
         return {
-            "files": self.files,
+            "files": self.files + self.blobs,
             "bytes": self.bytes,
             "bad": [error.to_dict() for error in self.bad],
             "set_aside": list(self.set_aside),
@@ -202,7 +207,7 @@ class _Run:
                     IntegrityError(
                         f"the store's copy of `{placement.artifact.filename}` does not have the right content",
                         hint="it was set aside; `synapse sync` downloads it again when it is needed"
-                        if moved
+                        if moved is not None
                         else "you may only read this store: its owner can set the file aside with `synapse verify`",
                         subject=placement.model,
                     )
@@ -219,7 +224,8 @@ class _Run:
         hint = None if self.repair else "`synapse verify --repair` sets it aside and places it again"
         if theirs:
             hint = "it was there before synapse: move it away and run `synapse sync`"
-        if stuck:
+        own = linked and place.is_symlink() and self._is_own(placement, place)
+        if stuck or own:
             hint = lock_what_is_there(placement.model)
         self.bad.append(
             IntegrityError(
@@ -229,8 +235,11 @@ class _Run:
             )
         )
         ours = place.is_symlink() and entry is not None and entry.link == str(place.readlink())
-        if linked:
-            self._quarantine(sha256)
+        if linked and (where := self._quarantine(sha256)) is not None and own:
+            # Its path is the only source of these bytes: a dangling link would be all that is left of them.
+            give_back(tree, placement.path, found.real, where, sha256=sha256, command="verify")
+            self.aside[-1] = f"{placement.path}: its own bytes, back at this path, and no longer in the store"
+            return
         # synapse moves only files that it placed
         if self.repair and found.state is not State.FOREIGN and not theirs and not stuck:
             kept = linked or ours or (place.exists() and self.store.has_aside(sha256, place))
@@ -243,6 +252,15 @@ class _Run:
             return False
         return is_own_source(placement.artifact, place, self.locate)
 
+    def _is_own(self, placement: Placement, place: Path) -> bool:
+        """Whether a link to a blob is at the path that is the only source of the blob."""
+        places = placement.artifact.locations
+        sources = [self.locate(each) if each.source == "path" else None for each in places]
+        try:
+            return bool(sources) and all(each is not None and Path(each).samefile(place) for each in sources)
+        except OSError:
+            return False
+
     def _inode(self, path: Path, sha256: str) -> bool:
         """Whether a file has this content; a file with several names is read once."""
         found = path.stat()
@@ -252,11 +270,11 @@ class _Run:
             self.inodes[key] = self.store.matches(path, sha256)
         return self.inodes[key]
 
-    def _quarantine(self, sha256: str) -> bool:
+    def _quarantine(self, sha256: str) -> Path | None:
         where = _quarantine(self.store, sha256, "found bad by verify")
         if where is not None:
             self.aside.append(f"blob {sha256[:16]}… → {where}")
-        return where is not None
+        return where
 
     def _clear(self, placement: Placement, real: str | None, *, keep: bool) -> None:
         """Free a path: a name whose bytes are in quarantine is removed, any other content moves aside."""

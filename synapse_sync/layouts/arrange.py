@@ -16,10 +16,11 @@ from synapse_sync.core.artifact import (
     stem_of,
     type_for,
 )
+from synapse_sync.core.findings import listed
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key, visible_name
-from synapse_sync.core.nearest import nearest
+from synapse_sync.core.nearest import did_you_mean, nearest, suggestion
 from synapse_sync.core.plan import Placement
 from synapse_sync.core.policy import facts_of, remark
 from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, SynapseError, raise_all
@@ -27,7 +28,6 @@ from synapse_sync.layouts import LAYOUTS, Layout
 from synapse_sync.layouts.hub_cache import cached
 
 #: How many models a note names.
-_MOST_NAMES = 20
 _KEEPS = "keeps only files of repositories at a commit"
 
 
@@ -43,11 +43,9 @@ def layout_of(target: Target) -> Layout:
     """The layout of a target; raises `InvalidManifest`, with the nearest known name as hint."""
     if target.layout in LAYOUTS:
         return LAYOUTS[target.layout]
-    near = nearest(target.layout, LAYOUTS)
-    known = ", ".join(LAYOUTS)
     raise InvalidManifest(
         f"synapse.toml: targets.{target.name}.layout: unknown layout `{target.layout}`",
-        hint=f"did you mean `{near}`?" if near else f"known layouts: {known}",
+        hint=suggestion(target.layout, LAYOUTS),
     )
 
 
@@ -83,10 +81,8 @@ def arrange(
 
 def _not_cached(names: Sequence[str], title: str, target: str) -> str:
     """The note about all models that a cache of repositories has no place for; `title` is that of its layout."""
-    listed = ", ".join(f"`{name}`" for name in names[:_MOST_NAMES])
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return (
-        f"{listed}{more}: {title} {_KEEPS}; not placed in target `{target}`\n"
+        f"{listed(names)}: {title} {_KEEPS}; not placed in target `{target}`\n"
         "`targets` or `groups` of a model, and `types` of the target, choose what it is to have"
     )
 
@@ -259,9 +255,9 @@ def _folder(
 
 def _type_hint(kind: str, targets: Sequence[Target], layouts: Mapping[str, Layout]) -> str:
     known = sorted({name for target in targets for name in (*layouts[target.name].folders, *dict(target.folders))})
-    meant = type_for(kind)
-    if near := meant if meant in known else nearest(kind, known):
-        return f"did you mean `{near}`?"
+    usual = type_for(kind)
+    if near := usual if usual in known else nearest(kind, known):
+        return did_you_mean(near)
     key = kind if re.fullmatch(r"[A-Za-z0-9_-]+", kind) else f'"{kind}"'
     line = f'`{key} = "models/{kind}"` below `[targets.{targets[0].name}.folders]`'
     return f"name its folder: write {line}, or give the model a `folder`"

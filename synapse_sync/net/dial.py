@@ -9,6 +9,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from threading import Thread
 from typing import Any
 
 #: Seconds that an address has for itself before the next one is tried beside it (RFC 8305, section 5).
@@ -50,16 +51,46 @@ class Dialer:
         for an unknown host, `TimeoutError`, or the `OSError` of the last address.
         """
         host = host.strip("[]")
-        found = (self._look_up or socket.getaddrinfo)(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+        began = time.monotonic()
+        found = self._addresses(host, port, timeout)
+        left = None if timeout is None else max(0.1, timeout - (time.monotonic() - began))
         addresses = _alternating([(family, address) for family, _, _, _, address in found])
         known = self._answered.get((host, port))
         # The sort keeps the order otherwise: the address that answered before comes first.
         addresses.sort(key=lambda one: one[1] != known)
-        sock = _Race(addresses, self._head_start, source, tuple(options or ())).run(timeout)
+        sock = _Race(addresses, self._head_start, source, tuple(options or ())).run(left)
         if len(addresses) > 1:
             self._answered[host, port] = sock.getpeername()
         sock.settimeout(timeout)
         return sock
+
+    def _addresses(self, host: str, port: int, timeout: float | None) -> Sequence[tuple[int, int, int, str, Any]]:
+        """The addresses of a host; raises `TimeoutError` if they cannot be had in time.
+
+        The system's look-up has limits of its own, of up to half a minute. It cannot be stopped, so it is left
+        behind in a thread, which does not hold up the end of the process.
+        """
+        look_up = self._look_up or socket.getaddrinfo
+        wanted = (host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+        if timeout is None or host.replace(".", "").isdigit() or ":" in host:
+            return look_up(*wanted)
+        found: list[Sequence[tuple[int, int, int, str, Any]]] = []
+        failed: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                found.append(look_up(*wanted))
+            except BaseException as error:
+                failed.append(error)
+
+        asking = Thread(target=ask, name=f"look up {host}", daemon=True)
+        asking.start()
+        asking.join(timeout)
+        if failed:
+            raise failed[0]
+        if not found:
+            raise TimeoutError("timed out")
+        return found[0]
 
 
 def _alternating(addresses: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:

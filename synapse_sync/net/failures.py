@@ -10,6 +10,7 @@ import http.client
 import re
 import socket
 import ssl
+from urllib.parse import urlsplit
 
 from synapse_sync.errors import Blocked, NetworkError, Offline, StatusError
 from synapse_sync.net.answers import HeadTooLong
@@ -40,6 +41,10 @@ _CONNECTING = frozenset(
 
 class Transient(NetworkError):
     """A failure of the network that another attempt may not meet."""
+
+
+class Unreachable(Transient):
+    """No connection to a host could be made: nothing was asked yet."""
 
 
 class BadRange(NetworkError):
@@ -88,11 +93,14 @@ def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) ->
         if _is(link, {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}):
             return unsendable(shown)
     words = describe(error)
-    if proxy is not None and any(_is(link, _CONNECTING) for link in chain) and not _is_tls(chain):
-        return Transient(
+    unconnected = any(_is(link, _CONNECTING) or isinstance(link, socket.gaierror) for link in chain)
+    if proxy is not None and unconnected and not _is_tls(chain):
+        return Unreachable(
             f"{shown}: the proxy {proxy.url} cannot be used: {words}",
             hint="check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or name the host in NO_PROXY",
         )
+    if unconnected and not _is_tls(chain):  # one sentence for all that is asked of this host
+        return Unreachable(f"{urlsplit(shown).netloc or shown} cannot be reached: {words}", hint=CONNECTION_HINT)
     return Transient(f"{shown}: {words}", hint=CONNECTION_HINT)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from synapse_sync.errors import StatusError, SynapseError
-from synapse_sync.net.failures import NOT_READY, may_pass
+from synapse_sync.net.failures import NOT_READY, Unreachable, may_pass
 
 #: A wait (seconds) below this is over before it could be read, and is not reported.
 WORTH_TELLING = 0.5
@@ -20,6 +20,7 @@ class Retry:
     `attempts` counts the first one too. Waits begin with `first_delay` and double up to `longest`. A server may ask
     for a wait of up to `patience`; if it asks for more, the request is given up. `unready` replaces `attempts` for
     a server that is not ready yet (202): it prepares the answer, which may take minutes, and nothing has failed.
+    `hasty` ends the attempts at once where no connection can be made: somebody waits for the answer.
     """
 
     attempts: int = 4
@@ -27,6 +28,7 @@ class Retry:
     first_delay: float = 1.0
     longest: float = 30.0
     patience: float = 60.0
+    hasty: bool = False
 
     def delay(self, attempt: int, retry_after: float | None, jitter: float) -> float | None:
         """Return the seconds to wait after failed attempt number `attempt` (from 1), or None to give up.
@@ -50,7 +52,7 @@ class Retry:
 
         None means to give up: after an error that cannot pass, or too many attempts. `jitter` as in `delay`.
         """
-        if not may_pass(error):
+        if not may_pass(error) or (self.hasty and isinstance(error, Unreachable)):
             return None
         if not isinstance(error, StatusError):
             return self.delay(attempt, None, jitter)

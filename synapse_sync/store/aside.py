@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
-from synapse_sync.store import journal
+from synapse_sync.store import journal, links
 from synapse_sync.store.durable import remove
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.reach import walk_again
@@ -39,3 +40,14 @@ def clear_bad(
         return set_aside(place)
     remove(place, missing_ok=True)
     return None
+
+
+def give_back(tree: Tree, path: SafePath, real: str | None, aside: Path, *, sha256: str, command: str) -> None:
+    """Replace a link to a blob by the bytes themselves, which are at `aside` in the store's quarantine.
+
+    `sha256` is the digest that they should have had. `real` as in `clear_bad`.
+    """
+    place = walk_again(tree.root, path, real, tree.barred)
+    why = "bad content of its own source, moved back out of the store"
+    journal.append(tree.root, verb="repair", path=path.text, sha256=sha256, why=why, command=command)
+    links.place(aside, place, LinkMode.MOVE, replace=True)

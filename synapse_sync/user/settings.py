@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from synapse_sync.core.link_mode import LinkMode
-from synapse_sync.core.nearest import nearest
+from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.switch import read_switch
 from synapse_sync.core.toml import read_toml, toml_text
 from synapse_sync.core.toml_error import TomlError
@@ -250,9 +250,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
         raise InputError(error.in_file(str(path)), hint=error.hint) from error
     for key, value in table.items():
         if key not in _KEYS:
-            near = nearest(key, _KEYS)
-            hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(_KEYS)}"
-            raise InputError(f"{path}: unknown key `{key}`", hint=hint)
+            raise InputError(f"{path}: unknown key `{key}`", hint=suggestion(key, _KEYS))
         kind = _KEYS[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             kinds = kind if isinstance(kind, tuple) else (kind,)

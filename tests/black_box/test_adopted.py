@@ -111,14 +111,14 @@ def test_it_is_not_pruned(adopted: tuple[Project, Path, bytes, str]) -> None:
     project("sync")
     assert place.read_bytes() == content
     assert PLACE not in how(project.path / root)
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_it_is_pruned_after_it_was_handed_over(adopted: tuple[Project, Path, bytes, str]) -> None:
     project, place, content, root = adopted
     with workspace(project.path) as open_workspace:
         open_workspace.take(["m"])
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     project("sync", "--link-mode", "symlink")
     assert not place.is_symlink(), "like any adopted file it satisfies every link mode"
     wants(project, None, root)
@@ -187,7 +187,7 @@ def test_what_another_target_or_project_placed_is_synapses(
         wants(project, NEW, str(root))
         project.manifest((project.path / "synapse.toml").read_text() + target("u", str(root), "copy"))
         project("sync")
-        assert "nothing to do" in project("sync").err
+        assert "nothing to do" in project("sync").out
         assert (root / PLACE).read_bytes() == NEW
         return
     here, there = project.path, tmp_path / "second"

@@ -48,7 +48,7 @@ def test_the_files_of_a_project(project: Project) -> None:
     project.hub.clear_log()
     for name in ("synapse.toml", "synapse.lock"):
         mark(project.path / name)
-    assert "nothing to do" in project("sync", "--locked").err
+    assert "nothing to do" in project("sync", "--locked").out
     assert "in sync" in project("status").out
     mark(project.path / "synapse.toml")  # two of them are a mistake, and are said to be one
     assert "synapse.toml" in project("status", code=2).err

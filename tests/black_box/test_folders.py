@@ -59,7 +59,7 @@ def test_the_hubs_own_library_opens_a_synced_cache_offline(project: Project, mod
     done = opened(project.path / "hub", commit)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(sorted(TREE))
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
     (repository / "refs" / "main").write_text("0" * 40)  # an online run of the library has moved the branch
     project("sync")
@@ -97,7 +97,7 @@ def test_a_cache_of_an_earlier_version_gets_its_blobs_without_a_download(
     commit = (cache / "models--studio--encoder" / "refs" / "main").read_text()
     done = opened(cache, commit)
     assert done.returncode == 0, done.stderr
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     assert "all good" in project("verify").err
     (cache / "models--studio--encoder" / "snapshots" / commit / "config.json").unlink()
     assert "missing" in project("verify", code=6).err
@@ -111,7 +111,7 @@ def test_where_no_link_can_be_made_the_files_are_in_the_folders_of_their_commits
     cache = old_cache(project, "copy", monkeypatch)
     monkeypatch.setattr(survey, "can_link", lambda root: False)
     project("sync")
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     assert not list(cache.rglob("blobs"))
     monkeypatch.setattr(survey, "can_link", lambda root: True)
 
@@ -122,7 +122,7 @@ def test_where_no_link_can_be_made_the_files_are_in_the_folders_of_their_commits
     project("sync")
     file = next(cache.rglob("config.json"))
     assert not file.is_symlink() and file.read_bytes() == TREE["config.json"]
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_blob_that_another_program_removed_comes_back(project: Project) -> None:
@@ -136,7 +136,7 @@ def test_a_blob_that_another_program_removed_comes_back(project: Project) -> Non
     project("sync")
     commit = (cache / "models--studio--encoder" / "refs" / "main").read_text()
     assert opened(cache, commit).returncode == 0
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_new_commit_keeps_the_blobs_that_it_shares(project: Project) -> None:
@@ -168,7 +168,7 @@ def test_a_folder_of_ones_own_is_placed_moved_and_pruned(project: Project) -> No
     assert "up to date" in project("lock", "--check").err
     project("sync")
     assert set(project.tree(root="ui")) == {"models/elsewhere/face.onnx"}
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_root_that_a_variable_names(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,10 +181,10 @@ def test_a_root_that_a_variable_names(project: Project, monkeypatch: pytest.Monk
     project("sync")
     assert set(project.tree(root="here")) == {"models/loras/a.safetensors"}
     monkeypatch.setenv("COMFY_ROOT", str(project.path / "there"))
-    assert "nothing to do" not in project("sync", "--dry-run", code=None).err
+    assert "nothing to do" not in project("sync", "--dry-run", code=None).out
     project("sync")
     assert set(project.tree(root="there")) == {"models/loras/a.safetensors"}
     assert not project.tree(root="here"), "the files move"
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     monkeypatch.setenv("COMFY_ROOT", "~/.ssh")
     assert "is refused" in project("sync", code=2).err or "refused" in project("status", code=None).err

@@ -82,7 +82,7 @@ def test_everything_is_declared_where_it_is_and_a_sync_has_nothing_to_do(comfy: 
     (target,) = tomllib.loads((comfy.path / "synapse.toml").read_text("utf-8"))["targets"].values()
     assert target == {"layout": "comfyui", "root": "ComfyUI"}
     comfy.hub.clear_log()
-    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+    assert "in sync: 5 files, nothing to do" in comfy("sync").out
     assert comfy("sync", "--check").code == 0
     assert comfy("lock", "--check").code == 0
     assert comfy.hub.requests() == []
@@ -110,7 +110,7 @@ def test_a_second_import_finds_nothing_new_and_hashes_nothing(comfy: Project) ->
     assert (comfy.path / "synapse.toml").read_text("utf-8") == text
     put(comfy, "ComfyUI/models/vae/new.safetensors", safetensors_bytes("new"))
     assert "imported 1 file" in comfy("import", "ComfyUI/models/vae").err
-    assert "in sync: 6 files" in comfy("sync").err
+    assert "in sync: 6 files" in comfy("sync").out
 
 
 def test_a_dry_run_writes_nothing(comfy: Project) -> None:
@@ -151,7 +151,7 @@ def test_copies_are_listed_and_dedupe_keeps_one(comfy: Project) -> None:
     one, two = (comfy.path / f"ComfyUI/models/loras/{name}.safetensors" for name in ("copy", "renamed by me"))
     assert one.read_bytes() == two.read_bytes() == KNOWN
     assert len(comfy.blobs()) == 1
-    assert "in sync: 6 files, nothing to do" in comfy("sync").err
+    assert "in sync: 6 files, nothing to do" in comfy("sync").out
 
 
 def test_move_takes_the_bytes_into_the_store_and_links_them_back(comfy: Project) -> None:
@@ -159,7 +159,7 @@ def test_move_takes_the_bytes_into_the_store_and_links_them_back(comfy: Project)
     comfy("import", "ComfyUI", "--move")
     assert comfy.tree(root="ComfyUI/models") == contents
     assert len(comfy.blobs()) == 5
-    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+    assert "in sync: 5 files, nothing to do" in comfy("sync").out
 
 
 def test_what_was_imported_in_place_can_be_moved_later(comfy: Project) -> None:
@@ -171,7 +171,7 @@ def test_what_was_imported_in_place_can_be_moved_later(comfy: Project) -> None:
     assert len(comfy.blobs()) == 5
     assert comfy.tree(root="ComfyUI/models") == contents
     assert "brought" not in comfy("import", "ComfyUI", "--move").err, "they share their bytes with the store"
-    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+    assert "in sync: 5 files, nothing to do" in comfy("sync").out
 
 
 def test_what_was_moved_and_linked_back_is_not_listed_as_unmanaged_links(comfy: Project) -> None:
@@ -200,7 +200,7 @@ def test_bytes_move_to_another_volume_only_if_the_user_says_so(
     assert comfy.tree(root="ComfyUI/models") == contents
     links = [path for path in (comfy.path / "ComfyUI").rglob("*.safetensors") if path.is_symlink()]
     assert len(links) == 5 and all(link.resolve().is_relative_to(elsewhere) for link in links)
-    assert "nothing to do" in comfy("sync").err
+    assert "nothing to do" in comfy("sync").out
     comfy("import", "ComfyUI", "--move")  # nothing is left to ask about
 
 
@@ -224,7 +224,7 @@ def test_a_move_to_another_volume_that_is_stopped_loses_nothing(
     assert comfy.tree(root="ComfyUI/models") == contents
     comfy("import", "ComfyUI", "--move", "--yes")
     assert comfy.tree(root="ComfyUI/models") == contents
-    assert "nothing to do" in comfy("sync").err
+    assert "nothing to do" in comfy("sync").out
 
 
 @pytest.mark.parametrize("after", [0, 2])
@@ -246,12 +246,12 @@ def test_a_move_that_was_interrupted_loses_nothing_and_goes_on(
         done = comfy("import", "ComfyUI", "--move", code=130)
     assert comfy.tree(root="ComfyUI/models") == contents, "each path has its file again before the next one"
     assert "interrupted; the same import goes on where it stopped" in done.err
-    assert "nothing to do" in comfy("sync").err
+    assert "nothing to do" in comfy("sync").out
     assert comfy.tree(root="ComfyUI/models") == contents
     comfy("import", "ComfyUI", "--move")
     assert len(comfy.blobs()) == 5
     assert comfy.tree(root="ComfyUI/models") == contents
-    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+    assert "in sync: 5 files, nothing to do" in comfy("sync").out
 
 
 @pytest.mark.parametrize("after", [1, 3])
@@ -276,7 +276,7 @@ def test_ctrl_c_right_after_the_rename_into_the_store_leaves_no_path_empty(
     assert comfy.tree(root="ComfyUI/models") == contents
     comfy("import", "ComfyUI", "--move")
     assert len(comfy.blobs()) == 5
-    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+    assert "in sync: 5 files, nothing to do" in comfy("sync").out
 
 
 def test_an_import_places_what_a_kill_left_in_the_store_alone(comfy: Project) -> None:
@@ -318,7 +318,7 @@ def test_offline_asks_nobody_and_only_known_leaves_out_the_rest(comfy: Project) 
 def test_one_file_of_a_tree(comfy: Project) -> None:
     comfy("import", "ComfyUI/models/unet/flux.safetensors")
     assert set(models(comfy)) == {"flux"}
-    assert "in sync: 1 file" in comfy("sync").err
+    assert "in sync: 1 file" in comfy("sync").out
 
 
 def test_any_directory_is_a_flat_target(project: Project) -> None:
@@ -326,7 +326,7 @@ def test_any_directory_is_a_flat_target(project: Project) -> None:
     put(project, "weights/deep/er/a.safetensors", safetensors_bytes("a"))
     project("import", "weights")
     assert models(project)["a"]["subfolder"] == "deep/er"
-    assert "in sync: 1 file" in project("sync").err
+    assert "in sync: 1 file" in project("sync").out
 
 
 def test_a_directory_of_several_uis(comfy: Project) -> None:
@@ -337,7 +337,7 @@ def test_a_directory_of_several_uis(comfy: Project) -> None:
     comfy("import", ".")
     targets = tomllib.loads((comfy.path / "synapse.toml").read_text("utf-8"))["targets"]
     assert {name: target["root"] for name, target in targets.items()} == {"comfyui": "ComfyUI", "forge": "forge"}
-    assert "in sync: 6 files" in comfy("sync").err
+    assert "in sync: 6 files" in comfy("sync").out
 
 
 def test_a_pickle_of_ones_own_is_declared_as_one(project: Project) -> None:
@@ -346,7 +346,7 @@ def test_a_pickle_of_ones_own_is_declared_as_one(project: Project) -> None:
     done = project("import", "weights")
     assert models(project)["old"]["allow-pickle"] is True
     assert "1 file can run code when loaded, and has `allow-pickle = true`: `old.ckpt`" in done.err
-    assert "in sync: 1 file" in project("sync").err
+    assert "in sync: 1 file" in project("sync").out
 
 
 def test_a_prune_removes_what_was_imported_but_first_keeps_the_bytes(comfy: Project) -> None:
@@ -398,7 +398,7 @@ def test_a_file_of_the_hubs_cache_is_known_by_its_repository(comfy: Project) -> 
     put(comfy, "ComfyUI/models/vae/mine.safetensors", HUB)
     comfy("import", "ComfyUI")
     assert models(comfy)["vae"]["source"] == "hf://studio/vae/vae.safetensors"
-    assert "in sync: 6 files" in comfy("sync").err
+    assert "in sync: 6 files" in comfy("sync").out
 
 
 def test_five_thousand_files_in_sixty_requests_is_what_the_site_allows(project: Project) -> None:
@@ -467,7 +467,7 @@ def test_a_directory_of_a_whole_repository_is_pointed_out(comfy: Project) -> Non
     assert "4 files of weights" in note
     assert "diffusers/sd/unet" not in note
     assert {"sd-unet", "sd-vae", "q-00001-of-00002", "q-00002-of-00002"} <= set(models(comfy))
-    assert "in sync: 9 files, nothing to do" in comfy("sync").err
+    assert "in sync: 9 files, nothing to do" in comfy("sync").out
 
 
 def test_a_file_in_the_folder_of_another_type_is_pointed_out_where_types_can_be_told_apart(comfy: Project) -> None:
@@ -546,7 +546,7 @@ def test_models_stay_in_their_targets_when_another_tree_is_imported(comfy: Proje
     forge(comfy, "forge")
     before = sorted(comfy.tree())
     comfy("import", "forge")
-    assert "in sync: 7 files, nothing to do" in comfy("sync").err
+    assert "in sync: 7 files, nothing to do" in comfy("sync").out
     assert sorted(comfy.tree()) == before
     assert comfy("lock", "--check").code == 0
     found = models(comfy)
@@ -559,7 +559,7 @@ def test_models_of_a_project_without_targets_stay_in_its_directory(comfy: Projec
     comfy.manifest('[models]\nmine = { source = "./mine.safetensors", type = "lora" }\n')
     comfy("sync")
     comfy("import", "ComfyUI")
-    assert "in sync: 6 files, nothing to do" in comfy("sync").err
+    assert "in sync: 6 files, nothing to do" in comfy("sync").out
 
 
 def test_a_folder_of_the_ui_that_holds_no_models_else_belongs_to_its_target(comfy: Project) -> None:
@@ -568,7 +568,7 @@ def test_a_folder_of_the_ui_that_holds_no_models_else_belongs_to_its_target(comf
     assert "depth" not in models(comfy)
     assert comfy("import", "ComfyUI/custom_nodes/pack/ckpts", "--json").json["targets"] == []
     assert models(comfy)["depth"]["folder"] == "custom_nodes/pack/ckpts"
-    assert "in sync: 6 files, nothing to do" in comfy("sync").err
+    assert "in sync: 6 files, nothing to do" in comfy("sync").out
 
 
 def test_a_directory_that_cannot_be_listed_is_named(comfy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -603,7 +603,7 @@ def test_init_counts_the_models_that_are_there_and_its_next_line_works(comfy: Pr
     assert "next: `synapse import ComfyUI` declares them where they are" in done.err
     with contextlib.chdir(comfy.path):
         comfy("import", "ComfyUI")
-    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+    assert "in sync: 5 files, nothing to do" in comfy("sync").out
 
 
 def test_init_lists_the_uis_below_and_beside_without_a_terminal(comfy: Project) -> None:
@@ -616,7 +616,7 @@ def test_init_lists_the_uis_below_and_beside_without_a_terminal(comfy: Project) 
     assert "also found: ../my forge, layout forge, 1 model\n  `synapse import '../my forge'` adds it" in done.err
     comfy("import", "../my forge")
     assert models(comfy)["forge-only"]["targets"] == ["forge"]
-    assert "in sync: 1 file" in comfy("sync").err
+    assert "in sync: 1 file" in comfy("sync").out
 
 
 def test_init_asks_on_a_terminal(comfy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -630,13 +630,13 @@ def test_init_asks_on_a_terminal(comfy: Project, monkeypatch: pytest.MonkeyPatch
     assert {name: target["root"] for name, target in targets.items()} == {"comfyui": "ComfyUI", "forge": "../forge"}
     monkeypatch.undo()
     comfy("import", "ComfyUI", "../forge")
-    assert "in sync: 6 files, nothing to do" in comfy("sync").err, "the answer was consent"
+    assert "in sync: 6 files, nothing to do" in comfy("sync").out, "the answer was consent"
 
 
 def test_init_adopt_is_an_import(comfy: Project) -> None:
     forge(comfy, "forge")
     assert "imported 6 files" in comfy("init", "--adopt").err
-    assert "in sync: 6 files, nothing to do" in comfy("sync").err
+    assert "in sync: 6 files, nothing to do" in comfy("sync").out
     assert "exists already" in comfy("init", "--adopt", code=2).err
 
 
@@ -644,7 +644,7 @@ def test_init_adopt_with_a_root_of_ones_own(comfy: Project) -> None:
     put(comfy, "weights/a.safetensors", safetensors_bytes("a"))
     assert "imported 1 file" in comfy("init", "--adopt", "--offline", "--layout", "flat", "--root", "weights").err
     assert comfy.hub.requests() == []
-    assert "in sync: 1 file, nothing to do" in comfy("sync").err
+    assert "in sync: 1 file, nothing to do" in comfy("sync").out
 
 
 def test_init_adopt_of_a_directory_without_models_writes_a_manifest(project: Project) -> None:
@@ -665,7 +665,7 @@ def test_add_declares_a_file_of_a_target_where_it_is(comfy: Project) -> None:
     assert comfy.blobs() == []
     assert models(comfy)["a-known-lora"] == {"source": f"civitai:{MODEL}", "filename": "renamed by me.safetensors"}
     assert models(comfy)["flux"]["type"] == "diffusion_model"
-    assert "in sync: 2 files, nothing to do" in comfy("sync").err
+    assert "in sync: 2 files, nothing to do" in comfy("sync").out
 
 
 def test_add_of_such_a_file_keeps_the_options(comfy: Project) -> None:
@@ -675,7 +675,7 @@ def test_add_of_such_a_file_keeps_the_options(comfy: Project) -> None:
         "source": "./ComfyUI/models/unet/flux.safetensors", "type": "vae", "folder": "models/unet",
         "groups": ["g"],
     }  # fmt: skip
-    assert "in sync: 1 file, nothing to do" in comfy("sync").err
+    assert "in sync: 1 file, nothing to do" in comfy("sync").out
 
 
 def test_add_of_a_broken_file_changes_nothing(comfy: Project) -> None:
@@ -699,7 +699,7 @@ def test_identify_asks_later_for_what_an_offline_import_declared(comfy: Project)
     assert models(comfy)["renamed-by-me"] == {
         "source": f"civitai:{MODEL}", "type": "lora", "filename": "renamed by me.safetensors",
     }  # fmt: skip
-    assert "in sync: 5 files, nothing to do" in comfy("sync").err
+    assert "in sync: 5 files, nothing to do" in comfy("sync").out
     assert comfy("lock", "--check").code == 0
     assert looks(comfy) == before
     assert "identified 0 models" in comfy("import", "--identify").err

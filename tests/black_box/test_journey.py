@@ -65,7 +65,7 @@ def test_lock_then_sync_then_nothing(project: Project) -> None:
     assert len(project.blobs()) == 5
     before = project.lock_text
     project.hub.clear_log()
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     assert "in sync" in project("status").out
     project("lock")
     assert project.hub.requests() == []
@@ -289,10 +289,11 @@ def test_a_local_file_is_placed_too(project: Project) -> None:
     project.manifest(one("./merges/mix.safetensors", type="lora"))
     project("lock")
     shutil.rmtree(project.store)  # as on another machine that has the lockfile
-    said = project("sync").err
+    result = project("sync")
+    said = result.err
     size = size_text(len(content))
     assert re.search(rf"^verified .*mix\.safetensors.*  {re.escape(size)}$", said, re.MULTILINE), said
-    assert f"1 copied from this machine ({size})" in said
+    assert f"1 copied from this machine ({size})" in result.out
     assert "downloaded" not in said and " 0 B" not in said
     assert project.tree()["models/loras/mix.safetensors"] == content
     assert project.tree()["merges/mix.safetensors"] == content
@@ -355,7 +356,7 @@ def test_each_link_mode_places_the_same_bytes(project: Project, mode: str) -> No
     if mode == "copy":
         assert not place.samefile(blobs[0])
     project.hub.clear_log()
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     assert project.hub.requests() == []
     project.manifest("")
     project("sync", "--yes")
@@ -381,7 +382,7 @@ def test_a_target_that_is_no_longer_declared_is_emptied(project: Project) -> Non
         "a/models/checkpoints/portrait_v1.safetensors",
         "b/models/checkpoints/mine.safetensors",
     }
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_target_that_got_another_name_keeps_its_files(project: Project) -> None:
@@ -392,7 +393,7 @@ def test_a_target_that_got_another_name_keeps_its_files(project: Project) -> Non
     project("sync")
     after = (project.path / "ui/models/checkpoints/portrait_v1.safetensors").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     catalogue.publish_upgrade(project.hub)
     project("lock", "--upgrade")
     project("sync")
@@ -411,7 +412,7 @@ def test_two_targets_with_one_root_drop_a_file_together(project: Project) -> Non
     project.manifest(targets + eyes)
     project("sync")
     assert list(project.tree()) == ["ui/models/embeddings/clear-eyes.safetensors"]
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_former_target_on_a_drive_that_was_away_is_emptied_when_it_is_back(project: Project) -> None:
@@ -420,7 +421,7 @@ def test_a_former_target_on_a_drive_that_was_away_is_emptied_when_it_is_back(pro
     (project.path / "b").rename(project.path / "away")
     project.manifest('[targets.a]\nroot = "a"\n' + one(f"civitai:{catalogue.PORTRAIT}"))
     project("sync")
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     (project.path / "away").rename(project.path / "b")
     (project.path / "synapse.toml").write_text((project.path / "synapse.toml").read_text() + "# touched\n")
     project("sync")

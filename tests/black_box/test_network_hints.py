@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -116,3 +118,47 @@ def catalogue_bytes(project: Project) -> bytes:
 
     with urllib.request.urlopen(project.hub.files.url + PATH) as answer:
         return bytes(answer.read())
+
+
+def dead(address: str) -> None:
+    for name in ("CIVITAI_ENDPOINT", "HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "GITHUB_API_URL"):
+        os.environ[name] = address
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("info", "civitai:4384"), ("info", "hf://owner/repo"), ("info", "modelscope:o/repo"), ("info", "gh:o/r/x"),
+        ("search", "portrait"), ("images",), ("tags",), ("creators",), ("add", "civitai:4384"), ("add", "hf:o/r"),
+        ("lock",), ("sync",),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_dead_network_is_one_sentence_everywhere(project: Project, words: tuple[str, ...]) -> None:
+    """Many models, one finding; whoever waits for an answer waits for no second attempt."""
+    project.manifest("[models]\n" + "".join(f'm{number} = "civitai:{number}"\n' for number in range(1, 6)))
+    dead("http://127.0.0.1:9")
+    project.hub.clear_log()
+    said = project(*words, code=5).err
+    assert "127.0.0.1:9 cannot be reached: Connection refused\n" in said.replace(
+        "; trying again", "\n; trying again"
+    )
+    assert said.count("error: ") == 1 and "hint: check the connection and try again" in said
+    assert ("trying again" in said) is (words[0] in ("add", "lock", "sync") and words[-1] != "hf:o/r")
+
+
+def test_who_waits_for_an_answer_is_told_of_a_silent_network_soon(project: Project) -> None:
+    """A port that accepts nothing, and a look-up that takes its time: three seconds are the most."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        with ExitStack() as stack:
+            for _ in range(3):  # the queue of the port is full, so nobody is connected any more
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(silent.getsockname())
+            dead(f"http://127.0.0.1:{silent.getsockname()[1]}")
+            began = time.monotonic()
+            said = project("search", "x", code=5).err
+            assert "cannot be reached: no connection in time" in said
+            assert time.monotonic() - began < 3.5

@@ -29,6 +29,7 @@ PORTRAIT = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n'
     ],
 )
 def test_init_guesses_the_layout(project: Project, found: tuple[str, ...], layout: str, root: str) -> None:
+    (project.path / ".git").mkdir()
     for name in found:
         (project.path / name).mkdir(parents=True)
     value = project("init", "--json").json
@@ -38,6 +39,7 @@ def test_init_guesses_the_layout(project: Project, found: tuple[str, ...], layou
 
 
 def test_init_says_lines_that_fit_a_terminal(project: Project) -> None:
+    (project.path / ".git").mkdir()
     lines = project("init").err.splitlines()
     assert any(".gitattributes" in line for line in lines) and max(map(len, lines)) <= 80
 

@@ -14,11 +14,12 @@ from world import Project
 
 from synapse_sync.cli.civitai_options import short_count
 from synapse_sync.cli.texts import cell_text, fit_text, text_width
+from synapse_sync.core.nearest import meant
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.sources.civitai.filters import BASE_MODELS, TYPES, nearest, spelled
+from synapse_sync.sources.civitai.filters import BASE_MODELS, TYPES, spelled
 
 DISCOVERY = ("search", "info", "images", "creators", "tags")
 ESCAPES = "\x1b[31mred\x1b[0m \u202eevil\u202c \x9b2J\r\nline two\u2028three\u200b"
@@ -348,7 +349,7 @@ def test_images_pass_the_filters_on(project: Project) -> None:
 
 def test_images_of_something_else(project: Project) -> None:
     project("images", "--model", "hf://a/b", code=2)
-    project("images", "--model", "4384@1", code=2)
+    project("images", "--model", "4384:1", code=2)
     project("images", "--model", "civitai:4384@1", "--version", "2", code=2)
     project("images", "--sort", "Newst", code=2)
     assert queries(project) == []
@@ -397,8 +398,8 @@ def test_words_of_the_site() -> None:
     assert spelled("sdxl1.0", BASE_MODELS) == "SDXL 1.0"
     assert spelled("textual inversion", TYPES) == "TextualInversion"
     assert spelled("sdxl", BASE_MODELS) is None
-    assert nearest("flux1", BASE_MODELS)[0].startswith("Flux.1")
-    assert nearest("qqqqqq", BASE_MODELS) == []
+    assert (meant("flux1", BASE_MODELS) or "").startswith("Flux.1")
+    assert meant("qqqqqq", BASE_MODELS) is None
 
 
 def test_numbers_for_narrow_columns() -> None:

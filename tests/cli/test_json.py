@@ -99,7 +99,7 @@ def test_the_inner_values_have_their_keys(locked: Project) -> None:
 
 
 def test_init(project: Project) -> None:
-    assert set(project("init", "--json").json) == {"manifest", "layout", "root", "models", "others"}
+    assert set(project("init", "--json").json) == {"manifest", "layout", "root", "models", "others", "warnings"}
     assert set(project("init", "--json", code=2).json) == {"errors", "exit_code"}
 
 

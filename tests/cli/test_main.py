@@ -24,7 +24,7 @@ def test_all_is_written_and_the_code_is_told(project: Project, tmp_path: Path) -
     project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
     synced = run("entry()", "sync", "-C", str(project.path))
     assert synced.returncode == 0
-    assert synced.stderr.endswith(", 1 placed\n")
+    assert synced.stdout.endswith(", 1 placed\n")
     answer = tmp_path / "answer"
     with answer.open("w") as file:
         told = run("entry()", "list", "--json", "-C", str(project.path), capture_output=False, stdout=file)

@@ -46,8 +46,8 @@ def start(*words: str, **how: object) -> subprocess.Popen[str]:
 
 
 def run(*words: str, **how: object) -> tuple[int, str]:
-    with start(*words, stderr=subprocess.PIPE, **how) as process:
-        said = process.communicate()[1]
+    with start(*words, stdout=subprocess.PIPE, **how) as process:
+        said = process.communicate()[0]
     return process.returncode, said
 
 
@@ -55,17 +55,17 @@ def run(*words: str, **how: object) -> tuple[int, str]:
 
 
 def test_it_says_what_the_commands_say(settled: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    assert settled("sync").err == SENTENCE  # with -C, which is left to the commands
+    assert settled("sync").out == SENTENCE  # with -C, which is left to the commands
     assert quick.answer(["sync"])
-    assert capsys.readouterr() == ("", SENTENCE)
+    assert capsys.readouterr() == (SENTENCE, "")
     assert run("sync") == (0, SENTENCE)
 
 
 @pytest.mark.parametrize("option", ["--locked", "--frozen", "--offline", "-y", "--yes", "--no-progress"])
 def test_options_that_make_no_difference(settled: Project, option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert quick.answer(["sync", option])
-    assert capsys.readouterr() == ("", SENTENCE)
-    assert settled("sync", option).err == SENTENCE
+    assert capsys.readouterr() == (SENTENCE, "")
+    assert settled("sync", option).out == SENTENCE
 
 
 @pytest.mark.parametrize("option", ["-q", "--quiet"])
@@ -258,7 +258,7 @@ def test_settings_that_place_the_store(settled: Project, sandbox: Path, key: str
     del os.environ["SYNAPSE_STORE"]
     (sandbox / "config.toml").write_text(f'{key} = "{settled.store.as_posix()}"\n', "utf-8", newline="")
     settled("sync", "--frozen")
-    assert settled("sync").err == SENTENCE
+    assert settled("sync").out == SENTENCE
     os.environ["XDG_DATA_HOME"] = str(sandbox)
     (sandbox / "synapse").mkdir()
     (sandbox / "synapse" / "store").symlink_to(settled.store)
@@ -310,13 +310,15 @@ def test_signals(stuck: subprocess.Popen[str], number: int, code: int) -> None:
 
 @pytest.mark.parametrize("words", [["sync"], ["sync", "-C", "."]], ids=["quick", "the commands"])
 @pytest.mark.parametrize("how", ["closed", "broken"])
-def test_nobody_reads_what_it_says(settled: Project, words: list[str], how: str) -> None:
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_nobody_reads_what_it_says(settled: Project, words: list[str], how: str, stream: str) -> None:
     if how == "closed":
-        command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", ENTRY, *words]
+        number = {"stdout": 1, "stderr": 2}[stream]
+        command = ["sh", "-c", f'exec "$@" {number}>&-', "sh", sys.executable, "-c", ENTRY, *words]
         assert subprocess.run(command, check=False).returncode == 0
         return
     reader, writer = os.pipe()
     os.close(reader)
-    with start(*words, stderr=writer) as process:
+    with start(*words, **{stream: writer}) as process:
         os.close(writer)
         assert process.wait() == 0

@@ -17,6 +17,7 @@ from synapse_sync.core.names import (
     disposition_name,
     safe_filename,
     safe_path,
+    slug,
 )
 from synapse_sync.errors import UnsafeName
 
@@ -178,3 +179,29 @@ def test_usual_paths_are_read_quickly(text: str) -> None:
 @given(st.text(alphabet=st.characters(max_codepoint=127)))
 def test_the_quick_key_is_the_same_key(text: str) -> None:
     assert clash_key(text) == unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("DreamShaper XL v2", "dreamshaper-xl-v2"),
+        ("【SDXL】リアル系モデル v2", "sdxl-リアル系モデル-v2"),
+        ("Реалистичная Визия", "реалистичная-визия"),
+        ("国风3 GuoFeng3", "国风3-guofeng3"),
+        ("한국어 모델", "한국어-모델"),
+        ("हिन्दी मॉडल", "हिन्दी-मॉडल"),
+        ("Café Olé", "cafe-ole"),
+        ("ガンダム ｶﾞ", "ガンダム-ガ"),
+        ("🔥🔥", "model"),
+        ("CON", "model-con"),
+        ("２０２４", "2024"),
+    ],
+)
+def test_names_from_titles_in_any_script(title: str, name: str) -> None:
+    assert slug(title) == name
+    assert SafePath(name).text == name
+
+
+def test_a_name_from_a_long_title_is_short() -> None:
+    assert len(slug("a" * 90)) == 48
+    assert len(slug("漢" * 90).encode()) <= 150 and len(slug("𠀀" * 90).encode()) <= 150

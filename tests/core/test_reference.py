@@ -71,6 +71,23 @@ CANONICAL = {
     "file://localhost/abs/x": "/abs/x",
     "file:///c:/models/x": "C:/models/x",
     r"c:\models\x": "C:/models/x",
+    # As people paste and type them.
+    "civitai：４３８４": "civitai:4384",
+    "civitai:4384＠１２８７１３＋94081": "civitai:4384@128713+94081",
+    "civitai: 4384 @ 128713": "civitai:4384@128713",
+    "4384@128713": "civitai:4384@128713",
+    "'civitai:4384'": "civitai:4384",
+    "“hf://owner/repo”": "hf://owner/repo",
+    "`\"civitai:4384\"`": "civitai:4384",
+    "<https://civitai.com/models/4384>": "civitai:4384",
+    "「civitai：4384」": "civitai:4384",
+    "hf:owner/repo": "hf://owner/repo",
+    "hf：owner/repo@main/a.safetensors": "hf://owner/repo@main/a.safetensors",
+    "https：//civitai.com/models/4384": "civitai:4384",
+    "civitai.com/models/4384": "civitai:4384",
+    "www.civitai.com/models/4384?modelVersionId=128713": "civitai:4384@128713",
+    "huggingface.co/owner/repo": "hf://owner/repo",
+    "gh:owner/repo@v1/画像（１）.zip": "gh:owner/repo@v1/画像（１）.zip",
 }  # fmt: skip
 
 
@@ -136,7 +153,10 @@ def test_refused(text: str) -> None:
         ("4384", "`civitai:4384` (model) or `civitai:@4384` (version)"),
         ("owner/repo", "`hf://owner/repo`"),
         (SHA, "sha256:"),
-        ("civitai.com/models/4384", "`https://civitai.com/models/4384`"),
+        ("４３８４", "`civitai:4384` (model) or `civitai:@4384` (version)"),
+        ("civitai/4384", "`civitai:4384`"),
+        ("model.safetensors", "`./model.safetensors`"),
+        ("abcdef0123", "`autov2:abcdef0123`"),
         ("https://civitai.com/user/somebody", "https://civitai.com/models/ID"),
     ],
 )

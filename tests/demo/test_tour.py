@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from synapse_sync.cli.main import main
 from synapse_sync.demo.tour import tour
 
 
@@ -25,8 +26,6 @@ def test_the_demo_does_the_whole_job_on_a_bare_machine(tmp_path: Path) -> None:
 
 
 def test_the_demo_keeps_its_tree_when_told(tmp_path: Path) -> None:
-    from synapse_sync.cli.main import main
-
     said: list[str] = []
     before = dict(os.environ)
     assert tour(lambda words: main(words), keep=str(tmp_path / "kept"), out=said.append) == 0
@@ -39,3 +38,10 @@ def test_the_demo_fails_if_a_command_does(tmp_path: Path) -> None:
     said: list[str] = []
     assert tour(lambda words: 5, keep=str(tmp_path / "kept"), out=said.append) == 1
     assert any("ended with 5" in text for text in said)
+
+
+def test_the_demo_ends_with_the_next_steps(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert tour(lambda words: main(words), keep=str(tmp_path / "kept"), out=said.append) == 0
+    for line in ("synapse init", "synapse login civitai", "synapse add ", "synapse sync", "synapse demo --serve"):
+        assert line in said[-1]

@@ -150,7 +150,7 @@ def test_an_empty_target_after_a_sync_is_a_drive_that_is_not_mounted(project: Pr
     assert list(root.iterdir()) == []
     root.rmdir()
     (tmp_path / "away").rename(root)
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 @pytest.mark.parametrize("below", ["", "ui"])
@@ -180,7 +180,7 @@ def test_a_drive_that_was_mounted_is_missed(
     assert not drive.exists(), "a mount point that goes with its drive is not made anew"
     (tmp_path / "away").rename(drive)
     is_mounted[0] = True
-    assert "in sync" in project("sync").err
+    assert "in sync" in project("sync").out
     shutil.rmtree(root / ".synapse")
     shutil.rmtree(root / "models")
     if below:

@@ -43,7 +43,7 @@ def test_what_nobody_uses_goes_and_the_rest_stays(project: Project, portrait: by
     assert blob(project, portrait).exists()
     assert project("store", "gc", "--yes", "--json").json["freed_bytes"] == len(portrait)
     assert len(project.blobs()) == 1 and not blob(project, portrait).exists()
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_young_blob_may_belong_to_a_sync_under_way(project: Project, portrait: bytes) -> None:
@@ -232,5 +232,5 @@ def test_a_project_that_was_renamed_keeps_its_files(project: Project, without_gr
         project("store", "gc", "--yes").err.split()
     )
     assert len(project.blobs()) == 1
-    assert "in sync" in moved("sync", "--offline").err
+    assert "in sync" in moved("sync", "--offline").out
     assert "nothing is dropped" not in project("store", "gc", "--yes").err and len(project.blobs()) == 1

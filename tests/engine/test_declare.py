@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest
+from synapse_sync.core.manifest.edit import add_models
+from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.names import slug
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.declare import Wishes, propose
@@ -116,8 +118,10 @@ def test_wishes_are_written_and_nothing_else() -> None:
 
 
 @given(st.text())
-def test_a_slug_is_always_a_plain_name(title: str) -> None:
+def test_a_slug_is_always_a_name(title: str) -> None:
     made = slug(title)
-    assert made and len(made) <= 48
-    assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert made and len(made) <= 54 and len(made.encode()) <= 156
     assert not made.startswith("-") and not made.endswith("-")
+    assert not set(made) & set("@/ .'\"") and made.isprintable()
+    (model,) = parse_manifest(add_models("", [(made, "civitai:1")])).models
+    assert model.name == made

@@ -140,10 +140,10 @@ def test_a_foreign_file_with_the_right_bytes_is_adopted(project: Project, portra
     place.parent.mkdir(parents=True)
     place.write_bytes(portrait)
     inode = place.stat().st_ino
-    assert "adopted" in project("sync").err
+    assert "1 adopted" in project("sync").out
     assert (place.stat().st_ino, listed(project.path)) == (inode, {CHECKPOINT})
     assert downloads(project.hub) == []
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_what_the_receipt_forgot_is_known_again_as_our_hard_link(project: Project, portrait: bytes) -> None:
@@ -257,7 +257,7 @@ def test_a_file_that_another_project_wants_is_forgotten_then_pruned_by_the_last(
 def test_two_targets_with_one_root_share_a_file(project: Project, portrait: bytes) -> None:
     project.manifest(declare("portrait", head=target("a", "ui") + target("b", "ui")))
     project("sync")
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     assert (project.path / "ui" / CHECKPOINT).read_bytes() == portrait
 
 
@@ -288,9 +288,9 @@ def test_the_last_model_is_removed_when_both_files_agree_and_the_user_says_so(
     said = project("sync", code=2).err
     assert "1 of the 1 files" in said and "`--yes`" in said
     assert (project.path / CHECKPOINT).is_file()
-    assert "1 pruned" in project("sync", "--yes").err
+    assert "1 pruned" in project("sync", "--yes").out
     assert not (project.path / CHECKPOINT).exists()
-    assert "in sync" in project("sync").err
+    assert "in sync" in project("sync").out
 
 
 def test_the_warning_about_an_empty_manifest_names_a_way_that_works(project: Project, portrait: bytes) -> None:
@@ -328,7 +328,7 @@ def test_files_that_an_option_keeps_are_counted(project: Project, portrait: byte
     project.manifest(declare("portrait", "eyes"))
     project("sync")
     project.manifest(declare("eyes"))
-    assert "in sync: 1 file, nothing to do; 1 unwanted file kept (--no-prune)" in project("sync", "--no-prune").err
+    assert "in sync: 1 file, nothing to do; 1 unwanted file kept (--no-prune)" in project("sync", "--no-prune").out
     assert "1 unwanted file kept (--no-prune)" in project("sync", "--no-prune", "--dry-run").out
     assert "kept" not in project("sync", "--no-prune", "--only", "eyes").err
     project("sync")
@@ -414,7 +414,7 @@ def test_each_mode_places_in_its_way(project: Project, portrait: bytes, mode: st
     assert at_rest.exists() == (mode != "move")
     if mode in ("hardlink", "symlink", "copy"):
         assert place.samefile(at_rest) == (mode != "copy")
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     assert leftovers(project.path) == []
 
 
@@ -447,7 +447,7 @@ def test_another_mode_replaces_and_downloads_nothing(
         assert place.read_bytes() == portrait
         assert (place.is_symlink(), at_rest.exists()) == (mode == "symlink", mode != "move"), mode
         assert mode != "copy" or not place.samefile(at_rest)
-        assert "nothing to do" in project("sync").err
+        assert "nothing to do" in project("sync").out
     assert project.hub.requests() == []
 
 
@@ -458,7 +458,7 @@ def test_two_targets_that_move_each_get_a_file_of_their_own(project: Project, po
         (project.path / "a" / CHECKPOINT).read_bytes() == (project.path / "b" / CHECKPOINT).read_bytes() == portrait
     )
     assert project.blobs() == []
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_move_never_leaves_a_symbolic_link_dangling(project: Project, portrait: bytes) -> None:
@@ -469,7 +469,7 @@ def test_a_move_never_leaves_a_symbolic_link_dangling(project: Project, portrait
     assert (
         (project.path / "a" / CHECKPOINT).read_bytes() == (project.path / "b" / CHECKPOINT).read_bytes() == portrait
     )
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_move_leaves_the_blob_to_other_projects(project: Project, portrait: bytes, tmp_path: Path) -> None:
@@ -521,7 +521,7 @@ def test_a_link_whose_blob_vanished_is_mended(project: Project, portrait: bytes)
     project("sync")
     assert (project.path / CHECKPOINT).read_bytes() == portrait
     assert len(downloads(project.hub)) == 1
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_link_whose_blob_vanished_can_be_pruned(project: Project, portrait: bytes) -> None:
@@ -539,7 +539,7 @@ def test_without_the_store_there_is_still_nothing_to_do(project: Project, portra
     project("sync")
     shutil.rmtree(project.store)
     project.hub.clear_log()
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     assert project.hub.requests() == []
 
 
@@ -553,7 +553,7 @@ def test_what_a_tree_has_is_salvaged_and_not_downloaded(project: Project, portra
     project("sync", "--offline")
     assert (project.path / "b" / CHECKPOINT).read_bytes() == portrait
     assert project.hub.requests() == []
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
 
 
 def test_a_renamed_model_is_moved_without_a_download(project: Project, portrait: bytes) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from workbench import content_of, declare, downloads, sha256, workspace
 from world import Project
@@ -255,3 +257,42 @@ def test_lock_repairs_a_damaged_block_names_it_and_moves_no_other_pin(project: P
         assert "`fixed`" in project("lock").err
         assert project.lock_text == good
     project("lock", "--check")
+
+
+def test_a_size_that_was_edited_by_hand_is_warned_about_and_corrected(project: Project) -> None:
+    project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
+    project("sync")
+    before = project.lock_text
+    (size,) = re.findall(r"^size = (\d+)$", before, re.MULTILINE)
+    for place in project.tree():
+        (project.path / place).unlink()
+    wrong = before.replace(f"size = {size}\n", "size = 7\n")
+    (project.path / "synapse.lock").write_text(wrong)
+    said = " ".join(project("sync", "--locked").err.split())
+    assert f"has {size} bytes, not 7 as was locked" in said and "`synapse lock` corrects" in said
+    assert project.lock_text == wrong
+    for place in project.tree():
+        (project.path / place).unlink()
+    assert "synapse.lock was corrected" in " ".join(project("sync").err.split())
+    assert project.lock_text == before
+
+
+def test_an_upgrade_of_a_pinned_model_says_that_it_is_pinned(project: Project) -> None:
+    project.manifest(f'[models.eyes]\nsource = "civitai:{catalogue.EYES}"\npolicy = "pinned"\n')
+    project("lock")
+    said = project("lock", "--upgrade-model", "eyes")
+    assert "`eyes` was not upgraded: its policy is pinned" in " ".join(said.err.split())
+    assert "not upgraded" not in project("lock", "--upgrade").err, "nobody named it"
+    assert "did you mean `eyes`?" in project("lock", "--upgrade-model", "eye", code=2).err
+
+
+def test_warnings_are_not_lost_with_an_error(project: Project) -> None:
+    project.manifest(f'[models]\ngone = "civitai:1"\nearly = "civitai:{catalogue.EARLY}"\n')
+    said = project("lock", code=4)
+    assert "warning: `early`: " in said.err and "error: " in said.err
+
+
+def test_a_missing_lockfile_is_called_missing(project: Project) -> None:
+    project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
+    said = project("lock", "--check", code=8)
+    assert "synapse.lock is missing; not locked yet: `eyes`" in said.err and "does not answer" not in said.err

@@ -37,7 +37,7 @@ def test_a_touched_file_is_hashed_and_still_placed(project: Project, portrait: b
     project("sync")
     os.utime(project.path / CHECKPOINT, (1, 1))
     assert state_of(project) == (State.PLACED, sha256(portrait))
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     with workspace(project.path) as quick:
         assert quick.unchanged() == 1, "the sync has noted the new time"
 
@@ -137,7 +137,7 @@ def test_behind_a_link_files_are_placed_and_pruned_like_others(
     assert f"is a link to {tmp_path / 'disk'}" in said and said.count(str(tmp_path / "disk")) == 1
     (placed,) = (tmp_path / "disk").rglob("portrait_v1.safetensors")
     assert placed.read_bytes() == portrait
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     project("verify")
     project.manifest(declare("eyes", head=head))
     assert "link" not in project("sync").err, "it is reported once"
@@ -226,7 +226,7 @@ def test_two_targets_whose_links_lead_to_one_directory_share_its_files(
     two = target("a", "a") + target("b", "b")
     project.manifest(declare("portrait", "eyes", head=two))
     project("sync")
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     only_b = f'[models.portrait]\nsource = "{MODELS["portrait"]}"\ntargets = ["b"]\n'
     project.manifest(declare("eyes", head=two) + only_b)
     project("sync")
@@ -265,7 +265,7 @@ def test_a_directory_moved_away_and_linked_is_still_kept_in_step(
     project("sync")
     shutil.move(project.path / "models/checkpoints", tmp_path / "elsewhere")
     (project.path / "models/checkpoints").symlink_to(tmp_path / "elsewhere")
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     (tmp_path / "elsewhere/portrait_v1.safetensors").chmod(0o644)
     (tmp_path / "elsewhere/portrait_v1.safetensors").write_bytes(b"mine now")
     project.manifest(declare("eyes"))

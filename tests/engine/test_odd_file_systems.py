@@ -45,7 +45,7 @@ def test_where_modes_are_refused_everything_works(project: Project, no_chmod: Pa
     project.manifest(declare("portrait", "eyes", head=head))
     project("sync")
     assert (root / CHECKPOINT).read_bytes() == content_of(project.hub, catalogue.PORTRAIT_V1)
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     (root / EYES).unlink()
     project("sync")
     assert (root / EYES).is_file()
@@ -238,7 +238,7 @@ def test_a_rename_by_case_renames(project: Project, exfat: Path, mode: str, chan
     project("sync", "--offline")
     assert files(root) == [f"models/checkpoints/{folder}/{name}"]
     assert "in sync" in project("status").out
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     project.manifest(declare("eyes", head=head))
     project("sync")
     assert files(root) == [EYES]

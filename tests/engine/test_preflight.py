@@ -311,12 +311,13 @@ def test_a_target_on_another_disk_than_the_store_is_named_before_the_first_byte_
         root = directory / "ui"
         project.manifest(declare("portrait", head=target("t", str(root), mode)))
         project("lock")
-        said = project("sync", "--yes").err
+        result = project("sync", "--yes")
+        said = result.err
         size = size_text(len(portrait))
         assert f"warning: target `t` ({root}) is on another disk than the store ({project.store}, " in said
         assert f" free). {size} go into the store, {cost} the target. For a store on the" in said
         assert f"run `synapse store add {directory / 'synapse-store'}`" in said
-        assert said.index("on another disk") < said.index("1 placed")
+        assert said.index("on another disk") < said.index("verified ") and "1 placed" in result.out
         project.manifest(declare("portrait", "eyes", head=target("t", str(root), mode)))
         assert "another disk" not in project("sync").err, "the user has seen it"
 
@@ -327,7 +328,7 @@ def test_a_store_on_the_disk_of_the_target_costs_it_once(project: Project) -> No
         os.environ["SYNAPSE_STORE"] = str(directory / "synapse-store")
         assert "another disk" not in project("sync").err
         assert (directory / "ui" / CHECKPOINT).stat().st_nlink == 2
-        assert "nothing to do" in project("sync").err
+        assert "nothing to do" in project("sync").out
 
 
 def test_a_file_that_is_in_the_store_already_costs_nothing_more_to_say(project: Project) -> None:

@@ -47,9 +47,9 @@ def test_targets_that_share_a_directory_count_each_file_once(project: Project) -
     project.manifest(
         "\n".join([*ways, *(f'[models.{n}]\nsource = "{MODELS[n]}"\ntargets = ["{t}"]' for n, t in models.items())])
     )
-    assert "3 placed" in project("sync").err
+    assert "3 placed" in project("sync").out
     assert count(project) == len(project.tree(root="ui")) == 3
-    assert "in sync: 3 files" in project("status").out and "in sync: 3 files" in project("sync").err
+    assert "in sync: 3 files" in project("status").out and "in sync: 3 files" in project("sync").out
 
 
 def test_nothing_is_known_of_another_store(synced: Project, tmp_path: Path) -> None:

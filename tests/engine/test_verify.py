@@ -42,7 +42,7 @@ def test_what_is_right_is_found_right_and_read_once(project: Project, mode: str)
 def test_rot_is_found_and_repaired(project: Project, mode: str) -> None:
     good = placed(project, mode)
     rot(project.path / CHECKPOINT, good)
-    assert "nothing to do" in project("sync").err, "a stat cannot see it"
+    assert "nothing to do" in project("sync").out, "a stat cannot see it"
     project("verify", code=6)
     project.hub.clear_log()
     project("verify", "--repair")
@@ -171,7 +171,7 @@ def test_a_changed_file_that_is_its_own_source_stays_and_can_be_locked(project: 
     assert [path.name for path in own.parent.iterdir()] == [own.name] and own.read_bytes() == changed
     project("lock", "--upgrade-model", "own")
     project("sync")
-    assert "in sync" in project("sync").err and "all good" in project("verify").err
+    assert "in sync" in project("sync").out and "all good" in project("verify").err
     assert own.read_bytes() == changed
 
 
@@ -203,3 +203,25 @@ def test_what_was_set_aside_is_named_when_the_sync_after_it_fails(project: Proje
     write_over(place, b"other")
     said = project("verify", "--repair", code=4)
     assert "set-aside-1" in said.err.replace("\n", "") and place.with_name(f"{place.name}.set-aside-1").exists()
+
+
+@pytest.mark.parametrize("words", [["verify"], ["verify", "--repair"]])
+def test_a_bad_blob_behind_a_link_that_is_its_own_source_goes_back_to_its_path(
+    project: Project, words: list[str]
+) -> None:
+    """An imported file, moved into the store: a dangling link would be all that is left of its bytes."""
+    own = project.path / "models/loras/own.safetensors"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(safetensors_bytes("before"))
+    project.manifest(target("t", ".", "symlink") + "[models]\n")
+    project("import", str(own.parent), "--offline", "--move")
+    assert own.is_symlink()
+    (blob,) = (path for path in (project.store / "blobs").rglob("*") if path.is_file())
+    blob.chmod(0o644)
+    blob.write_bytes(bad := safetensors_bytes("after!"))
+    said = project(*words, code=None)
+    assert said.code != 0 and "`synapse lock --upgrade-model own` locks what is there" in " ".join(said.err.split())
+    assert not own.is_symlink() and own.read_bytes() == bad and project.blobs() == []
+    project("lock", "--upgrade-model", "own")
+    project("sync")
+    assert "all good" in project("verify").err and own.read_bytes() == bad

@@ -55,7 +55,7 @@ def test_a_manifest_that_was_emptied(synced: Stage, text: str) -> None:
     lock = synced.lock_text
     synced.manifest(text)
     assert "in sync" not in synced("status").out
-    assert "in sync" not in synced("sync", "--yes").err
+    assert "in sync" not in synced("sync", "--yes").out
     assert set(synced.tree()) == {EYES, SHARPEN} and synced.lock_text == lock
     synced.manifest(BOTH)
 

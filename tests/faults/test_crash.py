@@ -360,4 +360,4 @@ def test_notes_that_cannot_be_read_are_made_again(stage: Stage, what: str) -> No
     for path in (stage.store / what).rglob("*.json"):
         path.write_bytes(b'{"half')
     stage("sync")
-    assert "in sync" in stage("sync").err
+    assert "in sync" in stage("sync").out

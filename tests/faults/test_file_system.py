@@ -351,7 +351,7 @@ def test_the_same_file_is_there_already(stage: Stage) -> None:
         (stage.path / path).write_bytes(data)
     stage.empty_store()
     before = {path: (stage.path / path).stat() for path in content}
-    assert "2 adopted" in stage("sync").err
+    assert "2 adopted" in stage("sync").out
     for path, was in before.items():
         now = (stage.path / path).stat()
         assert (now.st_ino, now.st_mtime_ns, now.st_mode) == (was.st_ino, was.st_mtime_ns, was.st_mode)
@@ -652,7 +652,7 @@ def test_a_drive_that_is_not_mounted(stage: Stage, tmp_path: Path) -> None:
     assert [*root.iterdir()] == [] and stage.hub.requests("storage") == []
     root.rmdir()
     (tmp_path / "the drive").rename(root)
-    assert "in sync" in stage("sync").err
+    assert "in sync" in stage("sync").out
 
 
 @case(69)

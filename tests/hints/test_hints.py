@@ -995,7 +995,7 @@ def _(bench: Bench) -> None:
     assert "2 brought into the store" in bench("import", "--dedupe", "ui").err
     assert len(bench.project.blobs()) == 1
     assert "--dedupe" not in bench("import", "ui").err
-    assert "nothing to do" in bench("sync").err
+    assert "nothing to do" in bench("sync").out
 
 
 @helps("engine: synapse store add")
@@ -1064,7 +1064,7 @@ def _(bench: Bench) -> None:
     _ui(bench.project.path / "ui")
     bench.advised("synapse import ui", "init", code=0)
     bench("import", str(bench.project.path / "ui"))
-    assert "nothing to do" in bench("sync").err
+    assert "nothing to do" in bench("sync").out
 
 
 @helps("cli: synapse import")
@@ -1072,7 +1072,7 @@ def _(bench: Bench) -> None:
     _ui(bench.project.path.parent / "its ui")
     bench.advised("synapse import '../its ui'", "init", code=0)
     bench("import", str(bench.project.path.parent / "its ui"))
-    assert "nothing to do" in bench("sync").err
+    assert "nothing to do" in bench("sync").out
 
 
 @helps("engine: synapse add")
@@ -1081,3 +1081,57 @@ def _(bench: Bench) -> None:
     (bench.project.path / "ui/models/loras/model_index.json").write_text("{}")
     bench.advised("synapse add hf://OWNER/REPO", "import", "ui", code=0)
     bench("add", f"hf://{catalogue.VAE_REPO}", "--type", "vae")
+
+
+@helps("core: synapse lock")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("sync")
+    before = bench.project.lock_text
+    bench.edit("synapse.lock", r"\nsize = \d+", "\nsize = 7")
+    for place in bench.project.tree():
+        (bench.project.path / place).unlink()
+    said = bench("sync", "--locked")
+    assert "`synapse lock` corrects synapse.lock" in " ".join(said.err.split())
+    bench("lock")
+    assert bench.project.lock_text == before
+
+
+@helps("engine: --root")
+def _(bench: Bench) -> None:
+    _ui(bench.project.path / "ui")
+    bench.advised("--root ui", "init", "--root", "ui/models", code=2)
+    bench("init", "--root", "ui")
+    bench("import", str(bench.project.path / "ui"))
+    assert "nothing to do" in bench("sync").out
+
+
+def _own_copy(bench: Bench) -> None:
+    """Follow the advice to a user who has the file: it is declared where it is."""
+    (bench.project.path / "mine.safetensors").write_bytes(safetensors_bytes("mine"))
+    bench.project.manifest("[models]\n")
+    bench("add", "./mine.safetensors", "--type", "lora")
+    bench("sync")
+    assert list(bench.project.tree(root="models")) == ["loras/mine.safetensors"]
+
+
+@helps("sources: synapse add")
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("lock")
+    colleagues = bench.project.lock_text
+    (bench.project.path / "synapse.lock").unlink()
+    bench.project.hub.civitai.region_blocked = True
+    said = bench.advised("synapse add ./FILE", "lock", code=3)
+    assert said.err.count("error: ") == 1, "one finding for all models"
+    (bench.project.path / "synapse.lock").write_text(colleagues)
+    bench("lock")
+    _own_copy(bench)
+
+
+@helps("sources: synapse add")
+def _(bench: Bench) -> None:
+    bench.project.manifest(f'[models]\nvae = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"\n')
+    bench.project.hub.faults.add("/", Fault(status=451, origin="huggingface"))
+    bench.advised("synapse add ./FILE", "lock", code=3)
+    _own_copy(bench)

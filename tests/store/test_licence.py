@@ -196,7 +196,7 @@ def test_the_command_to_take_files_over_ignores_paths_that_only_such_a_receipt_n
 def test_a_claimed_file_that_is_wanted_and_right_is_adopted_with_the_next_change(project: Project) -> None:
     place, _ = shipped(project, WEIGHTS)
     text = (project.path / "synapse.toml").read_text()
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     project.manifest(text + declare("portrait"))
     project("sync")
     project.manifest(text.partition("[models.m]")[0] + declare("portrait"))
@@ -251,7 +251,7 @@ def test_a_sync_of_a_copied_volume_hashes_and_writes_nothing(
         shutil.rmtree(tmp_path / "old")
     before = looks(project.path) | looks(project.store / "blobs")
     monkeypatch.setattr("synapse_sync.engine.observe.hash_file", lambda *_: pytest.fail("hashed"))
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     assert looks(project.path) | looks(project.store / "blobs") == before
 
 

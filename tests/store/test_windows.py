@@ -117,7 +117,7 @@ def test_a_model_in_use_stays_and_the_next_sync_does_the_rest(project: Project, 
         said = project("sync", code=9).err
         assert "in use by another program" in said and "close the program" in said
         assert project.tree() == before
-    assert "1 pruned" in project("sync").err
+    assert "1 pruned" in project("sync").out
     assert len(project.tree()) == 1
     project.manifest(head + eyes + portrait)
     project("sync")

@@ -79,7 +79,7 @@ def test_killed_while_downloading(project: Project, slow: bytes, after: float) -
     project.hub.faults.clear()
     project("sync")
     assert project.tree() == {CHECKPOINT: slow, EYES: eyes}
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     project("verify", "--store")
 
 
@@ -125,7 +125,7 @@ def test_killed_at_any_step(project: Project, mode: str) -> None:
     assert killed >= 3
     assert project.tree() == {EYES: eyes, SHARPEN: sharpen}
     assert sha256(old) in project.blobs(), "what was pruned is in the store"
-    assert "nothing to do" in project("sync").err
+    assert "nothing to do" in project("sync").out
     project("verify", "--store")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from synapse_sync.core.manifest.shape import FileTable, ModelTable, Table
-from synapse_sync.core.nearest import nearest
+from synapse_sync.core.nearest import nearest, suggestion
 from synapse_sync.core.toml import Statement, statements
 from synapse_sync.errors import InvalidManifest, SynapseError
 
@@ -77,8 +77,7 @@ class Mistakes:
             if key.replace("_", "-").casefold() in _SECRETS:
                 self.bad((*path, key), "do not put tokens in the manifest, which is shared", _SECRETS_HINT)
                 continue
-            near = nearest(key.replace("_", "-"), known)
-            hint = f"did you mean `{near}`?" if near else f"known keys: {', '.join(known)}"
+            hint = suggestion(key, known)
             if shape in (ModelTable, FileTable):
                 hint = _THEIR_WORDS.get(key.replace("_", "-"), hint)
             self.bad((*path, key), "unknown key", hint)
@@ -86,9 +85,8 @@ class Mistakes:
 
     def choice(self, path: tuple[str, ...], value: str, known: tuple[str, ...]) -> None:
         """Report a word that is not among the known ones."""
-        near = nearest(value, known)
         words = f"{', '.join(known[:-1])} or {known[-1]}"
-        self.bad(path, f"expected {words}, got `{value}`", f"did you mean `{near}`?" if near else None)
+        self.bad(path, f"expected {words}, got `{value}`", suggestion(value, known, ""))
 
 
 def _first_statements(text: str) -> dict[tuple[str, ...], Statement]:

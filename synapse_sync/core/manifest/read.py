@@ -25,7 +25,7 @@ from synapse_sync.core.manifest.shape import (
 )
 from synapse_sync.core.manifest.values import SIDECARS, FileWish, Manifest, Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key, is_plain_name, safe_path
-from synapse_sync.core.nearest import nearest
+from synapse_sync.core.nearest import did_you_mean, nearest, suggestion
 from synapse_sync.core.paths import is_windows_path, mistake_in_path
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
@@ -181,8 +181,7 @@ class _Reader:
                 continue
             root = self._root((*path, "root"), raw.root)
             if self._layouts is not None and raw.layout not in self._layouts:
-                near = nearest(raw.layout, self._layouts)
-                hint = f"did you mean `{near}`?" if near else f"known layouts: {', '.join(self._layouts)}"
+                hint = suggestion(raw.layout, self._layouts)
                 self._mistakes.bad((*path, "layout"), f"unknown layout `{raw.layout}`", hint)
             groups = None if raw.groups is None else tuple(raw.groups)
             for key, words in (("types", raw.types or ()), ("exclude-types", raw.exclude_types)):
@@ -305,9 +304,7 @@ class _Reader:
         """Report the name of a target that this manifest does not have."""
         known = [target.name for target in targets]
         if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean `{near}`?" if near else f"targets of this manifest: {', '.join(known)}"
-            self._mistakes.bad(path, f"no target `{name}`", hint)
+            self._mistakes.bad(path, f"no target `{name}`", suggestion(name, known))
 
     def _folders(self, path: tuple[str, ...], folders: Mapping[str, str]) -> tuple[tuple[str, SafePath], ...]:
         """Folders by type, or by target; a mistake in one is reported."""
@@ -351,9 +348,9 @@ class _Reader:
     def _model_types(self, path: tuple[str, ...], words: Sequence[str]) -> None:
         """Report a type that is nearly a known one: the list of types is open, so any other word is fine."""
         for word in words:
-            meant = type_for(word) or nearest(word, MODEL_TYPES)
-            if word not in MODEL_TYPES and meant is not None:
-                self._mistakes.bad(path, f"unknown type `{word}`", f"did you mean `{meant}`?")
+            near = type_for(word) or nearest(word, MODEL_TYPES)
+            if word not in MODEL_TYPES and near is not None:
+                self._mistakes.bad(path, f"unknown type `{word}`", did_you_mean(near))
 
     # -- values ------------------------------------------------------------------------------------
 

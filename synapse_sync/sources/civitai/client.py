@@ -158,19 +158,25 @@ class Client:
         If several versions share a file, the oldest is returned, as `by_hash` does.
         """
         found: dict[str, ModelVersion] = {}
-        for batch in _batches(sorted({value.lower() for value in sha256s}), BATCH):
-            body = [value.upper() for value in batch]
-            wanted = set(batch)
-            answer = self.api.post_json(self._url("model-versions/by-hash"), body)
-            # The rows are in no order, with nulls and repetitions: only their files show which hash they answer.
-            for row in answer if isinstance(answer, list) else []:
-                if not isinstance(row, Mapping):
-                    continue
-                version = self._repaired(ModelVersion.decode(row))
-                for value in {file.hashes.sha256 for file in version.files} & wanted:
-                    if value is not None and (value not in found or _age(version) < _age(found[value])):
-                        found[value] = version
+        wanted = {value.lower() for value in sha256s}
+        for row in self._rows_by_hash(wanted):
+            version = self._repaired(ModelVersion.decode(row))
+            for value in {file.hashes.sha256 for file in version.files} & wanted:
+                if value is not None and (value not in found or _age(version) < _age(found[value])):
+                    found[value] = version
         return found
+
+    def usages(self, sha256s: Iterable[str]) -> dict[int, str]:
+        """Return the `usage_control` of all versions with these SHA-256s by their ids, 100 per request."""
+        rows = [Fields(row, "version") for row in self._rows_by_hash({value.lower() for value in sha256s})]
+        said = ((row.integer("id"), row.text("usageControl")) for row in rows)
+        return {number: usage for number, usage in said if number is not None and usage is not None}
+
+    def _rows_by_hash(self, sha256s: set[str]) -> Iterator[Mapping[str, Any]]:
+        """Yield what the site knows of these SHA-256s: in no order, with repetitions; nulls are left out."""
+        for batch in _batches(sorted(sha256s), BATCH):
+            answer = self.api.post_json(self._url("model-versions/by-hash"), [value.upper() for value in batch])
+            yield from (row for row in (answer if isinstance(answer, list) else []) if isinstance(row, Mapping))
 
     def by_hashes_ids(self, sha256s: Iterable[str]) -> dict[str, HashMatch]:
         """Return the versions with these SHA-256s, 10,000 per request; unknown ones are left out.

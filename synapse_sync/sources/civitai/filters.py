@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from synapse_sync.core.nearest import alike as alike_words
-
 SORTS = (
     "Highest Rated", "Most Downloaded", "Most Liked", "Most Discussed", "Most Collected", "Most Images", "Newest",
     "Oldest",
@@ -52,11 +50,3 @@ def _key(text: str) -> str:
 def spelled(text: str, words: Sequence[str]) -> str | None:
     """Return the site's spelling of a word, whatever its capitals, blanks and hyphens; None if it is unknown."""
     return next((word for word in words if _key(word) == _key(text)), None)
-
-
-def nearest(text: str, words: Sequence[str], count: int = 1) -> list[str]:
-    """Return the known words nearest to a word: those that begin alike, then those that look alike."""
-    keys = {_key(word): word for word in words}
-    alike = alike_words(_key(text), keys, count=count)
-    begun = [key for key in keys if len(_key(text)) > 1 and key.startswith(_key(text))]
-    return [keys[key] for key in dict.fromkeys((*begun, *alike))][:count]

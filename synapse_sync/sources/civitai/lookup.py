@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from synapse_sync.core.digest import Digest
@@ -19,6 +19,8 @@ from synapse_sync.sources.civitai.statuses import no_version, unusable, withdraw
 
 _LISTED = 12
 _HASHES_AT_ONCE = 4
+#: Files whose usage is asked for, a hundred a request: a thousand models are locked with fifteen requests.
+_USAGES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Answers:
     models: dict[int, Model | SynapseError] = field(default_factory=dict)
     holders: dict[int, Model] = field(default_factory=dict)
     versions: dict[int, ModelVersion | SynapseError] = field(default_factory=dict)
+    usages: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,35 @@ class Lookup:
         except SynapseError as error:
             seen.versions.update(dict.fromkeys(versions, error))
 
+    def learn_usages(self, asked: Sequence[tuple[Ask, Target]], seen: Answers) -> None:
+        """Learn which of the versions that are meant may be downloaded at all: one request for a hundred models.
+
+        The list of models does not say it, and the answers by hash do. The site's own generator supports each model
+        of that kind, so the others are left out. Where an answer is missing, and beyond 500 files, the download
+        shows it.
+        """
+        meant = [found for ask, target in asked if (found := self._meant(ask, target, seen)) is not None]
+        digests = (next((f.hashes.sha256 for f in each.files if f.hashes.sha256), None) for each in meant)
+        known = list(dict.fromkeys(digest for digest in digests if digest is not None))[:_USAGES]
+        with contextlib.suppress(SynapseError):
+            seen.usages.update(self._client.usages(known) if known else {})
+
+    def _meant(self, ask: Ask, target: Target, seen: Answers) -> ModelVersion | None:
+        """The listed version that a question probably means: the named one, else the default one."""
+        model = self._model(target, seen)
+        if not isinstance(model, Model) or model.supports_generation is False:
+            return None
+        if target.version_id is not None:
+            return next((version for version in model.versions if version.id == target.version_id), None)
+        newest, now = ask.exclude_newer or datetime.max.replace(tzinfo=UTC), self._clock()
+        fit = (v for v in _in_order(ask, model.versions) if _published(v) <= newest)
+        return next((version for version in fit if unusable(version, model, now) is None), None)
+
+    def _unusable(self, version: ModelVersion, model: Model | None, seen: Answers) -> SynapseError | None:
+        """The reason why a version cannot be downloaded, with what was learnt of its usage."""
+        usage = version.usage_control or seen.usages.get(version.id)
+        return unusable(replace(version, usage_control=usage), model, self._clock())
+
     def find(self, ask: Ask, target: Target, seen: Answers) -> Found:
         """Return the version that a question means; raises the reason why it cannot be used."""
         model = self._model(target, seen)
@@ -140,7 +172,7 @@ class Lookup:
         if not version.files or (known is None and version.model_id is None):
             # The list has fewer facts about a version than its own answer.
             version = self._single(ask.reference, version.id, seen)
-        if (reason := unusable(version, known, self._clock())) is not None:
+        if (reason := self._unusable(version, known, seen)) is not None:
             raise reason
         return Found(version, known, _too_new(ask, version))
 
@@ -199,18 +231,20 @@ class Lookup:
         if (reason := withdrawn(model.mode, f"civitai:{model.id}")) is not None:
             raise reason
         reasons: list[SynapseError] = []
+        unsure = False  # whether what was learnt about usages is about another version than this one
         for version in _in_order(ask, model.versions):
             if ask.exclude_newer is not None and _published(version) > ask.exclude_newer:
                 continue
-            if not version.files:
+            if not version.files or unsure:
                 # Lists may lag behind, and leave out empty fields: the version's own answer is newer.
                 with contextlib.suppress(SynapseError):
                     version = self._single(ask.reference, version.id, seen)
-            reason = unusable(version, model, self._clock())
+            reason = self._unusable(version, model, seen)
             if reason is None:
                 passed = tuple(f"{reason.message}; {version.id} ({version.name}) is used" for reason in reasons)
                 return Found(version, model, passed + _passed_over(ask, model, version))
             reasons.append(reason)
+            unsure = unsure or seen.usages.get(version.id, "Download") != "Download"
         if reasons:
             raise reasons[0]
         if ask.exclude_newer is not None and model.versions:

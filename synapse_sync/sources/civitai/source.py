@@ -56,6 +56,7 @@ class CivitaiSource:
             except SynapseError as error:
                 answers[ask.key] = self._lookup.own(ask.reference, error)
         self._lookup.gather(tuple(targets.values()), seen)
+        self._lookup.learn_usages([(ask, targets[ask.key]) for ask in asks if ask.key in targets], seen)
         for ask in asks:
             if ask.key in targets:
                 try:

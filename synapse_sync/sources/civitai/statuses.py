@@ -14,6 +14,10 @@ from synapse_sync.sources.civitai.client import ENDPOINT
 from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelVersion
 
 TOKEN_HINT = named("civitai").token_hint
+_REGION = (
+    "a synapse.lock from a colleague pins its models without this site; `mirrors` names other locations, "
+    "and `synapse add ./FILE` declares a file that you have"
+)
 _ELSEWHERE = "if you have the file, name its path as `source`; another location can be named in `mirrors`"
 
 
@@ -77,6 +81,10 @@ def _early(what: str, early: EarlyAccess, model_id: int | None) -> AccessDenied:
     )
 
 
+def _said(words: str) -> str:
+    return f": {words}" if words else " (451)"
+
+
 def _words(body: str) -> tuple[str, dict[str, object]]:
     """Return the message in the body of an error, in any of its shapes, and the JSON object around it."""
     try:
@@ -114,10 +122,7 @@ def explain(reference: Reference, error: StatusError, *, has_token: bool) -> Syn
     if status == 410:
         return withdrawn("archived", what) or NotFound(what)
     if status == 451:
-        return AccessDenied(
-            f"Civitai does not offer `{what}` in the region of this machine" + (f": {words}" if words else ""),
-            hint="name another location for it in `mirrors`",
-        )
+        return AccessDenied(f"Civitai refuses requests from the region of this machine{_said(words)}", hint=_REGION)
     return _busy(what, error, words)
 
 

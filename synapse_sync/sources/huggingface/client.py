@@ -31,7 +31,7 @@ from synapse_sync.net.addresses import is_loopback
 from synapse_sync.net.api import Api
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Grant, Secret, origin_of
-from synapse_sync.net.failures import CONNECTION_HINT, Transient, switched_off, unreachable
+from synapse_sync.net.failures import switched_off, unreachable
 from synapse_sync.net.retries import Retry, asked_wait
 from synapse_sync.sources.huggingface.connection import client_library, connect_through, one_listing
 from synapse_sync.sources.huggingface.statuses import explain
@@ -263,10 +263,7 @@ class Client:
         from huggingface_hub import errors
 
         if isinstance(error, SynapseError):
-            if not isinstance(error, Transient):
-                return error, error
-            hint = "check the connection (and HF_ENDPOINT), and try again"
-            return NetworkError(error.message, hint=hint if error.hint == CONNECTION_HINT else error.hint), error
+            return error, error
         if isinstance(error, errors.HfHubHTTPError):
             status, headers = error.response.status_code, error.response.headers
             body = f"{headers.get('x-error-code', '')} {_said(error)}"

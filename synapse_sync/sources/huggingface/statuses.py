@@ -72,7 +72,10 @@ def explain(
         hint = f"check what HF_TOKEN may read, and the conditions at {page}" if has_token else TOKEN_HINT
         return AccessDenied(f"Hugging Face refuses `{what}` (403)", hint=hint)
     if status == 451:
-        return AccessDenied(f"`{what}` is not available for legal reasons (451)", hint=f"see {page}")
+        return AccessDenied(
+            f"`{what}` is not available for legal reasons (451)",
+            hint="another location can be named in `mirrors`; `synapse add ./FILE` declares a file that you have",
+        )
     if status == 410:
         return NotFound(f"`{what}` is gone (410)", hint=f"see {page}")
     if status == 429:

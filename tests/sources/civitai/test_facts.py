@@ -162,7 +162,7 @@ def test_f05_a_bare_number_is_refused_and_a_version_is_checked_against_its_model
 def test_f06_batches_ask_with_nsfw(source: CivitaiSource, hub: Hub) -> None:
     """F6: without nsfw=true, models without the PG bit vanish silently from ids= answers."""
     assert resolve(source, f"civitai:{catalogue.MATURE}").card.title == "Mature Model"
-    assert asked(hub) == [f"{API}/models"], "found in the batch, and not by a second request"
+    assert asked(hub) == [f"{API}/models", f"{API}/model-versions/by-hash"], "found in the batch; and its usage"
     assert "nsfw=true" in hub.requests("civitai")[0].query
 
 
@@ -548,18 +548,22 @@ def test_f26_every_state_is_told_at_lock_time_and_all_at_once(source: CivitaiSou
     assert len({answers[str(n)].message for n in (1, 2, 3, 4, 5, 6)}) == 6  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
-    "version, says",
-    [
-        ({"usage_control": "Generation"}, "an API key does not help"),
-        ({"private": True}, "do not have access"),
-    ],
-)
-def test_f26_what_only_the_download_says(project: Project, version: dict[str, Any], says: str) -> None:
-    """F26: 401 "disabled downloads" is not cured by a token, 403 is told as the site tells it."""
-    publish(project.hub, **version)
+@pytest.mark.parametrize("by_hash", [True, False])
+def test_f26_a_version_for_the_site_alone_is_refused_at_lock(project: Project, by_hash: bool) -> None:
+    """F26: "disabled downloads" is not cured by a token; the lock knows it, and without an answer the download."""
+    publish(project.hub, usage_control="Generation")
+    if not by_hash:
+        project.hub.faults.add(f"{API}/model-versions/by-hash", Fault(status=404))
     result = sync(project, code=3)
-    assert says in result.err
+    assert "an API key does not help" in result.err
+    assert len(asked(project.hub, DOWNLOAD)) == (0 if by_hash else 1), "terminal, so not tried again"
+    assert (project.path / "synapse.lock").exists() is not by_hash
+
+
+def test_f26_what_only_the_download_says(project: Project) -> None:
+    """F26: 403 is told as the site tells it."""
+    publish(project.hub, private=True)
+    assert "do not have access" in sync(project, code=3).err
     assert len(asked(project.hub, DOWNLOAD)) == 1, "terminal, so not tried again"
 
 
@@ -827,13 +831,13 @@ def test_f46_an_air_that_drifted_is_a_warning(source: CivitaiSource) -> None:
 # -- numbers ----------------------------------------------------------------------------------------
 
 
-def test_a_thousand_models_are_locked_with_ten_requests(source: CivitaiSource, hub: Hub) -> None:
+def test_a_thousand_models_are_locked_with_fifteen_requests(source: CivitaiSource, hub: Hub) -> None:
     """At most 15 requests for 1,000 models."""
     hub.civitai.add_many(1000, 5_000_000)
     asks = [Ask(key=str(n), reference=Reference.parse(f"civitai:{n}")) for n in range(5_000_000, 5_001_000)]
     answers = source.resolve(asks)
     assert all(isinstance(answer, Resolved) for answer in answers.values())
-    assert len(hub.requests()) == 10
+    assert len(hub.requests()) == 15
 
 
 def test_five_thousand_files_are_identified_with_one_request(source: CivitaiSource, hub: Hub) -> None:

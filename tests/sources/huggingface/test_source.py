@@ -332,7 +332,7 @@ def test_an_answer_that_makes_no_sense(source, site) -> None:
 def test_a_dead_endpoint_is_a_network_error(source) -> None:
     dead = HuggingFaceSource("http://127.0.0.1:9", retry=Retry(attempts=1))
     error = refuse(dead, hub())
-    assert type(error) is NetworkError
+    assert isinstance(error, NetworkError)
     assert "127.0.0.1:9" in error.message
 
 

@@ -1,0 +1,54 @@
+"""README's quick start works as it is written, and its picture shows it."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from world import Project
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def commands() -> list[list[str]]:
+    """The commands of README's first block of code, as words, without the installation."""
+    block = re.search(r"(?:^ {4}.+\n)+", README, re.MULTILINE)
+    assert block is not None
+    lines = [shlex.split(line, comments=True) for line in block[0].splitlines()]
+    return [words[1:] for words in lines if words[0] == "synapse"]
+
+
+def test_the_quick_start_works_as_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    del os.environ["CIVITAI_API_KEY"]  # a newcomer has none
+    (project.path / "ComfyUI" / "comfy").mkdir(parents=True)
+    (project.path / "ComfyUI" / "models" / "checkpoints").mkdir(parents=True)
+    steps = commands()
+    assert [words[0] for words in steps] == ["init", "login", "add", "sync", "status"]
+    for words in steps:
+        if words[0] == "login":
+            token = io.BytesIO(project.hub.civitai_token.encode())
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(token))
+            assert "as newcomer" in project(*words, "--token-stdin").err
+            continue
+        said = project(*words)
+    assert said.out == "in sync: 1 file\n"
+    assert list(project.tree(root="ComfyUI")) == ["models/checkpoints/dreamshaper_8.safetensors"]
+
+
+def test_the_picture_shows_these_commands_and_refers_to_nothing_else() -> None:
+    (picture,) = re.findall(r"!\[[^\]]+\]\(([^):]+\.svg)\)", README)
+    svg = (ROOT / picture).read_text("utf-8")
+    shown = html.unescape(re.sub(r"<[^>]+>", "", svg)).replace("\xa0", " ")
+    for words in commands():
+        assert f"$ synapse {' '.join(words)}" in shown
+    links = re.findall(r'(?:href|src|xlink:href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', svg)
+    assert all(link.startswith("#") for link in links), "nothing from elsewhere"
+    assert "@import" not in svg and "@font-face" not in svg and "<script" not in svg
+    assert re.findall(r'="(https?://[^"]+)"', svg) == ["http://www.w3.org/2000/svg"], "a name, not an address"
