@@ -157,13 +157,17 @@ def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") 
 def slug(title: str) -> str:
     """A title as a short name: `DreamShaper XL v2` becomes `dreamshaper-xl-v2`.
 
-    Letters of all scripts stay, without capitals; accents of Latin letters, pictographs and other signs go. A
-    title without any letter or digit becomes `model`.
+    Capitals, accents of Latin letters, pictographs and other signs go. Of a title that is mostly ASCII, the other
+    letters go as well, since not every keyboard has them; else letters of all scripts stay. A title without any
+    letter or digit becomes `model`.
     """
     apart = unicodedata.normalize("NFKD", title).casefold()
     apart = re.sub(r"(?<=[a-z])[\u0300-\u036f]+", "", apart)
     whole = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", apart))
     letters = "".join(char if _is_word(char) else "-" for char in whole)
+    plain = sum(char.isascii() and char.isalpha() for char in letters)
+    if 2 * plain >= sum(char.isalpha() for char in letters):
+        letters = "".join(char if char.isascii() else "-" for char in letters)
     words = re.sub(r"-+", "-", letters).strip("-")[:_MAX_SLUG]
     while len(words.encode()) > _MAX_SLUG_BYTES:
         words = words[:-1]
