@@ -27,9 +27,9 @@ class Verification:
     """The result: how many files were hashed, errors, and lines on files set aside.
 
     `size` are the bytes of these files, `bytes` those that were read: a copy is read besides its blob. `blobs` and
-    `stored` are the number and the bytes of the store's blobs, where all of them were hashed. `good` are the digests
-    of the files that are right, with a path of each. `warnings` are about files that are something else than their
-    site says.
+    `stored` are the number and the bytes of the store's blobs, where all of them were hashed. `good` are the
+    digests of the files that are right, with a path of each. `warnings` are about files that are something else
+    than their site says.
     """
 
     files: int
