@@ -19,6 +19,7 @@ from synapse_sync.user.places import (
     config_path,
     find_project,
     home_text,
+    more_stores,
     settings_digest,
     store_path,
 )
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 #: Options that make no difference to a sync with nothing to do.
 _INDIFFERENT = {"--locked", "--frozen", "--offline", "-y", "--yes", "--no-progress", "-q", "--quiet"}
 #: Variables that are read here or have no say, and those that have none when they are 1.
-_READ = {"SYNAPSE_STORE", "SYNAPSE_CONFIG", "SYNAPSE_TRUST", "SYNAPSE_TRUST_HOSTS", "SYNAPSE_RETRY_DELAY"}
+_READ = {
+    "SYNAPSE_STORE", "SYNAPSE_STORES", "SYNAPSE_CONFIG", "SYNAPSE_TRUST", "SYNAPSE_TRUST_HOSTS",
+    "SYNAPSE_RETRY_DELAY",
+}  # fmt: skip
 _SWITCHES = {"SYNAPSE_LOCKED", "SYNAPSE_FROZEN", "SYNAPSE_OFFLINE", "SYNAPSE_NO_PROGRESS"}
 
 
@@ -67,6 +71,7 @@ def _files_in_sync(environ: Mapping[str, str]) -> int | None:
     store = environ.get("SYNAPSE_STORE")
     if project is None or (not store and _may_place_the_store(config)):
         return None
+    more_stores(environ)  # raises for those that the settings refuse
     # The settings check these addresses; one that might be refused is left to them.
     if not all(_is_plain(environ[name]) for name in endpoint_variables() if environ.get(name)):
         return None

@@ -176,7 +176,11 @@ def add_store(console: Console, store: str) -> int:
     Workspace.anywhere(console.directory).add_store(place)
     if console.as_json:
         console.document({"added": str(place)})
-    console.say(f"added the store {place}: files of targets on its volume go there from now on")
+    console.say(f"added the store {place}: new files of targets on its volume go there from now on")
+    console.say(
+        "files that are placed already stay as they are; `synapse sync --link-mode hardlink` links them from "
+        "there, and `synapse store gc` then frees the main store"
+    )
     return 0
 
 

@@ -52,10 +52,14 @@ class SeveralStores(BlobStore):
         return {device_of(member.root): member for member in reversed(self._members)}
 
     @cached_property
+    def _serving(self) -> set[BlobStore]:
+        """The stores on whose volumes there are targets."""
+        return set(map(self.beside, self._targets()))
+
+    @cached_property
     def _usual(self) -> BlobStore:
         """The store for blobs of unknown use: that on the volume of all targets, if they share one."""
-        found = {id(store): store for store in map(self.beside, self._targets())}
-        return found.popitem()[1] if len(found) == 1 else self._members[0]
+        return next(iter(self._serving)) if len(self._serving) == 1 else self._members[0]
 
     def home(self, sha256: str | None) -> BlobStore:
         if sha256 is None:
@@ -156,9 +160,10 @@ class SeveralStores(BlobStore):
         if self.has(sha256):
             member = self.home(sha256)
         else:
-            # A file that moves stays on its volume; so does a copy of which no target is known.
+            # A file that moves stays on its volume; so does a copy beside targets, if nothing else is known.
             receiver = None if move else self._receiver(sha256)
-            member = receiver or self.beside(source.parent)
+            there = self.beside(source.parent)
+            member = receiver or (there if move or there in self._serving else self._usual)
         return member.import_file(source, sha256=sha256, move=move, origin=origin, advanced=advanced)
 
     def quarantine(self, sha256: str, why: str) -> Path | None:

@@ -234,6 +234,7 @@ VARIABLES = [
     ("HOME", "/elsewhere"),
     ("SYNAPSE_STORE", "/elsewhere"),
     ("SYNAPSE_STORE", "~nobody-has-this-name/store"),
+    ("SYNAPSE_STORES", "a-relative/store"),
     ("SYNAPSE_CONFIG", "~nobody-has-this-name/config.toml"),
     ("HF_ENDPOINT", "hf-mirror.com"),
     ("HF_ENDPOINT", "https://"),
@@ -250,6 +251,12 @@ def test_variables_in_doubt(settled: Project, name: str, value: str) -> None:
     assert quick.answer(["sync", "-q"])
     os.environ[name] = value
     assert not quick.answer(["sync"])
+
+
+def test_further_stores_have_no_say(settled: Project, sandbox: Path) -> None:
+    """The notes that an answer needs are in the main store."""
+    os.environ["SYNAPSE_STORES"] = str(sandbox / "second-store")
+    assert quick.answer(["sync"])
 
 
 @pytest.mark.parametrize("key", ["store", '"st\\u006Fre"', "  'store'\t", "stores = []\r\nstore", "\ufeffstore"])

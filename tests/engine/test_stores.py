@@ -129,6 +129,22 @@ def test_a_collection_gives_back_what_is_needed_on_another_volume_only(
     assert "nothing to do" in project("sync").out
 
 
+def test_what_was_placed_before_moves_over_when_the_user_wants_it(
+    project: Project, away: Away, portrait: bytes, without_grace: None
+) -> None:
+    project("store", "remove", str(away.store))
+    project.manifest(declare("portrait", head=away.head()))
+    project("sync", "--yes")
+    assert (away.ui / CHECKPOINT).is_symlink()
+    said = project("store", "add", str(away.store)).err
+    assert "`synapse sync --link-mode hardlink`" in said and "`synapse store gc`" in said
+    assert "nothing to do" in project("sync").err and (away.ui / CHECKPOINT).is_symlink()
+    project("sync", "--link-mode", "hardlink", "--offline")
+    project("store", "gc", "--yes")
+    assert project.blobs() == [] and (away.ui / CHECKPOINT).stat().st_nlink == 2
+    assert (away.ui / CHECKPOINT).read_bytes() == portrait and "in sync" in project("status").out
+
+
 def test_a_collection_keeps_what_a_symbolic_link_may_lead_to(
     project: Project, away: Away, portrait: bytes, without_grace: None
 ) -> None:

@@ -1012,6 +1012,20 @@ def _(bench: Bench) -> None:
         assert place.stat().st_nlink == 2 and bench.project.blobs() == []
 
 
+@helps("cli: synapse store gc synapse sync --link-mode")
+def _(bench: Bench) -> None:
+    """A store is added beside a tree that was placed from another volume: it is placed from there, once asked."""
+    bench.patch.setattr(collect, "GRACE", -1.0)
+    with another_device(bench.project.path) as volume:
+        bench.project.manifest(f'[targets.t]\nroot = "{volume / "ui"}"\n{ONE}')
+        bench("sync", "--yes")
+        bench.advised("synapse sync --link-mode hardlink", "store", "add", str(volume / "store"), code=0)
+        bench("sync", "--link-mode", "hardlink")
+        bench("store", "gc", "--yes")
+        assert bench.project.blobs() == []
+        assert [path.stat().st_nlink for path in (volume / "ui").rglob("*.safetensors")] == [2]
+
+
 @helps("engine: synapse store add", "engine: synapse store list")
 def _(bench: Bench) -> None:
     """The first sync into another volume names the store to add; the next one costs the volume nothing more."""

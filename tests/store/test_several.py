@@ -116,12 +116,17 @@ def test_a_bad_blob_of_one_store_does_not_hide_the_right_one_of_another(volumes:
     assert len(list((both.root / "quarantine").iterdir())) == 2  # the blob and the reason
 
 
-@pytest.mark.parametrize("move", [True, False])
-def test_a_file_of_this_machine_goes_into_the_store_of_its_volume(volumes: tuple[Path, Path], move: bool) -> None:
-    both = stores(volumes)
+@pytest.mark.parametrize(
+    ("move", "targets", "where"),
+    [(True, (), 1), (True, (0,), 1), (False, (), 0), (False, (0,), 0), (False, (1,), 1), (False, (0, 1), 1)],
+)
+def test_a_file_of_this_machine_stays_on_its_volume_unless_it_is_only_copied(
+    volumes: tuple[Path, Path], move: bool, targets: tuple[int, ...], where: int
+) -> None:
+    both = stores(volumes, *(volumes[number] for number in targets))
     source = volumes[1] / "own.safetensors"
     source.write_bytes(CONTENT)
-    assert both.import_file(source, sha256=SHA, move=move) == both.members[1].path(SHA)
+    assert both.import_file(source, sha256=SHA, move=move) == both.members[where].path(SHA)
     assert source.exists() is not move
 
 

@@ -2,6 +2,7 @@
 
     python tests/windows/wine.py                        # set up what is missing, then run all that can run
     python tests/windows/wine.py tests/store -x         # the same with words for pytest
+    python tests/windows/wine.py --twice tests/store    # only a test that fails twice counts as failed
     python tests/windows/wine.py --python -m synapse_sync --help     # any command of that Python
 
 Root and apt are needed: Wine comes from the sid of Debian, from the mirror that this apt uses. It runs in a root
@@ -22,8 +23,9 @@ import tarfile
 import time
 import tomllib
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -59,16 +61,60 @@ def main(words: Sequence[str]) -> int:
         print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
         if words[:1] == ["--python"]:
             return windows_python(words[1:])
-        workers = [] if words and "-n" in words else ["-n", str(os.cpu_count() or 1)]
-        given = list(words) if any(word.startswith("tests") for word in words) else [*TESTS, *words]
-        base = f"--basetemp=Z:\\tmp\\{os.getpid()}"
-        begun = time.monotonic()
-        code = windows_python(["-m", "pytest", "-q", "-p", "no:cacheprovider", base, *workers, *given])
-        print(f"tests: {time.monotonic() - begun:.0f} s", flush=True)
+        twice = "--twice" in words
+        words = [word for word in words if word != "--twice"]
+        code = run_tests(words if any(word.startswith("tests") for word in words) else [*TESTS, *words])
+        if code == 1 and twice and (failed := failures()):
+            print(f"once more, the tests that failed: {' '.join(failed)}", flush=True)
+            code = run_tests(failed)
         return code
     except Unable as error:
         print(f"not run: {error}", file=sys.stderr)
         return 75
+
+
+# -- tests -----------------------------------------------------------------------------------------
+
+
+def run_tests(words: Sequence[str]) -> int:
+    """Run pytest there, and print the time and the figures by directory; returns its exit code."""
+    workers = [] if "-n" in words else ["-n", str(os.cpu_count() or 1)]
+    options = ["-q", "-p", "no:cacheprovider", f"--basetemp=Z:\\tmp\\{os.getpid()}", *workers]
+    results().unlink(missing_ok=True)
+    begun = time.monotonic()
+    code = windows_python(["-m", "pytest", *options, "--junitxml=Z:\\py\\results.xml", *words])
+    print(f"tests: {time.monotonic() - begun:.0f} s", flush=True)
+    if results().exists():
+        print(table(), flush=True)
+    return code
+
+
+def results() -> Path:
+    """What pytest writes about each test."""
+    return HOME / "py/results.xml"
+
+
+def cases() -> Iterator[tuple[str, str, set[str]]]:
+    """Each test: its file without the ending, its name, and `failure`, `error` or `skipped` where that is so."""
+    for case in ElementTree.parse(results()).iter("testcase"):
+        yield case.get("classname", "").replace(".", "/"), case.get("name", ""), {child.tag for child in case}
+
+
+def failures() -> list[str]:
+    """The tests that failed, for pytest: all cases of a function together."""
+    found = {f"{file}.py::{name.partition('[')[0]}" for file, name, tags in cases() if tags & {"failure", "error"}}
+    return sorted(found)
+
+
+def table() -> str:
+    """The figures by directory, as docs/windows.md has them."""
+    counts: dict[str, list[int]] = {}
+    for file, _, tags in cases():
+        where = f"{file}.py" if file.startswith("tests/black_box") else "/".join(file.split("/")[:2])
+        found = counts.setdefault(where, [0, 0, 0])
+        found[2 if tags & {"failure", "error"} else 1 if "skipped" in tags else 0] += 1
+    rows = [f"| `{name}` | {' | '.join(map(str, row))} |" for name, row in counts.items()]
+    return "\n".join(["| tests | passed | skipped | failed |", "| --- | --: | --: | --: |", *rows])
 
 
 # -- set-up ----------------------------------------------------------------------------------------
@@ -125,6 +171,8 @@ def _wine(place: Path) -> None:
         f"Dir::Etc::SourceList={apt}/sources", "Dir::Etc::SourceParts=-", "APT::Architecture=amd64",
         # A mirror that is a copy of another day: its list of packages may have expired.
         "Acquire::Check-Valid-Until=false", "APT::Sandbox::User=root",
+        # A mirror that is out of reach ends the set-up soon.
+        "Acquire::http::Timeout=20", "Acquire::https::Timeout=20", "Acquire::Retries=1",
     ]  # fmt: skip
     flags = [word for option in options for word in ("-o", option)]
     run("apt-get", "-qq", *flags, "update")
