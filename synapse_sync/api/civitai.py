@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack
 
-from synapse_sync.api.arguments import Names, names_of
 from synapse_sync.connections import Connections
+from synapse_sync.core.civitai_forms import image_id
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, InvalidReference, NotFound, StatusError, SynapseError
 from synapse_sync.sources.civitai.client import ENDPOINT, Client
+from synapse_sync.sources.civitai.crawl import Progress, Relation, Thing, crawl
+from synapse_sync.sources.civitai.questions import ListFilters, ModelFilters, PostedFilters
 from synapse_sync.sources.civitai.statuses import explain, no_version
 from synapse_sync.user.places import home_directory
 from synapse_sync.user.settings import load_settings
 
 if TYPE_CHECKING:
     from synapse_sync.sources.civitai.schema import Creator, Model, ModelImage, ModelVersion
-    from synapse_sync.sources.civitai.schema_lists import Image, Me, Tag
+    from synapse_sync.sources.civitai.schema_lists import CursorMetadata, Image, Me, Page, PageMetadata, Tag
 
 #: An id as a number or a text, a reference (`civitai:4384@128713`), or the address of a page.
 Id: TypeAlias = int | str | Reference
@@ -124,6 +126,18 @@ class CivitaiClient:
         with self._in_words(f"civitai:@{version.id}"):
             return self._client.previews(version)
 
+    def image(self, image: int | str) -> Image:
+        """Return an image with the settings that made it, `meta`; its `meta.models()` are what made it.
+
+        Parameters: `image` is its number, or the address of its page (`https://civitai.com/images/7`). Raises like
+        `model`.
+        """
+        number = image_id(str(image))
+        if number is None:
+            raise InvalidReference(f"`{image}` is not an image of Civitai", hint="use its number or its page")
+        with self._in_words(f"image {number}"):
+            return self._client.image(number)
+
     def me(self) -> Me:
         """Return the account of the token. Raises `AccessDenied` without a token, or for a wrong one."""
         with self._in_words("your account"):
@@ -137,74 +151,118 @@ class CivitaiClient:
     # -- lists: iterators, which ask for the next page when it is needed -------------------------------
 
     def models(
-        self,
-        query: str | None = None,
-        *,
-        types: Names = (),
-        sort: str | None = None,
-        period: str | None = None,
-        base_models: Names = (),
-        username: str | None = None,
-        tag: str | None = None,
-        nsfw: bool | None = None,
-        limit: int | None = None,
+        self, query: str | None = None, *, limit: int | None = None, **filters: Unpack[ListFilters]
     ) -> Iterator[Model]:
         """Yield the models that fit, in the order of `sort`, at most `limit`.
 
-        Parameters: the words are the site's own (`types="LORA"`, `sort="Most Downloaded"`, `period="Month"`);
-        `enums` has them. Without `nsfw`, models that are not for all ages are missing.
+        Parameters: `query` is text in the name. `filters` are those of the site: `types`, `base_models`, `tag`,
+        `username`, `sort`, `period`, `nsfw`, `favorites`, `hidden`, `allow_commercial_use` … The words are its own
+        (`types="LORA"`, `sort="Most Downloaded"`, `period="Month"`); `enums` has them. Without `nsfw`, models that
+        are not for all ages are missing.
 
-        Raises `InputError` if the site refuses the filters, `AccessDenied` and `NetworkError`.
+        Raises `InputError` if the site refuses the filters, `AccessDenied` and `NetworkError`, and `TypeError` for
+        a filter that it does not have.
         """
-        found = self._client.models(
-            query=query,
-            types=names_of(types),
-            sort=sort,
-            period=period,
-            base_models=names_of(base_models),
-            username=username,
-            tag=tag,
-            nsfw=nsfw,
-            limit=limit,
-        )
-        return self._listed("models", found)
+        return self._listed("models", self._client.models(query=query, limit=limit, **filters))
 
     def images(
         self,
         *,
         model: Id | None = None,
         version: Id | None = None,
-        post_id: int | None = None,
-        username: str | None = None,
-        nsfw: str | bool | None = None,
-        sort: str | None = None,
-        period: str | None = None,
         limit: int | None = None,
+        **filters: Unpack[PostedFilters],
     ) -> Iterator[Image]:
-        """Yield the images that fit, at most `limit`.
+        """Yield the images that fit, at most `limit`, each address once.
 
-        Parameters: `model` and `version` as in `model` and `model_version`; `nsfw` is the most explicit level
-        (`"None"`, `"Soft"` …) or a bool; the other words are the site's own. Raises like `models`.
+        Parameters: `model` and `version` as in `model` and `model_version`. `filters` are those of the site:
+        `username`, `post_id`, `sort`, `period`, `nsfw` (the most explicit level, `"None"`, `"Soft"` …, or a bool),
+        `with_meta` for the settings that made an image. Raises like `models`.
         """
-        found = self._client.images(
-            model_id=None if model is None else self._model_number(model),
-            version_id=None if version is None else _version_number(version),
-            post_id=post_id,
-            username=username,
-            nsfw=nsfw,
-            sort=sort,
-            period=period,
-            limit=limit,
-        )
+        number, version_id = self._of(model, version)
+        found = self._client.images(model_id=number, version_id=version_id, limit=limit, **filters)
         return self._listed("images", found)
 
     def creators(self, query: str | None = None, *, limit: int | None = None) -> Iterator[Creator]:
-        """Yield the creators whose names contain `query`, at most `limit`. Raises like `models`."""
+        """Yield the creators whose names contain `query`, at most `limit` (0: all). Raises like `models`."""
         return self._listed("creators", self._client.creators(query=query, limit=limit))
 
     def tags(self, query: str | None = None, *, limit: int | None = None) -> Iterator[Tag]:
-        """Yield the tags whose names contain `query`, at most `limit`. Raises like `models`."""
+        """Yield the tags whose names contain `query`, at most `limit` (0: all). Raises like `models`."""
         return self._listed("tags", self._client.tags(query=query, limit=limit))
+
+    def crawl(
+        self,
+        *,
+        lists: Collection[str] = ("models",),
+        galleries: int = 0,
+        state: Mapping[str, Any] | None = None,
+        pause: float = 0.5,
+        **filters: Unpack[ModelFilters],
+    ) -> Iterator[Thing | Relation | Progress]:
+        """Yield models, versions, files, images, creators and tags, their relations, and points to go on from.
+
+        Parameters: `lists` are of `creators`, `tags`, `models` and `images`; `galleries` is the number of images
+        that people made with each model; `state` is that of the last `Progress` of an earlier crawl, which goes on.
+        Requests are `pause` seconds apart. `filters` are those of `models`, with `query`.
+
+        Raises like `models`, and `InputError` for the state of a crawl with other lists or filters.
+        """
+        found = crawl(self._client, lists=lists, galleries=galleries, state=state, pause=pause, **filters)
+        return self._listed("models", found)
+
+    # -- lists: one page, with the metadata of the site ------------------------------------------------
+
+    def models_page(
+        self,
+        query: str | None = None,
+        *,
+        page: int | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+        **filters: Unpack[ListFilters],
+    ) -> Page[Model, CursorMetadata]:
+        """Return one page of models: its `items`, and its `metadata` with the `next_cursor`, None at the end.
+
+        Parameters: `page` is a number from 1, which a search by `query` does not have; `cursor` is the
+        `next_cursor` of another page. `limit` is 0 to 100; `filters` are those of `models`.
+
+        Raises like `models`, and `InputError` for a page that the site does not have.
+        """
+        with self._in_question("models"):
+            return self._client.models_page(query=query, page=page, cursor=cursor, limit=limit, **filters)
+
+    def images_page(
+        self,
+        *,
+        model: Id | None = None,
+        version: Id | None = None,
+        page: int | None = None,
+        cursor: str | None = None,
+        limit: int = 200,
+        **filters: Unpack[PostedFilters],
+    ) -> Page[Image, CursorMetadata]:
+        """Return one page of at most 200 images. Parameters as in `images` and `models_page`, errors as there."""
+        number, version_id = self._of(model, version)
+        with self._in_question("images"):
+            return self._client.images_page(
+                model_id=number, version_id=version_id, page=page, cursor=cursor, limit=limit, **filters
+            )
+
+    def creators_page(
+        self, query: str | None = None, *, page: int = 1, limit: int = 20
+    ) -> Page[Creator, PageMetadata]:
+        """Return one page of creators; its `metadata` has the totals.
+
+        Parameters: `limit` is 1 to 200, or 0 for all creators on one page. Raises like `models_page`.
+        """
+        with self._in_question("creators"):
+            return self._client.creators_page(query=query, page=page, limit=limit)
+
+    def tags_page(self, query: str | None = None, *, page: int = 1, limit: int = 20) -> Page[Tag, PageMetadata]:
+        """Return one page of tags. Parameters and errors as in `creators_page`."""
+        with self._in_question("tags"):
+            return self._client.tags_page(query=query, page=page, limit=limit)
 
     # -- how it is asked ---------------------------------------------------------------------------
 
@@ -229,9 +287,20 @@ class CivitaiClient:
                 raise missing from error
             raise self._explained(what, error) from error
 
+    def _of(self, model: Id | None, version: Id | None) -> tuple[int | None, int | None]:
+        """The numbers of a model and a version, whose images are meant."""
+        number = None if model is None else self._model_number(model)
+        return number, None if version is None else _version_number(version)
+
     def _listed(self, what: str, items: Iterator[_T]) -> Iterator[_T]:
-        try:
+        with self._in_question(what):
             yield from items
+
+    @contextmanager
+    def _in_question(self, what: str) -> Iterator[None]:
+        """Turn a status of the site about a list into the error that it means."""
+        try:
+            yield
         except StatusError as error:
             if error.status in _REFUSED_FILTERS:
                 raise InputError(

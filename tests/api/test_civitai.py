@@ -18,6 +18,7 @@ from synapse_sync import (
     Reference,
 )
 from synapse_sync.demo import catalogue
+from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.hub import Hub
 
 MODEL = catalogue.PORTRAIT
@@ -111,3 +112,41 @@ def test_offline_and_out_of_reach(impatient: None) -> None:
         list(client.models(limit=1))
     with CivitaiClient.from_env({"HOME": os.environ["HOME"]}, offline=True) as client, pytest.raises(Offline):
         client.enums()
+
+
+def test_one_page_with_its_metadata(client: CivitaiClient) -> None:
+    first = client.models_page(types="LORA", limit=1)
+    assert len(first.items) == 1 and first.metadata.next_cursor is not None
+    second = client.models_page(types="LORA", limit=1, cursor=first.metadata.next_cursor)
+    assert second.items == client.models_page(types="LORA", limit=1, page=2).items != first.items
+    assert client.creators_page().metadata.total_items == 1
+    assert client.tags_page("port", limit=0).items == tuple(client.tags("port"))
+    version = client.model(MODEL).versions[0].id
+    assert client.images_page(version=version, limit=1).items == tuple(client.images(version=version, limit=1))
+    for question in ({"page": 2}, {"page": 1, "cursor": "1"}, {"limit": 101}):
+        with pytest.raises(InputError):
+            client.models_page("portrait", **question)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="does not accept"):
+        client.models_page(cursor="nonsense")
+    with pytest.raises(TypeError, match="no filter `colour`"):
+        client.models(colour="red")  # type: ignore[call-arg]
+
+
+def test_an_image_and_the_settings_that_made_it(client: CivitaiClient) -> None:
+    number = next(client.images(model=MODEL)).id
+    for value in (number, str(number), f"https://civitai.com/images/{number}"):
+        found = client.image(value)
+        assert found.id == number and found.meta is not None and found.meta.sampler == "Euler a"
+    with pytest.raises(NotFound):
+        client.image(1)
+    for odd in ("civitai:1", f"https://civitai.com/models/{MODEL}", "https://e.com/images/1", 0, "x" * 500):
+        with pytest.raises(InvalidReference):
+            client.image(odd)
+
+
+def test_a_crawl_has_the_errors_of_synapse(client: CivitaiClient, hub: Hub) -> None:
+    kinds = {getattr(item, "kind", None) for item in client.crawl(query="portrait", pause=0)}
+    assert {"model", "version", "file", "creator", "tag"} <= kinds
+    hub.faults.add("/api/v1/models", Fault(status=403, body=b"{}"))
+    with pytest.raises(AccessDenied):
+        list(client.crawl(pause=0))

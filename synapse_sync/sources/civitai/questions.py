@@ -18,10 +18,10 @@ PAGED = 1000
 _CURSORS = "continue with the `next_cursor` of an answer: `--cursor`, or `cursor=` in Python"
 
 
-class ModelFilters(TypedDict, total=False):
-    """The filters of models; one that is missing or None is not sent.
+class ListFilters(TypedDict, total=False):
+    """The filters of models besides a search; one that is missing or None is not sent.
 
-    `query` is text in the name, `ids` and `version_ids` are numbers. `types`, `base_models`, `sort`, `period`,
+    `ids` and `version_ids` are numbers. `types`, `base_models`, `sort`, `period`,
     `period_mode`, `checkpoint_type`, `file_formats` and `availability` are in the site's words (`filters.py` has
     them). `nsfw`: True also lists models without an image for all ages; False and None leave them out.
     `favorites` and `hidden` are those of the account of the token. `primary_file_only` leaves out the other files
@@ -30,11 +30,10 @@ class ModelFilters(TypedDict, total=False):
     only such models; False is the same as None.
     """
 
-    query: str | None
     ids: Sequence[int]
     version_ids: Sequence[int]
-    types: Sequence[str]
-    base_models: Sequence[str]
+    types: str | Sequence[str]
+    base_models: str | Sequence[str]
     checkpoint_type: str | None
     sort: str | None
     period: str | None
@@ -55,19 +54,23 @@ class ModelFilters(TypedDict, total=False):
     from_platform: bool | None
     archived: bool | None
     availability: str | None
-    file_formats: Sequence[str]
+    file_formats: str | Sequence[str]
 
 
-class ImageFilters(TypedDict, total=False):
-    """The filters of images; one that is missing or None is not sent.
+class ModelFilters(ListFilters, total=False):
+    """The filters of models, with `query`, which is text in the name."""
+
+    query: str | None
+
+
+class PostedFilters(TypedDict, total=False):
+    """The filters of images besides their model; one that is missing or None is not sent.
 
     `nsfw` is the highest level in words (None, Soft, Mature, X) or a boolean, `browsing_level` a bitmask. `type` is
     image, video or audio. With `with_meta` the images have the settings that made them.
     """
 
     image_id: int | None
-    model_id: int | None
-    version_id: int | None
     post_id: int | None
     user_id: int | None
     username: str | None
@@ -75,10 +78,17 @@ class ImageFilters(TypedDict, total=False):
     browsing_level: int | None
     tags: Sequence[int]
     type: str | None
-    base_models: Sequence[str]
+    base_models: str | Sequence[str]
     sort: str | None
     period: str | None
     with_meta: bool | None
+
+
+class ImageFilters(PostedFilters, total=False):
+    """The filters of images, with the number of their model or version."""
+
+    model_id: int | None
+    version_id: int | None
 
 
 _MODELS = {
