@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from time import monotonic
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,19 +33,46 @@ def in_time(do: Callable[[T], R], items: Sequence[T], seconds: float) -> dict[T,
 
     What takes longer goes on in the background, and is lost. `do` must be safe to call from threads, and not raise.
     """
-    from threading import Thread
-    from time import monotonic
-
     found: dict[T, R] = {}
 
     def one(item: T) -> None:
         found[item] = do(item)
 
     # Daemons: a server that does not answer must not keep the command from ending.
-    threads = [Thread(target=one, args=(item,), name="synapse-ask", daemon=True) for item in items]
+    threads = [threading.Thread(target=one, args=(item,), name="synapse-ask", daemon=True) for item in items]
     for thread in threads:
         thread.start()
     end = monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, end - monotonic()))
     return dict(found)
+
+
+class Coming(Generic[T]):
+    """A value that a thread of its own makes, for whoever waits for it first. `name` is the name of the thread."""
+
+    def __init__(self, make: Callable[[], T], name: str) -> None:
+        self._make = make
+        self._done = threading.Event()
+        self._made: list[T] = []
+        self._error: Exception | None = None
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._made.append(self._make())
+        except Exception as error:
+            self._error = error
+        self._done.set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is made, or failed."""
+        return self._done.is_set()
+
+    def wait(self) -> T:
+        """Return it once it is made; raises what making it raised."""
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return self._made[0]

@@ -7,6 +7,7 @@ and urllib3. So does a request for a URL that they would write in another way, a
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import re
 import select
@@ -18,8 +19,9 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from synapse_sync.net.at_once import Coming
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.dial import Dialer
 from synapse_sync.net.head import LONGEST, Head, Headers, UnusualHead, read_head
@@ -37,6 +39,7 @@ _URL = re.compile(
     r"(https?)://([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
     rf"(/{_SENT.format('')}(?:\?{_SENT.format('?')})?)"
 )
+T = TypeVar("T")
 _UNSENDABLE = re.compile(r"[\r\n\0]")
 _buffers: deque[memoryview] = deque(maxlen=8)
 
@@ -311,7 +314,18 @@ class Lane:
         self._tls = tls
         self._dialer = dialer
         self._idle: dict[tuple[str, str, int], deque[Connection]] = {}
+        self._coming: dict[tuple[str, str, int], deque[Coming[Connection]]] = {}
         weakref.finalize(self, _close_all, self._idle)
+
+    def expect(self, way: Way, count: int) -> None:
+        """Begin to open connections, so that `count` are free for the requests that follow soon.
+
+        A request uses one of them even before it is open. What goes wrong with it is raised there.
+        """
+        key = (way.scheme, way.host, way.port or _PORTS[way.scheme])
+        coming = self._coming.setdefault(key, deque())
+        for _ in range(count - len(self._idle.get(key, ())) - len(coming)):
+            coming.append(Coming(functools.partial(self._connect, *key), name="synapse-connect"))
 
     def get(self, way: Way, headers: Mapping[str, str]) -> LaneAnswer:
         """Request what is there, and return the answer once its head has arrived.
@@ -326,10 +340,8 @@ class Lane:
         request = ("\r\n".join(lines) + _END.decode()).encode("latin-1")
         key = (way.scheme, way.host, way.port or _PORTS[way.scheme])
         idle = self._idle.setdefault(key, deque())
-        while (connection := _pop(idle)) is not None:
-            if not connection.is_quiet():
-                connection.close()
-                continue
+        # Hazard: a new connection may hold bytes already, the tickets of TLS 1.3 (RFC 8446, section 4.6.1).
+        while (connection := _quiet(idle) or self._come(key)) is not None:
             try:
                 return self._answer(connection, request, idle)
             except (ConnectionError, http.client.RemoteDisconnected):
@@ -339,6 +351,16 @@ class Lane:
     def close(self) -> None:
         """Close the idle connections; a later request opens new ones."""
         _close_all(self._idle)
+        for coming in list(self._coming.values()):
+            while (one := _pop(coming)) is not None:
+                if one.is_done:  # else its thread ends some time, or with the process
+                    with contextlib.suppress(Exception):
+                        one.wait().close()
+
+    def _come(self, key: tuple[str, str, int]) -> Connection | None:
+        """The next connection that is being opened ahead; None if there is none. Raises what opening it raised."""
+        one = _pop(self._coming.get(key, deque()))
+        return None if one is None else one.wait()
 
     def _connect(self, scheme: str, host: str, port: int) -> Connection:
         bounds = self._bounds
@@ -406,7 +428,16 @@ def _close_all(connections: Mapping[tuple[str, str, int], deque[Connection]]) ->
             connection.close()
 
 
-def _pop(idle: deque[Connection]) -> Connection | None:
+def _quiet(idle: deque[Connection]) -> Connection | None:
+    """The next idle connection that can be used; others are closed."""
+    while (connection := _pop(idle)) is not None:
+        if connection.is_quiet():
+            return connection
+        connection.close()
+    return None
+
+
+def _pop(idle: deque[T]) -> T | None:
     try:
         return idle.pop()
     except IndexError:

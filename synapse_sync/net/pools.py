@@ -59,6 +59,13 @@ class Pools:
         if url.startswith("https:"):
             self._tls()
 
+    def expect(self, url: str, count: int) -> None:
+        """Begin to open connections for `count` requests that follow soon; nothing is done outside the lane."""
+        way = way_to(url) if self.proxies.of(url) is None else None
+        if way is not None:
+            self.prepare(url)
+            self._lane.expect(way, count)
+
     def send(self, method: str, url: str, headers: Mapping[str, str]) -> LaneAnswer | urllib3.BaseHTTPResponse:
         """Send a request and return the answer, its body unread.
 

@@ -75,14 +75,16 @@ class Wire:
         if_range: str | None = None,
         expect_text: bool = False,
         verified: bool = False,
+        more: Callable[[float], int] | None = None,
     ) -> Stream:
         """Request a file, or its bytes from `start` to before `end`, and return the stream of its body.
 
         `if_range` is a validator: where it no longer holds, the server sends the whole file. `expect_text` accepts
         a JSON or HTML document as the file. With `verified`, headers that speak against the body are only
         `Stream.doubt`: the caller verifies the bytes, and many servers label files wrongly. A server that ignores
-        the range answers with `Stream.start` 0, which the caller has to handle. Raises `StatusError`,
-        `WrongContent`, `BadRange`, `Offline` or another `NetworkError`.
+        the range answers with `Stream.start` 0, which the caller has to handle. `more` returns how many connections
+        the target of a redirect will be asked over, from the seconds that the redirect took: they are opened at
+        once. Raises `StatusError`, `WrongContent`, `BadRange`, `Offline` or another `NetworkError`.
         """
         if self.offline:
             raise switched_off(display_url(url))
@@ -108,6 +110,8 @@ class Wire:
                     raise _wants_login(display_url(current))
                 via.append(current)
                 current = target
+                if more is not None and urlsplit(target).netloc != urlsplit(via[-1]).netloc:
+                    self._pools.expect(self.credentials.destination(target), more(waited))
             except BaseException:
                 response.close()
                 raise

@@ -176,7 +176,13 @@ class Download:
         location = source.locate(place)
         if location.path is not None:
             return self._local(Path(location.path), place)
-        opener = Opener(self._crew, location.url, text_ok=self._want.text_ok, verified=self._want.is_pinned)
+        opener = Opener(
+            self._crew,
+            location.url,
+            text_ok=self._want.text_ok,
+            verified=self._want.is_pinned,
+            size=self._want.size,
+        )
         try:
             got = receive_at_once(
                 self._crew, self._want, place, opener, lambda data: self._publish_bytes(data, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from synapse_sync.errors import StatusError, SynapseError, WrongContent
@@ -29,15 +30,16 @@ class Opener:
     """Requests parts of one file from one location, and remembers the target of its redirects.
 
     A site may count its redirects, so they are followed once; when the signed URL has expired, the stable one is
-    asked again. The signed URL lives here and nowhere else.
+    asked again. The signed URL lives here and nowhere else. `size` (bytes) is that of the file, if it is known.
     """
 
-    def __init__(self, crew: Crew, url: str, *, text_ok: bool, verified: bool) -> None:
+    def __init__(self, crew: Crew, url: str, *, text_ok: bool, verified: bool, size: int | None = None) -> None:
         self.url = url
         self.host: str = urlsplit(url).netloc
         self._crew = crew
         self._text_ok = text_ok
         self._verified = verified
+        self._size = size or 0
         #: The first objection of an answer's headers to its body, if there was one.
         self.doubt: WrongContent | None = None
         self._signed: str | None = None
@@ -73,7 +75,7 @@ class Opener:
                 if isinstance(error, StatusError) and error.status not in EXPIRED:
                     raise
                 self._signed = None
-        stream = self._ask(self.url, start, end, if_range)
+        stream = self._ask(self.url, start, end, if_range, more=self._connections)
         self._signed = stream.url if stream.url != self.url else None
         return stream
 
@@ -82,12 +84,32 @@ class Opener:
         self._crew.unwatch(stream)
         stream.close()
 
-    def _ask(self, url: str, start: int, end: int | None, if_range: str | None) -> Stream:
+    def _connections(self, waited: float) -> int:
+        """The number of connections to open at once for a large file on a far host, which is asked over several."""
+        limits = self._crew.limits
+        if self._size < limits.split_from or waited < limits.far_from or limits.limit_rate is not None:
+            return 0
+        return min(self._crew.share(self.host), self._size // limits.piece)
+
+    def _ask(
+        self,
+        url: str,
+        start: int,
+        end: int | None,
+        if_range: str | None,
+        more: Callable[[float], int] | None = None,
+    ) -> Stream:
         if self._crew.stop.is_set():
             raise Stopped
         asked = self._crew.clock.now()
         stream = self._crew.wire.open(
-            url, start=start, end=end, if_range=if_range, expect_text=self._text_ok, verified=self._verified
+            url,
+            start=start,
+            end=end,
+            if_range=if_range,
+            expect_text=self._text_ok,
+            verified=self._verified,
+            more=more,
         )
         self.doubt = self.doubt or stream.doubt
         self._crew.health.answered(host_of(self.url), self._crew.clock.now() - asked)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from synapse_sync.net.at_once import at_once
+from synapse_sync.net.at_once import Coming, at_once
 
 
 def test_they_overlap_and_keep_their_order() -> None:
@@ -56,3 +56,21 @@ def test_one_item_needs_no_thread(items: list[int]) -> None:
     thread = threading.current_thread()
     assert at_once(lambda item: (item, threading.current_thread()), items, 8) == [(item, thread) for item in items]
     assert at_once(lambda item: threading.current_thread(), [1, 2], 1) == [thread] * 2
+
+
+def test_a_value_that_is_coming_is_waited_for_and_an_error_is_raised() -> None:
+    gate = threading.Event()
+
+    def make() -> str:
+        gate.wait(5)
+        return "made"
+
+    def fail() -> str:
+        raise OSError("no")
+
+    coming = Coming(make, "test")
+    assert not coming.is_done
+    gate.set()
+    assert coming.wait() == "made" and coming.is_done
+    with pytest.raises(OSError, match="no"):
+        Coming(fail, "test").wait()

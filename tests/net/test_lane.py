@@ -403,3 +403,50 @@ def test_what_is_sent_is_what_urllib3_would_send(path, host):
     if way is not None:
         other = parse_url(f"https://{host}/{path}")
         assert (way.host, way.port, way.target) == (other.host, other.port, other.request_uri)
+
+
+def test_connections_that_are_expected_are_opened_before_they_are_needed(server, lane):
+    way = way_to(server.url())
+    assert way is not None
+    lane.expect(way, 3)
+    until = time.monotonic() + 5
+    while server.connections < 3 and time.monotonic() < until:
+        time.sleep(0.005)
+    assert server.connections == 3 and not server.asked
+    answers = [lane.get(way, {}) for _ in range(3)]
+    assert server.connections == 3
+    for answer in answers[:2]:
+        answer.readinto(memoryview(bytearray(len(BODY))))
+        answer.release_conn()
+    lane.expect(way, 2)  # two are idle
+    assert get(lane, server.url()) == BODY
+    assert server.connections == 3
+    answers[2].close()
+
+
+def test_an_expected_connection_that_fails_fails_for_its_request(lane):
+    with socket.create_server(("127.0.0.1", 0)) as refusing:
+        port = refusing.getsockname()[1]
+    way = way_to(f"http://127.0.0.1:{port}/")
+    assert way is not None
+    lane.expect(way, 1)
+    with pytest.raises(ConnectionRefusedError):
+        lane.get(way, {})
+
+
+def test_expected_connections_that_nobody_used_are_closed(server):
+    lane = Lane(connections=2, bounds=Bounds(read=2.0, head=2.0), tls=trusting, dialer=Dialer())
+    way, begun, ended = way_to(server.url()), threading.Event(), threading.Event()
+    assert way is not None
+
+    def talk(sock: socket.socket, number: int) -> None:
+        begun.set()
+        assert not sock.recv(1)
+        ended.set()
+
+    server.talk = talk
+    lane.expect(way, 1)
+    assert begun.wait(5)
+    time.sleep(0.05)  # the handshake is over at this end, too
+    lane.close()
+    assert ended.wait(5)

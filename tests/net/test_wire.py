@@ -233,6 +233,22 @@ def test_redirects_end(site, wire):
         wire.open(f"{site.url}/f")
 
 
+def test_further_connections_are_for_the_host_that_a_redirect_leads_to(site, wire):
+    other = site.url.replace("127.0.0.1", "localhost")
+    site.says("/f", status=302, Location="/g")
+    site.says("/g", status=302, Location=f"{other}/h")
+    site.says("/h", body=BODY)
+    waits: list[float] = []
+
+    def more(seconds: float) -> int:
+        waits.append(seconds)
+        return 3
+
+    assert read(wire.open(f"{site.url}/f", more=more)) == BODY
+    assert len(waits) == 1 and 0 <= waits[0] < 5
+    assert read(wire.open(f"{other}/h", more=more)) == BODY and len(waits) == 1
+
+
 def test_redirect_to_plain_http_elsewhere_is_refused(site, wire):
     site.says("/f", status=302, Location="http://files.example/f")
     with pytest.raises(NetworkError, match="plain http"):
