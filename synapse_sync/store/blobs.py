@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import stat
@@ -21,7 +20,6 @@ from synapse_sync.store.durable import (
     fsync_dir,
     fsync_file,
     make_dirs,
-    narrowed,
     random_name,
     remove,
     rename_new,
@@ -31,8 +29,8 @@ from synapse_sync.store.durable import (
     where_writable,
     write_atomic,
 )
-from synapse_sync.store.hashing import blake3_of, both_of, copy_and_hash, hash_file
-from synapse_sync.store.links import clone_file
+from synapse_sync.store.hashing import blake3_of, hash_file
+from synapse_sync.store.incoming import copy_in, is_same, move_in
 from synapse_sync.store.notes import Notes
 from synapse_sync.store.owners import Owners
 
@@ -154,7 +152,7 @@ class BlobStore:
             after = path.lstat()
         except FileNotFoundError:
             return False
-        if not _same(before, after):
+        if not is_same(before, after):
             return False  # it is being written, or another process has just replaced it: not trusted yet
         if good:
             if self._owners.trust(after):
@@ -176,7 +174,7 @@ class BlobStore:
             try:
                 before = path.stat()
                 good = self.matches(path, sha256)
-                if good and _same(before, path.stat()) and self._owners.trust(before):
+                if good and is_same(before, path.stat()) and self._owners.trust(before):
                     self._notes.add(sha256, before)
             except FileNotFoundError:
                 return False
@@ -311,66 +309,8 @@ class BlobStore:
             if not stat.S_ISREG(found.st_mode):
                 raise Conflict(f"{source} is not a regular file; left where it is")
             if move:
-                return self._move_in(source, sha256)
-            return self.path(sha256) if self.has(sha256) else self._copy_in(source, sha256, origin, advanced)
-
-    def _copy_in(
-        self,
-        source: Path,
-        sha256: str,
-        origin: str | None = None,
-        advanced: Callable[[int], None] = lambda count: None,
-    ) -> Path:
-        temp = self.temporary()
-        try:
-            if clone_file(source, temp):
-                found, blake3 = both_of(temp, advanced)
-            else:
-                found, blake3 = copy_and_hash(source, temp, advanced)
-            if found != sha256:
-                raise _other_content(source)
-            copy = temp.stat()
-            mode = narrowed(READ_ONLY, source.stat(), copy)
-            return self.publish(temp, sha256=sha256, size=copy.st_size, blake3=blake3, origin=origin, mode=mode)
-        finally:
-            remove(temp, missing_ok=True)
-
-    def _move_in(self, source: Path, sha256: str) -> Path:
-        """Hash a file where it is, then rename it; it is never anywhere but in its old or its new place."""
-        before = source.lstat()
-        found, blake3 = both_of(source)
-        if found != sha256:
-            raise _other_content(source)
-        # If the file has another name, that must not become read-only, nor be able to change the blob: copy then.
-        path = self.path(sha256)
-        if before.st_nlink == 1 and not self.has(sha256) and self._rename_in(source, path):
-            moved = path.lstat()
-            if not _same(before, moved):  # a program wrote to it after it was hashed
-                with contextlib.suppress(FileExistsError):
-                    rename_new(path, source)
-                raise _changed_meanwhile(source)
-            set_mode(path, narrowed(READ_ONLY, before))
-            fsync_dir(path.parent)
-            self._notes.add(sha256, moved, blake3=blake3)
-            return path
-        if not self.has(sha256):
-            self._copy_in(source, sha256)
-        if not _same(before, source.lstat()):
-            raise _changed_meanwhile(source)
-        remove(source)
-        return path
-
-    def _rename_in(self, source: Path, path: Path) -> bool:
-        """Rename a file to its place in the store; False if that is on another file system (or mount of it)."""
-        make_dirs(path.parent)
-        fsync_file(source)  # before the rename, or a power loss could leave the name without the bytes
-        try:
-            replace_file(source, path)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            return False
-        return True
+                return move_in(self, self._notes, source, sha256)
+            return self.path(sha256) if self.has(sha256) else copy_in(self, source, sha256, origin, advanced)
 
     # -- setting aside and dropping ------------------------------------------------------------------
 
@@ -444,19 +384,6 @@ def _create(path: Path) -> int:
 def _look(found: os.stat_result) -> tuple[int, ...]:
     """How a blob of another user looked: they can set its other times, but not that of its last change."""
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_uid)
-
-
-def _same(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether a file was not written to between two looks at it."""
-    return (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
-
-
-def _changed_meanwhile(source: Path) -> Conflict:
-    return Conflict(f"{source} was changed while it was taken into the store; left where it is")
-
-
-def _other_content(source: Path) -> IntegrityError:
-    return IntegrityError(f"{source} does not have the content that was noted for it; left as it is")
 
 
 def _settle_bytes(temp: Path) -> None:

@@ -15,6 +15,8 @@ import re
 import shutil
 import signal
 import stat
+import sys
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -230,13 +232,29 @@ def golden(scenario: Scenario) -> Golden:
     """Run a scenario undisturbed."""
     stage = Path(scenario.stage)
     put_back(Path(scenario.template), stage)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        main(["status", "-C", str(stage / PROJECT)])  # what is compiled and cached now, children need not
+    _warm_up(stage, scenario.commands)
+    put_back(Path(scenario.template), stage)
     way = scenario.sabotage if scenario.sabotage in sabotage.HARMLESS else None
     ended = child(stage, scenario.commands, scenario=replace(scenario, sabotage=way), shots=True).end()
     assert ended.value is not None, ended.said
     codes, calls, pictures = ended.value
     return Golden(calls=tuple(calls), codes=tuple(codes), pictures=tuple(pictures), said=ended.said)
+
+
+def _warm_up(stage: Path, words: Sequence[Words]) -> None:
+    """Run commands in this process: children need not import, compile and allocate again what that takes.
+
+    They inherit nothing that the package remembers of files: each of its caches is emptied.
+    """
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        for command in (*words, ("sync", "--yes"), ("sync", "--check")):
+            main([*command, "--no-progress", "-C", str(stage / PROJECT)])
+    for name, module in list(sys.modules.items()):
+        if name.startswith("synapse_sync"):
+            for value in vars(module).values():
+                if callable(forget := getattr(value, "cache_clear", None)):
+                    forget()
+    assert threading.active_count() == 1, "a process with threads cannot be forked"
 
 
 def point(scenario: Scenario, known: Golden, kind: str, at: int, forever: bool = False) -> Verdict:

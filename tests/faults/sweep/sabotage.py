@@ -22,7 +22,7 @@ def publish_in_place() -> None:
         with temp.open("rb") as source, path.open("wb", buffering=0) as file:
             shutil.copyfileobj(source, file, 2000)
         temp.unlink()
-        self._note(sha256, path.stat(), **more)
+        self._notes.add(sha256, path.stat(), **more)
         return path
 
     BlobStore.publish = publish  # type: ignore[method-assign]
