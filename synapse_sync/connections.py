@@ -124,6 +124,7 @@ class Connections:
             retry=self.retry,
             bounds=self.bounds,
             tls=self.tls,
+            tls_early=bool(self.settings.ca_bundles),
             on_wait=self._note,
         )
 

@@ -61,6 +61,7 @@ class Wiring:
                 wire=lambda: self.connections.wire,
                 credentials=lambda: self.connections.credentials,
                 tls=self.connections.tls,
+                tls_early=bool(settings.ca_bundles),
                 retry=lambda: self.connections.retry,
                 bounds=lambda: self.connections.bounds,
                 at_close=self.connections.at_close,

@@ -41,7 +41,8 @@ class Answer:
 class Api:
     """A client for JSON APIs: redirects by hand, tokens by exact origin, patient retries; safe to use from threads.
 
-    `library` is httpx or a module like it; without it, httpx is imported with the first request. `on_wait` reports
+    `library` is httpx or a module like it; without it, httpx is imported with the first request. `tls` returns the
+    certificates, for the first encrypted request; `tls_early` says for the first of any kind. `on_wait` reports
     why and how long a request waits for its next attempt. `clock` returns seconds since 1970, `jitter` a number
     between 0 and 1.
     """
@@ -56,6 +57,7 @@ class Api:
         user_agent: str = USER_AGENT,
         connections: int = 4,
         tls: Callable[[], ssl.SSLContext] = tls_context,
+        tls_early: bool = False,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -70,7 +72,7 @@ class Api:
         self._bounds = bounds or Bounds()
         self._user_agent = user_agent
         self._connections = connections
-        self._tls = tls
+        self._tls, self._tls_early = tls, tls_early
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -239,8 +241,10 @@ class Api:
 
                 self._library = httpx
             if self._transports is None:
+                if self._tls_early:
+                    self._tls()
                 self._transports = Transports(
-                    self._library, tls=self._tls(), bounds=self._bounds, connections=self._connections
+                    self._library, tls=self._tls, bounds=self._bounds, connections=self._connections
                 )
             return self._transports
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from synapse_sync.net.bounds import Bounds
@@ -20,13 +20,14 @@ class Transports:
     """One transport of a library for each proxy, and one for direct connections; safe to use from threads.
 
     `library` is httpx or a module that is like it, `connections` the number of connections for each transport.
+    `tls` returns the certificates. It is called late, since reading them takes longer than most requests.
     """
 
     def __init__(
         self,
         library: Any,
         *,
-        tls: ssl.SSLContext,
+        tls: Callable[[], ssl.SSLContext],
         bounds: Bounds,
         connections: int,
         dialer: Dialer | None = None,
@@ -37,7 +38,7 @@ class Transports:
         self._limits = library.Limits(max_connections=connections)
         self._backend = _backend_of(library, dialer or Dialer(), bounds.answer)
         self.proxies: Proxies = Proxies()
-        self._made: dict[Proxy | None, Any] = {}
+        self._made: dict[tuple[Proxy | None, bool], Any] = {}
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -58,7 +59,8 @@ class Transports:
             content=body,
             extensions={"timeout": waits},
         )
-        response = self._transport_for(self.proxies.of(url)).handle_request(request)
+        encrypted = request.url.scheme == "https"
+        response = self._transport_for(self.proxies.of(url), encrypted).handle_request(request)
         response.request = request
         try:
             yield response
@@ -72,20 +74,20 @@ class Transports:
         for transport in made.values():
             transport.close()
 
-    def _transport_for(self, proxy: Proxy | None) -> Any:
+    def _transport_for(self, proxy: Proxy | None, encrypted: bool) -> Any:
         with self._lock:
-            if proxy not in self._made:
-                self._made[proxy] = self._transport(proxy)
-            return self._made[proxy]
+            if (proxy, encrypted) not in self._made:
+                self._made[proxy, encrypted] = self._transport(proxy, encrypted)
+            return self._made[proxy, encrypted]
 
-    def _transport(self, proxy: Proxy | None) -> Any:
+    def _transport(self, proxy: Proxy | None, encrypted: bool) -> Any:
         through = None
         if proxy is not None:
-            context = self._tls if proxy.encrypted else None
+            context = self._tls() if proxy.encrypted else None
             through = self._library.Proxy(proxy.url, headers=list(proxy.headers), ssl_context=context)
-        transport = self._library.HTTPTransport(
-            verify=self._tls, trust_env=False, limits=self._limits, proxy=through
-        )
+        # A transport for plain requests trusts no certificate at all: it meets none.
+        context = self._tls() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        transport = self._library.HTTPTransport(verify=context, trust_env=False, limits=self._limits, proxy=through)
         # Hazard: a private name. The library has no option for this; its httpcore has, and reads it for each
         # connection. If a new version drops the name, dead addresses are slow again, and a test fails.
         transport._pool._network_backend = self._backend

@@ -30,7 +30,8 @@ class Means:
     `project` is the project's directory. `api`, `wire`, `credentials`, `tls`, `retry` and `bounds` make what they
     are named after when it is first needed; the last two have defaults. `endpoints` are those of each site, in the
     order of its row in `sites.py`. `asked(name)` returns the API's endpoint of a site after the user's rewrites,
-    with the token for it. `at_close` registers a call for the end of the workspace.
+    with the token for it. `tls_early` says that certificates were named by the user, so that a mistake in that is
+    reported with the first request, encrypted or not. `at_close` registers a call for the end of the workspace.
     """
 
     project: Path
@@ -43,6 +44,7 @@ class Means:
     retry: Callable[[], Retry | None] = lambda: None
     bounds: Callable[[], Bounds | None] = lambda: None
     at_close: Callable[[Callable[[], None]], None] = lambda ending: None
+    tls_early: bool = False
     offline: bool = False
 
 

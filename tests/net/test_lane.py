@@ -35,7 +35,9 @@ class Server:
         self.asked: list[bytes] = []
         self.connections = 0
         self.talk: Talk = self.serve
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._closing = threading.Event()
+        self._main = threading.Thread(target=self._accept, daemon=True)
+        self._main.start()
 
     def url(self, path: str = "/f") -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}{path}"
@@ -55,11 +57,13 @@ class Server:
         return True
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                self.connections += 1
-                threading.Thread(target=self._run, args=(sock, self.connections), daemon=True).start()
+        while True:
+            sock, _ = self._listener.accept()
+            if self._closing.is_set():
+                sock.close()
+                return
+            self.connections += 1
+            threading.Thread(target=self._run, args=(sock, self.connections), daemon=True).start()
 
     def _run(self, sock: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError):
@@ -69,6 +73,11 @@ class Server:
         sock.close()
 
     def close(self) -> None:
+        self._closing.set()
+        with contextlib.suppress(OSError):
+            # Wakes `accept`, which would wait for ever on a socket that is only closed.
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        self._main.join()
         self._listener.close()
 
 

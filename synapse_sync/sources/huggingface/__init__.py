@@ -20,6 +20,7 @@ def make(means: Means) -> Source:
         means.offline,
         credentials=means.credentials(),
         tls=means.tls,
+        tls_early=means.tls_early,
         retry=means.retry(),
         bounds=means.bounds(),
         at_close=means.at_close,

@@ -79,6 +79,7 @@ class Client:
         offline: bool,
         credentials: Credentials | None,
         tls: Callable[[], ssl.SSLContext],
+        tls_early: bool,
         retry: Retry,
         bounds: Bounds,
         sleep: Callable[[float], None],
@@ -88,7 +89,7 @@ class Client:
         self._token = token
         self._offline = offline
         self._credentials = credentials
-        self._tls = tls
+        self._tls, self._tls_early = tls, tls_early
         self._retry = retry
         self._bounds = bounds
         self._sleep = sleep
@@ -229,7 +230,13 @@ class Client:
                 # Another site may share this origin behind a gateway, and its token is not for this endpoint.
                 grants = [] if token is None else [Grant(origin_of(self._endpoint), token)]
                 credentials = (self._credentials or Credentials()).instead(grants)
-                self._api = Api(credentials, bounds=self._bounds, tls=self._tls, library=client_library())
+                self._api = Api(
+                    credentials,
+                    bounds=self._bounds,
+                    tls=self._tls,
+                    tls_early=self._tls_early,
+                    library=client_library(),
+                )
                 self._at_close(self._api.close)
             return self._api
 
