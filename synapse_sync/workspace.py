@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.adopt import Adoption, Ways
     from synapse_sync.engine.collect import Collection
     from synapse_sync.engine.declare import Wishes
+    from synapse_sync.engine.doctor import Finding
     from synapse_sync.engine.identify import Identified
     from synapse_sync.engine.init import Created, NearbyUI
     from synapse_sync.engine.lock import Locked
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.unmanaged import Unmanaged
     from synapse_sync.engine.verify import Verification
     from synapse_sync.engine.whoami import Identity
+    from synapse_sync.engine.without import Remaining
     from synapse_sync.net.credentials import Secret
     from synapse_sync.sites import Site
     from synapse_sync.sources.base import Description
@@ -115,13 +117,13 @@ class Workspace:
         return cls(directory, settings, environ=environ, reporter=reporter, offline=offline, trust=trust, ask=ask)
 
     @classmethod
-    def anywhere(cls, start: Path, *, environ: Mapping[str, str] | None = None) -> Workspace:
+    def anywhere(cls, start: Path, *, environ: Mapping[str, str] | None = None, offline: bool = False) -> Workspace:
         """The project of a directory or, without one, the directory itself: enough for the sites and the store."""
         environ = os.environ if environ is None else environ
         try:
-            found = cls.find(start, environ=environ)
+            found = cls.find(start, environ=environ, offline=offline)
         except InputError:
-            found = cls(start, load_settings(environ, home_directory()), environ=environ)
+            found = cls(start, load_settings(environ, home_directory()), environ=environ, offline=offline)
         found._wiring.connections.hasty = True  # somebody waits for the answer
         return found
 
@@ -368,6 +370,33 @@ class Workspace:
 
     def _settings_anew(self) -> Settings:
         return load_settings(self.environ, home_directory())
+
+    # -- looking after everything ------------------------------------------------------------------
+
+    def doctor(self) -> tuple[Finding, ...]:
+        """Look at everything that a sync depends on, and name the next step for each fault; changes nothing."""
+        from synapse_sync.engine.doctor import examine
+        from synapse_sync.sites import SITES
+
+        ours = {site.token_host: site for site in SITES if site.has_accounts}
+        hosts = [*ours, *(host for host, _ in self.settings.tokens if host not in ours)]
+        connections = self._wiring.connections
+        return tuple(
+            examine(
+                self.project,
+                self.settings,
+                self._wiring.tools(),
+                self.environ,
+                identities=lambda: self.identities([(host, ours.get(host)) for host in hosts]),
+                ask=lambda url: connections.api.exchange("HEAD", url),
+            )
+        )
+
+    def without(self, host: str) -> tuple[Remaining, ...]:
+        """Say of each locked model where it could still be had without a site, by its name or a host."""
+        from synapse_sync.engine.without import remaining
+
+        return tuple(remaining(self.lockfile.models, self._wiring.tools(), host))
 
     # -- the trees ---------------------------------------------------------------------------------
 

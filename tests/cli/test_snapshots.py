@@ -104,6 +104,7 @@ def shown(words: str, columns: int, color: str) -> Shown:
 def settled(text: str, studio: Studio) -> str:
     """A text without what differs from run to run: the directory, and the ports of the hub."""
     text = text.replace(str(studio.base), SHOWN)
+    text = re.sub(r"Python 3\.\d+\.\d+, \w+ \w+", "Python 3.11.7, Linux x86_64", text)
     return re.sub(r"127\.0\.0\.1:\d{5}", "127.0.0.1:40000", text)
 
 

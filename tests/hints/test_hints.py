@@ -27,6 +27,7 @@ from workbench import another_device, content_of
 from world import Project, Result
 
 from synapse_sync.cli.commands import VERBS, cli
+from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.manifest.shape import (
     FileTable,
     ManifestTable,
@@ -40,6 +41,7 @@ from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import pickle_bytes, safetensors_bytes
 from synapse_sync.engine import collect, import_bytes
+from synapse_sync.store import links
 from synapse_sync.store.durable import RESERVE
 from synapse_sync.user.settings import _KEYS
 
@@ -1149,3 +1151,82 @@ def _(bench: Bench) -> None:
     bench.project.hub.faults.add("/", Fault(status=451, origin="huggingface"))
     bench.advised("synapse add ./FILE", "lock", code=3)
     _own_copy(bench)
+
+
+# -- the doctor -------------------------------------------------------------------------------------
+
+
+def diagnosed(bench: Bench, advice: str, code: int = 0) -> str:
+    """Run the doctor, which must name the advice; returns what it says."""
+    said = bench("doctor", code=code).out
+    assert f"`{advice}" in said, said
+    return said
+
+
+@helps("engine: synapse status", "engine: synapse login")
+def _(bench: Bench) -> None:
+    del os.environ["CIVITAI_API_KEY"]
+    bench.project.manifest(ONE)
+    diagnosed(bench, "synapse status")
+    assert "one" in bench("status").out
+    site = re.search(r"`synapse login (civitai\S*)`", diagnosed(bench, "synapse login civitai"))
+    assert site is not None
+    bench.log_in(site[1], bench.project.hub.civitai_token)
+    assert "civitai.com: newcomer" in bench("doctor").out
+
+
+@helps("engine: synapse store forget")
+def _(bench: Bench) -> None:
+    """A project whose directory was deleted keeps files in the store."""
+    bench.project.manifest(ONE)
+    bench("sync")
+    (note,) = (bench.project.store / "projects").glob("*.json")
+    here = str(bench.project.path)
+    note.write_text(note.read_text("utf-8").replace(here, f"{here}-gone"), "utf-8")
+    shutil.rmtree(here)
+    bench.project.path.mkdir()
+    command = re.search(r"`synapse (store forget \S+)`", bench("doctor").out.replace("\n", ""))
+    assert command is not None
+    bench(*command[1].split())
+    assert "is gone" not in bench("doctor").out
+
+
+@helps("engine: synapse store gc")
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("sync")
+    bench.project.manifest(TWO.replace(ONE, "[models]\n"))
+    bench("sync")
+    fill_the_disk(bench)
+    diagnosed(bench, "synapse store gc -n")
+    assert "to drop" in bench("store", "gc", "-n").err
+    bench("store", "gc", "--yes")
+    assert len(bench.project.blobs()) == 1
+
+
+@helps("engine: synapse doctor --without", "cli: synapse lock synapse sync --heal")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("lock")
+    bench.project.hub.faults.add("/", Fault(status=503, origin="civitai"))
+    diagnosed(bench, "synapse doctor --without civitai.com", code=5)
+    assert "`synapse sync`" in bench("doctor", "--without", "civitai.com", code=4).err
+    bench.project.hub.faults.clear()
+    bench("sync")
+    bench("doctor", "--without", "civitai.com")
+
+
+@helps("engine: synapse store add")
+def _(bench: Bench) -> None:
+    """A target on a volume without a store, where links do not work."""
+
+    def no_link(blob: Path, place: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    bench.patch.setitem(links.WAYS, LinkMode.SYMLINK, no_link)
+    with another_device(bench.project.path) as volume:
+        bench.project.manifest(f'[targets.t]\nroot = "{volume / "ui"}"\n{ONE}')
+        links.way_there.cache_clear()
+        diagnosed(bench, f"synapse store add {volume / 'synapse-store'}")
+        bench("store", "add", str(volume / "synapse-store"))
+        assert "placed by hardlink" in bench("doctor").out
