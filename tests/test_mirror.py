@@ -27,6 +27,7 @@ ABOUT_MANY = {
     "engine/test_odd_file_systems.py": "file systems that refuse something, in every verb",
     "layouts/test_layouts.py": "each layout, by the same rules",
     "sources/civitai/test_documents.py": "the documents about the API, row by row, through client and commands",
+    "sources/civitai/test_documents_basics.py": "the rest of these rows",
     "sources/civitai/test_eras.py": "answers of earlier years, through the whole source",
     "sources/civitai/test_facts.py": "the numbered facts about the site, through the whole source",
     "test_benchmarks.py": "the reckoning of the benchmarks",

@@ -15,7 +15,7 @@ Params = list[tuple[str, str]]
 MODELS, IMAGES, NAMES = 100, 200, 200
 #: A list has no pages beyond this item; a cursor continues from there.
 PAGED = 1000
-_CURSORS = "continue with the `next_cursor` of an answer: `--cursor`, or `cursor=` in Python"
+_CURSORS_HINT = "continue with the `next_cursor` of an answer: `--cursor`, or `cursor=` in Python"
 
 
 class ListFilters(TypedDict, total=False):
@@ -154,11 +154,11 @@ def beginning(page: int | None, cursor: str | None, size: int, most: int, *, sea
     if cursor is not None:
         raise InputError("`page` and `cursor` name two places in the list", hint="leave one of them out")
     if searched:
-        raise InputError("Cannot use page param with query search. Use cursor-based pagination.", hint=_CURSORS)
+        raise InputError("Cannot use page param with query search. Use cursor-based pagination.", hint=_CURSORS_HINT)
     if page < 1:
         raise InputError(f"page {page} does not exist", hint="the first page is 1")
     if page * size > PAGED:
-        raise InputError("You've requested too many pages, please use cursors instead", hint=_CURSORS)
+        raise InputError("You've requested too many pages, please use cursors instead", hint=_CURSORS_HINT)
     return [("limit", str(size)), ("page", str(page))]
 
 

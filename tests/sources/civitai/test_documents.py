@@ -625,7 +625,7 @@ def _(stage: Stage) -> None:
         assert list(stage.project.tree()) == [f"models/{kind}/f.safetensors"]
 
 
-@row("001 Type filtering: every documented type maps")
+@row("every documented type maps")
 def _(stage: Stage) -> None:
     assert {word for word in filters.TYPES if model_type(word) in (None, "other")} == {"Other"}
 
