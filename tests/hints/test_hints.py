@@ -261,6 +261,16 @@ def _(bench: Bench) -> None:
     bench("add", f"civitai:{catalogue.EYES}", "--name", "other")
 
 
+@helps("sources: --cursor")
+def _(bench: Bench) -> None:
+    """A page of a search, and one beyond the last page that the site counts: the cursor leads on from both."""
+    for words in (["search", "portrait", "--page", "2"], ["search", "--page", "11", "--limit", "100"]):
+        bench.advised("--cursor", *words, code=2)
+    first = bench("search", "detail", "--limit", "1", "--json").json
+    more = bench("search", "detail", "--limit", "1", "--cursor", first["metadata"]["next_cursor"], "--json").json
+    assert more["results"] and more["results"] != first["results"]
+
+
 @helps("cli: --add")
 def _(bench: Bench) -> None:
     bench.project.manifest("")

@@ -154,7 +154,9 @@ def beginning(page: int | None, cursor: str | None, size: int, most: int, *, sea
     if cursor is not None:
         raise InputError("`page` and `cursor` name two places in the list", hint="leave one of them out")
     if searched:
-        raise InputError("Cannot use page param with query search. Use cursor-based pagination.", hint=_CURSORS_HINT)
+        raise InputError(
+            "Cannot use page param with query search. Use cursor-based pagination.", hint=_CURSORS_HINT
+        )
     if page < 1:
         raise InputError(f"page {page} does not exist", hint="the first page is 1")
     if page * size > PAGED:
