@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.digest import Digest
     from synapse_sync.core.freshness import Change
     from synapse_sync.core.link_mode import LinkMode
+    from synapse_sync.core.lock_diff import LockDiff, ModelDiff
     from synapse_sync.core.lockfile import LockedModel, Lockfile
     from synapse_sync.core.manifest.values import Manifest, Requirement, Target
     from synapse_sync.core.plan import Action, Plan, Verb
@@ -58,11 +59,11 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDenied", "Action", "Added", "AmbiguousFile", "Artifact", "Blocked", "Change", "CivitaiClient",
     "Conflict", "Description", "Digest", "Edition", "InputError", "IntegrityError", "InvalidLockfile",
-    "InvalidManifest", "InvalidReference", "InvalidSettings", "LinkMode", "Locked", "LockedModel", "Lockfile",
-    "Manifest", "MissingType", "ModelCard", "NameClash", "NetworkError", "NotFound", "NotTrusted", "Offline",
-    "OutOfDate", "Outcome", "Pin", "Plan", "Preview", "Reference", "RefusedFormat", "Report", "Reporter",
-    "Requirement", "Several", "Standing", "Status", "StorageError", "SynapseError", "Target", "UnsafeName",
-    "Verb", "Verification", "Workspace", "WrongContent", "__version__",
+    "InvalidManifest", "InvalidReference", "InvalidSettings", "LinkMode", "LockDiff", "Locked", "LockedModel",
+    "Lockfile", "Manifest", "MissingType", "ModelCard", "ModelDiff", "NameClash", "NetworkError", "NotFound",
+    "NotTrusted", "Offline", "OutOfDate", "Outcome", "Pin", "Plan", "Preview", "Reference", "RefusedFormat",
+    "Report", "Reporter", "Requirement", "Several", "Standing", "Status", "StorageError", "SynapseError",
+    "Target", "UnsafeName", "Verb", "Verification", "Workspace", "WrongContent", "__version__",
 ]  # fmt: skip
 #: The module of each name that is no error.
 _HOMES = {
@@ -73,6 +74,7 @@ _HOMES = {
     "core.digest": ("Digest",),
     "core.freshness": ("Change",),
     "core.link_mode": ("LinkMode",),
+    "core.lock_diff": ("LockDiff", "ModelDiff"),
     "core.lockfile": ("LockedModel", "Lockfile"),
     "core.manifest.values": ("Manifest", "Requirement", "Target"),
     "core.plan": ("Action", "Plan", "Verb"),

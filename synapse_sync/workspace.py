@@ -19,6 +19,7 @@ from synapse_sync.wiring import Wiring
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from synapse_sync.core.lock_diff import LockDiff
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest.values import Manifest, Requirement
     from synapse_sync.core.reference import Reference
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.made_with import MadeWith
     from synapse_sync.engine.outdated import Standing
     from synapse_sync.engine.recognise import Recognised
+    from synapse_sync.engine.revision import Committed
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.stores import StoreState
     from synapse_sync.engine.survey import Survey
@@ -218,16 +220,6 @@ class Workspace:
 
         return remove(self.project, names, self._wiring.tools())
 
-    def resolve(
-        self, *, upgrade: frozenset[str] | None = frozenset(), exclude_newer: datetime | None = None
-    ) -> Locked:
-        """The lockfile that a lock would write; nothing is written. `upgrade` names models; None means all."""
-        from synapse_sync.engine.lock import resolve
-
-        return resolve(
-            self.manifest, self.lockfile, self._wiring.tools(), upgrade=upgrade, exclude_newer=exclude_newer
-        )
-
     def lock(
         self,
         *,
@@ -235,18 +227,29 @@ class Workspace:
         exclude_newer: datetime | None = None,
         check: bool = False,
         heal: bool = False,
+        dry_run: bool = False,
     ) -> Locked:
         """Bring the lockfile up to date with the manifest; with `check` only report what would change.
 
-        With `heal`, further locations of all locked files are looked for, and written as mirrors.
+        With `heal`, further locations of all locked files are looked for, and written as mirrors. With `dry_run`,
+        the sites are asked, and nothing is written.
         """
         from synapse_sync.engine import lock
 
         if check:
             return lock.check(self.project)
         return lock.lock(
-            self.project, self._wiring.tools(), upgrade=upgrade, exclude_newer=exclude_newer, heal=heal
-        )
+            self.project, self._wiring.tools(), upgrade=upgrade, exclude_newer=exclude_newer, heal=heal,
+            dry_run=dry_run,
+        )  # fmt: skip
+
+    def diff(self, revision: str = "HEAD") -> tuple[Committed, LockDiff]:
+        """The lockfile of a commit, and how that of the project differs from it; raises `InputError`."""
+        from synapse_sync.core.lock_diff import diff_lockfiles
+        from synapse_sync.engine.revision import lockfile_at
+
+        found = lockfile_at(self.project, revision)
+        return found, diff_lockfiles(found.lockfile, self.lockfile)
 
     def outdated(self, *, exclude_newer: datetime | None = None) -> tuple[Standing, ...]:
         """Every requirement compared with its site: the locked version, the upgrade, and the newest version."""

@@ -30,6 +30,7 @@ from synapse_sync.user.places import MANIFEST, find_project, home_directory
 from synapse_sync.user.settings import load_settings, parse_rate
 
 if TYPE_CHECKING:
+    from synapse_sync.core.lock_diff import LockDiff
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest.values import Manifest
     from synapse_sync.core.report import Report
@@ -203,6 +204,16 @@ class Workspace:
         with self._verb() as verbs:
             return verbs.outdated(exclude_newer=cutoff_of(exclude_newer))
 
+    def diff(self, revision: str = "HEAD") -> LockDiff:
+        """Compare the lockfile with that of a commit of the project's git repository.
+
+        Parameters: `revision` is any name that git knows for a commit: `HEAD~1`, a branch, a tag, a hash.
+
+        Raises `InputError` for a name that is unknown, and outside a repository.
+        """
+        with self._verb() as verbs:
+            return verbs.diff(revision)[1]
+
     # -- the two files -----------------------------------------------------------------------------
 
     def add(
@@ -269,20 +280,26 @@ class Workspace:
         exclude_newer: datetime | date | str | None = None,
         heal: bool = False,
         check: bool = False,
+        dry_run: bool = False,
     ) -> Locked:
         """Bring the lockfile up to date with the manifest, and write it.
 
         Parameters: `upgrade` names the models that may move to a newer version; True means all. `exclude_newer`
         resolves as of the end of a day, or of an instant. `heal` looks for further mirrors. With `check`, nothing
-        is asked or written, and `ok` says whether the lockfile is up to date.
+        is asked or written, and `ok` says whether the lockfile is up to date. With `dry_run`, the sites are asked
+        and nothing is written; `diff` of the result says what would change.
 
         Raises the failures of all models together, as `Several` if there are many. Then nothing is written.
         """
         names = frozenset() if upgrade is False else None if upgrade is True else frozenset(names_of(upgrade))
-        if check and (names is None or names or heal):
-            raise InputError("check cannot be combined with upgrade or heal")
+        if check and (names is None or names or heal or dry_run):
+            raise InputError("check cannot be combined with upgrade, heal or dry_run")
+        if dry_run and heal:
+            raise InputError("dry_run cannot be combined with heal")
         with self._verb() as verbs:
-            return verbs.lock(upgrade=names, exclude_newer=cutoff_of(exclude_newer), heal=heal, check=check)
+            return verbs.lock(
+                upgrade=names, exclude_newer=cutoff_of(exclude_newer), heal=heal, check=check, dry_run=dry_run
+            )
 
     # -- the trees ---------------------------------------------------------------------------------
 

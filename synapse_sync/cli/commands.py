@@ -29,6 +29,7 @@ VERBS = {
     "verify": ("Look", "Hash every placed file again; --repair mends"),
     "list": ("Look", "List the locked models and where they are"),
     "show": ("Look", "Show everything about one model"),
+    "diff": ("Look", "Show how synapse.lock differs from that of a commit"),
     "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
     "search": ("Discover", "Search Civitai; --add puts a result into synapse.toml"),
     "info": ("Discover", "Show what a site offers, or what local files of weights are"),
@@ -53,7 +54,7 @@ _OTHER_WORDS = {
     "check": ("status", "verify"), "auth": ("login SITE",), "token": ("login SITE",), "signin": ("login SITE",),
     "cache": ("store",), "gc": ("store gc",), "prune": ("sync", "store gc"), "clean": ("store gc",),
     "ls": ("list",), "rm": ("remove NAME",), "uninstall": ("remove NAME",), "delete": ("remove NAME",),
-    "adopt": ("import DIR",), "scan": ("import DIR",), "new": ("init",), "diff": ("status",),
+    "adopt": ("import DIR",), "scan": ("import DIR",), "new": ("init",),
     "plan": ("sync --dry-run",), "find": ("search QUERY",), "version": ("--version",), "user": ("whoami",),
     "freeze": ("lock",),
 }  # fmt: skip

@@ -8,6 +8,7 @@ import click
 
 from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.diff import FORMATS, show_diff
 from synapse_sync.cli.options import common, exclude_newer, offline, trusting
 from synapse_sync.cli.render import change_lines
 from synapse_sync.cli.texts import cell_text, count_text
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
 )
 @click.option("--heal", is_flag=True, help="Look for further mirrors of all files, by their hashes.")
 @click.option("--check", is_flag=True, help="Change nothing; exit 8 if the lockfile is out of date.")
+@click.option(
+    "-n", "--dry-run", is_flag=True, help="Ask the sites, show what would change, and write neither file."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    help="text, markdown (for pull requests) or json.",
+)
 @exclude_newer("Resolve as of this day (YYYY-MM-DD) or instant.")
 @offline
 @trusting
@@ -43,6 +54,8 @@ def command(
     names: tuple[str, ...],
     heal: bool,
     check: bool,
+    dry_run: bool,
+    form: str,
     exclude_newer: datetime | None,
     offline: bool,
     trust: bool,
@@ -55,20 +68,30 @@ def command(
 
     if check and (upgrade or names or heal):
         raise click.UsageError("--check cannot be combined with --upgrade, --upgrade-model or --heal")
+    if dry_run and (check or heal):
+        raise click.UsageError("--dry-run cannot be combined with --check or --heal")
+    if check and form == "markdown":
+        raise click.UsageError("--check cannot be combined with --format markdown: it asks no site")
+    console.as_json = console.as_json or form == "json"
     if heal and offline:
         raise click.UsageError("--heal cannot be combined with --offline: it asks the sites")
     with Workspace.find(
         console.directory, reporter=console.reporter(), offline=offline, trust=trust, ask=console.confirm
     ) as workspace:
         locked = workspace.lock(
-            upgrade=None if upgrade else frozenset(names), exclude_newer=exclude_newer, check=check, heal=heal
-        )
+            upgrade=None if upgrade else frozenset(names), exclude_newer=exclude_newer, check=check, heal=heal,
+            dry_run=dry_run,
+        )  # fmt: skip
         troubles = _troubles(workspace, locked)
     if console.as_json:
         console.document(locked.to_dict() | {"warnings": [*locked.warnings, *troubles]})
     console.warnings((*locked.warnings, *troubles))
     if check and locked.changes:
         return _out_of_date(console, locked)
+    if dry_run or form == "markdown":
+        show_diff(console, locked.diff, form)
+        console.say(f"nothing was written; it would be: {locked.diff.summary()}" if dry_run else locked.summary())
+        return 0
     _report(console, locked, heal=heal)
     return 0
 

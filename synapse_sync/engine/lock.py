@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from synapse_sync.core.findings import grouped_texts
 from synapse_sync.core.freshness import Change, missing_changes, stale_entries, with_renamed
+from synapse_sync.core.lock_diff import LockDiff, diff_lockfiles
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement, WorkspaceOptions
@@ -39,13 +40,14 @@ _CLOCK_STEP = 20_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """The result of a lock: the new lockfile, its changes, warnings, and new mirrors that `--heal` found.
+    """The result of a lock: both lockfiles, the changes, warnings, and new mirrors that `--heal` found.
 
     `checked` says that nothing was written. `absent` are the words for a lockfile that is missing then. `undo`
     removes the copies of local files that the lock made, for a caller that fails to write the lockfile.
     """
 
     lockfile: Lockfile
+    before: Lockfile = field(default_factory=Lockfile)
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
     healed: tuple[Place, ...] = ()
@@ -57,6 +59,11 @@ class Locked:
     def ok(self) -> bool:
         """Whether the lockfile answers the manifest: always, unless a check found changes."""
         return not (self.checked and self.changes)
+
+    @property
+    def diff(self) -> LockDiff:
+        """How the new lockfile differs from the one before, with the facts by which a person judges it."""
+        return diff_lockfiles(self.before, self.lockfile)
 
     def summary(self) -> str:
         """Return one line: how many models changed, or that none did."""
@@ -75,6 +82,7 @@ class Locked:
             "changes": [change.to_dict() for change in self.changes],
             "healed": [{"model": p.model, "file": p.filename, "place": p.place} for p in self.healed],
             "models": len(self.lockfile.models),
+            "diff": self.diff.to_dict(),
             "warnings": list(self.warnings),
         }
 
@@ -89,14 +97,20 @@ def lock(
     upgrade: frozenset[str] | None = frozenset(),
     exclude_newer: datetime | None = None,
     heal: bool = False,
+    dry_run: bool = False,
 ) -> Locked:
     """Bring the lockfile up to date with the manifest, and write it.
 
     `upgrade` names models or requirements that may move; None means all. With `heal`, further locations of all
-    locked files are looked for and written as mirrors. Raises all failures together; then nothing is written.
+    locked files are looked for and written as mirrors. With `dry_run`, neither file is written.
+    Raises all failures together; then nothing is written.
     """
     with project.hold(tools.reporter.note):
         old, damage = _last_lock(project)
+        if dry_run:
+            locked = resolve(project.manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer)
+            locked.undo()  # the copies of local files; downloads stay, for the lock that follows
+            return replace(locked, warnings=(*damage, *locked.warnings))
         if damage or upgrade != frozenset() or missing_changes(project.manifest.entries(), old):
             project.check_writable()
         try:
@@ -144,7 +158,8 @@ def _last_lock(project: Project) -> tuple[Lockfile, tuple[str, ...]]:
 def check(project: Project) -> Locked:
     """The changes that a lock would make, without a request or a write."""
     changes = missing_changes(project.manifest.entries(), project.lockfile)
-    return Locked(lockfile=project.lockfile, changes=changes, checked=True, absent=project.no_lockfile())
+    now = project.lockfile
+    return Locked(lockfile=now, before=now, changes=changes, checked=True, absent=project.no_lockfile())
 
 
 def resolve(
@@ -166,7 +181,7 @@ def resolve(
     entries = manifest.entries()
     options = replace(manifest.workspace, forbidden=tools.forbidden)
     newer = exclude_newer or manifest.workspace.exclude_newer
-    before = {model.name: model for model in old.models}
+    last, before = old, {model.name: model for model in old.models}
     old = with_renamed(entries, old)
     pins = {model.name: model for model in old.models}
     moving = _upgraded(entries, upgrade)
@@ -208,7 +223,9 @@ def resolve(
 
         warnings += unusable_adapters(resolved, after.models, headers, tools)
     warnings = [*warnings, *transfers.heard()]
-    return Locked(lockfile=after, changes=_changes(before, models), warnings=tuple(warnings), undo=copies.drop)
+    return Locked(
+        lockfile=after, before=last, changes=_changes(before, models), warnings=tuple(warnings), undo=copies.drop
+    )
 
 
 @contextlib.contextmanager

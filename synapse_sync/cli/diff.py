@@ -1,0 +1,82 @@
+"""`synapse diff`: show how the lockfile differs from that of a commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from synapse_sync.cli.console import Console
+from synapse_sync.cli.options import common
+from synapse_sync.cli.texts import cell_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from synapse_sync.core.lock_diff import LockDiff, ModelDiff
+
+FORMATS = ("text", "markdown", "json")
+_SIGNS = {
+    "added": ("+", "green"), "removed": ("-", "red"), "moved": ("~", "yellow"), "renamed": ("~", "yellow"),
+    "changed": ("~", "yellow"),
+}  # fmt: skip
+#: The facts that are shown for an added or a removed model; the others follow from its version.
+_TELLING = ("type", "base model", "size", "licence", "trigger words")
+
+
+@click.command("diff", short_help="Show how synapse.lock differs from that of a commit")
+@click.argument("revision", default="HEAD", metavar="[REV]")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
+    help="markdown is for pull requests, json for programs.",
+)  # fmt: skip
+@common
+@click.pass_obj
+def command(console: Console, revision: str, form: str) -> int:
+    """Compare synapse.lock with that of a commit: HEAD, a branch, a tag, a hash.
+
+    Models are added, removed, moved to another version or other bytes, renamed, or changed in other facts. Sizes,
+    bases, licences and trigger words are shown from and to.
+    """
+    from synapse_sync.workspace import Workspace
+
+    console.as_json = console.as_json or form == "json"
+    with Workspace.find(console.directory, offline=True) as workspace:
+        found, diff = workspace.diff(revision)
+    for warning in found.warnings:
+        console.warn(warning)
+    if console.as_json:
+        console.document(
+            {"revision": revision, "commit": found.commit, **diff.to_dict(), "warnings": list(found.warnings)}
+        )
+    show_diff(console, diff, form)
+    console.say(f"synapse.lock against {revision}: {diff.summary()}")
+    return 0
+
+
+def show_diff(console: Console, diff: LockDiff, form: str) -> None:
+    """Print the differences of two lockfiles as text or as markdown."""
+    from synapse_sync.core.lock_diff import markdown
+
+    if form == "markdown":
+        console.answer(markdown(diff).rstrip("\n"))
+    elif not console.quiet:
+        console.answers(line for model in diff.models for line in _lines(model))
+
+
+def _lines(model: ModelDiff) -> Iterator[str]:
+    """Return the lines of one model: its name and version, then each fact that differs."""
+    sign, color = _SIGNS[model.kind]
+    shifts = {shift.fact: shift for shift in model.shifts}
+    version = shifts.pop("version", None)
+    name = cell_text(model.name)
+    if model.before is not None and model.after is not None and model.before.name != model.after.name:
+        name = f"{cell_text(model.before.name)} → {name}"
+    both = model.before is not None and model.after is not None
+    words = "" if version is None else version.text if both else "".join((*version.before, *version.after))
+    yield f"{click.style(sign, fg=color)} {name}  {click.style(cell_text(words), dim=True)}".rstrip()
+    for fact, shift in shifts.items():
+        if not both and fact not in _TELLING:
+            continue
+        text = shift.text if both else ", ".join((*shift.before, *shift.after))
+        yield f"    {click.style(fact.ljust(13), dim=True)}  {cell_text(text)}"
