@@ -74,7 +74,9 @@ def _lines(model: ModelDiff) -> Iterator[str]:
         name = f"{cell_text(model.before.name)} → {name}"
     both = model.before is not None and model.after is not None
     words = "" if version is None else version.text if both else "".join((*version.before, *version.after))
-    yield f"{click.style(sign, fg=color)} {name}  {click.style(cell_text(words), dim=True)}".rstrip()
+    yield f"{click.style(sign, fg=color)} {name}" + (
+        f"  {click.style(cell_text(words), dim=True)}" if words else ""
+    )
     for fact, shift in shifts.items():
         if not both and fact not in _TELLING:
             continue

@@ -33,15 +33,13 @@ if TYPE_CHECKING:
 )
 @click.option("--heal", is_flag=True, help="Look for further mirrors of all files, by their hashes.")
 @click.option("--check", is_flag=True, help="Change nothing; exit 8 if the lockfile is out of date.")
-@click.option(
-    "-n", "--dry-run", is_flag=True, help="Ask the sites, show what would change, and write neither file."
-)
+@click.option("-n", "--dry-run", is_flag=True, help="Ask the sites and show the changes; write neither file.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
     default="text",
-    help="text, markdown (for pull requests) or json.",
+    help="text, markdown or json.",
 )
 @exclude_newer("Resolve as of this day (YYYY-MM-DD) or instant.")
 @offline

@@ -188,6 +188,6 @@ def _others(model: ModelDiff) -> Iterator[str]:
 
 
 def _code(text: str) -> str:
-    """A text as a code span inside a cell of a table."""
-    plain = "".join(char if char.isprintable() else " " for char in text).replace("`", "'").replace("|", "\\|")
+    """A text as a code span inside a cell of a table, where an escaped `|` would end the cell after a backslash."""
+    plain = "".join(char if char.isprintable() else " " for char in text).replace("`", "'").replace("|", "¦")
     return f"`{plain.strip()}`" if plain.strip() else ""

@@ -65,7 +65,7 @@ def lockfile_at(project: Project, revision: str) -> Committed:
 
 
 def _git(directory: Path, *words: str, about: str) -> bytes:
-    """What git prints; raises `InputError` in words about the revision `about`."""
+    """The output of git; raises `InputError` in words about the revision `about`."""
     found = shutil.which("git")
     # Windows looks for a program in the working directory first, where a cloned repository may have put one.
     if found is None or Path(found).resolve().is_relative_to(directory):

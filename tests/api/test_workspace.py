@@ -301,7 +301,7 @@ def test_threads_share_a_workspace_and_projects(declared: Project) -> None:
 def test_only_the_verbs_are_public() -> None:
     public = {name for name in dir(Workspace) if not name.startswith("_")}
     assert public == {
-        "add", "close", "create", "diff", "directory", "find", "info", "lock", "lockfile", "manifest", "outdated", "paths",
-        "remove", "status", "store", "sync", "verify",
+        "add", "close", "create", "diff", "directory", "find", "info", "lock", "lockfile", "manifest", "outdated",
+        "paths", "remove", "status", "store", "sync", "verify",
     }  # fmt: skip
     assert os.fspath(Workspace.__module__).startswith("synapse_sync")

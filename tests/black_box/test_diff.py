@@ -1,0 +1,89 @@
+"""The lockfile as people review it: diff against commits, a lock that only shows, text for pull requests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from world import Project
+
+from synapse_sync import Workspace
+from synapse_sync.demo import catalogue
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="the test runs git, which is not installed")
+PORTRAIT = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n'
+V1, V2 = f"v1 ({catalogue.PORTRAIT_V1})", f"v2 ({catalogue.PORTRAIT_V2})"
+
+
+@pytest.fixture
+def committed(project: Project) -> Callable[..., None]:
+    """Locks and commits a manifest; the working tree of git is the project."""
+    os.environ |= {
+        f"GIT_{who}_{what}": "x@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-C", str(project.path), *words], check=True, capture_output=True)
+
+    def commit(manifest: str) -> None:
+        project.manifest(manifest)
+        project("lock")
+        git("add", "-A")
+        git("commit", "-q", "--allow-empty", "-m", "x")
+
+    git("init", "-q")
+    return commit
+
+
+def test_against_the_last_commit_and_an_earlier_one(project: Project, committed: Callable[..., None]) -> None:
+    committed(PORTRAIT)
+    committed(PORTRAIT + f'eyes = "civitai:{catalogue.EYES}"\n')
+    same = project("diff")
+    assert (same.out, same.err) == ("", "synapse.lock against HEAD: no model differs\n")
+    added = project("diff", "HEAD~1")
+    assert added.out.startswith("+ eyes") and "size" in added.out
+    assert added.err == "synapse.lock against HEAD~1: 1 model added\n"
+    project("remove", "portrait")
+    value = project("diff", "HEAD~1", "--json").json
+    assert [each["name"] for each in value["added"]] == ["eyes"]
+    assert [each["name"] for each in value["removed"]] == ["portrait"]
+    assert value["removed"][0]["from"]["reference"] and value["warnings"] == [] and len(value["commit"]) == 40
+    assert project("diff", "HEAD~1", "--format", "json").json == value
+
+
+def test_an_upgrade_is_shown_before_it_is_written(project: Project, committed: Callable[..., None]) -> None:
+    committed(PORTRAIT)
+    before = project.lock_text
+    assert "no model differs" in project("lock", "--upgrade", "--dry-run").err
+    catalogue.publish_upgrade(project.hub)
+    shown = project("lock", "--upgrade", "-n")
+    assert shown.out.startswith(f"~ portrait  {V1} → {V2}\n")
+    assert "nothing was written; it would be: 1 model moved" in shown.err
+    value = project("lock", "--upgrade", "--dry-run", "--json").json
+    assert value["diff"]["moved"][0]["to"]["version"] == "v2"
+    table = project("lock", "--upgrade", "--dry-run", "--format", "markdown").out
+    assert f"| moved | `portrait` | `{V1}` → `{V2}` |" in table
+    assert project.lock_text == before and not project.tree()
+    project("lock", "--upgrade", "--format", "markdown")
+    assert project.lock_text != before
+    assert f"`{V1}` → `{V2}`" in project("diff", "--format", "markdown").out
+    with Workspace(project.path) as workspace:
+        assert [each.name for each in workspace.diff().of("moved")] == ["portrait"]
+        assert workspace.lock(upgrade=True, dry_run=True).diff.models == ()
+
+
+@pytest.mark.parametrize(
+    "words", [("--dry-run", "--check"), ("--dry-run", "--heal"), ("--check", "--format", "markdown")]
+)
+def test_options_that_exclude_each_other(project: Project, words: tuple[str, ...]) -> None:
+    project.manifest(PORTRAIT)
+    assert "cannot be combined" in project("lock", *words, code=2).err
+
+
+def test_a_commit_that_does_not_exist(project: Project, committed: Callable[..., None]) -> None:
+    committed(PORTRAIT)
+    said = project("diff", "v9", code=2).err
+    assert "`v9` is no commit of this repository" in said and "git log --oneline" in said
