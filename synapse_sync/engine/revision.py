@@ -78,6 +78,6 @@ def _git(directory: Path, *words: str, about: str) -> bytes:
     if any("not a git repository" in line for line in said):
         raise InputError(f"{directory} is not in a git repository", hint="`git init` makes it one")
     if not said:
-        hint = f"`git log --oneline -- {LOCKFILE}` lists the commits that changed it"
+        hint = f"`git log -- {LOCKFILE}` lists the commits that changed it"
         raise InputError(f"`{about}` is no commit of this repository", hint=hint)
     raise InputError(f"git cannot read `{about}`: {said[0].removeprefix('fatal: ')}")

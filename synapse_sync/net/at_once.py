@@ -49,7 +49,7 @@ def in_time(do: Callable[[T], R], items: Sequence[T], seconds: float) -> dict[T,
 
 
 class Coming(Generic[T]):
-    """A value that a thread of its own makes, for whoever waits for it first. `name` is the name of the thread."""
+    """A value that a thread of its own makes, for the first who waits for it. `name` is the name of the thread."""
 
     def __init__(self, make: Callable[[], T], name: str) -> None:
         self._make = make

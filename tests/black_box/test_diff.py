@@ -86,4 +86,4 @@ def test_options_that_exclude_each_other(project: Project, words: tuple[str, ...
 def test_a_commit_that_does_not_exist(project: Project, committed: Callable[..., None]) -> None:
     committed(PORTRAIT)
     said = project("diff", "v9", code=2).err
-    assert "`v9` is no commit of this repository" in said and "git log --oneline" in said
+    assert "`v9` is no commit of this repository" in said and "`git log -- synapse.lock`" in said
