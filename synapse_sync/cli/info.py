@@ -99,7 +99,7 @@ def _counts(stats: object) -> str:
 
 def _content(details: Mapping[str, Any]) -> str:
     """Return in words whether a model shows a real person, or is not for all ages."""
-    words = {"nsfw": "not for all ages", "poi": "shows a real person", "minor": "shows a minor"}
+    words = {"nsfw": "not for all ages", "poi": "shows a real person", "minor": "shows minors"}
     return ", ".join(text for name, text in words.items() if details.get(name))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 import time
@@ -70,7 +71,7 @@ class Storage:
         if request.method not in ("GET", "HEAD"):
             return _refuse(405, "MethodNotAllowed", "The method is not allowed against this resource.")
         if not request.path.startswith("/signed/"):
-            return self._serve(request, self._public.get(request.path))
+            return self._serve(request, self._public.get(request.path) or self._transformed(request.path))
         key = request.path.removeprefix("/signed/")
         expires, signature = request.first("expires") or "", request.first("sig") or ""
         if not hmac.compare_digest(self._signature(key, expires), signature):
@@ -81,6 +82,14 @@ class Storage:
         if stored is not None and request.method == "HEAD" and not stored.head:
             return _refuse(403, "SignatureDoesNotMatch", "The address was signed for GET.")
         return self._serve(request, stored)
+
+    def _transformed(self, path: str) -> Stored | None:
+        """Return the small still or film of an image for any other size, as the site's image host makes it."""
+        match = re.fullmatch(r"(/.+)/(?:[a-z]+=[^/,]+,?)+/([^/]+)", path)
+        if match is None:
+            return None
+        moves = "true" if path.endswith(".mp4") else "false"
+        return self._public.get(f"{match[1]}/anim={moves},transcode=true,width=450/{match[2]}")
 
     def _serve(self, request: Request, stored: Stored | None) -> Reply:
         if stored is None:

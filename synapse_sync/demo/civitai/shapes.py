@@ -129,9 +129,8 @@ class Shapes:
         still = jpeg_bytes(f"still of {image.id}")
         shapes = {f"anim=false,transcode=true,width=450/{image.id}.jpeg": ("image/jpeg", still)}
         if image.type == "video":
-            # Films of earlier versions of synapse were asked for without `anim`.
-            for form in ("anim=true,transcode=true,width=450", "transcode=true,width=450"):
-                shapes[f"{form}/{image.id}.mp4"] = ("video/mp4", mp4_bytes(f"film of {image.id}"))
+            film = mp4_bytes(f"film of {image.id}")
+            shapes[f"anim=true,transcode=true,width=450/{image.id}.mp4"] = ("video/mp4", film)
         for form, (kind, content) in shapes.items():
             self.storage.publish(f"{base}/{form}", Stored(content=content, content_type=kind))
         stored = Stored(content=image.content, content_type="image/png")

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from synapse_sync.sources.base import Means, Source
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.sources.civitai.hashes import file_hashes
+    from synapse_sync.sources.civitai.image_urls import ImageIds, ImageUrl
+    from synapse_sync.sources.civitai.paging import Listing
+    from synapse_sync.sources.civitai.questions import ImageFilters, ModelFilters
     from synapse_sync.sources.civitai.schema import Creator, Model, ModelFile, ModelImage, ModelVersion
-    from synapse_sync.sources.civitai.schema_lists import CursorMetadata, Image, PageMetadata, Tag
+    from synapse_sync.sources.civitai.schema_lists import CursorMetadata, Image, Page, PageMetadata, Tag
     from synapse_sync.sources.civitai.source import CivitaiSource
 
 __all__ = [
@@ -25,17 +28,25 @@ __all__ = [
     "Creator",
     "CursorMetadata",
     "Image",
+    "ImageFilters",
+    "ImageIds",
+    "ImageUrl",
+    "Listing",
     "Model",
     "ModelFile",
+    "ModelFilters",
     "ModelImage",
     "ModelVersion",
+    "Page",
     "PageMetadata",
     "Tag",
     "file_hashes",
 ]
 _MODULES = {
     "CivitaiSource": "source", "Client": "client", "file_hashes": "hashes", "CursorMetadata": "schema_lists",
-    "Image": "schema_lists", "PageMetadata": "schema_lists", "Tag": "schema_lists",
+    "Image": "schema_lists", "ImageFilters": "questions", "ImageIds": "image_urls", "ImageUrl": "image_urls",
+    "Listing": "paging", "ModelFilters": "questions", "Page": "schema_lists", "PageMetadata": "schema_lists",
+    "Tag": "schema_lists",
 }  # fmt: skip
 
 

@@ -105,7 +105,7 @@ class Client:
         """Return one image with the settings that made it; raises `NotFound`. `IMAGES/ID` is its page."""
         params = image_params({"image_id": image_id, "nsfw": "X", "with_meta": True})
         # The site may answer with other images, too.
-        for item in self._lists.ask("images", [*params, ("limit", str(IMAGES))]).need_objects("items"):
+        for item in self._lists.ask("images", [*params, ("limit", "10")]).need_objects("items"):
             if item.integer("id") == image_id:
                 return Image.decode(item)
         raise NotFound(

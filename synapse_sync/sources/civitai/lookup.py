@@ -74,6 +74,7 @@ class Lookup:
         return error.copy()
 
     def by_hash(self, digest: Digest) -> ModelVersion | SynapseError:
+        """Return the version that has a file with this digest; a failure is a value."""
         try:
             return self._client.by_hash(digest.value)
         except StatusError as error:
@@ -285,6 +286,7 @@ def _number(text: str, reference: Reference) -> int:
 
 
 def target_of(reference: Reference) -> Target:
+    """Return the model and version that a reference of Civitai names; raises `InvalidReference` for other ids."""
     model_id = _number(reference.id, reference) if reference.id else None
     version_id = _number(reference.revision, reference) if reference.revision else None
     if model_id is None and version_id is None:
@@ -293,6 +295,7 @@ def target_of(reference: Reference) -> Target:
 
 
 def reference_of(model_id: int | None, version_id: int) -> Reference:
+    """Return the reference of a version, pinned; its model may be unknown."""
     return Reference("civitai", "" if model_id is None else str(model_id), str(version_id))
 
 

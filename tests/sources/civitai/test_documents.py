@@ -584,6 +584,7 @@ def _(stage: Stage) -> None:
     path = address(published, width=320, quality=80).removeprefix(stage.hub.storage.url)
     stage.project("sync")
     assert any(seen.path == path for seen in stage.hub.requests("storage"))
+    assert "models/loras/f.preview.jpeg" in stage.project.tree()
 
 
 @row("000 Video anim=true,transcode=true,width=450 + .mp4")
