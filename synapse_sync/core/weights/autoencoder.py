@@ -12,7 +12,25 @@ _KL_DIFFUSERS = "decoder.up_blocks.#.resnets|encoder.down_blocks.#.resnets"
 _IN = "decoder.conv_in.weight"
 _LATENT = "decoder.conv_in.weight[1]|post_quant_conv.weight[0]"
 
-AUTOENCODERS = rows(
+#: Autoencoders that share most names with one of the others, by what they alone have.
+_KIN = rows(
+    _DIFFUSERS,
+    ("allegro-vae", "Allegro", "encoder.temp_conv_in|decoder.temp_conv_in"),
+    ("kvae", "Kandinsky 6",
+     "encoder.down.#.downsample.spatial_conv|decoder.up.#.upsample.spatial_conv|"
+     "decoder.mid.block_1.norm1.conv_y"),
+    ("ltx-audio-vae", "LTX-2", "decoder.conv_in.conv.weight:axes|encoder.conv_in.conv.weight:axes=4", "audio"),
+    ("vidtok", "VidTok", "encoder.down_temporal|decoder.up_temporal"),
+    ("qwen-image-2.1-vae", "Qwen-Image-2.1",
+     "decoder.mid_block.resnets.#.norm1.gamma decoder.conv_in.weight[1]=64"),
+    ("hunyuan-video-vae", "HunyuanVideo 1.5 | HunyuanImage-2.1 refiner",
+     "decoder.conv_in.conv.weight[1]=32 decoder.mid_block.resnets.#.norm1.gamma"),
+    ("ltxv-vae", "LTX-2",
+     "decoder.up_blocks.#.resnets.#.conv1.conv encoder.mid_block.resnets.0.conv1.conv.weight[0]=2048"),
+    ("minimax-vae", "MiniMax H3", "decoder.register_tokens decoder.transformer_blocks.#"),
+)  # fmt: skip
+
+AUTOENCODERS = _KIN + rows(
     _COMFY,
     ("oobleck", "Stable Audio", "decoder.layers.#.layers.#.beta|encoder.layers.#.layers.#.beta", "audio"),
     ("ace-dcae", "ACE-Step", "vocoder.backbone.channel_layers dcae", "audio"),
@@ -88,7 +106,8 @@ AUTOENCODERS = rows(
     ("taesd", "SD3 | Flux.1",
      "decoder.layers.#.conv encoder.layers.#.conv decoder.layers.0.weight[1]=16", "approximate"),
     ("taesd", _SD, "decoder.layers.#.conv encoder.layers.#.conv decoder.layers.0.weight[1]=4", "approximate"),
-    ("oobleck", "Stable Audio", "decoder.block.#.res_unit1.snake1 encoder.block.#.res_unit1.snake1", "audio"),
+    ("oobleck", "Stable Audio",
+     "decoder.block.#.res_unit1.snake1.beta encoder.block.#.res_unit1.snake1.beta", "audio"),
     ("mochi-vae", "Mochi 1", "decoder.block_in.resnets.#.conv1.conv|encoder.block_in.resnets.#.conv1.conv"),
     ("cosmos-vae", "Cosmos | Cosmos-Predict1", "decoder.conv_in.conv_s|encoder.conv_in.conv_s"),
     ("dc-ae", "Sana", "decoder.up_blocks.#.#.conv1 encoder.down_blocks.#.#.conv1 decoder.norm_out"),

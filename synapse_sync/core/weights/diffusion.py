@@ -21,6 +21,26 @@ _WAN_T2V = "Wan2.1 T2V 14B | Wan2.2 T2V A14B high noise | Wan2.2 T2V A14B low no
 _WAN_I2V_22 = "Wan2.2 I2V A14B high noise | Wan2.2 I2V A14B low noise"
 _I2V = "image-to-video"
 
+#: Models that share most names with one of the others, by what they alone have.
+_KIN = rows(
+    _DIFFUSERS,
+    ("JoyImage", "JoyImage-Edit", "double_blocks.#.attn.img_attn_qkv"),
+    ("Motif-Video", "Motif-Video",
+     "context_embedder.linear_1 single_transformer_blocks.#.proj_mlp x_embedder.proj"),
+    ("Nucleus-Image", "Nucleus-Image", "transformer_blocks.#.img_mod transformer_blocks.#.encoder_proj"),
+    ("Sana", "Sana-WM", "plucker_embedder|blocks.#.plucker_proj|blocks.#.attn.q_proj_cam"),
+    ("Sana", "SANA-Video", "transformer_blocks.#.ff.conv_inverted patch_embedding.weight:axes=5", "video"),
+    ("Helios", "Helios", "patch_short patch_mid"),
+    ("AnyFlow", "AnyFlow", "condition_embedder.delta_embedder blocks.#.attn1"),
+    ("Wan2.2", "Wan-Animate 2", "blocks.#.self_attn.to_q blocks.#.cross_attn.add_k_proj", _I2V),
+    ("LTXV", "LTX-2", "transformer_blocks.#.audio_attn1|transformer_blocks.#.audio_to_video_attn"),
+    ("HunyuanVideo", "FramePack", "clean_x_embedder|image_projection context_embedder.token_refiner", _I2V),
+    ("Bria", "FIBO", "caption_projection.#.linear single_transformer_blocks.#.proj_mlp"),
+    ("GLM-Image", "GLM-Image", "glyph_projector prior_token_embedding"),
+    ("Krea 2", "Krea 2", "text_fusion time_mod_proj"),
+    ("ACE-Step", "ACE-Step 1.5", "proj_in_conv time_embed_r layers.#.cross_attn"),
+)  # fmt: skip
+
 _SD3 = rows(
     _COMFY,
     ("SD3", "SD3.5 large | SD3.5 large turbo", "joint_blocks.# joint_blocks.#.x_block.attn.qkv.weight[1]=2432"),
@@ -152,6 +172,10 @@ _WAN = rows(
     ("Wan2.1", "Wan2.1 VACE 14B", "vace_blocks.# head.modulation patch_embedding.weight[0]=5120", "vace"),
     ("Wan2.1", "Wan2.1 VACE 1.3B", "vace_blocks.# head.modulation patch_embedding.weight[0]=1536", "vace"),
     ("Wan2.1/2.2", "Wan2.1 VACE | Wan2.2 VACE-Fun A14B", "vace_blocks.#.after_proj", "vace"),
+    ("Wan2.1", "Wan2.1 Fun Camera 14B",
+     "blocks.#.self_attn control_adapter img_emb patch_embedding.weight[0]=5120", "camera"),
+    ("Wan2.1", "Wan2.1 Fun Camera 1.3B",
+     "blocks.#.self_attn control_adapter img_emb patch_embedding.weight[0]=1536", "camera"),
     ("Wan2.1", "Wan2.1 Fun Camera 1.3B | Wan2.1 Fun Camera 14B",
      "blocks.#.self_attn control_adapter img_emb", "camera"),
     ("Wan2.2", "Wan2.2 Fun Camera", "blocks.#.self_attn control_adapter", "camera"),
@@ -184,7 +208,7 @@ _WAN = rows(
     ("Wan2.2", "Wan2.2 TI2V 5B",
      "blocks.#.self_attn.norm_q blocks.#.modulation blocks.#.self_attn.q.weight[1]=3072"),
     ("Wan2.1/2.2", f"{_WAN_T2V} | {_WAN_I2V_22}",
-     "blocks.#.self_attn.norm_q blocks.#.cross_attn.norm_k blocks.#.modulation"),
+     "blocks.#.self_attn.norm_q blocks.#.cross_attn.norm_k.weight[0]=5120 blocks.#.modulation"),
 ) + rows(
     _DIFFUSERS,
     ("Wan2.1", "Wan2.1 VACE 14B", "vace_blocks.#.attn1 blocks.#.attn1.to_q.weight[1]=5120", "vace"),
@@ -192,14 +216,17 @@ _WAN = rows(
     ("Wan2.2", "Wan2.2 Animate 14B", "blocks.#.attn1.to_q blocks.#.scale_shift_table motion_encoder", _I2V),
     ("Wan2.1", "Wan2.1 I2V 14B 480P | Wan2.1 I2V 14B 720P",
      "blocks.#.attn2.add_k_proj blocks.#.scale_shift_table", _I2V),
-    ("Wan2.2", _WAN_I2V_22, "blocks.#.attn1.to_q blocks.#.scale_shift_table patch_embedding.weight[1]=36", _I2V),
+    ("Wan2.2", _WAN_I2V_22,
+     "blocks.#.attn1.to_q blocks.#.scale_shift_table patch_embedding.weight[1]=36 patch_embedding.weight[0]=5120",
+     _I2V),
     ("Wan2.2", "Wan2.2 TI2V 5B",
      "blocks.#.attn1.to_q.weight[1]=3072 blocks.#.scale_shift_table blocks.#.attn2.norm_k"),
     ("Wan2.1", "Wan2.1 T2V 1.3B",
      "blocks.#.attn1.to_q.weight[1]=1536 blocks.#.scale_shift_table blocks.#.attn2.norm_k"),
-    ("Wan2.1/2.2", _WAN_T2V, "blocks.#.attn1.to_q blocks.#.scale_shift_table patch_embedding.weight[1]=16"),
+    ("Wan2.1/2.2", _WAN_T2V,
+     "blocks.#.attn1.to_q blocks.#.scale_shift_table patch_embedding.weight[1]=16 patch_embedding.weight[0]=5120"),
     ("Wan2.1/2.2", f"{_WAN_T2V} | {_WAN_I2V_22}",
-     "blocks.#.attn1.to_q blocks.#.attn2.norm_k blocks.#.scale_shift_table blocks.#.ffn.net"),
+     "blocks.#.attn1.to_q blocks.#.attn2.norm_k.weight[0]=5120 blocks.#.scale_shift_table blocks.#.ffn.net"),
 )  # fmt: skip
 
 _OTHERS = rows(
@@ -326,4 +353,4 @@ _OTHERS = rows(
 )  # fmt: skip
 
 #: The table. The order counts: particular rows come before those for parts of files.
-DIFFUSION = _SD3 + _STABILITY + _FLUX_LIKE + _WAN + _OTHERS
+DIFFUSION = _KIN + _SD3 + _STABILITY + _FLUX_LIKE + _WAN + _OTHERS

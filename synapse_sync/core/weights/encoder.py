@@ -22,9 +22,14 @@ _GATED = "encoder.block.#.layer.1.DenseReluDense.wi_1"
 _EACH = "|".join(
     f"encoder.block.{number}.layer.0.SelfAttention.relative_attention_bias.weight" for number in (3, 10)
 )
-_LLM = "model.layers.#.self_attn.q_proj"
+#: A language model, without what makes it a part of another model, or a kin of its own.
+_LLM = (
+    "model.layers.#.self_attn.q_proj !model.audio_tower !audio_tower !protein_encoder "
+    "!model.layers.#.linear_attn !model.layers.#.mlp.experts"
+)
 _WIDTH = "model.layers.#.input_layernorm.weight[0]"
 _NORMED = "model.layers.#.self_attn.q_norm"
+_QWEN3 = "model.embed_tokens.weight[0]"
 _GEMMA = "model.layers.#.post_feedforward_layernorm"
 _K_BIAS = "model.layers.#.self_attn.k_proj.bias"
 _BLK = "blk.#.attn_q"
@@ -58,7 +63,8 @@ TEXT_ENCODERS = rows(
     ("Gemma-3-12B", "LTX-2", f"{_LLM} {_GEMMA} {_NORMED} {_WIDTH}=3840"),
     ("Gemma-3-4B", "NewBie | Lumina2", f"{_LLM} {_GEMMA} {_NORMED} {_WIDTH}=2560"),
     ("Gemma-2-2B", "Lumina-Image-2.0 | Sana", f"{_LLM} {_GEMMA} !{_NORMED} {_WIDTH}=2304"),
-    ("GPT-OSS-20B", "Lens", "layers.0.self_attn.sinks layers.0.mlp.experts.gate_up_proj"),
+    ("GPT-OSS-20B", "Lens",
+     "layers.0.self_attn.sinks layers.0.mlp.experts.gate_up_proj layers.0.input_layernorm.weight[0]=2880"),
     ("Qwen2.5-VL-7B", "Qwen-Image | HunyuanImage-2.1 | HunyuanVideo 1.5 | Kandinsky 5 | LongCat-Image",
      f"{_LLM} {_K_BIAS}[0]=512 {_WIDTH}=3584"),
     ("Qwen2.5-VL-3B", "OmniGen2", f"{_LLM} {_K_BIAS}[0]=256 {_WIDTH}=2048"),
@@ -68,10 +74,22 @@ TEXT_ENCODERS = rows(
     ("Qwen3-VL-8B", "",
      "model.visual.deepstack_merger_list.0|visual.deepstack_merger_list.0 "
      "model.visual.merger.linear_fc2.weight[0]|visual.merger.linear_fc2.weight[0]=4096"),
-    ("Qwen3-4B", "Z-Image | Flux.2 klein 4B", f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=2560 n(model.layers)=36"),
-    ("Qwen3-8B", "Flux.2 klein 9B", f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=4096 n(model.layers)=36"),
-    ("Qwen3-1.7B", "", f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=2048 n(model.layers)=28"),
-    ("Qwen3-0.6B", "Anima | ACE-Step 1.5", f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=1024 n(model.layers)=28"),
+    ("Qwen3-4B", "Z-Image | Flux.2 klein 4B",
+     f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=2560 n(model.layers)=36 {_QWEN3}=151936"),
+    ("Qwen3-4B", "Z-Image | Flux.2 klein 4B",
+     f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=2560 n(model.layers)=36 !model.embed_tokens"),
+    ("Qwen3-8B", "Flux.2 klein 9B",
+     f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=4096 n(model.layers)=36 {_QWEN3}=151936"),
+    ("Qwen3-8B", "Flux.2 klein 9B",
+     f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=4096 n(model.layers)=36 !model.embed_tokens"),
+    ("Qwen3-1.7B", "",
+     f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=2048 n(model.layers)=28 {_QWEN3}=151936"),
+    ("Qwen3-1.7B", "",
+     f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=2048 n(model.layers)=28 !model.embed_tokens"),
+    ("Qwen3-0.6B", "Anima | ACE-Step 1.5",
+     f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=1024 n(model.layers)=28 {_QWEN3}=151936"),
+    ("Qwen3-0.6B", "Anima | ACE-Step 1.5",
+     f"{_LLM} {_NORMED} !{_GEMMA} {_WIDTH}=1024 n(model.layers)=28 !model.embed_tokens"),
     ("Mistral-Small-3.1-24B", "Flux.2 dev",
      f"{_LLM} !{_NORMED} {_WIDTH}=5120 model.layers.#.self_attn.q_proj.weight[0]=4096 n(model.layers)>=30"),
     ("LLaVA-Llama-3-8B (text part)", "HunyuanVideo",
@@ -112,28 +130,32 @@ TEXT_ENCODERS = rows(
     kind="text_encoder",
 )  # fmt: skip
 
+#: The vision part of a larger language model is no encoder that a program loads.
+_ALONE = "!language_model !text_model.layers !connector !aligner !class_pos_emb"
 _EYES = "vision_model.encoder.layers.#.layer_norm1.weight[0]"
 _EYE_LAYERS = "n(vision_model.encoder.layers)"
 _PLACES = "vision_model.embeddings.position_embedding.weight[0]"
 _OPEN_EYES = "visual.transformer.resblocks.#.ln_1.weight[0]"
+_DINO2 = "encoder.layer.#.layer_scale2.lambda1 embeddings.cls_token !embeddings.register_tokens"
 
 IMAGE_ENCODERS = rows(
     _VISION,
-    ("CLIP vision", "CLIP ViT-bigG/14", f"{_EYES}=1664"),
-    ("CLIP vision", "CLIP ViT-H/14", f"{_EYES}=1280 {_EYE_LAYERS}>=31"),
-    ("CLIP vision", "SigLIP so400m 384", f"{_EYES}=1152 {_PLACES}=729"),
-    ("CLIP vision", "SigLIP so400m 512", f"{_EYES}=1152 {_PLACES}=1024"),
-    ("CLIP vision", "SigLIP2 so400m", f"{_EYES}=1152"),
-    ("CLIP vision", "LLaVA vision (HunyuanVideo I2V)", f"{_EYES}=1024 {_PLACES}=577 multi_modal_projector"),
-    ("CLIP vision", "CLIP ViT-L/14 336", f"{_EYES}=1024 {_PLACES}=577"),
-    ("CLIP vision", "CLIP ViT-L/14", f"{_EYES}=1024 {_EYE_LAYERS}>=23"),
+    ("CLIP vision", "CLIP ViT-bigG/14", f"{_ALONE} {_EYES}=1664"),
+    ("CLIP vision", "CLIP ViT-H/14", f"{_ALONE} {_EYES}=1280 {_EYE_LAYERS}>=31"),
+    ("CLIP vision", "SigLIP so400m 384", f"{_ALONE} {_EYES}=1152 {_PLACES}=729"),
+    ("CLIP vision", "SigLIP so400m 512", f"{_ALONE} {_EYES}=1152 {_PLACES}=1024"),
+    ("CLIP vision", "SigLIP2 so400m", f"{_ALONE} {_EYES}=1152"),
+    ("CLIP vision", "LLaVA vision (HunyuanVideo I2V)",
+     f"{_ALONE} {_EYES}=1024 {_PLACES}=577 multi_modal_projector"),
+    ("CLIP vision", "CLIP ViT-L/14 336", f"{_ALONE} {_EYES}=1024 {_PLACES}=577"),
+    ("CLIP vision", "CLIP ViT-L/14", f"{_ALONE} {_EYES}=1024 {_EYE_LAYERS}>=23"),
     ("CLIP vision", "CLIP ViT-bigG/14", f"{_OPEN_EYES}=1664"),
     ("CLIP vision", "CLIP ViT-H/14", f"{_OPEN_EYES}=1280"),
     ("CLIP vision", "CLIP ViT-L/14", f"{_OPEN_EYES}=1024"),
-    ("DINOv2", "dinov2-giant", "encoder.layer.#.layer_scale2.lambda1 embeddings.cls_token n(encoder.layer)=40"),
-    ("DINOv2", "dinov2-large", "encoder.layer.#.layer_scale2.lambda1 embeddings.cls_token n(encoder.layer)=24"),
+    ("DINOv2", "dinov2-giant", f"{_DINO2} n(encoder.layer)=40"),
+    ("DINOv2", "dinov2-large", f"{_DINO2} n(encoder.layer)=24"),
     ("DINOv2", "dinov2-base | dinov2-small",
-     "encoder.layer.#.layer_scale2.lambda1 embeddings.cls_token n(encoder.layer)=12"),
+     f"{_DINO2} n(encoder.layer)=12"),
     ("DINOv3", "dinov3-large",
      "layer.23.attention.o_proj layer.#.layer_scale1|layer.#.norm1 embeddings.register_tokens|"
      "embeddings.cls_token"),

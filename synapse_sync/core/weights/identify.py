@@ -128,7 +128,7 @@ def _identified(tensors: Tensors, metadata: Mapping[str, str]) -> Weights:
         return found
     parts = _split(tensors)
     if set(parts) - {"", "ema"}:
-        return _composed(parts) or Weights()
+        return _composed(parts) or _lone(tensors) or Weights()
     return _lone(tensors) or Weights()
 
 
@@ -179,6 +179,8 @@ def _composed(parts: dict[str, dict[str, Tensor]]) -> Weights | None:
 
 
 def _lone_part(parts: dict[str, dict[str, Tensor]]) -> Weights | None:
+    if len(parts.get("", {})) > max(map(len, (part for name, part in parts.items() if name)), default=0):
+        return None  # most of it is something else
     if "vae" in parts and (match := first(AUTOENCODERS, View(parts["vae"].items()))) is not None:
         return _told(match, "vae")
     if "text_encoder" in parts:

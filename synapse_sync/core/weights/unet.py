@@ -10,6 +10,8 @@ _PLACES = ("input_blocks.#.#", "output_blocks.#.#", "middle_block.#", "down_bloc
            "up_blocks.#.attentions.#", "mid_block.attentions.#")  # fmt: skip
 #: The width of the text embeddings, in each part of the U-Net, as LDM and as diffusers name it.
 _TEXT = "|".join(f"{place}.transformer_blocks.#.attn2.to_k.weight[1]" for place in _PLACES)
+#: The widths of its blocks.
+_WIDTH = _TEXT.replace("attn2.to_k.weight[1]", "attn2.to_k.weight[0]")
 _IN = "input_blocks.0.0.weight[1]|conv_in.weight[1]"
 _IN_OUT = "input_blocks.0.0.weight[0]|conv_in.weight[0]"
 _EXTRA = "label_emb.0.0.weight[1]|add_embedding.linear_1.weight[1]|class_embedding.linear_1.weight[1]"
@@ -21,6 +23,11 @@ _FILM = (
 _BLOCKS = "input_blocks.#.#|output_blocks.#.#|middle_block.#|down_blocks.#|up_blocks.#|mid_block"
 
 UNETS = rows(
+    "diffusers models/unets",
+    ("DreamLite", "DreamLite", "down_blocks.#.resnets.#.conv1.depthwise|up_blocks.#.resnets.#.conv1.depthwise"),
+    ("ModelScope T2V", "ModelScope text-to-video | ZeroScope v2",
+     "transformer_in|down_blocks.#.temp_convs|up_blocks.#.temp_convs|input_blocks.#.#.temopral_conv", "video"),
+) + rows(
     _SOURCE,
     ("SD1.x", "AnimateDiff SD1.5 (whole U-Net)",
      f"{_TEXT}=768 down_blocks.#.motion_modules down_blocks.#.resnets", "motion"),
@@ -31,7 +38,7 @@ UNETS = rows(
     ("Kolors", "Kolors", f"{_TEXT}=2048 {_EXTRA}=5632"),
     ("Kolors", "Kolors", f"{_TEXT}=2048 encoder_hid_proj"),
     ("SDXL", "SDXL 1.0 refiner", f"{_TEXT}=1280 {_EXTRA}=2560", "refiner"),
-    ("SDXL", "SDXL 1.0 refiner", f"{_TEXT}=1280", "refiner"),
+    ("SDXL", "SDXL 1.0 refiner", f"{_TEXT}=1280 {_WIDTH}=768,1536", "refiner"),
     ("SDXL", "SDXL inpainting", f"{_TEXT}=2048 {_EXTRA}=2816 {_IN}=9", "inpainting"),
     ("SDXL", "SDXL InstructPix2Pix", f"{_TEXT}=2048 {_EXTRA}=2816 {_IN}=8", "instruct"),
     ("SDXL", "Playground v2.5", f"{_TEXT}=2048 {_EXTRA}=2816 edm_mean"),

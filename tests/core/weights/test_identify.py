@@ -265,6 +265,87 @@ def test_unknown_stays_unknown(tensors: Tensors) -> None:
     assert found.kind is None or found.family == "Wan2.1/2.2"
 
 
+def _blocks(before: str, *names: tuple[str, tuple[int, ...]], count: int = 3) -> Tensors:
+    return {f"{before}.{number}.{name}": ("BF16", shape) for number in range(count) for name, shape in names}
+
+
+_QWEN3 = samples.llama(1024, 28, 151936) | _blocks("model.layers", ("self_attn.q_norm.weight", (128,)), count=28)
+_KIN: dict[str, tuple[Tensors, str | None]] = {
+    "joy-image": (_blocks("double_blocks", ("attn.img_attn_qkv.weight", (9216, 3072)),
+                          ("img_mod.modulate_table", (1, 6, 3072)), count=20), "JoyImage"),
+    "motif-video": ({"x_embedder.proj.weight": ("BF16", (3072, 33, 1, 2, 2)),
+                     "context_embedder.linear_1.weight": ("BF16", (3072, 4096))}
+                    | _blocks("single_transformer_blocks", ("proj_mlp.weight", (12288, 3072)), count=40),
+                    "Motif-Video"),
+    "nucleus": (_blocks("transformer_blocks", ("img_mod.1.weight", (8192, 2048)),
+                        ("encoder_proj.weight", (2048, 3584))) | {"txt_norm.weight": ("BF16", (3584,))},
+                "Nucleus-Image"),
+    "helios": ({"patch_short.weight": ("BF16", (5120, 16, 1, 2, 2)),
+                "patch_mid.weight": ("BF16", (5120, 16, 2, 4, 4)),
+                "patch_embedding.weight": ("BF16", (5120, 16, 1, 2, 2))}
+               | _blocks("blocks", ("attn1.to_q.weight", (5120, 5120)), ("scale_shift_table", (1, 6, 5120))),
+               "Helios"),
+    "ltx-2": (_blocks("transformer_blocks", ("attn1.to_q.weight", (4096, 4096)), ("attn1.norm_q.weight", (4096,)),
+                      ("audio_attn1.to_q.weight", (2048, 2048)), ("scale_shift_table", (6, 4096))), "LTXV"),
+    "a wider wan": (_blocks("blocks", ("attn1.to_q.weight", (2048, 2048)), ("attn2.norm_k.weight", (2048,)),
+                            ("scale_shift_table", (1, 6, 2048)), ("ffn.net.0.proj.weight", (8192, 2048))), None),
+    "qwen3": (_QWEN3, "Qwen3-0.6B"),
+    "a language model that hears": (
+        {name.replace("model.", "model.language_model.", 1): tensor for name, tensor in _QWEN3.items()}
+        | _blocks("model.audio_tower.layers", ("fc1.weight", (4096, 1024)), count=24), None),
+    "a model with a text encoder": (
+        prefixed("text_encoder.", samples.clip_text(1024, 23))
+        | _blocks("vision_encoder.layers", *((f"{part}.weight", (1024, 1024)) for part in "abcd"), count=32), None),
+    "a codec": (_blocks("encoder.block", ("res_unit1.snake1.alpha", (1, 64, 1)), ("conv1.weight", (128, 64, 4)))
+                | _blocks("decoder.block", ("res_unit1.snake1.alpha", (1, 64, 1))), None),
+    "an unusual u-net": (samples.diffusers_unet(1280), None),
+    "a u-net of films": (
+        samples.diffusers_unet(1024) | _blocks("down_blocks", ("temp_convs.0.conv1.0.weight", (320,))),
+        "ModelScope T2V"),
+    "a film autoencoder": (
+        {"encoder.temp_conv_in.weight": ("F16", (128, 128, 3, 1, 1))} | samples.autoencoder(4), "allegro-vae"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _KIN)
+def test_kin_that_share_most_names_are_not_mistaken(name: str) -> None:
+    tensors, family = _KIN[name]
+    assert identify(header(tensors)).family == family
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_numbers_under_other_names_are_unknown(name: str) -> None:
+    tensors = {".".join(f"x{part}" if part.isalpha() else part for part in key.split(".")): tensor
+               for key, tensor in MODELS[name][0].items()}  # fmt: skip
+    found = identify(header(tensors))
+    assert (found.kind, found.family) == (None, None)
+
+
+_unrelated = st.lists(
+    st.sampled_from(["layers", "features", "0", "1", "7", "conv1", "fc", "bn", "stem", "stage", "query", "key",
+                     "value", "dense", "gru", "cell", "head", "norm", "running_mean", "weight", "bias", "embed"]),
+    min_size=1, max_size=5,
+).map(".".join)  # fmt: skip
+
+
+_any_sizes = st.lists(st.integers(1, 700), min_size=1, max_size=4).map(tuple)
+
+
+@given(st.dictionaries(_unrelated, st.tuples(st.just("F32"), _any_sizes), min_size=5, max_size=40))
+def test_unrelated_names_are_unknown(tensors: Tensors) -> None:
+    found = identify(header(tensors))
+    assert (found.kind, found.family, found.bases) == (None, None, ())
+
+
+@pytest.mark.parametrize("family", MODULES)
+@pytest.mark.parametrize("scale", [3, 7])
+def test_an_adapter_for_a_model_of_other_sizes_is_of_no_family_that_sizes_tell(family: str, scale: int) -> None:
+    modules = {name: (out * scale // 2 + 1, into * scale // 2 + 1) for name, (out, into) in MODULES[family].items()}
+    found = identify(header(samples.peft(modules)))
+    assert found.kind == "lora"
+    assert found.family in (None, family)
+
+
 def test_gguf_by_its_tensors_and_by_its_architecture() -> None:
     found = identify(header(samples.flux("Q4_K"), {"general.architecture": "flux"}, "gguf"))
     assert (found.kind, found.family, found.precision) == ("diffusion_model", "Flux.1", "gguf Q4_K")
