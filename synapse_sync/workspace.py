@@ -484,17 +484,22 @@ class Workspace:
 
     # -- the store ---------------------------------------------------------------------------------
 
-    def plan_collection(self, *, irreplaceable: bool = False) -> Collection:
-        """The blobs that no known project uses; nothing is dropped."""
+    def plan_collection(self, *, irreplaceable: bool = False, at_once: bool = False) -> Collection:
+        """The blobs that no known project uses; nothing is dropped. With `at_once`, also those of the last hour."""
         from synapse_sync.engine.collect import plan_collection
 
-        return plan_collection(self.settings.store, others=self._other_stores(), irreplaceable=irreplaceable)
+        return plan_collection(
+            self.settings.store, others=self._other_stores(), irreplaceable=irreplaceable, at_once=at_once
+        )
 
-    def collect(self, plan: Collection, on_wait: Callable[[str], None] | None = None) -> int:
+    def collect(
+        self, plan: Collection, on_wait: Callable[[str], None] | None = None, *, at_once: bool = False
+    ) -> int:
         """Drop the blobs of a plan; returns the freed bytes. `on_wait` hears of a process to wait for."""
         from synapse_sync.engine.collect import collect
 
-        return collect(self.settings.store, plan, others=self._other_stores(), on_wait=on_wait)
+        others = self._other_stores()
+        return collect(self.settings.store, plan, others=others, on_wait=on_wait, at_once=at_once)
 
     def forget(self, directory: Path) -> None:
         """Forget a project of the store by its directory, which need not exist; raises `InputError`."""

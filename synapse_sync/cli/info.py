@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_sync.cli.card import about_text, file_lines, license_text, version_words
 from synapse_sync.cli.civitai_options import short_count
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.local_files import local_file, show_files
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines, word_lines
 from synapse_sync.cli.texts import cell_text, count_text, cut_text, plain_text, terminal_width
+from synapse_sync.cli.web import open_page, web
+from synapse_sync.core.page import page_of
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
-    from synapse_sync.core.artifact import Candidate, Preview
+    from synapse_sync.core.artifact import Candidate
     from synapse_sync.sources.base import Description, Edition
 
 #: Longer lists of files become a table.
@@ -34,9 +37,10 @@ _COUNTS = {
 
 @click.command("info", short_help="Show what a site offers, or what local files of weights are")
 @click.argument("refs", nargs=-1, required=True, metavar="REF|FILE...")
+@web
 @common
 @click.pass_obj
-def command(console: Console, refs: tuple[str, ...]) -> int:
+def command(console: Console, refs: tuple[str, ...], web: bool) -> int:
     """Show what the site offers: versions, files, sizes, hashes, trained words, permissions, scans, access.
 
     REF is any reference (`civitai:4384`, a page, an AIR, `hf://owner/repo`, a hash …) or a name of synapse.toml.
@@ -44,15 +48,17 @@ def command(console: Console, refs: tuple[str, ...]) -> int:
     files may be named. Nothing is downloaded, and no project is needed.
     """
     files = [local_file(ref) for ref in refs]
+    if web and (len(refs) > 1 or files != [None]):
+        raise click.UsageError("--web needs one reference, and no local file")
     if (known := [file for file in files if file is not None]) == files:
         return show_files(console, known)
     if len(refs) > 1:
         other = refs[files.index(None)]
         raise click.UsageError(f"several arguments must all be local files, and `{plain_text(other)}` is none")
-    return _show_reference(console, refs[0])
+    return _show_reference(console, refs[0], web=web)
 
 
-def _show_reference(console: Console, ref: str) -> int:
+def _show_reference(console: Console, ref: str, *, web: bool) -> int:
     from synapse_sync.workspace import Workspace
 
     with Workspace.anywhere(console.directory) as workspace:
@@ -62,6 +68,10 @@ def _show_reference(console: Console, ref: str) -> int:
             token = workspace.needs_token(chosen.reference)
     if console.as_json:
         console.document(_value(found, locked, token))
+    if web:
+        chosen_page = page_of(found.editions[found.chosen].reference) if found.editions else None
+        open_page(console, chosen_page or found.page, ref)
+    if console.as_json or web:
         return 0
     _tell_model(console, found)
     if len(found.editions) > 1:
@@ -80,7 +90,7 @@ def _tell_model(console: Console, found: Description) -> None:
         "creator": found.creator,
         "page": found.page,
         "tags": ", ".join(found.tags),
-        "license": _license(card.license) if card is not None else None,
+        "license": license_text(card.license) if card is not None else None,
         "counts": _counts(found.details.get("stats")),
         "content": _content(found.details),
     }
@@ -118,19 +128,6 @@ def _tell_description(console: Console, html: object) -> None:
         console.answer(f"  | {line}".rstrip())
     if len(shown) < len(folded):
         console.answer(f"  | … {count_text(len(folded) - len(shown), 'more line')}, with -v")
-
-
-def _license(facts: tuple[tuple[str, object], ...]) -> str:
-    """Return the permissions in words; the creator is printed elsewhere."""
-    said = {True: "yes", False: "no"}
-    words = []
-    for name, value in facts:
-        text = said[value] if isinstance(value, bool) else str(value).replace(",", " + ")
-        if name == "license":
-            words.append(text)
-        elif name != "creator":
-            words.append(f"{name.removeprefix('allow-').replace('-', ' ')}: {text}")
-    return ", ".join(words)
 
 
 def _tell_versions(console: Console, found: Description, locked: frozenset[str]) -> None:
@@ -173,11 +170,7 @@ def _tell_version(console: Console, edition: Edition, air: str | None, token: st
     title = f"{edition.reference}" if number.startswith(name) else f"{edition.reference}  {name}"
     console.answer(click.style(cell_text(title), bold=True))
     words = {
-        "base model": card.base_model,
-        "published": (card.published or "")[:10],
-        "trained words": ", ".join(card.trained_words),
-        "nsfw level": None if card.nsfw is None else str(card.nsfw),
-        "previews": _previews(card.previews),
+        **version_words(card),
         "air": air,
         "access": _access(edition) or "can be downloaded",
         "hint": edition.refusal.hint if edition.refusal is not None else token,
@@ -193,11 +186,9 @@ def _tell_version(console: Console, edition: Edition, air: str | None, token: st
         return
     details = edition.file_details or ({},) * len(edition.files)
     for file, hashes, more in zip(edition.files, edition.hashes, details, strict=True):
-        size = "size unknown" if file.size is None else size_text(file.size)
-        primary = "  (primary)" if file.primary and len(edition.files) > 1 else ""
-        console.answer(f"  {click.style('file', bold=True)}  {cell_text(file.filename)}  {size}{primary}")
-        about = ", ".join(f"{name} {value}" for name, value in _about(file).items() if value)
-        _lines(console, {"about": about, "scanned": _scanned(more), **dict(hashes)}, "    ")
+        remark = "primary" if file.primary and len(edition.files) > 1 else ""
+        facts = {"about": about_text(_about(file)), "scanned": _scanned(more), **dict(hashes)}
+        console.answers(file_lines(file.filename, file.size, remark, facts))
 
 
 def _scanned(details: Mapping[str, Any]) -> str:
@@ -216,12 +207,6 @@ def _about(file: Candidate) -> dict[str, str | None]:
         "id": file.file_id,
         "scan": file.scan,
     }
-
-
-def _previews(previews: tuple[Preview, ...]) -> str | None:
-    """Return the number of images by level, and the ids of those that are known."""
-    numbers = ", ".join(str(preview.id) for preview in previews if preview.id is not None)
-    return f"{len(previews)}" + (f" (images {numbers})" if numbers else "") if previews else None
 
 
 def _lines(console: Console, words: dict[str, str | None], indent: str) -> None:

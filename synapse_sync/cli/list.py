@@ -8,7 +8,7 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, scope
-from synapse_sync.cli.render import table_lines
+from synapse_sync.cli.render import table_lines, trigger_line
 from synapse_sync.cli.texts import cell_text, fit_text
 from synapse_sync.core.size_text import size_text
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @common
 @click.pass_obj
 def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]) -> int:
-    """List the locked models: name, version, type, size, and how many of their files are in place."""
+    """List the locked models: name, version, type, size, and how many of their files are in place; below each, its
+    trigger words.
+    """
     from synapse_sync.core.plan import State
     from synapse_sync.engine.scope import Scope
     from synapse_sync.workspace import Workspace
@@ -52,6 +54,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
                 "version": model.card.version_name,
                 "type": model.card.type,
                 "base_model": model.card.base_model,
+                "trained_words": list(model.card.trained_words),
                 "size": sum(artifact.size for artifact in model.artifacts),
                 "first_use": [artifact.filename for artifact in model.artifacts if artifact.trust == "first-use"],
                 "places": [{"target": p.target, "path": p.path.text, "placed": p.key in filled} for p in places],
@@ -72,7 +75,9 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
         for model, value in zip(models, values, strict=True)
     ]
     if rows:
-        console.answers(table_lines(rows, ("name", "version", "type", "size", "placed", "trusted")))
+        header = ("name", "version", "type", "size", "placed", "trusted")
+        below = [trigger_line(model.card.trained_words) for model in models]
+        console.answers(table_lines(rows, header, below=below))
     for name in survey.stale:
         console.answer(f"{name}  not locked yet")
     if not rows and not survey.stale:

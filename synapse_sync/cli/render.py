@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -110,13 +110,25 @@ def change_lines(changes: Sequence[Change]) -> Iterator[str]:
         yield signed_line(sign, color, change.name, plain_text(after))
 
 
+def trigger_line(words: Iterable[str]) -> str:
+    """Return the line below a row about the words that a prompt needs for a model; empty if it needs none."""
+    text = cell_text(", ".join(words))
+    return f"  {click.style('words', fg='cyan')}  {fold_text(text, 9, sys.stdout)}" if text else ""
+
+
 def table_lines(
-    rows: Sequence[Sequence[str]], header: Sequence[str], *, shrink: int | None = None, paths: bool = False
+    rows: Sequence[Sequence[str]],
+    header: Sequence[str],
+    *,
+    shrink: int | None = None,
+    paths: bool = False,
+    below: Sequence[str] = (),
 ) -> Iterator[str]:
     """Return the lines of a table with aligned columns; `rows` and `header` are cells, which may come from outside.
 
     The column `shrink` becomes narrower where the table is wider than the terminal; without it, nothing is cut.
-    With `paths`, its cells are paths: they keep their ends, which differ, and at least 24 columns.
+    With `paths`, its cells are paths: they keep their ends, which differ, and at least 24 columns. `below` has a
+    line for each row, which is left out where it is empty.
     """
     cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
@@ -130,6 +142,8 @@ def table_lines(
     for number, row in enumerate(cells):
         text = "  ".join(fit_text(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         yield click.style(text, bold=True) if number == 0 else text
+        if number and below and below[number - 1]:
+            yield below[number - 1]
 
 
 def _line(verb: str, text: str, remark: str) -> str:
@@ -146,7 +160,7 @@ def with_remark(text: str, remark: str, *, before: int = 0, gap: str = "  ") -> 
     """Return a text and a remark, on a line of its own if both do not fit; `before` columns come before them."""
     if not remark:
         return text
-    width = before + text_width(text) + len(gap) + text_width(remark)
+    width = before + text_width(click.unstyle(text)) + len(gap) + text_width(remark)
     if not on_terminal(sys.stdout) or width <= terminal_width():
         return f"{text}{gap}{remark}"
     return f"{text}\n      {fold_text(remark, 6, sys.stdout)}"
@@ -196,13 +210,16 @@ def _choice(error: click.ClickException) -> str | None:
     return suggestion(said[1], map(str, parameter.type.choices), "")
 
 
-def word_lines(words: Mapping[str, str | None], indent: str) -> Iterator[str]:
-    """Return aligned `name  value` lines, without empty values; a long value continues on the next line."""
+def word_lines(words: Mapping[str, str | None], indent: str, *, whole: bool = False) -> Iterator[str]:
+    """Return aligned `name  value` lines, without empty values.
+
+    A long value continues on the next line, unless it has to stay `whole`.
+    """
     said = {cell_text(name): " ".join(text.split()) for name, text in words.items() if text}
     names = max(map(len, said), default=0)
     room = terminal_width() - len(indent) - names - 2
     for name, text in said.items():
-        for number, part in enumerate(wrapped(text, room)):
+        for number, part in enumerate([text] if whole else wrapped(text, room)):
             label = (name if number == 0 else "").ljust(names)
             shown = click.style(label, fg="cyan") if number == 0 else label
             yield f"{indent}{shown}  {cell_text(part)}"

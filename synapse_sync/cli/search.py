@@ -9,7 +9,7 @@ import click
 from synapse_sync.cli.civitai_options import all_of, cursor, limit, model_filters, one_page, page, short_count, word
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.cli.render import table_lines
+from synapse_sync.cli.render import table_lines, trigger_line
 from synapse_sync.cli.texts import cut_text
 from synapse_sync.core.nearest import suggestion
 from synapse_sync.sites import named
@@ -135,7 +135,8 @@ def _tell(console: Console, models: list[Model]) -> None:
     ]
     if rows:
         header = ("#", "name", "type", "base model", "downloads", "reference")
-        console.answers(table_lines(rows, header, shrink=1))
+        below = [trigger_line(model.versions[0].trained_words if model.versions else ()) for model in models]
+        console.answers(table_lines(rows, header, shrink=1, below=below))
 
 
 def _tell_nothing(console: Console, bases: list[str], *, nsfw: bool) -> None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_sync.cli.card import about_text, file_lines, license_text, version_words
 from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.cli.texts import card_lines
+from synapse_sync.cli.render import with_remark, word_lines
+from synapse_sync.cli.texts import on_terminal
+from synapse_sync.cli.web import open_page, web
 from synapse_sync.core.nearest import suggestion
-from synapse_sync.core.size_text import size_text
+from synapse_sync.core.page import page_of
+
+if TYPE_CHECKING:
+    from synapse_sync.core.lockfile import LockedModel
 
 
 @click.command("show", short_help="Show everything about one model")
 @click.argument("name", shell_complete=model_names)
+@web
 @common
 @click.pass_obj
-def command(console: Console, name: str) -> int:
+def command(console: Console, name: str, web: bool) -> int:
     """Show what is locked of one model, where it comes from, and where it is."""
     from synapse_sync.engine.scope import Scope
     from synapse_sync.errors import InputError
@@ -66,50 +74,47 @@ def command(console: Console, name: str) -> int:
         )  # fmt: skip
     if console.as_json:
         console.document({"models": values})
+    if web:
+        for model in found:
+            open_page(console, page_of(model.reference), model.name)
+    if console.as_json or web:
         return 0
-    for number, value in enumerate(values):
+    for number, (model, value) in enumerate(zip(found, values, strict=True)):
         if number:
             console.answer()
-        _tell(console, value)
+        _tell(console, model, value["places"])
     return 0
 
 
-def _tell(console: Console, value: dict[str, object]) -> None:
-    """Print one model: its card, its files, its places."""
-    console.answer(click.style(str(value["name"]), bold=True))
-    words = {
-        key: value[key]
-        for key in ("title", "version", "type", "base_model", "published", "reference", "requirement")
+def _tell(console: Console, model: LockedModel, places: list[dict[str, Any]]) -> None:
+    """Print one model: its card, its version, its files, its places, in the words of `synapse info`."""
+    card, whole = model.card, not on_terminal(sys.stdout)
+    console.answer(click.style(model.name, bold=True))
+    about = {
+        "title": card.title,
+        "type": card.type,
+        "page": page_of(model.reference),
+        "license": license_text(card.license),
+        "requirement": model.requirement,
+        "reference": model.reference.text,
+        "version": card.version_name,
+        **version_words(card),
     }
-    shown = {key.replace("_", " "): str(text) for key, text in words.items() if text}
-    if value["trained_words"]:
-        shown["trained words"] = ", ".join(str(word) for word in _list(value["trained_words"]))
-    if isinstance(value["license"], dict) and value["license"]:
-        shown["license"] = ", ".join(f"{key}: {_yes(text)}" for key, text in value["license"].items())
-    for line in card_lines(shown):
-        console.answer(f"  {line}")
-    for file in _list(value["files"]):
-        assert isinstance(file, dict)
-        console.answer(f"  {click.style('file', bold=True)}  {file['filename']}  {size_text(file['size'])}")
-        fields = {
-            key: str(file[key]) for key in ("sha256", "url", "format", "precision", "scan", "trust") if file[key]
+    console.answers(word_lines(about, "  ", whole=whole))
+    for artifact in model.artifacts:
+        archive = artifact.archive
+        facts = {"format": artifact.format, "precision": artifact.precision, "scan": artifact.scan}
+        remark = "trusted on first use" if artifact.trust == "first-use" else ""
+        words = {
+            "about": about_text(facts),
+            "sha256": artifact.sha256,
+            "blake3": artifact.blake3,
+            "url": artifact.url.text,
+            "mirrors": ", ".join(mirror.text for mirror in artifact.mirrors),
+            "member": None if archive is None else f"{archive.member} of archive sha256:{archive.sha256}",
         }
-        if isinstance(archive := file["archive"], dict):
-            fields["member"] = f"{archive['member']} of archive sha256:{archive['sha256']}"
-        for line in card_lines(fields):
-            console.answer(f"    {line}")
-    for place in _list(value["places"]):
-        assert isinstance(place, dict)
+        console.answers(file_lines(artifact.filename, artifact.size, remark, words, whole=whole))
+    for place in places:
         how = f" ({place['how']})" if place["how"] else ""
-        console.answer(
-            f"  {click.style('place', bold=True)}  {place['target']}: {place['path']}  {place['state']}{how}"
-        )
-
-
-def _yes(value: object) -> object:
-    return ("yes" if value else "no") if isinstance(value, bool) else value
-
-
-def _list(value: object) -> list[object]:
-    assert isinstance(value, list)
-    return value
+        text = f"  {click.style('place', bold=True)}  {place['target']}: {place['path']}"
+        console.answer(with_remark(text, f"{place['state']}{how}"))

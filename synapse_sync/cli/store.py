@@ -56,18 +56,21 @@ def size(console: Console) -> int:
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be dropped, and do nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--irreplaceable", is_flag=True, help="Also drop files that no known location offers.")
+@click.option("--now", "at_once", is_flag=True, help="Also drop what is younger than an hour.")
 @common
 @click.pass_obj
-def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
+def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool, at_once: bool) -> int:
     """Drop blobs that no project's lockfile or tree uses, after showing which.
 
-    Files without a known location (adopted files, local paths) are kept, unless you add --irreplaceable.
+    Files without a known location (adopted files, local paths) are kept, unless you add --irreplaceable. Blobs of
+    the last hour may belong to a command that is still running: --now drops them, too, after waiting for the
+    commands of all known projects.
     """
     from synapse_sync.errors import InputError
     from synapse_sync.workspace import Workspace
 
     workspace = Workspace.anywhere(console.directory)
-    plan = workspace.plan_collection(irreplaceable=irreplaceable)
+    plan = workspace.plan_collection(irreplaceable=irreplaceable, at_once=at_once)
     value = {
         "drop": [
             {"sha256": blob.sha256, "size": blob.size, **({"also_in": str(blob.also)} if blob.also else {})}
@@ -88,10 +91,10 @@ def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool) -> int:
     if plan.drop and not dry_run:
         if not yes and not console.confirm(f"Drop {count_text(len(plan.drop), 'blob')}, {size_text(plan.bytes)}?"):
             raise InputError("nothing was dropped", hint="add `--yes` to drop them, or `--dry-run` to list them")
-        freed = workspace.collect(plan, on_wait=console.say)
+        freed = workspace.collect(plan, on_wait=console.say, at_once=at_once)
     if console.as_json:
         console.document({**value, "freed_bytes": freed})
-    kept = f"{plan.in_use:,} in use, or younger than an hour"
+    kept = f"{plan.in_use:,} in use" + ("" if at_once else ", or younger than an hour (see --now)")
     console.say(
         f"{count_text(len(plan.drop), 'blob')} to drop, {size_text(plan.bytes)}; {kept}"
         if dry_run or not plan.drop

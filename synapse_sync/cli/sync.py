@@ -13,6 +13,7 @@ from synapse_sync.cli.options import EnvironmentOption, common, offline, scope, 
 from synapse_sync.cli.render import outcome_lines
 from synapse_sync.cli.texts import count_text, in_sync_text, rest_text
 from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.report import Report
@@ -121,9 +122,19 @@ def _conclude(console: Console, report: Report, part: Scope) -> int:
         rest = rest_text(report.plan.spared, part)
         console.conclude(f"{in_sync_text(report.plan.unchanged, part)}, nothing to do{rest}")
         return 0
+    if not report.exit_code and (stayed := _stayed(report)):
+        console.say(f"{size_text(stayed)} stay in the store; `synapse store gc --now` frees what no project uses")
     failed = f"not synced: {report.summary()}, exit code {report.exit_code}"
     console.conclude(failed if report.exit_code else report.summary())
     return report.exit_code
+
+
+def _stayed(report: Report) -> int:
+    """Return the size of the pruned files, whose bytes are in the store until a collection; in bytes."""
+    from synapse_sync.core.plan import Verb
+
+    pruned = (o.action for o in report.outcomes if o.action.verb is Verb.PRUNE and o.error is None)
+    return sum({action.sha256: action.size for action in pruned if action.companion is None}.values())
 
 
 def _one_of(locked: bool, frozen: bool) -> tuple[bool, bool]:

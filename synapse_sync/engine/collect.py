@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,14 +62,19 @@ class Collection:
 
 
 def plan_collection(
-    root: Path, *, others: Sequence[Path] = (), irreplaceable: bool = False, now: float | None = None
+    root: Path,
+    *,
+    others: Sequence[Path] = (),
+    irreplaceable: bool = False,
+    now: float | None = None,
+    at_once: bool = False,
 ) -> Collection:
     """Find the blobs that no lockfile or receipt of a known project names and that can be downloaded again.
 
     `root` is the main store, `others` are those on other volumes. A blob that is used on other volumes only is
     dropped, too, if their stores have it. With `irreplaceable`, so are blobs without a known origin. `now` is the
     time in seconds since the epoch, by default the clock's. If a project cannot be read, its blobs are unknown, so
-    nothing is dropped.
+    nothing is dropped. With `at_once`, a blob's age does not count.
     """
     places = (root, *others)
     uses = _Uses(places)
@@ -93,7 +100,8 @@ def plan_collection(
         if {path.stem for path in (place / "projects").glob("*.json")} - {key for key, _ in records(place)}:
             warnings.append(f"{place / 'projects'} has unreadable notes of a project, so nothing is dropped")
             blind = True
-    found = _sorted_out(uses, time.time() if now is None else now, irreplaceable=irreplaceable)
+    now = math.inf if at_once else time.time() if now is None else now
+    found = _sorted_out(uses, now, irreplaceable=irreplaceable)
     if blind:
         return Collection(in_use=found.in_use, warnings=tuple(warnings))
     return replace(found, warnings=tuple(warnings))
@@ -229,21 +237,34 @@ def _used_by(record: ProjectRecord) -> Iterator[str]:
 
 
 def collect(
-    root: Path, plan: Collection, on_wait: Callable[[str], None] | None = None, *, others: Sequence[Path] = ()
+    root: Path,
+    plan: Collection,
+    on_wait: Callable[[str], None] | None = None,
+    *,
+    others: Sequence[Path] = (),
+    at_once: bool = False,
 ) -> int:
     """Drop the blobs of a plan that are still unused; returns the freed bytes.
 
     `root` is the main store, `others` are those on other volumes. `on_wait` is called with a line about a process
     that has to be waited for. Leftovers of crashes are removed, too: temporary files, and partial downloads that
-    were not resumed for two weeks. Raises `StorageError`.
+    were not resumed for two weeks. With `at_once`, a blob's age does not count. Then all known projects are held: a
+    blob that one of them has just downloaded is in no lockfile yet. Raises `StorageError`.
     """
     stores = {place: BlobStore(place) for place in (root, *others)}
     for place, store in stores.items():
         store.sweep()
         partials.sweep(place, _FORGOTTEN)
     PreviewCache(root).sweep()
-    with hold(lock_path(root, COLLECTION), "collecting what the store needs no more", on_wait=on_wait):
-        now = plan_collection(root, others=others, irreplaceable=True)
+    doing = "collecting what the store needs no more"
+    with ExitStack() as held:
+        # Projects first and the collection last, as every sync does; in one order, so that two collections do not
+        # wait for each other.
+        keys = sorted({key for place in (root, *others) for key, _ in records(place)}) if at_once else ()
+        for key in keys:
+            held.enter_context(hold(lock_path(root, f"project-{key}"), doing, on_wait=on_wait))
+        held.enter_context(hold(lock_path(root, COLLECTION), doing, on_wait=on_wait))
+        now = plan_collection(root, others=others, irreplaceable=True, at_once=at_once)
         still = {(blob.store, blob.sha256) for blob in now.drop}
         drop = [blob for blob in plan.drop if (blob.store, blob.sha256) in still]
         return sum(BlobStore(blob.store or root).remove(blob.sha256) for blob in drop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,51 @@ def test_list_and_show(project: Project) -> None:
     shown = project("show", "portrait").out
     assert "Portrait Studio" in shown and "sha256" in shown and "models/checkpoints" in shown
     project("show", "nothing", code=2)
+
+
+def test_trigger_words_are_listed(project: Project) -> None:
+    project.manifest(f'[models]\ndetail = "civitai:{catalogue.DETAIL}"\neyes = "civitai:{catalogue.EYES}"\n')
+    project("lock")
+    lines = project("list").out.splitlines()
+    assert lines[1].startswith("detail") and lines[2] == "  words  detailed" and lines[3].startswith("eyes")
+    words = [model["trained_words"] for model in project("list", "--json").json["models"]]
+    assert words == [["detailed"], []]
+    assert "\n  words  detailed\n" in project("search", "detail", "slider").out
+
+
+def test_show_and_info_use_the_same_words(project: Project) -> None:
+    project.manifest(f'[models]\ndetail = "civitai:{catalogue.DETAIL}"\n')
+    project("lock")
+
+    def facts(said: str) -> dict[str, str]:
+        found = (
+            re.match(
+                r" +(type|page|license|base model|published|trained words|nsfw level|sha256|blake3) +(.+)", line
+            )
+            for line in said.splitlines()
+        )
+        return {match[1]: match[2] for match in found if match}
+
+    shown, told = facts(project("show", "detail").out), facts(project("info", "detail").out)
+    assert {name: text for name, text in shown.items() if name != "page"} == {
+        name: text for name, text in told.items() if name in shown and name != "page"
+    }
+    assert len(shown) == 9
+
+
+def test_bytes_stay_in_the_store_and_can_be_freed_at_once(project: Project) -> None:
+    project.manifest(PORTRAIT + f'eyes = "civitai:{catalogue.EYES}"\n')
+    project("sync")
+    project.manifest(PORTRAIT)
+    said = project("sync").err
+    assert "3.3 kB stay in the store; `synapse store gc --now` frees what no project uses" in said
+    assert "stay in the store" not in project("sync").err
+    assert "0 blobs to drop" in project("store", "gc", "--yes").err
+    assert len(project.blobs()) == 2
+    assert "1 blob to drop" in project("store", "gc", "--now", "-n").err
+    assert "freed 3.3 kB; 1 in use\n" in project("store", "gc", "--now", "--yes").err
+    assert len(project.blobs()) == 1
+    assert "nothing to do" in project("sync").out
 
 
 def test_verify_finds_and_repairs(project: Project) -> None:

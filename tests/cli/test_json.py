@@ -24,7 +24,18 @@ PLAN = {
 STATUS = PLAN | {"unmanaged"}
 REPORT = PLAN | {"fetched_bytes", "copied_bytes", "outcomes", "exit_code"}
 LOCK = {"changes", "diff", "healed", "models", "warnings"}
-MODEL = {"name", "reference", "title", "version", "type", "base_model", "size", "first_use", "places"}
+MODEL = {
+    "name",
+    "reference",
+    "title",
+    "version",
+    "type",
+    "base_model",
+    "trained_words",
+    "size",
+    "first_use",
+    "places",
+}
 ERROR = {"kind", "message", "hint", "model", "exit_code"}
 VERIFIED = {"files", "bytes", "bad", "set_aside", "warnings", "repair"}
 IMPORTED = {"dry_run", "targets", "models", "left", "known", "duplicates", "spare_bytes", "warnings"}

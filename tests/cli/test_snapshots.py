@@ -75,6 +75,9 @@ def studio_of(state: State, patch: pytest.MonkeyPatch) -> Iterator[Studio]:
             "SYNAPSE_RETRY_DELAY": "0.001",
             "SYNAPSE_NO_PROGRESS": "1",
             "HF_HOME": str(base / "huggingface"),
+            "SSH_CONNECTION": "no screen",
+            "DISPLAY": "",
+            "WAYLAND_DISPLAY": "",
         }
         ends.enter_context(contextlib.chdir(base / "work"))
         patch.setattr(shutil, "disk_usage", lambda path: Space(10**12, 4 * 10**11, 6 * 10**11))

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.engine import collect as collecting
 from synapse_sync.engine.collect import collect, plan_collection
 from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.locks import hold, lock_path
 
 
 @pytest.fixture
@@ -34,6 +36,24 @@ def without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def later() -> float:
     return time.time() + 2 * collecting.GRACE
+
+
+def test_a_collection_at_once_waits_for_the_commands_of_known_projects(project: Project, portrait: bytes) -> None:
+    """A lock that is under way may have downloaded what no lockfile names yet."""
+    (note,) = (project.store / "projects").glob("*.json")
+    plan = plan_collection(project.store, at_once=True)
+    assert [found.sha256 for found in plan.drop] == [sha256(portrait)]
+    waited: list[str] = []
+    with ExitStack() as held:
+        held.enter_context(hold(lock_path(project.store, f"project-{note.stem}"), "a lock", on_wait=print))
+
+        def release(line: str) -> None:
+            assert blob(project, portrait).exists()
+            waited.append(line)
+            held.close()
+
+        assert collect(project.store, plan, release, at_once=True) == len(portrait)
+    assert len(waited) == 1
 
 
 def test_what_nobody_uses_goes_and_the_rest_stays(project: Project, portrait: bytes, without_grace: None) -> None:

@@ -1240,3 +1240,13 @@ def _(bench: Bench) -> None:
         diagnosed(bench, f"synapse store add {volume / 'synapse-store'}")
         bench("store", "add", str(volume / "synapse-store"))
         assert "placed by hardlink" in bench("doctor").out
+
+
+@helps("cli: synapse store gc --now")
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("sync")
+    bench.project.manifest(ONE)
+    bench.advised("synapse store gc --now", "sync", code=0)
+    bench("store", "gc", "--now", "--yes")
+    assert len(bench.project.blobs()) == 1
