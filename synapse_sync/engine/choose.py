@@ -54,19 +54,33 @@ def question(
     )
 
 
+#: Answers that a command has already, by their questions without the keys.
+Heard = dict[Ask, Resolved]
+
+
 def ask_all(
-    questions: Iterable[tuple[str, Ask]], sources: Mapping[str, Source]
+    questions: Iterable[tuple[str, Ask]], sources: Mapping[str, Source], heard: Heard | None = None
 ) -> dict[str, Resolved | SynapseError]:
     """Ask all sources at the same time, each all its questions; returns answers by the questions' keys.
 
-    `questions` are pairs of a source's name and a question.
+    `questions` are pairs of a source's name and a question. One whose answer is in `heard` is not asked again; new
+    answers are added there.
     """
-    asks: dict[str, list[Ask]] = {}
+    found: dict[str, Resolved | SynapseError] = {}
+    asks: dict[str, dict[str, Ask]] = {}
     for name, ask in questions:
-        asks.setdefault(name, []).append(ask)
+        known = heard.get(replace(ask, key="")) if heard else None
+        if known is not None:
+            found[ask.key] = replace(known, key=ask.key)
+        else:
+            asks.setdefault(name, {})[ask.key] = ask
     asked = [(sources[name], several) for name, several in asks.items()]
-    found = at_once(lambda pair: pair[0].resolve(pair[1]), asked, len(asked))
-    return {key: answer for answers in found for key, answer in answers.items()}
+    answers = at_once(lambda pair: pair[0].resolve([*pair[1].values()]), asked, len(asked))
+    for (_, several), answered in zip(asked, answers, strict=True):
+        found |= answered
+        if heard is not None:
+            heard |= {replace(several[k], key=""): a for k, a in answered.items() if isinstance(a, Resolved)}
+    return found
 
 
 def _asked_reference(entry: Requirement, old: LockedModel | None, *, anew: bool) -> Reference:

@@ -13,6 +13,7 @@ from synapse_sync.core.plan import Key
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import NetworkError, StatusError
 from synapse_sync.layouts.sidecars import SIDECARS, About
+from synapse_sync.net.at_once import both
 from synapse_sync.net.failures import may_pass
 from synapse_sync.net.retries import Retry
 from synapse_sync.net.wire import Wire
@@ -46,8 +47,10 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
         previews = {url: cached_preview(desk.previews, url, film=film) or away for url, film in wanted}
         documents = {companion.model.reference: away for companion in asked}
     else:
-        previews = fetch_previews(wanted, wire=desk.wire, cache=desk.previews, retry=_hasty(desk.retry()))
-        documents = _documents({companion.model.reference for companion in asked}, desk.sources)
+        previews, documents = both(
+            lambda: fetch_previews(wanted, wire=desk.wire, cache=desk.previews, retry=_hasty(desk.retry())),
+            lambda: _documents({companion.model.reference for companion in asked}, desk.sources),
+        )
     found: dict[Key, bytes | LeftOut] = {}
     for companion in companions:
         if companion.content is not None:

@@ -11,7 +11,7 @@ from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.core.names import SafePath, slug
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.adopt import Ways, adopt
-from synapse_sync.engine.choose import ask_all
+from synapse_sync.engine.choose import Heard, ask_all
 from synapse_sync.engine.import_places import known_place
 from synapse_sync.engine.lock import Locked, resolve, undone
 from synapse_sync.engine.survey import unknown_model
@@ -66,13 +66,14 @@ def add(
         project.check_writable()
         text = project.text(MANIFEST)
         taken = [model.name for model in project.manifest.models]
-        models = propose(references, wishes, taken, tools.sources)
+        heard: Heard = {}
+        models = propose(references, wishes, taken, tools.sources, heard)
         text = add_models(text, models)
         manifest = read_manifest(text)
         written = {name for name, _ in models}
         typed = set(tools.trust.declared(entry for entry in manifest.entries() if entry.model in written))
         tools.trust.said(typed)
-        locked = resolve(manifest, project.lockfile, tools, check=True)
+        locked = resolve(manifest, project.lockfile, tools, check=True, heard=heard)
         with undone(locked):
             arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
             # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.
@@ -147,15 +148,14 @@ def remove(project: Project, names: Sequence[str], tools: Tools) -> tuple[str, .
 
     Raises `InputError` for names that are not declared.
     """
-    from synapse_sync.core.manifest.edit import remove_model
+    from synapse_sync.core.manifest.edit import remove_models
 
     with project.hold(tools.reporter.note):
         known = {model.name for model in project.manifest.models}
         raise_all([unknown_model(name, known) for name in names if name not in known])
         text = project.text(MANIFEST)
         lockfile = project.lockfile
-        for name in dict.fromkeys(names):
-            text = remove_model(text, name)
+        text = remove_models(text, [*dict.fromkeys(names)])
         kept = tuple(m for m in lockfile.models if m.model not in names)
         project.write(MANIFEST, text)
         if kept != lockfile.models:
@@ -164,15 +164,20 @@ def remove(project: Project, names: Sequence[str], tools: Tools) -> tuple[str, .
 
 
 def propose(
-    references: Sequence[Reference], wishes: Wishes, taken: Collection[str], sources: Mapping[str, Source]
+    references: Sequence[Reference],
+    wishes: Wishes,
+    taken: Collection[str],
+    sources: Mapping[str, Source],
+    heard: Heard | None = None,
 ) -> list[tuple[str, str | dict[str, object]]]:
     """A name and a manifest value for each reference.
 
-    `taken` are the names in the manifest. The sites are asked for titles, all at once. Raises their errors
-    together, and `InputError` for a name that cannot be used.
+    `taken` are the names in the manifest. The sites are asked for titles, all at once; `heard` receives their
+    answers, which a lock needs as well. Raises their errors together, and `InputError` for a name that cannot be
+    used.
     """
     references = tuple(dict.fromkeys(references))
-    names = dict(zip(references, _names(references, wishes, sources), strict=True))
+    names = dict(zip(references, _names(references, wishes, sources, heard), strict=True))
     used = {name.casefold() for name in taken}
     entries: list[tuple[str, str | dict[str, object]]] = []
     for reference in references:
@@ -187,13 +192,15 @@ def propose(
     return entries
 
 
-def _names(references: Sequence[Reference], wishes: Wishes, sources: Mapping[str, Source]) -> list[str]:
+def _names(
+    references: Sequence[Reference], wishes: Wishes, sources: Mapping[str, Source], heard: Heard | None
+) -> list[str]:
     if wishes.name is not None:
         if len(references) > 1:
             raise InputError("--name needs exactly one reference")
         return [_checked(wishes.name)]
     asks = [(reference.source, Ask(key=str(n), reference=reference)) for n, reference in enumerate(references)]
-    answers = ask_all(asks, sources)
+    answers = ask_all(asks, sources, heard)
     raise_all([answer for answer in answers.values() if isinstance(answer, SynapseError)])
     return [_name_for(reference, answers[str(n)]) for n, reference in enumerate(references)]
 

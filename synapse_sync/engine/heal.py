@@ -9,7 +9,7 @@ from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidReference, NetworkError, StatusError, SynapseError
-from synapse_sync.net.at_once import at_once
+from synapse_sync.net.at_once import at_once, both
 from synapse_sync.net.failures import BadRange, may_pass
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Source
@@ -47,9 +47,11 @@ def find_locations(
     """
     artifacts = {a.given.sha256: a for model in lockfile.models for a in model.artifacts}
     known = {sha256: artifact.locations for sha256, artifact in artifacts.items()}
-    found, warnings = further_places([Wanted(sha256, places) for sha256, places in known.items()], sources)
-    mirrors = at_once(
-        lambda template: _at_mirror(template, artifacts, known, sources, wire), templates, _MIRRORS_AT_ONCE
+    (found, warnings), mirrors = both(
+        lambda: further_places([Wanted(sha256, places) for sha256, places in known.items()], sources),
+        lambda: at_once(
+            lambda template: _at_mirror(template, artifacts, known, sources, wire), templates, _MIRRORS_AT_ONCE
+        ),
     )
     for at_mirror, trouble in mirrors:
         found += at_mirror

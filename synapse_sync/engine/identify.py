@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.lockfile import LockedModel
-from synapse_sync.core.manifest.edit import add_models, remove_model
+from synapse_sync.core.manifest.edit import add_models, remove_models
 from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.plan import Placement
 from synapse_sync.core.reference import Reference
@@ -90,8 +90,7 @@ def _declared(text: str, found: Mapping[str, Origin], files: Mapping[str, FoundF
         if Path(origin.candidate.filename).name != files[name].path.name:
             value["filename"] = files[name].path.name
         entries.append((name, value))
-        text = remove_model(text, name)
-    return add_models(text, entries)
+    return add_models(remove_models(text, [*found]), entries)
 
 
 def _locked(

@@ -18,7 +18,7 @@ from synapse_sync.core.manifest.values import Manifest, Requirement, WorkspaceOp
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.size_text import count_text
 from synapse_sync.core.true_sizes import with_true_sizes
-from synapse_sync.engine.choose import Chosen, ask_all, choose, question
+from synapse_sync.engine.choose import Chosen, Heard, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.pin import pin
 from synapse_sync.engine.survey import unknown_model
@@ -170,13 +170,14 @@ def resolve(
     upgrade: frozenset[str] | None = frozenset(),
     exclude_newer: datetime | None = None,
     check: bool = False,
+    heard: Heard | None = None,
 ) -> Locked:
     """Resolve stale requirements, keep the other pins, and drop models that are no longer declared.
 
     `old` is the last lockfile. `upgrade` names models or requirements that may move; None means all.
     `exclude_newer` is an instant in UTC. With `check`, headers of a few files are compared with their sites' words;
-    a sync compares them when it has the bytes. Each source receives all its questions at once. Nothing is
-    written. Raises all failures together.
+    a sync compares them when it has the bytes. `heard` are answers that need not be asked for again. Each source
+    receives all other questions at once. Nothing is written. Raises all failures together.
     """
     entries = manifest.entries()
     options = replace(manifest.workspace, forbidden=tools.forbidden)
@@ -196,7 +197,7 @@ def resolve(
     said: list[str] = []
     headers: Mapping[str, Weights] = {}
     with _reported(said, copies, tools):
-        answers = ask_all(questions, tools.sources)
+        answers = ask_all(questions, tools.sources, heard)
         said += [
             f"`{n}`: {t}" for n, found in answers.items() if isinstance(found, Resolved) for t in found.warnings
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -76,3 +76,9 @@ class Coming(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._made[0]
+
+
+def both(one: Callable[[], T], other: Callable[[], R]) -> tuple[T, R]:
+    """Do two different things at the same time; returns both results, or raises the failure of the first one."""
+    found: list[Any] = at_once(lambda do: do(), [one, other], 2)
+    return found[0], found[1]

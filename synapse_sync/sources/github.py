@@ -27,7 +27,7 @@ from synapse_sync.errors import (
     StatusError,
     SynapseError,
 )
-from synapse_sync.net.at_once import at_once
+from synapse_sync.net.at_once import at_once, both
 from synapse_sync.sites import named
 from synapse_sync.sources.base import Ask, Description, Location, Resolved, description_of
 from synapse_sync.sources.url import UrlSource
@@ -159,14 +159,7 @@ class GitHubSource:
         """Return the release that the question means, or the error that explains why not."""
         reference = ask.reference
         try:
-            if reference.revision is not None:
-                tag = quote(reference.revision, safe="")
-                release = self._get(reference, f"/releases/tags/{tag}", _Release)
-            elif ask.exclude_newer is not None:
-                release = self._as_of(reference, ask.exclude_newer)
-            else:
-                release = self._get(reference, "/releases/latest", _Release)
-            self._refuse_private(reference)
+            release, _ = both(lambda: self._release(ask), lambda: self._refuse_private(reference))
         except StatusError as error:
             try:
                 return self._missing(reference) if error.status == 404 else self.explain(reference, error)
@@ -175,6 +168,14 @@ class GitHubSource:
         except SynapseError as error:
             return error
         return release
+
+    def _release(self, ask: Ask) -> _Release:
+        reference = ask.reference
+        if reference.revision is not None:
+            return self._get(reference, f"/releases/tags/{quote(reference.revision, safe='')}", _Release)
+        if ask.exclude_newer is not None:
+            return self._as_of(reference, ask.exclude_newer)
+        return self._get(reference, "/releases/latest", _Release)
 
     def _get(self, reference: Reference, path: str, shape: type[_T], **params: str) -> _T:
         url = f"{self._endpoint}/repos/{reference.id}{path}"

@@ -44,7 +44,7 @@ from synapse_sync.sources.repository_files import (
     several_files,
     type_of,
 )
-from synapse_sync.sources.shards import with_shards
+from synapse_sync.sources.shards import has_index, with_shards
 from synapse_sync.sources.url import UrlSource
 
 if TYPE_CHECKING:
@@ -136,16 +136,22 @@ class ModelScopeSource:
         wanted = {(ask.reference.id, ask.reference.revision): ask.reference for ask in asks}
         found = at_once(self._listed, list(wanted.values()), _REPOSITORIES_AT_ONCE)
         listed = dict(zip(wanted, found, strict=True))
-        answers: dict[str, Resolved | SynapseError] = {}
-        for ask in asks:
-            try:
-                repository = listed[ask.reference.id, ask.reference.revision]
-                if isinstance(repository, SynapseError):
-                    raise repository.copy()  # for each question: an error remembers the model that it is about
-                answers[ask.key] = self._answer(ask, repository)
-            except SynapseError as error:
-                answers[ask.key] = error
+        pairs = [(ask, listed[ask.reference.id, ask.reference.revision]) for ask in asks]
+        # Where an index must be read, others are read meanwhile; the rest is no work for threads.
+        indexed = [pair for pair in pairs if not isinstance(pair[1], SynapseError) and has_index(pair[1])]
+        answers = dict(at_once(self._answered, indexed, _REPOSITORIES_AT_ONCE))
+        answers |= dict(self._answered(pair) for pair in pairs if pair[0].key not in answers)
         return answers
+
+    def _answered(self, pair: tuple[Ask, _Repository | SynapseError]) -> tuple[str, Resolved | SynapseError]:
+        """The key of a question, and its answer or the error."""
+        ask, repository = pair
+        try:
+            if isinstance(repository, SynapseError):
+                raise repository.copy()  # for each question: an error remembers the model that it is about
+            return ask.key, self._answer(ask, repository)
+        except SynapseError as error:
+            return ask.key, error
 
     def describe(self, reference: Reference) -> Description:
         """Return the repository at one commit with all its files, or with the one that is named."""

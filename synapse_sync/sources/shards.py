@@ -8,11 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 from synapse_sync.errors import IntegrityError, NotFound
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.base import Ask
 from synapse_sync.sources.repository_files import RepoFile, Repository, matches
 
 _R = TypeVar("_R", bound=Repository)
 
+_AT_ONCE = 4
 _INDEX = re.compile(r"\.safetensors\.index(?:\.\w+)?\.json\Z")
 _NUMBERED = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.(?:\w+\.)?(?:safetensors|gguf))\Z")
 
@@ -30,8 +32,9 @@ def with_shards(
     chosen = {file.path for file in files}
     added: set[str] = set()
     named = {ask.reference.file, *ask.include} & chosen
-    for index in _indexes(repository, chosen, named):
-        shards = _named_by(index, repository, read(repository, index))
+    indexes = _indexes(repository, chosen, named)
+    for index, content in zip(indexes, at_once(lambda one: read(repository, one), indexes, _AT_ONCE), strict=True):
+        shards = _named_by(index, repository, content)
         if not (chosen & shards or (index.path in named and not all(matches(s, ask.exclude) for s in shards))):
             continue
         _check(repository, shards - listed.keys(), f"its index `{index.path}` names")
@@ -41,6 +44,11 @@ def with_shards(
         _check(repository, siblings - listed.keys(), f"`{path}` belongs together with")
         added |= siblings
     return tuple(listed[path] for path in sorted(chosen | added))
+
+
+def has_index(repository: Repository) -> bool:
+    """Whether a repository has an index, so that a question about it may cost a request."""
+    return any(_INDEX.search(file.path) for file in repository.files)
 
 
 def _indexes(repository: Repository, chosen: set[str], named: Collection[str | None]) -> list[RepoFile]:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 from turnstile import Answer, ranged, turnstile
 from world import Project
 
+from synapse_sync.core.artifact import Artifact, ModelCard
+from synapse_sync.core.lockfile import LockedModel, Lockfile
+from synapse_sync.core.reference import Reference
 from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.engine.heal import find_locations
 from synapse_sync.net.credentials import Credentials
 from synapse_sync.net.wire import Wire
+from synapse_sync.sites import SITES
+from synapse_sync.sources.base import Found, Wanted
+from synapse_sync.sources.url import UrlSource
 
 pytestmark = pytest.mark.usefixtures("impatient")
 CONTENT = safetensors_bytes("a", size=200_000)
@@ -134,3 +143,59 @@ def test_the_gates_of_repositories_are_asked_over_one_connection() -> None:
             wire.check(f"{server.url}/{number}")
     assert server.requests == [f"HEAD /{number}" for number in range(3)]
     assert server.connections == 1
+
+
+def test_a_model_is_asked_for_once_when_it_is_added(project: Project) -> None:
+    release = {"tag_name": "v1", "assets": [{"name": "w.gguf", "size": 9, "browser_download_url": "https://x/w.gguf",
+               "digest": f"sha256:{SHA256}"}]}  # fmt: skip
+
+    def site(handler: BaseHTTPRequestHandler, path: str) -> tuple[int, bytes, dict[str, str]]:
+        return 200, json.dumps(release).encode(), {}
+
+    with turnstile(site) as server:
+        os.environ |= dict.fromkeys(("GITHUB_API_URL", "GITHUB_SERVER_URL"), server.url)
+        project.manifest("[models]\n")
+        project("add", "gh:o/a@v1/w.gguf", "--type", "lora")  # its name is in the answer, and so is all else
+    assert server.requests == ["GET /repos/o/a/releases/tags/v1"]
+    assert [model["name"] for model in project.locked()] == ["w"]
+
+
+def test_a_release_and_its_repository_are_asked_side_by_side(project: Project) -> None:
+    release = {"tag_name": "v1", "assets": [{"name": "w.gguf", "size": 9, "browser_download_url": "https://x/w.gguf",
+               "digest": f"sha256:{SHA256}"}]}  # fmt: skip
+
+    def site(handler: BaseHTTPRequestHandler, path: str) -> tuple[int, bytes, dict[str, str]]:
+        return 200, json.dumps({"private": False} if path.endswith("/a") else release).encode(), {}
+
+    with turnstile(site, together=2) as server:
+        os.environ |= dict.fromkeys(("GITHUB_API_URL", "GITHUB_SERVER_URL"), server.url)
+        os.environ["GITHUB_TOKEN"] = "b" * 32  # only with a token the repository has to be asked
+        project("info", "gh:o/a@v1/w.gguf")
+    assert (server.alone, len(server.requests)) == (0, 2)
+
+
+def test_mirrors_and_sites_are_searched_side_by_side() -> None:
+    together = threading.Barrier(2)
+    model = LockedModel(
+        name="m",
+        requirement="civitai:1",
+        reference=Reference.parse("civitai:1@2"),
+        card=ModelCard(),
+        artifacts=(Artifact(filename="w", size=len(CONTENT), sha256=SHA256, url=Reference.parse("civitai:1@2+3")),),
+    )
+
+    class Searching(UrlSource):
+        def further_places(self, wanted: Sequence[Wanted]) -> Found:
+            together.wait(10)
+            return [], []
+
+    def mirror(handler: BaseHTTPRequestHandler, path: str) -> tuple[int, bytes, dict[str, str]]:
+        together.wait(10)
+        return ranged(CONTENT)(handler, path)
+
+    sources = {site.name: UrlSource() for site in SITES} | {"civitai": Searching(), "url": UrlSource()}
+    with turnstile(mirror) as server, Wire(Credentials()) as wire:
+        found = find_locations(
+            Lockfile(models=(model,)), sources=sources, templates=[f"{server.url}/{{sha256}}"], wire=wire
+        )
+    assert [each.place for each in found.found] == [f"{server.url}/{SHA256}"]

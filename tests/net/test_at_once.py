@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from synapse_sync.net.at_once import Coming, at_once
+from synapse_sync.net.at_once import Coming, at_once, both
 
 
 def test_they_overlap_and_keep_their_order() -> None:
@@ -74,3 +74,17 @@ def test_a_value_that_is_coming_is_waited_for_and_an_error_is_raised() -> None:
     assert coming.wait() == "made" and coming.is_done
     with pytest.raises(OSError, match="no"):
         Coming(fail, "test").wait()
+
+
+def test_two_different_things_overlap() -> None:
+    barrier = threading.Barrier(2)
+    assert both(lambda: barrier.wait(10) * 0 or "a", lambda: barrier.wait(10) * 0 + 2) == ("a", 2)
+
+
+def test_of_two_failures_the_first_one_is_raised() -> None:
+    def fail(error: Exception) -> None:
+        time.sleep(0.01 * isinstance(error, KeyError))
+        raise error
+
+    with pytest.raises(KeyError):
+        both(lambda: fail(KeyError()), lambda: fail(ValueError()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -100,27 +100,36 @@ def _with_values(text: str, key: str, values: Mapping[str, Any]) -> str:
 
 
 def remove_model(text: str, name: str) -> str:
-    """The manifest without a model: its line or its tables, and nothing else. Raises `InputError`."""
+    """The manifest without a model, see `remove_models`."""
+    return remove_models(text, [name])
+
+
+def remove_models(text: str, names: Collection[str]) -> str:
+    """The manifest without some models: their lines or their tables, and nothing else. Raises `InputError`."""
     before = _read(text)
-    _model(before, name)
+    for name in names:
+        _model(before, name)
+    gone = set(names)
 
     def whole(document: Any) -> None:
-        del document["models"][name]
+        for name in names:
+            del document["models"][name]
 
-    models = {key: value for key, value in before["models"].items() if key != name}
-    return _checked(text, lambda: _without(text, name), whole, {**before, "models": models})
+    models = {key: value for key, value in before.get("models", {}).items() if key not in gone}
+    return _checked(text, lambda: _without(text, names), whole, {**before, "models": models})
 
 
-def _without(text: str, name: str) -> str:
-    """The text without a model, by its statements."""
-    path = (*_MODELS, name)
+def _without(text: str, names: Collection[str]) -> str:
+    """The text without some models, by its statements."""
+    paths = {(*_MODELS, name): None for name in names}
     parts = list(statements(text))
     inline = next((n for n, part in enumerate(parts) if part.path == _MODELS and part.is_entry), None)
     if inline is not None:
-        parts[inline] = _edited(parts[inline], path, None)
+        for path in paths:
+            parts[inline] = _edited(parts[inline], path, None)
     else:
-        parts = _without_tables(parts, path)
-        parts = [part for part in parts if not (part.is_entry and part.path[:2] == path)]
+        parts = _without_tables(parts, paths)
+        parts = [part for part in parts if not (part.is_entry and part.path[:2] in paths)]
     return _joined(parts)
 
 
@@ -255,18 +264,18 @@ def _edited(part: Statement, path: Sequence[str], value: object) -> Statement:
 # -- removing --------------------------------------------------------------------------------------
 
 
-def _without_tables(parts: Sequence[Statement], path: tuple[str, ...]) -> list[Statement]:
-    """The statements without the tables of a model, and without the blank lines that set them off."""
+def _without_tables(parts: Sequence[Statement], paths: Collection[tuple[str, ...]]) -> list[Statement]:
+    """The statements without the tables of some models, and without the blank lines that set them off."""
     kept: list[Statement] = []
     number = 0
     while number < len(parts):
         part = parts[number]
-        if not (part.is_header and part.path[:2] == path):
+        if not (part.is_header and part.path[:2] in paths):
             kept.append(part)
             number += 1
             continue
         end = number + 1
-        while end < len(parts) and (not parts[end].is_header or parts[end].path[:2] == path):
+        while end < len(parts) and (not parts[end].is_header or parts[end].path[:2] == part.path[:2]):
             end += 1
         # Comments and blank lines before the next table belong to that table.
         following = end

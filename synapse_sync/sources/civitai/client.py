@@ -11,6 +11,7 @@ from urllib.parse import quote
 from synapse_sync.core.instant import parse_instant
 from synapse_sync.errors import NetworkError, NotFound, StatusError, SynapseError
 from synapse_sync.net.api import Api
+from synapse_sync.net.at_once import at_once
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.sites import named
 from synapse_sync.sources.civitai.fields import Fields
@@ -42,8 +43,12 @@ from synapse_sync.sources.civitai.schema_lists import (
 
 ENDPOINT = named("civitai").endpoints[0][1]
 BATCH = 100
+#: Requests to the site at the same time.
+AT_ONCE = 4
 HASH_BATCH = 10_000
 _T = TypeVar("_T")
+#: Stands for a model that a list leaves out.
+_MISSING = NotFound("not in the list")
 _M = TypeVar("_M")
 
 
@@ -131,26 +136,39 @@ class Client:
         A failure is a value.
         """
         found: dict[int, Model | SynapseError] = {}
-        for batch in _batches(sorted(set(ids)), BATCH):
-            try:
-                answered = {model.id: model for model in self._list("ids", batch)}
-            except SynapseError as error:
-                found.update(dict.fromkeys(batch, error))
-                continue
-            for model_id in batch:
-                model = answered.get(model_id)
-                # A list may lag behind, and miss a model or all its versions; the model's own answer may have them.
-                alone = self._single(model_id) if model is None or not (model.versions or model.mode) else model
-                found[model_id] = model if model is not None and isinstance(alone, SynapseError) else alone
+        for answered in at_once(self._listed, [*_batches(sorted(set(ids)), BATCH)], AT_ONCE):
+            found |= answered
+        # A list may lag behind, and miss a model or all its versions; the model's own answer may have them.
+        doubtful = [
+            model_id
+            for model_id, model in found.items()
+            if model is _MISSING or (isinstance(model, Model) and not (model.versions or model.mode))
+        ]
+        for model_id, alone in zip(doubtful, at_once(self._single, doubtful, AT_ONCE), strict=True):
+            if found[model_id] is _MISSING or not isinstance(alone, SynapseError):
+                found[model_id] = alone
         return found
+
+    def _listed(self, batch: Sequence[int]) -> dict[int, Model | SynapseError]:
+        """Return the models of one list by id; a failure is a value, and so is `_MISSING`."""
+        try:
+            answered = {model.id: model for model in self._list("ids", batch)}
+        except SynapseError as error:
+            return dict.fromkeys(batch, error)
+        return {model_id: answered.get(model_id, _MISSING) for model_id in batch}
 
     def models_by_version_ids(self, ids: Iterable[int]) -> dict[int, Model]:
         """Return the models of these versions by version id, 100 per request; unknown versions are left out."""
-        found: dict[int, Model] = {}
-        for batch in _batches(sorted(set(ids)), BATCH):
-            for model in self._list("modelVersionIds", batch):
-                found.update((version.id, model) for version in model.versions if version.id in batch)
-        return found
+        wanted = sorted(set(ids))
+        lists = at_once(lambda batch: [*self._list("modelVersionIds", batch)], [*_batches(wanted, BATCH)], AT_ONCE)
+        known = set(wanted)
+        return {
+            version.id: model
+            for models in lists
+            for model in models
+            for version in model.versions
+            if version.id in known
+        }
 
     def by_hashes(self, sha256s: Iterable[str]) -> dict[str, ModelVersion]:
         """Return whole versions by the SHA-256 of one of their files, 100 per request; unknown ones are left out.
@@ -174,8 +192,9 @@ class Client:
 
     def _rows_by_hash(self, sha256s: set[str]) -> Iterator[Mapping[str, Any]]:
         """Yield what the site knows of these SHA-256s: in no order, with repetitions; nulls are left out."""
-        for batch in _batches(sorted(sha256s), BATCH):
-            answer = self.api.post_json(self._url("model-versions/by-hash"), [value.upper() for value in batch])
+        bodies = [[value.upper() for value in batch] for batch in _batches(sorted(sha256s), BATCH)]
+        url = self._url("model-versions/by-hash")
+        for answer in at_once(lambda body: self.api.post_json(url, body), bodies, AT_ONCE):
             yield from (row for row in (answer if isinstance(answer, list) else []) if isinstance(row, Mapping))
 
     def by_hashes_ids(self, sha256s: Iterable[str]) -> dict[str, HashMatch]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, NotFound, StatusError, SynapseError
+from synapse_sync.net.at_once import both
 from synapse_sync.sources.base import Description, Edition
 from synapse_sync.sources.civitai.client import ENDPOINT, Client
 from synapse_sync.sources.civitai.details import file_details, image_details, model_details, version_details
@@ -31,14 +32,17 @@ def describe(client: Client, reference: Reference, now: datetime) -> Description
     wanted = alone.id if alone is not None else int(reference.revision) if reference.revision else None
     if alone is not None:
         model_id = alone.model_id
-    model = _model(client, model_id, needed=wanted is None)
+    model, answer = _model_and_version(client, model_id, wanted if alone is None else None)
     if wanted is None:
         assert model is not None
         wanted = _default(model, now)
     versions = list(model.versions) if model is not None else []
     place = next((place for place, version in enumerate(versions) if version.id == wanted), None)
+    images: tuple[ModelImage, ...] | None = None
     if wanted is not None and alone is None:
-        alone = _alone(client, wanted, needed=place is None)
+        listed = None if place is None else versions[place]
+        answer, images = _version_and_previews(client, wanted, answer, listed)
+        alone = _shown(answer, needed=place is None)
     if alone is not None and model is not None and alone.model_id not in (None, model.id):
         raise InputError(
             f"`{reference}`: version {alone.id} belongs to model {alone.model_id}, not to {model.id}",
@@ -50,16 +54,39 @@ def describe(client: Client, reference: Reference, now: datetime) -> Description
     elif alone is not None and place is not None:
         versions[place] = _both(versions[place], alone)
     if versions:
-        versions[place or 0] = _with_numbered_previews(client, versions[place or 0])
+        shown = versions[place or 0]
+        images = _numbered_previews(client, shown) if images is None else images
+        settings = () if alone is None else alone.images
+        versions[place or 0] = replace(shown, images=_with_meta(images, settings))
     return _told(model, tuple(versions), place or 0, alone, now)
 
 
-def _with_numbered_previews(client: Client, version: ModelVersion) -> ModelVersion:
-    """Return the version with the ids of its previews; they are worth a request, but a failure is ignored."""
+def _model_and_version(
+    client: Client, model_id: int | None, number: int | None
+) -> tuple[Model | None, ModelVersion | SynapseError | None]:
+    """Ask for a model and for the version with this number at the same time, where both are known."""
+    if model_id is None or number is None:
+        return _model(client, model_id, needed=number is None), None
+    return both(lambda: _model(client, model_id, needed=False), lambda: _asked(client, number))
+
+
+def _version_and_previews(
+    client: Client, number: int, answer: ModelVersion | SynapseError | None, listed: ModelVersion | None
+) -> tuple[ModelVersion | SynapseError, tuple[ModelImage, ...] | None]:
+    """Return a version's own answer, asked for unless it is known, and the previews if they are `listed`."""
+    if listed is None or not listed.images:
+        return answer or _asked(client, number), None
+    if answer is not None:
+        return answer, _numbered_previews(client, listed)
+    return both(lambda: _asked(client, number), lambda: _numbered_previews(client, listed))
+
+
+def _numbered_previews(client: Client, version: ModelVersion) -> tuple[ModelImage, ...]:
+    """Return previews with their ids; these are worth a request, but a failure is ignored."""
     try:
-        return replace(version, images=client.previews(version))
+        return client.previews(version)
     except SynapseError:
-        return version
+        return version.images
 
 
 def _told(
@@ -161,14 +188,21 @@ def _version(client: Client, number: int) -> ModelVersion:
         raise
 
 
-def _alone(client: Client, number: int, *, needed: bool) -> ModelVersion | None:
-    """Return the version's own answer; if its model lists it, a refusal to show it alone is ignored."""
+def _asked(client: Client, number: int) -> ModelVersion | SynapseError:
+    """Return the version's own answer, or why it has none."""
     try:
         return _version(client, number)
-    except SynapseError:
-        if needed:
-            raise
-        return None
+    except SynapseError as error:
+        return error
+
+
+def _shown(answer: ModelVersion | SynapseError, *, needed: bool) -> ModelVersion | None:
+    """Return a version's own answer; if its model lists it, a refusal to show it alone is ignored."""
+    if not isinstance(answer, SynapseError):
+        return answer
+    if needed:
+        raise answer
+    return None
 
 
 def _by_hash(client: Client, digest: Digest) -> ModelVersion:

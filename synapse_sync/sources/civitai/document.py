@@ -8,7 +8,8 @@ from typing import Any
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import NetworkError, SynapseError
-from synapse_sync.sources.civitai.client import Client
+from synapse_sync.net.at_once import at_once
+from synapse_sync.sources.civitai.client import AT_ONCE, Client
 from synapse_sync.sources.civitai.schema import Model
 
 
@@ -17,13 +18,23 @@ def documents(client: Client, references: Sequence[Reference]) -> Mapping[Refere
 
     A failure is a value.
     """
-    models = client.models_by_ids({int(reference.id) for reference in references if reference.id})
-    found: dict[Reference, bytes | SynapseError] = {}
-    for reference in references:
+    models: dict[int, Model | SynapseError] = {}
+    ids = {int(reference.id) for reference in references if reference.id}
+
+    def ask(reference: Reference | None) -> Mapping[str, Any] | SynapseError:
+        if reference is None:
+            models.update(client.models_by_ids(ids))
+            return {}
         try:
-            said = client.version_words(int(reference.revision or 0))
+            return client.version_words(int(reference.revision or 0))
         except SynapseError as error:
-            found[reference] = error
+            return error
+
+    found: dict[Reference, bytes | SynapseError] = {}
+    _, *answers = at_once(ask, [None, *references], AT_ONCE)
+    for reference, said in zip(references, answers, strict=True):
+        if isinstance(said, SynapseError):
+            found[reference] = said
             continue
         if not said:
             found[reference] = NetworkError(f"Civitai says nothing about version {reference.revision}")

@@ -13,12 +13,12 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, InvalidReference, NotFound, StatusError, SynapseError
 from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.base import Ask
-from synapse_sync.sources.civitai.client import Client
+from synapse_sync.sources.civitai.client import AT_ONCE, Client
 from synapse_sync.sources.civitai.schema import Model, ModelVersion
+from synapse_sync.sources.civitai.schema_lists import HashMatch
 from synapse_sync.sources.civitai.statuses import no_version, unusable, withdrawn
 
 _LISTED = 12
-_HASHES_AT_ONCE = 4
 #: Files whose usage is asked for, a hundred a request: a thousand models are locked with fifteen requests.
 _USAGES = 500
 
@@ -92,13 +92,22 @@ class Lookup:
             except SynapseError as error:
                 found[ask.key] = error
         sha256s = {digest.value for digest in digests.values() if digest.algorithm == "sha256"}
-        matches, failure = {}, None
-        try:
-            matches = self._client.by_hashes_ids(sha256s) if sha256s else {}
-        except SynapseError as error:
-            failure = error
+        matches: dict[str, HashMatch] = {}
+        failure: SynapseError | None = None
         others = list(dict.fromkeys(digest for digest in digests.values() if digest.algorithm != "sha256"))
-        known = dict(zip(others, at_once(self.by_hash, others, _HASHES_AT_ONCE), strict=True))
+        known: dict[Digest, ModelVersion | SynapseError] = {}
+
+        def look(digest: Digest | None) -> None:
+            nonlocal failure
+            if digest is not None:
+                known[digest] = self.by_hash(digest)
+                return
+            try:
+                matches.update(self._client.by_hashes_ids(sha256s))
+            except SynapseError as error:
+                failure = error
+
+        at_once(look, [*([None] if sha256s else []), *others], AT_ONCE)
         for key, digest in digests.items():
             if digest.algorithm == "sha256":
                 match = matches.get(digest.value)
@@ -114,13 +123,20 @@ class Lookup:
         return found
 
     def gather(self, targets: Collection[Target], seen: Answers) -> None:
-        """Ask for all models at once, then for the models of the versions whose model is unknown."""
+        """Ask for all models and for those of versions whose model is unknown, then for versions in no list."""
         ids = {target.model_id for target in targets if target.model_id is not None}
-        if ids:
-            seen.models.update(self._client.models_by_ids(ids))
         versions = {t.version_id for t in targets if t.model_id is None and t.version_id is not None}
-        if not versions:
-            return
+        lists = [lambda: self._models(ids, seen)] if ids else []
+        lists += [lambda: self._holders(versions, seen)] if versions else []
+        at_once(lambda ask: ask(), lists, len(lists))
+        # The versions that no list has, each by itself.
+        alone = {number for target in targets if (number := self._unlisted(target, seen)) is not None}
+        at_once(lambda number: self._ask_alone(number, seen), sorted(alone - seen.versions.keys()), AT_ONCE)
+
+    def _models(self, ids: set[int], seen: Answers) -> None:
+        seen.models.update(self._client.models_by_ids(ids))
+
+    def _holders(self, versions: set[int], seen: Answers) -> None:
         try:
             seen.holders.update(self._client.models_by_version_ids(versions))
         except StatusError as error:
@@ -177,6 +193,27 @@ class Lookup:
             raise reason
         return Found(version, known, _too_new(ask, version))
 
+    def _unlisted(self, target: Target, seen: Answers) -> int | None:
+        """The number of the version that a target means, if only its own answer can have it or its files."""
+        model = self._model(target, seen)
+        number = target.version_id
+        if number is None or (isinstance(model, SynapseError) and not isinstance(model, NotFound)):
+            return None
+        if isinstance(model, Model):
+            listed = next((version for version in model.versions if version.id == number), None)
+            # What was withdrawn is refused without its versions.
+            return None if model.mode or (listed is not None and listed.files) else number
+        return number
+
+    def _ask_alone(self, number: int, seen: Answers) -> None:
+        """Ask for one version; its answer, or the error, is in `seen`."""
+        try:
+            seen.versions[number] = self._client.model_version(number)
+        except StatusError as error:
+            seen.versions[number] = no_version(number) if error.status == 404 else error
+        except SynapseError as error:
+            seen.versions[number] = error
+
     def _model(self, target: Target, seen: Answers) -> Model | SynapseError | None:
         if target.model_id is not None:
             return seen.models.get(target.model_id)
@@ -216,12 +253,7 @@ class Lookup:
 
     def _single(self, reference: Reference, number: int, seen: Answers) -> ModelVersion:
         if number not in seen.versions:
-            try:
-                seen.versions[number] = self._client.model_version(number)
-            except StatusError as error:
-                seen.versions[number] = no_version(number) if error.status == 404 else error
-            except SynapseError as error:
-                seen.versions[number] = error
+            self._ask_alone(number, seen)
         answer = seen.versions[number]
         if isinstance(answer, SynapseError):
             raise self.own(reference, answer)

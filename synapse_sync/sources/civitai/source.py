@@ -16,8 +16,9 @@ from synapse_sync.errors import (
     SynapseError,
 )
 from synapse_sync.net.api import Api
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.base import Ask, Description, Found, Location, Resolved, Wanted
-from synapse_sync.sources.civitai.client import ENDPOINT, Client
+from synapse_sync.sources.civitai.client import AT_ONCE, ENDPOINT, Client
 from synapse_sync.sources.civitai.describe import describe
 from synapse_sync.sources.civitai.document import documents
 from synapse_sync.sources.civitai.files import card_of, narrow, offered
@@ -99,13 +100,12 @@ class CivitaiSource:
         for value, match in (self._client.by_hashes_ids(sha256s) if sha256s else {}).items():
             if value in sha256s:
                 known[sha256s[value]] = reference_of(match.model_id, match.version_id)
-        for digest in wanted:
-            if digest.algorithm not in ("sha256", "git-sha1"):
-                version = self._lookup.by_hash(digest)
-                if isinstance(version, ModelVersion):
-                    known[digest] = reference_of(version.model_id, version.id)
-                elif not isinstance(version, NotFound):
-                    raise version
+        others = [digest for digest in wanted if digest.algorithm not in ("sha256", "git-sha1")]
+        for digest, version in zip(others, at_once(self._lookup.by_hash, others, AT_ONCE), strict=True):
+            if isinstance(version, ModelVersion):
+                known[digest] = reference_of(version.model_id, version.id)
+            elif not isinstance(version, NotFound):
+                raise version
         return known
 
     def further_places(self, wanted: Sequence[Wanted]) -> Found:

@@ -23,7 +23,7 @@ from synapse_sync.sources.huggingface.client import Client, Repository
 from synapse_sync.sources.huggingface.describe import candidate_of, card_of
 from synapse_sync.sources.huggingface.statuses import ENDPOINT, SITE, TOKEN_HINT, explain, not_let_in, page_of
 from synapse_sync.sources.repository_files import RepoFile, named_safely, one_file, several_files
-from synapse_sync.sources.shards import with_shards
+from synapse_sync.sources.shards import has_index, with_shards
 
 _REPOSITORIES_AT_ONCE = 4
 
@@ -69,15 +69,12 @@ class HuggingFaceSource:
         groups: dict[tuple[str, str | None, datetime | None], list[Ask]] = {}
         for ask in asks:
             groups.setdefault((ask.reference.id, ask.reference.revision, ask.exclude_newer), []).append(ask)
-        answers: dict[str, Resolved | SynapseError] = {}
-        for members, repository in zip(groups.values(), self._read_all(list(groups)), strict=True):
-            for ask in members:
-                try:
-                    if isinstance(repository, SynapseError):
-                        raise _copy(repository)
-                    answers[ask.key] = self._answer(ask, repository)
-                except SynapseError as error:
-                    answers[ask.key] = error
+        found = zip(groups.values(), self._read_all(list(groups)), strict=True)
+        pairs = [(ask, repository) for members, repository in found for ask in members]
+        # Where an index must be read, others are read meanwhile; the rest is no work for threads.
+        indexed = [pair for pair in pairs if not isinstance(pair[1], SynapseError) and has_index(pair[1])]
+        answers = dict(at_once(self._answered, indexed, _REPOSITORIES_AT_ONCE))
+        answers |= dict(self._answered(pair) for pair in pairs if pair[0].key not in answers)
         return answers
 
     def describe(self, reference: Reference) -> Description:
@@ -150,6 +147,16 @@ class HuggingFaceSource:
                 return error
 
         return at_once(read, keys, _REPOSITORIES_AT_ONCE)
+
+    def _answered(self, pair: tuple[Ask, Repository | SynapseError]) -> tuple[str, Resolved | SynapseError]:
+        """The key of a question, and its answer or the error."""
+        ask, repository = pair
+        try:
+            if isinstance(repository, SynapseError):
+                raise _copy(repository)
+            return ask.key, self._answer(ask, repository)
+        except SynapseError as error:
+            return ask.key, error
 
     def _answer(self, ask: Ask, repository: Repository) -> Resolved:
         """Return the files that the question means, with the shards that belong to them."""

@@ -13,7 +13,14 @@ from cases import case
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.manifest.edit import add_model, add_models, remove_model, set_model_value, set_model_values
+from synapse_sync.core.manifest.edit import (
+    add_model,
+    add_models,
+    remove_model,
+    remove_models,
+    set_model_value,
+    set_model_values,
+)
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.toml import Statement
 from synapse_sync.errors import InputError, InvalidManifest
@@ -329,3 +336,20 @@ def test_what_cannot_be_cut_out_is_edited_in_the_whole_document(monkeypatch: pyt
     changed = set_model_value(PLAIN, "b", "policy", "latest")
     assert tomllib.loads(changed)["models"]["b"] == {"source": "civitai:2", "policy": "latest"}
     assert changed.startswith(PLAIN.partition("b =")[0])
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "c"], ["b", "a"], ["a", "b", "c"]])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[models]\na = "civitai:1"\n# b\nb = "civitai:2"\n\nc = "civitai:3"\n',
+        '[models.a]\nsource = "civitai:1"\n\n# b\n[models.b]\nsource = "civitai:2"\n\n\n'
+        '[models.c]\nsource = "./c"\n',
+        'models = { a = "civitai:1", b = "civitai:2", c = "civitai:3" }\n',
+    ],
+)
+def test_several_models_are_removed_as_one_after_the_other(text: str, names: list[str]) -> None:
+    one_by_one = text
+    for name in names:
+        one_by_one = remove_model(one_by_one, name)
+    assert remove_models(text, names) == one_by_one

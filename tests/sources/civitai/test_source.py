@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -559,3 +560,96 @@ def test_a_refusal_of_the_storage_is_not_the_sites(source) -> None:
         "raw", status=403, url="https://storage.example/bucket/x", body="<Error>AccessDenied</Error>"
     )
     assert type(source.explain(civitai("4", "42"), error)) is NetworkError
+
+
+# -- requests that need nothing of each other ----------------------------------------------------------
+
+
+def meet(count: int, answer: object) -> Callable[[object], object]:
+    """An answer that is given once so many requests wait for one."""
+    barrier = threading.Barrier(count)
+
+    def wait(seen: object) -> object:
+        barrier.wait(10)
+        return answer(seen) if callable(answer) else answer
+
+    return wait
+
+
+def test_versions_in_no_list_are_asked_side_by_side(source, site) -> None:
+    site.routes["/api/v1/models"] = {"items": []}
+    alone = threading.Barrier(4)
+
+    def one(seen):
+        alone.wait(10)
+        number = int(seen.path.rpartition("/")[2])
+        return {**version(number), "modelId": 5, "model": {"name": "m", "type": "LORA"}}
+
+    site.routes |= {f"/api/v1/model-versions/{number}": one for number in range(1, 5)}
+    asks = [Ask(key=str(number), reference=civitai("", str(number))) for number in range(1, 5)]
+    assert all(isinstance(answer, Resolved) for answer in source.resolve(asks).values())
+    assert len(site.log) == 5
+
+
+def test_models_and_the_models_of_versions_are_listed_side_by_side(source, site, publish) -> None:
+    publish(model(4, version(42)), model(6, version(99)))
+    site.routes["/api/v1/models"] = meet(2, site.routes["/api/v1/models"])
+    answers = source.resolve([Ask(key="a", reference=civitai("4")), Ask(key="b", reference=civitai("", "99"))])
+    assert [str(answer.reference) for answer in answers.values()] == ["civitai:4@42", "civitai:6@99"]
+    assert site.paths.count("/api/v1/models") == 2
+
+
+def test_the_lists_of_many_models_are_asked_side_by_side(source, site, publish) -> None:
+    publish(*(model(number, version(number + 1000)) for number in range(1, 301)))
+    site.routes["/api/v1/models"] = meet(3, site.routes["/api/v1/models"])
+    asks = [Ask(key=str(number), reference=civitai(str(number))) for number in range(1, 301)]
+    assert all(isinstance(answer, Resolved) for answer in source.resolve(asks).values())
+    assert site.paths.count("/api/v1/models") == 3
+
+
+def test_hashes_of_both_kinds_are_looked_up_side_by_side(source, site) -> None:
+    site.routes["/api/v1/model-versions/by-hash/ids"] = ids = meet(2, [])
+    site.routes["/api/v1/model-versions/by-hash/0123456789"] = lambda seen: (404, ids(seen))
+    asks = [Ask(key="a", reference=Reference("hash", f"sha256:{SHA_A}"))]
+    asks += [Ask(key="b", reference=Reference("hash", "autov2:0123456789"))]
+    assert all(isinstance(answer, NotFound) for answer in source.resolve(asks).values())
+
+
+def test_hashes_of_files_are_identified_side_by_side(source, site) -> None:
+    answer = meet(2, {**version(42), "modelId": 4, "model": {"name": "m", "type": "LORA"}})
+    digests = [Digest("autov2", value) for value in ("0123456789", "abcdef0123")]
+    site.routes |= {f"/api/v1/model-versions/by-hash/{digest.value}": answer for digest in digests}
+    assert source.identify(digests) == dict.fromkeys(digests, civitai("4", "42"))
+
+
+def test_a_description_waits_once_for_the_model_and_the_version_that_are_named(source, site, publish) -> None:
+    publish(model(4, version(42, images=[])))
+    first = threading.Barrier(2)
+    for path in ("/api/v1/models/4", "/api/v1/model-versions/42"):
+        site.routes[path] = (lambda answer: lambda seen: first.wait(10) * 0 or answer)(site.routes[path])
+    assert source.describe(civitai("4", "42")).title == "Model 4"
+    assert len(site.log) == 2
+
+
+def test_the_version_that_a_model_has_by_default_comes_with_its_previews(source, site, publish) -> None:
+    publish(model(4, version(42)))
+    second = threading.Barrier(2)
+    one = site.routes["/api/v1/model-versions/42"]
+    site.routes["/api/v1/model-versions/42"] = lambda seen: second.wait(10) * 0 or one
+    site.routes["/api/v1/images"] = lambda seen: second.wait(10) * 0 or {"items": [], "metadata": {}}
+    assert source.describe(civitai("4")).title == "Model 4"
+    assert sorted(site.paths) == ["/api/v1/images", "/api/v1/model-versions/42", "/api/v1/models/4"]
+
+
+def test_documents_of_versions_are_asked_side_by_side(source, site, publish) -> None:
+    publish(model(4, version(42)), model(6, version(99)))
+    all_three = threading.Barrier(3)
+    for path in ("/api/v1/models", "/api/v1/model-versions/42", "/api/v1/model-versions/99"):
+
+        def answer(seen, was=site.routes[path]):
+            all_three.wait(10)
+            return was(seen) if callable(was) else was
+
+        site.routes[path] = answer
+    found = source.documents([civitai("4", "42"), civitai("6", "99")])
+    assert all(isinstance(text, bytes) for text in found.values()) and len(found) == 2
