@@ -13,6 +13,7 @@ from synapse_sync.layouts import tables
 class Layout:
     """One UI's folders by model type, relative to the UI's directory; `markers` are paths that identify it.
 
+    `extensions` are the folders in which extensions of the UI look for types of their own.
     With `catch_all`, types without a row go there ("" is the root itself). `sidecars` are those that the UI, or a
     manager that many use with it, reads. `stills` are the endings of the previews that it shows, `generations` the
     base models that its cards have a word for, `endings` those of the files that it lists, by type.
@@ -29,6 +30,7 @@ class Layout:
     catch_all: str | None = None
     sidecars: tuple[str, ...] = ()
     generations: tuple[str, ...] = ("SD1", "SD2", "SDXL")
+    extensions: Mapping[str, str] = field(default_factory=dict)
     stills: tuple[str, ...] = STILLS
     lists_json: tuple[str, ...] = ()
     repositories: bool = False
@@ -37,7 +39,7 @@ class Layout:
     def folder(self, kind: str) -> str | None:
         """The folder for new models of this type, or None if the UI has none."""
         names = self.folders.get(kind)
-        return names[0] if names else self.catch_all
+        return names[0] if names else self.extensions.get(kind, self.catch_all)
 
     def lists(self, kind: str, filename: str) -> bool:
         """Whether the UI lists a file of this name in its folder for a type; True if that is not known."""
@@ -51,6 +53,7 @@ LAYOUTS: Mapping[str, Layout] = {
             name="a1111",
             title="A1111",
             folders=tables.A1111,
+            extensions=tables.A1111_EXTENSIONS,
             endings=tables.A1111_ENDINGS,
             markers=("webui.py", "embeddings", "models/Stable-diffusion"),
             sidecars=("a1111",),

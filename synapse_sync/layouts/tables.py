@@ -57,7 +57,7 @@ COMFYUI: Folders = _below(
     },
 )
 
-_A1111_FAMILY: Folders = {
+A1111: Folders = {
     "checkpoint": ("models/Stable-diffusion",),
     "config": ("models/Stable-diffusion",),  # the yaml of a checkpoint belongs beside it
     "controlnet": ("models/ControlNet",),
@@ -73,14 +73,13 @@ _A1111_FAMILY: Folders = {
     "vae_approx": ("models/VAE-approx", "models/VAE-taesd"),
 }
 
-A1111: Folders = {
-    **_A1111_FAMILY,
-    # The extension that reads them has its own folder; no other UI has the extension.
-    "aesthetic_gradient": ("extensions/stable-diffusion-webui-aesthetic-gradients/aesthetic_embeddings",),
+#: Folders of extensions, by type. They are no sign of the UI, and nobody looks for other models in them.
+A1111_EXTENSIONS = {
+    "aesthetic_gradient": "extensions/stable-diffusion-webui-aesthetic-gradients/aesthetic_embeddings",
 }
 
 FORGE: Folders = {
-    **_A1111_FAMILY,
+    **A1111,
     "clip_vision": ("models/ControlNetPreprocessor/clip_vision",),
     "diffusers": ("models/diffusers",),
     "diffusion_model": ("models/Stable-diffusion",),  # UNet-only files and GGUF are checkpoints to Forge

@@ -6,7 +6,7 @@ import pytest
 
 from synapse_sync.core.artifact import MODEL_TYPES
 from synapse_sync.core.names import SafePath
-from synapse_sync.layouts import LAYOUTS, guess
+from synapse_sync.layouts import LAYOUTS, folders_of, guess, ui_folders
 
 UIS = [layout for layout in LAYOUTS.values() if layout.folders]
 
@@ -135,3 +135,14 @@ def test_a_directory_with_all_its_markers_is_recognised(layout: object) -> None:
 def test_what_a_directory_is_guessed_to_be(names: set[str], name: str | None) -> None:
     found = guess(names)
     assert (found.name if found else None) == name
+
+
+def test_the_folder_of_an_extension_receives_its_type_and_is_no_sign_of_the_ui() -> None:
+    """A directory `extensions` may belong to any program: a root with it alone is asked about as before."""
+    folder = LAYOUTS["a1111"].folder("aesthetic_gradient")
+    assert folder == "extensions/stable-diffusion-webui-aesthetic-gradients/aesthetic_embeddings"
+    assert not [name for name in (*folders_of("a1111"), *ui_folders()) if name.startswith("extensions")]
+    assert {name for name, layout in LAYOUTS.items() if layout.extensions} == {"a1111"}
+    assert (
+        LAYOUTS["forge"].folder("aesthetic_gradient") is None and LAYOUTS["forge"].folder("poses") == "models/Poses"
+    )

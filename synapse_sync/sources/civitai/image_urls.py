@@ -67,7 +67,7 @@ class ImageUrl:
             parts = urlsplit(url)
         except ValueError:
             return None
-        if (split := _at_uuid(parts.path)) is None:
+        if (split := _at_uuid(parts.path.rstrip("/"))) is None:
             return None
         before, rest = split
         uuid, *segments = rest.split("/")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from synapse_sync.sources.civitai.image_urls import address, identity, numbered
+from synapse_sync.sources.civitai.image_urls import TRANSFORMS, ImageUrl, address, identity, numbered
 from synapse_sync.sources.civitai.schema import ModelImage
 from synapse_sync.sources.civitai.schema_lists import Image
 
@@ -64,3 +66,45 @@ def test_previews_get_the_ids_of_the_images_that_they_are() -> None:
         Image(id=22, url=f"{KEY}/{TWO}/width=8/x.jpeg"),
     ]
     assert [preview.id for preview in numbered(previews, images)] == [22, 11, None, 9]
+
+
+NAMES = st.sampled_from([*TRANSFORMS, "unknown"])
+FORMS = st.lists(st.tuples(NAMES, st.from_regex(r"[a-z0-9.]{1,6}", fullmatch=True)), unique_by=lambda pair: pair[0])
+FILES = st.one_of(st.none(), st.sampled_from(["1.jpeg", "a b.png", f"{ONE}.jpeg", ONE, "x=y.png", "noending"]))
+
+
+@given(FORMS, FILES)
+def test_an_address_is_read_as_it_was_printed(forms: list[tuple[str, str]], name: str | None) -> None:
+    url = ImageUrl(KEY, ONE, tuple(forms), name)
+    again = ImageUrl.parse(str(url))
+    assert again is not None and str(again) == str(url) and again.uuid == ONE
+    if name is not None:
+        assert again == url
+    assert identity(str(url)) == ONE
+
+
+@given(FORMS, st.integers(1, 4000), st.booleans())
+def test_a_change_is_the_only_change(forms: list[tuple[str, str]], width: int, anim: bool) -> None:
+    url = ImageUrl(KEY, ONE, tuple(forms), "1.jpeg")
+    changed = url.change(width=width, anim=anim)
+    assert (changed.width, changed.anim) == (width, anim)
+    assert {**dict(url.transforms), "width": str(width), "anim": str(anim).lower()} == dict(changed.transforms)
+    assert url.change() == url and changed.change(width=width) == changed
+    with pytest.raises(TypeError, match="no transform"):
+        url.change(colour="red")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "forms"),
+    [
+        (f"https://imagecache.civitai.com/k/{ONE}/width=1024/{ONE}.jpeg", f"{ONE}.jpeg", (("width", "1024"),)),
+        (f"https://imagecache.civitai.com/k/{ONE}/width=450", None, (("width", "450"),)),
+        (f"https://imagecache.civitai.com/k/{ONE}/width=450/", None, (("width", "450"),)),
+        (f"{KEY}/{ONE}", None, ()),
+        (f"https://image-b2.civitai.com/file/civitai-media-cache/{ONE}/original", "original", ()),
+    ],
+)
+def test_addresses_of_all_years_are_read(url: str, name: str | None, forms: tuple[tuple[str, str], ...]) -> None:
+    parsed = ImageUrl.parse(url)
+    assert parsed is not None
+    assert (parsed.name, parsed.transforms, identity(url)) == (name, forms, ONE)
