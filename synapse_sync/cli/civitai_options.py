@@ -77,7 +77,7 @@ def word(
         all_words = (*words, *(also or ()))
         if open and meant(text, all_words) is None:
             return text
-        raise UnknownWord(text, suggestion(text, all_words) or "")
+        raise UnknownWord(text, suggestion(text, all_words, what="words") or "")
 
     return read
 

@@ -44,16 +44,19 @@ def _meant(word: str, known: Iterable[str]) -> list[str]:
     return begun or [found for found in [nearest(word, names.values())] if found is not None]
 
 
-def suggestion(word: str, known: Iterable[str], otherwise: str | None = None, *, most: int = 1) -> str | None:
+def suggestion(
+    word: str, known: Iterable[str], otherwise: str | None = None, *, most: int = 1, what: str = ""
+) -> str | None:
     """The hint about an unknown word: the known ones that may be meant, at most `most`, else `otherwise`.
 
-    Without `otherwise`, it lists the known words, as long as they are few.
+    Without `otherwise`, it lists the known words, as long as they are few; `what` names them all.
     """
     words = list(known)
     if found := _meant(word, words)[:most]:
         return did_you_mean(*found)
     if otherwise is None and words:
-        return f"available: {', '.join(words[:_LISTED])}" + (" …" if len(words) > _LISTED else "")
+        listed = ", ".join(words[:_LISTED]) + (" …" if len(words) > _LISTED else "")
+        return f"known {what}: {listed}" if what else f"available: {listed}"
     return otherwise
 
 

@@ -107,7 +107,7 @@ def create(
     path = directory / MANIFEST
     check_new(directory)
     if layout is not None and layout not in LAYOUTS:
-        raise InputError(f"unknown layout `{layout}`", hint=suggestion(layout, LAYOUTS))
+        raise InputError(f"unknown layout `{layout}`", hint=suggestion(layout, LAYOUTS, what="layouts"))
     found_layout, found_root = _guess(directory, layout, root)
     if root is not None:
         _check_root(directory, found_layout, root)

@@ -45,7 +45,7 @@ def layout_of(target: Target) -> Layout:
         return LAYOUTS[target.layout]
     raise InvalidManifest(
         f"synapse.toml: targets.{target.name}.layout: unknown layout `{target.layout}`",
-        hint=suggestion(target.layout, LAYOUTS),
+        hint=suggestion(target.layout, LAYOUTS, what="layouts"),
     )
 
 

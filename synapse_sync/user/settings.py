@@ -250,7 +250,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
         raise InputError(error.in_file(str(path)), hint=error.hint) from error
     for key, value in table.items():
         if key not in _KEYS:
-            raise InputError(f"{path}: unknown key `{key}`", hint=suggestion(key, _KEYS))
+            raise InputError(f"{path}: unknown key `{key}`", hint=suggestion(key, _KEYS, what="keys"))
         kind = _KEYS[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             kinds = kind if isinstance(kind, tuple) else (kind,)

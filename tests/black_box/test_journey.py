@@ -290,7 +290,7 @@ def test_a_local_file_is_placed_too(project: Project) -> None:
     project("lock")
     shutil.rmtree(project.store)  # as on another machine that has the lockfile
     result = project("sync")
-    said = result.err
+    said = result.err + result.out
     size = size_text(len(content))
     assert re.search(rf"^verified .*mix\.safetensors.*  {re.escape(size)}$", said, re.MULTILINE), said
     assert f"1 copied from this machine ({size})" in result.out

@@ -52,6 +52,7 @@ def test_the_word_that_is_meant(word: str, known: list[str], found: str | None) 
 def test_a_suggestion_is_a_question_or_a_list() -> None:
     assert suggestion("potrait", ["portrait", "detail"]) == "did you mean `portrait`?"
     assert suggestion("zzz", ["portrait", "detail"]) == "available: portrait, detail"
+    assert suggestion("zzz", ["portrait", "detail"], what="keys") == "known keys: portrait, detail"
     assert suggestion("zzz", ["portrait"], "`synapse list` lists all") == "`synapse list` lists all"
     assert suggestion("zzz", []) is None
     assert suggestion("sdxl", ["SDXL 1.0", "SDXL", "SD"], most=2) == "did you mean `SDXL`?"

@@ -77,7 +77,7 @@ class Mistakes:
             if key.replace("_", "-").casefold() in _SECRETS:
                 self.bad((*path, key), "do not put tokens in the manifest, which is shared", _SECRETS_HINT)
                 continue
-            hint = suggestion(key, known)
+            hint = suggestion(key, known, what="keys")
             if shape in (ModelTable, FileTable):
                 hint = _THEIR_WORDS.get(key.replace("_", "-"), hint)
             self.bad((*path, key), "unknown key", hint)

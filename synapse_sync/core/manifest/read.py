@@ -181,7 +181,7 @@ class _Reader:
                 continue
             root = self._root((*path, "root"), raw.root)
             if self._layouts is not None and raw.layout not in self._layouts:
-                hint = suggestion(raw.layout, self._layouts)
+                hint = suggestion(raw.layout, self._layouts, what="layouts")
                 self._mistakes.bad((*path, "layout"), f"unknown layout `{raw.layout}`", hint)
             groups = None if raw.groups is None else tuple(raw.groups)
             for key, words in (("types", raw.types or ()), ("exclude-types", raw.exclude_types)):

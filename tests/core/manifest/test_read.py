@@ -297,7 +297,7 @@ def test_a_name_with_a_dot_in_quotes_is_a_name() -> None:
     [
         ("ComfyUI", "did you mean `comfyui`?"),
         ("a111", "did you mean `a1111`?"),
-        ("kohya", "available: a1111, comfyui"),
+        ("kohya", "known layouts: a1111, comfyui"),
     ],
 )
 def test_an_unknown_layout_is_a_mistake_of_the_manifest(layout: str, hint: str) -> None:
