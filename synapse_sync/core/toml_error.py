@@ -143,7 +143,11 @@ class _Spot:
             )
         if words == "Invalid value":
             return None
-        return f"{called} outside quotes", 'a name with such letters needs quotes: `"…" = …`'
+        key, equals, value = self.line.partition("=")
+        written = (
+            f'"{key.strip()}" = {value.strip()}' if equals and '"' not in key and not self.secret else '"…" = …'
+        )
+        return f"{called} outside quotes", f"a name with such letters needs quotes: `{written}`"
 
     def _backslash(self, words: str) -> tuple[str, str] | None:
         """A Windows path in double quotes."""

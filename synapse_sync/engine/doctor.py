@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from synapse_sync import __version__
-from synapse_sync.core.nearest import nearest
+from synapse_sync.core.nearest import did_you_mean, nearest
 from synapse_sync.core.paths import shell_word
 from synapse_sync.core.size_text import size_text
 from synapse_sync.engine.scope import Scope
@@ -335,7 +335,7 @@ def of_settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
         near = nearest(name.removeprefix("SYNAPSE_"), ends) if name not in VARIABLES else None
         if near is not None:
             text = f"the variable {name} is unknown, and changes nothing"
-            yield Finding(topic="settings", state="warning", text=text, mend=f"did you mean {ends[near]}?")
+            yield Finding(topic="settings", state="warning", text=text, mend=did_you_mean(ends[near]))
 
 
 def _files_in(directory: Path) -> list[Path]:

@@ -64,7 +64,10 @@ class Mistakes:
         statement = self._statements.get((*path, key))
         if statement is None or statement.table == path or (not statement.table and nearest(key, known)):
             return False
-        name = f"{path[-1]}.{key}"
+        name, inner = f"{path[-1]}.{key}", table.get(key)
+        while isinstance(inner, dict) and len(inner) == 1 and next(iter(inner)) not in known:  # a.b.c = "…"
+            key, inner = next(iter(inner.items()))
+            name += f".{key}"
         written = f'[{path[0]}."{name}"]' if statement.is_header else f'"{name}" = …'
         self.bad((path[0], name), "a name with a dot needs quotes", f"write `{written}`", statement.line)
         return True

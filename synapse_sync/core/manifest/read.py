@@ -25,7 +25,7 @@ from synapse_sync.core.manifest.shape import (
 )
 from synapse_sync.core.manifest.values import SIDECARS, FileWish, Manifest, Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key, is_plain_name, safe_path
-from synapse_sync.core.nearest import did_you_mean, nearest, suggestion
+from synapse_sync.core.nearest import did_you_mean, meant, nearest, suggestion
 from synapse_sync.core.paths import is_windows_path, mistake_in_path
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
@@ -115,8 +115,9 @@ class _Reader:
                 continue
             if key not in table:
                 if field.required:
-                    self._mistakes.bad(path, f"`{key}` is missing")
                     fine = False
+                    if all(meant(other, [key]) is None for other in table):  # a misspelt one was reported
+                        self._mistakes.bad(path, f"`{key}` is missing")
                 continue
             # TOML has dates of its own; both spellings mean the same.
             value = table[key].isoformat() if isinstance(table[key], datetime.date) else table[key]

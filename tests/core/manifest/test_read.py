@@ -258,7 +258,8 @@ def test_a_line_of_equal_signs_inside_text_is_no_conflict() -> None:
     ("text", "place", "hint"),
     [
         ('[models]\ndream-v1.5 = "civitai:1"\n', ":2: models.dream-v1.5: ", '`"dream-v1.5" = …`'),
-        ('[models]\ndream-v1.5.x = "civitai:1"\n', ":2: models.dream-v1.5", '`"dream-v1.5'),
+        ('[models]\ndream-v1.5.x = "civitai:1"\n', ":2: models.dream-v1.5.x: ", '`"dream-v1.5.x" = …`'),
+        ('[models.a.b.c]\nsource = "civitai:1"\n', ":1: models.a.b.c: ", '`[models."a.b.c"]`'),
         ('[models]\na.b = "civitai:1"\na.c = "civitai:2"\n', ":2: models.a.b: ", '`"a.b" = …`'),
         ('[models.dream-v1.5]\nsource = "civitai:1"\n', ":1: models.dream-v1.5: ", '`[models."dream-v1.5"]`'),
         ('[targets.my.ui]\nroot = "ui"\n', ":1: targets.my.ui: ", '`[targets."my.ui"]`'),
@@ -470,3 +471,9 @@ def test_the_size_of_previews_is_a_number_in_its_bounds() -> None:
         for table in (f"[workspace]\n{words}\n", f'[models.b]\nsource = "civitai:2"\n{words}\n'):
             with pytest.raises(InvalidManifest, match=words.partition(" ")[0]):
                 parse_manifest(table)
+
+
+def test_a_misspelt_source_is_one_mistake() -> None:
+    assert told('[models.a]\nsourc = "civitai:1"\n').count("\n") == told('[models.a]\ntype = "lora"\n').count("\n")
+    assert "is missing" not in told('[models.a]\nsourc = "civitai:1"\n')
+    assert "`source` is missing" in told('[models.a]\ntypo = "lora"\n')
