@@ -19,6 +19,7 @@ from synapse_sync.wiring import Wiring
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from synapse_sync.core.drift import Drift
     from synapse_sync.core.lock_diff import LockDiff
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest.values import Manifest, Requirement
@@ -242,6 +243,14 @@ class Workspace:
             self.project, self._wiring.tools(), upgrade=upgrade, exclude_newer=exclude_newer, heal=heal,
             dry_run=dry_run,
         )  # fmt: skip
+
+    def drift(self, *, remote: bool, least: int) -> tuple[Drift, ...]:
+        """Findings about locked models: with `remote` of their sites; files with fewer than `least` origins."""
+        from synapse_sync.core.drift import thin
+        from synapse_sync.engine.drift import drift
+
+        found = drift(self.project, self._wiring.tools()) if remote else ()
+        return (*found, *thin(self.lockfile, least))
 
     def diff(self, revision: str = "HEAD") -> tuple[Committed, LockDiff]:
         """The lockfile of a commit, and how that of the project differs from it; raises `InputError`."""

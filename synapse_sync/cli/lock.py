@@ -15,8 +15,10 @@ from synapse_sync.cli.texts import cell_text, count_text
 from synapse_sync.core.findings import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
+    from synapse_sync.core.drift import Drift
     from synapse_sync.engine.lock import Locked
     from synapse_sync.workspace import Workspace
 
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
 )
 @click.option("--heal", is_flag=True, help="Look for further mirrors of all files, by their hashes.")
 @click.option("--check", is_flag=True, help="Change nothing; exit 8 if the lockfile is out of date.")
+@click.option("--remote", is_flag=True, help="With --check: ask the sites what became of the locked files.")
+@click.option(
+    "--min-places", "places", type=click.IntRange(1, 9), metavar="N",
+    help="With --check: every file needs N origins.",
+)  # fmt: skip
 @click.option("-n", "--dry-run", is_flag=True, help="Ask the sites and show the changes; write neither file.")
 @click.option(
     "--format",
@@ -52,6 +59,8 @@ def command(
     names: tuple[str, ...],
     heal: bool,
     check: bool,
+    remote: bool,
+    places: int | None,
     dry_run: bool,
     form: str,
     exclude_newer: datetime | None,
@@ -66,6 +75,10 @@ def command(
 
     if check and (upgrade or names or heal):
         raise click.UsageError("--check cannot be combined with --upgrade, --upgrade-model or --heal")
+    if (remote or places is not None) and not check:
+        raise click.UsageError(f"{'--remote' if remote else '--min-places'} needs --check")
+    if remote and offline:
+        raise click.UsageError("--remote cannot be combined with --offline: it asks the sites")
     if dry_run and (check or heal):
         raise click.UsageError("--dry-run cannot be combined with --check or --heal")
     if check and form == "markdown":
@@ -81,17 +94,41 @@ def command(
             dry_run=dry_run,
         )  # fmt: skip
         troubles = _troubles(workspace, locked)
+        findings = workspace.drift(remote=remote, least=places or 1) if check else ()
     if console.as_json:
-        console.document(locked.to_dict() | {"warnings": [*locked.warnings, *troubles]})
+        more = {"findings": [each.to_dict() for each in findings]} if remote or places else {}
+        console.document(locked.to_dict() | {"warnings": [*locked.warnings, *troubles], **more})
     console.warnings((*locked.warnings, *troubles))
+    code = _show_findings(console, findings)
+    if remote and not findings:
+        console.say("the sites still have everything as it is locked")
     if check and locked.changes:
         return _out_of_date(console, locked)
+    if code:
+        return code
     if dry_run or form == "markdown":
         show_diff(console, locked.diff, form)
         console.say(f"nothing was written; it would be: {locked.diff.summary()}" if dry_run else locked.summary())
         return 0
     _report(console, locked, heal=heal)
     return 0
+
+
+def _show_findings(console: Console, findings: Sequence[Drift]) -> int:
+    """Print what is no longer as it was locked; return the exit code: a site that cannot be asked is no finding."""
+    from synapse_sync.errors import NetworkError, OutOfDate
+
+    for each in findings:
+        sign = click.style("?" if each.kind == "unknown" else "!", fg="yellow")
+        console.answer(f"  {sign} {each.model}  {each.kind}: {cell_text(each.text)}")
+        if each.hint and not console.quiet:
+            console.say(f"    hint: {cell_text(each.hint)}")
+    if any(each.kind == "origins" for each in findings):
+        console.say("`synapse lock --heal` looks for further mirrors; `mirrors` in synapse.toml names them by hand")
+    known = [each for each in findings if each.kind != "unknown"]
+    if known:
+        console.say(f"{count_text(len({each.model for each in known}), 'model')} with findings")
+    return OutOfDate.exit_code if known else NetworkError.exit_code if findings else 0
 
 
 def _out_of_date(console: Console, locked: Locked) -> int:

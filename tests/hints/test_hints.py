@@ -213,6 +213,20 @@ def _(bench: Bench) -> None:
     assert (bench.project.path / "models/loras/thing.safetensors").exists()
 
 
+@helps("cli: synapse lock --heal")
+def _(bench: Bench) -> None:
+    data = safetensors_bytes("thing", size=9000)
+    url = bench.project.hub.files.put("thing.safetensors", data)
+    bench.project.manifest(f'[models]\na = {{ source = "{url}", type = "lora" }}\n')
+    bench("lock")
+    file = File(id=77_001, name="thing.safetensors", content=data, primary=True)
+    version = Version(id=7700, name="v1", files=(file,))
+    bench.project.hub.civitai.add(Model(id=770, name="Thing", type="LORA", versions=(version,)))
+    bench.advised("synapse lock --heal", "lock", "--check", "--min-places", "2", code=8)
+    bench("lock", "--heal")
+    bench("lock", "--check", "--min-places", "2")
+
+
 @helps("cli: --extract --type")
 def _(bench: Bench) -> None:
     data = io.BytesIO()
