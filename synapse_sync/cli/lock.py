@@ -73,19 +73,15 @@ def command(
     """
     from synapse_sync.workspace import Workspace
 
-    if check and (upgrade or names or heal):
-        raise click.UsageError("--check cannot be combined with --upgrade, --upgrade-model or --heal")
+    _refuse_options(
+        upgrade=upgrade or bool(names), heal=heal, check=check, dry_run=dry_run, markdown=form == "markdown"
+    )
     if (remote or places is not None) and not check:
         raise click.UsageError(f"{'--remote' if remote else '--min-places'} needs --check")
-    if remote and offline:
-        raise click.UsageError("--remote cannot be combined with --offline: it asks the sites")
-    if dry_run and (check or heal):
-        raise click.UsageError("--dry-run cannot be combined with --check or --heal")
-    if check and form == "markdown":
-        raise click.UsageError("--check cannot be combined with --format markdown: it asks no site")
+    if offline and (remote or heal):
+        which = "--remote" if remote else "--heal"
+        raise click.UsageError(f"{which} cannot be combined with --offline: it asks the sites")
     console.as_json = console.as_json or form == "json"
-    if heal and offline:
-        raise click.UsageError("--heal cannot be combined with --offline: it asks the sites")
     with Workspace.find(
         console.directory, reporter=console.reporter(), offline=offline, trust=trust, ask=console.confirm
     ) as workspace:
@@ -112,6 +108,16 @@ def command(
         return 0
     _report(console, locked, heal=heal)
     return 0
+
+
+def _refuse_options(*, upgrade: bool, heal: bool, check: bool, dry_run: bool, markdown: bool) -> None:
+    """Raise `UsageError` for options that exclude each other."""
+    if check and (upgrade or heal):
+        raise click.UsageError("--check cannot be combined with --upgrade, --upgrade-model or --heal")
+    if dry_run and (check or heal):
+        raise click.UsageError("--dry-run cannot be combined with --check or --heal")
+    if check and markdown:
+        raise click.UsageError("--check cannot be combined with --format markdown: it asks no site")
 
 
 def _show_findings(console: Console, findings: Sequence[Drift]) -> int:
