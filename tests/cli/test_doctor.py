@@ -179,7 +179,7 @@ def test_a_variable_that_is_misspelt(studio: Project) -> None:
     os.environ |= {"SYNAPSE_FORZEN": "1", "SYNAPSE_SERVER_NAME": "matrix.example"}
     found = [each for each in findings(studio, "--offline") if each["state"] == "warning"]
     assert [(each["text"].split()[2], each["mend"]) for each in found] == [
-        ("SYNAPSE_FORZEN", "did you mean SYNAPSE_FROZEN?")
+        ("SYNAPSE_FORZEN", "did you mean `SYNAPSE_FROZEN`?")
     ]
 
 
