@@ -97,7 +97,9 @@ class Wiring:
             if place.is_dir():
                 yield place
             else:
-                self.reporter.warn(f"the store {place} is missing (is the drive mounted?), so it is not used")
+                self.reporter.warn(
+                    f"the store {place} is missing, so it is not used: mount its drive, or make it if it is new"
+                )
 
     def _roots(self) -> Iterator[Path]:
         """The roots of the targets; none if the manifest cannot be read, which others report."""

