@@ -85,6 +85,7 @@ def test_the_settings_and_a_token(project: Project) -> None:
 
 def test_the_merge_rules_of_git_are_known_behind_a_mark(project: Project) -> None:
     rules = project.path / ".gitattributes"
+    (project.path / ".git").mkdir()
     project("init", "--root", "ui")
     mark(rules)
     before = rules.read_bytes()
