@@ -450,7 +450,8 @@ def test_expected_connections_that_nobody_used_are_closed(server):
 
     def talk(sock: socket.socket, number: int) -> None:
         begun.set()
-        assert not sock.recv(1)
+        with contextlib.suppress(ConnectionResetError):  # Windows says so where bytes of TLS were not read
+            assert not sock.recv(1)
         ended.set()
 
     server.talk = talk
