@@ -137,7 +137,10 @@ def _made_with(console: Console, workspace: Workspace, numbers: Sequence[int]) -
     for resource in found.unknown:
         name = cell_text(" ".join(word for word in (resource.kind, resource.name) if word))
         lack = "Civitai does not know its hash" if resource.hash else "only its name is known"
-        console.warn(f"the image was made with `{name or resource.hash}`, too, but {lack}; not added")
+        lack = f"Civitai has no version {resource.version_id}" if resource.version_id else lack
+        console.warn(
+            f"the image was made with `{name or resource.hash or resource.version_id}`, too, but {lack}; not added"
+        )
     for reference in found.references:
         if reference in declared:
             console.say(f"`{reference}` is in synapse.toml already, as `{declared[reference]}`")

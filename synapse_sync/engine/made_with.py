@@ -25,7 +25,8 @@ class MadeWith:
 def made_with(images: Sequence[int], client: Client) -> MadeWith:
     """Read the settings of images, by their numbers on Civitai, and look up the models in them.
 
-    It costs a request an image, one for a hundred versions, and one for each hash without a version. Raises
+    It costs a request an image, one for a hundred versions, and one for each hash without a version
+    or version that no list has. Raises
     `NotFound` for an image that does not exist, and `StatusError` for a refused request.
     """
     resources: list[Resource] = []
@@ -38,18 +39,31 @@ def made_with(images: Sequence[int], client: Client) -> MadeWith:
 def looked_up(resources: Iterable[Resource], client: Client) -> MadeWith:
     """Look up models that images name: by version, else by hash; those that Civitai does not know are unknown."""
     named = [_by_hash(resource, client) for resource in resources]
-    versions = {each.version_id for each in named if each.version_id is not None}
-    models = client.models_by_version_ids(versions) if versions else {}
+    models = _models({each.version_id for each in named if each.version_id is not None}, client)
     found: dict[int, Reference] = {}
-    unknown: dict[tuple[str, str | None, str | None], Resource] = {}
+    unknown: dict[Resource, None] = {}
     for resource in named:
         version = resource.version_id
-        if version is None:
-            unknown.setdefault((resource.kind, resource.name, resource.hash), resource)
+        if version is None or version not in models:
+            unknown.setdefault(resource)
             continue
-        model = models[version].id if version in models else resource.model_id
+        model = models[version]
         found.setdefault(version, Reference("civitai", "" if model is None else str(model), str(version)))
-    return MadeWith(references=tuple(found.values()), unknown=tuple(unknown.values()))
+    return MadeWith(references=tuple(found.values()), unknown=tuple(unknown))
+
+
+def _models(versions: set[int], client: Client) -> dict[int, int | None]:
+    """The models of versions, without versions that Civitai no longer has. A list may lag behind: those that it
+    lacks are asked for one by one."""
+    listed = client.models_by_version_ids(versions) if versions else {}
+    found: dict[int, int | None] = {version: model.id for version, model in listed.items()}
+    for version in sorted(versions - found.keys()):
+        try:
+            found[version] = client.model_version(version).model_id
+        except StatusError as error:
+            if error.status != 404:
+                raise
+    return found
 
 
 def _by_hash(resource: Resource, client: Client) -> Resource:

@@ -320,7 +320,7 @@ class Lane:
     def expect(self, way: Way, count: int) -> None:
         """Begin to open connections, so that `count` are free for the requests that follow soon.
 
-        A request uses one of them even before it is open. What goes wrong with it is raised there.
+        A request uses one of them even before it is open. Its errors are raised there.
         """
         key = (way.scheme, way.host, way.port or _PORTS[way.scheme])
         coming = self._coming.setdefault(key, deque())
