@@ -50,7 +50,7 @@ class Wiring:
         self.settings = settings
         self.reporter = reporter
         self.offline = offline
-        self._trust_given, self._ask = trust, ask
+        self.trust_given, self.ask = trust, ask
         self.connections: Connections = Connections(
             settings, offline=offline, note=lambda text: self.reporter.note(text)
         )
@@ -208,7 +208,7 @@ class Wiring:
             project=self.project,
             granted=Granted(
                 everything=settings.trust_all,
-                for_good=self._trust_given,
+                for_good=self.trust_given,
                 projects=settings.trusted.get("projects", ()),
                 roots=settings.trusted.get("roots", ()),
                 hosts=frozenset(map(str.lower, (*settings.allow_http, *settings.trusted.get("hosts", ())))),
@@ -217,7 +217,7 @@ class Wiring:
             kept=ConsentFiles((settings.store, *beside), write_private, lambda place: Owners(place).mine),
             own=own,
             home=home_directory(),
-            ask=self._ask,
+            ask=self.ask,
         )
 
     def _is_nearby(self, artifact: Artifact) -> bool:

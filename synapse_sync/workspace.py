@@ -63,7 +63,7 @@ class Workspace:
 
     def __init__(
         self,
-        project: Path,
+        project: Path | Project,
         settings: Settings,
         *,
         environ: Mapping[str, str] | None = None,
@@ -72,7 +72,7 @@ class Workspace:
         trust: bool = False,
         ask: Callable[[str], bool] = lambda question: False,
     ) -> None:
-        self.project: Project = Project(project, settings.store)
+        self.project: Project = project if isinstance(project, Project) else Project(project, settings.store)
         self.settings = settings
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
         offline = offline or settings.offline
@@ -251,6 +251,16 @@ class Workspace:
 
         found = drift(self.project, self._wiring.tools()) if remote else ()
         return (*found, *thin(self.lockfile, least))
+
+    def at(self, revision: str) -> Workspace:
+        """The same project with the two files of a commit, for a frozen sync; raises `InputError`."""
+        from synapse_sync.engine.revision import CommittedProject
+
+        then, wiring = CommittedProject(self.project, revision), self._wiring
+        return Workspace(
+            then, self.settings, environ=self.environ, reporter=wiring.reporter, offline=wiring.offline,
+            trust=wiring.trust_given, ask=wiring.ask,
+        )  # fmt: skip
 
     def diff(self, revision: str = "HEAD") -> tuple[Committed, LockDiff]:
         """The lockfile of a commit, and how that of the project differs from it; raises `InputError`."""

@@ -315,12 +315,14 @@ class Workspace:
         prune: bool = True,
         force: bool = False,
         yes: bool = False,
+        at: str | None = None,
     ) -> Report:
         """Make the trees match: lock what changed, download, verify, place, remove what is no longer wanted.
 
         Parameters: `only`, `groups` and `targets` name a part of the project. `link_mode` replaces that of the
         settings. `locked` refuses a lockfile that is out of date, `frozen` follows it as it is. Without `prune`,
         nothing is removed. `force` moves files aside that are in the way. `yes` agrees to a large prune.
+        `at` is a commit: the trees become what both files of that commit say, and the present files stay unchanged.
 
         Raises everything that is known before the first byte: what is wrong with the two files, `OutOfDate`,
         `AccessDenied`, `StorageError`, `NotTrusted` … Failures of single files are in the report: see `ok`.
@@ -335,8 +337,13 @@ class Workspace:
             prune=prune,
             force=force,
         )
+        if at is not None and locked:
+            raise InputError("at cannot be combined with locked")
         with self._verb() as verbs:
-            return verbs.sync(scope, locked=locked, frozen=frozen, confirm=lambda question: yes)
+            if at is None:
+                return verbs.sync(scope, locked=locked, frozen=frozen, confirm=lambda question: yes)
+            with verbs.at(at) as then:
+                return then.sync(scope, frozen=True, confirm=lambda question: yes)
 
     def verify(self, *, repair: bool = False, whole_store: bool = False) -> Verification:
         """Hash every placed file and its blob, and compare it with the lockfile.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -59,6 +60,9 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Move files aside that are in the way; nothing is deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
+@click.option(
+    "--at", metavar="REV", help="Place what both files of this commit say; the present ones are not changed."
+)
 @trusting
 @common
 @click.pass_obj
@@ -77,6 +81,7 @@ def command(
     limit_rate: int | None,
     force: bool,
     yes: bool,
+    at: str | None,
     trust: bool,
 ) -> int:
     """Download what is missing, verify it, link it into place, and remove what is no longer wanted.
@@ -89,11 +94,18 @@ def command(
     from synapse_sync.workspace import Workspace
 
     locked, frozen = _one_of(locked, frozen)
+    if at is not None and locked:
+        raise click.UsageError("--at cannot be combined with --locked: it follows the lockfile of a commit")
     part = Scope(only=only, groups=groups, targets=targets, link_mode=link_mode, prune=not no_prune, force=force)
-    with Workspace.find(
-        console.directory, offline=offline, limit_rate=limit_rate, trust=trust, ask=console.confirm
-    ) as workspace:
-        if part.is_whole and (count := workspace.unchanged()) is not None:
+    with ExitStack() as held:
+        workspace = held.enter_context(
+            Workspace.find(
+                console.directory, offline=offline, limit_rate=limit_rate, trust=trust, ask=console.confirm
+            )
+        )
+        if at is not None:
+            workspace, frozen = held.enter_context(workspace.at(at)), True
+        elif part.is_whole and (count := workspace.unchanged()) is not None:
             return _nothing_to_do(console, count, only_shown=dry_run or check)
         if dry_run or check:
             return _show_plan(console, workspace, part, check=check, locked=locked, frozen=frozen)
@@ -106,7 +118,12 @@ def command(
             number = console.failure(error)
             console.conclude(f"not synced: {count_text(number, 'problem')}, exit code {error.exit_code}")
             return error.exit_code
-    return _conclude(console, report, part)
+    code = _conclude(console, report, part)
+    if at is not None:
+        console.say(
+            f"these are the files of {at}; both files of the project are unchanged, and a plain sync follows them"
+        )
+    return code
 
 
 def _conclude(console: Console, report: Report, part: Scope) -> int:

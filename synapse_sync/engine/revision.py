@@ -1,12 +1,14 @@
-"""Revision: the lockfile as a commit of the project's git repository has it. git itself reads it."""
+"""Revision: the two files as a commit of the project's git repository has them. git itself reads them."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile
@@ -14,10 +16,14 @@ from synapse_sync.core.toml import toml_text
 from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError, InvalidLockfile
 from synapse_sync.project import Project
-from synapse_sync.user.places import LOCKFILE
+from synapse_sync.user.places import LOCKFILE, MANIFEST
+
+if TYPE_CHECKING:
+    from synapse_sync.core.manifest.values import Manifest
 
 #: Bytes of a lockfile, at most: thousands of models.
 _MOST = 64 << 20
+_HINT = f"`git log -- {LOCKFILE}` lists the commits that changed it"
 #: git asks nobody, fetches nothing, and speaks the language in which its words are recognised here.
 _QUIETLY = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
 
@@ -37,31 +43,73 @@ def lockfile_at(project: Project, revision: str) -> Committed:
     `revision` is any name that git knows for a commit: `HEAD~1`, a branch, a tag, a hash. Raises `InputError` for a
     name that it does not know, and outside a repository; `InvalidLockfile` for a lockfile of a newer synapse.
     """
-    if not revision or revision.startswith("-") or not revision.isprintable():
-        raise InputError(f"`{revision}` is not the name of a commit", hint="for example `HEAD~1`, or a tag")
-    commit = _git(project.directory, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", about=revision)
-    name = f"{commit.decode().strip()}:./{LOCKFILE}"
-    commit_text = name.partition(":")[0]
-    if not _git(project.directory, "ls-tree", "--name-only", commit_text, f"./{LOCKFILE}", about=revision).strip():
+    commit = commit_of(project, revision)
+    data = _content(project, commit, LOCKFILE, revision)
+    if data is None:
         warning = f"{LOCKFILE} is not in {revision}, so every model counts as added"
-        return Committed(commit=commit_text, lockfile=Lockfile(), warnings=(warning,))
-    size = int(_git(project.directory, "cat-file", "-s", name, about=revision))
-    if size > _MOST:
-        raise InvalidLockfile(f"{LOCKFILE} of {revision} has {size:,} bytes; the most is {_MOST:,}")
+        return Committed(commit=commit, lockfile=Lockfile(), warnings=(warning,))
     where = f"{LOCKFILE} of {revision}"
     try:
-        text = toml_text(_git(project.directory, "cat-file", "blob", name, about=revision))
+        text = toml_text(data)
     except TomlError as error:
         raise InvalidLockfile(f"{where}: {error.what}", hint="choose another commit") from error
     if not text.strip():
-        return Committed(commit=commit_text, lockfile=Lockfile())
+        return Committed(commit=commit, lockfile=Lockfile())
     try:
-        return Committed(commit=commit_text, lockfile=parse_lockfile(text, where))
+        return Committed(commit=commit, lockfile=parse_lockfile(text, where))
     except InvalidLockfile:
         repaired = repair_lockfile(text, where)
         names = ", ".join(f"`{each}`" for each in repaired.damaged)
         warning = f"{where} is damaged; left out: {names or 'no model'}"
-        return Committed(commit=commit_text, lockfile=repaired.lockfile, warnings=(warning,))
+        return Committed(commit=commit, lockfile=repaired.lockfile, warnings=(warning,))
+
+
+class CommittedProject(Project):
+    """A project with the two files of a commit. Everything else is that of the directory; no file is written."""
+
+    def __init__(self, project: Project, revision: str) -> None:
+        super().__init__(project.directory, project.store)
+        self.revision: str = revision
+        self.commit: str = commit_of(project, revision)
+        found = {name: _content(project, self.commit, name, revision) for name in (MANIFEST, LOCKFILE)}
+        self._files = {name: data for name, data in found.items() if data is not None}
+        if missing := [name for name in found if name not in self._files]:
+            raise InputError(f"{missing[0]} is not in {revision}", hint=_HINT)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file in the commit."""
+        return self._files.get(name, b"")
+
+    def exists(self, name: str) -> bool:
+        """Whether the commit has this file."""
+        return name in self._files
+
+    def digests(self) -> tuple[bytes, bytes]:
+        """The SHA-256 of the two files in the commit."""
+        manifest, lockfile = (hashlib.sha256(self.read(name)).digest() for name in (MANIFEST, LOCKFILE))
+        return manifest, lockfile
+
+    def write(self, name: str, text: str, values: Manifest | None = None) -> bool:
+        """Refuse: what is committed stays as it is."""
+        raise InputError(f"{name} of {self.revision} is committed, and cannot be changed")
+
+
+def commit_of(project: Project, revision: str) -> str:
+    """The hash of the commit that a revision names; raises `InputError`."""
+    if not revision or revision.startswith("-") or not revision.isprintable():
+        raise InputError(f"`{revision}` is not the name of a commit", hint="for example `HEAD~1`, or a tag")
+    name = f"{revision}^{{commit}}"
+    return _git(project.directory, "rev-parse", "--verify", "--quiet", name, about=revision).decode().strip()
+
+
+def _content(project: Project, commit: str, name: str, revision: str) -> bytes | None:
+    """The content of a file of the project in a commit; None if it is not there."""
+    if not _git(project.directory, "ls-tree", "--name-only", commit, f"./{name}", about=revision).strip():
+        return None
+    size = int(_git(project.directory, "cat-file", "-s", f"{commit}:./{name}", about=revision))
+    if size > _MOST:
+        raise InputError(f"{name} of {revision} has {size:,} bytes; the most is {_MOST:,}")
+    return _git(project.directory, "cat-file", "blob", f"{commit}:./{name}", about=revision)
 
 
 def _git(directory: Path, *words: str, about: str) -> bytes:
@@ -78,6 +126,5 @@ def _git(directory: Path, *words: str, about: str) -> bytes:
     if any("not a git repository" in line for line in said):
         raise InputError(f"{directory} is not in a git repository", hint="`git init` makes it one")
     if not said:
-        hint = f"`git log -- {LOCKFILE}` lists the commits that changed it"
-        raise InputError(f"`{about}` is no commit of this repository", hint=hint)
+        raise InputError(f"`{about}` is no commit of this repository", hint=_HINT)
     raise InputError(f"git cannot read `{about}`: {said[0].removeprefix('fatal: ')}")

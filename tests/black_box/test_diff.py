@@ -87,3 +87,55 @@ def test_a_commit_that_does_not_exist(project: Project, committed: Callable[...,
     committed(PORTRAIT)
     said = project("diff", "v9", code=2).err
     assert "`v9` is no commit of this repository" in said and "`git log -- synapse.lock`" in said
+
+
+def test_an_earlier_commit_is_placed_and_the_present_files_stay(
+    project: Project, committed: Callable[..., None]
+) -> None:
+    committed(PORTRAIT + f'eyes = "civitai:{catalogue.EYES}"\n')
+    project("sync")
+    first = project.tree()
+    catalogue.publish_upgrade(project.hub)
+    project.manifest(PORTRAIT)
+    project("lock", "--upgrade")
+    committed(PORTRAIT)
+    project("sync")
+    second, texts = project.tree(), (project.path / "synapse.toml").read_text() + project.lock_text
+    assert second != first and len(second) == 1
+    project.hub.clear_log()
+    assert project("sync", "--at", "HEAD~1", "--check", code=8).out
+    said = project("sync", "--at", "HEAD~1").err
+    assert "a plain sync follows them" in said
+    assert project.tree() == first and project.hub.requests() == [], "all of it was in the store"
+    assert (project.path / "synapse.toml").read_text() + project.lock_text == texts
+    assert project("sync", "--check", code=8).out, "the present lockfile wants other files"
+    assert "nothing to do" in project("sync", "--at", "HEAD~1").out
+    project("sync")
+    assert project.tree() == second
+    with Workspace(project.path) as workspace:
+        assert workspace.sync(at="HEAD~1").ok and project.tree() == first
+        assert workspace.sync().ok and project.tree() == second
+
+
+def test_a_commit_without_the_two_files_is_not_placed(project: Project, committed: Callable[..., None]) -> None:
+    committed(PORTRAIT)
+    project("sync")
+    subprocess.run(["git", "-C", str(project.path), "rm", "-q", "--cached", "synapse.lock"], check=True)
+    subprocess.run(["git", "-C", str(project.path), "commit", "-q", "-m", "x"], check=True)
+    before = project.tree()
+    assert "synapse.lock is not in HEAD" in project("sync", "--at", "HEAD", code=2).err
+    assert "is no commit" in project("sync", "--at", "v9", code=2).err
+    assert "cannot be combined" in project("sync", "--at", "HEAD", "--locked", code=2).err
+    assert project.tree() == before
+
+
+def test_a_committed_manifest_needs_the_same_consent(
+    project: Project, committed: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "something of the user").touch()
+    committed(f'[targets.t]\nlayout = "flat"\nroot = "{elsewhere.as_posix()}"\n{PORTRAIT}')
+    committed(PORTRAIT)
+    project("sync")
+    assert "place files in" in project("sync", "--at", "HEAD~1", code=2).err
+    assert [path.name for path in elsewhere.iterdir()] == ["something of the user"]
