@@ -44,4 +44,5 @@ def _has_screen() -> bool:
     """Whether a browser would have a window: without one, it would take over this terminal or fail."""
     if sys.platform in ("win32", "darwin"):
         return not os.environ.get("SSH_CONNECTION")
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    else:
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -144,14 +144,15 @@ def can_link(root: Path) -> bool:
     Windows decides by account, so one is made in the directory of temporary files. Elsewhere the file system says
     it (POSIX, `_PC_2_SYMLINKS`): FAT has none. Where it says nothing, links are assumed; `point` has an answer.
     """
-    if os.name == "nt":
+    if sys.platform == "win32":
         return _links_for_account()
-    while not root.exists() and root != root.parent:
-        root = root.parent
-    try:
-        return os.pathconf(root, "PC_2_SYMLINKS") != 0
-    except (OSError, ValueError):
-        return True
+    else:
+        while not root.exists() and root != root.parent:
+            root = root.parent
+        try:
+            return os.pathconf(root, "PC_2_SYMLINKS") != 0
+        except (OSError, ValueError):
+            return True
 
 
 @functools.cache
