@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from synapse_sync.sites import Site
     from synapse_sync.sources.base import Description
     from synapse_sync.sources.civitai.client import Client
+    from synapse_sync.sources.huggingface.search import FoundRepository
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.transfer.fetcher import Transfers
     from synapse_sync.user.tokens import Token
@@ -304,6 +305,23 @@ class Workspace:
         from synapse_sync.engine.discover import ask
 
         return ask(question, self._wiring.connections.civitai, self._wiring.sources, what=what)
+
+    def repositories(
+        self,
+        *,
+        query: str | None,
+        author: str | None = None,
+        tag: str | None = None,
+        sort: str | None = None,
+        limit: int = 20,
+    ) -> list[FoundRepository]:
+        """The repositories of models that Hugging Face finds; `sort` as in Civitai's lists."""
+        from synapse_sync.engine.discover import repositories
+
+        api, endpoint = self._wiring.connections.api, self.settings.endpoints["huggingface"][0]
+        return repositories(
+            api, endpoint, self._wiring.sources, query=query, author=author, tag=tag, sort=sort, limit=limit
+        )
 
     def made_with(self, images: Sequence[int]) -> MadeWith:
         """The models that made some images of Civitai, by the numbers of the images."""

@@ -1,4 +1,4 @@
-"""`synapse search`: search the models of Civitai."""
+"""`synapse search`: search the models of Civitai and Hugging Face."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.civitai_options import all_of, cursor, limit, model_filters, one_page, page, short_count, word
+from synapse_sync.cli.civitai_options import all_of, cursor, limit, model_filters, one_page, page, word
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.cli.render import table_lines, trigger_line
-from synapse_sync.cli.texts import cut_text
+from synapse_sync.cli.search_results import Results, tell, what_is_here
 from synapse_sync.core.nearest import suggestion
-from synapse_sync.sites import named
+from synapse_sync.errors import Several, SynapseError
+from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, spelled
 
 if TYPE_CHECKING:
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.sources.civitai.questions import ModelFilters
     from synapse_sync.sources.civitai.schema import Model
+    from synapse_sync.workspace import Workspace
 
-_COLUMNS = 16
 _TYPE = word(TYPES, also=OUR_TYPES, open=True)
+_SITES = ("civitai", "huggingface")
+#: The orders that both sites have.
+_BOTH_SORT = ("Most Downloaded", "Most Liked", "Highest Rated", "Newest")
 
 
-@click.command("search", short_help="Search Civitai; --add puts a result into synapse.toml")
+@click.command("search", short_help="Search Civitai and Hugging Face; --add takes a result")
 @click.argument("query", nargs=-1, metavar="[QUERY]...")
+@click.option("--site", type=click.Choice(_SITES), metavar="SITE", help="civitai or huggingface; without it, both.")
 @click.option("--type", "types", multiple=True, type=_TYPE, metavar="TYPE", help="checkpoint, lora … (repeatable)")
 @click.option("--base-model", "bases", multiple=True, metavar="NAME", help="For example `SDXL 1.0` (repeatable).")
 @click.option("--sort", type=word(SORTS), metavar="ORDER", help=", ".join(SORTS) + ".")
@@ -47,6 +51,7 @@ def command(
     console: Console,
     /,
     query: tuple[str, ...],
+    site: str | None,
     types: tuple[str, ...],
     bases: tuple[str, ...],
     sort: str | None,
@@ -60,15 +65,15 @@ def command(
     add: tuple[int, ...],
     **more: Any,
 ) -> int:
-    """Search Civitai's models; without QUERY, list them by the filters alone.
+    """Search the models of Civitai and Hugging Face; without QUERY, list them by the filters alone.
 
-    --add writes results of this search into synapse.toml and locks them, as `synapse add` does. A list without
+    Both sites are asked, unless a filter is one of Civitai's alone (--type, --base-model, --period, …). --add
+    writes results of this search into synapse.toml and locks them, as `synapse add` does. A list of Civitai without
     QUERY has numbered pages (--page); a search continues by --cursor.
     """
     from synapse_sync.cli.add import added_value, next_step, tell_added
-    from synapse_sync.core.reference import Reference
     from synapse_sync.engine.declare import Wishes
-    from synapse_sync.errors import AmbiguousFile, InputError, RefusedFormat
+    from synapse_sync.errors import AmbiguousFile, InputError, RefusedFormat, raise_all
     from synapse_sync.workspace import Workspace
 
     text = " ".join(query).strip() or None
@@ -77,25 +82,35 @@ def command(
         "query": text, "types": types, "sort": sort, "period": period, "base_models": words, "username": creator,
         "tag": tag, "nsfw": nsfw, **more,  # type: ignore[typeddict-item]
     }  # fmt: skip
+    own = (
+        types or None,
+        words or None,
+        period,
+        page,
+        cursor,
+        *more.values(),
+        sort if sort not in _BOTH_SORT else None,
+    )
+    only_civitai = limit == 0 or any(each not in (None, ()) for each in own)
+    sites = _sites(site, only_civitai=only_civitai)
     if add:
         workspace = Workspace.find(console.directory, reporter=console.reporter())
     else:
         workspace = Workspace.anywhere(console.directory)
     with workspace:
-        found = workspace.ask("search", lambda civitai: _found(civitai, filters, limit, page, cursor))
-        models = found.items
-        if add and max(add) > len(models):
+        found = _asked(workspace, sites, filters, limit, page, cursor)
+        if add and max(add) > found.count:
+            raise_all(found.errors)
             raise InputError(
-                f"--add {max(add)}: the search has {len(models)} results",
+                f"--add {max(add)}: the search has {found.count} results",
                 hint="search without --add to see them",
             )
-        _tell(console, models)
-        if not models:
-            _tell_nothing(console, words, nsfw=bool(nsfw))
-        results = [_value(number, model) for number, model in enumerate(models, start=1)]
-        value: dict[str, Any] = {"query": text, "results": results, "metadata": found.metadata}
+        tell(console, found, headings=len(sites) > 1)
+        if not found.count and not found.errors:
+            _tell_nothing(console, words, nsfw=bool(nsfw) or "civitai" not in sites)
+        value: dict[str, Any] = {"query": text, "results": found.values(), "metadata": found.metadata}
         if add:
-            chosen = [Reference("civitai", str(models[number - 1].id)) for number in dict.fromkeys(add)]
+            chosen = [found.reference(number) for number in dict.fromkeys(add)]
             try:
                 names, locked = workspace.add(chosen, Wishes())
             except (AmbiguousFile, RefusedFormat) as error:
@@ -103,11 +118,55 @@ def command(
                 error.hint = f"`synapse add {what}` accepts `--file`, `--allow-pickle`"
                 raise
             value |= {"added": added_value(names, locked), "warnings": list(locked.warnings)}
+    if found.errors and not found.count:
+        raise_all(found.errors)
+    if found.errors:
+        value |= {"errors": [error.to_dict() for error in found.errors]}
     if console.as_json:
         console.document(value)
     if add:
         tell_added(console, names, locked, next_step(workspace, names))
-    return 0
+    console.errors(found.errors)
+    return Several(found.errors).exit_code if found.errors else 0
+
+
+def _sites(site: str | None, *, only_civitai: bool) -> tuple[str, ...]:
+    """Return the sites to ask; raises a usage error if the one that was named lacks a filter that was given."""
+    if site == "huggingface" and only_civitai:
+        raise click.UsageError("only Civitai has these filters; Hugging Face knows --creator, --tag and --sort")
+    return (site,) if site is not None else _SITES[:1] if only_civitai else _SITES
+
+
+def _asked(
+    workspace: Workspace,
+    sites: tuple[str, ...],
+    filters: ModelFilters,
+    limit: int,
+    page: int | None,
+    cursor: str | None,
+) -> Results:
+    """Ask the sites at the same time; the failure of one leaves the results of the other."""
+    results = Results()
+
+    def ask(site: str) -> SynapseError | None:
+        try:
+            if site == "civitai":
+                found = workspace.ask("search", lambda civitai: _found(civitai, filters, limit, page, cursor))
+                results.models, results.metadata = found.items, found.metadata
+            else:
+                results.repositories = workspace.repositories(
+                    query=filters["query"], author=filters["username"], tag=filters["tag"], sort=filters["sort"],
+                    limit=limit,
+                )  # fmt: skip
+        except SynapseError as error:
+            return error
+        return None
+
+    results.errors = [error for error in at_once(ask, sites, len(sites)) if error is not None]
+    if len(sites) > 1:
+        results.limited(limit)
+    results.here = what_is_here(workspace)
+    return results
 
 
 def _found(
@@ -119,26 +178,6 @@ def _found(
     return all_of(civitai.models(limit=limit, **filters))
 
 
-def _tell(console: Console, models: list[Model]) -> None:
-    from synapse_sync.sources.civitai.vocabulary import model_type
-
-    rows = [
-        (
-            str(number),
-            model.name or "",
-            cut_text(model_type(model.type) or "", _COLUMNS),
-            cut_text(_base(model) or "", _COLUMNS),
-            short_count(model.stats.download_count),
-            f"civitai:{model.id}",
-        )
-        for number, model in enumerate(models, start=1)
-    ]
-    if rows:
-        header = ("#", "name", "type", "base model", "downloads", "reference")
-        below = [trigger_line(model.versions[0].trained_words if model.versions else ()) for model in models]
-        console.answers(table_lines(rows, header, shrink=1, below=below))
-
-
 def _tell_nothing(console: Console, bases: list[str], *, nsfw: bool) -> None:
     """Print possible reasons for no results."""
     console.say("nothing found")
@@ -148,37 +187,3 @@ def _tell_nothing(console: Console, bases: list[str], *, nsfw: bool) -> None:
             console.say(f"`{base}` is not a known base model" + (f"; {near}" if near else ""))
     if not nsfw:
         console.say("Civitai omits models without an image for all ages, unless you add --nsfw")
-
-
-def _base(model: Model) -> str | None:
-    return model.versions[0].base_model if model.versions else None
-
-
-def _value(number: int, model: Model) -> dict[str, Any]:
-    """Return a result for `--json`, in the site's words."""
-    from synapse_sync.sources.civitai.details import model_details, version_details
-
-    return model_details(model) | {
-        "number": number,
-        "reference": f"civitai:{model.id}",
-        "id": model.id,
-        "name": model.name,
-        "type": model.type,
-        "base_model": _base(model),
-        "creator": model.creator.username if model.creator is not None else None,
-        "tags": list(model.tags),
-        "nsfw": model.nsfw,
-        "mode": model.mode,
-        "downloads": model.stats.download_count,
-        "page": f"{named('civitai').home}/models/{model.id}",
-        "versions": [
-            version_details(v)
-            | {
-                "name": v.name,
-                "base_model": v.base_model,
-                "published": v.published_at,
-                "trained_words": list(v.trained_words),
-            }
-            for v in model.versions
-        ],
-    }

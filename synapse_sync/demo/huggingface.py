@@ -37,6 +37,11 @@ class Repo:
     disabled: bool = False
     xet: bool = False
 
+    def tags_of(self) -> list[str]:
+        """The tags that its card adds: its own, and the repository that it was made from."""
+        base = self.card.get("base_model")
+        return [*self.card.get("tags", ()), *([f"base_model:{base}"] if isinstance(base, str) else [])]
+
 
 @dataclass(slots=True)
 class HuggingFace:
@@ -139,6 +144,8 @@ class HuggingFace:
             return json_reply({"type": "user", "name": "newcomer", "auth": {"type": "access_token"}})
         if parts == ("api", "agent-harnesses"):  # the real client sends this once a day
             return json_reply({"standardEnvVars": [], "harnesses": {}})
+        if parts == ("api", "models"):
+            return self._search(request)
         if len(parts) >= 3 and parts[0] == "api" and parts[1] in _KINDS:
             return self._api(request, _KINDS[parts[1]], parts[2:])
         if request.method not in ("GET", "HEAD"):
@@ -150,6 +157,36 @@ class HuggingFace:
         if len(parts) > at + 2:
             return self._resolve(request, kind + "/".join(parts[:at]), parts[at + 1], "/".join(parts[at + 2 :]))
         return _error(404, None, "Not found")
+
+    def _search(self, request: Request) -> Reply:
+        """Answer with the public models whose names contain the words, the most downloaded ones first."""
+        words = (request.first("search") or "").casefold().split()
+        wanted = {
+            "author": request.first("author") or "",
+            "filter": request.first("filter") or "",
+        }
+        rows = []
+        for name, repo in self.repos.items():
+            is_model = not name.startswith(("datasets/", "spaces/"))
+            tags = [*repo.tags_of(), *([f"license:{repo.license}"] if repo.license else [])]
+            fits = all(word in name.casefold() for word in words)
+            fits = fits and wanted["author"] in ("", name.partition("/")[0]) and wanted["filter"] in ("", *tags)
+            if is_model and fits and not repo.private and not repo.disabled:
+                rows.append(self._found_row(repo, tags, request.all("expand")))
+        rows.sort(key=lambda row: (-row.get("downloads", 0), row["id"]))
+        return json_reply(rows[: request.number("limit", _PAGE)])
+
+    def _found_row(self, repo: Repo, tags: list[str], expand: list[str]) -> dict[str, Any]:
+        every = {
+            "pipeline_tag": repo.card.get("pipeline_tag"),
+            "library_name": repo.card.get("library_name"),
+            "gated": repo.gated,
+            "downloads": repo.card.get("downloads", 0),
+            "likes": 0,
+            "lastModified": repo.dates[repo.refs["main"]],
+            "tags": tags,
+        }
+        return {"_id": "0", "id": repo.name, **{name: every[name] for name in expand if name in every}}
 
     def _find(self, request: Request, name: str) -> Repo | Reply:
         if name in self.moved:

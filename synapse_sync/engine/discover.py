@@ -1,4 +1,4 @@
-"""Discover: questions about models, images, creators and tags, for which Civitai has lists."""
+"""Discover: questions about models, images, creators and tags on Civitai, and repositories on Hugging Face."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from synapse_sync.errors import InputError, StatusError
 from synapse_sync.sources.base import Source
 
 if TYPE_CHECKING:
+    from synapse_sync.net.api import Api
     from synapse_sync.sources.civitai.client import Client
+    from synapse_sync.sources.huggingface.search import FoundRepository
 
 T = TypeVar("T")
 
@@ -36,3 +38,23 @@ def ask(question: Callable[[Client], T], client: Client, sources: Mapping[str, S
                 hint="check the words of the filters, or use fewer of them",
             ) from error
         raise sources["civitai"].explain(Reference("url", what), error) from error
+
+
+def repositories(
+    api: Api,
+    endpoint: str,
+    sources: Mapping[str, Source],
+    *,
+    query: str | None,
+    author: str | None,
+    tag: str | None,
+    sort: str | None,
+    limit: int,
+) -> list[FoundRepository]:
+    """The repositories of models that Hugging Face finds at `endpoint`; raises as its source says."""
+    from synapse_sync.sources.huggingface.search import search
+
+    try:
+        return search(api, endpoint, query=query, author=author, tag=tag, sort=sort, limit=limit)
+    except StatusError as error:
+        raise sources["huggingface"].explain(Reference("url", "search"), error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -137,7 +138,7 @@ def test_search_add_puts_a_result_into_the_manifest(project: Project) -> None:
     text = (project.path / "synapse.toml").read_text()
     assert text.startswith("# mine\n") and '= "civitai:58390"' in text
     assert "Detail Tweaker" in project.lock_text
-    value = project("search", "portrait", "--add", "1", "--json").json
+    value = project("search", "portrait", "--site", "civitai", "--add", "1", "--json").json
     assert [added["name"] for added in value["added"]] == ["portrait-studio"]
     assert len(value["results"]) == 1
     project("sync")
@@ -179,6 +180,128 @@ def test_searching_outside_a_project_with_a_broken_one_above(project: Project) -
     project("search", "portrait")
     project("info", f"civitai:{catalogue.PORTRAIT}")
     project("search", "portrait", "--add", "1", code=2)
+
+
+# -- search on both sites ----------------------------------------------------------------------------
+
+
+def asked(project: Project) -> list[str]:
+    return sorted({seen.origin for seen in project.hub.requests()})
+
+
+def test_both_sites_are_searched_side_by_side(project: Project) -> None:
+    said = project("search", "portrait").out
+    titles = [line for line in said.splitlines() if line in ("Civitai", "Hugging Face")]
+    assert titles == ["Civitai", "Hugging Face"]
+    assert f"hf://{catalogue.VAE_REPO}" in said and "Portrait Studio" in said
+    results = project("search", "portrait", "--json").json["results"]
+    assert [(found["number"], found["site"]) for found in results] == [
+        (1, "civitai"), (2, "huggingface"), (3, "huggingface"),
+    ]  # fmt: skip
+    assert results[2]["page"] == f"https://huggingface.co/{catalogue.VAE_REPO}"
+
+
+@pytest.mark.parametrize("site", ["civitai", "huggingface"])
+def test_one_site_is_searched(project: Project, site: str) -> None:
+    said = project("search", "portrait", "--site", site).out
+    assert asked(project) == [site]
+    assert "Hugging Face\n" not in said, "one table needs no heading"
+
+
+@pytest.mark.parametrize(
+    ("words", "sites"),
+    [
+        (("--creator", "studio"), ["civitai", "huggingface"]),
+        (("--tag", "license:mit"), ["civitai", "huggingface"]),
+        (("--sort", "newest"), ["civitai", "huggingface"]),
+        (("--nsfw",), ["civitai", "huggingface"]),
+        (("--type", "lora"), ["civitai"]),
+        (("--base-model", "sdxl 1.0"), ["civitai"]),
+        (("--period", "week"), ["civitai"]),
+        (("--sort", "oldest"), ["civitai"]),
+        (("--no-allow-derivatives",), ["civitai"]),
+        (("--page", "1"), ["civitai"]),
+    ],
+)
+def test_a_filter_of_civitai_alone_asks_only_civitai(
+    project: Project, words: tuple[str, ...], sites: list[str]
+) -> None:
+    project("search", *words)
+    assert asked(project) == sites
+    if sites == ["civitai"]:
+        assert "only Civitai has these filters" in project("search", *words, "--site", "huggingface", code=2).err
+
+
+def test_filters_of_hugging_face(project: Project) -> None:
+    project(
+        "search",
+        "vae",
+        "--site",
+        "huggingface",
+        "--creator",
+        "madebyollin",
+        "--tag",
+        "x",
+        "--sort",
+        "newest",
+        "--limit",
+        "3",
+    )
+    (query,) = (seen.query for seen in project.hub.requests("huggingface"))
+    for part in ("search=vae", "author=madebyollin", "filter=x", "sort=createdAt", "limit=3", "expand=gated"):
+        assert part in query.split("&")
+    found = project("search", "vae", "--site", "huggingface", "--creator", "madebyollin", "--json").json["results"]
+    assert [each["id"] for each in found] == ["madebyollin/sdxl-vae-fp16-fix"]
+
+
+def test_the_limit_counts_for_both_sites_together(project: Project) -> None:
+    project.hub.civitai.add_many(30, 700_000)
+    for number in range(30):
+        project.hub.huggingface.add_repo(f"studio/many-{number}", {"README.md": b"x"})
+    for limit, sites in ((20, (10, 10)), (5, (3, 2)), (1, (1, 0))):
+        results = project("search", "many", "--limit", str(limit), "--json").json["results"]
+        counts = tuple(sum(found["site"] == site for found in results) for site in ("civitai", "huggingface"))
+        assert counts == sites
+    project.hub.civitai.models.clear()
+    assert len(project("search", "many", "--json").json["results"]) == 20
+
+
+def test_a_repository_of_the_results_is_added(project: Project) -> None:
+    project.manifest("")
+    project("search", "portrait-vae", "--add", "1")
+    assert f'"hf://{catalogue.VAE_REPO}"' in (project.path / "synapse.toml").read_text()
+    project("sync")
+
+
+def test_what_is_here_is_marked(project: Project) -> None:
+    project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
+    project("sync")
+    said = project("search", "portrait")
+    assert re.search(r"^L +1 +Portrait Studio", said.out, re.MULTILINE)
+    assert "L = locked in this project, S = in the store" in said.err
+    assert [found["here"] for found in project("search", "portrait", "--json").json["results"]] == [
+        "locked",
+        None,
+        None,
+    ]
+    project.manifest("[models]\n")
+    project("lock")
+    assert project("search", "portrait", "--json").json["results"][0]["here"] == "stored"
+    assert "locked in this project" not in project("search", "sharpen").err
+
+
+@pytest.mark.parametrize("origin", ["civitai", "huggingface"])
+def test_a_site_that_fails_leaves_the_results_of_the_other(project: Project, origin: str, impatient: None) -> None:
+    project.hub.faults.add("/", Fault(status=503, origin=origin))  # type: ignore[arg-type]
+    said = project("search", "portrait", code=5)
+    assert ("Portrait Studio" in said.out) is (origin == "huggingface")
+    assert (f"hf://{catalogue.VAE_REPO}" in said.out) is (origin == "civitai")
+    assert said.err.count("error: ") == 1
+    value = project("search", "portrait", "--json", code=5).json
+    assert len(value["errors"]) == 1 and value["results"]
+    project.hub.faults.add("/", Fault(status=503))
+    assert project("search", "portrait", code=5).out == ""
+    assert project("search", "portrait", "--json", code=5).json["exit_code"] == 5
 
 
 # -- info -------------------------------------------------------------------------------------------
