@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import _signal as signal  # type: ignore[import-not-found]  # the same without enum, which takes milliseconds
 
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:

@@ -29,10 +29,14 @@ def serve(out: Callable[[str], object], say: Callable[[str], object]) -> int:
         say("The hub is up until Ctrl-C: a small Civitai, Hugging Face and GitHub on this machine.")
         for line in exports(variables):
             out(line)
-        say("\nPoint another shell at it by one of these lines:\n")
+        say("")
+        say("Point another shell at it by one of these lines:")
+        say("")
         for shells, line in files:
             say(f"  {shells:<12}{line}")
-        say("\nThen, in an empty directory:\n")
+        say("")
+        say("Then, in an empty directory:")
+        say("")
         for line in (
             "synapse init",
             f"synapse add civitai:{catalogue.PORTRAIT} hf://{catalogue.VAE_REPO}/portrait_vae.safetensors",
@@ -43,7 +47,7 @@ def serve(out: Callable[[str], object], say: Callable[[str], object]) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 threading.Event().wait(_LOOK)
-        say("\nThe hub has ended.")
+        say("The hub has ended.")
     return 0
 
 
