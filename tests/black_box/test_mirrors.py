@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from workbench import content_of
 from world import Project
 
 from synapse_sync.demo.exchange import Fault
@@ -187,3 +188,24 @@ def test_our_own_limit_says_nothing_about_a_host(project: Project) -> None:
     declare_big(project, "two")
     project("sync")
     assert not asked(project, "storage")
+
+
+def test_a_refused_region_is_one_finding_and_the_rest_goes_on(project: Project) -> None:
+    """451: mirrors and copies on this machine are used, and the other models share one finding."""
+    hub = project.hub
+    numbers = range(5_000_000, 5_000_004)
+    hub.civitai.add_many(len(numbers), numbers[0])
+    files = [content_of(hub, number * 10) for number in numbers]
+    mirror = hub.storage.publish("/mirror/a.safetensors", Stored(content=files[0]))
+    entries = [f'a = {{ source = "civitai:{numbers[0]}", mirrors = ["{mirror}"] }}']
+    entries += [f'{name} = "civitai:{number}"' for name, number in zip("bcd", numbers[1:], strict=True)]
+    project.manifest("[models]\n" + "\n".join(entries) + "\n")
+    project("lock")
+    (project.path / "models/loras").mkdir(parents=True)
+    (project.path / "models/loras/here already.safetensors").write_bytes(files[1])
+    hub.civitai.region_blocked = True
+    said = project("sync", code=3)
+    assert said.err.count("error: ") == 1, said.err
+    assert "Civitai refuses requests from the region of this machine" in " ".join(said.err.split())
+    assert "`mirrors` names other locations" in " ".join(said.err.split())
+    assert "2 placed" in said.out and "exit code 3" in said.out.splitlines()[-1]
