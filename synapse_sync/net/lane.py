@@ -226,7 +226,10 @@ class SecureConnection(Connection):
         """Wait for encrypted bytes; returns 0 at the end."""
         if self._out.pending:
             self._flush()  # OpenSSL answers to new keys by itself
-        buffer = _buffers.pop() if _buffers else memoryview(bytearray(_CIPHER))
+        try:
+            buffer = _buffers.pop()
+        except IndexError:  # race: another connection may have taken the last one a moment ago, so it is not asked
+            buffer = memoryview(bytearray(_CIPHER))
         try:
             count = self.sock.recv_into(buffer)
             if count:

@@ -34,6 +34,7 @@ class Request:
     line: str
     headers: dict[str, str]
     count: int
+    body: bytes
 
     @property
     def path(self) -> str:
@@ -84,7 +85,8 @@ class Front:
                 name, _, value = text.partition(":")
                 headers[name.lower()] = value.strip()
             self._counts[line] += 1
-            request = Request(line, headers, self._counts[line])
+            body = source.read(int(headers.get("content-length", "0")))
+            request = Request(line, headers, self._counts[line], body)
             self.asked.append(request)
             client.sendall(self.twist(request, self._behind(request)))
 
@@ -93,7 +95,7 @@ class Front:
         connection = http.client.HTTPConnection("127.0.0.1", self.port_behind, timeout=20)
         with contextlib.closing(connection):
             kept = {k: v for k, v in request.headers.items() if k not in ("connection", "accept-encoding")}
-            connection.request(request.line.split(" ")[0], request.path, headers=kept)
+            connection.request(request.line.split(" ")[0], request.path, request.body, headers=kept)
             answer = connection.getresponse()
             body = answer.read()
             lines = [
