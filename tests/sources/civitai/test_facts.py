@@ -428,14 +428,14 @@ def test_f21_a_pinned_file_that_is_gone_is_found_by_its_bytes(project: Project, 
     made = publish(project.hub)
     project.manifest(f'[models]\nm = "civitai:{MODEL}"\n')
     project("lock")
-    before = project.lock_text
+    before, read = project.lock_text, project.hub.civitai.redirects  # the lock compares the header of a new file
     (version,) = made.versions
     moved = replace(version.files[0], id=FILE + 5)
     project.hub.civitai.add(replace(made, versions=(replace(version, files=(moved,)),)))
     project("sync")
     assert moved.content in project.tree().values()
     assert project.lock_text == before
-    assert project.hub.civitai.redirects == 1
+    assert project.hub.civitai.redirects == read + 1
 
 
 def test_f21_and_by_hash_where_the_whole_version_is_gone(project: Project, impatient: None) -> None:
