@@ -43,8 +43,7 @@ def command(console: Console, revision: str, form: str) -> int:
     console.as_json = console.as_json or form == "json"
     with Workspace.find(console.directory, offline=True) as workspace:
         found, diff = workspace.diff(revision)
-    for warning in found.warnings:
-        console.warn(warning)
+    console.warnings(found.warnings)
     if console.as_json:
         console.document(
             {"revision": revision, "commit": found.commit, **diff.to_dict(), "warnings": list(found.warnings)}
