@@ -18,13 +18,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from synapse_sync.net.at_once import Coming
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.dial import Dialer
 from synapse_sync.net.head import LONGEST, Head, Headers, UnusualHead, read_head
+from synapse_sync.net.way import PORTS, Way
 
 #: The size of one read of encrypted bytes: a call of the system for a dozen records, not for each.
 _CIPHER = 256 << 10
@@ -32,13 +32,6 @@ _CIPHER = 256 << 10
 #: work on a long line. OpenSSL may hold one record already (RFC 8446, section 5.2), which is not waited for.
 _NAP, _RECORD = 64 << 10, 20 << 10
 _END = b"\r\n\r\n"
-_PORTS = {"http": 80, "https": 443}
-#: URLs that urllib3 sends as they are written: it changes the case of hosts and of `%2f`, and resolves `..`.
-_SENT = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/{}-]|%[0-9A-F]{{2}})*"
-_URL = re.compile(
-    r"(https?)://([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
-    rf"(/{_SENT.format('')}(?:\?{_SENT.format('?')})?)"
-)
 T = TypeVar("T")
 _UNSENDABLE = re.compile(r"[\r\n\0]")
 _buffers: deque[memoryview] = deque(maxlen=8)
@@ -54,29 +47,6 @@ class LeftLane(Exception):
     def __init__(self, connection: Connection) -> None:
         super().__init__()
         self.connection = connection
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Where a request goes: `port` is None if it is the usual one, `target` the path with the query."""
-
-    scheme: str
-    host: str
-    port: int | None
-    target: str
-
-    @property
-    def authority(self) -> str:
-        """The value of the `Host` header."""
-        return self.host if self.port in (None, _PORTS[self.scheme]) else f"{self.host}:{self.port}"
-
-
-def way_to(url: str) -> Way | None:
-    """Return where a request for this URL goes; None for a URL that urllib3 might write in another way."""
-    match = _URL.fullmatch(url)
-    if match is None or "/." in match[4].partition("?")[0]:
-        return None
-    return Way(match[1], match[2], int(match[3]) if match[3] else None, match[4])
 
 
 class Connection:
@@ -325,7 +295,7 @@ class Lane:
 
         A request uses one of them even before it is open. Its errors are raised there.
         """
-        key = (way.scheme, way.host, way.port or _PORTS[way.scheme])
+        key = (way.scheme, way.host, way.port or PORTS[way.scheme])
         coming = self._coming.setdefault(key, deque())
         for _ in range(count - len(self._idle.get(key, ())) - len(coming)):
             coming.append(Coming(functools.partial(self._connect, *key), name="synapse-connect"))
@@ -341,7 +311,7 @@ class Lane:
         if any(map(_UNSENDABLE.search, lines)):
             raise ValueError("a line break in a header")
         request = ("\r\n".join(lines) + _END.decode()).encode("latin-1")
-        key = (way.scheme, way.host, way.port or _PORTS[way.scheme])
+        key = (way.scheme, way.host, way.port or PORTS[way.scheme])
         idle = self._idle.setdefault(key, deque())
         # Hazard: a new connection may hold bytes already, the tickets of TLS 1.3 (RFC 8446, section 4.6.1).
         while (connection := _quiet(idle) or self._come(key)) is not None:

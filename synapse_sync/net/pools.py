@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from synapse_sync.net.answers import TimedResponse
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.dial import Dialer
-from synapse_sync.net.lane import Connection, Lane, LaneAnswer, LeftLane, way_to
+from synapse_sync.net.lane import Connection, Lane, LaneAnswer, LeftLane
 from synapse_sync.net.proxies import Proxies, Proxy
+from synapse_sync.net.way import way_to
 
 if TYPE_CHECKING:
     import urllib3.connection  # imported when the first byte is needed

@@ -17,7 +17,8 @@ from urllib3.util import parse_url
 
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.dial import Dialer
-from synapse_sync.net.lane import Lane, LeftLane, way_to
+from synapse_sync.net.lane import Lane, LeftLane
+from synapse_sync.net.way import way_to
 
 BODY = bytes(range(256)) * 4000
 SAID = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
@@ -398,7 +399,8 @@ def test_the_host_that_is_named_to_the_server(url, authority):
         "https://h.example/a/../b", "https://h.example/./b", "https://h.example/%2f", "https://h.example/%zz",
         "https://h.example/a b", "https://h.example/a#b", "https://bücher.example/f", "https://h.example/ü",
         "https://[fe80::1%25en0]/f", "ftp://h.example/f", "https://h.example/f\n", "HTTPS://h.example/f",
-        "https://h.example:/f", "https://h.example/[", 'https://h.example/"',
+        "https://h.example:/f", "https://h.example/[", 'https://h.example/"', "https://[1]/f", "https://[::1.2]/f",
+        "https://h.example:65536/f",
     ],
 )  # fmt: skip
 def test_urls_that_are_written_in_another_way_are_left_to_urllib3(url):
