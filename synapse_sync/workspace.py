@@ -263,6 +263,18 @@ class Workspace:
             trust=wiring.trust_given, ask=wiring.ask,
         )  # fmt: skip
 
+    def commit_before(self) -> str:
+        """The last commit whose lockfile was another one; raises `Conflict` for changes that are in no commit."""
+        from synapse_sync.engine.rollback import commit_before
+
+        return commit_before(self.project)
+
+    def restore(self, then: Workspace) -> None:
+        """Write both files of a commit, which `at` returned, into the project."""
+        from synapse_sync.engine.rollback import restore
+
+        restore(self.project, then.project, self._wiring.tools())
+
     def diff(self, revision: str = "HEAD") -> tuple[Committed, LockDiff]:
         """The lockfile of a commit, and how that of the project differs from it; raises `InputError`."""
         from synapse_sync.core.lock_diff import diff_lockfiles

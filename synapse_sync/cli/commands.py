@@ -25,6 +25,7 @@ VERBS = {
     "remove": ("Describe", "Remove models from synapse.toml and the lockfile"),
     "lock": ("Make it so", "Pin versions and hashes in synapse.lock"),
     "sync": ("Make it so", "Make the local trees match: download, verify, link, prune"),
+    "rollback": ("Make it so", "Return to the committed synapse.lock before this one"),
     "status": ("Look", "Show what sync would do"),
     "verify": ("Look", "Hash every placed file again; --repair mends"),
     "list": ("Look", "List the locked models and where they are"),

@@ -118,7 +118,7 @@ def command(
             number = console.failure(error)
             console.conclude(f"not synced: {count_text(number, 'problem')}, exit code {error.exit_code}")
             return error.exit_code
-    code = _conclude(console, report, part)
+    code = conclude(console, report, part)
     if at is not None:
         console.say(
             f"these are the files of {at}; both files of the project are unchanged, and a plain sync follows them"
@@ -126,7 +126,7 @@ def command(
     return code
 
 
-def _conclude(console: Console, report: Report, part: Scope) -> int:
+def conclude(console: Console, report: Report, part: Scope) -> int:
     """Print the outcome of a sync, its problems, and one line that says it all; returns the exit code."""
     console.close()
     console.warnings(report.warnings)

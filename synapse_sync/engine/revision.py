@@ -99,20 +99,20 @@ def commit_of(project: Project, revision: str) -> str:
     if not revision or revision.startswith("-") or not revision.isprintable():
         raise InputError(f"`{revision}` is not the name of a commit", hint="for example `HEAD~1`, or a tag")
     name = f"{revision}^{{commit}}"
-    return _git(project.directory, "rev-parse", "--verify", "--quiet", name, about=revision).decode().strip()
+    return git(project.directory, "rev-parse", "--verify", "--quiet", name, about=revision).decode().strip()
 
 
 def _content(project: Project, commit: str, name: str, revision: str) -> bytes | None:
     """The content of a file of the project in a commit; None if it is not there."""
-    if not _git(project.directory, "ls-tree", "--name-only", commit, f"./{name}", about=revision).strip():
+    if not git(project.directory, "ls-tree", "--name-only", commit, f"./{name}", about=revision).strip():
         return None
-    size = int(_git(project.directory, "cat-file", "-s", f"{commit}:./{name}", about=revision))
+    size = int(git(project.directory, "cat-file", "-s", f"{commit}:./{name}", about=revision))
     if size > _MOST:
         raise InputError(f"{name} of {revision} has {size:,} bytes; the most is {_MOST:,}")
-    return _git(project.directory, "cat-file", "blob", f"{commit}:./{name}", about=revision)
+    return git(project.directory, "cat-file", "blob", f"{commit}:./{name}", about=revision)
 
 
-def _git(directory: Path, *words: str, about: str) -> bytes:
+def git(directory: Path, *words: str, about: str) -> bytes:
     """The output of git; raises `InputError` in words about the revision `about`."""
     found = shutil.which("git")
     # Windows looks for a program in the working directory first, where a cloned repository may have put one.

@@ -139,3 +139,40 @@ def test_a_committed_manifest_needs_the_same_consent(
     project("sync")
     assert "place files in" in project("sync", "--at", "HEAD~1", code=2).err
     assert [path.name for path in elsewhere.iterdir()] == ["something of the user"]
+
+
+def test_a_rollback_returns_to_the_lockfile_before(project: Project, committed: Callable[..., None]) -> None:
+    eyes = PORTRAIT + f'eyes = "civitai:{catalogue.EYES}"\n'
+    committed(eyes)
+    project("sync")
+    first, lock = project.tree(), project.lock_text
+    committed(PORTRAIT)
+    project("sync")
+    (project.path / "unrelated.txt").write_text("x")
+    committed(PORTRAIT)  # a commit that does not change the lockfile
+    project.hub.clear_log()
+    said = project("rollback").err
+    assert "commit them to keep them" in said
+    tree = project.tree()
+    assert tree.pop("unrelated.txt") and tree == first and project.hub.requests() == []
+    assert (project.path / "synapse.toml").read_text() == eyes and project.lock_text == lock
+    assert "nothing to do" in project("sync").out
+    again = project("rollback", code=7)
+    assert "synapse.toml and synapse.lock changed since the last commit" in again.err
+    assert project.lock_text == lock
+
+
+def test_a_rollback_that_fails_changes_neither_file(project: Project, committed: Callable[..., None]) -> None:
+    committed(PORTRAIT)
+    assert "no commit has another synapse.lock" in project("rollback", code=2).err
+    project("sync")
+    eyes = PORTRAIT + f'eyes = "civitai:{catalogue.EYES}"\n'
+    committed(eyes)
+    committed(PORTRAIT)
+    place = project.path / "models/embeddings/clear-eyes.safetensors"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"mine")
+    lock = project.lock_text
+    assert "were not changed" in project("rollback", code=7).err
+    assert (project.path / "synapse.toml").read_text() == PORTRAIT and project.lock_text == lock
+    assert place.read_bytes() == b"mine"

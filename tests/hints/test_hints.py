@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections import Counter
@@ -225,6 +226,24 @@ def _(bench: Bench) -> None:
     bench.advised("synapse lock --heal", "lock", "--check", "--min-places", "2", code=8)
     bench("lock", "--heal")
     bench("lock", "--check", "--min-places", "2")
+
+
+@helps("engine: synapse sync --at")
+def _(bench: Bench) -> None:
+    def git(*words: str) -> None:
+        who = [word for name in ("name", "email") for word in ("-c", f"user.{name}=x@example.org")]
+        subprocess.run(["git", "-C", str(bench.project.path), *who, *words], check=True, capture_output=True)
+
+    git("init", "-q")
+    for manifest in (ONE, TWO):
+        bench.project.manifest(manifest)
+        bench("lock")
+        git("add", "-A")
+        git("commit", "-q", "-m", "x")
+    bench.project.manifest(f"{TWO}# an edit\n")
+    bench.advised("synapse sync --at HEAD~1", "rollback", code=7)
+    bench("sync", "--at", "HEAD~1")
+    assert (bench.project.path / "synapse.toml").read_text().endswith("# an edit\n")
 
 
 @helps("cli: --extract --type")
