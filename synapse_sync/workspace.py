@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
 from synapse_sync.errors import InputError, SynapseError, raise_all
-from synapse_sync.project import Project
+from synapse_sync.machine import Machine
 from synapse_sync.user.places import MANIFEST, expanded, find_project, home_directory, home_text
-from synapse_sync.user.settings import Settings, load_settings
-from synapse_sync.wiring import Wiring
+from synapse_sync.user.settings import load_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from synapse_sync.core.report import Report
     from synapse_sync.core.trust import Capability
     from synapse_sync.engine.adopt import Adoption, Ways
-    from synapse_sync.engine.collect import Collection
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.engine.doctor import Finding
     from synapse_sync.engine.identify import Identified
@@ -38,52 +36,22 @@ if TYPE_CHECKING:
     from synapse_sync.engine.recognise import Recognised
     from synapse_sync.engine.revision import Committed
     from synapse_sync.engine.scope import Scope
-    from synapse_sync.engine.stores import StoreState
     from synapse_sync.engine.survey import Survey
     from synapse_sync.engine.unmanaged import Unmanaged
     from synapse_sync.engine.verify import Verification
-    from synapse_sync.engine.whoami import Identity
     from synapse_sync.engine.without import Remaining
-    from synapse_sync.net.credentials import Secret
-    from synapse_sync.sites import Site
     from synapse_sync.sources.base import Description
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.sources.huggingface.search import FoundRepository
-    from synapse_sync.store.blobs import BlobStore
-    from synapse_sync.transfer.fetcher import Transfers
-    from synapse_sync.user.tokens import Token
 
 T = TypeVar("T")
 
 
-class Workspace:
+class Workspace(Machine):
     """One project directory. Use it as a context manager; it closes its connections at the end.
 
     Every verb is one method here and one module of `engine/`; `wiring.py` has what they work with.
     """
-
-    def __init__(
-        self,
-        project: Path | Project,
-        settings: Settings,
-        *,
-        environ: Mapping[str, str] | None = None,
-        reporter: Reporter | None = None,
-        offline: bool = False,
-        trust: bool = False,
-        ask: Callable[[str], bool] = lambda question: False,
-    ) -> None:
-        self.project: Project = project if isinstance(project, Project) else Project(project, settings.store)
-        self.settings = settings
-        self.environ: Mapping[str, str] = os.environ if environ is None else environ
-        offline = offline or settings.offline
-        if not settings.store_named:
-            from synapse_sync.store.durable import keep_private
-
-            keep_private(settings.store)
-        self._wiring = Wiring(
-            self.project, settings, reporter=reporter or Reporter(), offline=offline, trust=trust, ask=ask
-        )
 
     @classmethod
     def find(
@@ -167,36 +135,7 @@ class Workspace:
         check_new(directory)
         return uis_near(directory)
 
-    def __enter__(self) -> Workspace:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close connections, and keep the digests that were learned."""
-        self._wiring.close()
-
-    # -- parts -------------------------------------------------------------------------------------
-
-    @property
-    def reporter(self) -> Reporter:
-        """The reporter of progress; it may be replaced until the first download."""
-        return self._wiring.reporter
-
-    @reporter.setter
-    def reporter(self, reporter: Reporter) -> None:
-        self._wiring.reporter = reporter
-
-    @property
-    def store(self) -> BlobStore:
-        """The content-addressed store."""
-        return self._wiring.store
-
-    @property
-    def transfers(self) -> Transfers:
-        """Everything that brings bytes into the store."""
-        return self._wiring.transfers
+    # -- the two files -----------------------------------------------------------------------------
 
     @property
     def manifest(self) -> Manifest:
@@ -207,8 +146,6 @@ class Workspace:
     def lockfile(self) -> Lockfile:
         """The lockfile as values, an empty one if the file does not exist; raises `InvalidLockfile`."""
         return self.project.lockfile
-
-    # -- the two files -----------------------------------------------------------------------------
 
     def add(self, references: Sequence[Reference], wishes: Wishes) -> tuple[list[str], Locked]:
         """Write references into the manifest as new models, and lock them; returns their names and the lock."""
@@ -386,43 +323,6 @@ class Workspace:
         """Forget the consents for this project, and return them."""
         return self._wiring.trust.kept.revoke(self.project.key, self.project.directory)
 
-    # -- tokens ------------------------------------------------------------------------------------
-
-    def account(self, site: Site, token: Secret) -> str | None:
-        """The owner of a token, as its site says; None if rewrites keep it from the site. Raises `AccessDenied`."""
-        return self._wiring.connections.account(site, token)
-
-    def identities(self, asked: Sequence[tuple[str, Site | None]]) -> tuple[Identity, ...]:
-        """The owners of the tokens for these hosts; the site that comes with a host is asked."""
-        from synapse_sync.engine.whoami import identities
-
-        known = [(host, site, self.settings.token_for(host)) for host, site in asked]
-        return identities(known, lambda site, token: self.account(site, token.secret))
-
-    def keep_token(self, host: str, token: str) -> tuple[str, Token | None]:
-        """Keep a token for a host; returns where it is kept, and the token that counts for the host from now on."""
-        from synapse_sync.store.durable import write_private
-        from synapse_sync.user.kept_tokens import keep
-
-        with self._wiring.hold("tokens", "the kept tokens"):
-            where = keep(self.settings.tokens_file, host, token, write=write_private)
-        return where, self._settings_anew().token_for(host)
-
-    def forget_token(self, host: str) -> tuple[bool, tuple[str, ...], Token | None]:
-        """Forget the kept token for a host.
-
-        Returns whether there was one, warnings, and the token that still counts, from another place.
-        """
-        from synapse_sync.store.durable import write_private
-        from synapse_sync.user.kept_tokens import forget
-
-        with self._wiring.hold("tokens", "the kept tokens"):
-            forgotten, warnings = forget(self.settings.tokens_file, host, write=write_private)
-            return forgotten, warnings, self._settings_anew().token_for(host)
-
-    def _settings_anew(self) -> Settings:
-        return load_settings(self.environ, home_directory())
-
     # -- looking after everything ------------------------------------------------------------------
 
     def doctor(self) -> tuple[Finding, ...]:
@@ -530,60 +430,3 @@ class Workspace:
         from synapse_sync.engine.repair import verify
 
         return verify(self.project, self._wiring.tools(), self.state, repair=repair, whole_store=whole_store)
-
-    # -- the store ---------------------------------------------------------------------------------
-
-    def plan_collection(self, *, irreplaceable: bool = False, at_once: bool = False) -> Collection:
-        """The blobs that no known project uses; nothing is dropped. With `at_once`, also those of the last hour."""
-        from synapse_sync.engine.collect import plan_collection
-
-        return plan_collection(
-            self.settings.store, others=self._other_stores(), irreplaceable=irreplaceable, at_once=at_once
-        )
-
-    def collect(
-        self, plan: Collection, on_wait: Callable[[str], None] | None = None, *, at_once: bool = False
-    ) -> int:
-        """Drop the blobs of a plan; returns the freed bytes. `on_wait` hears of a process to wait for."""
-        from synapse_sync.engine.collect import collect
-
-        others = self._other_stores()
-        return collect(self.settings.store, plan, others=others, on_wait=on_wait, at_once=at_once)
-
-    def forget(self, directory: Path) -> None:
-        """Forget a project of the store by its directory, which need not exist; raises `InputError`."""
-        from synapse_sync.engine.collect import forget
-
-        forget(self.settings.store, directory, others=self._other_stores())
-
-    def verify_store(self) -> Verification:
-        """Hash every blob of the store; bad ones go to quarantine."""
-        from synapse_sync.engine.verify import verify_store
-
-        return verify_store(self.settings.store, others=self._other_stores(), repair=True)
-
-    def _other_stores(self) -> tuple[Path, ...]:
-        return tuple(member.root for member in self.store.members[1:])
-
-    def stores(self) -> tuple[StoreState, ...]:
-        """All stores of this user, the main one first, as they are on disk."""
-        from synapse_sync.engine.stores import states
-
-        return states(self.settings.store, self.settings.more_stores)
-
-    def add_store(self, directory: Path) -> None:
-        """Make a directory on another volume a store, and list it in the settings; raises `InputError`."""
-        from synapse_sync.engine.stores import add_store
-
-        settings = self.settings
-        with self._wiring.hold("settings", "the settings"):
-            known = (settings.store, *settings.more_stores)
-            add_store(directory, settings.config, known, settings.listed_stores)
-
-    def remove_store(self, directory: Path) -> None:
-        """List a store no longer in the settings; its files stay. Raises `InputError`."""
-        from synapse_sync.engine.stores import leave_out
-
-        settings = self.settings
-        with self._wiring.hold("settings", "the settings"):
-            leave_out(directory, settings.config, settings.store, settings.listed_stores)

@@ -22,7 +22,7 @@ from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine.import_entries import name_of
-from synapse_sync.store import blobs
+from synapse_sync.store import incoming
 from synapse_sync.store.blobs import BlobStore
 
 KNOWN = safetensors_bytes("a known lora")
@@ -209,7 +209,7 @@ def test_a_move_to_another_volume_that_is_stopped_loses_nothing(
 ) -> None:
     monkeypatch.setenv("SYNAPSE_STORE", str(elsewhere / "store"))
     contents = comfy.tree(root="ComfyUI/models")
-    place, count = blobs.remove, [0]
+    place, count = incoming.remove, [0]
 
     def stop(path: Path, **more: Any) -> None:
         place(path, **more)
@@ -219,7 +219,7 @@ def test_a_move_to_another_volume_that_is_stopped_loses_nothing(
                 raise KeyboardInterrupt
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(blobs, "remove", stop)
+        stopping.setattr(incoming, "remove", stop)
         comfy("import", "ComfyUI", "--move", "--yes", code=130)
     assert comfy.tree(root="ComfyUI/models") == contents
     comfy("import", "ComfyUI", "--move", "--yes")
