@@ -15,19 +15,8 @@ PINNED := --quiet --require-hashes
 demo: $(VENV)/.ready
 	$(BIN)/synapse demo
 
-# In three runs: a worker that has done thousands of tests is slower at the next one. All three run, whatever fails.
-APART := tests/faults tests/black_box tests/engine tests/cli
 test: $(VENV)/.ready-dev
-	@code=0; \
-	$(BIN)/python -m pytest -q -n auto $(APART:%=--ignore=%) tests || code=1; \
-	$(BIN)/python -m pytest -q -n auto tests/black_box tests/engine tests/cli || code=1; \
-	$(BIN)/python -m pytest -q -n auto tests/faults || code=1; \
-	exit $$code
-
-# Writes the texts in tests/snapshots anew; look at each change before you commit it.
-snapshots: $(VENV)/.ready-dev
-	RENEW_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/cli/test_snapshots.py
-	git --no-pager diff --stat -- tests/snapshots
+	$(BIN)/python -m pytest -q -n auto
 
 # On Windows itself. `make windows` runs the same on Linux, under Wine.
 WINDOWS_TESTS := tests/core tests/layouts tests/store tests/net tests/engine tests/cli
