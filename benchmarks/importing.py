@@ -109,16 +109,16 @@ def _write(path: Path, size: int, *, whole: bool) -> None:
 
 def _header(size: int, *, whole: bool) -> bytes:
     """The header of a file of `size` bytes: blocks of SDXL's U-Net or of a LoRA for it, and a filler."""
-    tensors: dict[str, tuple[int, ...]] = {}
+    tensors: dict[str, tuple[int, ...]] = (
+        {"first_stage_model.decoder.conv_in.weight": (4, 4, 3, 3)} if whole else {}
+    )
     for block in range(10):
         one = f"input_blocks.7.1.transformer_blocks.{block}.attn2.to_k"
         if whole:
-            tensors[f"model.diffusion_model.{one}.weight"] = (16, 2048)
+            tensors[f"model.diffusion_model.{one}.weight"] = (1, 2048)
         else:
             tensors[f"lora_unet_{one.replace('.', '_')}.lora_down.weight"] = (4, 2048)
             tensors[f"lora_unet_{one.replace('.', '_')}.lora_up.weight"] = (16, 4)
-    if whole:
-        tensors["first_stage_model.decoder.conv_in.weight"] = (4, 4, 3, 3)
     table: dict[str, object] = {}
     at, room = 0, max(0, size - 4096)
     for name, shape in tensors.items():

@@ -13,8 +13,9 @@ from world import Project
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks import growth, large_projects  # noqa: E402
-from benchmarks.measure import Sample  # noqa: E402
+from benchmarks import growth, importing, large_projects  # noqa: E402
+from benchmarks.measure import Runs, Sample  # noqa: E402
+from benchmarks.report import Table, Target, table_text  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,20 @@ def test_a_generated_project_is_locked_and_has_its_files(project: Project) -> No
     (made / "store").rename(project.store)
     project("sync", "--frozen", "--offline")
     assert len(project.tree(root="ui")) == 6
+
+
+def test_the_tree_to_import_has_the_headers_of_models_and_no_holes(project: Project) -> None:
+    tree = importing._tree(project.path / "made", 4, 40_000)
+    files = sorted(tree.rglob("*.safetensors"))
+    assert [file.stat().st_size for file in files] == [40_000] * 4
+    assert len({file.read_bytes()[5_000:] for file in files}) == 4
+    found = [project("info", str(file), "--json").json["kind"] for file in files]
+    assert found == ["checkpoint", "checkpoint", "lora", "lora"]
+    assert "imported 4 files" in project("import", str(tree), "--offline", "--trust").err
+
+
+def test_a_target_without_a_peer_is_in_its_own_unit() -> None:
+    runs = Runs({"synapse import": [Sample(seconds=1.5, cpu=1, memory=50_000_000)]})
+    targets = (Target(of="seconds", most=2.0), Target(of="memory", most=100))
+    text = table_text(Table(title="t", ours="synapse import", runs=runs, targets=targets))
+    assert "≤ 2 s | 1.50 s | reached" in text and "≤ 100 MB | 50 MB | reached" in text
