@@ -20,6 +20,9 @@ _KIN = rows(
      "encoder.down.#.downsample.spatial_conv|decoder.up.#.upsample.spatial_conv|"
      "decoder.mid.block_1.norm1.conv_y"),
     ("ltx-audio-vae", "LTX-2", "decoder.conv_in.conv.weight:axes|encoder.conv_in.conv.weight:axes=4", "audio"),
+    ("vq", "", f"quantize.embedding {_KL}|{_KL_DIFFUSERS} decoder.conv_in|encoder.conv_in"),
+    ("kl-f8-asymmetric", "SD1.x", "decoder.condition_encoder"),
+    ("cogview4-vae", "CogView4", f"{_IN}[1]=16 {_IN}[0]=1024 {_KL_DIFFUSERS} !decoder.conv_in.conv !quant_conv"),
     ("vidtok", "VidTok", "encoder.down_temporal|decoder.up_temporal"),
     ("qwen-image-2.1-vae", "Qwen-Image-2.1",
      "decoder.mid_block.resnets.#.norm1.gamma decoder.conv_in.weight[1]=64"),

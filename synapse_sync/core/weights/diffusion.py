@@ -35,6 +35,11 @@ _KIN = rows(
     ("Wan2.2", "Wan-Animate 2", "blocks.#.self_attn.to_q blocks.#.cross_attn.add_k_proj", _I2V),
     ("LTXV", "LTX-2", "transformer_blocks.#.audio_attn1|transformer_blocks.#.audio_to_video_attn"),
     ("HunyuanVideo", "FramePack", "clean_x_embedder|image_projection context_embedder.token_refiner", _I2V),
+    ("HunyuanVideo", "HunyuanVideo I2V", "context_embedder.token_refiner x_embedder.proj.weight[1]=33", _I2V),
+    ("Latte", "Latte-1", "temporal_transformer_blocks.# transformer_blocks.# adaln_single"),
+    ("Cosmos-Predict2", "Cosmos-Predict2 14B",
+     "patch_embed.proj transformer_blocks.#.norm1.linear_1 transformer_blocks.#.norm3 !learnable_pos_embed "
+     "transformer_blocks.#.attn1.to_q.weight[1]=5120"),
     ("Bria", "FIBO", "caption_projection.#.linear single_transformer_blocks.#.proj_mlp"),
     ("GLM-Image", "GLM-Image", "glyph_projector prior_token_embedding"),
     ("Krea 2", "Krea 2", "text_fusion time_mod_proj"),
@@ -312,9 +317,11 @@ _OTHERS = rows(
     ("PixArt", "PixArt-alpha 512 | PixArt-Sigma 512 | PixArt-Sigma 1024",
      "pos_embed.proj adaln_single caption_projection transformer_blocks.#.attn1.to_q.weight[1]=1152"),
     ("LTXV", "LTX-Video 13B",
-     "proj_in adaln_single transformer_blocks.#.attn1.norm_q transformer_blocks.#.attn1.to_q.weight[1]=4096"),
+     "proj_in adaln_single|time_embed transformer_blocks.#.scale_shift_table transformer_blocks.#.attn1.norm_q "
+     "transformer_blocks.#.attn1.to_q.weight[1]=4096"),
     ("LTXV", "LTX-Video 2B",
-     "proj_in adaln_single transformer_blocks.#.attn1.norm_q transformer_blocks.#.attn1.to_q.weight[1]=2048"),
+     "proj_in adaln_single|time_embed transformer_blocks.#.scale_shift_table transformer_blocks.#.attn1.norm_q "
+     "transformer_blocks.#.attn1.to_q.weight[1]=2048"),
     ("LTXV", "LTX-Video 2B | LTX-Video 13B",
      "transformer_blocks.#.scale_shift_table transformer_blocks.#.attn1.norm_q|"
      "transformer_blocks.#.attn1.q_norm transformer_blocks.#.ff.net transformer_blocks.#.attn2 "

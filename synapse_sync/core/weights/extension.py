@@ -130,7 +130,7 @@ BESIDE = rows(
     _COMFY,
     ("GFPGAN", "GFPGAN", "stylegan_decoder.style_conv1|stylegan_decoder.final_linear"),
     ("CodeFormer", "CodeFormer", "ft_layers.#.self_attn quantize.embedding"),
-    ("RestoreFormer", "RestoreFormer", "encoder.down.#.block quantize.embedding encoder.conv_out decoder.conv_out"),
+    ("RestoreFormer", "RestoreFormer", "encoder.down.#.block quantize.embedding decoder.mid.attn_1.norm2"),
     kind="face_restore",
 ) + rows(
     _COMFY,

@@ -25,6 +25,10 @@ _BLOCKS = "input_blocks.#.#|output_blocks.#.#|middle_block.#|down_blocks.#|up_bl
 UNETS = rows(
     "diffusers models/unets",
     ("DreamLite", "DreamLite", "down_blocks.#.resnets.#.conv1.depthwise|up_blocks.#.resnets.#.conv1.depthwise"),
+    ("I2VGen-XL", "I2VGen-XL", "fps_embedding image_latents_proj_in|image_latents_context_embedding",
+     "image-to-video"),
+    ("Kandinsky 2.2", "Kandinsky 2.2", "add_embedding.image_proj encoder_hid_proj.image_embeds"),
+    ("DeepFloyd IF", "DeepFloyd IF", "add_embedding.pool encoder_hid_proj"),
     ("ModelScope T2V", "ModelScope text-to-video | ZeroScope v2",
      "transformer_in|down_blocks.#.temp_convs|up_blocks.#.temp_convs|input_blocks.#.#.temopral_conv", "video"),
 ) + rows(

@@ -302,6 +302,19 @@ _KIN: dict[str, tuple[Tensors, str | None]] = {
     "a u-net of films": (
         samples.diffusers_unet(1024) | _blocks("down_blocks", ("temp_convs.0.conv1.0.weight", (320,))),
         "ModelScope T2V"),
+    "latte": (_blocks("temporal_transformer_blocks", ("attn1.to_q.weight", (1152, 1152)))
+              | _blocks("transformer_blocks", ("attn1.to_q.weight", (1152, 1152)), ("attn1.norm_q.weight", (72,)))
+              | {"adaln_single.linear.weight": ("BF16", (6912, 1152)),
+                 "pos_embed.proj.weight": ("BF16", (1152, 4, 2, 2)),
+                 "caption_projection.linear_1.weight": ("BF16", (1152, 4096))}, "Latte"),
+    "predict2": (_blocks("transformer_blocks", ("attn1.to_q.weight", (5120, 5120)),
+                         ("norm1.linear_1.weight", (256, 5120)), ("norm3.linear_2.weight", (15360, 256)),
+                         ("attn1.norm_q.weight", (128,)), ("attn2.norm_k.weight", (128,)))
+                 | {"patch_embed.proj.weight": ("BF16", (5120, 68))}, "Cosmos-Predict2"),
+    "an autoencoder with a mask": (
+        samples.autoencoder(4) | samples.conv("decoder.condition_encoder.layers.0", 192, 3), "kl-f8-asymmetric"),
+    "a quantised autoencoder": (
+        samples.autoencoder(4) | {"quantize.embedding.weight": ("F32", (8192, 4))}, "vq"),
     "a film autoencoder": (
         {"encoder.temp_conv_in.weight": ("F16", (128, 128, 3, 1, 1))} | samples.autoencoder(4), "allegro-vae"),
 }  # fmt: skip
