@@ -129,6 +129,7 @@ def test_a_lockfile_that_leads_to_another_project(project: Project, sandbox: Pat
     before = theirs.read_bytes()
     (project.path / "synapse.lock").symlink_to(theirs)
     project.manifest(f"[models]\n{SHARPEN}")
+    project.hub.clear_log()  # the first lock read the headers of its files
     words = {"add": ("add", f"civitai:{catalogue.DETAIL}"), "upgrade": ("lock", "--upgrade")}.get(verb, (verb,))
     text = (project.path / "synapse.toml").read_text()
     assert "synapse.lock" in project(*words, code=7).err
