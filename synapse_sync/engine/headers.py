@@ -35,6 +35,9 @@ _AT_ONCE = 4
 #: The most files whose headers a lock requests only to check its site's word: all at once, so that it waits for one
 #: answer. Of more files, a sync says it when it has the bytes.
 _CHECKED = 16
+#: The largest usual size of a file by its type, in bytes. Only a larger one is a reason to check the site's word at
+#: lock: each such request counts against the downloads that a site allows. Of others, a sync says it.
+USUAL_SIZES = {"lora": 1 << 30, "embedding": 64 << 20, "vae": 1 << 30, "controlnet": 8 << 30, "upscaler": 1 << 30}
 #: How long a lock waits for them, in seconds.
 _PATIENCE = 3.0
 
@@ -67,7 +70,13 @@ def settle_types(
             models[name], warnings[name] = with_header(models[name], wanted[name], weights)
     if check:
         asked = entries.keys() - typed - found.keys()
-        rest = {name: file for name in asked if says_type(models[name]) and (file := _checked(models[name]))}
+        rest = {
+            name: file
+            for name in asked
+            if says_type(models[name])
+            and (file := _checked(models[name]))
+            and file.size > USUAL_SIZES.get(models[name].card.type or "", 1 << 62)
+        }
         for name, weights in _in_passing(rest, tools, peek).items():
             found[name] = weights
             warnings[name] = contradiction(models[name], rest[name], weights, typed=False)
