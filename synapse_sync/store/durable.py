@@ -290,17 +290,33 @@ def write_private(path: Path, data: bytes) -> None:
     write_atomic(behind_link(path), data, mode=0o600, keep_mode=False)
 
 
+def write_note(path: Path, data: bytes) -> None:
+    """Write a note in the root of a store that can be made again. Raises `StorageError`.
+
+    A kill may leave the temporary file: it is in the store's own directory for these, which is swept.
+    """
+    write_atomic(path, data, durable=False, aside=path.parent / "tmp")
+
+
 def write_atomic(
-    path: Path, data: bytes, *, mode: int = SHARED, keep_mode: bool = True, durable: bool = True
+    path: Path,
+    data: bytes,
+    *,
+    mode: int = SHARED,
+    keep_mode: bool = True,
+    durable: bool = True,
+    aside: Path | None = None,
 ) -> None:
     """Write a file whole or not at all; its directory must exist. Raises `StorageError`.
 
     `mode` (less the umask) is for a new file: an existing one keeps its permission bits, unless `keep_mode` is
     false. A symbolic link at `path` is replaced, never followed: in a cloned project it must not choose which file
     we write, nor with which mode. Without `durable`, a power loss may leave an empty file: for notes that can be
-    made again.
+    made again. `aside` is a directory on the same file system for the temporary file, if it exists.
     """
     temporary: Path | None = path.with_name(f".{path.name[:80]}.{random_name()}.tmp")
+    if aside is not None and aside.is_dir():
+        temporary = aside / random_name()
     assert temporary is not None
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from synapse_sync.core.host_speed import FORGOTTEN, Speed
 from synapse_sync.errors import SynapseError
-from synapse_sync.store.durable import write_atomic
+from synapse_sync.store.durable import write_note
 from synapse_sync.user.small_files import read_small
 
 _NAME = "speeds.json"
@@ -33,4 +33,4 @@ def remember_speeds(store: Path, measured: Mapping[str, Speed], now: float) -> N
         {host: [round(speed.rate), round(speed.at)] for host, speed in sorted(speeds.items())}, indent=1
     )
     with contextlib.suppress(SynapseError):
-        write_atomic(store / _NAME, text.encode(), durable=False)
+        write_note(store / _NAME, text.encode())

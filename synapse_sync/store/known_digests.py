@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.digest import is_sha256
-from synapse_sync.store.durable import where_writable, write_atomic
+from synapse_sync.store.durable import where_writable, write_note
 from synapse_sync.store.hashing import both_of, hash_file
 from synapse_sync.user.small_files import read_small
 
@@ -67,7 +67,7 @@ class KnownDigests:
         here = {path: value for path, value in list(self._load().items()) if Path(path).exists()}
         with where_writable():
             # Not durable: without it a file is only hashed once more.
-            write_atomic(self._path, json.dumps(here).encode("ascii"), durable=False)
+            write_note(self._path, json.dumps(here).encode("ascii"))
         self._changed = False
 
     def _load(self) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from synapse_sync.core.weights.identify import Weights
-from synapse_sync.store.durable import where_writable, write_atomic
+from synapse_sync.store.durable import where_writable, write_note
 from synapse_sync.user.small_files import read_small
 
 _NAME = "weights.json"
@@ -51,4 +51,4 @@ def remember_weights(store: Path, found: Mapping[str, Weights]) -> None:
     value = {"rules": _RULES, "files": answers}
     with where_writable():
         # Not durable: without it a header is only requested once more.
-        write_atomic(store / _NAME, json.dumps(value).encode("ascii"), durable=False)
+        write_note(store / _NAME, json.dumps(value).encode("ascii"))
