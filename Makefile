@@ -18,6 +18,11 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q -n auto
 
+# The texts of tests/snapshots anew: look at each change before you commit it.
+snapshots: $(VENV)/.ready-dev
+	RENEW_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/cli/test_snapshots.py
+	git --no-pager diff --stat -- tests/snapshots
+
 # On Windows itself. `make windows` runs the same on Linux, under Wine.
 WINDOWS_TESTS := tests/core tests/layouts tests/store tests/net tests/engine tests/cli
 test-windows: $(VENV)/.ready-dev

@@ -227,6 +227,7 @@ STATES = {
             Scene("status-all", "status --all"),
             Scene("list-changed", "list"),
             Scene("diff-no-git", "diff"),
+            Scene("rollback-no-git", "rollback"),
             Scene("sync-dry-run", "sync --dry-run"),
             Scene("sync-conflict", "sync", acts=True),
             Scene("sync-force", "sync --force", acts=True),
