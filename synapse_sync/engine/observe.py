@@ -162,7 +162,8 @@ def _observe_one(key: Key, wanted: Placement | None, tree: Tree, way: Way, spell
         return Observed(state=State.OBSTRUCTED, detail=way.obstacle, model=model, shared=shared, real=way.real)
     try:
         place = os.path.join(tree.root, key[1])  # wanted and listed paths are safe, or they would not be here
-        found = _foreign(place, wanted, shared) if entry is None else _ours(place, entry, shared)
+        stays = wanted is not None and entry is not None and wanted.artifact.sha256 == entry.sha256
+        found = _foreign(place, wanted, shared) if entry is None else _ours(place, entry, shared, stays)
         if _is_theirs(key[1], found, entry, wanted, tree):
             found = replace(found, theirs=True)
     except OSError as error:
@@ -213,8 +214,11 @@ def _foreign(place: str, wanted: Placement | None, shared: bool) -> Observed:
     return Observed(state=State.FOREIGN, sha256=sha256, size=found.st_size, shared=shared, detail=detail)
 
 
-def _ours(place: str, entry: ReceiptEntry, shared: bool) -> Observed:
-    """The state of a path that the receipt lists: unchanged, gone, or changed since it was placed."""
+def _ours(place: str, entry: ReceiptEntry, shared: bool, stays: bool) -> Observed:
+    """The state of a path that the receipt lists: unchanged, gone, or changed since it was placed.
+
+    `stays` says that the listed bytes are wanted at this path: then another inode alone is not looked into.
+    """
 
     def seen(state: State, sha256: str | None, size: int, detail: str | None = None) -> Observed:
         return Observed(state=state, sha256=sha256, size=size, how=entry.how, model=entry.model,
@@ -235,8 +239,8 @@ def _ours(place: str, entry: ReceiptEntry, shared: bool) -> Observed:
         found = os.stat(place)
     if not stat.S_ISREG(found.st_mode):
         return seen(State.OBSTRUCTED, None, 0, "a directory or device is in its place")
-    if link == entry.link and (found.st_size, found.st_mtime_ns) == (entry.size, entry.mtime_ns):
-        # Another inode alone: a copied volume, a layer of an image. Hashed before it is replaced or removed.
+    if stays and link == entry.link and (found.st_size, found.st_mtime_ns) == (entry.size, entry.mtime_ns):
+        # Another inode alone: a copied volume, a layer of an image. What is to be replaced or removed is hashed.
         return seen(State.PLACED, entry.sha256, found.st_size)
     sha256 = hash_file(Path(place))
     if sha256 == entry.sha256 and link == entry.link:

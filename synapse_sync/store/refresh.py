@@ -32,11 +32,14 @@ def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None) 
         if found is not None and found.state is State.PLACED and receipt.matches(str(place), entry) == "changed":
             mode = os.lstat(place).st_mode
             if stat.S_ISREG(mode) or place.exists():
-                entries[path] = receipt.note(
+                fresh = receipt.note(
                     place, path=path, sha256=entry.sha256, how=entry.how, model=entry.model, made=entry.made
                 )
-                # Other inodes alone (a copied volume) cost no hash: a sync with nothing else to do writes nothing.
-                stale |= replace(entries[path], inode=entry.inode) != entry
+                # Another inode alone (a copied volume) costs no hash, so it is not noted: a receipt would vouch
+                # for bytes that nobody has read, and they could be removed as synapse's own.
+                if replace(fresh, inode=entry.inode) != entry:
+                    entries[path] = fresh
+                    stale = True
     if stale:
         with where_writable():  # it only saves the next sync some work
             write_sealed(tree.root, replace(current, entries=entries, complete=complete), tree.store)

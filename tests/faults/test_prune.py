@@ -52,16 +52,18 @@ def test_foreign_files_beside_ours_stay(synced: Stage) -> None:
 
 
 @case(95)
-@pytest.mark.parametrize("how", ["append", "same-size", "replaced"])
+@pytest.mark.parametrize("how", ["append", "same-size", "same-time", "replaced"])
 def test_a_file_that_the_user_changed_stays(synced: Stage, how: str) -> None:
     place = synced.path / SHARPEN
-    content = place.read_bytes()
+    content, own = place.read_bytes(), place.stat()
     changed = content + b"!" if how == "append" else content[:-1] + bytes([content[-1] ^ 1])
     place.unlink()
     place.write_bytes(changed)
     if how == "same-size":
         old = (synced.path / EYES).stat()
         os.utime(place, ns=(old.st_atime_ns, old.st_mtime_ns))
+    if how == "same-time":
+        os.utime(place, ns=(own.st_atime_ns, own.st_mtime_ns))
     synced.guard(place)
     said = synced("sync")
     assert "changed" in said.out + said.err
