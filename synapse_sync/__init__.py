@@ -8,8 +8,6 @@
 The names in `__all__` are the Python API. `docs/python.md` describes them, and says which parts stay as they are.
 """
 
-__version__ = "0.1.0"
-
 TYPE_CHECKING = False  # see `user/places.py`
 if TYPE_CHECKING:
     from synapse_sync.api.civitai import CivitaiClient
@@ -55,6 +53,7 @@ if TYPE_CHECKING:
         WrongContent,
     )
     from synapse_sync.sources.base import Description, Edition
+    from synapse_sync.version import __version__
 
 __all__ = [
     "AccessDenied", "Action", "Added", "AmbiguousFile", "Artifact", "Blocked", "Change", "CivitaiClient",
@@ -85,6 +84,7 @@ _HOMES = {
     "engine.outdated": ("Pin", "Standing"),
     "engine.verify": ("Verification",),
     "sources.base": ("Description", "Edition"),
+    "version": ("__version__",),
 }
 
 

@@ -11,7 +11,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synapse_sync import workspace
 from synapse_sync.api.arguments import (
     Names,
     ReferenceLike,
@@ -28,6 +27,7 @@ from synapse_sync.engine.scope import Scope
 from synapse_sync.errors import InputError
 from synapse_sync.user.places import MANIFEST, find_project, home_directory
 from synapse_sync.user.settings import load_settings, parse_rate
+from synapse_sync.workspace import Workspace as Inner
 
 if TYPE_CHECKING:
     from synapse_sync.core.lock_diff import LockDiff
@@ -76,7 +76,7 @@ class Workspace:
         settings = load_settings(os.environ, home_directory())
         if limit_rate is not None:
             settings = replace(settings, limit_rate=parse_rate(limit_rate, "limit_rate"))
-        self._inner = workspace.Workspace(place, settings, reporter=reporter, offline=offline, trust=trust)
+        self._inner = Inner(place, settings, reporter=reporter, offline=offline, trust=trust)
         self._turn = threading.RLock()
 
     @classmethod
@@ -110,7 +110,7 @@ class Workspace:
 
         Raises `InputError` for a directory that has a manifest, and for an unknown layout.
         """
-        workspace.Workspace.create(Path(directory), layout=layout, root=root)
+        Inner.create(Path(directory), layout=layout, root=root)
         return cls(directory)
 
     def __enter__(self) -> Workspace:
@@ -128,7 +128,7 @@ class Workspace:
             self._inner.close()
 
     @contextmanager
-    def _verb(self) -> Iterator[workspace.Workspace]:
+    def _verb(self) -> Iterator[Inner]:
         """The verbs behind this class, for one thread at a time; both files are read anew."""
         with self._turn:
             self._inner.project.forget()

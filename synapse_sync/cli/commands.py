@@ -10,12 +10,12 @@ from keyword import iskeyword
 
 import click
 
-from synapse_sync import __version__
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import plain_text
 from synapse_sync.core.nearest import suggestion
 from synapse_sync.errors import StorageError, SynapseError
+from synapse_sync.version import __version__
 
 #: Every verb with its section of the help and its sentence. Its module is loaded only when the verb is used.
 VERBS = {

@@ -13,7 +13,6 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from synapse_sync import __version__
 from synapse_sync.core.nearest import did_you_mean, nearest
 from synapse_sync.core.paths import shell_word
 from synapse_sync.core.size_text import size_text
@@ -28,6 +27,7 @@ from synapse_sync.store.projects import is_gone, records
 from synapse_sync.store.receipt_index import DIRECTORY
 from synapse_sync.store.several import device_of
 from synapse_sync.user.places import MANIFEST
+from synapse_sync.version import __version__
 
 if TYPE_CHECKING:
     from synapse_sync.engine.survey import Survey

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from synapse_sync import __version__
 from synapse_sync.store.project_note import completed
 from synapse_sync.store.receipt_index import count_by_indexes
+from synapse_sync.version import __version__
 
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synapse_sync import __version__
+from synapse_sync.version import __version__
 
 #: Honest, and without any word by which sites recognise a browser and send it to a login page.
 USER_AGENT = f"synapse-sync/{__version__} (+python)"

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from synapse_sync import __version__
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.reference import Reference
@@ -36,6 +35,7 @@ from synapse_sync.net.retries import Retry, asked_wait
 from synapse_sync.sources.huggingface.connection import client_library, connect_through, one_listing
 from synapse_sync.sources.huggingface.statuses import explain
 from synapse_sync.sources.repository_files import RepoFile
+from synapse_sync.version import __version__
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi  # the import of its HTTP client costs a tenth of a second
