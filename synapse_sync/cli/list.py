@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,8 @@ from synapse_sync.cli.texts import cell_text, fit_text
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
-    from synapse_sync.core.plan import Placement
+    from synapse_sync.core.lockfile import LockedModel
+    from synapse_sync.core.plan import Key, Observed, Placement
 
 
 @click.command("list", short_help="List the locked models and where they are")
@@ -24,7 +26,6 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
     """List the locked models: name, version, type, size, and how many of their files are in place; below each, its
     trigger words.
     """
-    from synapse_sync.core.plan import State
     from synapse_sync.engine.scope import Scope
     from synapse_sync.workspace import Workspace
 
@@ -38,28 +39,7 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
         if placement.known_as is not None:
             continue  # the path by which programs find it is listed
         by_model.setdefault(placement.model, []).append(placement)
-    values: list[dict[str, Any]] = []
-    for model in models:
-        places = by_model.get(model.name, [])
-        filled = {
-            p.key
-            for p in places
-            if (o := survey.observed[p.key]).state is State.PLACED and o.sha256 == p.artifact.sha256
-        }
-        values.append(
-            {
-                "name": model.name,
-                "reference": model.reference.text,
-                "title": model.card.title,
-                "version": model.card.version_name,
-                "type": model.card.type,
-                "base_model": model.card.base_model,
-                "trained_words": list(model.card.trained_words),
-                "size": sum(artifact.size for artifact in model.artifacts),
-                "first_use": [artifact.filename for artifact in model.artifacts if artifact.trust == "first-use"],
-                "places": [{"target": p.target, "path": p.path.text, "placed": p.key in filled} for p in places],
-            }
-        )
+    values = [_value(model, by_model.get(model.name, ()), survey.observed) for model in models]
     if console.as_json:
         console.document({"models": values, "not_locked": list(survey.stale)})
         return 0
@@ -83,3 +63,25 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
     if not rows and not survey.stale:
         console.say("no models; `synapse add REFERENCE` adds one")
     return 0
+
+
+def _value(model: LockedModel, places: Sequence[Placement], observed: Mapping[Key, Observed]) -> dict[str, Any]:
+    """The JSON value of a model, whose files belong at these places."""
+    from synapse_sync.core.plan import State
+
+    def is_placed(place: Placement) -> bool:
+        found = observed[place.key]
+        return found.state is State.PLACED and found.sha256 == place.artifact.sha256
+
+    return {
+        "name": model.name,
+        "reference": model.reference.text,
+        "title": model.card.title,
+        "version": model.card.version_name,
+        "type": model.card.type,
+        "base_model": model.card.base_model,
+        "trained_words": list(model.card.trained_words),
+        "size": sum(artifact.size for artifact in model.artifacts),
+        "first_use": [artifact.filename for artifact in model.artifacts if artifact.trust == "first-use"],
+        "places": [{"target": p.target, "path": p.path.text, "placed": is_placed(p)} for p in places],
+    }

@@ -245,15 +245,7 @@ def make_plan(
         else:
             beside.append(action)
     wanted_keys = {placement.key for placement in wanted} | {companion.key for companion in companions}
-    removals = [
-        _for_extraneous(key, found)
-        # Links before what they lead to: a link to nothing would look as if somebody had changed it.
-        for key, found in sorted(
-            ((key, found) for key, found in observed.items() if key not in wanted_keys),
-            key=lambda item: (item[1].how != WITHIN, item[0]),
-        )
-        if found.state not in (State.ABSENT, State.FOREIGN, State.OBSTRUCTED)
-    ]
+    removals = _removals({key: found for key, found in observed.items() if key not in wanted_keys})
     pruned = sum(action.verb is Verb.PRUNE for action in removals)
     spared = 0 if prune else pruned
     if not prune:
@@ -265,6 +257,16 @@ def make_plan(
     return Plan(
         actions=(*supply, *order, *beside, *removals), unchanged=unchanged, withheld=withheld, spared=spared
     )
+
+
+def _removals(extraneous: Mapping[Key, Observed]) -> list[Action]:
+    """The actions for observed paths that nothing wants, links first.
+
+    Order: a link to nothing would look as if somebody had changed it, so it goes before its file.
+    """
+    links_first = sorted(extraneous.items(), key=lambda item: (item[1].how != WITHIN, item[0]))
+    none_of_ours = (State.ABSENT, State.FOREIGN, State.OBSTRUCTED)
+    return [_for_extraneous(key, found) for key, found in links_first if found.state not in none_of_ours]
 
 
 def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action | None:

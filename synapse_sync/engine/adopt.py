@@ -119,11 +119,7 @@ def adopt(
     with project.hold(tools.reporter.note):
         if not ways.dry_run:
             project.check_writable()
-        if project.exists(MANIFEST):
-            text, manifest = project.text(MANIFEST), project.manifest
-        else:
-            text = first_text(project.directory)
-            manifest = read_manifest(text)
+        text, manifest = _declared(project)
         text, manifest, places, new = with_targets(text, manifest, project, directories)
         tools.trust.check_roots(place.target for place in places)
         managed = _managed(project, tools)
@@ -166,6 +162,14 @@ def adopt(
             result = replace(result, manifest=project.directory / MANIFEST, consents=consents)
             _list_in_receipts(project, adopted, tools)
         return _with_bytes_in_store(result, taken, ways, project, tools)
+
+
+def _declared(project: Project) -> tuple[str, Manifest]:
+    """The manifest as text and as values; the one that `init` writes if there is none yet."""
+    if project.exists(MANIFEST):
+        return project.text(MANIFEST), project.manifest
+    text = first_text(project.directory)
+    return text, read_manifest(text)
 
 
 def _with_bytes_in_store(

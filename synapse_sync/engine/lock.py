@@ -214,11 +214,7 @@ def resolve(
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
     after = with_true_sizes(after, tools.store.true_size)
     models = {model.name: model for model in after.models}
-    warnings += [
-        f'`{e.name}` was not upgraded: its policy is pinned; `policy = "latest"` lets it move'
-        for e in entries
-        if e.policy == "pinned" and {e.name, e.model} & (upgrade or set())
-    ]
+    warnings += _kept_by_policy(entries, upgrade)
     if resolved:
         from synapse_sync.engine.headers import unusable_adapters
 
@@ -227,6 +223,15 @@ def resolve(
     return Locked(
         lockfile=after, before=last, changes=_changes(before, models), warnings=tuple(warnings), undo=copies.drop
     )
+
+
+def _kept_by_policy(entries: Sequence[Requirement], upgrade: frozenset[str] | None) -> list[str]:
+    """Warnings about models that were named for an upgrade, and whose policy forbids it."""
+    return [
+        f'`{e.name}` was not upgraded: its policy is pinned; `policy = "latest"` lets it move'
+        for e in entries
+        if e.policy == "pinned" and {e.name, e.model} & (upgrade or set())
+    ]
 
 
 @contextlib.contextmanager

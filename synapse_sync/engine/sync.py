@@ -74,17 +74,7 @@ def sync(
             warnings += note_use(project, survey, (member.root for member in tools.store.members[1:]))
         report = carry_out(survey, project, tools, command)
         warnings += misnamed(report, survey, project, tools)
-        sized = with_true_sizes(project.lockfile, tools.store.true_size)
-        if sized is not project.lockfile:
-            fixed = not locked and not frozen
-            warnings += wrong_sizes(
-                project.lockfile,
-                sized,
-                corrected=fixed,
-                known={action.sha256 for action in survey.plan.of(Verb.FETCH)},
-            )
-            if fixed:
-                project.write_lockfile(sized)
+        warnings += _correct_sizes(project, survey, tools, write=not locked and not frozen)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
         in_sync = done and survey.is_locked and not survey.plan.withheld
         note_links(project, survey)
@@ -93,6 +83,18 @@ def sync(
         else:
             note_placed(project, survey)
     return replace(report, warnings=(*warnings, *survey.warnings, *tools.transfers().heard(), *report.warnings))
+
+
+def _correct_sizes(project: Project, survey: Survey, tools: Tools, *, write: bool) -> list[str]:
+    """Warn of sizes in the lockfile that the bytes contradict; with `write`, correct them."""
+    sized = with_true_sizes(project.lockfile, tools.store.true_size)
+    if sized is project.lockfile:
+        return []
+    fetched = {action.sha256 for action in survey.plan.of(Verb.FETCH)}
+    warnings = wrong_sizes(project.lockfile, sized, corrected=write, known=fetched)
+    if write:
+        project.write_lockfile(sized)
+    return warnings
 
 
 def ask_for_lock(project: Project, trees: Iterable[Tree], tools: Tools) -> None:

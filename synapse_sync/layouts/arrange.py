@@ -159,11 +159,7 @@ def _arrange_one(
     for target in wanting:
         layout = layouts[target.name]
         if layout.repositories:
-            found = [
-                place
-                for artifact in model.artifacts
-                for place in cached(target.name, entry.name, artifact, target.link_mode, links=target.links)
-            ]
+            found = _in_cache(entry, model, target)
             placements += found
             if not found:
                 apart.append(target)
@@ -195,6 +191,15 @@ def _arrange_one(
     for target in apart:
         outside.setdefault(target.name, []).append(entry.name)
     return placements, missing + notes
+
+
+def _in_cache(entry: Requirement, model: LockedModel, target: Target) -> list[Placement]:
+    """The placements of a model in a cache of the hub; none if it is no repository of it."""
+    return [
+        place
+        for artifact in model.artifacts
+        for place in cached(target.name, entry.name, artifact, target.link_mode, links=target.links)
+    ]
 
 
 def _homeless(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, TypeVar, Unpack
 
 from synapse_sync.core.image_meta import ImageMeta
@@ -21,7 +22,7 @@ from synapse_sync.sources.civitai.client import Client
 from synapse_sync.sources.civitai.image_urls import ImageIds, identity
 from synapse_sync.sources.civitai.questions import IMAGES, MODELS, NAMES, ModelFilters, model_params
 from synapse_sync.sources.civitai.schema import Creator, Model, ModelFile, ModelImage, ModelVersion
-from synapse_sync.sources.civitai.schema_lists import Image, Tag
+from synapse_sync.sources.civitai.schema_lists import Image, Page, PageMetadata, Tag
 
 Value = Model | ModelVersion | ModelFile | ModelImage | Image | Creator | Tag
 Key = tuple["Kind", int | str]
@@ -191,24 +192,21 @@ class _Crawl:
     # -- the lists ---------------------------------------------------------------------------------
 
     def _creators(self) -> Iterator[Thing | Relation | Progress]:
-        page = self._place.get("page", 1)
-        while page is not None:
-            self._pace.wait()
-            found = self._client.creators_page(page=page, limit=NAMES)
-            for creator in found.items:
-                yield from self._named(Kind.CREATOR, creator.username, creator)
-            page = _next(page, found.metadata.total_pages, found.items)
-            if page is not None:
-                self._place = {"page": page}
-                yield self._progress()
+        return self._names(Kind.CREATOR, self._client.creators_page, attrgetter("username"))
 
     def _tags(self) -> Iterator[Thing | Relation | Progress]:
+        return self._names(Kind.TAG, self._client.tags_page, attrgetter("name"))
+
+    def _names(
+        self, kind: Kind, ask: Callable[..., Page[_Named, PageMetadata]], name: Callable[[_Named], str]
+    ) -> Iterator[Thing | Relation | Progress]:
+        """The pages of a list of names; `ask` requests one, `name` returns the name of an item."""
         page = self._place.get("page", 1)
         while page is not None:
             self._pace.wait()
-            found = self._client.tags_page(page=page, limit=NAMES)
-            for tag in found.items:
-                yield from self._named(Kind.TAG, tag.name, tag)
+            found = ask(page=page, limit=NAMES)
+            for item in found.items:
+                yield from self._named(kind, name(item), item)
             page = _next(page, found.metadata.total_pages, found.items)
             if page is not None:
                 self._place = {"page": page}
