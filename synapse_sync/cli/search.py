@@ -16,7 +16,11 @@ from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.civitai.filters import BASE_MODELS, OUR_TYPES, PERIODS, SORTS, TYPES, spelled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from synapse_sync.cli.civitai_options import Found
+    from synapse_sync.core.reference import Reference
+    from synapse_sync.engine.lock import Locked
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.sources.civitai.questions import ModelFilters
     from synapse_sync.sources.civitai.schema import Model
@@ -72,8 +76,7 @@ def command(
     QUERY has numbered pages (--page); a search continues by --cursor.
     """
     from synapse_sync.cli.add import added_value, next_step, tell_added
-    from synapse_sync.engine.declare import Wishes
-    from synapse_sync.errors import AmbiguousFile, InputError, RefusedFormat, raise_all
+    from synapse_sync.errors import raise_all
     from synapse_sync.workspace import Workspace
 
     text = " ".join(query).strip() or None
@@ -99,24 +102,13 @@ def command(
         workspace = Workspace.anywhere(console.directory)
     with workspace:
         found = _asked(workspace, sites, filters, limit, page, cursor)
-        if add and max(add) > found.count:
-            raise_all(found.errors)
-            raise InputError(
-                f"--add {max(add)}: the search has {found.count} results",
-                hint="search without --add to see them",
-            )
+        chosen = _chosen(found, add)
         tell(console, found, headings=len(sites) > 1)
         if not found.count and not found.errors:
             _tell_nothing(console, words, nsfw=bool(nsfw) or "civitai" not in sites)
         value: dict[str, Any] = {"query": text, "results": found.values(), "metadata": found.metadata}
         if add:
-            chosen = [found.reference(number) for number in dict.fromkeys(add)]
-            try:
-                names, locked = workspace.add(chosen, Wishes())
-            except (AmbiguousFile, RefusedFormat) as error:
-                what = " ".join(map(str, chosen))
-                error.hint = f"`synapse add {what}` accepts `--file`, `--allow-pickle`"
-                raise
+            names, locked = _added(workspace, chosen)
             value |= {"added": added_value(names, locked), "warnings": list(locked.warnings)}
     if found.errors and not found.count:
         raise_all(found.errors)
@@ -128,6 +120,32 @@ def command(
         tell_added(console, names, locked, next_step(workspace, names))
     console.errors(found.errors)
     return Several(found.errors).exit_code if found.errors else 0
+
+
+def _chosen(found: Results, numbers: Sequence[int]) -> list[Reference]:
+    """The results with these numbers, each once; raises `InputError` for a number beyond the last one."""
+    from synapse_sync.errors import InputError, raise_all
+
+    if numbers and max(numbers) > found.count:
+        raise_all(found.errors)
+        raise InputError(
+            f"--add {max(numbers)}: the search has {found.count} results",
+            hint="search without --add to see them",
+        )
+    return [found.reference(number) for number in dict.fromkeys(numbers)]
+
+
+def _added(workspace: Workspace, chosen: Sequence[Reference]) -> tuple[list[str], Locked]:
+    """Declare and lock results, as `synapse add` does; the hint of a refusal names that command."""
+    from synapse_sync.engine.declare import Wishes
+    from synapse_sync.errors import AmbiguousFile, RefusedFormat
+
+    try:
+        return workspace.add(chosen, Wishes())
+    except (AmbiguousFile, RefusedFormat) as error:
+        what = " ".join(map(str, chosen))
+        error.hint = f"`synapse add {what}` accepts `--file`, `--allow-pickle`"
+        raise
 
 
 def _sites(site: str | None, *, only_civitai: bool) -> tuple[str, ...]:
