@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from synapse_sync.core.artifact import Artifact, ModelCard
-from synapse_sync.core.lockfile import LockedModel, Lockfile, format_lockfile
+from synapse_sync.core.lockfile import LockedModel, Lockfile
+from synapse_sync.core.lockfile_text import format_lockfile
 from synapse_sync.core.reference import Reference
 from synapse_sync.project import read_manifest
 from synapse_sync.store.blobs import BlobStore

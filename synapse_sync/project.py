@@ -189,7 +189,7 @@ class Project:
 
     def write_lockfile(self, lockfile: Lockfile) -> bool:
         """Write the lockfile; False if it had this content already. Raises like `write`."""
-        from synapse_sync.core.lockfile import are_alike, format_lockfile
+        from synapse_sync.core.lockfile_text import are_alike, format_lockfile
 
         # Git and editors change line ends, comments and order without changing the content: that is no reason to
         # write, and "up to date" must be true of the bytes as well.

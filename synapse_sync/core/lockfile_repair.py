@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from synapse_sync.core.lockfile import LockedModel, Lockfile, comment_text, parse_lockfile
+from synapse_sync.core.lockfile import LockedModel, Lockfile, parse_lockfile
 from synapse_sync.core.names import clash_key
+from synapse_sync.core.toml_text import comment_text
 from synapse_sync.errors import InvalidLockfile
 
 _HEAD = re.compile(r"[ \t]*\[\[[ \t]*model[ \t]*\]\][ \t]*(?:#[ \t]*(?P<name>.*?))?[ \t]*")

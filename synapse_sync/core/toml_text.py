@@ -42,3 +42,9 @@ def string_text(text: str) -> str:
         return f'"{text}"'  # most are
     text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be written at all
     return '"' + _TO_ESCAPE.sub(lambda match: _ESCAPES.get(match[0]) or f"\\u{ord(match[0]):04x}", text) + '"'
+
+
+def comment_text(*words: str) -> str:
+    """Names as a comment may contain them: without control characters."""
+    text = " ".join(words)
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -1,8 +1,8 @@
 """The steps on files that only Windows needs: read-only files, files in use, and lines of several writers.
 
-`durable.py` calls them. The plain calls come first; what they refuse is tried in the way of Windows 10 and later,
-which keeps the read-only mark of a blob whose other name goes. Older file systems (FAT, exFAT, some shares) lack
-that way, but most of them lack hard links, too, so that the mark can be removed first.
+`durable.py` calls them. The plain calls come first. If Windows refuses one, the way of Windows 10 follows: it keeps
+the read-only mark of a blob when another name of it is removed. Older file systems (FAT, exFAT, some shares) lack
+that way. Most of them lack hard links, too, so the mark can be removed first.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
-from synapse_sync.core.lockfile import LockedModel, Lockfile, format_lockfile, parse_lockfile
+from synapse_sync.core.lockfile import LockedModel, Lockfile, parse_lockfile
+from synapse_sync.core.lockfile_text import format_lockfile
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidLockfile, UnsafeName

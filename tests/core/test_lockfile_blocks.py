@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
-from synapse_sync.core.lockfile import LockedModel, Lockfile, format_lockfile, parse_lockfile
+from synapse_sync.core.lockfile import LockedModel, Lockfile, parse_lockfile
 from synapse_sync.core.lockfile_blocks import Irregular, blocks
+from synapse_sync.core.lockfile_text import format_lockfile
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidLockfile, InvalidReference, UnsafeName
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synapse_sync.core.lockfile import LockedModel, Lockfile, format_lockfile, parse_lockfile
+from synapse_sync.core.lockfile import LockedModel, Lockfile, parse_lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile
+from synapse_sync.core.lockfile_text import format_lockfile
 from synapse_sync.errors import InvalidLockfile
 
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.content import identify_bytes
-from synapse_sync.core.lockfile import format_lockfile, parse_lockfile
+from synapse_sync.core.lockfile import parse_lockfile
+from synapse_sync.core.lockfile_text import format_lockfile
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.names import SafePath, clash_key, safe_filename, safe_path
 from synapse_sync.core.reference import MAX_LENGTH, Reference

@@ -18,7 +18,8 @@ from parsers import READERS, mutants
 from stage import Stage
 from world import surroundings
 
-from synapse_sync.core.lockfile import format_lockfile, parse_lockfile
+from synapse_sync.core.lockfile import parse_lockfile
+from synapse_sync.core.lockfile_text import format_lockfile
 from synapse_sync.core.manifest.edit import add_model
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.names import SafePath, clash_key, safe_filename, safe_path
