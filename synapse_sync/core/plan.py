@@ -218,7 +218,8 @@ def make_plan(
     `observed` has every wanted path and every path of the receipts in scope. `stored` contains the SHA-256 of the
     store's blobs. `packed` contains those of files in an archive of the store, `nearby` those in caches of this
     machine. Unless it is `certain` that all wanted paths are known, nothing is removed. With `force`, a file in the
-    way is moved aside (REPLACE with a reason) instead of being a conflict. Weights with a conflict get no companion.
+    way is moved aside (REPLACE with a reason) instead of being a conflict. A file in the way of weights has no
+    companion written beside it.
     """
     here = (State.PLACED, State.ALTERED, State.FOREIGN)  # in these states `sha256` is that of the file on the disk
     placed = {found.sha256 for found in observed.values() if found.state in here}
