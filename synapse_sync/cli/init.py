@@ -12,7 +12,7 @@ from synapse_sync.cli.complete import layout_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.import_ import adopted_value, show_adopted, take_in
 from synapse_sync.cli.options import common, switch, trusting
-from synapse_sync.cli.texts import count_text, fold_text, shown_paths
+from synapse_sync.cli.texts import count_text, shown_paths
 from synapse_sync.user.places import MANIFEST
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _say(console: Console, created: Created, chosen: Sequence[NearbyUI], rest: S
         console.say("wrote .gitattributes: in a merge, git keeps the additions of both branches")
     if created.ignored:
         console.say("wrote .gitignore: git leaves out the placed weights")
-    console.say(fold_text(created.store, 0))
+    console.say(created.store)
     console.warnings(created.warnings)
     for ui in rest:
         console.say(f"also found: {ui.root}, layout {ui.layout}, {count_text(ui.models, 'model')}")

@@ -10,7 +10,7 @@ import click
 from synapse_sync.cli.complete import site_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.cli.texts import fold_text, on_terminal
+from synapse_sync.cli.texts import on_terminal
 from synapse_sync.core.nearest import suggestion
 from synapse_sync.sites import SITES, site_of
 
@@ -94,5 +94,5 @@ def command(ctx: click.Context, site: str, token_stdin: bool) -> int:
         overridden = wins.origin if wins is not None and not wins.kept else None
         console.document({"host": host, "account": account, "kept_in": where, "overridden_by": overridden})
     who = "" if unchecked else f" as {account}"
-    console.say(fold_text(f"logged in to {host}{who}; the token is in {where}", 0))
+    console.say(f"logged in to {host}{who}; the token is in {where}")
     return 0

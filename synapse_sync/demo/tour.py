@@ -54,7 +54,7 @@ _NEXT = """
 next, in the directory of your UI or in an empty one:
 
   synapse init                  # writes synapse.toml, and finds the UIs around
-  synapse login civitai         # keeps a token, which most of its downloads need
+  synapse login civitai         # keeps a token: most downloads need one
   synapse add civitai:4384      # or the address of any model's page
   synapse sync                  # downloads, verifies and places it
 
