@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
-from synapse_sync.errors import InputError, SynapseError, raise_all
-from synapse_sync.machine import Machine
+from synapse_sync.errors import InputError, raise_all
+from synapse_sync.questions import Questions
 from synapse_sync.user.places import MANIFEST, expanded, find_project, home_directory, home_text
 from synapse_sync.user.settings import load_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from synapse_sync.core.drift import Drift
-    from synapse_sync.core.lock_diff import LockDiff
-    from synapse_sync.core.lockfile import Lockfile
-    from synapse_sync.core.manifest.values import Manifest, Requirement
     from synapse_sync.core.reference import Reference
     from synapse_sync.core.report import Report
     from synapse_sync.core.trust import Capability
     from synapse_sync.engine.adopt import Adoption, Ways
     from synapse_sync.engine.declare import Wishes
-    from synapse_sync.engine.doctor import Finding
     from synapse_sync.engine.identify import Identified
     from synapse_sync.engine.init import Created, NearbyUI
     from synapse_sync.engine.lock import Locked
-    from synapse_sync.engine.made_with import MadeWith
-    from synapse_sync.engine.outdated import Standing
-    from synapse_sync.engine.recognise import Recognised
-    from synapse_sync.engine.revision import Committed
     from synapse_sync.engine.scope import Scope
-    from synapse_sync.engine.survey import Survey
-    from synapse_sync.engine.unmanaged import Unmanaged
     from synapse_sync.engine.verify import Verification
-    from synapse_sync.engine.without import Remaining
-    from synapse_sync.sources.base import Description
-    from synapse_sync.sources.civitai.client import Client
-    from synapse_sync.sources.huggingface.search import FoundRepository
 
 T = TypeVar("T")
 
 
-class Workspace(Machine):
+class Workspace(Questions):
     """One project directory. Use it as a context manager; it closes its connections at the end.
 
     Every verb is one method here and one module of `engine/`; `wiring.py` has what they work with.
@@ -137,16 +122,6 @@ class Workspace(Machine):
 
     # -- the two files -----------------------------------------------------------------------------
 
-    @property
-    def manifest(self) -> Manifest:
-        """The manifest as values; raises `InvalidManifest`."""
-        return self.project.manifest
-
-    @property
-    def lockfile(self) -> Lockfile:
-        """The lockfile as values, an empty one if the file does not exist; raises `InvalidLockfile`."""
-        return self.project.lockfile
-
     def add(self, references: Sequence[Reference], wishes: Wishes) -> tuple[list[str], Locked]:
         """Write references into the manifest as new models, and lock them; returns their names and the lock."""
         from synapse_sync.engine.declare import add
@@ -182,14 +157,6 @@ class Workspace(Machine):
             dry_run=dry_run,
         )  # fmt: skip
 
-    def drift(self, *, remote: bool, least: int) -> tuple[Drift, ...]:
-        """Findings about locked models: with `remote` of their sites; files with fewer than `least` origins."""
-        from synapse_sync.core.drift import thin
-        from synapse_sync.engine.drift import drift
-
-        found = drift(self.project, self._wiring.tools()) if remote else ()
-        return (*found, *thin(self.lockfile, least))
-
     def at(self, revision: str) -> Workspace:
         """The same project with the two files of a commit, for a frozen sync; raises `InputError`."""
         from synapse_sync.engine.revision import CommittedProject
@@ -211,76 +178,6 @@ class Workspace(Machine):
         from synapse_sync.engine.rollback import restore
 
         restore(self.project, then.project, self._wiring.tools())
-
-    def diff(self, revision: str = "HEAD") -> tuple[Committed, LockDiff]:
-        """The lockfile of a commit, and how that of the project differs from it; raises `InputError`."""
-        from synapse_sync.core.lock_diff import diff_lockfiles
-        from synapse_sync.engine.revision import lockfile_at
-
-        found = lockfile_at(self.project, revision)
-        return found, diff_lockfiles(found.lockfile, self.lockfile)
-
-    def outdated(self, *, exclude_newer: datetime | None = None) -> tuple[Standing, ...]:
-        """Every requirement compared with its site: the locked version, the upgrade, and the newest version."""
-        from synapse_sync.engine.outdated import standings
-
-        manifest = self.manifest
-        newer = exclude_newer or manifest.workspace.exclude_newer
-        return standings(
-            manifest.entries(), self.lockfile, manifest.workspace, self._wiring.tools(), exclude_newer=newer
-        )
-
-    def describe(self, text: str) -> tuple[Description, frozenset[str]]:
-        """A site's description of a reference or a declared name, and the versions that are locked for the name."""
-        from synapse_sync.engine.describe import describe
-
-        return describe(self.project, text, self._wiring.sources, self._wiring.trust)
-
-    @staticmethod
-    def recognise(directory: Path, files: Sequence[Reference]) -> list[Recognised | SynapseError]:
-        """Say what local files of weights are, by their headers; relative ones are below the directory."""
-        from synapse_sync.engine.recognise import recognise
-
-        return recognise(directory, files)
-
-    def discover(self, what: str, question: Callable[[Client], Iterable[T]]) -> list[T]:
-        """All items of a list of Civitai; `question` asks its client, `what` names the list in errors."""
-        from synapse_sync.engine.discover import discover
-
-        return discover(question, self._wiring.connections.civitai, self._wiring.sources, what=what)
-
-    def ask(self, what: str, question: Callable[[Client], T]) -> T:
-        """The answer to a question to Civitai; `question` asks its client, `what` names it in errors."""
-        from synapse_sync.engine.discover import ask
-
-        return ask(question, self._wiring.connections.civitai, self._wiring.sources, what=what)
-
-    def repositories(
-        self,
-        *,
-        query: str | None,
-        author: str | None = None,
-        tag: str | None = None,
-        sort: str | None = None,
-        limit: int = 20,
-    ) -> list[FoundRepository]:
-        """The repositories of models that Hugging Face finds; `sort` as in Civitai's lists."""
-        from synapse_sync.engine.discover import repositories
-
-        api, endpoint = self._wiring.connections.api, self.settings.endpoints["huggingface"][0]
-        return repositories(
-            api, endpoint, self._wiring.sources, query=query, author=author, tag=tag, sort=sort, limit=limit
-        )
-
-    def made_with(self, images: Sequence[int]) -> MadeWith:
-        """The models that made some images of Civitai, by the numbers of the images."""
-        from synapse_sync.engine.made_with import made_with
-
-        return self.ask("images", lambda civitai: made_with(images, civitai))
-
-    def needs_token(self, reference: Reference) -> str | None:
-        """Which token the site of a reference wants for its files, in words; None if it wants none."""
-        return self._wiring.sources[reference.source].needs_token(reference)
 
     def adopt(
         self, directories: Sequence[Path], ways: Ways, confirm: Callable[[str], bool] = lambda question: False
@@ -325,71 +222,13 @@ class Workspace(Machine):
 
     # -- looking after everything ------------------------------------------------------------------
 
-    def doctor(self) -> tuple[Finding, ...]:
-        """Look at everything that a sync depends on, and name the next step for each fault; changes nothing."""
-        from synapse_sync.engine.doctor import examine
-        from synapse_sync.sites import SITES
-
-        ours = {site.token_host: site for site in SITES if site.has_accounts}
-        hosts = [*ours, *(host for host, _ in self.settings.tokens if host not in ours)]
-        connections = self._wiring.connections
-        return tuple(
-            examine(
-                self.project,
-                self.settings,
-                self._wiring.tools(),
-                self.environ,
-                identities=lambda: self.identities([(host, ours.get(host)) for host in hosts]),
-                ask=lambda url: connections.api.exchange("HEAD", url),
-            )
-        )
-
-    def without(self, host: str) -> tuple[Remaining, ...]:
-        """Say of each locked model where it could still be had without a site, by its name or a host."""
-        from synapse_sync.engine.without import remaining
-
-        return tuple(remaining(self.lockfile.models, self._wiring.tools(), host))
-
     # -- the trees ---------------------------------------------------------------------------------
-
-    def entries(self, scope: Scope | None = None) -> tuple[Requirement, ...]:
-        """The requirements in scope; raises `InputError` for names and groups that do not exist."""
-        from synapse_sync.engine.scope import Scope
-        from synapse_sync.engine.survey import entries_in
-
-        return entries_in(self.manifest, scope or Scope())
 
     def take(self, names: Sequence[str]) -> tuple[str, ...]:
         """Hand the adopted files of these models to synapse; returns their paths. Raises `InputError`."""
         from synapse_sync.engine.take import take
 
         return take(self.project, names, self._wiring.tools())
-
-    def survey(self, scope: Scope | None = None) -> Survey:
-        """Compare what the project wants with what exists on this machine; changes nothing."""
-        from synapse_sync.engine.scope import Scope
-        from synapse_sync.engine.survey import survey_project
-
-        return survey_project(self.project, scope or Scope(), self._wiring.tools())
-
-    def status(self, scope: Scope | None = None, *, frozen: bool = False) -> Survey:
-        """A survey whose warnings say why a sync would be refused; `frozen` as in `sync`."""
-        from synapse_sync.engine.scope import Scope
-        from synapse_sync.engine.status import status
-
-        return status(self.project, scope or Scope(), self._wiring.tools(), frozen=frozen)
-
-    def unmanaged(self, survey: Survey) -> tuple[Unmanaged, ...]:
-        """The files of weights in managed folders that synapse neither placed nor will."""
-        from synapse_sync.engine.unmanaged import unmanaged
-
-        return unmanaged(self.project, survey.trees, survey.observed)
-
-    def has_unmanaged(self) -> bool:
-        """Whether managed folders may have such files, by the receipts alone: quick, and for a tree in sync."""
-        from synapse_sync.store.unlisted import has_unlisted
-
-        return has_unlisted(self.settings.store, self.project.key)
 
     def state(self) -> str:
         """The fingerprint of everything that a complete sync depends on."""
