@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.manifest.values import Manifest, Requirement
     from synapse_sync.core.reference import Reference
     from synapse_sync.engine.doctor import Finding
+    from synapse_sync.engine.export import Exported
     from synapse_sync.engine.made_with import MadeWith
     from synapse_sync.engine.outdated import Standing
     from synapse_sync.engine.recognise import Recognised
@@ -100,6 +101,18 @@ class Questions(Machine):
 
         found = lockfile_at(self.project, revision)
         return found, diff_lockfiles(found.lockfile, self.lockfile)
+
+    def export(
+        self, format: str, scope: Scope | None = None, *, given: Path | None = None, output: Path | None = None
+    ) -> Exported:
+        """Write the locked files in the words of another program; `engine/export.py` has the parameters."""
+        from synapse_sync.engine.export import export
+        from synapse_sync.engine.scope import Scope
+
+        tools, endpoints = self._wiring.tools(), self.settings.endpoints
+        return export(
+            self.project, tools, format, scope=scope or Scope(), endpoints=endpoints, given=given, output=output
+        )
 
     def outdated(self, *, exclude_newer: datetime | None = None) -> tuple[Standing, ...]:
         """Every requirement compared with its site: the locked version, the upgrade, and the newest version."""

@@ -32,6 +32,7 @@ VERBS = {
     "show": ("Look", "Show everything about one model"),
     "diff": ("Look", "Show how synapse.lock differs from that of a commit"),
     "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
+    "export": ("Leave", "Write the locked files for another program"),
     "search": ("Discover", "Search Civitai and Hugging Face; --add adds a result"),
     "info": ("Discover", "Show what a site offers, or what local files of weights are"),
     "images": ("Discover", "List Civitai's images of a model, a version or a creator"),

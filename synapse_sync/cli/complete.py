@@ -40,6 +40,13 @@ def type_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return _beginning(MODEL_TYPES, incomplete)
 
 
+def format_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the formats of `synapse export`."""
+    from synapse_sync.interop.writers import WRITERS
+
+    return _beginning(WRITERS, incomplete)
+
+
 def site_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The sites that have tokens."""
     from synapse_sync.sites import SITES

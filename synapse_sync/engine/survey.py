@@ -12,7 +12,7 @@ from synapse_sync.core.findings import listed
 from synapse_sync.core.freshness import stale_entries, undeclared, unlocked, with_renamed
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, WITHIN, LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
-from synapse_sync.core.manifest.values import Manifest, Requirement
+from synapse_sync.core.manifest.values import Manifest, Requirement, Target
 from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.plan import Key, Observed, Placement, Plan, State, Verb, make_plan
 from synapse_sync.core.policy import code_allowed, left_out, listed_code
@@ -156,12 +156,9 @@ def check_frozen(project: Project, scope: Scope) -> None:
     )
 
 
-def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, Tree]:
-    """The targets in scope on this machine, by name, each with its receipt.
-
-    `link_mode` is the user's default. Raises `InputError` for targets that do not exist.
-    """
-    targets = {target.name: target for target in project.manifest.targets}
+def targets_in(manifest: Manifest, scope: Scope) -> list[Target]:
+    """The targets in scope; raises `InputError` for names that do not exist."""
+    targets = {target.name: target for target in manifest.targets}
     raise_all(
         [
             InputError(f"no target `{name}` in synapse.toml", hint=suggestion(name, targets))
@@ -169,13 +166,20 @@ def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, T
             if name not in targets
         ]
     )
-    chosen = [target for name, target in targets.items() if not scope.targets or name in scope.targets]
+    return [target for name, target in targets.items() if not scope.targets or name in scope.targets]
+
+
+def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, Tree]:
+    """The targets in scope on this machine, by name, each with its receipt.
+
+    `link_mode` is the user's default. Raises `InputError` for targets that do not exist.
+    """
     # Only there a link is no link mode, which every file system has to offer.
     chosen = [
         replace(target, links=can_link(root_of(target.root, project.directory)))
         if target.layout in LAYOUTS and LAYOUTS[target.layout].repositories
         else target
-        for target in chosen
+        for target in targets_in(project.manifest, scope)
     ]
     return open_trees(
         chosen,

@@ -111,14 +111,14 @@ class Settings:
         for host, token in self.tokens:
             if host in own:
                 site = own[host]
-                places = _token_places(site, self.endpoints[site.name][0])
+                places = token_places(site, self.endpoints[site.name][0])
             else:  # over plain http only where that is allowed at all, see `Credentials`
                 places = {(origin_of(f"{scheme}://{host}"), "/") for scheme in ("https", "http")}
             out += [Grant(origin, token.secret, prefix) for origin, prefix in sorted(places)]
         return tuple(out)
 
 
-def _token_places(site: Site, endpoint: str) -> set[tuple[str, str]]:
+def token_places(site: Site, endpoint: str) -> set[tuple[str, str]]:
     """Return the pairs of an origin and the beginning of a path to which the token of a site may be sent."""
     urls = (endpoint, *(f"https://{name}" for name in site.token_hosts))
     return {

@@ -363,16 +363,17 @@ def _(bench: Bench) -> None:
     bench("sync", "--frozen")
 
 
-@helps("engine: synapse lock", "engine: synapse lock", "engine: synapse lock")
+@helps("engine: synapse lock", "engine: synapse lock", "engine: synapse lock", "engine: synapse lock")
 def _(bench: Bench) -> None:
     """One model is not locked."""
     bench.project.manifest(ONE)
     bench("sync")
     bench.project.manifest(TWO)
-    for words, code in ((["sync", "--locked"], 8), (["sync", "--frozen"], 8), (["verify"], 8)):
-        bench.advised("synapse lock", *words, code=code)
+    commands = (["sync", "--locked"], ["sync", "--frozen"], ["verify"], ["export", "sh"])
+    for words in commands:
+        bench.advised("synapse lock", *words, code=8)
     bench("lock")
-    for words in (["sync", "--locked"], ["sync", "--frozen"], ["verify"]):
+    for words in commands:
         bench(*words)
 
 

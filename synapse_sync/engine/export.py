@@ -1,0 +1,255 @@
+"""Export: the locked files and their places as the values that a writer turns into another program's file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from synapse_sync.core.freshness import stale_entries, with_renamed
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.manifest.values import Requirement, Target
+from synapse_sync.core.plan import Placement
+from synapse_sync.core.policy import code_allowed, facts_of, left_out, objection, permissions_for
+from synapse_sync.core.reference import Reference
+from synapse_sync.engine.scope import Scope
+from synapse_sync.engine.survey import entries_in, targets_in
+from synapse_sync.engine.tools import Tools
+from synapse_sync.errors import InputError, OutOfDate, SynapseError, raise_all
+from synapse_sync.interop.writers import WRITERS, Writer
+from synapse_sync.interop.writers.values import (
+    Address,
+    Export,
+    ExportedFile,
+    ExportedNote,
+    ExportedTarget,
+    Written,
+)
+from synapse_sync.layouts import LAYOUTS
+from synapse_sync.layouts.arrange import arrange, kind_of
+from synapse_sync.layouts.hub_cache import branch_notes
+from synapse_sync.net.credentials import origin_of
+from synapse_sync.project import Project
+from synapse_sync.sites import SITES
+from synapse_sync.store.durable import about_project, behind_link, write_atomic
+from synapse_sync.store.ownership import root_of
+from synapse_sync.user.places import LOCKFILE, MANIFEST, expanded
+from synapse_sync.user.settings import token_places
+from synapse_sync.user.small_files import UnfitFile, read_small, refusal
+from synapse_sync.version import __version__
+
+#: A file that an export completes or replaces is text of at most this many bytes; a model is larger.
+_LARGEST = 16 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """An export: its text, the number of files in it, its warnings, and the file that was written, if any."""
+
+    text: str
+    files: int
+    notes: tuple[str, ...] = ()
+    output: Path | None = None
+
+
+def export(
+    project: Project,
+    tools: Tools,
+    format: str,
+    *,
+    scope: Scope,
+    endpoints: Mapping[str, tuple[str, ...]],
+    given: Path | None = None,
+    output: Path | None = None,
+) -> Exported:
+    """Write the locked files of a project in the words of another program.
+
+    `format` is a row of `WRITERS`. `given` is the file that the format completes, `output` the file to write, None
+    to write none. `endpoints` are those of each site. Raises `InputError`, `OutOfDate` for a model that is not
+    locked, `RefusedFormat` for a file that policy refuses, and `StorageError`.
+    """
+    writer = WRITERS[format]
+    if output is not None:
+        output = _checked(output, project)
+    values = _values(project, tools, scope, endpoints, writer, output)
+    before = _given(writer, given, output)
+    written: Written = writer.write(replace(values, given=before))
+    if output is not None:
+        with about_project():
+            write_atomic(output, written.text.encode())
+    files = sum(1 for _ in values.placed())
+    return Exported(text=written.text, files=files, notes=written.notes, output=output)
+
+
+def _checked(output: Path, project: Project) -> Path:
+    """The file to write, behind the user's own link; raises `InputError` for one that is surely not meant."""
+    output = behind_link(output)
+    if output.resolve() in {project.directory / name for name in (MANIFEST, LOCKFILE)}:
+        raise InputError(f"{output} is a file of the project itself", hint="give `-o` another name")
+    if not output.parent.is_dir():
+        raise InputError(f"{output.parent} is not a directory", hint="make it first, or give `-o` another name")
+    if output.exists() and b"\0" in _read(output):
+        raise InputError(f"{output} is no text; it was not overwritten", hint="give `-o` another name")
+    return output
+
+
+def _given(writer: Writer, given: Path | None, output: Path | None) -> str | None:
+    """The text that the format completes: that of the named file, or of the file that is written."""
+    source = given if writer.completes else output if writer.merges else None
+    if source is None or (writer.merges and not source.exists()):
+        return None
+    try:
+        return _read(source).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source} is not UTF-8 text") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_small(path, _LARGEST)
+    except UnfitFile as error:
+        raise refusal(error, "name another file") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _values(
+    project: Project,
+    tools: Tools,
+    scope: Scope,
+    endpoints: Mapping[str, tuple[str, ...]],
+    writer: Writer,
+    output: Path | None,
+) -> Export:
+    """The values of a project for a writer; see `export` for what is raised."""
+    manifest = project.manifest
+    base = output.parent if writer.beside and output is not None else project.directory
+    entries = entries_in(manifest, scope)
+    lockfile = with_renamed(manifest.entries(), project.lockfile)
+    if stale := [entry.name for entry in stale_entries(entries, lockfile)]:
+        raise OutOfDate(
+            f"{LOCKFILE} does not answer `{stale[0]}`" + (f" and {len(stale) - 1} more" if stale[1:] else ""),
+            hint="run `synapse lock`, then export again",
+        )
+    locked = {model.name: model for model in lockfile.models}
+    targets = targets_in(manifest, scope)
+    by_name = {entry.name: entry for entry in entries}
+    found = [
+        p for p in arrange(entries, locked, targets).placements if not _is_left_out(by_name[p.model], p, locked)
+    ]
+    if writer.fetches:
+        raise_all(list(_refused(project, tools, by_name, found)))
+    files = (
+        ExportedFile(
+            target=place.target,
+            path=place.path,
+            model=locked[place.model],
+            kind=kind_of(by_name[place.model], locked[place.model], place.artifact),
+            artifact=place.artifact,
+            addresses=tuple(_addresses(place.artifact.locations, tools, endpoints)),
+            link=place.link,
+        )
+        for place in found
+    )
+    return Export(
+        name=manifest.workspace.name,
+        targets=tuple(_target(target, project.directory, base) for target in targets),
+        files=tuple(sorted(files, key=lambda file: (file.target, file.path))),
+        notes=tuple(_branches(by_name, locked, found, targets)),
+        comfyui={kind: names[0].removeprefix("models/") for kind, names in LAYOUTS["comfyui"].folders.items()},
+        version=__version__,
+    )
+
+
+def _is_left_out(entry: Requirement, place: Placement, locked: Mapping[str, LockedModel]) -> bool:
+    """Whether a sync leaves this file of a repository out, as code that the manifest does not allow."""
+    name = place.artifact.filename
+    return (
+        len(locked[entry.name].artifacts) > 1
+        and not code_allowed(entry, name)
+        and left_out(name, pickles=entry.allow_pickle, include=entry.include)
+    )
+
+
+def _refused(
+    project: Project, tools: Tools, entries: Mapping[str, Requirement], places: Sequence[Placement]
+) -> Iterator[SynapseError]:
+    """The errors for files that a sync would refuse, each once."""
+    dangerous = project.manifest.workspace.allow_dangerous
+    seen: set[tuple[str, str]] = set()
+    for place in places:
+        if place.leads_to is not None or (place.model, place.artifact.sha256) in seen:
+            continue
+        allowed = permissions_for(entries[place.model], place.artifact.filename, tools.forbidden)
+        shown = (place.known_as or place.path).text
+        problem = objection(facts_of(place.artifact, place.model, shown), replace(allowed, dangerous=dangerous))
+        if problem is not None:
+            seen.add((place.model, place.artifact.sha256))
+            yield problem
+
+
+def _addresses(
+    locations: Sequence[Reference], tools: Tools, endpoints: Mapping[str, tuple[str, ...]]
+) -> Iterator[Address]:
+    """The URL of each location that has one, with the site whose token may be sent there."""
+    seen: set[str] = set()
+    for reference in locations:
+        try:
+            url = tools.sources[reference.source].locate(reference).url  # a file of this machine has none
+        except InputError:
+            continue
+        if url and url not in seen:
+            seen.add(url)
+            yield Address(url, _site_for(url, endpoints))
+
+
+def _site_for(url: str, endpoints: Mapping[str, tuple[str, ...]]) -> str:
+    """The site whose token may be sent to a URL, empty if none may."""
+    for site in SITES:
+        if not site.has_accounts:
+            continue
+        places = token_places(site, endpoints[site.name][0])
+        if any(origin_of(url) == origin and urlsplit(url).path.startswith(prefix) for origin, prefix in places):
+            return site.name
+    return ""
+
+
+def _branches(
+    entries: Mapping[str, Requirement],
+    locked: Mapping[str, LockedModel],
+    places: Sequence[Placement],
+    targets: Sequence[Target],
+) -> Iterator[ExportedNote]:
+    """The notes of branches in caches of Hugging Face."""
+    caches = {target.name for target in targets if LAYOUTS[target.layout].repositories}
+    by_model: dict[str, list[Placement]] = {}
+    for place in places:
+        if place.target in caches:
+            by_model.setdefault(place.model, []).append(place)
+    for name, its_places in by_model.items():
+        for note in branch_notes(entries[name], locked[name], its_places):
+            assert note.content is not None
+            yield ExportedNote(target=note.target, path=note.path, content=note.content)
+
+
+def _target(target: Target, project: Path, base: Path) -> ExportedTarget:
+    layout = LAYOUTS[target.layout]
+    own = {kind: (folder.text,) for kind, folder in target.folders}
+    return ExportedTarget(
+        name=target.name,
+        layout=target.layout,
+        root=_root(target, project, base),
+        folders={**layout.folders, **own},
+    )
+
+
+def _root(target: Target, project: Path, base: Path) -> str:
+    """A root as text for other machines; a relative one begins at `base`."""
+    if target.root == "~" or target.root.startswith(("~/", "~\\")):
+        return target.root.replace("\\", "/").rstrip("/")
+    path = root_of(target.root, project)
+    if Path(expanded(target.root, "root")).is_absolute():
+        return path.as_posix()
+    return Path(os.path.relpath(path, base)).as_posix()

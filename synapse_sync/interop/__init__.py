@@ -1,0 +1,1 @@
+"""Interop: the files of other programs, as values in and text out. Pure."""

@@ -1,0 +1,233 @@
+"""`synapse export`: what other programs make of the files, run for real where the program is here."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from world import Project
+
+from synapse_sync.demo import catalogue
+from synapse_sync.demo.exchange import Fault
+from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.interop.writers import WRITERS
+
+TARGETS = """
+[targets.comfy]
+layout = "comfyui"
+root = "Comfy UI"
+[targets.forge]
+layout = "forge"
+root = "forge's"
+groups = ["portrait"]
+"""
+MODELS = f"""
+[models]
+portrait = {{ source = "civitai:{catalogue.PORTRAIT}", groups = ["portrait"] }}
+vae = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"
+gated = {{ source = "hf://{catalogue.GATED_REPO}", type = "vae", include = ["*.safetensors"] }}
+tree = "hf://{catalogue.TREE_REPO}"
+"""
+SHELLS = [
+    pytest.param(shell, marks=pytest.mark.skipif(shutil.which(shell[0]) is None, reason=f"no {shell[0]} here"))
+    for shell in (["dash"], ["busybox", "sh"], ["sh"])
+]
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+
+
+@pytest.fixture
+def full(project: Project) -> Project:
+    """Two targets, several kinds of models, one of them with a hostile name; locked, and not synced."""
+    project.hub.huggingface.grant(catalogue.GATED_REPO)
+    hostile = "it's a $(touch pwned) `x` -rf & ' ;.safetensors"
+    place = project.hub.files.put("odd.safetensors", safetensors_bytes("odd"))
+    odd = f'\n[models.odd]\nsource = {json.dumps(place)}\ntype = "lora"\nfilename = {json.dumps(hostile)}\n'
+    project.manifest(TARGETS + MODELS + odd)
+    project("lock")
+    return project
+
+
+def run(script: str, directory: Path, shell: list[str], **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in an empty directory, with nothing of synapse around."""
+    directory.mkdir(exist_ok=True)
+    path = directory.parent / "script.sh"
+    path.write_text(script, "utf-8")
+    names = ("PATH", "CIVITAI_API_KEY", "HF_TOKEN")
+    environment = {name: os.environ[name] for name in names if name in os.environ} | more
+    words = [*shell, str(path), str(directory)]
+    return subprocess.run(words, cwd="/", env=environment, capture_output=True, text=True, timeout=60)
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    found = (path for path in directory.rglob("*") if path.is_file() and ".synapse" not in path.parts)
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in found}
+
+
+@needs_curl
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_rebuilds_the_tree_without_synapse(full: Project, tmp_path: Path, shell: list[str]) -> None:
+    script = full("export", "sh").out
+    there = tmp_path / "elsewhere"
+    first = run(script, there, shell)
+    assert first.returncode == 0, first.stderr
+    full("sync")
+    assert files_of(there) == full.tree()
+    assert run(script, there, shell).stderr == "all files are in place\n"
+
+
+@needs_curl
+def test_the_script_keeps_other_files_and_reports_what_is_missing(full: Project, tmp_path: Path) -> None:
+    there = tmp_path / "elsewhere"
+    mine = there / "Comfy UI/models/vae/portrait_vae.safetensors"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    full.hub.faults.add("/api/download/", Fault(status=404))
+    done = run(full("export", "sh").out, there, ["sh"])
+    assert done.returncode == 1
+    assert "error: other content is in the way" in done.stderr and mine.read_bytes() == b"mine"
+    assert "error: no address has it" in done.stderr
+    assert not (there / "Comfy UI/models/checkpoints/portrait_v1.safetensors").exists()
+
+
+@needs_curl
+def test_the_script_goes_on_with_half_a_file_and_refuses_wrong_bytes(full: Project, tmp_path: Path) -> None:
+    script = full("export", "sh", "--only", "vae").out
+    there = tmp_path / "elsewhere"
+    place = there / "Comfy UI/models/vae/portrait_vae.safetensors"
+    place.parent.mkdir(parents=True)
+    part = place.with_name(f"{place.name}.part")
+    full("sync")
+    right = (full.path / "Comfy UI/models/vae/portrait_vae.safetensors").read_bytes()
+    part.write_bytes(right[: len(right) // 2])
+    assert run(script, there, ["sh"]).returncode == 0
+    assert place.read_bytes() == right
+    place.unlink()
+    part.write_bytes(b"x" * (len(right) - 1))
+    assert run(script, there, ["sh"]).returncode == 1  # the rest of it was fetched, and the whole is wrong
+    assert not place.exists() and not part.exists()
+    assert run(script, there, ["sh"]).returncode == 0
+
+
+@needs_curl
+def test_the_script_unpacks_archives(project: Project, tmp_path: Path) -> None:
+    if shutil.which("unzip") is None:
+        pytest.skip("no unzip here")
+    names = {"a [1]x.safetensors": safetensors_bytes("one"), "-b/two.safetensors": safetensors_bytes("two")}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in names.items():
+            archive.writestr(name, content)
+    url = project.hub.files.put("parcel.zip", packed.getvalue())
+    project.manifest(f'[models.parcel]\nsource = "{url}"\ntype = "lora"\nextract = ["*.safetensors"]\n')
+    project("lock")
+    there = tmp_path / "elsewhere"
+    done = run(project("export", "sh").out, there, ["sh"])
+    assert done.returncode == 0, done.stderr
+    project("sync")
+    assert files_of(there) == project.tree()
+
+
+@needs_curl
+def test_the_script_fills_a_cache_of_the_hub(project: Project, tmp_path: Path) -> None:
+    project.manifest(
+        f'[targets.hub]\nlayout = "hf-cache"\nroot = "hub"\n[models]\ntree = "hf://{catalogue.TREE_REPO}"\n'
+    )
+    project("lock")
+    there = tmp_path / "elsewhere"
+    done = run(project("export", "sh").out, there, ["sh"])
+    assert done.returncode == 0, done.stderr
+    project("sync")
+    assert files_of(there) == project.tree()
+    links = {path.relative_to(there): path.readlink() for path in there.rglob("*") if path.is_symlink()}
+    wanted = {p.relative_to(project.path): p.readlink() for p in project.path.rglob("*") if p.is_symlink()}
+    assert links == wanted and links
+
+
+def test_sha256sums_checks_the_tree(full: Project) -> None:
+    full("sync")
+    full("export", "sha256sums", "-o", str(full.path / "SUMS"))
+    lines = (full.path / "SUMS").read_text("utf-8").splitlines()
+    named = dict(reversed(line.split("  ", 1)) for line in lines)
+    tree = full.tree()
+    del tree["SUMS"]
+    assert named == {name: hashlib.sha256(content).hexdigest() for name, content in tree.items()}
+    if shutil.which("sha256sum") is not None:
+        subprocess.run(["sha256sum", "--strict", "--quiet", "-c", "SUMS"], cwd=full.path, check=True)
+
+
+@pytest.mark.skipif(shutil.which("aria2c") is None, reason="no aria2c here")
+def test_aria2_downloads_what_needs_no_token(full: Project, tmp_path: Path) -> None:
+    found = full("export", "aria2", "--only", "vae", "--only", "odd", "--only", "tree")
+    there = tmp_path / "elsewhere"
+    there.mkdir()
+    (there / "input").write_text(found.out, "utf-8")
+    subprocess.run(["aria2c", "-q", "--no-conf", "-i", "input"], cwd=there, check=True, timeout=60)
+    (there / "input").unlink()
+    full("sync", "--only", "vae", "--only", "odd", "--only", "tree")
+    assert files_of(there) == full.tree()
+
+
+@pytest.fixture
+def exported(full: Project, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The text of each format that completes no file."""
+    yield {name: full("export", name).out for name, writer in WRITERS.items() if not writer.completes}
+
+
+def test_every_format_is_the_same_twice_and_holds_no_secret(full: Project, exported: dict[str, str]) -> None:
+    for name, text in exported.items():
+        assert text and text == full("export", name).out
+        for variable in ("CIVITAI_API_KEY", "HF_TOKEN"):
+            assert os.environ[variable] not in text
+        assert "X-Amz" not in text and "token=" not in text.replace("token=$1", "") and str(full.path) not in text
+
+
+def test_a_model_that_is_not_locked_ends_the_export(full: Project) -> None:
+    full.manifest(f'[models]\nlate = "civitai:{catalogue.EYES}"\n')
+    said = full("export", "sh", code=8)
+    assert "`late`" in said.err and "synapse lock" in said.err and not said.out
+
+
+def test_a_refused_file_is_in_no_script_and_in_every_list(project: Project) -> None:
+    project.manifest(f'[models.p]\nsource = "civitai:{catalogue.PICKLE}"\nallow-pickle = true\n')
+    project("lock")
+    project("export", "sh")
+    (project.path.parent / "home").mkdir()
+    config = Path(os.environ["SYNAPSE_CONFIG"])
+    config.write_text("allow-pickle = false\n")
+    assert "is a pickle" in project("export", "sh", code=2).err
+    assert project("export", "sha256sums").out
+
+
+def test_a_file_of_this_machine_has_no_address(project: Project) -> None:
+    (project.path / "own.safetensors").write_bytes(safetensors_bytes("own"))
+    project.manifest('[models]\nown = { source = "./own.safetensors", type = "lora" }\n')
+    project("lock")
+    found = project("export", "sh", "--json").json
+    assert found["warnings"] == ["`own`: its file has no URL, only a path of this machine; left out"]
+    assert "own.safetensors" not in found["text"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["shh"], "did you mean"),
+        (["sh", "x.json"], "completes no file"),
+        (["sh", "-o", "synapse.lock"], "a file of the project itself"),
+        (["sh", "-o", "nowhere/x"], "is not a directory"),
+        (["sh", "-o", "weights"], "is no text"),
+    ],
+)
+def test_a_wrong_call_writes_nothing(full: Project, words: list[str], said: str) -> None:
+    (full.path / "weights").write_bytes(b"\0\1\2")
+    before = full.lock_text
+    words = [str(full.path / word) if word in ("synapse.lock", "weights") else word for word in words]
+    assert said in full("export", *words, code=2).err
+    assert full.lock_text == before and (full.path / "weights").read_bytes() == b"\0\1\2"
