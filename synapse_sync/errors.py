@@ -11,6 +11,7 @@
     │   ├── AmbiguousFile              a version with several files that fit
     │   ├── MissingType                a model of an unknown type
     │   ├── NotTrusted                 the manifest wants something that its user has not agreed to
+    │   ├── PolicyViolation            a model that the rules of [policy] refuse
     │   └── RefusedFormat              a format or scan result that policy refuses
     ├── AccessDenied               3   token missing or refused, gated, early access
     ├── NotFound                   4   the site has no such model or file, or no longer
@@ -145,6 +146,10 @@ class RefusedFormat(InputError):
     ) -> None:
         super().__init__(message, hint=hint, subject=subject)
         self.permission = permission
+
+
+class PolicyViolation(InputError):
+    """A locked model breaks a rule of `[policy]` in the manifest."""
 
 
 class NotTrusted(InputError):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from synapse_sync.core.drift import Drift
+    from synapse_sync.core.licenses import Terms
     from synapse_sync.core.lock_diff import LockDiff
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.manifest.values import Manifest, Requirement
@@ -113,6 +114,12 @@ class Questions(Machine):
         return export(
             self.project, tools, format, scope=scope or Scope(), endpoints=endpoints, given=given, output=output
         )
+
+    def licenses(self) -> tuple[Terms, ...]:
+        """The terms of every locked model."""
+        from synapse_sync.engine.licenses import licenses
+
+        return licenses(self.project)
 
     def outdated(self, *, exclude_newer: datetime | None = None) -> tuple[Standing, ...]:
         """Every requirement compared with its site: the locked version, the upgrade, and the newest version."""

@@ -209,6 +209,7 @@ STATES = {
             Scene("verify", "verify"),
             Scene("doctor", "doctor"),
             Scene("doctor-without", "doctor --without civitai.com"),
+            Scene("licenses", "licenses"),
             Scene("outdated-none", "outdated"),
             Scene("store-gc-now", "store gc --now -n"),
             Scene("store-size-full", "store size"),

@@ -20,16 +20,19 @@ from synapse_sync.layouts import LAYOUTS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+MANIFEST = (ROOT / "docs" / "manifest.md").read_text("utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text("utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
+PAGES = (
+    "README.md", "CHANGELOG.md", "docs/manifest.md", "docs/commands.md", "docs/settings.md", "docs/decisions.md",
+    "docs/python.md",
+)  # fmt: skip
 #: Everything a reader may copy a command from.
 TEXTS = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
     for path in (
-        *(
-            ROOT / name
-            for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/python.md")
-        ),
+        *(ROOT / name for name in (*PAGES, "CONTRIBUTING.md")),
         *sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file()),
     )
 }
@@ -74,8 +77,8 @@ def test_every_command_exists_with_its_options(name: str) -> None:
             assert option in options(verb), f"{name}: `synapse {verb}` has no {option}"
 
 
-def test_readme_table_of_commands_is_whole_and_right() -> None:
-    rows = [line for line in README.splitlines() if line.startswith("| `synapse ")]
+def test_the_table_of_commands_is_whole_and_right() -> None:
+    rows = [line for line in COMMANDS.splitlines() if line.startswith("| `synapse ")]
     named = {verb for row in rows for verb, _ in commands(row)}
     assert named == set(VERBS)
     for row in rows:
@@ -87,23 +90,24 @@ def test_readme_table_of_commands_is_whole_and_right() -> None:
     assert isinstance(store, click.Group)
     (says,) = (row for row in rows if "`synapse store`" in row)
     assert set(re.findall(r"`([a-z]+)`", says)) == set(store.commands)
-    common = re.search(r"^All take (.+)$", README, re.MULTILINE)
+    common = re.search(r"^All take (.+)$", COMMANDS, re.MULTILINE)
     assert common is not None
     for option in re.findall(r"`(-[-\w]+)", common[1]):
         assert all(option in options(verb) for verb in VERBS), option
 
 
-def test_readme_manifest_is_one() -> None:
-    blocks = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/manifest.md"])
+def test_shown_manifests_are_some(page: str) -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", TEXTS[page], re.DOTALL)
     assert blocks
     for block in blocks:
-        manifest = parse_manifest(block, "README.md")
+        manifest = parse_manifest(block, page)
         assert manifest.models
         assert {target.layout for target in manifest.targets} <= set(LAYOUTS)
 
 
-def test_readme_exit_codes_are_those_of_the_errors() -> None:
-    table = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)}
+def test_exit_codes_are_those_of_the_errors() -> None:
+    table = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", COMMANDS, re.MULTILINE)}
     kinds = [
         kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.SynapseError)
     ]
@@ -123,11 +127,11 @@ def test_readme_exit_codes_are_those_of_the_errors() -> None:
         assert table[kind.exit_code].startswith(word)
 
 
-def test_readme_lists_are_whole() -> None:
-    layouts = re.search(r"^Layouts: (.+)\.$", README, re.MULTILINE)
+def test_lists_are_whole() -> None:
+    layouts = re.search(r"^Layouts: (.+)\.$", MANIFEST, re.MULTILINE)
     assert layouts is not None
     assert re.findall(r"`([\w-]+)`", layouts[1]) == sorted(LAYOUTS)
-    modes = re.search(r"^Link modes: (.+)$", README, re.MULTILINE)
+    modes = re.search(r"^Link modes: (.+)$", MANIFEST, re.MULTILINE)
     assert modes is not None
     assert set(re.findall(r"`([\w-]+)`", modes[1])) == set(LinkMode)
 
@@ -165,9 +169,7 @@ def anchors(text: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "docs/decisions.md", "docs/python.md", "CHANGELOG.md", "CONTRIBUTING.md"]
-)
+@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md"])
 def test_links_and_paths_lead_somewhere(name: str) -> None:
     text = TEXTS[name]
     for target in re.findall(r"\]\(([^)]+)\)", text):
@@ -179,11 +181,11 @@ def test_links_and_paths_lead_somewhere(name: str) -> None:
         assert (ROOT / path).exists() or (ROOT / "synapse_sync" / path).exists(), path
 
 
-def test_the_schema_that_readme_names_is_the_generated_one() -> None:
-    (path,) = re.findall(r"`(synapse_sync/[\w.]+\.json)`", README)
+def test_the_schema_that_the_page_names_is_the_generated_one() -> None:
+    (path,) = re.findall(r"`(synapse_sync/[\w.]+\.json)`", MANIFEST)
     assert json.loads((ROOT / path).read_text("utf-8")) == manifest_schema()
 
 
 def test_short_enough_to_be_read() -> None:
-    assert len(README.splitlines()) <= 140
+    assert len(README.splitlines()) <= 90
     assert "shared/" not in "".join(TEXTS.values())

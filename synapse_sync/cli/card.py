@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -13,19 +13,6 @@ from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.artifact import ModelCard, Preview
-
-
-def license_text(facts: Iterable[tuple[str, object]]) -> str:
-    """Return the permissions in words; the creator is printed elsewhere."""
-    said = {True: "yes", False: "no"}
-    words = []
-    for name, value in facts:
-        text = said[value] if isinstance(value, bool) else str(value).replace(",", " + ")
-        if name == "license":
-            words.append(text)
-        elif name != "creator":
-            words.append(f"{name.removeprefix('allow-').replace('-', ' ')}: {text}")
-    return ", ".join(words)
 
 
 def previews_text(previews: tuple[Preview, ...]) -> str | None:

@@ -31,6 +31,7 @@ VERBS = {
     "list": ("Look", "List the locked models and where they are"),
     "show": ("Look", "Show everything about one model"),
     "diff": ("Look", "Show how synapse.lock differs from that of a commit"),
+    "licenses": ("Look", "List the licences of the locked models"),
     "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
     "export": ("Leave", "Write the locked files for another program"),
     "search": ("Discover", "Search Civitai and Hugging Face; --add adds a result"),

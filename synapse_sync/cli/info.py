@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.card import about_text, file_lines, license_text, version_words
+from synapse_sync.cli.card import about_text, file_lines, version_words
 from synapse_sync.cli.civitai_options import short_count
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.local_files import local_file, show_files
@@ -17,6 +17,7 @@ from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines, word_lines
 from synapse_sync.cli.texts import cell_text, count_text, cut_text, plain_text, terminal_width
 from synapse_sync.cli.web import open_page, web
+from synapse_sync.core.licenses import licence_words
 from synapse_sync.core.page import page_of
 from synapse_sync.core.size_text import size_text
 
@@ -90,7 +91,7 @@ def _tell_model(console: Console, found: Description) -> None:
         "creator": found.creator,
         "page": found.page,
         "tags": ", ".join(found.tags),
-        "license": license_text(card.license) if card is not None else None,
+        "license": licence_words(card.license) if card is not None else None,
         "counts": _counts(found.details.get("stats")),
         "content": _content(found.details),
     }

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.card import about_text, file_lines, license_text, version_words
+from synapse_sync.cli.card import about_text, file_lines, version_words
 from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import with_remark, word_lines
 from synapse_sync.cli.texts import on_terminal
 from synapse_sync.cli.web import open_page, web
+from synapse_sync.core.licenses import licence_words
 from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.page import page_of
 
@@ -94,7 +95,7 @@ def _tell(console: Console, model: LockedModel, places: list[dict[str, Any]]) ->
         "title": card.title,
         "type": card.type,
         "page": page_of(model.reference),
-        "license": license_text(card.license),
+        "license": licence_words(card.license),
         "requirement": model.requirement,
         "reference": model.reference.text,
         "version": card.version_name,

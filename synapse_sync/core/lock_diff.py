@@ -8,6 +8,7 @@ from typing import Any
 
 from synapse_sync.core.lock_facts import facts, model_value
 from synapse_sync.core.lockfile import LockedModel, Lockfile
+from synapse_sync.core.markdown import code_span
 from synapse_sync.core.size_text import count_text
 
 #: The kinds of differences, in the order in which they are listed.
@@ -159,9 +160,9 @@ def markdown(diff: LockDiff) -> str:
 
 
 def _row(model: ModelDiff) -> str:
-    name = _code(model.name)
+    name = code_span(model.name)
     if model.before is not None and model.before.name != model.name:
-        name = f"{_code(model.before.name)} → {name}"
+        name = f"{code_span(model.before.name)} → {name}"
     cells = [model.kind, name, *(_cell(model, fact) for fact in _COLUMNS), ", ".join(_others(model))]
     return "| " + " | ".join(cells) + " |"
 
@@ -172,22 +173,16 @@ def _cell(model: ModelDiff, fact: str) -> str:
     before = nothing if model.before is None else facts(model.before).get(fact, nothing)
     after = nothing if model.after is None else facts(model.after).get(fact, nothing)
     if model.before is None or model.after is None or before == after:
-        return "<br>".join(map(_code, after or before))
+        return "<br>".join(map(code_span, after or before))
     if fact in _LISTS:
-        kept = [_code(value) for value in after if value in before]
-        lost = [f"− {_code(value)}" for value in before if value not in after]
-        got = [f"+ {_code(value)}" for value in after if value not in before]
+        kept = [code_span(value) for value in after if value in before]
+        lost = [f"− {code_span(value)}" for value in before if value not in after]
+        got = [f"+ {code_span(value)}" for value in after if value not in before]
         return "<br>".join((*lost, *got, *kept))
-    return f"{_code(', '.join(before) or 'unknown')} → {_code(', '.join(after) or 'unknown')}"
+    return f"{code_span(', '.join(before) or 'unknown')} → {code_span(', '.join(after) or 'unknown')}"
 
 
 def _others(model: ModelDiff) -> Iterator[str]:
     """The facts without a column that changed."""
     if model.kind not in ("added", "removed"):
         yield from (shift.fact for shift in model.shifts if shift.fact not in {*_COLUMNS, "reference"})
-
-
-def _code(text: str) -> str:
-    """A text as a code span inside a cell of a table, where an escaped `|` would end the cell after a backslash."""
-    plain = "".join(char if char.isprintable() else " " for char in text).replace("`", "'").replace("|", "¦")
-    return f"`{plain.strip()}`" if plain.strip() else ""

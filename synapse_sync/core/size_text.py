@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)[bB]?")
 
 
 def count_text(number: int, noun: str) -> str:
@@ -17,3 +20,12 @@ def size_text(size: float) -> str:
         size /= 1000
         unit += 1
     return f"{size:.0f} {_UNITS[unit]}" if unit == 0 or abs(size) >= 99.95 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def parse_size(text: str) -> int | None:
+    """Return the bytes that a text like `20GB` or `1.5 MB` means, in decimal units; None for any other text."""
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None or len(match[1]) > 20:
+        return None
+    amount = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}[match[2].lower()]
+    return max(int(amount), int(amount > 0))

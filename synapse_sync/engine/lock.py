@@ -16,6 +16,7 @@ from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.rules import violations
 from synapse_sync.core.size_text import count_text
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, Heard, ask_all, choose, question
@@ -156,9 +157,10 @@ def _last_lock(project: Project) -> tuple[Lockfile, tuple[str, ...]]:
 
 
 def check(project: Project) -> Locked:
-    """The changes that a lock would make, without a request or a write."""
+    """The changes that a lock would make, without a request or a write; raises what breaks `[policy]`."""
     changes = missing_changes(project.manifest.entries(), project.lockfile)
     now = project.lockfile
+    raise_all(violations(project.manifest.rules, now.models))
     return Locked(lockfile=now, before=now, changes=changes, checked=True, absent=project.no_lockfile())
 
 
@@ -214,6 +216,7 @@ def resolve(
     after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
     after = with_true_sizes(after, tools.store.true_size)
     models = {model.name: model for model in after.models}
+    raise_all(violations(manifest.rules, after.models))
     warnings += _kept_by_policy(entries, upgrade)
     if resolved:
         from synapse_sync.engine.headers import unusable_adapters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from synapse_sync.core.rules import violations
 from synapse_sync.core.trust import Capability, announced
 from synapse_sync.engine.preflight import foreseen
 from synapse_sync.engine.remember import placed_roots
@@ -33,6 +34,7 @@ def status(project: Project, scope: Scope, tools: Tools, *, frozen: bool = False
     )
     forbidden = list(tools.trust.refused_roots(tree.target for tree in survey.trees.values()))
     errors += forbidden
+    errors += violations(project.manifest.rules, project.lockfile.models)
     refusals = (f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)
     # A sync stops at a forbidden root before it asks for anything.
     asks = () if forbidden else tools.trust.missing(_asked(project, survey, tools))

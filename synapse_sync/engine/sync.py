@@ -13,6 +13,7 @@ from synapse_sync.core.findings import listed
 from synapse_sync.core.plan import Key, Verb
 from synapse_sync.core.policy import permissions_for
 from synapse_sync.core.report import Report
+from synapse_sync.core.rules import violations
 from synapse_sync.core.true_sizes import with_true_sizes, wrong_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.preflight import preflight
@@ -152,9 +153,8 @@ def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:
 def check_before(survey: Survey, project: Project, tools: Tools) -> None:
     """Raise everything that preflight finds, together."""
     placed = placed_roots(project)
-    raise_all(
-        preflight(survey.plan, project.manifest, survey.trees, tools, project=project.directory, placed=placed)
-    )
+    found = preflight(survey.plan, project.manifest, survey.trees, tools, project=project.directory, placed=placed)
+    raise_all([*violations(project.manifest.rules, project.lockfile.models), *found])
     for warning in apart(survey.plan, survey.trees, tools.store):
         tools.reporter.warn(warning)
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.nearest import suggestion
+from synapse_sync.core.size_text import parse_size
 from synapse_sync.core.switch import read_switch
 from synapse_sync.core.toml import read_toml, toml_text
 from synapse_sync.core.toml_error import TomlError
@@ -229,10 +230,10 @@ def parse_rate(value: int | str | None, where: str) -> int | None:
     """Return bytes per second from a number or a text like `20MB`; raises `InputError`, which names `where`."""
     if value is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)[bB]?(?:/s)?", str(value).strip())
-    if match is None or float(match[1]) <= 0:
+    rate = parse_size(str(value).strip().removesuffix("/s"))
+    if not rate:
         raise InputError(f"{where}: `{value}` is not a rate like `20MB` (bytes per second)")
-    return max(1, int(float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()]))
+    return rate
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from synapse_sync.core.manifest.shape import Table
+from synapse_sync.core.manifest.shape import FileTable, Table
+from synapse_sync.core.manifest.values import FileWish
 from synapse_sync.core.unseen import is_plain_line
 
 
@@ -78,3 +79,27 @@ def as_shape(table: dict[str, Any], shape: type[Table]) -> Any:
         return None
     plain = all(is_plain_line(text) for key in ONE_LINE & table.keys() for text in strings_in(table[key]))
     return found if plain else None
+
+
+def patterns_of(value: str | list[str]) -> tuple[str, ...]:
+    """One pattern or a list of them, as patterns."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+NOTHING = FileTable()
+_ANY = FileWish()
+
+
+def wish_of(raw: FileTable) -> FileWish:
+    """A table that describes a file, as a value; most are empty."""
+    if raw == NOTHING:
+        return _ANY
+    return FileWish(
+        format=raw.format,
+        precision=raw.precision,
+        size=raw.size,
+        quant=raw.quant,
+        name=raw.name,
+        type=raw.type,
+        id=None if raw.id is None else str(raw.id),
+    )

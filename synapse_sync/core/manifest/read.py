@@ -12,18 +12,30 @@ import msgspec
 from synapse_sync.core.artifact import MODEL_TYPES, type_for
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.instant import parse_cutoff
-from synapse_sync.core.manifest.kinds import ONE_LINE, as_shape, choices, kind_of, plain_words, strings_in
+from synapse_sync.core.manifest.kinds import (
+    NOTHING,
+    ONE_LINE,
+    as_shape,
+    choices,
+    kind_of,
+    patterns_of,
+    plain_words,
+    strings_in,
+    wish_of,
+)
 from synapse_sync.core.manifest.mistakes import Mistakes, fields_of
+from synapse_sync.core.manifest.rules import read_rules
 from synapse_sync.core.manifest.shape import (
     FileTable,
     ManifestTable,
     ModelTable,
+    PolicyTable,
     RootTable,
     Table,
     TargetTable,
     WorkspaceTable,
 )
-from synapse_sync.core.manifest.values import SIDECARS, FileWish, Manifest, Requirement, Target, WorkspaceOptions
+from synapse_sync.core.manifest.values import SIDECARS, Manifest, Requirement, Rules, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key, is_plain_name, safe_path
 from synapse_sync.core.nearest import did_you_mean, meant, nearest, suggestion
 from synapse_sync.core.paths import is_windows_path, mistake_in_path
@@ -85,8 +97,9 @@ class _Reader:
         workspace = self._workspace(self._as_table((), data, "workspace"))
         targets = self._targets(self._as_table((), data, "targets"))
         models = self._models(self._as_table((), data, "models"), workspace, targets)
+        rules = self._rules(self._as_table((), data, "policy"), models)
         raise_all(self._mistakes.errors)
-        return Manifest(workspace=workspace, targets=targets, models=models)
+        return Manifest(workspace=workspace, targets=targets, models=models, rules=rules)
 
     def _as_table(self, path: tuple[str, ...], data: Mapping[str, Any], key: str) -> dict[str, Any]:
         value = data.get(key, {})
@@ -152,7 +165,7 @@ class _Reader:
         return WorkspaceOptions(
             name=raw.name,
             previews=self._previews(path, raw.previews),
-            prefer=_wish(raw.prefer),
+            prefer=wish_of(raw.prefer),
             allow_pickle=raw.allow_pickle,
             exclude_newer=self._instant(path, raw.exclude_newer),
             preview_rating=raw.preview_rating,
@@ -161,6 +174,10 @@ class _Reader:
             sidecars=self._sidecars(path, raw.sidecars) or False,
             allow_dangerous=frozenset(digests),
         )
+
+    def _rules(self, table: dict[str, Any], models: Sequence[Requirement]) -> Rules:
+        raw: PolicyTable | None = self._convert(("policy",), table, PolicyTable)
+        return Rules() if raw is None else read_rules(raw, [model.name for model in models], self._mistakes)
 
     def _targets(self, tables: dict[str, Any]) -> tuple[Target, ...]:
         found: list[Target] = []
@@ -256,11 +273,11 @@ class _Reader:
             reference=reference,
             versions=tuple(dict.fromkeys(raw.versions)),
             type=raw.type,
-            wish=_wish(raw.file),
-            prefer=workspace.prefer if raw.prefer == _NOTHING else _wish(raw.prefer).over(workspace.prefer),
-            include=_patterns(raw.include),
-            exclude=_patterns(raw.exclude),
-            extract=_patterns(raw.extract),
+            wish=wish_of(raw.file),
+            prefer=workspace.prefer if raw.prefer == NOTHING else wish_of(raw.prefer).over(workspace.prefer),
+            include=patterns_of(raw.include),
+            exclude=patterns_of(raw.exclude),
+            extract=patterns_of(raw.extract),
             groups=tuple(raw.groups),
             targets=None if raw.targets is None else tuple(raw.targets),
             policy=raw.policy,
@@ -424,25 +441,3 @@ class _Reader:
         except ValueError:
             self._mistakes.bad((*path, "exclude-newer"), f"`{value}` is not a date like 2026-01-31")
             return None
-
-
-def _patterns(value: str | list[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-_NOTHING = FileTable()
-_ANY = FileWish()
-
-
-def _wish(raw: FileTable) -> FileWish:
-    if raw == _NOTHING:
-        return _ANY
-    return FileWish(
-        format=raw.format,
-        precision=raw.precision,
-        size=raw.size,
-        quant=raw.quant,
-        name=raw.name,
-        type=raw.type,
-        id=None if raw.id is None else str(raw.id),
-    )

@@ -44,6 +44,17 @@ class WorkspaceTable(Table):
     allow_dangerous: list[str] = []
 
 
+class PolicyTable(Table):
+    """The rules that every locked model has to follow."""
+
+    formats: list[Literal["gguf", "onnx", "pickle", "safetensors"]] | None = None
+    commercial_use: bool = False
+    nsfw: bool = True
+    max_size: int | str | None = None
+    hosts: list[str] | None = None
+    exempt: list[str] = []
+
+
 class RootTable(Table):
     """A root that differs between machines: the variable goes first, then the system, then the default."""
 
@@ -103,6 +114,7 @@ class ManifestTable(Table):
     """`synapse.toml`."""
 
     workspace: WorkspaceTable = msgspec.field(default_factory=WorkspaceTable)
+    policy: PolicyTable = msgspec.field(default_factory=PolicyTable)
     targets: dict[str, TargetTable] = {}
     models: dict[str, str | ModelTable] = {}
 

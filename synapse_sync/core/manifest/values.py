@@ -63,6 +63,23 @@ class WorkspaceOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The rules of `[policy]`; by default everything is allowed.
+
+    `formats` are the allowed formats of weights, and `hosts` the allowed hosts; None allows any. `max_size` is in
+    bytes, for all files of one model. With `commercial_use`, a licence must permit it. With `nsfw` of False, no
+    model may be rated above `pg13`. `exempt` are the names of models that need not follow them.
+    """
+
+    formats: tuple[str, ...] | None = None
+    commercial_use: bool = False
+    nsfw: bool = True
+    max_size: int | None = None
+    hosts: tuple[str, ...] | None = None
+    exempt: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A directory tree that a sync updates.
 
@@ -184,6 +201,7 @@ class Manifest:
     workspace: WorkspaceOptions = WorkspaceOptions()
     targets: tuple[Target, ...] = (Target(name="default"),)
     models: tuple[Requirement, ...] = ()
+    rules: Rules = Rules()
 
     def __repr__(self) -> str:
         return f"<Manifest: {len(self.models):,} models, {len(self.targets):,} targets>"
