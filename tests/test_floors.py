@@ -74,6 +74,8 @@ ONLY = {
     "urllib3": {"net/wire.py", "net/pools.py", "net/stream.py", "net/failures.py"},
     "huggingface_hub": {"sources/huggingface/client.py", "sources/huggingface/connection.py"},
     "certifi": {"net/trust.py"},
+    "cyclonedx": {"interop/writers/cyclonedx.py"},
+    "packageurl": {"interop/writers/cyclonedx.py"},
     "keyring": {"user/keychain.py"},
     "tomlkit": {"core/manifest/edit.py"},
     "rich": {"cli/progress.py"},
@@ -262,7 +264,17 @@ def test_a_library_has_one_door(library: str) -> None:
 
 
 def test_heavy_libraries_are_imported_late() -> None:
-    heavy = {"httpx", "urllib3", "huggingface_hub", "rich", "keyring", "certifi", "tomlkit"}
+    heavy = {
+        "httpx",
+        "urllib3",
+        "huggingface_hub",
+        "rich",
+        "keyring",
+        "certifi",
+        "tomlkit",
+        "cyclonedx",
+        "packageurl",
+    }
     for path in MODULES:
         for name, early in imported(parsed(path)):
             assert not (early and name.split(".")[0] in heavy), f"{file_id(path)} imports {name} at once"

@@ -17,7 +17,7 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import entries_in, targets_in
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import InputError, OutOfDate, SynapseError, raise_all
+from synapse_sync.errors import Conflict, InputError, OutOfDate, SynapseError, raise_all
 from synapse_sync.interop.writers import WRITERS, Writer
 from synapse_sync.interop.writers.values import (
     Address,
@@ -72,7 +72,7 @@ def export(
     """
     writer = WRITERS[format]
     if output is not None:
-        output = _checked(output, project)
+        output = _checked(output, project, writer, given)
     values = _values(project, tools, scope, endpoints, writer, output)
     before = _given(writer, given, output)
     written: Written = writer.write(replace(values, given=before))
@@ -83,15 +83,22 @@ def export(
     return Exported(text=written.text, files=files, notes=written.notes, output=output)
 
 
-def _checked(output: Path, project: Project) -> Path:
-    """The file to write, behind the user's own link; raises `InputError` for one that is surely not meant."""
+def _checked(output: Path, project: Project, writer: Writer, given: Path | None) -> Path:
+    """The file to write, behind the user's own link; raises `InputError` for one that is surely not meant.
+
+    Raises `Conflict` for a file of somebody else: only an earlier export, or the given file itself, is replaced.
+    """
     output = behind_link(output)
     if output.resolve() in {project.directory / name for name in (MANIFEST, LOCKFILE)}:
         raise InputError(f"{output} is a file of the project itself", hint="give `-o` another name")
     if not output.parent.is_dir():
         raise InputError(f"{output.parent} is not a directory", hint="make it first, or give `-o` another name")
-    if output.exists() and b"\0" in _read(output):
-        raise InputError(f"{output} is no text; it was not overwritten", hint="give `-o` another name")
+    if not output.exists() or writer.merges or (given is not None and given.resolve() == output.resolve()):
+        return output
+    if not writer.ours(_read(output).decode("utf-8-sig", "replace")):
+        raise Conflict(
+            f"{output} exists, and is no earlier export; it was not replaced", hint="give `-o` another name"
+        )
     return output
 
 

@@ -6,13 +6,16 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -153,7 +156,7 @@ def test_the_script_fills_a_cache_of_the_hub(project: Project, tmp_path: Path) -
 
 def test_sha256sums_checks_the_tree(full: Project) -> None:
     full("sync")
-    full("export", "sha256sums", "-o", str(full.path / "SUMS"))
+    full("export", "sha256sums", "-o", "SUMS")
     lines = (full.path / "SUMS").read_text("utf-8").splitlines()
     named = dict(reversed(line.split("  ", 1)) for line in lines)
     tree = full.tree()
@@ -178,6 +181,7 @@ def test_aria2_downloads_what_needs_no_token(full: Project, tmp_path: Path) -> N
 @pytest.fixture
 def exported(full: Project, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The text of each format that completes no file."""
+    pytest.importorskip("cyclonedx")
     yield {name: full("export", name).out for name, writer in WRITERS.items() if not writer.completes}
 
 
@@ -222,12 +226,112 @@ def test_a_file_of_this_machine_has_no_address(project: Project) -> None:
         (["sh", "x.json"], "completes no file"),
         (["sh", "-o", "synapse.lock"], "a file of the project itself"),
         (["sh", "-o", "nowhere/x"], "is not a directory"),
-        (["sh", "-o", "weights"], "is no text"),
     ],
 )
 def test_a_wrong_call_writes_nothing(full: Project, words: list[str], said: str) -> None:
-    (full.path / "weights").write_bytes(b"\0\1\2")
     before = full.lock_text
-    words = [str(full.path / word) if word in ("synapse.lock", "weights") else word for word in words]
     assert said in full("export", *words, code=2).err
-    assert full.lock_text == before and (full.path / "weights").read_bytes() == b"\0\1\2"
+    assert full.lock_text == before
+
+
+@pytest.mark.parametrize("name", [name for name, writer in WRITERS.items() if not writer.merges])
+def test_only_an_earlier_export_is_replaced(full: Project, name: str) -> None:
+    if name == "cyclonedx":
+        pytest.importorskip("cyclonedx")
+    (full.path / "given.json").write_text('{"nodes": []}')
+    words = ["export", name, *(["given.json"] if WRITERS[name].completes else []), "-o", "there"]
+    for content in (b"\0\1\2", b"my own words\n"):
+        (full.path / "there").write_bytes(content)
+        assert "no earlier export" in full(*words, code=7).err
+        assert (full.path / "there").read_bytes() == content
+    (full.path / "there").unlink()
+    full(*words)
+    first = (full.path / "there").read_bytes()
+    if not WRITERS[name].completes:
+        full(*words)
+    assert (full.path / "there").read_bytes() == first
+
+
+def test_comfyui_finds_the_files_of_other_targets(full: Project) -> None:
+    (full.path / "ui").mkdir()
+    extra = full.path / "ui/extra_model_paths.yaml"
+    extra.write_text("# mine\nother:\n  loras: /somewhere\n")
+    full("export", "comfyui-paths", "-o", str(extra))
+    full("export", "comfyui-paths", "-o", str(extra))
+    assert extra.read_text().startswith("# mine\nother:\n  loras: /somewhere\n\nsynapse-comfy:\n")
+    full("sync")
+    found: dict[str, set[str]] = {}
+    for section in yaml.safe_load(extra.read_text()).values():  # as ComfyUI's `load_extra_path_config` reads it
+        base = extra.parent / section.pop("base_path", "/")
+        for key, folders in section.items():
+            names = {p.name for folder in folders.split("\n") if folder for p in (base / folder).glob("**/*.*")}
+            found.setdefault(key, set()).update(names)
+    assert "portrait_v1.safetensors" in found["checkpoints"] & found["diffusion_models"]
+    assert {"portrait_vae.safetensors", "model.safetensors"} <= found["vae"]
+    assert any(name.startswith("it's a $(touch pwned)") for name in found["loras"])
+
+
+def test_a_comfy_lock_names_each_content_once_and_keeps_the_nodes(full: Project) -> None:
+    lock = full.path / "comfy-lock.yaml"
+    nodes = "custom_nodes:\n  comfyui: 8f40b43e\n"
+    lock.write_text(nodes)
+    full("export", "comfy-lock", "-o", "comfy-lock.yaml")
+    assert lock.read_text().startswith(nodes)
+    models = yaml.safe_load(lock.read_text())["models"]
+    (portrait,) = [model for model in models if model["model"] == "portrait_v1.safetensors"]
+    full("sync")
+    content = full.tree()["Comfy UI/models/checkpoints/portrait_v1.safetensors"]
+    assert portrait["hashes"] == [{"hash": hashlib.sha256(content).hexdigest(), "type": "SHA256"}]
+    assert portrait["paths"] == [{"path": "models/checkpoints/portrait_v1.safetensors"}]
+    assert portrait["size_bytes"] == len(content) and portrait["type"] == "checkpoints"
+    assert f"/api/download/models/{catalogue.PORTRAIT_V1}" in portrait["url"]
+    paths = {path["path"] for model in models for path in model["paths"]}
+    assert {f"Comfy UI/{path}" for path in paths} == {name for name in full.tree() if name.startswith("Comfy")}
+
+
+def test_a_workflow_learns_where_its_models_come_from(full: Project) -> None:
+    flow = {
+        "nodes": [{"id": 1, "type": "VAELoader", "widgets_values": ["portrait_vae.safetensors"]}],
+        "version": 0.4,
+    }
+    (full.path / "flow.json").write_text(json.dumps(flow))
+    full("export", "workflow", "flow.json", "-o", "flow.json")
+    (node,) = json.loads((full.path / "flow.json").read_text())["nodes"]
+    (entry,) = node["properties"]["models"]
+    assert entry["directory"] == "vae" and entry["url"].endswith("/portrait_vae.safetensors")
+    assert "completes a file" in full("export", "workflow", code=2).err
+    assert "cannot read" in full("export", "workflow", "none.json", code=2).err
+
+
+def test_a_bill_of_materials_is_valid_and_complete(full: Project) -> None:
+    pytest.importorskip("cyclonedx")
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    text = full("export", "cyclonedx").out
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    bill = json.loads(text)
+    names = {component["bom-ref"]: component for component in bill["components"]}
+    locked = {f"model:{model['name']}": model for model in full.locked()}
+    assert names.keys() == locked.keys()
+    for name, model in locked.items():
+        assert names[name]["type"] == "machine-learning-model"
+        hashes = {
+            h["content"] for file in names[name]["components"] for h in file["hashes"] if h["alg"] == "SHA-256"
+        }
+        assert hashes == {artifact["sha256"] for artifact in model["artifact"]}
+    assert (
+        names["model:portrait"]["modelCard"]["modelParameters"]["modelArchitecture"]
+        == locked["model:portrait"]["base-model"]
+    )
+    assert names["model:vae"]["purl"].startswith(f"pkg:huggingface/{catalogue.VAE_REPO}@")
+    assert "timestamp" not in bill["metadata"] and re.match(r"urn:uuid:[0-9a-f-]{36}\Z", bill["serialNumber"])
+
+
+def test_a_bill_of_materials_without_its_library_names_the_mend(
+    full: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cyclonedx"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cyclonedx", None)
+    assert "pip install 'synapse-sync[cyclonedx]'" in full("export", "cyclonedx", code=2).err

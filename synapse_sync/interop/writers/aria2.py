@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from synapse_sync.interop.writers.values import Export, ExportedFile, Written, below, without_address
 
+_HEADER = "# Written by `synapse export aria2`. Use: aria2c --input-file=THIS-FILE\n"
+
 
 def write(export: Export) -> Written:
     """Write one download for each file; links, archives and files without a URL are left out, with a warning."""
@@ -22,7 +24,7 @@ def write(export: Export) -> Written:
     wanting = sorted({address.site for _, file in export.placed() for address in file.addresses} - {""})
     notes += (f"aria2 sends no token: a file of {site} that needs one fails; the format `sh` "
               "sends it" for site in wanting)  # fmt: skip
-    return Written("".join(blocks), tuple(dict.fromkeys(notes)))
+    return Written("".join((_HEADER, *blocks)), tuple(dict.fromkeys(notes)))
 
 
 def _block(root: str, file: ExportedFile) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from synapse_sync.interop.writers.values import Export, Written
 
 
@@ -15,3 +17,8 @@ def write(export: Export) -> Written:
     text = "".join(f"{sha256}  {path.removeprefix('~/')}\n" for path, sha256 in lines)
     notes = tuple(f"the paths of target `{name}` begin at your home directory: check them there" for name in homes)
     return Written(text, notes)
+
+
+def is_one(text: str) -> bool:
+    """Whether a text is such a list."""
+    return all(re.match(r"[0-9a-f]{64}  .", line) for line in text.splitlines())

@@ -116,3 +116,15 @@ def without_address(export: Export) -> tuple[str, ...]:
     """A warning for each model of which a file exists on this machine only."""
     found = dict.fromkeys(file.model.name for _, file in export.placed() if not file.addresses)
     return tuple(f"`{name}`: its file has no URL, only a path of this machine; left out" for name in found)
+
+
+def in_comfyui(export: Export, file: ExportedFile) -> str | None:
+    """The path of a file below the directory of ComfyUI; None if ComfyUI has no folder for its type.
+
+    In a target of another UI, that is the folder of its type and its name.
+    """
+    layouts = {target.name: target.layout for target in export.targets}
+    if layouts[file.target] == "comfyui":
+        return file.path.text
+    folder = export.comfyui.get(file.kind or "")
+    return None if folder is None or file.link else f"models/{folder}/{file.path.name}"
