@@ -4,25 +4,64 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import shutil
 import socket
 import sys
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from synapse_sync.engine import collect
 from synapse_sync.net import bounds
+from synapse_sync.store import links
 from synapse_sync.transfer import want
+
+Usage = namedtuple("Usage", "total used free")
 
 
 @contextmanager
 def free_space(free: int) -> Iterator[None]:
     """Every disk says that it has this many free bytes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, free))
+    with space(lambda: free):
         yield
+
+
+@contextmanager
+def space(free: Callable[[], int], total: int = 1 << 40) -> Iterator[None]:
+    """Every disk says that it has as many free bytes as `free` returns, of this total."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: Usage(total, total - free(), free()))
+        yield
+
+
+@contextmanager
+def nothing_is_recent() -> Iterator[None]:
+    """A collection of the store spares no file for being new."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collect, "GRACE", -1.0)
+        yield
+
+
+@contextmanager
+def placing_by(mode: str, way: Callable[[Path, Path], None]) -> Iterator[None]:
+    """Files are placed by this mode in this way: a function of the blob and the new file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(links.WAYS, mode, way)  # type: ignore[arg-type]  # a mode is a text
+        yield
+
+
+def refusing(number: int) -> Callable[..., None]:
+    """A call of the system that always fails with this error number."""
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
 
 
 @contextmanager

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 #: Seconds after Ctrl-C in which further ones change nothing; a later one ends the process at once.
-_WAY_OUT = 5.0
+WAY_OUT = 5.0
 #: New objects between two searches for circles of garbage. With Python's 700, a command that reads ten thousand
 #: models spends a quarter of its time on searches that find none.
 _SEARCHES = (50_000, 20, 20)
@@ -70,7 +70,7 @@ class Interrupts:
         if not self.number:
             self.number, self._since = number, time.monotonic()
             raise KeyboardInterrupt
-        if time.monotonic() - self._since > _WAY_OUT:  # the way out hangs, or Python dropped the first interrupt
+        if time.monotonic() - self._since > WAY_OUT:  # the way out hangs, or Python dropped the first interrupt
             os.write(2, b"interrupted\n")
             os._exit(128 + self.number)
 

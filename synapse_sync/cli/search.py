@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _TYPE = word(TYPES, also=OUR_TYPES, open=True)
 _SITES = ("civitai", "huggingface")
-#: The orders that both sites have.
+#: The filters and the orders that both sites have.
+_BOTH = {"query", "username", "tag", "nsfw", "sort"}
 _BOTH_SORT = ("Most Downloaded", "Most Liked", "Highest Rated", "Newest")
 
 
@@ -85,17 +86,8 @@ def command(
         "query": text, "types": types, "sort": sort, "period": period, "base_models": words, "username": creator,
         "tag": tag, "nsfw": nsfw, **more,  # type: ignore[typeddict-item]
     }  # fmt: skip
-    own = (
-        types or None,
-        words or None,
-        period,
-        page,
-        cursor,
-        *more.values(),
-        sort if sort not in _BOTH_SORT else None,
-    )
-    only_civitai = limit == 0 or any(each not in (None, ()) for each in own)
-    sites = _sites(site, only_civitai=only_civitai)
+    of_civitai = limit == 0 or page is not None or cursor is not None or _only_civitai(filters)
+    sites = _sites(site, only_civitai=of_civitai)
     if add:
         workspace = Workspace.find(console.directory, reporter=console.reporter())
     else:
@@ -120,6 +112,12 @@ def command(
         tell_added(console, names, locked, next_step(workspace, names))
     console.errors(found.errors)
     return Several(found.errors).exit_code if found.errors else 0
+
+
+def _only_civitai(filters: ModelFilters) -> bool:
+    """Whether one of these filters, or the order, exists at Civitai alone."""
+    own = [value for name, value in filters.items() if name not in _BOTH]
+    return filters["sort"] not in (None, *_BOTH_SORT) or any(value not in (None, (), []) for value in own)
 
 
 def _chosen(found: Results, numbers: Sequence[int]) -> list[Reference]:

@@ -21,7 +21,7 @@ Read = Callable[[int, int], bytes]
 Tensor = tuple[str, tuple[int, ...]]
 
 #: The bytes of a pickle that are read, its operations, the tensors that are kept, and the sizes of one of them.
-_MOST_BYTES, _MOST_OPERATIONS, _MOST_TENSORS, _MOST_SIZES = 32 << 20, 1_000_000, 100_000, 8
+_MOST_BYTES, MOST_OPERATIONS, _MOST_TENSORS, _MOST_SIZES = 32 << 20, 1_000_000, 100_000, 8
 #: Bytes at the beginning in which an archive of torch names its pickle.
 _HEAD = 4096
 #: The longest name of a tensor, and the digits of a number, in characters.
@@ -44,7 +44,7 @@ _INSIDE = (
 )  # fmt: skip
 _DEEPEST = 4
 #: The most values of dictionaries that are looked at: one dictionary may be in another many times.
-_MOST_VALUES = 200_000
+MOST_VALUES = 200_000
 
 
 def read_tensors(size: int, read: Read) -> dict[str, Tensor] | None:
@@ -124,7 +124,7 @@ class _Machine:
 
     def run(self, data: bytes, at: int) -> tuple[object, int]:
         steps, kinds = _steps(), _kinds()
-        for _ in range(_MOST_OPERATIONS):
+        for _ in range(MOST_OPERATIONS):
             code = data[at]
             if code == 0x2E:  # STOP
                 return self.stack.pop(), at + 1
@@ -391,7 +391,7 @@ def _named(value: object) -> dict[str, Tensor]:
         value = inside
     found: dict[str, Tensor] = {}
     for seen, (name, tensor) in enumerate(_flat(value, "", _DEEPEST)):
-        if len(found) >= _MOST_TENSORS or seen > _MOST_VALUES:
+        if len(found) >= _MOST_TENSORS or seen > MOST_VALUES:
             raise ValueError("it has more tensors than a file of weights")
         if tensor is not None:
             found[name] = (tensor.dtype, tensor.shape)

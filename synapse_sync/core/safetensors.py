@@ -30,7 +30,8 @@ _MAX_SIZE = (1 << 63) - 1
 #: The tensors and facts that are kept of a header, the longest of their names, the most axes of a tensor, and the
 #: longest text, in characters. Real files have some thousand tensors with names of up to 150 characters.
 _MAX_KEPT, _MAX_FACTS, _MAX_NAME, _MAX_AXES, _MAX_FACT = 50_000, 2_000, 250, 8, 20_000
-_WINDOW = 1 << 18  # bytes of the header that are read at once
+#: Bytes of the header that are read at once.
+WINDOW = 1 << 18
 _SPACE = re.compile(r"[ \t\r\n]*")
 _INTEGERS = {int}
 
@@ -253,7 +254,7 @@ class _Text:
             return False
         rest = self._window[self._at :]
         # The window doubles: a long value is scanned a few times, not once a block.
-        data = self._read(self._next, min(self._end - self._next, max(_WINDOW, len(rest))))
+        data = self._read(self._next, min(self._end - self._next, max(WINDOW, len(rest))))
         if not data:
             raise ValueError("the header is cut off")
         self._next += len(data)

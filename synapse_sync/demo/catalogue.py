@@ -5,8 +5,13 @@ The public ids have the names, types and file names of the real models; their co
 
 from __future__ import annotations
 
+import copy
+import functools
+
 from synapse_sync.demo.civitai.things import File, Image, Model, Version
 from synapse_sync.demo.hub import Hub
+from synapse_sync.demo.huggingface import HuggingFace, Repo
+from synapse_sync.demo.storage import Storage
 from synapse_sync.demo.weights import gguf_bytes, pickle_bytes, png_bytes, safetensors_bytes
 
 PORTRAIT, PORTRAIT_V1, PORTRAIT_V2 = 900_001, 910_001, 910_002
@@ -29,12 +34,20 @@ SDXL_VAE_COMMIT = "207b116dae70ace3637169f1ddd2434b91b3a8cd"
 
 def populate(hub: Hub) -> None:
     """Fill the hub with the whole catalogue."""
-    _invented(hub)
-    _small(hub)
-    _refused(hub)
-    _repositories(hub)
-    _public(hub)
-    hub.files.put(PLAIN_LORA, safetensors_bytes("film-grain", size=20_000))
+    models, repositories, grain = _made()
+    hub.civitai.add(*models)
+    hub.huggingface.repos |= copy.deepcopy(repositories)
+    hub.files.put(PLAIN_LORA, grain)
+
+
+@functools.cache
+def _made() -> tuple[tuple[Model, ...], dict[str, Repo], bytes]:
+    """The models, the repositories and a plain file, made once: a process may fill many hubs."""
+    shelf = HuggingFace(storage=Storage(), token="")
+    _repositories(shelf)
+    _public_repositories(shelf)
+    models = (*_invented(), *_small(), *_refused(), *_public())
+    return models, shelf.repos, safetensors_bytes("film-grain", size=20_000)
 
 
 def _file(
@@ -83,9 +96,9 @@ def publish_upgrade(hub: Hub) -> None:
     )
 
 
-def _invented(hub: Hub) -> None:
-    """Add the models with versions to choose from."""
-    hub.civitai.add(
+def _invented() -> tuple[Model, ...]:
+    """Return the models with versions to choose from."""
+    return (
         Model(
             id=PORTRAIT,
             name="Portrait Studio",
@@ -117,9 +130,9 @@ def _invented(hub: Hub) -> None:
     )
 
 
-def _small(hub: Hub) -> None:
-    """Add models with one version each: small ones, a mature one, and one whose files are ambiguous."""
-    hub.civitai.add(
+def _small() -> tuple[Model, ...]:
+    """Return models with one version each: small ones, a mature one, and one whose files are ambiguous."""
+    return (
         Model(
             id=EYES,
             name="Clear Eyes",
@@ -158,11 +171,11 @@ def _small(hub: Hub) -> None:
     )
 
 
-def _refused(hub: Hub) -> None:
-    """Add models that can be downloaded under conditions, or not at all."""
+def _refused() -> tuple[Model, ...]:
+    """Return models that can be downloaded under conditions, or not at all."""
     pickle = File(id=920_071, name="old.ckpt", content=pickle_bytes("old"), format="PickleTensor", primary=True)
     danger = _file(920_081, "danger.safetensors", pickle_scan="Danger")
-    hub.civitai.add(
+    return (
         Model(
             id=EARLY,
             name="Early Bird",
@@ -188,8 +201,8 @@ def _refused(hub: Hub) -> None:
     )
 
 
-def _repositories(hub: Hub) -> None:
-    hub.huggingface.add_repo(
+def _repositories(shelf: HuggingFace) -> None:
+    shelf.add_repo(
         VAE_REPO,
         {
             "README.md": b"# A VAE\n",
@@ -197,7 +210,7 @@ def _repositories(hub: Hub) -> None:
             "portrait_vae.safetensors": safetensors_bytes("portrait-vae", size=80_000),
         },
     )
-    hub.huggingface.add_repo(
+    shelf.add_repo(
         TREE_REPO,
         {
             "README.md": b"# Many files\n",
@@ -209,16 +222,16 @@ def _repositories(hub: Hub) -> None:
             "unet/model.gguf": gguf_bytes("unet"),
         },
     )
-    hub.huggingface.add_repo(GATED_REPO, {"model.safetensors": safetensors_bytes("gated")}, gated="manual")
+    shelf.add_repo(GATED_REPO, {"model.safetensors": safetensors_bytes("gated")}, gated="manual")
 
 
-def _public(hub: Hub) -> None:
-    """Add the models of the examples, with the ids, names, types and file names of the real sites.
+def _public() -> tuple[Model, ...]:
+    """Return the models of the examples, with the ids, names, types and file names of the real sites.
 
     The file ids of the models 4384 and 58390 are invented: no recorded answer of the site has them.
     """
     storybook = _file(1_289_799, "pp-storybook_rank2_bf16.safetensors")
-    hub.civitai.add(
+    return (
         Model(
             id=4384,
             name="DreamShaper",
@@ -257,7 +270,6 @@ def _public(hub: Hub) -> None:
             ),
         ),
     )
-    _public_repositories(hub)
 
 
 def _counterfeit() -> Model:
@@ -299,9 +311,9 @@ def _counterfeit() -> Model:
     )
 
 
-def _public_repositories(hub: Hub) -> None:
+def _public_repositories(shelf: HuggingFace) -> None:
     """Add the repositories of the examples."""
-    hub.huggingface.add_repo(
+    shelf.add_repo(
         "madebyollin/sdxl-vae-fp16-fix",
         {
             ".gitattributes": b"*.safetensors filter=lfs\n",
@@ -312,8 +324,8 @@ def _public_repositories(hub: Hub) -> None:
         },
         license="mit",
     )
-    _name_commit(hub, "madebyollin/sdxl-vae-fp16-fix", SDXL_VAE_COMMIT)
-    hub.huggingface.add_repo(
+    _name_commit(shelf, "madebyollin/sdxl-vae-fp16-fix", SDXL_VAE_COMMIT)
+    shelf.add_repo(
         "comfyanonymous/flux_text_encoders",
         {
             "README.md": b"# Flux text encoders\n",
@@ -324,9 +336,9 @@ def _public_repositories(hub: Hub) -> None:
     )
 
 
-def _name_commit(hub: Hub, name: str, commit: str) -> None:
+def _name_commit(shelf: HuggingFace, name: str, commit: str) -> None:
     """Name the only commit of a repository as the real repository names it."""
-    repo = hub.huggingface.repos[name]
+    repo = shelf.repos[name]
     ((_, files),) = repo.commits.items()
     ((_, date),) = repo.dates.items()
     repo.commits, repo.dates, repo.refs = {commit: files}, {commit: date}, {"main": commit}

@@ -39,7 +39,7 @@ _CHECKED = 16
 #: lock: each such request counts against the downloads that a site allows. Of others, a sync says it.
 USUAL_SIZES = {"lora": 1 << 30, "embedding": 64 << 20, "vae": 1 << 30, "controlnet": 8 << 30, "upscaler": 1 << 30}
 #: How long a lock waits for them, in seconds.
-_PATIENCE = 3.0
+PATIENCE = 3.0
 
 
 def settle_types(
@@ -144,7 +144,7 @@ def _in_passing(files: Mapping[str, Artifact], tools: Tools, peek: Peeker) -> di
     near = {name: file for name, file in rest.items() if tools.store.path(file.sha256).is_file()}
     if len(rest) - len(near) > _CHECKED:
         rest = near
-    answers = in_time(lambda name: _weights(rest[name], tools, peek), list(rest), _PATIENCE)
+    answers = in_time(lambda name: _weights(rest[name], tools, peek), list(rest), PATIENCE)
     return found | _remembered(rest, answers, tools)
 
 

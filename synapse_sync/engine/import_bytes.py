@@ -30,7 +30,7 @@ def check_volumes(files: Sequence[FoundFile], tools: Tools, agreed: Callable[[st
     `agreed` is asked then. Raises `InputError` if the answer is no, and `StorageError` if the volume of the store
     has not enough space for them.
     """
-    away = {file.sha256: file for file in files if _is_away(file, tools) and not tools.store.has(file.sha256)}
+    away = {file.sha256: file for file in files if is_away(file, tools) and not tools.store.has(file.sha256)}
     if not away:
         return
     first, *others = (file.place for file in away.values())
@@ -55,7 +55,7 @@ def check_volumes(files: Sequence[FoundFile], tools: Tools, agreed: Callable[[st
         )
 
 
-def _is_away(file: FoundFile, tools: Tools) -> bool:
+def is_away(file: FoundFile, tools: Tools) -> bool:
     """Whether a file's bytes are on a volume without a store; a link has none."""
     there = device_of(tools.store.beside(file.place.parent).root)
     return not file.place.is_symlink() and file.place.stat().st_dev != there

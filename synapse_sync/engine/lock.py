@@ -200,9 +200,7 @@ def resolve(
     headers: Mapping[str, Weights] = {}
     with _reported(said, copies, tools):
         answers = ask_all(questions, tools.sources, heard)
-        said += [
-            f"`{n}`: {t}" for n, found in answers.items() if isinstance(found, Resolved) for t in found.warnings
-        ]
+        said += _warned(answers)
         chosen = _choose_all(stale, answers, options)
         measure = explained(transfers.measure, tools.sources)
         resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, copies.unpack)
@@ -226,6 +224,12 @@ def resolve(
     return Locked(
         lockfile=after, before=last, changes=_changes(before, models), warnings=tuple(warnings), undo=copies.drop
     )
+
+
+def _warned(answers: Mapping[str, Resolved | SynapseError]) -> list[str]:
+    """The warnings in the answers of sites, each with the name of its requirement."""
+    found = ((name, answer) for name, answer in answers.items() if isinstance(answer, Resolved))
+    return [f"`{name}`: {text}" for name, answer in found for text in answer.warnings]
 
 
 def _kept_by_policy(entries: Sequence[Requirement], upgrade: frozenset[str] | None) -> list[str]:

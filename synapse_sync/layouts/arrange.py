@@ -145,13 +145,7 @@ def _arrange_one(
         return [], [f"`{entry.name}`: no target of this model accepts type `{kind}`; not placed"]
     typed = [target for target in wanting if not layouts[target.name].repositories]
     if kind is None and any(_folder(entry, target, ("other",), layouts) is None for target in typed):
-        archive = all(artifact.format == "archive" for artifact in model.artifacts)
-        extract = '`extract = ["*.safetensors"]` places the files in it; or '
-        raise MissingType(
-            f"`{entry.name}`: neither the site nor the file says which type of model this is",
-            hint=(extract if archive else "") + 'add for example `type = "lora"` to the model in synapse.toml',
-            archive=archive,
-        )
+        raise _untyped(entry, model)
     placements: list[Placement] = []
     apart: list[Target] = []
     missing: list[str] = []
@@ -173,17 +167,7 @@ def _arrange_one(
                            f"not placed in target `{target.name}`")  # fmt: skip
             continue
         kept_as, folder = place
-        for artifact in model.artifacts:
-            path = _path(folder, entry, artifact, layout, several=len(model.artifacts) > 1, alone=model.is_alone)
-            placements.append(
-                Placement(
-                    target=target.name,
-                    path=path,
-                    model=entry.name,
-                    artifact=artifact,
-                    link_mode=target.link_mode,
-                )
-            )
+        placements += _in_folder(folder, entry, model, target, layout)
         if model.is_alone:
             notes += _name_notes(entry, model.artifacts[0], placements[-1].path, kept_as, layout)
     if (apart or missing) and (not placements or entry.targets is not None):
@@ -191,6 +175,28 @@ def _arrange_one(
     for target in apart:
         outside.setdefault(target.name, []).append(entry.name)
     return placements, missing + notes
+
+
+def _untyped(entry: Requirement, model: LockedModel) -> MissingType:
+    """The error for a model whose type nobody named, so that it has no folder."""
+    archive = all(artifact.format == "archive" for artifact in model.artifacts)
+    extract = '`extract = ["*.safetensors"]` places the files in it; or '
+    return MissingType(
+        f"`{entry.name}`: neither the site nor the file says which type of model this is",
+        hint=(extract if archive else "") + 'add for example `type = "lora"` to the model in synapse.toml',
+        archive=archive,
+    )
+
+
+def _in_folder(
+    folder: str, entry: Requirement, model: LockedModel, target: Target, layout: Layout
+) -> Iterator[Placement]:
+    """The placements of a model below one folder of a target."""
+    for artifact in model.artifacts:
+        path = _path(folder, entry, artifact, layout, several=len(model.artifacts) > 1, alone=model.is_alone)
+        yield Placement(
+            target=target.name, path=path, model=entry.name, artifact=artifact, link_mode=target.link_mode
+        )
 
 
 def _in_cache(entry: Requirement, model: LockedModel, target: Target) -> list[Placement]:

@@ -16,13 +16,13 @@ def clone(source: Path, copy: Path) -> None:
 
     Raises `OSError`: ENOTSUP where the file system has no clones, EXDEV between two file systems, EEXIST.
     """
-    if _clonefile()(os.fsencode(source), os.fsencode(copy), _OWN):
+    if clonefile()(os.fsencode(source), os.fsencode(copy), _OWN):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(copy))
 
 
-def _clonefile() -> Callable[[bytes, bytes, int], int]:
-    """The function of the system's library."""
+def clonefile() -> Callable[[bytes, bytes, int], int]:
+    """The function of the system's library; raises `AttributeError` where it has none."""
     function = ctypes.CDLL(None, use_errno=True).clonefile
     function.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint32)
     function.restype = ctypes.c_int

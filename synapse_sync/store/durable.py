@@ -221,17 +221,17 @@ def narrowed(mode: int, source: os.stat_result, copy: os.stat_result | None = No
 
 
 #: The stores that nobody named, by path: others may follow a link to a blob there, and see nothing else.
-_private: set[str] = set()
+private_roots: set[str] = set()
 
 
 def keep_private(root: Path) -> None:
     """Make the directories of this store, from now on, so that no other user can list them."""
-    _private.add(os.path.abspath(root))  # noqa: PTH100 - as `BlobStore` does
+    private_roots.add(os.path.abspath(root))  # noqa: PTH100 - as `BlobStore` does
 
 
 def _directory_mode(path: Path) -> int:
     """The mode (less the umask) of a new directory: in a private store the way to a blob can only be walked."""
-    for root in filter(path.is_relative_to, _private):
+    for root in filter(path.is_relative_to, private_roots):
         return 0o711 if path.relative_to(root).parts[:1] in ((), ("blobs",)) else 0o700
     return 0o777
 
@@ -320,7 +320,7 @@ def write_atomic(
     assert temporary is not None
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        if str(path.parent) in _private:
+        if str(path.parent) in private_roots:
             mode &= 0o600  # its name is known, so that the directory does not hide it
         with os.fdopen(os.open(temporary, flags, mode), "wb", buffering=0) as file:
             if keep_mode:

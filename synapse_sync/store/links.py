@@ -75,7 +75,7 @@ def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = Fals
     failure: OSError | None = None
     for way in _ways(mode, devices):
         try:
-            _place(blob, destination, way, replace=replace)
+            place_by(blob, destination, way, replace=replace)
             break
         except (FileExistsError, IsADirectoryError):
             raise _in_the_way(destination) from None
@@ -109,7 +109,7 @@ def point(destination: Path, link: str, bytes_at: Path, *, replace: bool = False
         _sweep_once(str(destination.parent))
         temporary = destination.with_name(f"{PREFIX}{random_name()}") if replace else destination
         try:
-            _link_to(link, temporary)
+            link_to(link, temporary)
             if replace:
                 replace_file(temporary, destination)
             return WITHIN
@@ -131,7 +131,7 @@ def point(destination: Path, link: str, bytes_at: Path, *, replace: bool = False
     return BESIDE
 
 
-def _link_to(link: str, path: Path) -> None:
+def link_to(link: str, path: Path) -> None:
     """Make a symbolic link with this text, in the system's own slashes; raises `OSError`."""
     path.symlink_to(link.replace("/", os.sep))
     if os.name == "nt" and not path.is_symlink():  # Wine says yes, and makes none
@@ -161,7 +161,7 @@ def _links_for_account() -> bool:
 
     path = Path(tempfile.gettempdir()) / f"{PREFIX}{random_name()}"
     try:
-        _link_to("nothing", path)
+        link_to("nothing", path)
     except OSError:
         return False
     finally:
@@ -227,9 +227,10 @@ def _in_the_way(destination: Path) -> Conflict:
     return Conflict(f"{destination} {what}; left as it is", hint="move it away and sync again")
 
 
-def _place(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> None:
-    """Place in one way: made under a temporary name beside the destination, then renamed.
+def place_by(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> None:
+    """Place `blob` at `destination` in one way: made under a temporary name beside it, then renamed.
 
+    Without `replace`, a file that is there already is kept, and `FileExistsError` raised. Raises `OSError`.
     A link that replaces nothing is made at once: that is one atomic step by itself.
     """
     if way in (LinkMode.HARDLINK, LinkMode.SYMLINK) and not replace:

@@ -27,7 +27,7 @@ from synapse_sync.store.receipt import ReceiptEntry
 from synapse_sync.store.spelling import RealPlaces, is_spelled, respell_path
 
 #: Changes between two savings of the receipts: a crash loses at most that many entries, never file contents.
-_EVERY = 200
+SAVED_EVERY = 200
 
 
 class TreeWriter:
@@ -100,7 +100,7 @@ class TreeWriter:
 
     def save_sometimes(self) -> None:
         """Save the receipts after every 200 actions; raises what failed."""
-        if self._changes >= _EVERY:
+        if self._changes >= SAVED_EVERY:
             self.write_receipts(whole=False)
 
     def _carry_out(self, action: Action, content: bytes | None) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from synapse_sync.store.known_digests import KnownDigests
 
 #: The most entries of directories that one look takes in, two seconds' work; a file beyond them is downloaded.
-_MOST = 200_000
+MOST_ENTRIES = 200_000
 _OF_THE_KERNEL = ("/proc", "/sys")
 
 
@@ -49,7 +49,7 @@ class TreeFiles:
     def _by_size(self) -> dict[int, list[str]]:
         """The paths of all files by their size in bytes, from one look at the folders."""
         found: dict[int, list[str]] = {}
-        for path, size in files_below(self._folders, _MOST):
+        for path, size in files_below(self._folders, MOST_ENTRIES):
             found.setdefault(size, []).append(path)
         return found
 

@@ -118,7 +118,7 @@ def test_where_no_link_can_be_made_the_files_are_in_the_folders_of_their_commits
     def refuse(link: str, path: Path) -> None:
         raise OSError(errno.EPERM, "not permitted")
 
-    monkeypatch.setattr(links, "_link_to", refuse)  # the file system said that it could
+    monkeypatch.setattr(links, "link_to", refuse)  # the file system said that it could
     project("sync")
     file = next(cache.rglob("config.json"))
     assert not file.is_symlink() and file.read_bytes() == TREE["config.json"]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from model_headers import beginning
+from stand_ins import free_space
 from world import Project
 
 from synapse_sync.cli.console import Console
@@ -193,8 +192,7 @@ def test_bytes_move_to_another_volume_only_if_the_user_says_so(
     refused = " ".join(comfy("import", "ComfyUI", "--move", code=2).err.split())
     assert "and 4 more files" in refused and "on another volume than the store" in refused and "`--yes`" in refused
     assert not (comfy.path / "synapse.toml").exists() and comfy.tree(root="ComfyUI/models") == contents
-    with monkeypatch.context() as full:
-        full.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 20))
+    with free_space(1 << 20):
         assert "free some space" in comfy("import", "ComfyUI", "--move", "--yes", code=9).err
     assert "5 brought into the store" in comfy("import", "ComfyUI", "--move", "--yes").err
     assert comfy.tree(root="ComfyUI/models") == contents

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import html
-import io
 import os
 import re
 import shlex
-import sys
 from pathlib import Path
 
-import pytest
+from stand_ins import typed
 from world import Project
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +23,7 @@ def commands() -> list[list[str]]:
     return [words[1:] for words in lines if words[0] == "synapse"]
 
 
-def test_the_quick_start_works_as_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quick_start_works_as_written(project: Project) -> None:
     del os.environ["CIVITAI_API_KEY"]  # a newcomer has none
     (project.path / "ComfyUI" / "comfy").mkdir(parents=True)
     (project.path / "ComfyUI" / "models" / "checkpoints").mkdir(parents=True)
@@ -33,9 +31,8 @@ def test_the_quick_start_works_as_written(project: Project, monkeypatch: pytest.
     assert [words[0] for words in steps] == ["init", "login", "add", "sync", "status"]
     for words in steps:
         if words[0] == "login":
-            token = io.BytesIO(project.hub.civitai_token.encode())
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(token))
-            assert "as newcomer" in project(*words, "--token-stdin").err
+            with typed(project.hub.civitai_token):
+                assert "as newcomer" in project(*words, "--token-stdin").err
             continue
         said = project(*words)
     assert said.out == "in sync: 1 file\n"

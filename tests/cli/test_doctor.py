@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+from stand_ins import placing_by, refusing
 from world import Project, opened
 
 from synapse_sync.cli.commands import VERBS, cli
@@ -140,14 +142,11 @@ def test_a_target_that_cannot_be_written(studio: Project, monkeypatch: pytest.Mo
     assert ("target comfy", "fault") in list(bad(findings(studio, "--offline", code=9)))
 
 
-def test_a_link_mode_that_is_not_possible(studio: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_links(*paths: object) -> None:
-        raise OSError(95, "Operation not supported")
-
+def test_a_link_mode_that_is_not_possible(studio: Project) -> None:
     studio.manifest(MANIFEST.replace('layout = "comfyui"', 'layout = "comfyui"\nlink-mode = "hardlink"'))
-    monkeypatch.setitem(links.WAYS, links.LinkMode.HARDLINK, no_links)
     links.way_there.cache_clear()
-    found = [each for each in findings(studio, "--offline", code=9) if each["state"] == "fault"]
+    with placing_by("hardlink", refusing(errno.EOPNOTSUPP)):
+        found = [each for each in findings(studio, "--offline", code=9) if each["state"] == "fault"]
     assert [each["topic"] for each in found] == ["target comfy"]
     assert "symlink" in found[0]["mend"]
 

@@ -13,7 +13,6 @@ import re
 import secrets
 import shutil
 import sys
-from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import click
 import pytest
 from scenes import STATES, Scene, State, Studio
 from screen import COLORS, Screen, plain, spans
+from stand_ins import space
 from world import surroundings
 
 from synapse_sync.cli.commands import VERBS, cli
@@ -38,7 +38,6 @@ WIDTHS = (80, 120)
 #: A line to copy into synapse.toml stays whole.
 _LINE_OF_TOML = re.compile(r"\s+file = \{.*\}  # ")
 ALWAYS, NEVER = "always", "never"
-Space = namedtuple("Space", "total used free")
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="paths of Windows break elsewhere")
 
@@ -56,7 +55,7 @@ class Shown:
 
 
 @contextlib.contextmanager
-def studio_of(state: State, patch: pytest.MonkeyPatch) -> Iterator[Studio]:
+def studio_of(state: State) -> Iterator[Studio]:
     """A hub and a project in a state, with an environment of its own; all is gone at the end."""
     above = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT") or "/tmp").resolve()
     spare = len(SHOWN) - len(str(above)) - 1
@@ -80,7 +79,7 @@ def studio_of(state: State, patch: pytest.MonkeyPatch) -> Iterator[Studio]:
             "WAYLAND_DISPLAY": "",
         }
         ends.enter_context(contextlib.chdir(base / "work"))
-        patch.setattr(shutil, "disk_usage", lambda path: Space(10**12, 4 * 10**11, 6 * 10**11))
+        ends.enter_context(space(lambda: 6 * 10**11, 10**12))
 
         def run(*words: str) -> None:
             assert shown(" ".join(words), 80, NEVER).code == 0
@@ -164,9 +163,9 @@ def _is_one_word(text: str, columns: int) -> bool:
     return max(map(text_width, text.split()), default=0) > columns - 24
 
 
-def looked_at(state: State, patch: pytest.MonkeyPatch) -> Iterator[str]:
+def looked_at(state: State) -> Iterator[str]:
     """Run all scenes of a state; yields what is wrong, and each difference from a snapshot."""
-    with studio_of(state, patch) as studio:
+    with studio_of(state) as studio:
         for scene in state.scenes:
             if scene.acts:
                 continue
@@ -179,7 +178,7 @@ def looked_at(state: State, patch: pytest.MonkeyPatch) -> Iterator[str]:
         if scene.acts:
             by_width = {}
             for width in WIDTHS:
-                with studio_of(state, patch) as studio:
+                with studio_of(state) as studio:
                     by_width[width] = Shown(*_settled(shown(scene.words, width, ALWAYS), studio))
             yield from judged(scene, by_width, studio)
 
@@ -196,8 +195,8 @@ def judged(scene: Scene, by_width: dict[int, Shown], studio: Studio) -> Iterator
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_it_looks_as_in_the_snapshot(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = list(looked_at(STATES[state], monkeypatch))
+def test_it_looks_as_in_the_snapshot(state: str) -> None:
+    found = list(looked_at(STATES[state]))
     if found:
         pytest.fail(
             "\n\n".join([*found, "If this is meant, `make snapshots` writes it; look at the change."]),
@@ -210,9 +209,9 @@ assert isinstance(_STORE, click.Group)
 HELP = [*VERBS, *(f"store {verb}" for verb in _STORE.commands)]
 
 
-def test_the_help_looks_as_in_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_help_looks_as_in_the_snapshot() -> None:
     found: list[str] = []
-    with studio_of(STATES["empty"], monkeypatch) as studio:
+    with studio_of(STATES["empty"]) as studio:
         for verb in ["", *HELP]:
             scene = Scene(f"help-{verb.replace(' ', '-')}".rstrip("-"), f"{verb} --help".strip())
             found += judged(scene, {width: shown(scene.words, width, ALWAYS) for width in WIDTHS}, studio)

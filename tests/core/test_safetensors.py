@@ -156,7 +156,7 @@ def test_real_weights(name: str) -> None:
 
 @pytest.mark.parametrize("window", [1, 2, 7, 64])
 def test_where_the_blocks_end_makes_no_difference(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synapse_sync.core.safetensors._WINDOW", window)
+    monkeypatch.setattr("synapse_sync.core.safetensors.WINDOW", window)
     metadata = {"format": "pt", "ü/模型 😀": '"quoted" \\ 😀' * 9, "e": ""}
     names = [f"block.{number}.ü😀\n" for number in range(40)]
     table = {name: tensor(4 * at, 4 * at + 4) for at, name in enumerate(names)}

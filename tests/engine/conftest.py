@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from stand_ins import nothing_is_recent
 from workbench import content_of, declare
 from world import Project
 
@@ -16,6 +19,13 @@ def portrait(project: Project) -> bytes:
     project("lock")
     project.hub.clear_log()
     return content_of(project.hub, catalogue.PORTRAIT_V1)
+
+
+@pytest.fixture
+def without_grace() -> Iterator[None]:
+    """A collection spares no file for being new."""
+    with nothing_is_recent():
+        yield
 
 
 @pytest.fixture

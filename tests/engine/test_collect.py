@@ -29,11 +29,6 @@ def portrait(project: Project) -> bytes:
     return content_of(project.hub, catalogue.PORTRAIT_V1)
 
 
-@pytest.fixture
-def without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collecting, "GRACE", -1.0)
-
-
 def later() -> float:
     return time.time() + 2 * collecting.GRACE
 

@@ -131,7 +131,7 @@ def test_a_lora_that_is_a_checkpoint_is_a_warning_with_both_facts(
 def test_a_lora_that_is_a_checkpoint_is_a_warning_of_lock_sync_and_verify(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(headers.USUAL_SIZES, "lora", 1000)
+    usual(monkeypatch, 1000)
     source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
     project.manifest(f'[models]\nx = "{source}"\n')
     both = "the site says LoRA, but `m7001.safetensors` (7.9 kB) is a checkpoint (SD1.x)"
@@ -147,7 +147,7 @@ def test_a_lora_that_is_a_checkpoint_is_a_warning_of_lock_sync_and_verify(
 
 
 def test_many_files_are_not_asked_for_at_lock(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(headers.USUAL_SIZES, "lora", 100)
+    usual(monkeypatch, 100)
     lines = [
         f'm{n} = "{civitai(project, 7000 + n, "LORA", whole(LORA, n), "SDXL 1.0")}"\n'
         for n in range(headers._CHECKED + 1)
@@ -157,9 +157,14 @@ def test_many_files_are_not_asked_for_at_lock(project: Project, monkeypatch: pyt
     assert project.hub.requests("storage") == []
 
 
+def usual(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """No LoRA is usually larger than this (bytes)."""
+    monkeypatch.setitem(headers.USUAL_SIZES, "lora", size)
+
+
 def test_a_server_that_does_not_answer_delays_no_lock(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headers, "_PATIENCE", 0.2)
-    monkeypatch.setitem(headers.USUAL_SIZES, "lora", 1000)
+    monkeypatch.setattr(headers, "PATIENCE", 0.2)
+    usual(monkeypatch, 1000)
     source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
     project.manifest(f'[models]\nx = "{source}"\n')
     project.hub.faults.add("/signed/", Fault(delay=3.0))
@@ -169,7 +174,7 @@ def test_a_server_that_does_not_answer_delays_no_lock(project: Project, monkeypa
 
 
 def test_a_file_for_another_base_than_its_site_says(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(headers.USUAL_SIZES, "lora", 100)
+    usual(monkeypatch, 100)
     source = civitai(project, 7001, "LORA", whole(LORA), "SD 1.5")
     project.manifest(f'[models]\nx = "{source}"\n')
     said = " ".join(project("lock").err.split())

@@ -12,7 +12,6 @@ import pytest
 from workbench import CHECKPOINT, another_device, declare, downloads, sha256, target
 from world import Project
 
-from synapse_sync.engine import collect as collecting
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.user.places import config_path
 
@@ -39,11 +38,6 @@ def away(project: Project) -> Iterator[Away]:
     with another_device(project.path) as directory:
         project("store", "add", str(directory / "store"))
         yield Away(directory / "store", directory / "ui")
-
-
-@pytest.fixture
-def without_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collecting, "GRACE", -1.0)
 
 
 def settings() -> Path:

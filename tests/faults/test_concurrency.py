@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from cases import case
 from stage import Stage
+from stand_ins import nothing_is_recent
 from world import Result, wait_for
 
 from synapse_sync.demo import catalogue
@@ -174,16 +175,16 @@ def test_a_stale_lock(slow: Stage, note: bytes | None) -> None:
 
 
 @pytest.fixture
-def ready(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> collect.Collection:
+def ready(stage: Stage) -> Iterator[collect.Collection]:
     """A store with a blob that nobody uses, and the plan of a collection that would drop it."""
     stage.manifest("[models]\n" + EYES + SHARPEN)
     stage("sync")
     stage.manifest("[models]\n" + SHARPEN)
     stage("sync")
-    monkeypatch.setattr(collect, "GRACE", -1.0)
-    plan = collect.plan_collection(stage.store)
-    assert len(plan.drop) == 1
-    return plan
+    with nothing_is_recent():
+        plan = collect.plan_collection(stage.store)
+        assert len(plan.drop) == 1
+        yield plan
 
 
 @case(88)

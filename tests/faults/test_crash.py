@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from cases import case
 from stage import Stage
+from stand_ins import nothing_is_recent
 from world import Result, wait_for
 
 from synapse_sync.demo import catalogue
@@ -116,7 +117,7 @@ def test_an_interrupt_while_a_way_out_hangs() -> None:
     script = (
         "import sys, time\n"
         "from synapse_sync.cli import main\n"
-        "main._WAY_OUT = 0.2\n"
+        "main.WAY_OUT = 0.2\n"
         "def hang(arguments):\n"
         "    try:\n"
         "        print('up', flush=True); time.sleep(60)\n"
@@ -279,10 +280,9 @@ def test_partial_downloads_of_processes_that_are_gone(slow: Stage) -> None:
 
 
 @case(81)
-def test_old_leftovers_go_with_the_garbage(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_leftovers_go_with_the_garbage(stage: Stage) -> None:
     stage.manifest(MANIFEST)
     stage("sync")
-    from synapse_sync.engine import collect
 
     stale = stage.store / "partials" / ("ab" * 32)
     fresh = stage.store / "partials" / ("cd" * 32)
@@ -294,8 +294,7 @@ def test_old_leftovers_go_with_the_garbage(stage: Stage, monkeypatch: pytest.Mon
         os.utime(path, (1e9, 1e9))
     stage.manifest(ONE)
     stage("sync")
-    with monkeypatch.context() as patch:
-        patch.setattr(collect, "GRACE", -1.0)
+    with nothing_is_recent():
         stage("store", "gc", "--yes")
     assert not stale.exists() and not temporary.exists() and fresh.exists()
     fresh.unlink()

@@ -15,12 +15,11 @@ from typing import Any
 import pytest
 from cases import case
 from stage import Stage
-from stand_ins import free_space
+from stand_ins import free_space, placing_by, refusing
 from sweep import disk
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.store import links
 from synapse_sync.store.durable import RESERVE
 
 REMARKS = {
@@ -47,23 +46,23 @@ def declared(root: Path | str = ".", mode: str = "auto", models: str = "".join(M
     return f'[targets.t]\nroot = "{root}"\nlink-mode = "{mode}"\n[models]\n{models}'
 
 
-def failing(number: int, real: Callable[..., Any], concerns: str = "", times: int = 10**9) -> Callable[..., Any]:
-    """A system call that fails for paths with these words in them, the first few times."""
-    left = times
+def fail(patch: pytest.MonkeyPatch, name: str, number: int, concerns: str = "", times: int = 10**9) -> None:
+    """Have a call of `os` fail with this error for paths with these words in them, the first few times."""
+    left, real = times, getattr(os, name)
 
     def call(*arguments: Any, **more: Any) -> Any:
         nonlocal left
         path = arguments[0]
         if isinstance(path, int):
             path = Path(f"/proc/self/fd/{path}").readlink()
-        opened = arguments[1] if getattr(real, "__name__", "") == "open" else os.O_WRONLY
+        opened = arguments[1] if name == "open" else os.O_WRONLY
         reads = number == errno.ENOSPC and not opened & (os.O_WRONLY | os.O_RDWR)  # a full disk can be read
         if concerns in os.fspath(path) and left > 0 and not reads:
             left -= 1
             raise OSError(number, os.strerror(number), os.fspath(path))
         return real(*arguments, **more)
 
-    return call
+    patch.setattr(os, name, call)
 
 
 @pytest.fixture
@@ -145,7 +144,7 @@ def test_no_room_for_the_lockfile_or_the_receipt(
     before = stage.lock_text
     stage.manifest(declared())
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, failing(errno.ENOSPC, getattr(os, call), what))
+        fail(patch, call, errno.ENOSPC, what)
         said = stage("sync", code=9).err
     assert "full" in said
     if what == "synapse.lock":
@@ -175,7 +174,7 @@ def test_the_disk_refuses(stage: Stage, monkeypatch: pytest.MonkeyPatch, call: s
     big = '[models.big]\nsource = "hf://big/one/big.safetensors"\ntype = "vae"\n'
     stage.locked(declared() + big)
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, failing(number, getattr(os, call), str(stage.store)))
+        fail(patch, call, number, str(stage.store))
         said = stage("sync", code=None)
     assert said.code in (1, 9), said
     assert ("full" if number == errno.EDQUOT else "the disk reports an error") in said.err
@@ -187,7 +186,7 @@ def test_after_a_failed_fsync_the_bytes_are_not_used(stage: Stage, monkeypatch: 
     """The kernel may have dropped them, although a second fsync says that all is well."""
     stage.locked(declared(models=MODELS[1]))
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", failing(errno.EIO, os.fsync, f"{stage.store}/partials", times=1))
+        fail(patch, "fsync", errno.EIO, f"{stage.store}/partials", times=1)
         stage("sync", code=9)
     assert stage.blobs() == [] and not [*(stage.store / "partials").glob("*")]
     stage.hub.clear_log()
@@ -403,7 +402,7 @@ def test_something_else_is_in_the_way(stage: Stage, kind: str) -> None:
 def test_no_hard_links(stage: Stage, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     stage.locked(declared())
     with monkeypatch.context() as patch:
-        patch.setattr(os, "link", failing(number, os.link))
+        fail(patch, "link", number)
         stage("sync")
         assert (stage.path / PORTRAIT).is_symlink()
         stage.manifest(declared(mode="copy"))
@@ -447,7 +446,7 @@ def test_no_symbolic_links(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Non
     stage.locked(declared())
     with monkeypatch.context() as patch:
         for call in ("link", "symlink"):
-            patch.setattr(os, call, failing(errno.EPERM, getattr(os, call)))
+            fail(patch, call, errno.EPERM)
         stage("sync")
         place = stage.path / PORTRAIT
         assert not place.is_symlink() and place.stat().st_nlink == 1
@@ -709,20 +708,15 @@ def test_oddities_of_overlays_and_network_file_systems(
         stage("sync")
         stage.manifest(declared(models=MODELS[1]))
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, failing(number, getattr(os, call), where, times=1))
+        fail(patch, call, number, where, times=1)
         assert stage("sync", code=None).code in (0, 9)
     stage.holds()
     stage("sync")
 
 
 @case(71)
-def test_a_clone_that_is_refused_for_now(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_that_is_refused_for_now(stage: Stage) -> None:
     stage.manifest(declared())
-
-    def refuse(blob: Path, temporary: Path) -> None:
-        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
-
-    with monkeypatch.context() as patch:
-        patch.setitem(links.WAYS, "clone", refuse)
+    with placing_by("clone", refusing(errno.EAGAIN)):
         stage("sync")
     assert (stage.path / EYES).exists()

@@ -5,30 +5,30 @@ A text that names a command or an option without a scenario here, and without a 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import click
 import msgspec
 import pytest
 from advice import SCENARIOS, Scenario, advice, helps, keys
+from stand_ins import nothing_is_recent, placing_by, refusing, space, typed
 from workbench import another_device, content_of
 from world import Project, Result
 
 from synapse_sync.cli.commands import VERBS, cli
-from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.manifest.shape import (
     FileTable,
     ManifestTable,
@@ -41,7 +41,7 @@ from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import pickle_bytes, safetensors_bytes
-from synapse_sync.engine import collect, import_bytes
+from synapse_sync.engine import import_bytes
 from synapse_sync.store import links
 from synapse_sync.store.durable import RESERVE
 from synapse_sync.user.settings import _KEYS
@@ -64,6 +64,7 @@ class Bench(NamedTuple):
 
     project: Project
     patch: pytest.MonkeyPatch
+    stack: ExitStack
 
     def __call__(self, *words: str, code: int | None = 0) -> Result:
         return self.project(*words, code=code)
@@ -76,8 +77,8 @@ class Bench(NamedTuple):
         return result
 
     def log_in(self, site: str, token: str) -> None:
-        self.patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(token.encode())))
-        self.project("login", site, "--token-stdin")
+        with typed(token):
+            self.project("login", site, "--token-stdin")
 
     def leave_out(self, model: str) -> None:
         """Remove the block of a model from the lockfile, by hand."""
@@ -95,8 +96,9 @@ class Bench(NamedTuple):
 
 
 @pytest.fixture
-def bench(project: Project, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(project, monkeypatch)
+def bench(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        yield Bench(project, monkeypatch, stack)
 
 
 def _all() -> list[Any]:
@@ -674,7 +676,7 @@ def _(bench: Bench) -> None:
 @helps("engine: synapse store forget", "cli: synapse store gc")
 def _(bench: Bench) -> None:
     """A project is deleted: its note is forgotten, and its files are dropped."""
-    bench.patch.setattr(collect, "GRACE", -1.0)
+    bench.stack.enter_context(nothing_is_recent())
     bench.project.manifest(ONE)
     bench("sync")
     shutil.rmtree(bench.project.path)
@@ -707,12 +709,12 @@ def fill_the_disk(bench: Bench) -> None:
     blobs = bench.project.store / "blobs"
     used = sum(path.stat().st_size for path in blobs.rglob("*") if path.is_file())
 
-    def usage(path: object) -> Any:
+    def free() -> int:
         now = sum(each.stat().st_size for each in blobs.rglob("*") if each.is_file())
-        return SimpleNamespace(total=1 << 40, used=0, free=RESERVE + max(0, used - now))
+        return RESERVE + max(0, used - now)
 
-    bench.patch.setattr(shutil, "disk_usage", usage)
-    bench.patch.setattr(collect, "GRACE", -1.0)
+    bench.stack.enter_context(space(free))
+    bench.stack.enter_context(nothing_is_recent())
 
 
 def declare_archive(bench: Bench) -> None:
@@ -809,7 +811,7 @@ def _(bench: Bench) -> None:
         (bench.project.path / name).unlink()
     shutil.rmtree(bench.project.path / ".synapse")
     (bench.project.path / "notes.txt").write_text("an empty directory might be a drive that is not mounted")
-    bench.patch.setattr(collect, "GRACE", -1.0)
+    bench.stack.enter_context(nothing_is_recent())
     bench.advised("--yes", "store", "gc", code=2)
     bench("store", "gc", "--dry-run")
     assert bench.project.blobs()
@@ -1016,7 +1018,7 @@ def _tree(bench: Bench, *names: str) -> None:
 @helps("engine: synapse store add --yes")
 def _(bench: Bench) -> None:
     _tree(bench, "a.safetensors")
-    bench.patch.setattr(import_bytes, "_is_away", lambda file, tools: not file.place.is_symlink())
+    bench.patch.setattr(import_bytes, "is_away", lambda file, tools: not file.place.is_symlink())
     bench.advised("--yes", "import", "--move", "ui", code=2)
     assert "1 brought into the store" in bench("import", "--move", "--yes", "ui").err
 
@@ -1061,7 +1063,7 @@ def _(bench: Bench) -> None:
 @helps("cli: synapse store gc synapse sync --link-mode")
 def _(bench: Bench) -> None:
     """A store is added beside a tree that was placed from another volume: it is placed from there, once asked."""
-    bench.patch.setattr(collect, "GRACE", -1.0)
+    bench.stack.enter_context(nothing_is_recent())
     with another_device(bench.project.path) as volume:
         bench.project.manifest(f'[targets.t]\nroot = "{volume / "ui"}"\n{ONE}')
         bench("sync", "--yes")
@@ -1263,11 +1265,7 @@ def _(bench: Bench) -> None:
 @helps("engine: synapse store add")
 def _(bench: Bench) -> None:
     """A target on a volume without a store, where links do not work."""
-
-    def no_link(blob: Path, place: Path) -> None:
-        raise OSError(95, "Operation not supported")
-
-    bench.patch.setitem(links.WAYS, LinkMode.SYMLINK, no_link)
+    bench.stack.enter_context(placing_by("symlink", refusing(errno.EOPNOTSUPP)))
     with another_device(bench.project.path) as volume:
         bench.project.manifest(f'[targets.t]\nroot = "{volume / "ui"}"\n{ONE}')
         links.way_there.cache_clear()

@@ -267,16 +267,37 @@ def test_the_last_bytes_are_not_waited_for_in_vain(server, lane, size, last):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this option")
-def test_a_thread_that_fills_a_large_buffer_is_woken_for_many_packets(server, lane):
+def test_a_thread_that_fills_a_large_buffer_is_woken_for_many_packets(server):
+    made: list[Watched] = []
+
+    class Watching(Dialer):
+        def connect(self, *where: object, **how: object) -> socket.socket:
+            sock = super().connect(*where, **how)
+            limit = sock.gettimeout()
+            made.append(Watched(sock.detach()))
+            made[-1].settimeout(limit)
+            return made[-1]
+
+    lane = Lane(connections=2, bounds=Bounds(read=2.0, head=2.0), tls=trusting, dialer=Watching())
     answer = lane.get(way_to(server.url()), {})
-    set_to = []
-    connection = answer._connection
-    wake_for = connection._wake_for
-    connection._wake_for = lambda count: (set_to.append(count), wake_for(count))
     assert answer.readinto(memoryview(bytearray(len(BODY)))) == len(BODY)
-    assert max(set_to) == 64 << 10 and set_to[-1] == 1
-    assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+    (sock,) = made
+    assert max(sock.set_to) == 64 << 10 and sock.set_to[-1] == 1
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
     answer.close()
+
+
+class Watched(socket.socket):
+    """A socket that remembers for how many bytes its reader was to be woken."""
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self.set_to: list[int] = []
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:  # type: ignore[override]
+        if option == socket.SO_RCVLOWAT:
+            self.set_to.append(value)
+        super().setsockopt(level, option, value)
 
 
 def test_a_head_in_pieces(server, lane):

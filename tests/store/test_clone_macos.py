@@ -39,7 +39,7 @@ def blob(tmp_path: Path) -> Path:
 
 
 def play(patch: pytest.MonkeyPatch, system: System) -> None:
-    patch.setattr(clone_macos, "_clonefile", lambda: system)
+    patch.setattr(clone_macos, "clonefile", lambda: system)
     patch.setattr(links.sys, "platform", "darwin")
     patch.setattr(links, "without_clones", set())
 

@@ -334,7 +334,7 @@ def test_another_group_reads_only_what_everybody_may(tmp_path: Path, source: int
 def test_a_private_store_is_walked_to_a_blob_and_not_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(durable, "_private", set())
+    monkeypatch.setattr(durable, "private_roots", set())
     before = os.umask(0o022)
     try:
         keep_private(tmp_path / "data" / "store")

@@ -7,10 +7,11 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from stand_ins import placing_by, refusing
 from world import names_in
 
 from synapse_sync.core.link_mode import BESIDE, WITHIN, LinkMode
@@ -46,13 +47,6 @@ def make_blob(root: Path, data: bytes = DATA) -> Path:
 
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
-
-
-def refuse(number: int) -> Callable[..., None]:
-    def way(*_: object, **__: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return way
 
 
 def can_clone(blob: Path, directory: Path) -> bool:
@@ -99,31 +93,31 @@ def test_auto_takes_the_cheapest_that_works(blob: Path, destination: Path) -> No
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP])
 @pytest.mark.parametrize(("without", "expected"), [(1, "hardlink"), (2, "symlink"), (3, "copy")])
-def test_auto_falls_back(
-    blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, number: int, without: int, expected: str
-) -> None:
-    for way in ("clone", "hardlink", "symlink")[:without]:
-        monkeypatch.setitem(links.WAYS, way, refuse(number))
-    assert place(blob, destination, LinkMode.AUTO) == expected
+def test_auto_falls_back(blob: Path, destination: Path, number: int, without: int, expected: str) -> None:
+    with ExitStack() as stack:
+        for way in ("clone", "hardlink", "symlink")[:without]:
+            stack.enter_context(placing_by(way, refusing(number)))
+        assert place(blob, destination, LinkMode.AUTO) == expected
     assert destination.read_bytes() == DATA
 
 
-def test_auto_when_nothing_works(blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for way in ("clone", "hardlink", "symlink", "copy"):
-        monkeypatch.setitem(links.WAYS, way, refuse(errno.ENOSPC))
-    with pytest.raises(StorageError, match=r"placing `detail\.safetensors`: the disk .* is full"):
-        place(blob, destination, LinkMode.AUTO)
+def test_auto_when_nothing_works(blob: Path, destination: Path) -> None:
+    with ExitStack() as stack:
+        for way in ("clone", "hardlink", "symlink", "copy"):
+            stack.enter_context(placing_by(way, refusing(errno.ENOSPC)))
+        with pytest.raises(StorageError, match=r"placing `detail\.safetensors`: the disk .* is full"):
+            place(blob, destination, LinkMode.AUTO)
     assert names_in(destination.parent) == []
 
 
 @pytest.mark.parametrize(
     ("mode", "hint"), [("clone", "shares blocks"), ("hardlink", "one file system"), ("symlink", "`copy`")]
 )
-def test_explicit_mode_that_is_not_possible(
-    blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, mode: str, hint: str
-) -> None:
-    monkeypatch.setitem(links.WAYS, mode, refuse(errno.EPERM))
-    with pytest.raises(StorageError, match=f"by {mode}") as caught:
+def test_explicit_mode_that_is_not_possible(blob: Path, destination: Path, mode: str, hint: str) -> None:
+    with (
+        placing_by(mode, refusing(errno.EPERM)),
+        pytest.raises(StorageError, match=f"by {mode}") as caught,
+    ):
         place(blob, destination, LinkMode(mode))
     assert hint in (caught.value.hint or "")
     assert names_in(destination.parent) == []
@@ -244,7 +238,7 @@ def test_replaced_file_stays_for_its_readers(blob: Path, destination: Path) -> N
 
 
 def test_no_hard_links_in_the_target(blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    monkeypatch.setattr(os, "link", refusing(errno.EPERM))
     assert place(blob, destination, LinkMode.COPY) == "copy"
     with pytest.raises(Conflict):
         place(blob, destination, LinkMode.COPY)
@@ -252,17 +246,14 @@ def test_no_hard_links_in_the_target(blob: Path, destination: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("mode", ["hardlink", "symlink", "copy", "move"])
-def test_interrupt_leaves_nothing_half_done(
-    blob: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
+def test_interrupt_leaves_nothing_half_done(blob: Path, destination: Path, mode: str) -> None:
     real = links.WAYS[mode]
 
     def way(blob: Path, temporary: Path) -> None:
         real(blob, temporary)
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(links.WAYS, mode, way)
-    with pytest.raises(KeyboardInterrupt):
+    with placing_by(mode, way), pytest.raises(KeyboardInterrupt):
         place(blob, destination, LinkMode(mode))
     # A link is there or not, and whole if it is: the next sync adopts it.
     assert names_in(destination.parent) in ([], [destination.name] if mode in ("hardlink", "symlink") else [])
@@ -347,17 +338,17 @@ def test_cloning_is_not_tried_again_where_it_was_refused(
         raise OSError(errno.EOPNOTSUPP, "not supported")
 
     monkeypatch.setattr(links, "without_clones", set())
-    monkeypatch.setitem(links.WAYS, "clone", refuse)
-    assert place(blob, destination, LinkMode.AUTO) == "hardlink"
-    assert place(blob, destination.with_name("other"), LinkMode.AUTO) == "hardlink"
-    assert len(tried) == 1
-    with pytest.raises(StorageError):
-        place(blob, destination.with_name("third"), LinkMode.CLONE)
-    assert len(tried) == 2, "who asks for clones is told that there are none"
-    links.without_clones.clear()
-    links.without_clones.add((-1, -1))
-    place(blob, destination.with_name("fourth"), LinkMode.AUTO)
-    assert len(tried) == 3, "between other file systems it may be possible"
+    with placing_by("clone", refuse):
+        assert place(blob, destination, LinkMode.AUTO) == "hardlink"
+        assert place(blob, destination.with_name("other"), LinkMode.AUTO) == "hardlink"
+        assert len(tried) == 1
+        with pytest.raises(StorageError):
+            place(blob, destination.with_name("third"), LinkMode.CLONE)
+        assert len(tried) == 2, "who asks for clones is told that there are none"
+        links.without_clones.clear()
+        links.without_clones.add((-1, -1))
+        place(blob, destination.with_name("fourth"), LinkMode.AUTO)
+        assert len(tried) == 3, "between other file systems it may be possible"
 
 
 @pytest.mark.parametrize("can", [True, False])
@@ -372,7 +363,7 @@ def test_a_link_within_a_target_or_a_copy_where_none_can_be(
         def refuse(link: str, path: Path) -> None:
             raise OSError(errno.EPERM, "not permitted")
 
-        monkeypatch.setattr(links, "_link_to", refuse)
+        monkeypatch.setattr(links, "link_to", refuse)
     for again in (False, True):
         assert links.point(here, f"../../blobs/{SHA}", there, replace=again) == (WITHIN if can else BESIDE)
         assert here.read_bytes() == DATA and here.is_symlink() is can

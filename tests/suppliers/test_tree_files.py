@@ -163,7 +163,7 @@ def test_hidden_and_shallow_folders(tmp_path: Path) -> None:
 
 def test_a_link_to_far_too_much_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The nearest files are found, and the look ends: a link may lead to a disk of millions of files."""
-    monkeypatch.setattr("synapse_sync.suppliers.tree_files._MOST", 10)
+    monkeypatch.setattr("synapse_sync.suppliers.tree_files.MOST_ENTRIES", 10)
     make(tmp_path / "models" / "near", b"near")
     for number in range(8):
         make(tmp_path / "disk" / str(number) / "far", b"farther")
@@ -226,6 +226,6 @@ def test_no_more_than_a_limit_of_files_is_looked_at(tmp_path: Path, monkeypatch:
     contents = [bytes([number]) * 5 for number in range(4)]
     for number, content in enumerate(contents):
         make(tmp_path / f"{number}", content)
-    monkeypatch.setattr("synapse_sync.suppliers.tree_files._MOST", 3)
+    monkeypatch.setattr("synapse_sync.suppliers.tree_files.MOST_ENTRIES", 3)
     files = TreeFiles([(tmp_path, True)], KnownDigests(tmp_path / "digests"))
     assert [files.find(sha256(content), 5) is not None for content in contents] == [True, True, True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import zlib
 from collections.abc import Mapping
@@ -53,19 +54,29 @@ class File:
         """The digests in the site's spelling."""
         if not self.hashed:
             return {}
-        sha256 = hashlib.sha256(self.content).hexdigest().upper()
-        found = {
-            "AutoV2": sha256[:10],
-            "SHA256": sha256,
-            "CRC32": f"{zlib.crc32(self.content):08X}",
-            "BLAKE3": blake3(self.content).hexdigest().upper(),
-        }
-        if len(self.content) >= 0x200000:  # it covers 64 KiB at 1 MiB; the site has none for files below 2 MiB
-            found["AutoV1"] = hashlib.sha256(self.content[0x100000:0x110000]).hexdigest()[:8].upper()
-        if self.format == "SafeTensor":
-            start = 8 + int.from_bytes(self.content[:8], "little")
-            found["AutoV3"] = hashlib.sha256(self.content[start:]).hexdigest()[:12].upper()
-        return found
+        made = _kept_digests if len(self.content) <= _KEPT else _digests
+        return dict(made(self.content, self.format))
+
+
+def _digests(content: bytes, format: str | None) -> dict[str, str]:
+    sha256 = hashlib.sha256(content).hexdigest().upper()
+    found = {
+        "AutoV2": sha256[:10],
+        "SHA256": sha256,
+        "CRC32": f"{zlib.crc32(content):08X}",
+        "BLAKE3": blake3(content).hexdigest().upper(),
+    }
+    if len(content) >= 0x200000:  # it covers 64 KiB at 1 MiB; the site has none for files below 2 MiB
+        found["AutoV1"] = hashlib.sha256(content[0x100000:0x110000]).hexdigest()[:8].upper()
+    if format == "SafeTensor":
+        start = 8 + int.from_bytes(content[:8], "little")
+        found["AutoV3"] = hashlib.sha256(content[start:]).hexdigest()[:12].upper()
+    return found
+
+
+#: The digests of files of up to this many bytes are kept: each answer about a version has them.
+_KEPT = 1 << 20
+_kept_digests = functools.lru_cache(maxsize=128)(_digests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

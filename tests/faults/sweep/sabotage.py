@@ -36,12 +36,12 @@ def copy_in_place() -> None:
         with blob.open("rb") as source, destination.open("wb", buffering=0) as file:
             shutil.copyfileobj(source, file, 2000)
 
-    links._place = place
+    links.place_by = place
 
 
 def save_each_change() -> None:
     """Harmless: the log of a receipt has a line for each change, as if there were thousands."""
-    tree._EVERY = 1
+    tree.SAVED_EVERY = 1
 
 
 def receipt_in_place() -> None:
