@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from needs import made_where_possible, reason_for
 from world import Project, Result, guard, surroundings
 
@@ -40,9 +40,10 @@ if "TESTS_KEEP_NO_BYTECODE" not in os.environ:
     sys.dont_write_bytecode = False
 
 # How long an example takes says something about the machine, not about the code.
-settings.register_profile("untimed", deadline=None)
+_UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("untimed", **_UNTIMED)
 # CI judges a commit, so the same commit gets the same examples there; elsewhere each run looks at new ones.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("repeatable", **_UNTIMED, derandomize=True)
 settings.load_profile("repeatable" if "CI" in os.environ else "untimed")
 
 
