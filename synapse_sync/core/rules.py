@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
-from synapse_sync.core.artifact import DEFAULT_RATING, DOCUMENT_FORMATS
+from synapse_sync.core.artifact import DEFAULT_RATING
 from synapse_sync.core.licenses import terms_of
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Rules
+from synapse_sync.core.policy import documents_expected
 from synapse_sync.core.rating import may_be_shown
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.size_text import size_text
@@ -45,8 +46,8 @@ def _format(rules: Rules, model: LockedModel) -> str | None:
     """Why the formats of a model are refused; documents beside weights are always allowed."""
     if rules.formats is None:
         return None
-    allowed = {*rules.formats, *DOCUMENT_FORMATS}
-    wrong = sorted({file.judged_format for file in model.artifacts} - allowed)
+    formats = {file.judged_format for file in model.artifacts} - {*rules.formats}
+    wrong = sorted(format for format in formats if not documents_expected(format))
     return f"`formats` does not allow {' and '.join(wrong)}: `{model.name}`" if wrong else None
 
 

@@ -43,5 +43,5 @@ def _host(text: str, mistakes: Mistakes) -> str:
     """A host name in lower case, `*.` before it for all hosts below it."""
     host = text.lower()
     if _HOST.fullmatch(host) is None:
-        mistakes.bad(("policy", "hosts"), f"`{text}` is not a host", 'like `"civitai.com"` or `"*.example.org"`')
+        mistakes.bad(("policy", "hosts"), f"`{text}` is not a host", 'like `"example.org"` or `"*.example.org"`')
     return host
