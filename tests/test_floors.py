@@ -102,22 +102,30 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of the syntax tree of a file: to walk a tree takes much longer than to look at its nodes."""
+    return tuple(ast.walk(parsed(path)))
+
+
+@cache
+def imports(path: Path) -> tuple[tuple[str, bool], ...]:
+    """Each name that a file imports, as `imported` says it."""
+    return tuple(imported(parsed(path)))
+
+
 def imported(tree: ast.AST) -> Iterator[tuple[str, bool]]:
     """Each name that a tree imports, with its module, and whether that happens as soon as the file is imported."""
-    late = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _is_type_checking(node)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
+    todo: list[tuple[ast.AST, bool]] = [(tree, True)]
+    while todo:
+        node, early = todo.pop()
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node not in late
+            yield from ((alias.name, early) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are written with the whole name of the module"
-            for alias in node.names:
-                yield f"{node.module}.{alias.name}", node not in late
+            yield from ((f"{node.module}.{alias.name}", early) for alias in node.names)
+        early = early and not (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _is_type_checking(node))
+        todo += [(inner, early) for inner in ast.iter_child_nodes(node)]
 
 
 def _is_type_checking(node: ast.AST) -> bool:
@@ -136,7 +144,7 @@ def graph(package: Path = PACKAGE) -> dict[str, set[str]]:
     edges: dict[str, set[str]] = {}
     for name, path in files.items():
         edges[name] = set()
-        for target, _ in imported(parsed(path)):
+        for target, _ in imports(path):
             inside = target.removeprefix("synapse_sync.")
             if inside != target:
                 found = inside if inside in files else inside.rpartition(".")[0]
@@ -211,7 +219,7 @@ def test_imports_point_down() -> None:
         if here in ("", "__main__"):  # they start the command, and nobody imports them
             continue
         assert here in BELOW, f"{here} is a room without a floor"
-        for name, _ in imported(parsed(path)):
+        for name, _ in imports(path):
             if name.startswith("synapse_sync.") and room(name) not in BELOW[here] | {here, "version"}:
                 wrong.append(f"{file_id(path)} must not import {name}")
     assert not wrong, "\n".join(wrong)
@@ -257,9 +265,7 @@ def test_only_the_command_line_knows_the_demo() -> None:
 
 @pytest.mark.parametrize("library", ONLY)
 def test_a_library_has_one_door(library: str) -> None:
-    users = {
-        file_id(path) for path in MODULES for name, _ in imported(parsed(path)) if name.split(".")[0] == library
-    }
+    users = {file_id(path) for path in MODULES for name, _ in imports(path) if name.split(".")[0] == library}
     assert users <= ONLY[library]
 
 
@@ -276,7 +282,7 @@ def test_heavy_libraries_are_imported_late() -> None:
         "packageurl",
     }
     for path in MODULES:
-        for name, early in imported(parsed(path)):
+        for name, early in imports(path):
             assert not (early and name.split(".")[0] in heavy), f"{file_id(path)} imports {name} at once"
 
 
@@ -315,7 +321,7 @@ def test_no_command_reaches_around_the_workspace() -> None:
     """Commands use its methods: not its parts, and nothing of it is changed but who draws progress."""
     wrong = []
     for path in (PACKAGE / "cli").glob("*.py"):
-        for node in ast.walk(parsed(path)):
+        for node in nodes(path):
             if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
                 continue
             if node.value.id != "workspace":
@@ -332,7 +338,7 @@ def test_a_layout_and_a_source_are_named_in_their_register_only() -> None:
     for name in ("engine", "core/plan.py", "core/lockfile.py", "layouts/arrange.py"):
         place = PACKAGE / name
         for path in [place] if place.is_file() else place.rglob("*.py"):
-            for node in ast.walk(parsed(path)):
+            for node in nodes(path):
                 if isinstance(node, ast.Compare):
                     words = {c.value for c in ast.walk(node) if isinstance(c, ast.Constant)}
                     assert not words & sites, f"{path.name}:{node.lineno} has a branch for a site"
@@ -345,7 +351,7 @@ def test_a_link_mode_is_named_in_two_files_only() -> None:
     for path in MODULES:
         if str(path.relative_to(PACKAGE)) in homes:
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Compare):
                 asked = {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
                 assert not asked & modes, f"{path.name}:{node.lineno} has a branch for a link mode"
@@ -359,7 +365,7 @@ def test_dates_are_read_in_one_place() -> None:
     readers = {
         str(path.relative_to(PACKAGE))
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr in ("fromisoformat", "strptime")
     }
     assert {place for place in readers if not place.startswith("demo/")} == {"core/instant.py"}
@@ -373,7 +379,7 @@ def test_a_host_and_a_variable_of_a_site_are_named_in_its_row_only(path: Path) -
         return
     others = [site for site in SITES if room != "sources" or rest[0] != site.name]
     names = {name for site in others for name in (*variables(site), *site.hosts)}
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path)
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
@@ -387,7 +393,7 @@ def test_policy_has_one_home() -> None:
     askers = {
         str(path.relative_to(PACKAGE))
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes(path)
         if (isinstance(node, ast.Name) and node.id in ("PICKLE_FORMATS", "DOCUMENT_FORMATS"))
         or (isinstance(node, ast.Compare) and any(_is_word(inner, "danger") for inner in ast.walk(node)))
     }
@@ -397,7 +403,7 @@ def test_policy_has_one_home() -> None:
 def test_errors_are_asked_not_searched() -> None:
     """The command line decides by an error's class and fields: its words are for people, and change."""
     for path in (PACKAGE / "cli").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in nodes(path):
             if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.In | ast.NotIn):
                 continue
             fields = {inner.attr for inner in ast.walk(node.comparators[0]) if isinstance(inner, ast.Attribute)}
@@ -432,7 +438,7 @@ def test_references_are_read_at_doors_only() -> None:
     readers = {
         str(path.relative_to(PACKAGE))
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr in ("parse", "verbatim")
         and isinstance(node.value, ast.Name) and node.value.id == "Reference"
     }  # fmt: skip
@@ -444,7 +450,7 @@ def test_how_explicit_an_image_is_has_one_judge() -> None:
     for path in MODULES:
         if path.relative_to(PACKAGE).parts[0] == "demo" or path == PACKAGE / "core/rating.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE):
                 names = {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
                 names |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
@@ -455,7 +461,7 @@ def test_commands_go_through_the_workspace() -> None:
     """A command uses only values of the rooms below the workspace, and changes no settings."""
     below = {"engine", "store", "transfer", "suppliers", "wiring", "connections", "project"}
     for path in (PACKAGE / "cli").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.ImportFrom) and node.module and path.name != "quick.py":
                 names = [alias.name for alias in node.names if not alias.name[0].isupper()]
                 room = node.module.split(".")[1] if node.module.startswith("synapse_sync.") else ""
