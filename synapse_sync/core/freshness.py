@@ -32,6 +32,12 @@ def stale_entries(
     return [e for e in entries if known.get(e.name) != e.text or e.name in upgrade]
 
 
+def expected(entries: Sequence[Requirement], lockfile: Lockfile) -> list[Requirement]:
+    """The requirements that a lockfile has to answer: all but optional ones that could not be locked so far."""
+    known = {model.name for model in lockfile.models}
+    return [entry for entry in entries if not entry.optional or entry.name in known]
+
+
 def unlocked(entries: Sequence[Requirement], lockfile: Lockfile) -> list[str]:
     """Names of requirements without any pin: their files are unknown."""
     known = {model.name for model in lockfile.models}

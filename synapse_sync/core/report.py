@@ -18,7 +18,7 @@ class Outcome:
     action: Action
     error: SynapseError | None = None
     detail: str | None = None
-    left_out: bool = False  # the content of a companion was not available: reported, no failure
+    left_out: bool = False  # a companion or an optional model was not available: reported, no failure
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as `--json` prints it."""
@@ -77,7 +77,7 @@ class Report:
 
     def done(self, *verbs: Verb) -> int:
         """How many actions with one of these verbs succeeded."""
-        return sum(o.error is None and o.action.verb in verbs for o in self.outcomes)
+        return sum(o.error is None and not o.left_out and o.action.verb in verbs for o in self.outcomes)
 
     @property
     def written(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from synapse_sync.core.freshness import stale_entries, with_renamed
+from synapse_sync.core.freshness import expected, stale_entries, with_renamed
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.plan import Placement
@@ -135,7 +135,7 @@ def _values(
     base = output.parent if writer.beside and output is not None else project.directory
     entries = entries_in(manifest, scope)
     lockfile = with_renamed(manifest.entries(), project.lockfile)
-    if stale := [entry.name for entry in stale_entries(entries, lockfile)]:
+    if stale := [entry.name for entry in stale_entries(expected(entries, lockfile), lockfile)]:
         raise OutOfDate(
             f"{LOCKFILE} does not answer `{stale[0]}`" + (f" and {len(stale) - 1} more" if stale[1:] else ""),
             hint="run `synapse lock`, then export again",

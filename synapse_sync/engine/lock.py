@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from synapse_sync.core.findings import grouped_texts
-from synapse_sync.core.freshness import Change, missing_changes, stale_entries, with_renamed
+from synapse_sync.core.freshness import Change, expected, missing_changes, stale_entries, with_renamed
 from synapse_sync.core.lock_diff import LockDiff, diff_lockfiles
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile
@@ -21,6 +21,7 @@ from synapse_sync.core.size_text import count_text
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, Heard, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
+from synapse_sync.engine.optional import optional_names, to_leave_out, warning
 from synapse_sync.engine.pin import pin
 from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
@@ -158,8 +159,10 @@ def _last_lock(project: Project) -> tuple[Lockfile, tuple[str, ...]]:
 
 def check(project: Project) -> Locked:
     """The changes that a lock would make, without a request or a write; raises what breaks `[policy]`."""
-    changes = missing_changes(project.manifest.entries(), project.lockfile)
     now = project.lockfile
+    entries = project.manifest.entries()
+    open_ = {entry.name for entry in entries} - {entry.name for entry in expected(entries, now)}
+    changes = tuple(change for change in missing_changes(entries, now) if change.name not in open_)
     raise_all(violations(project.manifest.rules, now.models))
     return Locked(lockfile=now, before=now, changes=changes, checked=True, absent=project.no_lockfile())
 
@@ -179,7 +182,43 @@ def resolve(
     `old` is the last lockfile. `upgrade` names models or requirements that may move; None means all.
     `exclude_newer` is an instant in UTC. With `check`, headers of a few files are compared with their sites' words;
     a sync compares them when it has the bytes. `heard` are answers that need not be asked for again. Each source
-    receives all other questions at once. Nothing is written. Raises all failures together.
+    receives all other questions at once. Nothing is written. Raises all failures together. Where
+    only optional models fail, a warning names each, and the lock is that of the others.
+    """
+    heard = {} if heard is None else heard
+    optional = optional_names(manifest.entries())
+    warnings: list[str] = []
+    left: frozenset[str] = frozenset()
+    while True:
+        try:
+            locked = _resolve(
+                manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer, check=check, heard=heard,
+                left=left, optional=optional - left,
+            )  # fmt: skip
+            return replace(locked, warnings=(*warnings, *locked.warnings))
+        except SynapseError as error:
+            failed = to_leave_out(error, optional - left)
+            if not failed:
+                raise
+            warnings += [warning(name, why) for name, why in failed.items()]
+            left |= failed.keys()
+
+
+def _resolve(
+    manifest: Manifest,
+    old: Lockfile,
+    tools: Tools,
+    *,
+    upgrade: frozenset[str] | None,
+    exclude_newer: datetime | None,
+    check: bool,
+    heard: Heard,
+    left: frozenset[str],
+    optional: frozenset[str],
+) -> Locked:
+    """Resolve as `resolve` does, without the models in `left`: their pins stay if they answer the manifest.
+
+    The failures of `optional` models end it as well, though silently.
     """
     entries = manifest.entries()
     options = replace(manifest.workspace, forbidden=tools.forbidden)
@@ -188,7 +227,7 @@ def resolve(
     old = with_renamed(entries, old)
     pins = {model.name: model for model in old.models}
     moving = _upgraded(entries, upgrade)
-    stale = stale_entries(entries, old, moving)
+    stale = [entry for entry in stale_entries(entries, old, moving) if entry.name not in left]
     tools.trust.require(tools.trust.declared(stale))
     questions = (
         (e.reference.source, question(e, pins.get(e.name), anew=e.name in moving, exclude_newer=newer))
@@ -198,7 +237,7 @@ def resolve(
     copies = _Copies(transfers, tools.store)
     said: list[str] = []
     headers: Mapping[str, Weights] = {}
-    with _reported(said, copies, tools):
+    with _reported(said, copies, tools, optional):
         answers = ask_all(questions, tools.sources, heard)
         said += _warned(answers)
         chosen = _choose_all(stale, answers, options)
@@ -210,11 +249,12 @@ def resolve(
 
             resolved, headers, notes = settle_types(manifest, resolved, tools, transfers.peek, check=check)
             warnings += notes
-    models = {e.name: resolved.get(e.name) or pins[e.name] for e in entries}
-    after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
-    after = with_true_sizes(after, tools.store.true_size)
+        unknown = {e.name for e in stale_entries(entries, old) if e.name in left}
+        models = {e.name: resolved.get(e.name) or pins[e.name] for e in entries if e.name not in unknown}
+        after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
+        after = with_true_sizes(after, tools.store.true_size)
+        raise_all(violations(manifest.rules, after.models))
     models = {model.name: model for model in after.models}
-    raise_all(violations(manifest.rules, after.models))
     warnings += _kept_by_policy(entries, upgrade)
     if resolved:
         from synapse_sync.engine.headers import unusable_adapters
@@ -242,13 +282,17 @@ def _kept_by_policy(entries: Sequence[Requirement], upgrade: frozenset[str] | No
 
 
 @contextlib.contextmanager
-def _reported(said: Sequence[str], copies: _Copies, tools: Tools) -> Iterator[None]:
-    """Report the warnings so far if a lock fails, as no answer will have them; its copies of local files go."""
+def _reported(said: Sequence[str], copies: _Copies, tools: Tools, optional: frozenset[str]) -> Iterator[None]:
+    """Report the warnings so far if a lock fails, as no answer will have them; its copies of local files go.
+
+    They are not reported where a lock without `optional` models follows, which has them again.
+    """
     try:
         yield
     except BaseException as error:
         copies.drop()
-        for text in grouped_texts(said) if isinstance(error, SynapseError) else ():
+        ends = isinstance(error, SynapseError) and not to_leave_out(error, optional)
+        for text in grouped_texts(said) if ends else ():
             tools.reporter.warn(text)
         raise
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from synapse_sync.core.findings import listed
-from synapse_sync.core.freshness import unlocked
+from synapse_sync.core.freshness import expected, unlocked
 from synapse_sync.engine.headers import contradictions
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import survey_project, trees_in
@@ -66,7 +66,7 @@ def verify(
 
 def _not_locked(project: Project) -> list[SynapseError]:
     """One error for all declared models without a pin: their files cannot be verified, so not all is good."""
-    names = unlocked(project.manifest.entries(), project.lockfile)
+    names = unlocked(expected(project.manifest.entries(), project.lockfile), project.lockfile)
     if not names:
         return []
     words = "is not locked, so its" if len(names) == 1 else "are not locked, so their"

@@ -9,7 +9,7 @@ from typing import Any
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.findings import listed
-from synapse_sync.core.freshness import stale_entries, undeclared, unlocked, with_renamed
+from synapse_sync.core.freshness import expected, stale_entries, undeclared, unlocked, with_renamed
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, WITHIN, LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement, Target
@@ -55,7 +55,8 @@ class Survey:
     `stale` names the models in scope that the lockfile does not answer, `renamed` those whose pins have another
     name in it, `dropped` the pins that are no longer declared. `asks` are the capabilities that a sync would
     ask the user for. `links` are the directory links that are followed, by path with the real path they lead to.
-    `emptied` says that both files agree on no model at all, `refused` that a sync would end before its first act.
+    `emptied` says that both files agree on no model at all, `refused` that a sync would end before its first act,
+    `left_out` that the plan lacks optional models that a sync cannot have now.
     """
 
     plan: Plan
@@ -68,6 +69,7 @@ class Survey:
     dropped: tuple[str, ...] = ()
     emptied: bool = False
     refused: bool = False
+    left_out: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     asks: tuple[Capability, ...] = ()
@@ -145,7 +147,7 @@ def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
 def check_frozen(project: Project, scope: Scope) -> None:
     """Raise `OutOfDate` if the lockfile lacks a model in scope: its files are unknown, not unwanted."""
     entries = entries_in(project.manifest, scope)
-    missing = unlocked(entries, project.lockfile)
+    missing = unlocked(expected(entries, project.lockfile), project.lockfile)
     if not missing:
         return
     if (absent := project.no_lockfile()) is not None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.findings import listed
-from synapse_sync.core.plan import Key, Verb
+from synapse_sync.core.freshness import expected
+from synapse_sync.core.plan import Key, Plan, Verb
 from synapse_sync.core.policy import permissions_for
 from synapse_sync.core.report import Report
 from synapse_sync.core.rules import violations
 from synapse_sync.core.true_sizes import with_true_sizes, wrong_sizes
 from synapse_sync.engine.execute import execute
+from synapse_sync.engine.optional import admitted, excused, optional_names
 from synapse_sync.engine.preflight import preflight
 from synapse_sync.engine.remember import note_completion, note_links, note_placed, note_use, placed_roots
 from synapse_sync.engine.room import apart
@@ -23,7 +25,7 @@ from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import Survey, check_frozen, survey_project, trees_in
 from synapse_sync.engine.tools import Tools
 from synapse_sync.engine.trust import wanted
-from synapse_sync.errors import InputError, OutOfDate, raise_all
+from synapse_sync.errors import InputError, OutOfDate, SynapseError
 from synapse_sync.project import Project
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.ownership import Tree, hold_roots, take_over
@@ -66,7 +68,8 @@ def sync(
         asked = wanted(project, tools.trust, survey.plan, survey.trees, project.manifest.entries())
         tools.trust.require(asked)
         check_prune(survey, confirm)
-        check_before(survey, project, tools)
+        survey, left_out = check_before(survey, project, tools)
+        warnings += left_out
         # Noted before anything is placed, and never during a collection: a collection keeps every blob that a known
         # project uses, so from here on none of ours is dropped.
         collection = lock_path(project.store, COLLECTION)
@@ -76,8 +79,9 @@ def sync(
         report = carry_out(survey, project, tools, command)
         warnings += misnamed(report, survey, project, tools)
         warnings += _correct_sizes(project, survey, tools, write=not locked and not frozen)
+        report = excused(report, optional_names(project.manifest.entries()))
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
-        in_sync = done and survey.is_locked and not survey.plan.withheld
+        in_sync = done and survey.is_locked and not survey.left_out and not survey.plan.withheld
         note_links(project, survey)
         if scope.is_whole:
             note_completion(project, survey, state() if in_sync else None)
@@ -114,6 +118,10 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> list[str]:
     emptied by accident.
     """
     stale = project.stale()
+    if locked:
+        required = {entry.name for entry in expected(project.manifest.entries(), project.lockfile)}
+        optional = {entry.name for entry in project.manifest.entries()} - required
+        stale = tuple(name for name in stale if name not in optional)
     if not stale:
         return []
     if locked:
@@ -150,13 +158,25 @@ def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:
         )
 
 
-def check_before(survey: Survey, project: Project, tools: Tools) -> None:
-    """Raise everything that preflight finds, together."""
+def check_before(survey: Survey, project: Project, tools: Tools) -> tuple[Survey, list[str]]:
+    """Raise everything that preflight finds, together.
+
+    Returns the survey with the part of its plan that can be carried out, and warnings about optional models.
+    """
     placed = placed_roots(project)
-    found = preflight(survey.plan, project.manifest, survey.trees, tools, project=project.directory, placed=placed)
-    raise_all([*violations(project.manifest.rules, project.lockfile.models), *found])
-    for warning in apart(survey.plan, survey.trees, tools.store):
-        tools.reporter.warn(warning)
+    models = {model.name: model for model in project.lockfile.models}
+    planned = {action.model for action in survey.plan.actions}
+
+    def problems(plan: Plan) -> list[SynapseError]:
+        gone = planned - {action.model for action in plan.actions}
+        judged = (model for name, model in models.items() if name not in gone)
+        found = preflight(plan, project.manifest, survey.trees, tools, project=project.directory, placed=placed)
+        return [*violations(project.manifest.rules, judged), *found]
+
+    plan, warnings = admitted(survey.plan, optional_names(project.manifest.entries()), problems)
+    for text in apart(plan, survey.trees, tools.store):
+        tools.reporter.warn(text)
+    return replace(survey, plan=plan, left_out=bool(warnings)), warnings
 
 
 def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> Report:

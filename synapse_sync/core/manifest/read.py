@@ -298,6 +298,7 @@ class _Reader:
             allow_pickle=workspace.allow_pickle if raw.allow_pickle is None else raw.allow_pickle,
             allow_code=raw.allow_code,
             exclude_newer=self._instant(path, raw.exclude_newer) or workspace.exclude_newer,
+            optional=raw.optional,
         )
 
     def _versions(self, path: tuple[str, ...], raw: ModelTable, reference: Reference | None) -> None:

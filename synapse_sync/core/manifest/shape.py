@@ -108,6 +108,7 @@ class ModelTable(Table):
     allow_pickle: bool | None = None
     allow_code: bool = False
     exclude_newer: str | None = None
+    optional: bool = False
 
 
 class ManifestTable(Table):

@@ -116,7 +116,7 @@ class Requirement:
 
     `folder` replaces the folder of its type, relative to the root of every target; `folders` do so in single
     targets, by the target's name. `preview_width` is in pixels and `preview_quality` in percent, for hosts that
-    make smaller images; None leaves both to the host.
+    make smaller images; None leaves both to the host. The failure of an `optional` model is a warning.
     """
 
     name: str
@@ -148,6 +148,7 @@ class Requirement:
     allow_pickle: bool = False
     allow_code: bool = False
     exclude_newer: datetime | None = None
+    optional: bool = False
     #: The canonical line, once it was asked for.
     _line: str | None = field(default=None, init=False, compare=False, repr=False)
 

@@ -1,0 +1,86 @@
+"""`optional = true`: the failure of such a model is a warning, at lock and at sync, and it is tried again."""
+
+from __future__ import annotations
+
+import pytest
+from world import Project
+
+from synapse_sync.demo import catalogue
+from synapse_sync.demo.exchange import Fault
+
+PORTRAIT = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n'
+GONE = '[models.extra]\nsource = "civitai:1"\noptional = true\n'
+EYES = f'[models.extra]\nsource = "civitai:{catalogue.EYES}"\noptional = true\n'
+
+
+def files(project: Project) -> set[str]:
+    found = (project.path / "models").rglob("*")
+    return {path.name for path in found if path.is_file() and ".synapse" not in path.parts}
+
+
+def test_a_model_that_cannot_be_locked_is_a_warning(project: Project) -> None:
+    project.manifest(PORTRAIT + GONE)
+    locked = project("lock")
+    assert locked.err.count("optional model `extra` is left out") == 1
+    assert 'name = "portrait"' in project.lock_text and "extra" not in project.lock_text
+    assert "optional model `extra` is left out" in project("sync").err
+    assert len(files(project)) == 1
+    for words in (("sync", "--locked"), ("sync", "--frozen"), ("lock", "--check"), ("verify",)):
+        project(*words)
+
+
+def test_it_is_tried_again_until_its_site_has_it(project: Project) -> None:
+    project.manifest(PORTRAIT + EYES)
+    project.hub.faults.add(f"/api/v1/models/{catalogue.EYES}", Fault(status=404))
+    project.hub.faults.add("/api/v1/models", Fault(status=404, times=3))
+    project("sync", code=None)
+    project.hub.faults.clear()
+    project("sync")
+    assert len(files(project)) == 2 and 'name = "extra"' in project.lock_text
+    assert "in sync" in project("sync").out
+
+
+def test_a_required_failure_stays_one(project: Project) -> None:
+    project.manifest(f'{PORTRAIT}other = "civitai:2"\n{GONE}')
+    refused = project("lock", code=4)
+    assert "`other`: Civitai has no model 2" in refused.err and "is left out" not in refused.err
+    assert not (project.path / "synapse.lock").exists()
+
+
+def test_an_upgrade_that_fails_keeps_the_pin(project: Project) -> None:
+    project.manifest(f'{PORTRAIT}[models.extra]\nsource = "hf://{catalogue.VAE_REPO}"\noptional = true\n')
+    project("sync")
+    before = project.lock_text
+    project.hub.faults.add("/api/models/", Fault(status=404, origin="huggingface"))
+    assert "optional model `extra` is left out" in project("lock", "--upgrade").err
+    assert project.lock_text == before
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_a_file_that_cannot_be_downloaded_is_a_warning(project: Project, status: int) -> None:
+    vae = f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"
+    project.manifest(f'{PORTRAIT}[models.extra]\nsource = "{vae}"\noptional = true\n')
+    project("lock")
+    project.hub.faults.add(f"/{catalogue.VAE_REPO}/resolve", Fault(status=status))
+    result = project("sync")
+    assert "optional model `extra` is left out" in result.err and len(files(project)) == 1
+    value = project("sync", "--json").json
+    assert value["exit_code"] == 0 and any("`extra`" in text for text in value["warnings"])
+    project.hub.faults.clear()
+    project("sync")
+    assert len(files(project)) == 2
+    assert "in sync" in project("sync").out
+
+
+def test_a_refusal_of_preflight_leaves_out_the_optional_model_alone(project: Project) -> None:
+    project.manifest(PORTRAIT)
+    project("sync")
+    project.manifest(PORTRAIT + EYES)
+    project("lock")
+    result = project("sync", "--offline")
+    assert "optional model `extra` is left out: not in the store" in result.err and len(files(project)) == 1
+    project.manifest(f'{PORTRAIT}extra = "civitai:{catalogue.EYES}"\n')
+    project("lock")
+    project.manifest(f'[policy]\nexempt = ["portrait"]\nmax-size = "1kB"\n{PORTRAIT}{EYES}')
+    result = project("sync")
+    assert "optional model `extra` is left out: [policy] `max-size`" in result.err and len(files(project)) == 1
