@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from synapse_sync.core.licenses import Terms
@@ -16,13 +15,23 @@ _COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+class _Text:
+    """A text in memory, for a writer that wants a file."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+
+    def write(self, part: str) -> None:
+        self.parts.append(part)
+
+
 def as_csv(terms: Iterable[Terms]) -> str:
     """Return the terms as CSV (RFC 4180), one line for each model; no cell is a formula."""
-    text = io.StringIO()
+    text = _Text()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
     writer.writerows([_inert(cell) for cell in _row(each)] for each in terms)
-    return text.getvalue()
+    return "".join(text.parts)
 
 
 def as_markdown(terms: Iterable[Terms]) -> str:
