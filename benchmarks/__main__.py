@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 import synapse_sync
-from benchmarks import download, growth, importing, noop, verify, wan
+from benchmarks import download, growth, importing, noop, ours, verify, wan
+from benchmarks.measure import Failed
 from benchmarks.report import Table, results_text, table_text
 
 _HERE = Path(__file__).parent
@@ -47,22 +48,33 @@ def _compile() -> None:
 
 def _measure(names: list[str], work: Path, options: argparse.Namespace) -> Iterator[Table | growth.Growth]:
     downloads = [name for name in download.SUBJECTS if name in names]
+    builds = (ours.OWN, *_builds(work, options.python)) if downloads or "noop" in names else ()
     if downloads:
         sizes = download.Sizes(one=options.size, many=options.files, most=10 * options.files)
-        yield from download.measure(downloads, work, sizes, options.runs)
+        yield from download.measure(downloads, work, sizes, options.runs, builds)
     if "wan" in names:
         if (reason := wan.missing()) is None:
             yield from wan.measure(work, options.runs, share=options.size / 2e9)
         else:
             print(f"wan: skipped: {reason}", flush=True)
     if "noop" in names:
-        yield noop.measure(work, options.placed, options.runs)
+        yield noop.measure(work, options.placed, options.runs, builds)
     if "verify" in names:
         yield verify.measure(work, 8, options.size // 4, options.runs)
     if "import" in names:
         yield from importing.measure(work, options.tree, options.placed, options.runs)
     if "growth" in names:
         yield growth.measure(work, options.models, min(options.runs, 3))
+
+
+def _builds(work: Path, pythons: list[Path] | None) -> Iterator[ours.Build]:
+    """synapse on other Pythons; one that cannot have it is left out, with the reason."""
+    for python in [ours.DEBIAN] if pythons is None else pythons:
+        try:
+            if python.resolve() != Path(sys.executable).resolve():
+                yield ours.build_for(python, work)
+        except Failed as error:
+            print(f"{python}: left out ({error})", flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -76,6 +88,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--placed", type=int, metavar="N", help="files for noop and import, 10000 if not said")
     parser.add_argument("--tree", type=_bytes, metavar="BYTES", help="the tree to import, 2G if not said")
     parser.add_argument("--models", type=int, metavar="N", help="the largest project for growth, 50000 if not said")
+    parser.add_argument(
+        "--python", type=Path, action="append", metavar="PATH",
+        help=f"another Python to measure synapse on as well; {ours.DEBIAN} if not said",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
     parser.add_argument(
         "--work", type=Path, default=Path("build/bench"), metavar="DIR", help="default: build/bench"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import ours, peers
-from benchmarks.measure import Command, Contender, compare
+from benchmarks.measure import Contender, compare
 from benchmarks.peers import Job
 from benchmarks.report import Table, Target
 from benchmarks.servers import Server, make_files, read_all, serving, write_hub
@@ -15,7 +15,6 @@ from benchmarks.servers import Server, make_files, read_all, serving, write_hub
 _CHECKED = "aria2c -x16 -s16 --checksum"
 _UNCHECKED = "aria2c -x16 -s16, unverified"
 _MANY_CHECKED, _MANY_UNCHECKED = "aria2c -j16 --checksum", "aria2c -j16, unverified"
-_HF = "hf download, unverified"
 _MEMORY = Target(of="memory", most=100)
 _CPU = Target(of="cpu", most=1.3, peer="curl, openssl dgst")
 
@@ -84,7 +83,6 @@ SUBJECTS = {
         peers=_one,
         targets=(
             _seconds("limit.c", 1.15),
-            _seconds(_HF, 0.40),
             _CPU,
             _MEMORY,
         ),
@@ -96,7 +94,6 @@ SUBJECTS = {
         peers=_one,
         targets=(
             _seconds("curl, openssl dgst", 0.95),
-            _seconds(_HF, 0.44),
             _CPU,
             _MEMORY,
         ),
@@ -132,8 +129,10 @@ SUBJECTS = {
 }
 
 
-def measure(names: list[str], work: Path, sizes: Sizes, runs: int) -> Iterator[Table]:
-    """The tables of these subjects, one after the other."""
+def measure(
+    names: list[str], work: Path, sizes: Sizes, runs: int, builds: Sequence[ours.Build] = (ours.OWN,)
+) -> Iterator[Table]:
+    """The tables of these subjects, one after the other; `builds` are synapse on several Pythons, ours first."""
     files, hub = work / "files", work / "hub"
     jobs = {}
     folders = (("one", 1, sizes.one), ("many", sizes.many, sizes.small), ("most", sizes.most, sizes.tiny))
@@ -150,7 +149,7 @@ def measure(names: list[str], work: Path, sizes: Sizes, runs: int) -> Iterator[T
             job = Job(
                 server=server, base=subject.base(server), repository=subject.folder, files=jobs[subject.folder]
             )
-            contenders = (_synapse(job, work / "locked" / name), *subject.peers(job))
+            contenders = (*_synapse(job, work / "locked" / name, builds), *subject.peers(job))
             if name == "one-http" and limit is not None:
                 contenders += (peers.limit(job, limit),)
             yield Table(
@@ -162,15 +161,19 @@ def measure(names: list[str], work: Path, sizes: Sizes, runs: int) -> Iterator[T
             )
 
 
-def _synapse(job: Job, project: Path) -> Contender:
-    """Our command, with a lockfile made now."""
+def _synapse(job: Job, project: Path, builds: Sequence[ours.Build]) -> Iterator[Contender]:
+    """Our command on each Python, with a lockfile made now."""
     text = ours.manifest((job.url(file), file.sha256) for file in job.files)
     ours.lock(project, text, ours.environment(project, job.server.authority))
 
-    def command(folder: Path) -> Command:
-        return ours.sync(project, folder, job.server.authority)
+    def contender(build: ours.Build) -> Contender:
+        return Contender(
+            name=build.name,
+            command=lambda folder: ours.sync(project, folder, job.server.authority, build),
+            check=lambda folder: job.check(folder / "models"),
+        )
 
-    return Contender(name=ours.NAME, command=command, check=lambda folder: job.check(folder / "models"))
+    yield from map(contender, builds)
 
 
 def _size(size: int) -> str:

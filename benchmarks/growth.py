@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import large_projects, ours
+from benchmarks import importing, large_projects, ours
 from benchmarks.measure import Command, Failed, Sample, floor, run
 
 SIZES = (100, 1_000, 5_000, 20_000, 50_000)
@@ -112,6 +112,7 @@ def _at(place: Path, size: int, runs: int) -> Iterator[tuple[str, Sample]]:
         words = (sys.executable, "-m", "benchmarks.large_projects", str(place), str(size))
         subprocess.run(words, check=True)
         yield from _Project(place, size).samples(runs)
+        yield from _imports(place, size)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -121,10 +122,12 @@ _LOOKS: dict[str, tuple[str, ...]] = {
     "sync, nothing to do": ("sync",),
     "sync --dry-run": ("sync", "--dry-run", "--offline"),
     "status": ("status",),
+    "status --all": ("status", "--all"),
     "list": ("list",),
     "list --json": ("list", "--json"),
     "show": ("show", large_projects.name(7)),
     "lock --check": ("lock", "--check"),
+    "lock --dry-run": ("lock", "--dry-run", "--offline"),
     "lock": ("lock", "--offline"),
     "verify": ("verify",),
     "verify --store": ("verify", "--store"),
@@ -132,6 +135,20 @@ _LOOKS: dict[str, tuple[str, ...]] = {
     "store gc --dry-run": ("store", "gc", "--dry-run"),
     "trust --list": ("trust", "--list"),
 }
+
+
+#: The size of an imported file in bytes; its header is most of it.
+_IMPORTED = 5_000
+
+
+def _imports(place: Path, size: int) -> Iterator[tuple[str, Sample]]:
+    """An import of that many files into a new project, and the same once more."""
+    tree = importing.make_tree(place / "tree", size, _IMPORTED)
+    folder = place / "importing"
+    folder.mkdir()
+    for name in ("import", "import, again"):
+        words = (ours.SYNAPSE, "import", "--offline", "-q", str(tree))
+        yield name, run(Command(argv=words, folder=folder, env=ours.environment(folder)))
 
 
 class _Project:
@@ -144,6 +161,7 @@ class _Project:
 
     def samples(self, runs: int) -> Iterator[tuple[str, Sample]]:
         """Each command with its best sample; those that change much run once."""
+        self._commit()
         yield "first sync", self._run(("sync", "--frozen", "--offline", "-q"))
         for name, words in _LOOKS.items():
             yield name, self._best(runs, words)
@@ -158,6 +176,13 @@ class _Project:
         restore()
         manifest.write_text(large_projects.manifest_text(range(self._size // 2)))
         yield "sync that removes half", self._run(("sync", "--offline", "--yes", "-q"))
+        yield "diff of half the models", self._best(runs, ("diff",))
+
+    def _commit(self) -> None:
+        """Commit both files, for `synapse diff`."""
+        git = ("git", "-c", "user.name=b", "-c", "user.email=b@localhost", "-C", str(self._folder))
+        for words in (("init", "-q"), ("add", "synapse.toml", "synapse.lock"), ("commit", "-qm", "all")):
+            subprocess.run([*git, *words], check=True)
 
     def _run(self, words: tuple[str, ...]) -> Sample:
         return run(Command(argv=(ours.SYNAPSE, *words), folder=self._folder, env=self._env))

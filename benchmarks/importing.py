@@ -29,7 +29,7 @@ def measure(work: Path, size: int, small: int, runs: int) -> Iterator[Table]:
     The trees are made once and kept. Nothing is removed but the projects, the stores and the receipts of the runs.
     """
     print("import", flush=True)
-    large = _tree(work / f"import-{_FILES}-{size}", _FILES, size // _FILES)
+    large = make_tree(work / f"import-{_FILES}-{size}", _FILES, size // _FILES)
     paths = sorted(str(path) for path in large.rglob("*.safetensors"))
     contenders = (
         Contender(name=_IMPORT, command=lambda folder: _command(folder, large), check=lambda _: _forget(large)),
@@ -46,7 +46,7 @@ def measure(work: Path, size: int, small: int, runs: int) -> Iterator[Table]:
             f"two digests of each file, {os.cpu_count()} cores; with more memory than files, from the page cache",
         ),
     )
-    tree = _tree(work / f"import-{small}-small", small, _SMALL)
+    tree = make_tree(work / f"import-{small}-small", small, _SMALL)
     first = Contender(name=_IMPORT, command=lambda folder: _command(folder, tree), check=lambda _: _forget(tree))
     yield Table(
         title=f"Importing {small:,} small files",
@@ -80,8 +80,8 @@ def _forget(tree: Path) -> None:
     shutil.rmtree(tree / ".synapse", ignore_errors=True)
 
 
-def _tree(place: Path, count: int, size: int) -> Path:
-    """A ComfyUI with `count` checkpoints and LoRAs of `size` bytes each, without holes."""
+def make_tree(place: Path, count: int, size: int) -> Path:
+    """Make a ComfyUI with `count` checkpoints and LoRAs of `size` bytes each; one that exists is kept."""
     tree = place / "ComfyUI"
     if not (place / "ready").exists():
         shutil.rmtree(place, ignore_errors=True)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import ours, peers
@@ -20,8 +21,8 @@ _TARGETS = (Target(of="seconds", most=2.5, peer=_CLICK), Target(of="seconds", mo
 _INSTALLATION = 180
 
 
-def measure(work: Path, count: int, runs: int) -> Table:
-    """One table; the trees are made once and kept."""
+def measure(work: Path, count: int, runs: int, builds: Sequence[ours.Build] = (ours.OWN,)) -> Table:
+    """One table; the trees are made once and kept. `builds` are synapse on several Pythons, ours first."""
     print("noop", flush=True)
     place = work / f"noop-{count}"
     project = place / "project"
@@ -31,7 +32,7 @@ def measure(work: Path, count: int, runs: int) -> Table:
     models = project / "models"
     notes = []
     contenders = [
-        _in(project, ours.NAME, (ours.SYNAPSE, "sync"), env),
+        *(_in(project, build.name, (build.program, "sync"), env) for build in builds),
         _in(place, _CLICK, (sys.executable, "-c", "import click")),
         _in(place / "git", "git status", ("git", "status", "--short")),
         _in(place, _RCLONE, ("rclone", "sync", str(models), "copy", "--config", "/dev/null")),

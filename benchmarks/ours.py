@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import Command, Failed
@@ -14,6 +16,49 @@ from benchmarks.measure import Command, Failed
 BIN = Path(sys.executable).parent
 SYNAPSE = str(BIN / "synapse")
 NAME = "synapse sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """An installation of synapse: its name in the tables, and the command."""
+
+    name: str
+    program: str
+
+
+OWN = Build(NAME, SYNAPSE)
+#: Debian's Python, which is built with the profile of a run (PGO); many others, pyenv's too, are not.
+DEBIAN = Path("/usr/bin/python3")
+_OLDEST = (3, 11)
+
+
+def build_for(python: Path, work: Path) -> Build:
+    """Install this checkout for another Python, in an environment below `work`; raises `Failed`."""
+    number = _output([str(python), "-c", "import platform; print(platform.python_version())"])
+    if tuple(map(int, number.split(".")[:2])) < _OLDEST:
+        raise Failed(f"{python} is {number}")
+    place = work / f"python-{number}"
+    program = place / "bin" / "synapse"
+    if not program.exists():
+        shutil.rmtree(place, ignore_errors=True)
+        # Debian's may come without pip; that of this Python installs for others as well.
+        _output([str(python), "-m", "venv", "--without-pip", str(place)])
+        pip = work / "pip-venv"
+        if not (pip / "bin" / "pip").exists():
+            venv.create(pip, with_pip=True, clear=True)
+        there = ("--python", str(place / "bin" / "python"))
+        _output([str(pip / "bin" / "pip"), *there, "install", "-q", "-e", str(Path(__file__).parents[1])])
+    return Build(f"{NAME}, {python} {number}", str(program))
+
+
+def _output(words: list[str]) -> str:
+    """The output of a command; raises `Failed`, with its error."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = str(getattr(error, "stderr", "") or error).strip()
+        raise Failed(f"{words[0]}: {said[-300:]}") from error
+    return done.stdout.strip()
 
 
 def environment(folder: Path, authority: Path | None = None) -> dict[str, str]:
@@ -44,8 +89,8 @@ def lock(folder: Path, text: str, env: Mapping[str, str], prefix: tuple[str, ...
         raise Failed(f"synapse lock: {done.stderr[-500:]}")
 
 
-def sync(locked: Path, folder: Path, authority: Path | None) -> Command:
+def sync(locked: Path, folder: Path, authority: Path | None, build: Build = OWN) -> Command:
     """A fresh project and a fresh store, with both files of a project that was locked before."""
     for name in ("synapse.toml", "synapse.lock"):
         shutil.copy(locked / name, folder / name)
-    return Command(argv=(SYNAPSE, "sync"), folder=folder, env=environment(folder, authority))
+    return Command(argv=(build.program, "sync"), folder=folder, env=environment(folder, authority))

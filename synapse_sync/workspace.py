@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.engine.identify import Identified
     from synapse_sync.engine.init import Created, NearbyUI
+    from synapse_sync.engine.inventory import Inventory
     from synapse_sync.engine.lock import Locked
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.verify import Verification
@@ -239,6 +240,15 @@ class Workspace(Questions):
         from synapse_sync.store.receipt import count_unchanged
 
         return unchanged_files(self.settings.store, self.project.key, self.state(), count_unchanged)
+
+    def inventory(self, scope: Scope | None = None) -> Inventory:
+        """List the locked models, and which of their files are in place; changes nothing."""
+        from synapse_sync.engine.inventory import inventory
+        from synapse_sync.engine.scope import Scope
+
+        part = scope or Scope()
+        unchanged = part.is_whole and self.unchanged() is not None
+        return inventory(self.project, part, self._wiring.tools(), unchanged=unchanged)
 
     def sync(
         self,

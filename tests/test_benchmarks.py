@@ -60,7 +60,7 @@ def test_a_generated_project_is_locked_and_has_its_files(project: Project) -> No
 
 
 def test_the_tree_to_import_has_the_headers_of_models_and_no_holes(project: Project) -> None:
-    tree = importing._tree(project.path / "made", 4, 40_000)
+    tree = importing.make_tree(project.path / "made", 4, 40_000)
     files = sorted(tree.rglob("*.safetensors"))
     assert [file.stat().st_size for file in files] == [40_000] * 4
     assert len({file.read_bytes()[5_000:] for file in files}) == 4

@@ -32,6 +32,8 @@ _AIR = (
     r"(?P<source>civitai|huggingface):(?P<rest>.*)\Z"
 )
 _HOST = r"[a-z0-9_][a-z0-9._\-]*\Z|\[[0-9a-f:.]+\]\Z"
+#: A URL that is canonical as it is: without a port, a query, `%` and all else that has a form of its own.
+_PLAIN_URL = r"https?://([a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?)/[A-Za-z0-9._~/\-]*\Z"
 #: `owner/repo`, perhaps with more.
 _REPOSITORY = r"[\w.\-]+/[\w.\-]+"
 #: A model and its version, which only Civitai writes this way.
@@ -157,7 +159,10 @@ def _suffix(mark: str, value: str | None) -> str:
 def _parse(text: str) -> Reference:
     scheme = text.partition(":")[0].lower() if ":" in text else ""
     if scheme in ("http", "https"):
-        return _web(text)
+        plain = re.match(_PLAIN_URL, text)
+        return _web(text) if plain is None or host_site(plain[1]) is not None else Reference("url", text)
+    if scheme == "civitai" and text.count(":") == 1:  # else it may be an AIR with a part of this name
+        return Reference(*civitai_forms.read_civitai(text[8:], text))
     if scheme == "hf" and (text[3:5] == "//" or re.match(_REPOSITORY, text[3:])):
         return Reference(*hub_forms.read_hub(text[3:].removeprefix("//"), text))
     if (site := _BY_SCHEME.get(scheme)) is not None:

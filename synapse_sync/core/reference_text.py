@@ -36,6 +36,8 @@ def plainly(text: str) -> str:
 
     In the name of a file or a host's path, a full-width sign may be meant: there it stays.
     """
+    if text.isascii() and text[:1].isalnum() and " " not in text and text.isprintable():
+        return text  # most are, in manifests of thousands: nothing below would change it
     text = text.strip()
     for _ in range(3):
         if len(text) > 2 and text[0] + text[-1] in _PAIRS:

@@ -171,20 +171,24 @@ def targets_in(manifest: Manifest, scope: Scope) -> list[Target]:
     return [target for name, target in targets.items() if not scope.targets or name in scope.targets]
 
 
-def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, Tree]:
-    """The targets in scope on this machine, by name, each with its receipt.
-
-    `link_mode` is the user's default. Raises `InputError` for targets that do not exist.
-    """
+def targets_here(project: Project, scope: Scope) -> list[Target]:
+    """The targets in scope, as this machine can have them; raises `InputError` for names that do not exist."""
     # Only there a link is no link mode, which every file system has to offer.
-    chosen = [
+    return [
         replace(target, links=can_link(root_of(target.root, project.directory)))
         if target.layout in LAYOUTS and LAYOUTS[target.layout].repositories
         else target
         for target in targets_in(project.manifest, scope)
     ]
+
+
+def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, Tree]:
+    """The targets in scope on this machine, by name, each with its receipt.
+
+    `link_mode` is the user's default. Raises `InputError` for targets that do not exist.
+    """
     return open_trees(
-        chosen,
+        targets_here(project, scope),
         project.directory,
         project.key,
         link_mode=scope.link_mode,
@@ -236,7 +240,12 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     walked = _confirmed(arrangement.placements, walked, observed)
     observed = with_own_sources(arrangement.placements, observed, walked, tools.local_path)
     links = followed_links(ways, walked)
-    arrangement = _without_code(arrangement, observed, entries, locked)
+    arrangement = without_code(
+        arrangement,
+        lambda placement: observed[placement.key].state in (State.ABSENT, State.MISSING),
+        entries,
+        locked,
+    )
     emptied = is_emptied(project)
     pending = frozenset() if frozen else frozenset(stale)
     certain = (bool(manifest.models) or emptied) and not pending
@@ -326,9 +335,9 @@ def _walked(
     return trees, ways_to(placements, trees, companions)
 
 
-def _without_code(
+def without_code(
     arrangement: Arrangement,
-    observed: Mapping[Key, Observed],
+    is_absent: Callable[[Placement], bool],
     entries: Sequence[Requirement],
     locked: Mapping[str, LockedModel],
 ) -> Arrangement:
@@ -345,7 +354,7 @@ def _without_code(
             entry is not None
             and not code_allowed(entry, name)
             and left_out(name, pickles=entry.allow_pickle, include=entry.include)
-            and observed[placement.key].state in (State.ABSENT, State.MISSING)
+            and is_absent(placement)
         ):
             left.setdefault(entry.name, {})[name] = None
         else:

@@ -1,0 +1,82 @@
+"""Inventory: the locked models of a project, and which of their files are in place. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.plan import Placement, State
+from synapse_sync.engine.scope import Scope
+from synapse_sync.engine.survey import entries_in, survey_project, targets_here, without_code
+from synapse_sync.engine.tools import Tools
+from synapse_sync.layouts.arrange import arrange
+from synapse_sync.project import Project
+from synapse_sync.store.ownership import root_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """One locked model, and each path that its files are wanted at, with whether the right one is in place."""
+
+    model: LockedModel
+    places: tuple[tuple[Placement, bool], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """The locked models in scope; `stale` names those that the lockfile does not answer."""
+
+    stocks: tuple[Stock, ...]
+    stale: tuple[str, ...] = ()
+
+
+def inventory(project: Project, scope: Scope, tools: Tools, *, unchanged: bool) -> Inventory:
+    """List the locked models in scope, and which of their files are in place.
+
+    `unchanged` says that nothing changed since a complete sync: then every wanted file is in place, and neither the
+    receipts nor the files are looked at, except for the files that a sync may leave out. Raises like a survey.
+    """
+    if unchanged:
+        return _listed(project, scope, _arranged(project, scope), lambda placement: True)
+    survey = survey_project(project, scope, tools)
+
+    def is_placed(place: Placement) -> bool:
+        found = survey.observed[place.key]
+        return found.state is State.PLACED and found.sha256 == place.artifact.sha256
+
+    return _listed(project, scope, survey.arrangement.placements, is_placed, survey.stale)
+
+
+def _arranged(project: Project, scope: Scope) -> tuple[Placement, ...]:
+    """The wanted paths of a project that is in sync."""
+    entries = entries_in(project.manifest, scope)
+    locked = {model.name: model for model in project.lockfile.models}
+    targets = targets_here(project, scope)
+    roots = {target.name: root_of(target.root, project.directory) for target in targets}
+
+    def is_absent(placement: Placement) -> bool:
+        return not os.path.lexists(placement.path.under(roots[placement.target]))
+
+    return without_code(arrange(entries, locked, targets), is_absent, entries, locked).placements
+
+
+def _listed(
+    project: Project,
+    scope: Scope,
+    placements: tuple[Placement, ...],
+    is_placed: Callable[[Placement], bool],
+    stale: tuple[str, ...] = (),
+) -> Inventory:
+    names = {entry.name for entry in entries_in(project.manifest, scope)}
+    places: dict[str, list[tuple[Placement, bool]]] = {}
+    for placement in placements:
+        if placement.known_as is None:  # else the path by which programs find it is listed
+            places.setdefault(placement.model, []).append((placement, is_placed(placement)))
+    stocks = (
+        Stock(model=model, places=tuple(places.get(model.name, ())))
+        for model in project.lockfile.models
+        if model.name in names
+    )
+    return Inventory(stocks=tuple(stocks), stale=stale)
