@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from synapse_sync.sources.base import Source
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.store.placed_elsewhere import PlacedElsewhere
+    from synapse_sync.suppliers.git_files import GitFiles
     from synapse_sync.suppliers.hub_cache import HubCache
     from synapse_sync.suppliers.tree_files import TreeFiles
     from synapse_sync.transfer.fetcher import Transfers
+    from synapse_sync.transfer.want import Want
 
 
 class Wiring:
@@ -167,7 +169,7 @@ class Wiring:
                 limit_rate=settings.limit_rate,
             ),
             retry=self.connections.retry,
-            nearby=lambda want: self._nearby(want.sha256 or "", want.size, want.places),
+            nearby=self._nearby_want,
         )
 
     def tools(self) -> Tools:
@@ -219,6 +221,22 @@ class Wiring:
             home=home_directory(),
             ask=self.ask,
         )
+
+    @cached_property
+    def git_files(self) -> GitFiles:
+        """The small files of the store and of the targets' folders, by git's own hash."""
+        from synapse_sync.suppliers.git_files import GitFiles
+
+        return GitFiles(lambda: ((blob.path, blob.size) for blob in self.store.entries()), self.tree_files.of_size)
+
+    def _nearby_want(self, want: Want) -> Iterator[Path]:
+        """Files on this machine that seem to have the wanted bytes, by the digest that is known of them."""
+        if want.sha256 is not None:
+            yield from self._nearby(want.sha256, want.size, want.places)
+        elif want.git_sha1 is not None:
+            yield from self.hub_cache.files(want.git_sha1, want.size, want.places)
+            if want.size is not None:
+                yield from self.git_files.find(want.git_sha1, want.size)
 
     def _is_nearby(self, artifact: Artifact) -> bool:
         given = artifact.given

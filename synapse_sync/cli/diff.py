@@ -11,7 +11,7 @@ from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import cell_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from synapse_sync.core.lock_diff import LockDiff, ModelDiff
 
@@ -66,8 +66,7 @@ def show_diff(console: Console, diff: LockDiff, form: str) -> None:
 def _lines(model: ModelDiff) -> Iterator[str]:
     """Return the lines of one model: its name and version, then each fact that differs."""
     sign, color = _SIGNS[model.kind]
-    shifts = {shift.fact: shift for shift in model.shifts}
-    version = shifts.pop("version", None)
+    version = next((shift for shift in model.shifts if shift.fact == "version"), None)
     name = cell_text(model.name)
     if model.before is not None and model.after is not None and model.before.name != model.after.name:
         name = f"{cell_text(model.before.name)} → {name}"
@@ -76,8 +75,13 @@ def _lines(model: ModelDiff) -> Iterator[str]:
     yield f"{click.style(sign, fg=color)} {name}" + (
         f"  {click.style(cell_text(words), dim=True)}" if words else ""
     )
-    for fact, shift in shifts.items():
-        if not both and fact not in _TELLING:
-            continue
-        text = shift.text if both else ", ".join((*shift.before, *shift.after))
-        yield f"    {click.style(fact.ljust(13), dim=True)}  {cell_text(text)}"
+    yield from fact_lines(model, _TELLING if not both else ())
+
+
+def fact_lines(model: ModelDiff, facts: Collection[str] = ()) -> Iterator[str]:
+    """Return a line for each fact about a model that differs; `facts` names those that are meant, () means all."""
+    both = model.before is not None and model.after is not None
+    for shift in model.shifts:
+        if shift.fact != "version" and (not facts or shift.fact in facts):
+            text = shift.text if both else ", ".join((*shift.before, *shift.after))
+            yield f"    {click.style(shift.fact.ljust(13), dim=True)}  {cell_text(text)}"

@@ -8,19 +8,23 @@ import click
 
 from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.diff import FORMATS, show_diff
+from synapse_sync.cli.diff import FORMATS, fact_lines, show_diff
 from synapse_sync.cli.options import common, exclude_newer, offline, trusting
 from synapse_sync.cli.render import change_lines
 from synapse_sync.cli.texts import cell_text, count_text
 from synapse_sync.core.findings import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from synapse_sync.core.drift import Drift
     from synapse_sync.engine.lock import Locked
     from synapse_sync.workspace import Workspace
+
+#: The facts that are shown for a model of another version, and for one under the same reference.
+_JUDGED = ("base model", "licence", "type")
+_FACTS = ("files", "size", *_JUDGED, "trigger words")
 
 
 @click.command("lock", short_help="Pin versions and hashes in synapse.lock")
@@ -158,7 +162,7 @@ def _out_of_date(console: Console, locked: Locked) -> int:
 def _report(console: Console, locked: Locked, *, heal: bool) -> None:
     """Print the changes, the new mirrors if `heal` looked for them, and the state of the lockfile."""
     if not console.quiet:
-        console.answers(change_lines(locked.changes))
+        console.answers(_change_lines(locked))
     for place in locked.healed:
         console.answer(
             f"  {click.style('+', fg='green')} {place.model}  {cell_text(f'{place.filename}  {place.place}')}"
@@ -168,6 +172,15 @@ def _report(console: Console, locked: Locked, *, heal: bool) -> None:
         places = count_text(len(locked.healed), "new mirror")
         console.say(f"{places} for {count_text(files, 'file')}" if locked.healed else "no new mirrors were found")
     console.say(locked.summary())
+
+
+def _change_lines(locked: Locked) -> Iterator[str]:
+    """Return the lines of the changes: a changed model has a line for each fact by which a person judges it."""
+    diffs = {each.name: each for each in locked.diff.models}
+    for change in locked.changes:
+        yield from change_lines([change])
+        if change.kind == "changed" and change.name in diffs:
+            yield from fact_lines(diffs[change.name], _JUDGED if change.before != change.after else _FACTS)
 
 
 def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import click
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, exclude_newer
 from synapse_sync.cli.render import table_lines
-from synapse_sync.cli.texts import count_text, cut_text
+from synapse_sync.cli.texts import cell_text, count_text, cut_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,6 +55,10 @@ def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
     if rows:
         console.answers(table_lines(rows, ("name", "locked", "upgrade", "newest", "remark"), shrink=0))
     for standing in standings:
+        for change in standing.changes:
+            sign = click.style("!", fg="yellow")
+            console.answer(f"  {sign} {cell_text(standing.name)}  {change.kind}: {cell_text(change.text)}")
+    for standing in standings:
         if standing.current is None and standing.error is None:
             console.answer(f"{standing.name}  not locked yet")
     unsure = [f"`{standing.name}`" for standing in standings if standing.unsure]
@@ -66,7 +70,7 @@ def _tell(console: Console, standings: tuple[Standing, ...]) -> None:
         )
     outdated = sum(standing.outdated for standing in standings)
     if outdated:
-        console.say(f"`synapse lock --upgrade` locks newer versions of {count_text(outdated, 'model')}")
+        console.say(f"`synapse lock --upgrade` would change {count_text(outdated, 'model')}")
     elif all(standing.current is not None and standing.error is None for standing in standings):
         console.say(f"nothing {'else ' if unsure else ''}that `synapse lock --upgrade` would change")
 
@@ -97,6 +101,6 @@ def _note(standing: Standing) -> str:
     if standing.held is not None:
         return standing.held
     current, allowed = standing.current, standing.allowed
-    if current is not None and allowed is not None and current.reference.revision == allowed.reference.revision:
-        return "its files changed since the lock"
-    return ""
+    if current is None or allowed is None or current.reference.revision != allowed.reference.revision:
+        return ""
+    return "its files changed since the lock" if standing.replaced else "its facts changed since the lock"

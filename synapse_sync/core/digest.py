@@ -47,3 +47,8 @@ class Digest:
 def is_sha256(text: object) -> bool:
     """Whether this is a SHA-256 in lower-case hexadecimal, as the lockfile writes it."""
     return isinstance(text, str) and len(text) == 64 and _HEX.match(text) is not None
+
+
+def is_git_sha1(text: object) -> bool:
+    """Whether this is git's hash of a file in lower-case hexadecimal."""
+    return isinstance(text, str) and len(text) == 40 and _HEX.match(text) is not None

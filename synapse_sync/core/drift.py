@@ -17,8 +17,8 @@ from synapse_sync.core.size_text import count_text
 class Drift:
     """One finding about a locked model.
 
-    `kind` is gone, refused, relicensed, renamed, bytes, reported (a warning of the site's source), origins (too few
-    of them) or unknown (the site could not be asked).
+    `kind` is gone, refused, relicensed, rebased (another base model), renamed, bytes, reported (a warning of the
+    site's source), origins (too few of them) or unknown (the site could not be asked).
     """
 
     model: str
@@ -32,26 +32,41 @@ class Drift:
 
 
 def drift_of(
-    model: LockedModel, card: ModelCard, candidates: Sequence[Candidate], lengths: Mapping[Reference, int]
+    model: LockedModel,
+    card: ModelCard,
+    candidates: Sequence[Candidate],
+    lengths: Mapping[Reference, int],
+    *,
+    own_name: bool = False,
 ) -> Iterator[Drift]:
-    """Compare a locked model with what its site says of it now.
+    """Compare a locked model with what its site says of it now, under the same reference.
 
     `card` and `candidates` are the site's facts and files; a fact that it does not state is no difference.
-    `lengths` has the sizes in bytes that servers state for addresses of which nothing else is known.
+    `lengths` has the sizes in bytes that servers state for addresses of which nothing else is known. `own_name`
+    says that the manifest names the file, whatever the site calls it.
     """
-    if card.license and dict(card.license) != dict(model.card.license):
-        yield _found(model, "relicensed", f"its licence is {_words(card)} now, and was {_words(model.card)}")
-    if card.title and model.card.title and card.title != model.card.title:
-        yield _found(model, "renamed", f"`{model.card.title}` is called `{card.title}` now")
+    yield from card_drift(model, card)
     for artifact in model.artifacts:
         now = offered(artifact, candidates)
         if now is None:
             yield _found(model, "gone", f"`{artifact.filename}` is no longer offered")
             continue
-        if artifact.archive is None and has_ending(now.filename) and now.filename != artifact.filename:
+        is_named = artifact.archive is None and not own_name and has_ending(now.filename)
+        if is_named and now.filename != artifact.filename:
             yield _found(model, "renamed", f"`{artifact.filename}` is called `{now.filename}` now")
         if (how := _other_bytes(artifact, now, lengths)) is not None:
             yield _found(model, "bytes", f"`{artifact.filename}` has other bytes now: {how}")
+
+
+def card_drift(model: LockedModel, card: ModelCard) -> Iterator[Drift]:
+    """Compare what a site says about a model with its locked facts: the licence, the base model, the title."""
+    old = model.card
+    if card.license and dict(card.license) != dict(old.license):
+        yield _found(model, "relicensed", f"its licence is {_words(card)} now, and was {_words(old)}")
+    if card.base_model and old.base_model and card.base_model != old.base_model:
+        yield _found(model, "rebased", f"its base model is `{card.base_model}` now, and was `{old.base_model}`")
+    if card.title and old.title and card.title != old.title:
+        yield _found(model, "renamed", f"`{old.title}` is called `{card.title}` now")
 
 
 def offered(artifact: Artifact, candidates: Sequence[Candidate]) -> Candidate | None:
@@ -65,14 +80,17 @@ def offered(artifact: Artifact, candidates: Sequence[Candidate]) -> Candidate | 
 def _other_bytes(artifact: Artifact, now: Candidate, lengths: Mapping[Reference, int]) -> str | None:
     """The words for a difference in the bytes; None if there is none, or if the site says too little."""
     given = artifact.given
-    if now.sha256 is not None:
-        return None if now.sha256 == given.sha256 else f"sha256 {now.sha256[:12]}, not {given.sha256[:12]}"
-    if now.git_sha1 is not None and given.git_sha1 is not None:
-        return (
-            None if now.git_sha1 == given.git_sha1 else f"git hash {now.git_sha1[:12]}, not {given.git_sha1[:12]}"
-        )
     size = lengths.get(now.url) if now.size is None else now.size
-    return None if size in (None, given.size) else f"{size:,} bytes, not {given.size:,}"
+    sizes = "" if size in (None, given.size) else f"{size:,} bytes, not {given.size:,}"
+    known = ("sha256", now.sha256, given.sha256)
+    if now.sha256 is None and now.git_sha1 is not None and given.git_sha1 is not None:
+        known = ("git hash", now.git_sha1, given.git_sha1)
+    name, new, old = known
+    if new is None:
+        return sizes or None
+    if new == old:
+        return None
+    return f"{name} {new[:12]}, not {old[:12]}" + (f"; {sizes}" if sizes else "")
 
 
 def thin(lockfile: Lockfile, least: int) -> tuple[Drift, ...]:

@@ -78,8 +78,10 @@ def ask_all(
     answers = at_once(lambda pair: pair[0].resolve([*pair[1].values()]), asked, len(asked))
     for (_, several), answered in zip(asked, answers, strict=True):
         found |= answered
-        if heard is not None:
-            heard |= {replace(several[k], key=""): a for k, a in answered.items() if isinstance(a, Resolved)}
+        for key, answer in answered.items():
+            if heard is not None and isinstance(answer, Resolved):
+                ask = replace(several[key], key="")
+                heard[ask] = heard[replace(ask, reference=answer.meant or ask.reference)] = answer
     return found
 
 
@@ -209,12 +211,15 @@ def _check_promise(entry: Requirement, candidate: Candidate, *, alone: bool) -> 
         )
 
 
-def held_back(entry: Requirement, old: LockedModel, new: Resolved) -> str | None:
-    """The reason why the requirement's policy keeps `old` instead of `new`; None if it does not."""
+def held_back(entry: Requirement, old: LockedModel, new: Resolved, *, replaced: bool) -> str | None:
+    """The reason why the requirement's policy keeps `old` instead of `new`; None if it does not.
+
+    `replaced` says that the bytes are others. The same bytes for another base are a correction of their site.
+    """
     if not asked_before(entry, old):
         return None
     # An unknown base holds nothing back: a header may have said that of the old one.
-    known = None not in (old.card.base_model, new.card.base_model)
+    known = replaced and None not in (old.card.base_model, new.card.base_model)
     if entry.policy == "same-base" and known and old.card.base_model != new.card.base_model:
         return (
             f"`{entry.name}`: {new.reference} is for {new.card.base_model}, not {old.card.base_model}; "

@@ -178,6 +178,7 @@ def propose(
     """
     references = tuple(dict.fromkeys(references))
     names = dict(zip(references, _names(references, wishes, sources, heard), strict=True))
+    meant = {ask.reference: answer.meant for ask, answer in (heard or {}).items()}
     used = {name.casefold() for name in taken}
     entries: list[tuple[str, str | dict[str, object]]] = []
     for reference in references:
@@ -188,7 +189,7 @@ def propose(
         while unique.casefold() in used:
             unique, number = f"{name}-{number}", number + 1
         used.add(unique.casefold())
-        entries.append((unique, _value(reference, wishes)))
+        entries.append((unique, _value(meant.get(reference) or reference, wishes)))
     return entries
 
 

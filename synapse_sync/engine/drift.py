@@ -38,19 +38,26 @@ def drift(project: Project, tools: Tools) -> tuple[Drift, ...]:
         and file.sha256 is None and file.git_sha1 is None and file.size is None
     ]  # fmt: skip
     lengths = measured(unsized, explained(tools.transfers().measure, tools.sources)) if unsized else {}
-    return tuple(found for model in models for found in _findings(model, answers[model.name], lengths))
+    named = {entry.name for entry in entries if entry.filename is not None}
+    return tuple(
+        found
+        for model in models
+        for found in _findings(model, answers[model.name], lengths, own_name=model.name in named)
+    )
 
 
 def _places(model: LockedModel) -> list[Reference]:
     return [model.reference, *(artifact.url for artifact in model.artifacts)]
 
 
-def _findings(model: LockedModel, answer: Resolved | SynapseError, lengths: _Lengths) -> Iterator[Drift]:
+def _findings(
+    model: LockedModel, answer: Resolved | SynapseError, lengths: _Lengths, *, own_name: bool
+) -> Iterator[Drift]:
     if isinstance(answer, SynapseError):
         yield _failure(model, answer)
         return
     known = {places[0]: size for places, size in lengths.items() if isinstance(size, int)}
-    yield from drift_of(model, answer.card, answer.candidates, known)
+    yield from drift_of(model, answer.card, answer.candidates, known, own_name=own_name)
     yield from (Drift(model=model.name, kind="reported", text=text) for text in answer.warnings)
     for artifact in model.artifacts:
         file = offered(artifact, answer.candidates)

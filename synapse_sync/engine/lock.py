@@ -17,6 +17,7 @@ from synapse_sync.core.lockfile_repair import repair_lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement, WorkspaceOptions
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.rules import violations
+from synapse_sync.core.shared_files import shared_files
 from synapse_sync.core.size_text import count_text
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, Heard, ask_all, choose, question
@@ -260,6 +261,7 @@ def _resolve(
         from synapse_sync.engine.headers import unusable_adapters
 
         warnings += unusable_adapters(resolved, after.models, headers, tools)
+        warnings += shared_files(after.models, resolved.keys() - pins.keys())
     warnings = [*warnings, *transfers.heard()]
     return Locked(
         lockfile=after, before=last, changes=_changes(before, models), warnings=tuple(warnings), undo=copies.drop

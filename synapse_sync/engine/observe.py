@@ -24,6 +24,8 @@ from synapse_sync.store.spelling import one_file
 
 #: The errors of the system for a missing path, and for a link to nothing or to itself.
 _NOTHING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+#: The part of a size by which a site may be wrong, as its reciprocal; 1000 instead of 1024 twice is a twentieth.
+_ROUNDED = 16
 
 
 def observe(
@@ -194,7 +196,7 @@ def _is_theirs(
 
 
 def _foreign(place: str, wanted: Placement | None, shared: bool) -> Observed:
-    """The state of a path that the receipt does not list. It is hashed only if its size is the wanted one."""
+    """The state of a path that the receipt does not list. It is hashed only if its size may be the wanted one."""
     try:
         found = os.lstat(place)
         if stat.S_ISLNK(found.st_mode):
@@ -209,9 +211,15 @@ def _foreign(place: str, wanted: Placement | None, shared: bool) -> Observed:
         what = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         return Observed(state=State.OBSTRUCTED, detail=f"{what} is in the way")
     detail = "placed by another project" if shared else None
-    fits = wanted is not None and wanted.artifact.size == found.st_size
+    fits = wanted is not None and _may_have(wanted.artifact, found.st_size)
     sha256 = hash_file(Path(place)) if fits else None
     return Observed(state=State.FOREIGN, sha256=sha256, size=found.st_size, shared=shared, detail=detail)
+
+
+def _may_have(artifact: Artifact, size: int) -> bool:
+    """Whether a file of this size in bytes may have the wanted digest: sites round sizes, or count in thousands."""
+    off = abs(size - artifact.size)
+    return off == 0 or (artifact.trust is None and artifact.archive is None and off * _ROUNDED <= artifact.size)
 
 
 def _ours(place: str, entry: ReceiptEntry, shared: bool, stays: bool) -> Observed:

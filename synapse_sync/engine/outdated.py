@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
+from synapse_sync.core.drift import Drift, card_drift, drift_of
 from synapse_sync.core.instant import instant_text, is_older
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
@@ -48,8 +49,10 @@ class Standing:
     """One requirement compared with its site.
 
     `current` is its pin, `allowed` the version that `lock --upgrade` would lock, `newest` the site's default
-    version; each is None if it is not known. `held` is the reason why the last two differ, `error` why they are
-    unknown. `unsure` means that only a download could show whether the files changed.
+    version; each is None if it is not known. `outdated` means that an upgrade would lock other bytes (`replaced`),
+    another base or another licence. `changes` says what differs, names included. `held` is the reason why `allowed`
+    and `newest` differ, `error` why they are unknown. `unsure` means that only a download could show whether the
+    files changed.
     """
 
     name: str
@@ -58,7 +61,9 @@ class Standing:
     allowed: Pin | None = None
     newest: Pin | None = None
     outdated: bool = False
+    replaced: bool = False
     unsure: bool = False
+    changes: tuple[Drift, ...] = ()
     held: str | None = None
     error: SynapseError | None = None
 
@@ -72,6 +77,7 @@ class Standing:
             "newest": None if self.newest is None else self.newest.to_dict(),
             "outdated": self.outdated,
             "unsure": self.unsure,
+            "changes": [change.to_dict() for change in self.changes],
             "held": self.held,
             "error": None if self.error is None else self.error.to_dict(),
         }
@@ -174,17 +180,18 @@ def _standing(
     lengths: Sizes,
     exclude_newer: datetime | None,
 ) -> Standing:
-    current = _pin(old.reference, old.card)
-    taken, same = current, _Same.YES
+    current = taken = _pin(old.reference, old.card)
+    upgrade = _Upgrade()
     error: SynapseError | None = None
     if isinstance(chosen, SynapseError):
         error = chosen
-    elif chosen is not None and held_back(entry, old, chosen.resolved) is None:
+    elif chosen is not None:
         try:
-            same = _same_files(entry, old.artifacts, chosen.candidates, lengths)
+            upgrade = _upgrade(chosen, old, lengths)
         except SynapseError as problem:
             error = problem.copy().about(entry.name)  # several models may want this file
-        taken = _pin(chosen.resolved.reference, chosen.resolved.card)
+        if not upgrade.kept:
+            taken = _pin(chosen.resolved.reference, chosen.resolved.card)
     top = _pin(newest.reference, newest.card) if isinstance(newest, Resolved) else None
     if error is None and isinstance(newest, NetworkError):
         error = newest.about(entry.name)
@@ -194,8 +201,10 @@ def _standing(
         current=current,
         allowed=None if error is not None else taken,
         newest=top,
-        outdated=error is None and same is _Same.NO,
-        unsure=error is None and same is _Same.UNSURE,
+        outdated=error is None and upgrade.matters,
+        replaced=error is None and upgrade.same is _Same.NO,
+        unsure=error is None and upgrade.same is _Same.UNSURE,
+        changes=upgrade.changes,
         held=_held(entry, current, taken, top, exclude_newer) if top is not None and error is None else None,
         error=error,
     )
@@ -213,22 +222,58 @@ class _Same(Enum):
     UNSURE = "unsure"
 
 
-def _same_files(entry: Requirement, old: Sequence[Artifact], new: Sequence[Candidate], lengths: Sizes) -> _Same:
+#: Changes of facts that are worth an upgrade; a name alone is not, since an upgrade keeps it.
+_WEIGHTY = frozenset({"relicensed", "rebased"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Upgrade:
+    """The effect of an upgrade: `same` is about the bytes, `kept` means that the policy leaves all as it is."""
+
+    same: _Same = _Same.YES
+    changes: tuple[Drift, ...] = ()
+    kept: bool = False
+
+    @property
+    def matters(self) -> bool:
+        facts = not self.kept and any(each.kind in _WEIGHTY for each in self.changes)
+        return self.same is _Same.NO or facts
+
+
+def _upgrade(chosen: Chosen, old: LockedModel, lengths: Sizes) -> _Upgrade:
+    """Compare the chosen files and their site's facts with the lock. Raises like `_same_files`."""
+    same, changes = _same_files(chosen, old.artifacts, lengths), _changes(chosen, old, lengths)
+    if held_back(chosen.entry, old, chosen.resolved, replaced=same is not _Same.YES) is None:
+        return _Upgrade(same, changes)
+    moved = chosen.resolved.reference.revision != old.reference.revision
+    return _Upgrade(changes=() if moved else changes, kept=True)
+
+
+def _changes(chosen: Chosen, old: LockedModel, lengths: Sizes) -> tuple[Drift, ...]:
+    """The changes of an upgrade beside the version; the names and bytes of another version are no news."""
+    resolved = chosen.resolved
+    if resolved.reference.revision != old.reference.revision:
+        return tuple(change for change in card_drift(old, resolved.card) if change.kind in _WEIGHTY)
+    known = {places[0]: size for places, size in lengths.items() if isinstance(size, int)}
+    own_name = chosen.entry.filename is not None
+    return tuple(drift_of(old, resolved.card, chosen.candidates, known, own_name=own_name))
+
+
+def _same_files(chosen: Chosen, old: Sequence[Artifact], lengths: Sizes) -> _Same:
     """Whether an upgrade would lock the same files, as far as the site says it without a download.
 
     Raises the error of a file whose length could not be asked for: an upgrade would fail as well.
     """
+    entry, new = chosen.entry, chosen.candidates
     if len(new) == 1 and old and all(artifact.archive is not None for artifact in old):
-        archive = old[0].given
-        return _same(entry, archive.sha256, archive.size, old[0].url, new[0], lengths)
+        return _same(entry, old[0], new[0], lengths)
+    if len(new) == len(old) == 1 and not chosen.resolved.take_all:  # its name stays, see `names_kept`
+        return _same(entry, old[0], new[0], lengths)
     before = {artifact.filename: artifact for artifact in old}
     pairs = [(before.get(_locked_name(file, old)), file) for file in new]
     if len(before) != len(new) or len({id(artifact) for artifact, _ in pairs}) != len(new):
         return _Same.NO
-    found = [
-        _Same.NO if artifact is None else _same(entry, artifact.sha256, artifact.size, artifact.url, file, lengths)
-        for artifact, file in pairs
-    ]
+    found = [_Same.NO if artifact is None else _same(entry, artifact, file, lengths) for artifact, file in pairs]
     return next((each for each in (_Same.NO, _Same.UNSURE) if each in found), _Same.YES)
 
 
@@ -241,16 +286,19 @@ def _locked_name(file: Candidate, old: Sequence[Artifact]) -> str:
     return file.filename
 
 
-def _same(entry: Requirement, sha256: str, size: int, url: Reference, new: Candidate, lengths: Sizes) -> _Same:
-    """Whether a file is still the locked one, which has this digest, size in bytes and address."""
+def _same(entry: Requirement, old: Artifact, new: Candidate, lengths: Sizes) -> _Same:
+    """Whether a site still offers the bytes of a locked file, or of the archive that it is in."""
+    given = old.given
     if new.sha256 is not None:
-        return _Same.YES if new.sha256 == sha256 else _Same.NO
-    if new.url != url:
+        return _Same.YES if new.sha256 == given.sha256 else _Same.NO
+    if new.git_sha1 is not None and new.git_sha1 == given.git_sha1:
+        return _Same.YES
+    if new.url != old.url:
         return _Same.NO
     length = lengths.get(_places(entry, new)) if new.size is None else new.size
     if isinstance(length, SynapseError):
         raise length
-    if length not in (None, size):
+    if length not in (None, given.size):
         return _Same.NO
     fixed = entry.sha256 is not None or new.git_sha1 is not None or new.url.source == "path"
     return _Same.YES if fixed else _Same.UNSURE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -12,10 +13,10 @@ from synapse_sync.core.companion import chosen as chosen_previews
 from synapse_sync.core.instant import is_older
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions
-from synapse_sync.core.names import safe_filename
+from synapse_sync.core.names import safe_filename, visible_name
 from synapse_sync.core.policy import code_allowed, documents_expected
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.choose import Chosen, check_names, check_policy, held_back
+from synapse_sync.engine.choose import Chosen, asked_before, check_names, check_policy, held_back
 from synapse_sync.errors import SynapseError, raise_all
 from synapse_sync.net.at_once import at_once
 from synapse_sync.transfer.inspect import content_of
@@ -101,8 +102,7 @@ def _download(
     by_file = {(item.entry.name, i): (item.entry, c) for item in chosen for i, c in enumerate(item.candidates)}
     artifacts: dict[_File, tuple[Artifact, ...]] = {}
     errors: list[SynapseError] = []
-    asked = [replace(want, forbidden=options.forbidden) for want in wants.values()]
-    for file, got in zip(wants, fetch(asked) if asked else (), strict=True):
+    for file, got in _fetched(wants, options, fetch):
         entry, candidate = by_file[file]
         if isinstance(got, SynapseError):
             errors.append(got.about(entry.name))
@@ -119,17 +119,43 @@ def _download(
     return artifacts
 
 
+def _fetched(
+    wants: Mapping[_File, Want], options: WorkspaceOptions, fetch: Fetcher
+) -> Iterator[tuple[_File, Got | SynapseError]]:
+    """Each file with its bytes; files of one model with the same git hash are brought once."""
+    alike: dict[tuple[object, ...], list[_File]] = {}
+    for file, want in wants.items():
+        is_known = want.git_sha1 is not None and want.format != "archive"
+        alike.setdefault((file[0], want.git_sha1, want.format, want.allow_code) if is_known else file, []).append(
+            file
+        )
+    asked = [
+        replace(
+            wants[files[0]],
+            forbidden=options.forbidden,
+            source_names=tuple(chain(*(wants[file].source_names for file in files))),
+        )
+        for files in alike.values()
+    ]
+    for files, got in zip(alike.values(), fetch(asked) if asked else (), strict=True):
+        yield from ((file, got) for file in (files[:1] if isinstance(got, SynapseError) else files))
+
+
 def _pinned(
     item: Chosen, files: Sequence[Artifact], old: LockedModel | None, *, upgraded: bool
 ) -> tuple[LockedModel, list[str]]:
     """The locked model of a requirement, and warnings; an upgrade that its policy forbids keeps the old pin."""
     warnings = [f"`{item.entry.name}`: {text}" for text in item.resolved.warnings]
+    if old is not None:
+        files, notes = names_kept(item, files, old)
+        warnings += notes
     model = _model(item, tuple(_with_healed(artifact, old) for artifact in files))
     if old is None:
         return model, warnings
     if _is_rest(item.entry, old, model):
         model = replace(model, is_tree=True)
-    if upgraded and (note := held_back(item.entry, old, item.resolved)):
+    replaced = {each.sha256 for each in model.artifacts} != {each.sha256 for each in old.artifacts}
+    if upgraded and (note := held_back(item.entry, old, item.resolved, replaced=replaced)):
         return old, [*warnings, note]
     if note := _went_back(old, model):
         warnings.append(note)
@@ -247,6 +273,32 @@ def _named_by_content(candidate: Candidate, path: Path) -> Candidate:
 def lacks_ending(candidate: Candidate) -> bool:
     """Whether this is a download from a plain address, under a name without an ending. Repositories keep names."""
     return candidate.url.source == "url" and not has_ending(candidate.filename)
+
+
+def names_kept(item: Chosen, files: Sequence[Artifact], old: LockedModel) -> tuple[Sequence[Artifact], list[str]]:
+    """The file of a model under its locked name, and a warning if the site calls the same bytes otherwise now.
+
+    A rename upstream must not move a placed file, which workflows name. A `filename` in the manifest decides by
+    itself. The files of a repository refer to each other, so they have the names of their commit.
+    """
+    entry = item.entry
+    is_alone = len(files) == 1 and files[0].archive is None and not item.resolved.take_all
+    if not is_alone or entry.filename is not None or not asked_before(entry, old):
+        return files, []
+    (file,) = files
+    locked = next((each for each in old.artifacts if each.sha256 == file.sha256 and each.archive is None), None)
+    if locked is None or locked.filename == file.filename or not _may_stay(locked.filename, file.filename):
+        return files, []
+    note = (
+        f"`{entry.name}`: the site calls `{locked.filename}` `{file.filename}` now; its name here stays "
+        f"(`filename = {json.dumps(file.filename, ensure_ascii=False)}` in synapse.toml would change it)"
+    )
+    return [replace(file, filename=locked.filename)], [note]
+
+
+def _may_stay(name: str, new: str) -> bool:
+    """Whether a locked name may stay: an earlier version kept names that are hidden, or without an ending."""
+    return visible_name(name) == name and (has_ending(name) or not has_ending(new))
 
 
 def _first_use_warnings(downloaded: Iterable[tuple[str, Sequence[Artifact]]]) -> list[str]:

@@ -70,7 +70,8 @@ class Ask:
 class Resolved:
     """One answer: the pinned reference, the facts about the model (`card`), and the files that are available.
 
-    With `take_all` every candidate is wanted (a repository); otherwise one of them has to be selected.
+    With `take_all` every candidate is wanted (a repository); otherwise one of them has to be selected. `meant` is
+    the question's reference as the site reads it, where its text could be read in another way, too.
     """
 
     key: str
@@ -79,6 +80,7 @@ class Resolved:
     candidates: tuple[Candidate, ...]
     take_all: bool = False
     warnings: tuple[str, ...] = ()
+    meant: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,9 @@ _FOLDERS = {
     "latent_upscale_models": "latent_upscaler",
 }  # fmt: skip
 _WORDS = {"vae": "vae", "lora": "lora", "controlnet": "controlnet"}
-_DEFAULT_EXCLUDE = (".gitattributes",)
+#: Papers of a repository: they are about its files, and no program that loads those needs them.
+_PAPERS = frozenset({"readme", "license", "licence", "notice", "copying", "changelog"})
+_GITS_OWN = frozenset({".gitattributes", ".gitignore"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +95,33 @@ def one_file(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:
 
 
 def several_files(repository: Repository, ask: Ask) -> tuple[RepoFile, ...]:
-    """Return the files that pass `include` and `exclude`, by the pattern rules of Hugging Face's library."""
+    """Return the files that pass `include` and `exclude`, by the pattern rules of Hugging Face's library.
+
+    Papers (README.md, a licence) are not placed among weights, unless `include` matches them or nothing else is
+    there.
+    """
     folder = ask.reference.file or ""
     below = [file for file in repository.files if file.path.startswith(folder)]
     if not below:
         what = f"folder `{folder}`" if folder else "files"
         raise NotFound(f"`{repository.label}` has no {what} at commit {repository.commit[:12]}")
-    exclude = ask.exclude if ask.include else (*ask.exclude, *_DEFAULT_EXCLUDE)
+    if not ask.include:
+        own = [file for file in below if file.path.rpartition("/")[2] not in _GITS_OWN]
+        below = [file for file in own if not is_paper(file.path)] or own
     left = (
         file
         for file in below
-        if (not ask.include or matches(file.path, ask.include)) and not matches(file.path, exclude)
+        if (not ask.include or matches(file.path, ask.include)) and not matches(file.path, ask.exclude)
     )
     return tuple(sorted(left, key=lambda file: file.path))
+
+
+def is_paper(path: str) -> bool:
+    """Whether a file of a repository is only about the others: `README.md`, `LICENSE-2.0.txt`, `.gitattributes`."""
+    name = path.rpartition("/")[2].casefold()
+    stem, _, ending = name.partition(".")
+    written = ending in ("", "md", "rst", "html", "pdf") or ending.endswith("txt")
+    return name in _GITS_OWN or name.endswith(".md") or (written and re.split(r"[-_ ]", stem)[0] in _PAPERS)
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:

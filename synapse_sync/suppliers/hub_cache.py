@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.digest import is_git_sha1, is_sha256
 from synapse_sync.core.reference import Reference
 
 _KINDS = ("models", "datasets", "spaces")
@@ -25,14 +25,15 @@ class HubCache:
     def __init__(self, root: Path | None) -> None:
         self._root = root
 
-    def files(self, sha256: str, size: int | None, places: Iterable[Reference]) -> Iterator[Path]:
+    def files(self, digest: str, size: int | None, places: Iterable[Reference]) -> Iterator[Path]:
         """Yield files that may have these bytes, by name, location and size; the caller must hash them.
 
-        The cache names weights by their SHA-256, in every repository. Files that git stores are not; these are
-        found in the snapshots of the commits that `places` name. `size` is in bytes, None is any.
+        The cache names weights by their SHA-256, in every repository, and files that git stores by git's hash:
+        `digest` is one of the two. The others are found in the snapshots of the commits that `places` name. `size`
+        is in bytes, None is any.
         """
         seen: set[str] = set()
-        for path in (*self._blobs.get(sha256, ()), *self._snapshots(places)):
+        for path in (*self._blobs.get(digest, ()), *self._snapshots(places)):
             try:
                 # Snapshots are links to blobs, and these may be links into a part that repositories share.
                 real = os.path.realpath(path, strict=True)
@@ -57,12 +58,12 @@ class HubCache:
 
     @cached_property
     def _blobs(self) -> dict[str, list[Path]]:
-        """All blobs that are named by a SHA-256, from one look at the cache."""
+        """All blobs that are named by a SHA-256, or by git's hash, from one look at the cache."""
         named: dict[str, list[Path]] = {}
         for repository in _entries(self._root) if self._root is not None else ():
             if repository.name.partition("--")[0] in _KINDS:
                 for blob in _entries(repository / "blobs"):
-                    if is_sha256(blob.name):
+                    if is_sha256(blob.name) or is_git_sha1(blob.name):
                         named.setdefault(blob.name, []).append(blob)
         return named
 

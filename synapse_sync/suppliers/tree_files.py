@@ -31,15 +31,17 @@ class TreeFiles:
 
     def find(self, sha256: str, size: int) -> Path | None:
         """A file with these bytes, or None; files that cannot be read are passed over."""
-        if not size:
-            return None
-        for path in map(Path, self._by_size.get(size, ())):
+        for path in self.of_size(size):
             try:
                 if self._digests.of(path) == sha256:
                     return path
             except OSError:
                 continue
         return None
+
+    def of_size(self, size: int) -> Iterator[Path]:
+        """Yield the files of this size in bytes; none of the empty ones."""
+        return map(Path, self._by_size.get(size, ()) if size else ())
 
     def save(self) -> None:
         """Keep the digests that were learned, for other commands; raises `StorageError`."""

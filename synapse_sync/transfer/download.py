@@ -219,7 +219,7 @@ class Download:
     def _from_nearby(self) -> Got | None:
         """Copy the file from a cache on this machine; return None if none has it."""
         want = self._want
-        if want.sha256 is None or not want.places:
+        if (want.sha256 is None and want.git_sha1 is None) or not want.places:
             return None
         for path in self._crew.nearby(want):
             try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.reporter import Attentive, Reporter
 from synapse_sync.errors import StatusError, SynapseError
-from synapse_sync.net.failures import BadRange
+from synapse_sync.net.failures import NOT_READY, BadRange
 from synapse_sync.net.retries import Retry
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Source
@@ -49,7 +51,7 @@ class Transfers:
         self._warnings: list[str] = []
         self._reporter = Attentive(reporter, self._warnings)
         self._limits = limits
-        self._retry = retry
+        self._retry = retry or Retry()
         self._nearby = nearby
         self._clock = clock
 
@@ -82,8 +84,21 @@ class Transfers:
     def measure(self, reference: Reference) -> int | None:
         """The length of a file in bytes, without reading it; None if its server does not say it for certain.
 
-        Raises `StatusError`, `WrongContent`, `Offline` or another `NetworkError`.
+        A server that prepares its answer (202) is waited for; whatever else fails is not tried again, as another
+        location may answer. Raises `StatusError`, `WrongContent`, `Offline` or another `NetworkError`.
         """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._measured(reference)
+            except StatusError as error:
+                wait = self._retry.after(attempt, error, random.random()) if error.status == NOT_READY else None
+                if wait is None:
+                    raise
+            time.sleep(wait)
+
+    def _measured(self, reference: Reference) -> int | None:
         location = self._sources[reference.source].locate(reference)
         if location.path is not None:
             return Path(location.path).stat().st_size

@@ -74,6 +74,17 @@ def test_a_promised_file_that_cannot_be_measured_says_why(project: Project, stat
     assert "grain" in project("lock", code=code).err
 
 
+def test_a_promised_file_whose_server_prepares_it_is_waited_for(project: Project, impatient: None) -> None:
+    """202 with `Retry-After` is no answer yet: the length of the file is asked for again."""
+    content = safetensors_bytes("prepared", size=5_000)
+    url = project.hub.files.put("late.safetensors", content)
+    project.hub.faults.add("/files/late", Fault(status=202, retry_after=0, times=5))
+    project.manifest(f'[models.m]\nsource = "{url}"\ntype = "lora"\nsha256 = "{sha256(content)}"\n')
+    project("sync")
+    assert list(project.tree().values()) == [content]
+    assert len(project.hub.requests("files")) == 7, "five times not yet, one byte, and the file"
+
+
 def test_a_first_use_is_locked_once_and_a_change_upstream_is_detected(project: Project) -> None:
     project.manifest(grain(project))
     project("lock")

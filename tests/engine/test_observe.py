@@ -51,6 +51,22 @@ def test_a_foreign_file_is_hashed_only_if_its_size_fits(project: Project, portra
     assert state_of(project) == (State.FOREIGN, sha256(bytes(len(portrait))))
 
 
+def test_the_right_bytes_in_another_size_than_the_site_said_are_adopted(project: Project, portrait: bytes) -> None:
+    """The digest decides, and sizes of sites are rounded."""
+    project.manifest(declare("portrait", head=target("default", ".", "copy")))
+    project("lock")
+    lockfile = project.path / "synapse.lock"
+    said = f"size = {round(len(portrait) * 1.03)}\n"
+    lockfile.write_text(project.lock_text.replace(f"size = {len(portrait)}\n", said))
+    place = project.path / CHECKPOINT
+    place.parent.mkdir(parents=True)
+    place.write_bytes(portrait)
+    project.hub.clear_log()
+    project("sync")
+    assert project.hub.requests() == [] and place.read_bytes() == portrait
+    assert "in sync" in project("status").out
+
+
 def make_directory(place: Path) -> None:
     place.mkdir()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import ssl
@@ -97,6 +98,7 @@ class Client:
         #: How gated repositories grant access, by every name under which they were asked for.
         self.gated: dict[str, str] = {}
         self._refusals: dict[tuple[str, str], SynapseError | None] = {}
+        self._revisions: dict[str, tuple[str, ...]] = {}
         self._asking = threading.Lock()
         self._api: Api | None = None
 
@@ -139,6 +141,30 @@ class Client:
         if repository.gated is None or api.token is False:
             return repository
         return replace(repository, refusal=self._refusal(repository, api))
+
+    def with_slash(self, reference: Reference) -> Reference | None:
+        """Return a reference whose branch has a slash in its name, which the address of a page does not encode.
+
+        `resolve/feature/x/a.safetensors` is read as the branch `feature`; where the repository has none, one that
+        is called `feature/x` may be meant. None if there is no such branch or tag.
+        """
+        written = f"{reference.revision}/{reference.file or ''}"
+        names = [name for name in self._named_revisions(reference) if f"{written}/".startswith(f"{name}/")]
+        if not names:
+            return None
+        longest = max(names, key=len)
+        return replace(reference, revision=longest, file=written[len(longest) :].lstrip("/") or None)
+
+    def _named_revisions(self, reference: Reference) -> tuple[str, ...]:
+        """The branches and tags of a repository, which is asked once; none if it cannot be asked."""
+        if reference.id not in self._revisions:
+            kind, name = _split_id(reference.id)
+            self._revisions[reference.id] = ()
+            with contextlib.suppress(SynapseError):
+                api = self._connect(reference.id)
+                refs = self._ask(reference, lambda: api.list_repo_refs(name, repo_type=kind))
+                self._revisions[reference.id] = tuple(ref.name for ref in (*refs.branches, *refs.tags))
+        return self._revisions[reference.id]
 
     def read_file(self, repository: Repository, file: RepoFile) -> bytes:
         """Return the content of a small file; raises `IntegrityError` if its hash is not the listed one."""

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import InvalidReference, NetworkError, StatusError, SynapseError
+from synapse_sync.errors import InvalidReference, NetworkError, NotFound, StatusError, SynapseError
 from synapse_sync.net.at_once import at_once
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.credentials import Credentials, Secret
@@ -66,21 +66,17 @@ class HuggingFaceSource:
 
     def resolve(self, asks: Sequence[Ask]) -> Mapping[str, Resolved | SynapseError]:
         """Answer all questions with one request per repository and revision, a few at the same time."""
-        groups: dict[tuple[str, str | None, datetime | None], list[Ask]] = {}
-        for ask in asks:
-            groups.setdefault((ask.reference.id, ask.reference.revision, ask.exclude_newer), []).append(ask)
-        found = zip(groups.values(), self._read_all(list(groups)), strict=True)
-        pairs = [(ask, repository) for members, repository in found for ask in members]
+        pairs = self._read_meant(asks)
         # Where an index must be read, others are read meanwhile; the rest is no work for threads.
         indexed = [pair for pair in pairs if not isinstance(pair[1], SynapseError) and has_index(pair[1])]
         answers = dict(at_once(self._answered, indexed, _REPOSITORIES_AT_ONCE))
-        answers |= dict(self._answered(pair) for pair in pairs if pair[0].key not in answers)
-        return answers
+        return answers | dict(self._answered(pair) for pair in pairs if pair[0].key not in answers)
 
     def describe(self, reference: Reference) -> Description:
         """Return the repository at one commit with all its files, or with the one that is named."""
-        repository = self._client.read(reference.id, reference.revision, None)
-        ask = Ask(key="", reference=reference, include=("*",))
+        ((ask, repository),) = self._read_meant([Ask(key="", reference=reference, include=("*",))])
+        if isinstance(repository, SynapseError):
+            raise repository
         files = one_file(repository, ask) or several_files(repository, ask)
         found = description_of(
             self._resolved(ask, repository, files),
@@ -139,14 +135,29 @@ class HuggingFaceSource:
         about = error.status in (401, 403, 451) or "reponotfound" in error.body.casefold()
         return self.explain(reference, error) if about else None
 
-    def _read_all(self, keys: Sequence[tuple[str, str | None, datetime | None]]) -> list[Repository | SynapseError]:
+    def _read_meant(self, asks: Sequence[Ask]) -> list[tuple[Ask, Repository | SynapseError]]:
+        """Each question with its repository; where a branch with a slash is meant, the question names it."""
+        pairs = self._read_all(asks)
+        lost = [ask for ask, repository in pairs if isinstance(repository, NotFound) and _may_have_slash(ask)]
+        meant = [(ask, self._client.with_slash(ask.reference)) for ask in lost]
+        again = [replace(ask, reference=reference) for ask, reference in meant if reference is not None]
+        found = {ask.key: (ask, repository) for ask, repository in self._read_all(again)}
+        return [found.get(ask.key, (ask, repository)) for ask, repository in pairs]
+
+    def _read_all(self, asks: Sequence[Ask]) -> list[tuple[Ask, Repository | SynapseError]]:
+        """Each question with its repository, which is read once for all questions about it."""
+        groups: dict[tuple[str, str | None, datetime | None], list[Ask]] = {}
+        for ask in asks:
+            groups.setdefault((ask.reference.id, ask.reference.revision, ask.exclude_newer), []).append(ask)
+
         def read(key: tuple[str, str | None, datetime | None]) -> Repository | SynapseError:
             try:
                 return self._client.read(*key)
             except SynapseError as error:
                 return error
 
-        return at_once(read, keys, _REPOSITORIES_AT_ONCE)
+        found = zip(groups.values(), at_once(read, list(groups), _REPOSITORIES_AT_ONCE), strict=True)
+        return [(ask, repository) for members, repository in found for ask in members]
 
     def _answered(self, pair: tuple[Ask, Repository | SynapseError]) -> tuple[str, Resolved | SynapseError]:
         """The key of a question, and its answer or the error."""
@@ -174,6 +185,7 @@ class HuggingFaceSource:
             candidates=candidates,
             take_all=not single,
             warnings=(*self._warnings(ask.reference, repository), *odd),
+            meant=ask.reference,
         )
 
     def _warnings(self, reference: Reference, repository: Repository) -> tuple[str, ...]:
@@ -190,6 +202,12 @@ def _refusal(repository: Repository, *, has_token: bool) -> SynapseError | None:
     if repository.gated is None or has_token:
         return repository.refusal
     return not_let_in(Reference("huggingface", repository.id), repository.gated, has_token=False)
+
+
+def _may_have_slash(ask: Ask) -> bool:
+    """Whether the beginning of the path may belong to the name of the branch."""
+    reference = ask.reference
+    return bool(reference.file) and reference.revision is not None and not reference.pinned
 
 
 def _copy(error: SynapseError) -> SynapseError:

@@ -631,6 +631,25 @@ def _(stage: Stage) -> None:
     assert {word for word in filters.TYPES if model_type(word) in (None, "other")} == {"Other"}
 
 
+# -- 7. names ----------------------------------------------------------------------------------------
+
+
+@row("002 content-disposition sets the file name")
+def _(stage: Stage) -> None:
+    """A site's own name goes before; at an address without one, the server's header names the file."""
+    project, content = stage.project, safetensors_bytes("named by its server", size=9_000)
+    url = project.hub.files.put("download", content)
+    says = "attachment; filename=\"plain.safetensors\"; filename*=UTF-8''..%2F%E6%B2%B9%20paint.safetensors"
+    project.hub.faults.add("/files/download", Fault(headers={"Content-Disposition": says}))
+    project.manifest(f'[models.m]\nsource = "{url}?id=77"\ntype = "lora"\n')
+    project("sync")
+    assert project.tree() == {"models/loras/油 paint.safetensors": content}
+    stage.publish()
+    project.manifest(f'[models]\nm = "civitai:{MODEL}"\n')
+    project("sync")
+    assert [path.rpartition("/")[2] for path in project.tree()] == ["f.safetensors"]
+
+
 @pytest.mark.parametrize("words", ROWS)
 def test_the_row_holds(words: str, stage: Stage) -> None:
     ROWS[words](stage)

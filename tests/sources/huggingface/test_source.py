@@ -117,8 +117,8 @@ def test_a_whole_repository_keeps_its_paths(source, site) -> None:
     site.routes["/api/models/o/r/revision/main"] = info(*files)
     answer = resolve(source, hub())
     assert answer.take_all
-    assert [c.filename for c in answer.candidates] == ["README.md", "unet/config.json", "unet/model.safetensors"]
-    config = answer.candidates[1]
+    assert [c.filename for c in answer.candidates] == ["unet/config.json", "unet/model.safetensors"]
+    config = answer.candidates[0]
     assert (config.sha256, config.git_sha1, config.size, config.format) == (None, BLOB, 7, "config")
 
 
