@@ -41,6 +41,10 @@ for path in "$root"/usr/bin/python3.[0-9]*[0-9]; do
         rm -rf "$packages"
         python3 -m pip install --quiet --disable-pip-version-check --target "$packages" --python-version "$version" \
             --only-binary :all: --require-hashes --no-deps -r .ci/requirements/dev.txt
+        # The command as an installation makes it: shells complete it by its name.
+        mkdir -p "$packages/bin"
+        printf '#!/bin/sh\nexec /usr/bin/python%s -m synapse_sync "$@"\n' "$version" >"$packages/bin/synapse"
+        chmod +x "$packages/bin/synapse"
         touch "$packages/.ready"
     fi
     echo "Python $version"
@@ -52,7 +56,7 @@ for path in "$root"/usr/bin/python3.[0-9]*[0-9]; do
         mount --rbind /dev "$root/dev"
         mount --bind "$here" "$root/project"
         mount --bind "$packages" "$root/packages"
-        exec chroot "$root" env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 \
+        exec chroot "$root" env -i PATH=/packages/bin:/usr/bin:/bin HOME=/root LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 \
             PYTHONPATH=/packages:/project sh -c "
                 cd /project && exec /usr/bin/python$version -m pytest -q -p no:cacheprovider -n auto $*"
     ' sh "$root" "$here" "$packages" "$version" $tests

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from needs import made_where_possible, reason_for
+from needs import made_where_possible, other_volume, reason_for
 from world import Project, Result, guard, surroundings
 
 from synapse_sync.cli.main import main
@@ -166,9 +166,8 @@ def impatient(sandbox: Path) -> None:
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
     """A directory on another file system."""
-    for room in (Path("/dev/shm"), Path("/tmp"), Path("/var/tmp")):
-        if room.is_dir() and room.stat().st_dev != tmp_path.stat().st_dev:
-            with tempfile.TemporaryDirectory(dir=room) as directory:
-                yield Path(directory)
-            return
+    if (volume := other_volume(tmp_path)) is not None:
+        with tempfile.TemporaryDirectory(dir=volume) as directory:
+            yield Path(directory)
+        return
     pytest.skip("no second file system here")

@@ -120,6 +120,18 @@ def has_symlinks() -> bool:
         return link.is_symlink()
 
 
+def other_volume(path: Path) -> Path | None:
+    """A directory on another file system than this path's, where files can be made; None if there is none.
+
+    `TESTS_VOLUME` names one first: Windows has no usual directory that is on another volume.
+    """
+    usual = ("/dev/shm", "/tmp", "/var/tmp", str(Path.home()))
+    for place in map(Path, filter(None, (os.environ.get("TESTS_VOLUME"), *usual))):
+        if place.is_dir() and os.access(place, os.W_OK) and place.stat().st_dev != path.stat().st_dev:
+            return place
+    return None
+
+
 def reason_for(nodeid: str) -> str | None:
     """The reason why a test cannot run here, or None; `nodeid` is its name for pytest, parameters included."""
     name = nodeid.removeprefix("tests/")

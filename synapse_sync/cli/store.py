@@ -172,6 +172,9 @@ def add_store(console: Console, store: str) -> int:
     """Make DIR a store for the targets on its volume, so that their files are linked and not copied.
 
     It is listed in `stores` of your settings. Your main store keeps all notes, and serves every other volume.
+
+    Files that are placed already stay as they are. To move them over, run `synapse sync --link-mode hardlink` in
+    each project: nothing is downloaded. Then `synapse store gc` frees the main store.
     """
     from synapse_sync.workspace import Workspace
 

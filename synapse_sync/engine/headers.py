@@ -35,9 +35,13 @@ _AT_ONCE = 4
 #: The most files whose headers a lock requests only to check its site's word: all at once, so that it waits for one
 #: answer. Of more files, a sync says it when it has the bytes.
 _CHECKED = 16
-#: The largest usual size of a file by its type, in bytes. Only a larger one is a reason to check the site's word at
-#: lock: each such request counts against the downloads that a site allows. Of others, a sync says it.
-USUAL_SIZES = {"lora": 1 << 30, "embedding": 64 << 20, "vae": 1 << 30, "controlnet": 8 << 30, "upscaler": 1 << 30}
+#: The usual sizes of a file by its type, in bytes: the least and the most. Only another size is a reason to check the
+#: site's word at lock: each such request counts against the downloads that a site allows. Of others, a sync says it.
+#: LoRAs from rank 8 for SD 1.5 to rank 64 for Flux.1 are within; no whole checkpoint is as small as one of them.
+USUAL_SIZES = {
+    "checkpoint": (500_000_000, 1 << 62), "lora": (8_000_000, 700_000_000), "embedding": (0, 8_000_000),
+    "vae": (30_000_000, 1 << 30), "controlnet": (30_000_000, 8 << 30), "upscaler": (0, 1 << 30),
+}  # fmt: skip
 #: How long a lock waits for them, in seconds.
 PATIENCE = 3.0
 
@@ -75,12 +79,18 @@ def settle_types(
             for name in asked
             if says_type(models[name])
             and (file := _checked(models[name]))
-            and file.size > USUAL_SIZES.get(models[name].card.type or "", 1 << 62)
+            and _is_unusual(models[name].card.type, file.size)
         }
         for name, weights in _in_passing(rest, tools, peek).items():
             found[name] = weights
             warnings[name] = contradiction(models[name], rest[name], weights, typed=False)
     return models, found, [warning for name in sorted(warnings) if (warning := warnings[name]) is not None]
+
+
+def _is_unusual(kind: str | None, size: int) -> bool:
+    """Whether a file of this many bytes is unusual for its type, so that the type itself may be wrong."""
+    least, most = USUAL_SIZES.get(kind or "", (0, size))
+    return not least <= size <= most
 
 
 def _checked(model: LockedModel) -> Artifact | None:

@@ -53,6 +53,11 @@ def civitai(project: Project, number: int, kind: str, data: bytes, base: str, **
     return f"civitai:{number * 100}"
 
 
+def usual(patch: pytest.MonkeyPatch, kind: str, least: int, most: int = 1 << 62) -> None:
+    """Have files of one type be usual from `least` to `most` bytes: real ones are larger than those of tests."""
+    patch.setitem(headers.USUAL_SIZES, kind, (least, most))
+
+
 def types(project: Project) -> dict[str, str]:
     return {model["name"]: model["type"] for model in project.locked()}
 
@@ -100,7 +105,11 @@ def test_the_manifest_goes_before_the_header(project: Project) -> None:
     assert list(project.tree()) == ["models/checkpoints/m7001.safetensors"]
 
 
-def test_no_header_is_needed_where_words_settle_the_type(project: Project) -> None:
+def test_no_header_is_needed_where_words_settle_the_type(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual(monkeypatch, "checkpoint", 0)
+    usual(monkeypatch, "lora", 0)
     one = civitai(project, 7001, "Checkpoint", whole(WHOLE), "SD 1.5")
     two = civitai(project, 7002, "LORA", whole(LORA), "SDXL 1.0")
     three = civitai(project, 7003, "Checkpoint", whole(FLUX), "Flux.1 D", type="Diffusion Model")
@@ -128,10 +137,11 @@ def test_a_lora_that_is_a_checkpoint_is_a_warning_with_both_facts(
     assert "warning" not in project("lock").err
 
 
+@pytest.mark.parametrize("sizes", [(0, 1000), (3_000_000, 1 << 62)], ids=["too large", "too small"])
 def test_a_lora_that_is_a_checkpoint_is_a_warning_of_lock_sync_and_verify(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int]
 ) -> None:
-    usual(monkeypatch, 1000)
+    usual(monkeypatch, "lora", *sizes)
     source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
     project.manifest(f'[models]\nx = "{source}"\n')
     both = "the site says LoRA, but `m7001.safetensors` (7.9 kB) is a checkpoint (SD1.x)"
@@ -146,8 +156,26 @@ def test_a_lora_that_is_a_checkpoint_is_a_warning_of_lock_sync_and_verify(
     assert "warning" not in project("sync").err
 
 
+def test_one_request_says_it_and_none_says_it_again(project: Project) -> None:
+    """Smaller than any LoRA of rank 8, so its header is requested, once."""
+    source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
+    project.manifest(f'[models]\nx = "{source}"\n')
+    assert "the site says LoRA, but" in " ".join(project("lock").err.split())
+    assert [seen.headers["range"] for seen in project.hub.requests("storage")] == ["bytes=0-1048575"]
+    (project.path / "synapse.lock").unlink()
+    project.hub.clear_log()
+    assert "the site says LoRA, but" in " ".join(project("lock").err.split())
+    assert project.hub.requests("storage") == [], "remembered by digest"
+
+
+def test_a_checkpoint_that_is_a_lora_is_a_warning_at_lock(project: Project) -> None:
+    source = civitai(project, 7001, "Checkpoint", whole(LORA), "SDXL 1.0")
+    project.manifest(f'[models]\nx = "{source}"\n')
+    assert "the site says checkpoint, but" in " ".join(project("lock").err.split())
+
+
 def test_many_files_are_not_asked_for_at_lock(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual(monkeypatch, 100)
+    usual(monkeypatch, "lora", 0, 100)
     lines = [
         f'm{n} = "{civitai(project, 7000 + n, "LORA", whole(LORA, n), "SDXL 1.0")}"\n'
         for n in range(headers._CHECKED + 1)
@@ -157,14 +185,9 @@ def test_many_files_are_not_asked_for_at_lock(project: Project, monkeypatch: pyt
     assert project.hub.requests("storage") == []
 
 
-def usual(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """No LoRA is usually larger than this (bytes)."""
-    monkeypatch.setitem(headers.USUAL_SIZES, "lora", size)
-
-
 def test_a_server_that_does_not_answer_delays_no_lock(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headers, "PATIENCE", 0.2)
-    usual(monkeypatch, 1000)
+    usual(monkeypatch, "lora", 0, 1000)
     source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
     project.manifest(f'[models]\nx = "{source}"\n')
     project.hub.faults.add("/signed/", Fault(delay=3.0))
@@ -174,7 +197,7 @@ def test_a_server_that_does_not_answer_delays_no_lock(project: Project, monkeypa
 
 
 def test_a_file_for_another_base_than_its_site_says(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual(monkeypatch, 100)
+    usual(monkeypatch, "lora", 0, 100)
     source = civitai(project, 7001, "LORA", whole(LORA), "SD 1.5")
     project.manifest(f'[models]\nx = "{source}"\n')
     said = " ".join(project("lock").err.split())

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from synapse_sync.errors import StorageError
 from synapse_sync.store.locks import hold
 
 pytestmark = pytest.mark.usefixtures("impatient")
+#: What the tests of real disks need; `apt-get install` brings them to a machine with FUSE and loop devices.
+PACKAGES = "exfatprogs, exfat-fuse, ntfs-3g, xfsprogs, btrfs-progs, util-linux"
 
 
 @pytest.fixture
@@ -189,28 +192,60 @@ def test_a_bad_blob_in_a_store_that_can_only_be_read_is_not_used(
 # -- a file system that ignores case -------------------------------------------------------------------
 
 
-@pytest.fixture
-def exfat(tmp_path: Path) -> Iterator[Path]:
-    """A fresh exFAT file system: case does not count, and there are no links, modes or owners."""
-    if shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
-        pytest.skip("needs exFAT (Debian: exfatprogs, exfat-fuse)")
-    image, disk = tmp_path / "image", tmp_path / "disk"
-    disk.mkdir()
+@contextmanager
+def disk(tmp_path: Path, size: int, make: str, mount: str) -> Iterator[Path]:
+    """A fresh file system of `size` bytes in a file; skips the test where it cannot be had.
+
+    `make` and `mount` are the commands that make and mount it, before their device and directory.
+    """
+    for command in (make, mount):
+        if shutil.which(command.split()[0]) is None:
+            pytest.skip(f"needs {command.split()[0]} (Debian: {PACKAGES})")
+    image, place = tmp_path / "image", tmp_path / "disk"
+    place.mkdir()
     with image.open("wb") as file:
-        file.truncate(100 << 20)
-    subprocess.run(["mkfs.exfat", str(image)], capture_output=True, check=True)
+        file.truncate(size)
+    subprocess.run([*make.split(), str(image)], capture_output=True, check=True)
     found = subprocess.run(["losetup", "-f", "--show", str(image)], capture_output=True, text=True, check=False)
     loop = found.stdout.strip()
     if not loop:
         pytest.skip(f"needs loop devices: {found.stderr.strip()}")
     try:
-        subprocess.run(["mount.exfat-fuse", loop, str(disk)], capture_output=True, check=False)
-        if not os.path.ismount(disk):
-            pytest.skip("exFAT cannot be mounted here (FUSE is needed)")
-        yield disk
-        subprocess.run(["umount", str(disk)], check=True)
+        done = subprocess.run([*mount.split(), loop, str(place)], capture_output=True, text=True, check=False)
+        if not os.path.ismount(place):
+            pytest.skip(f"it cannot be mounted here: {done.stderr.strip()}")
+        yield place
+        subprocess.run(["umount", str(place)], check=True)
     finally:
         subprocess.run(["losetup", "-d", loop], check=False)
+
+
+@pytest.fixture
+def exfat(tmp_path: Path) -> Iterator[Path]:
+    """A fresh exFAT file system: case does not count, and there are no links, modes or owners."""
+    with disk(tmp_path, 100 << 20, "mkfs.exfat", "mount.exfat-fuse") as place:
+        yield place
+
+
+@pytest.fixture
+def ntfs(tmp_path: Path) -> Iterator[Path]:
+    """A fresh NTFS file system as Windows shows it: case does not count, and there are links."""
+    with disk(tmp_path, 100 << 20, "mkfs.ntfs -Q -F", "lowntfs-3g -o ignore_case,windows_names") as place:
+        yield place
+
+
+@pytest.fixture(params=["exfat", "ntfs"])
+def no_case(request: pytest.FixtureRequest) -> Path:
+    """A file system that ignores case."""
+    place: Path = request.getfixturevalue(request.param)
+    return place
+
+
+@pytest.fixture(params=["mkfs.xfs -q -m reflink=1", "mkfs.btrfs -q"], ids=["xfs", "btrfs"])
+def sharing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system that shares blocks between files."""
+    with disk(tmp_path, 400 << 20, request.param, "mount") as place:
+        yield place
 
 
 def named(name: str, *, folder: str = "", head: str, more: str = "", model: str = MODELS["portrait"]) -> str:
@@ -225,8 +260,8 @@ def files(root: Path) -> list[str]:
 
 @pytest.mark.parametrize("mode", ["auto", "copy", "move"])
 @pytest.mark.parametrize("change", ["name", "folder", "both"])
-def test_a_rename_by_case_renames(project: Project, exfat: Path, mode: str, change: str) -> None:
-    root = exfat / "ui"
+def test_a_rename_by_case_renames(project: Project, no_case: Path, mode: str, change: str) -> None:
+    root = no_case / "ui"
     head = target("ui", str(root), mode)
     project.manifest(named("Dream.safetensors", folder="Portraits", head=head))
     project("sync")
@@ -245,8 +280,8 @@ def test_a_rename_by_case_renames(project: Project, exfat: Path, mode: str, chan
 
 
 @pytest.mark.parametrize("mode", ["copy", "move"])
-def test_an_upgrade_and_a_rename_by_case_at_once(project: Project, exfat: Path, mode: str) -> None:
-    root = exfat / "ui"
+def test_an_upgrade_and_a_rename_by_case_at_once(project: Project, no_case: Path, mode: str) -> None:
+    root = no_case / "ui"
     head = target("ui", str(root), mode)
     both = [f"civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}", MODELS["sharpen"]]
     kind = 'type = "checkpoint"\n'
@@ -261,8 +296,8 @@ def test_an_upgrade_and_a_rename_by_case_at_once(project: Project, exfat: Path, 
     assert "in sync" in project("status").out
 
 
-def test_companions_are_renamed_with_their_model(project: Project, exfat: Path) -> None:
-    root = exfat / "ui"
+def test_companions_are_renamed_with_their_model(project: Project, no_case: Path) -> None:
+    root = no_case / "ui"
     head = f'[workspace]\npreviews = true\nsidecars = true\n[targets.ui]\nlayout = "a1111"\nroot = "{root}"\n'
     project.manifest(named("Dream.safetensors", head=head))
     project("sync")
@@ -275,8 +310,8 @@ def test_companions_are_renamed_with_their_model(project: Project, exfat: Path) 
 
 
 @pytest.mark.parametrize("words", [["--no-prune"], ["--only", "m"]])
-def test_a_rename_by_case_without_a_prune_is_whole_too(project: Project, exfat: Path, words: list[str]) -> None:
-    root = exfat / "ui"
+def test_a_rename_by_case_without_a_prune_is_whole_too(project: Project, no_case: Path, words: list[str]) -> None:
+    root = no_case / "ui"
     head = target("ui", str(root))
     project.manifest(named("Dream.safetensors", head=head))
     project("sync")
@@ -286,8 +321,8 @@ def test_a_rename_by_case_without_a_prune_is_whole_too(project: Project, exfat: 
     assert files(root) == ["models/checkpoints/dream.safetensors"]
 
 
-def test_a_file_of_the_users_in_another_case_keeps_its_name(project: Project, exfat: Path) -> None:
-    root = exfat / "ui"
+def test_a_file_of_the_users_in_another_case_keeps_its_name(project: Project, no_case: Path) -> None:
+    root = no_case / "ui"
     place = root / "models/checkpoints/DREAM.safetensors"
     place.parent.mkdir(parents=True)
     place.write_bytes(content_of(project.hub, catalogue.PORTRAIT_V1))
@@ -299,24 +334,78 @@ def test_a_file_of_the_users_in_another_case_keeps_its_name(project: Project, ex
     assert "models/checkpoints/DREAM.safetensors" in files(root)
 
 
-def test_a_root_in_another_case_is_the_same_root(project: Project, exfat: Path) -> None:
-    project.manifest(declare("portrait", "eyes", head=target("t", str(exfat / "UI"))))
+def test_a_root_in_another_case_is_the_same_root(project: Project, no_case: Path) -> None:
+    project.manifest(declare("portrait", "eyes", head=target("t", str(no_case / "UI"))))
     project("sync")
     project.hub.clear_log()
-    project.manifest(declare("portrait", "eyes", head=target("t", str(exfat / "ui"))))
+    project.manifest(declare("portrait", "eyes", head=target("t", str(no_case / "ui"))))
     project("sync")
-    assert files(exfat / "UI") == sorted([CHECKPOINT, EYES])
-    project.manifest(declare("eyes", head=target("t", str(exfat / "ui"))))
+    assert files(no_case / "UI") == sorted([CHECKPOINT, EYES])
+    project.manifest(declare("eyes", head=target("t", str(no_case / "ui"))))
     project("sync")
-    assert files(exfat / "UI") == [EYES]
+    assert files(no_case / "UI") == [EYES]
     assert project.hub.requests("storage") == []
 
 
-def test_two_roots_that_differ_by_case_are_one_directory(project: Project, exfat: Path) -> None:
-    two = target("a", str(exfat / "ui"), "copy") + target("b", str(exfat / "UI"), "copy")
+def test_two_roots_that_differ_by_case_are_one_directory(project: Project, no_case: Path) -> None:
+    two = target("a", str(no_case / "ui"), "copy") + target("b", str(no_case / "UI"), "copy")
     project.manifest(declare("portrait", "eyes", head=two))
     project("sync")
     only_b = f'[models.portrait]\nsource = "{MODELS["portrait"]}"\ntargets = ["b"]\n'
     project.manifest(declare("eyes", head=two) + only_b)
     project("sync")
-    assert (exfat / "ui" / CHECKPOINT).is_file(), "the other target wants it"
+    assert (no_case / "ui" / CHECKPOINT).is_file(), "the other target wants it"
+
+
+# -- file systems that share blocks, and NTFS ------------------------------------------------------------
+
+
+def shared_blocks(path: Path) -> int:
+    """The number of pieces of a file that another file shares, by the file system's own word (FIEMAP)."""
+    os.sync()
+    told = subprocess.run(["filefrag", "-v", str(path)], capture_output=True, text=True, check=True).stdout
+    return told.count("shared")
+
+
+@pytest.mark.parametrize("mode", ["auto", "clone"])
+def test_a_clone_is_a_file_of_its_own_that_costs_no_space(project: Project, sharing: Path, mode: str) -> None:
+    os.environ["SYNAPSE_STORE"] = str(sharing / "store")
+    root = sharing / "ui"
+    project.manifest(declare("portrait", "eyes", head=target("ui", str(root), mode)))
+    project("sync")
+    assert "nothing to do" in project("sync").out
+    place = root / CHECKPOINT
+    (blob,) = (path for path in (sharing / "store" / "blobs").rglob("*") if path.is_file() and same(path, place))
+    assert place.stat().st_nlink == 1 and not place.samefile(blob)
+    assert shared_blocks(place) >= 1
+    assert "all good" in project("verify", "--store").err
+    place.write_bytes(b"mine")
+    project("store", "verify")
+    assert not same(blob, place), "a clone is a file of its own"
+    place.unlink()
+    project("sync", "--offline")
+    assert same(blob, place) and shared_blocks(place) >= 1
+    project.manifest(declare("eyes", head=target("ui", str(root), mode)))
+    project("sync", "--yes")
+    assert files(root) == [EYES]
+
+
+def same(one: Path, other: Path) -> bool:
+    return one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(("mode", "links"), [("auto", 2), ("hardlink", 2), ("symlink", 1), ("copy", 1), ("move", 1)])
+def test_each_link_mode_on_ntfs(project: Project, ntfs: Path, mode: str, links: int) -> None:
+    os.environ["SYNAPSE_STORE"] = str(ntfs / "store")
+    root = ntfs / "ui"
+    project.manifest(declare("portrait", "eyes", head=target("ui", str(root), mode)))
+    project("sync")
+    assert "nothing to do" in project("sync").out and "in sync" in project("status").out
+    assert (root / CHECKPOINT).lstat().st_nlink == links
+    assert (root / CHECKPOINT).is_symlink() == (mode == "symlink")
+    (root / EYES).unlink()
+    project("sync")
+    project("verify")
+    project.manifest(declare("eyes", head=target("ui", str(root), mode)))
+    project("sync", "--yes")
+    assert files(root) == [EYES] and leftovers(ntfs) == []

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from needs import other_volume
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -80,9 +81,8 @@ def leftovers(root: Path) -> list[str]:
 @contextmanager
 def another_device(path: Path) -> Iterator[Path]:
     """A directory on another file system than this path's."""
-    for base in ("/dev/shm", "/tmp", "/var/tmp", str(Path.home())):
-        if os.access(base, os.W_OK) and Path(base).stat().st_dev != path.stat().st_dev:
-            with tempfile.TemporaryDirectory(dir=base) as directory:
-                yield Path(directory)
-                return
+    if (volume := other_volume(path)) is not None:
+        with tempfile.TemporaryDirectory(dir=volume) as directory:
+            yield Path(directory)
+            return
     pytest.skip("one file system only")

@@ -3,6 +3,7 @@
     python tests/windows/wine.py                        # set up what is missing, then run all that can run
     python tests/windows/wine.py tests/store -x         # the same with words for pytest
     python tests/windows/wine.py --twice tests/store    # only a test that fails twice counts as failed
+    python tests/windows/wine.py --volumes              # only those of two volumes: `C:`, and `D:` on another disk
     python tests/windows/wine.py --python -m synapse_sync --help     # any command of that Python
 
 Root and apt are needed: Wine comes from the sid of Debian, from the mirror that this apt uses. It runs in a root
@@ -34,6 +35,8 @@ HOME = Path(os.environ.get("SYNAPSE_WINDOWS") or CACHE / "synapse-windows")
 #: What runs there. The journey is the black-box test of the whole job.
 TESTS = ("tests/core", "tests/layouts", "tests/store", "tests/net", "tests/engine", "tests/cli",
          "tests/black_box/test_journey.py")  # fmt: skip
+#: What runs with two volumes: the project and the main store on one, a target or another store on the other.
+ON_VOLUMES = ("tests/engine/test_stores.py", "tests/engine/test_preflight.py", "tests/store/test_links.py")
 #: The package of Wine for programs of 64 bits; its dependencies come with it, what it recommends does not.
 PACKAGE = "wine64"
 #: The version that these steps were written for; a newer Wine of sid is tried just the same.
@@ -44,6 +47,8 @@ LOADER = "/usr/lib/x86_64-linux-gnu/wine/wine"
 SERVER = "/usr/lib/x86_64-linux-gnu/wine/wineserver"
 #: The exit code where this machine cannot do it (sysexits.h: try again later), and that of `--twice`.
 NOT_RUN, FAILED_TWICE = 75, 9
+#: The file in the root of a volume that has its serial number, for Wine.
+_SERIAL = ".windows-serial"
 _NO_SCREEN = """\
 WINE REGISTRY Version 2
 
@@ -64,12 +69,13 @@ def main(words: Sequence[str]) -> int:
         print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
         if words[:1] == ["--python"]:
             return windows_python(words[1:])
-        twice = "--twice" in words
-        words = [word for word in words if word != "--twice"]
-        code = run_tests(words if any(word.startswith("tests") for word in words) else [*TESTS, *words])
+        twice, volumes = "--twice" in words, "--volumes" in words
+        words = [word for word in words if word not in ("--twice", "--volumes")]
+        tests = () if any(word.startswith("tests") for word in words) else ON_VOLUMES if volumes else TESTS
+        code = run_tests([*tests, *words], volumes=volumes)
         if code == 1 and twice and (failed := failures()):
             print(f"once more, the tests that failed: {' '.join(failed)}", flush=True)
-            code = FAILED_TWICE if run_tests(failed) == 1 else 0
+            code = FAILED_TWICE if run_tests(failed, volumes=volumes) == 1 else 0
         return code
     except (Unable, OSError) as error:
         print(f"not run: {error}", file=sys.stderr)
@@ -79,13 +85,17 @@ def main(words: Sequence[str]) -> int:
 # -- tests -----------------------------------------------------------------------------------------
 
 
-def run_tests(words: Sequence[str]) -> int:
-    """Run pytest there, and print the time and the figures by directory; returns its exit code."""
+def run_tests(words: Sequence[str], *, volumes: bool = False) -> int:
+    """Run pytest there, and print the time and the figures by directory; returns its exit code.
+
+    With `volumes`, the directories of the tests are on `C:`, and `TESTS_VOLUME` is `D:`.
+    """
     workers = [] if "-n" in words else ["-n", str(os.cpu_count() or 1)]
-    options = ["-q", "-p", "no:cacheprovider", f"--basetemp=Z:\\tmp\\{os.getpid()}", *workers]
+    place = r"C:\tests" if volumes else r"Z:\tmp"
+    options = ["-q", "-p", "no:cacheprovider", rf"--basetemp={place}\{os.getpid()}", *workers]
     results().unlink(missing_ok=True)
     begun = time.monotonic()
-    code = windows_python(["-m", "pytest", *options, "--junitxml=Z:\\py\\results.xml", *words])
+    code = windows_python(["-m", "pytest", *options, r"--junitxml=Z:\py\results.xml", *words], volumes=volumes)
     print(f"tests: {time.monotonic() - begun:.0f} s", flush=True)
     if results().exists():
         print(table(), flush=True)
@@ -134,6 +144,7 @@ def set_up() -> None:
     step("py", EMBEDDED, _python)
     step("sp", " ".join(requirements()), _libraries)
     step("prefix", LOADER, _prefix)
+    step("volumes", LOADER, _volumes)
 
 
 def step(name: str, made_from: str, make: Callable[[Path], None]) -> None:
@@ -193,7 +204,7 @@ def _wine(place: Path) -> None:
     own = zlib[:64] + b"Wine builtin DLL".ljust(32, b"\0") + zlib[96:]
     (place / LOADER[1:]).with_name("x86_64-windows").joinpath("zlib1.dll").write_bytes(own)
     shutil.rmtree(apt)
-    for name in ("proc", "dev", "tmp", "src", "sp", "py", "prefix", "root", "etc"):
+    for name in ("proc", "dev", "tmp", "src", "sp", "py", "prefix", "volume", "root", "etc"):
         (place / name).mkdir(exist_ok=True)
     (place / "etc/hosts").write_text("127.0.0.1 localhost\n")
 
@@ -250,13 +261,30 @@ def _prefix(place: Path) -> None:
     Each `os.stat` would ask that one for the serial number of the volume, by way of four processes: that alone made
     the tests twenty times slower on a busy machine. Without it all volumes have the number 0.
     """
+    manager = r"HKLM\System\CurrentControlSet\Services\MountMgr"
+    _begin(place, ["reg", "add", manager, "/v", "Start", "/t", "REG_DWORD", "/d", "4", "/f"])
+
+
+def _volumes(place: Path) -> None:
+    """A second Windows of Wine, with its manager of volumes: `D:` is another file system than `C:`.
+
+    The manager reads the serial number of a volume from a file in its root, and Python takes that for the device.
+    """
+    (place / "dosdevices").mkdir()
+    (place / "dosdevices/c:").symlink_to("../drive_c")
+    (place / "dosdevices/d:").symlink_to("/volume")
+    (place / "dosdevices/z:").symlink_to("/")
+    (place / "drive_c/tests").mkdir(parents=True)
+    (place / "drive_c" / _SERIAL).write_text("C0C0C0C0\n")
+    _begin(place, ["reg", "query", "HKLM", "/ve"], volumes=True)
+
+
+def _begin(place: Path, words: Sequence[str], *, volumes: bool = False) -> None:
+    """Have Wine make its Windows in a directory, without a screen, and run a first program there."""
     (place / "user.reg").write_text(_NO_SCREEN)
     quiet = subprocess.DEVNULL
     try:
-        code = windows(
-            ["reg", "add", r"HKLM\System\CurrentControlSet\Services\MountMgr", "/v", "Start", "/t", "REG_DWORD",
-             "/d", "4", "/f"], stdout=quiet, stderr=quiet, timeout=120,
-        )  # fmt: skip
+        code = windows(words, volumes=volumes, stdout=quiet, stderr=quiet, timeout=120)
     except subprocess.TimeoutExpired:
         code = 1
     if code:
@@ -266,19 +294,19 @@ def _prefix(place: Path) -> None:
 # -- running ---------------------------------------------------------------------------------------
 
 
-def windows_python(words: Sequence[str], **how: int) -> int:
+def windows_python(words: Sequence[str], *, volumes: bool = False, **how: int) -> int:
     """Run the Windows Python in the repository; returns its exit code."""
-    return windows([r"Z:\py\cp313\python.exe", *words], **how)
+    return windows([r"Z:\py\cp313\python.exe", *words], volumes=volumes, **how)
 
 
-def windows(words: Sequence[str], **how: int) -> int:
-    """Run a program of Windows; the mounts that it needs end with it."""
+def windows(words: Sequence[str], *, volumes: bool = False, **how: int) -> int:
+    """Run a program of Windows, with `volumes` in the one that has two; the mounts that it needs end with it."""
     root = HOME / "wine"
     binds = {
         REPOSITORY: "src",
         HOME / "sp": "sp",
         HOME / "py": "py",
-        HOME / "prefix": "prefix",
+        HOME / ("volumes" if volumes else "prefix"): "prefix",
         Path("/proc"): "proc",
     }
     mounts = [f'mount --bind "{source}" "{root / name}"' for source, name in binds.items()]
@@ -287,12 +315,19 @@ def windows(words: Sequence[str], **how: int) -> int:
         f'mount --rbind /dev "{root}/dev"',
         f'mount -t tmpfs -o size=4g none "{root}/tmp"',
     ]
+    if volumes:
+        mounts += [
+            f'mount -t tmpfs -o size=4g none "{root}/prefix/drive_c/tests"',
+            f'mount -t tmpfs -o size=1g none "{root}/volume"',
+            f'echo D0D0D0D0 >"{root}/volume/{_SERIAL}"',
+        ]
     # The server writes the registry when its last program has ended: it is waited for.
     program = f'code=0; unshare --root "{root}" --wd /src {LOADER} "$@" || code=$?'
     script = "\n".join(["set -e", *mounts, program, f'chroot "{root}" {SERVER} -w; exit $code'])
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "XDG_RUNTIME_DIR": "/tmp", "LC_ALL": "C.UTF-8",
         "WINEPREFIX": "/prefix", "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml=",
+        **({"TESTS_VOLUME": "D:\\"} if volumes else {}),
     }  # fmt: skip
     # In a namespace of its own for processes: whatever it started ends with it.
     apart = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
