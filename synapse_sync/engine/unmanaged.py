@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
 from synapse_sync.core.manifest.values import Target
+from synapse_sync.core.names import clash_key
 from synapse_sync.core.plan import Key, Observed
 from synapse_sync.project import Project
 from synapse_sync.store.ownership import Tree
+from synapse_sync.store.spelling import one_file
 
 #: More files than a person puts into one folder; the rest of a larger one is not listed.
 _MOST = 10_000
@@ -49,15 +51,29 @@ def unmanaged(
     found: list[Unmanaged] = []
     for name, tree in trees.items():
         listed = {path for target, path in wanted if target == name} | set(tree.receipt.entries) | set(tree.beside)
+        known = _Known(tree.root, (*listed, *tree.others))
         for folder in sorted({path.rpartition("/")[0] for path in listed}):
             found += (
                 each
                 for each in _weights_in(tree.target, tree.root, folder)
-                if each.path not in listed
-                and each.path not in tree.others
-                and os.path.realpath(tree.root / each.path) not in sources
+                if each.path not in known and os.path.realpath(tree.root / each.path) not in sources
             )
     return tuple(found)
+
+
+class _Known:
+    """Paths below a root, in any spelling that leads to the same file there: some disks list one of their own."""
+
+    def __init__(self, root: Path, paths: Collection[str]) -> None:
+        self._root = root
+        self._paths = frozenset(paths)
+        self._by_key: dict[str, list[str]] = {}
+        for path in paths:
+            self._by_key.setdefault(clash_key(path), []).append(path)
+
+    def __contains__(self, path: str) -> bool:
+        alike = self._by_key.get(clash_key(path), ())
+        return path in self._paths or any(one_file(self._root, path, other) for other in alike)
 
 
 def _weights_in(target: Target, root: Path, folder: str) -> Iterator[Unmanaged]:

@@ -229,16 +229,9 @@ def exfat(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def ntfs(tmp_path: Path) -> Iterator[Path]:
-    """A fresh NTFS file system as Windows shows it: case does not count, and there are links."""
+    """A fresh NTFS file system with links, where case does not count and all names are listed in lower case."""
     with disk(tmp_path, 100 << 20, "mkfs.ntfs -Q -F", "lowntfs-3g -o ignore_case,windows_names") as place:
         yield place
-
-
-@pytest.fixture(params=["exfat", "ntfs"])
-def no_case(request: pytest.FixtureRequest) -> Path:
-    """A file system that ignores case."""
-    place: Path = request.getfixturevalue(request.param)
-    return place
 
 
 @pytest.fixture(params=["mkfs.xfs -q -m reflink=1", "mkfs.btrfs -q"], ids=["xfs", "btrfs"])
@@ -260,8 +253,8 @@ def files(root: Path) -> list[str]:
 
 @pytest.mark.parametrize("mode", ["auto", "copy", "move"])
 @pytest.mark.parametrize("change", ["name", "folder", "both"])
-def test_a_rename_by_case_renames(project: Project, no_case: Path, mode: str, change: str) -> None:
-    root = no_case / "ui"
+def test_a_rename_by_case_renames(project: Project, exfat: Path, mode: str, change: str) -> None:
+    root = exfat / "ui"
     head = target("ui", str(root), mode)
     project.manifest(named("Dream.safetensors", folder="Portraits", head=head))
     project("sync")
@@ -280,8 +273,8 @@ def test_a_rename_by_case_renames(project: Project, no_case: Path, mode: str, ch
 
 
 @pytest.mark.parametrize("mode", ["copy", "move"])
-def test_an_upgrade_and_a_rename_by_case_at_once(project: Project, no_case: Path, mode: str) -> None:
-    root = no_case / "ui"
+def test_an_upgrade_and_a_rename_by_case_at_once(project: Project, exfat: Path, mode: str) -> None:
+    root = exfat / "ui"
     head = target("ui", str(root), mode)
     both = [f"civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}", MODELS["sharpen"]]
     kind = 'type = "checkpoint"\n'
@@ -296,8 +289,8 @@ def test_an_upgrade_and_a_rename_by_case_at_once(project: Project, no_case: Path
     assert "in sync" in project("status").out
 
 
-def test_companions_are_renamed_with_their_model(project: Project, no_case: Path) -> None:
-    root = no_case / "ui"
+def test_companions_are_renamed_with_their_model(project: Project, exfat: Path) -> None:
+    root = exfat / "ui"
     head = f'[workspace]\npreviews = true\nsidecars = true\n[targets.ui]\nlayout = "a1111"\nroot = "{root}"\n'
     project.manifest(named("Dream.safetensors", head=head))
     project("sync")
@@ -310,8 +303,8 @@ def test_companions_are_renamed_with_their_model(project: Project, no_case: Path
 
 
 @pytest.mark.parametrize("words", [["--no-prune"], ["--only", "m"]])
-def test_a_rename_by_case_without_a_prune_is_whole_too(project: Project, no_case: Path, words: list[str]) -> None:
-    root = no_case / "ui"
+def test_a_rename_by_case_without_a_prune_is_whole_too(project: Project, exfat: Path, words: list[str]) -> None:
+    root = exfat / "ui"
     head = target("ui", str(root))
     project.manifest(named("Dream.safetensors", head=head))
     project("sync")
@@ -321,8 +314,8 @@ def test_a_rename_by_case_without_a_prune_is_whole_too(project: Project, no_case
     assert files(root) == ["models/checkpoints/dream.safetensors"]
 
 
-def test_a_file_of_the_users_in_another_case_keeps_its_name(project: Project, no_case: Path) -> None:
-    root = no_case / "ui"
+def test_a_file_of_the_users_in_another_case_keeps_its_name(project: Project, exfat: Path) -> None:
+    root = exfat / "ui"
     place = root / "models/checkpoints/DREAM.safetensors"
     place.parent.mkdir(parents=True)
     place.write_bytes(content_of(project.hub, catalogue.PORTRAIT_V1))
@@ -334,27 +327,27 @@ def test_a_file_of_the_users_in_another_case_keeps_its_name(project: Project, no
     assert "models/checkpoints/DREAM.safetensors" in files(root)
 
 
-def test_a_root_in_another_case_is_the_same_root(project: Project, no_case: Path) -> None:
-    project.manifest(declare("portrait", "eyes", head=target("t", str(no_case / "UI"))))
+def test_a_root_in_another_case_is_the_same_root(project: Project, exfat: Path) -> None:
+    project.manifest(declare("portrait", "eyes", head=target("t", str(exfat / "UI"))))
     project("sync")
     project.hub.clear_log()
-    project.manifest(declare("portrait", "eyes", head=target("t", str(no_case / "ui"))))
+    project.manifest(declare("portrait", "eyes", head=target("t", str(exfat / "ui"))))
     project("sync")
-    assert files(no_case / "UI") == sorted([CHECKPOINT, EYES])
-    project.manifest(declare("eyes", head=target("t", str(no_case / "ui"))))
+    assert files(exfat / "UI") == sorted([CHECKPOINT, EYES])
+    project.manifest(declare("eyes", head=target("t", str(exfat / "ui"))))
     project("sync")
-    assert files(no_case / "UI") == [EYES]
+    assert files(exfat / "UI") == [EYES]
     assert project.hub.requests("storage") == []
 
 
-def test_two_roots_that_differ_by_case_are_one_directory(project: Project, no_case: Path) -> None:
-    two = target("a", str(no_case / "ui"), "copy") + target("b", str(no_case / "UI"), "copy")
+def test_two_roots_that_differ_by_case_are_one_directory(project: Project, exfat: Path) -> None:
+    two = target("a", str(exfat / "ui"), "copy") + target("b", str(exfat / "UI"), "copy")
     project.manifest(declare("portrait", "eyes", head=two))
     project("sync")
     only_b = f'[models.portrait]\nsource = "{MODELS["portrait"]}"\ntargets = ["b"]\n'
     project.manifest(declare("eyes", head=two) + only_b)
     project("sync")
-    assert (no_case / "ui" / CHECKPOINT).is_file(), "the other target wants it"
+    assert (exfat / "ui" / CHECKPOINT).is_file(), "the other target wants it"
 
 
 # -- file systems that share blocks, and NTFS ------------------------------------------------------------
@@ -392,6 +385,20 @@ def test_a_clone_is_a_file_of_its_own_that_costs_no_space(project: Project, shar
 
 def same(one: Path, other: Path) -> bool:
     return one.read_bytes() == other.read_bytes()
+
+
+def test_a_disk_that_lists_another_spelling_is_in_sync(project: Project, ntfs: Path) -> None:
+    root = ntfs / "ui"
+    head = target("ui", str(root))
+    project.manifest(named("Dream.safetensors", folder="Portraits", head=head))
+    project("sync")
+    assert files(root) == ["models/checkpoints/portraits/dream.safetensors"], "so this disk lists it"
+    said = project("status").out
+    assert "in sync" in said and "unmanaged" not in said
+    assert "nothing to do" in project("sync").out
+    project.manifest(named("DREAM.safetensors", folder="portraits", head=head))
+    project("sync", "--offline")
+    assert "nothing to do" in project("sync").out and len(files(root)) == 1
 
 
 @pytest.mark.parametrize(("mode", "links"), [("auto", 2), ("hardlink", 2), ("symlink", 1), ("copy", 1), ("move", 1)])
