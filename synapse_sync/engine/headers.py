@@ -35,9 +35,9 @@ _AT_ONCE = 4
 #: The most files whose headers a lock requests only to check its site's word: all at once, so that it waits for one
 #: answer. Of more files, a sync says it when it has the bytes.
 _CHECKED = 16
-#: The usual sizes of a file by its type, in bytes: the least and the most. Only another size is a reason to check the
-#: site's word at lock: each such request counts against the downloads that a site allows. Of others, a sync says it.
-#: LoRAs from rank 8 for SD 1.5 to rank 64 for Flux.1 are within; no whole checkpoint is as small as one of them.
+#: The usual sizes of a file by its type, in bytes: the least and the most. Only another size is a reason to check
+#: the site's word at lock: each such request counts against the downloads that a site allows. Of others, a sync
+#: says it. LoRAs from rank 8 for SD 1.5 to rank 64 for Flux.1 are within; no whole checkpoint is as small.
 USUAL_SIZES = {
     "checkpoint": (500_000_000, 1 << 62), "lora": (8_000_000, 700_000_000), "embedding": (0, 8_000_000),
     "vae": (30_000_000, 1 << 30), "controlnet": (30_000_000, 8 << 30), "upscaler": (0, 1 << 30),

@@ -105,9 +105,7 @@ def test_the_manifest_goes_before_the_header(project: Project) -> None:
     assert list(project.tree()) == ["models/checkpoints/m7001.safetensors"]
 
 
-def test_no_header_is_needed_where_words_settle_the_type(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_header_is_needed_where_words_settle_the_type(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     usual(monkeypatch, "checkpoint", 0)
     usual(monkeypatch, "lora", 0)
     one = civitai(project, 7001, "Checkpoint", whole(WHOLE), "SD 1.5")

@@ -401,7 +401,9 @@ def test_a_disk_that_lists_another_spelling_is_in_sync(project: Project, ntfs: P
     assert "nothing to do" in project("sync").out and len(files(root)) == 1
 
 
-@pytest.mark.parametrize(("mode", "links"), [("auto", 2), ("hardlink", 2), ("symlink", 1), ("copy", 1), ("move", 1)])
+@pytest.mark.parametrize(
+    ("mode", "links"), [("auto", 2), ("hardlink", 2), ("symlink", 1), ("copy", 1), ("move", 1)]
+)
 def test_each_link_mode_on_ntfs(project: Project, ntfs: Path, mode: str, links: int) -> None:
     os.environ["SYNAPSE_STORE"] = str(ntfs / "store")
     root = ntfs / "ui"
