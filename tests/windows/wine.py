@@ -284,7 +284,7 @@ def _begin(place: Path, words: Sequence[str], *, volumes: bool = False) -> None:
     (place / "user.reg").write_text(_NO_SCREEN)
     quiet = subprocess.DEVNULL
     try:
-        code = windows(words, volumes=volumes, stdout=quiet, stderr=quiet, timeout=120)
+        code = windows(words, volumes=volumes, stdout=quiet, stderr=quiet, timeout=300)
     except subprocess.TimeoutExpired:
         code = 1
     if code:
