@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Offline,
         OutOfDate,
         RefusedFormat,
+        RegionRefused,
         Several,
         StorageError,
         SynapseError,
@@ -61,8 +62,8 @@ __all__ = [
     "InvalidManifest", "InvalidReference", "InvalidSettings", "LinkMode", "LockDiff", "Locked", "LockedModel",
     "Lockfile", "Manifest", "MissingType", "ModelCard", "ModelDiff", "NameClash", "NetworkError", "NotFound",
     "NotTrusted", "Offline", "OutOfDate", "Outcome", "Pin", "Plan", "Preview", "Reference", "RefusedFormat",
-    "Report", "Reporter", "Requirement", "Several", "Standing", "Status", "StorageError", "SynapseError",
-    "Target", "UnsafeName", "Verb", "Verification", "Workspace", "WrongContent", "__version__",
+    "RegionRefused", "Report", "Reporter", "Requirement", "Several", "Standing", "Status", "StorageError",
+    "SynapseError", "Target", "UnsafeName", "Verb", "Verification", "Workspace", "WrongContent", "__version__",
 ]  # fmt: skip
 #: The module of each name that is no error.
 _HOMES = {

@@ -14,6 +14,7 @@
     │   ├── PolicyViolation            a model that the rules of [policy] refuse
     │   └── RefusedFormat              a format or scan result that policy refuses
     ├── AccessDenied               3   token missing or refused, gated, early access
+    │   └── RegionRefused              the region of this machine (451): other locations may have the file
     ├── NotFound                   4   the site has no such model or file, or no longer
     ├── NetworkError               5   unreachable, too slow, or an answer that makes no sense
     │   ├── StatusError                an HTTP status that the site's module turns into a sentence
@@ -160,6 +161,18 @@ class AccessDenied(SynapseError):
     """The site refuses the file: a token, an agreement or a payment is missing, or it is in early access."""
 
     exit_code = 3
+
+
+class RegionRefused(AccessDenied):
+    """The site refuses the region of this machine (451), whatever the account. Others may have the file."""
+
+    def __init__(self, message: str, *, hint: str | None = None, subject: str | None = None) -> None:
+        usual = (
+            "a colleague elsewhere can run `synapse lock` and commit synapse.lock, which pins its models without a "
+            "request from here; `mirrors` names other locations, and `synapse add ./FILE` declares a file that you "
+            "have"
+        )
+        super().__init__(message, hint=hint or usual, subject=subject)
 
 
 class NotFound(SynapseError):

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from synapse_sync.core.drift import Drift
     from synapse_sync.core.licenses import Terms
     from synapse_sync.core.lock_diff import LockDiff
-    from synapse_sync.core.lockfile import Lockfile
+    from synapse_sync.core.lockfile import LockedModel, Lockfile
     from synapse_sync.core.manifest.values import Manifest, Requirement
     from synapse_sync.core.reference import Reference
+    from synapse_sync.engine.disk_use import DiskUse
     from synapse_sync.engine.doctor import Finding
     from synapse_sync.engine.export import Exported
     from synapse_sync.engine.made_with import MadeWith
@@ -78,6 +79,14 @@ class Questions(Machine):
         from synapse_sync.engine.unmanaged import unmanaged
 
         return unmanaged(self.project, survey.trees, survey.observed)
+
+    def disk_use(self, scope: Scope, models: Sequence[LockedModel]) -> DiskUse:
+        """The disk use of these models, which are in scope, and the bytes that can be deleted. No file is read."""
+        from synapse_sync.engine.disk_use import disk_use
+
+        survey = self.survey(scope)
+        unused = self.plan_collection(at_once=True)
+        return disk_use(self.project, models, survey, self.unmanaged(survey), self.store, unused)
 
     def has_unmanaged(self) -> bool:
         """Whether managed folders may have such files, by the receipts alone: quick, and for a tree in sync."""

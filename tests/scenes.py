@@ -106,6 +106,30 @@ def changed(studio: Studio) -> None:
     studio.edit(f'eyes = "civitai:{catalogue.EYES}"\n', f'sharpen = "civitai:{catalogue.SHARPEN}"\n')
 
 
+def copied(studio: Studio) -> None:
+    """Files in trees that are copies, some of which the user made; one blob that nobody uses any more."""
+    studio.manifest(f'{COMFY}{FORGE}link-mode = "copy"\n{MODELS}')
+    studio.run("sync")
+    place = studio.project / "ComfyUI/models/vae/portrait_vae.safetensors"
+    content = place.read_bytes()
+    place.unlink()
+    place.write_bytes(content)
+    studio.run("sync")
+    studio.run("remove eyes")
+    studio.run("sync")
+
+
+def long_names(studio: Studio) -> None:
+    """A model with a long name, version and type; a file that was trusted on first use."""
+    name = "a-very-long-name-of-a-lora-for-old-photographs-of-families-and-their-houses"
+    url = f"{studio.hub.files.url}/files/{catalogue.PLAIN_LORA}"
+    studio.manifest(
+        f'{COMFY}[models]\n{name} = "civitai:{catalogue.PORTRAIT}"\n'
+        f'[models.film-grain]\nsource = "{url}"\ntype = "lora"\n'
+    )
+    studio.run("lock", "--trust")
+
+
 def with_previews(studio: Studio) -> None:
     os.environ["SYNAPSE_TRUST_HOSTS"] = "127.0.0.1"
     studio.manifest(f"[workspace]\npreviews = 2\nsidecars = true\n{MANIFEST}")
@@ -202,6 +226,7 @@ STATES = {
             Scene("status-in-sync", "status"),
             Scene("sync-nothing", "sync"),
             Scene("list", "list"),
+            Scene("list-sizes", "list --sizes"),
             Scene("show", "show detail"),
             Scene("show-web", "show detail --web"),
             Scene("show-repository-file", "show portrait-vae"),
@@ -228,6 +253,7 @@ STATES = {
             Scene("status-changed", "status"),
             Scene("status-all", "status --all"),
             Scene("list-changed", "list"),
+            Scene("list-sizes-changed", "list --sizes"),
             Scene("diff-no-git", "diff"),
             Scene("rollback-no-git", "rollback"),
             Scene("sync-dry-run", "sync --dry-run"),
@@ -237,6 +263,8 @@ STATES = {
             Scene("import", "import ComfyUI", acts=True),
         ),
     ),
+    "copied": State(copied, (Scene("list-sizes-copied", "list --sizes"),)),
+    "long names": State(long_names, (Scene("list-long", "list"), Scene("list-sizes-long", "list --sizes"))),
     "previews": State(
         with_previews,
         (

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.disk_use import deletable_lines, size_lines
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import table_lines, trigger_line
-from synapse_sync.cli.texts import cell_text, fit_text
+from synapse_sync.cli.texts import cell_text, fit_text, on_terminal, terminal_width
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.engine.inventory import Stock
 
 
+_COLUMNS = ("name", "version", "type", "size", "placed", "trusted")
+#: On a terminal with fewer columns the name is worth more than the version.
+_NARROW = 60
+
+
 @click.command("list", short_help="List the locked models and where they are")
+@click.option("--sizes", is_flag=True, help="Print the disk use of each model, and what can be deleted.")
 @scope
 @common
 @click.pass_obj
-def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]) -> int:
+def command(
+    console: Console, sizes: bool, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]
+) -> int:
     """List the locked models: name, version, type, size, and how many of their files are in place; below each, its
     trigger words.
+
+    With --sizes: the bytes of each model in its locked files, on disk with all copies, and those that only it uses;
+    then unmanaged files, duplicates, and what the store can drop. No file is read.
     """
     from synapse_sync.engine.scope import Scope
     from synapse_sync.workspace import Workspace
@@ -30,19 +45,33 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
     part = Scope(only=only, groups=groups, targets=targets)
     with Workspace.find(console.directory, offline=True) as workspace:
         found = workspace.inventory(part)
+        use = workspace.disk_use(part, [stock.model for stock in found.stocks]) if sizes else None
     if console.as_json:
-        values = [_value(stock) for stock in found.stocks]
-        console.document({"models": values, "not_locked": list(found.stale)})
+        more = {} if use is None else {"sizes": [each.to_dict() for each in use.models], "deletable": use.to_dict()}
+        console.document({"models": [_value(s) for s in found.stocks], "not_locked": list(found.stale)} | more)
         return 0
-    if found.stocks:
-        header = ("name", "version", "type", "size", "placed", "trusted")
+    if use is not None:
+        console.warnings(use.unused.warnings)
+        console.answers(size_lines(use, {stock.model.name: stock.model.card.type for stock in found.stocks}))
+    elif found.stocks:
+        narrow = on_terminal(sys.stdout) and terminal_width() < _NARROW
+        rows, header = _table(found.stocks, without={"version"} if narrow else set())
         below = [trigger_line(stock.model.card.trained_words) for stock in found.stocks]
-        console.answers(table_lines([_row(stock) for stock in found.stocks], header, below=below))
+        console.answers(table_lines(rows, header, shrink=(1, 0), below=below))
     for name in found.stale:
         console.answer(f"{name}  not locked yet")
+    if use is not None:
+        console.answers(deletable_lines(use))
     if not found.stocks and not found.stale:
         console.say("no models; `synapse add REFERENCE` adds one")
     return 0
+
+
+def _table(stocks: Sequence[Stock], without: AbstractSet[str]) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """The rows and the header of the table of these models, without these columns and empty ones."""
+    columns = dict(zip(_COLUMNS, zip(*map(_row, stocks), strict=True), strict=True))
+    shown = {name: cells for name, cells in columns.items() if any(cells) and name not in without}
+    return list(zip(*shown.values(), strict=True)), tuple(shown)
 
 
 def _row(stock: Stock) -> tuple[str, ...]:

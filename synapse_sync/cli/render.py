@@ -120,25 +120,26 @@ def table_lines(
     rows: Sequence[Sequence[str]],
     header: Sequence[str],
     *,
-    shrink: int | None = None,
+    shrink: int | Sequence[int] = (),
     paths: bool = False,
     below: Sequence[str] = (),
 ) -> Iterator[str]:
     """Return the lines of a table with aligned columns; `rows` and `header` are cells, which may come from outside.
 
-    The column `shrink` becomes narrower where the table is wider than the terminal; without it, nothing is cut.
-    With `paths`, its cells are paths: they keep their ends, which differ, and at least 24 columns. `below` has a
-    line for each row, which is left out where it is empty.
+    The column `shrink` becomes narrower where the table is wider than the terminal; of several, one after the
+    other. Without a terminal nothing is cut. With `paths`, their cells are paths: they keep their ends, which
+    differ, and at least 24 columns. `below` has a line for each row, which is left out where it is empty.
     """
     cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
-    if shrink is not None:
+    columns = (shrink,) if isinstance(shrink, int) else shrink
+    for column in columns if on_terminal(sys.stdout) else ():
         over = sum(widths) + 2 * (len(widths) - 1) - terminal_width()
-        least = min(widths[shrink], _LEAST_PATH) if paths else 8
-        widths[shrink] = max(text_width(header[shrink]), least, widths[shrink] - max(0, over))
+        least = min(widths[column], _LEAST_PATH) if paths else 8
+        widths[column] = min(widths[column], max(text_width(header[column]), least, widths[column] - max(0, over)))
         if paths:
             for row in cells:
-                row[shrink] = end_text(row[shrink], widths[shrink])
+                row[column] = end_text(row[column], widths[column])
     for number, row in enumerate(cells):
         text = "  ".join(fit_text(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         yield click.style(text, bold=True) if number == 0 else text

@@ -135,7 +135,7 @@ def conclude(console: Console, report: Report, part: Scope) -> int:
     elif not console.quiet:
         console.answers(outcome_lines(report, everything=console.verbose))
     console.errors(report.errors)
-    if report.plan.in_sync:
+    if report.plan.in_sync and report.ok:
         rest = rest_text(report.plan.spared, part)
         console.conclude(f"{in_sync_text(report.plan.unchanged, part)}, nothing to do{rest}")
         return 0

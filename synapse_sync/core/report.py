@@ -39,7 +39,8 @@ class Report:
     """The outcome of a sync.
 
     `fetched_bytes` came over the network. `copied_files` were taken from elsewhere on this machine instead of a
-    download (a local source, another program's cache); `copied_bytes` were copied for that.
+    download (a local source, another program's cache); `copied_bytes` were copied for that. `unlocked` are the
+    failures of models that could not be locked, while the others were synced.
     """
 
     plan: Plan
@@ -48,12 +49,13 @@ class Report:
     fetched_bytes: int = 0
     copied_files: int = 0
     copied_bytes: int = 0
+    unlocked: tuple[SynapseError, ...] = ()
     unfinished: bool = False  # a companion was left out, and the next sync may succeed
 
     @property
     def errors(self) -> tuple[SynapseError, ...]:
-        """Every distinct failure, conflicts included, in the order of the actions."""
-        seen: dict[str, SynapseError] = {}
+        """Every distinct failure, conflicts included: first of models without a lock, then by the actions."""
+        seen = {f"{error.subject}: {error.message}": error for error in self.unlocked}
         for outcome in self.outcomes:
             if outcome.error is not None:
                 seen.setdefault(outcome.error.message, outcome.error)
@@ -109,6 +111,8 @@ class Report:
         return {
             **self.plan.to_dict(),
             "in_sync": self.ok and not self.plan.withheld,
+            "not_locked": [error.subject for error in self.unlocked],
+            "lock_errors": [error.to_dict() for error in self.unlocked],
             "warnings": list(self.warnings),
             "fetched_bytes": self.fetched_bytes,
             "copied_bytes": self.copied_bytes,

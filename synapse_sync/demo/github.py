@@ -50,6 +50,9 @@ class GitHub:
 
     def answer(self, request: Request) -> Reply:
         """Answer one request."""
+        if request.method == "HEAD" and len(request.segments) == 2:
+            name = "/".join(request.segments)
+            return html_reply(200 if name in self.repos and name not in self.private else 404)
         if request.method != "GET":
             return json_reply({"message": "Method not allowed"}, 405)
         if request.raw_path == f"{_API}/user":

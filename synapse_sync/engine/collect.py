@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.core.lockfile import parse_lockfile
@@ -48,12 +48,16 @@ class Unused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """The plan of a collection: blobs to drop, unused ones that are kept, the number of used ones, warnings."""
+    """The plan of a collection: blobs to drop, unused ones that are kept, the number of used ones, warnings.
+
+    `users` has the digests that each known project uses, by its directory.
+    """
 
     drop: tuple[Unused, ...] = ()
     irreplaceable: tuple[Unused, ...] = ()
     in_use: int = 0
     warnings: tuple[str, ...] = ()
+    users: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -103,8 +107,8 @@ def plan_collection(
     now = math.inf if at_once else time.time() if now is None else now
     found = _sorted_out(uses, now, irreplaceable=irreplaceable)
     if blind:
-        return Collection(in_use=found.in_use, warnings=tuple(warnings))
-    return replace(found, warnings=tuple(warnings))
+        return Collection(in_use=found.in_use, warnings=tuple(warnings), users=uses.by_project)
+    return replace(found, warnings=tuple(warnings), users=uses.by_project)
 
 
 def _sorted_out(uses: _Uses, now: float, *, irreplaceable: bool) -> Collection:
@@ -129,17 +133,22 @@ def _sorted_out(uses: _Uses, now: float, *, irreplaceable: bool) -> Collection:
 
 
 class _Uses:
-    """The blobs that projects use: `everywhere` are all, and each store has those that are needed on its volume."""
+    """The blobs that projects use, and each store those that are needed on its volume.
+
+    `everywhere` are all of them, `by_project` those of each project by its directory.
+    """
 
     def __init__(self, places: Sequence[Path]) -> None:
         self.stores = [BlobStore(place) for place in places]
         self.everywhere: set[str] = set()
+        self.by_project: dict[str, frozenset[str]] = {}
         self._needed: dict[Path, set[str]] = {store.root: set() for store in self.stores}
 
     def add(self, record: ProjectRecord) -> None:
         """Note the blobs of a project; raises what reading its files raises."""
-        used = set(_used_by(record))
+        used = frozenset(_used_by(record))
         self.everywhere |= used
+        self.by_project[record.project] = used
         for root in self._volumes(record):
             self._needed[root] |= used
 

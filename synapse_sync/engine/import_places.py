@@ -59,12 +59,13 @@ def known_place(manifest: Manifest, project: Project, directory: Path) -> Place 
     """The place of a directory in a target of the manifest: at its root, or in one of its folders for models."""
     roots = [(root_of(target.root, project.directory), target) for target in manifest.targets]
     inside = [(root, target) for root, target in roots if directory.is_relative_to(root)]
-    for root, target in sorted(inside, key=lambda pair: -len(pair[0].parts)):
+    layout = layout_at(directory)
+    for root, target in sorted(inside, key=lambda pair: (-len(pair[0].parts), pair[1].layout != layout)):
         below = _relative(directory, root)
-        layout = layout_at(directory)
         if not below:
-            # Without `[targets]` the project directory counts as a ComfyUI; it may be another UI, or none.
-            if layout in (None, target.layout):
+            # Without `[targets]` the project directory counts as a ComfyUI; it may be another UI, or none. A layout
+            # that the user wrote is right: from its folders alone, a tree may look like another UI.
+            if layout in (None, target.layout) or manifest.targets != Manifest().targets:
                 return Place(target=target, root=root)
         elif layout is None and (
             below.partition("/")[0] in top_folders(target)

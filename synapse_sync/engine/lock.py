@@ -46,7 +46,8 @@ class Locked:
     """The result of a lock: both lockfiles, the changes, warnings, and new mirrors that `--heal` found.
 
     `checked` says that nothing was written. `absent` are the words for a lockfile that is missing then. `undo`
-    removes the copies of local files that the lock made, for a caller that fails to write the lockfile.
+    removes the copies of local files that the lock made, for a caller that fails to write the lockfile. `refused`
+    are the failures of models whose site refuses this region, if the caller lets the others go on.
     """
 
     lockfile: Lockfile
@@ -57,6 +58,7 @@ class Locked:
     absent: str | None = None
     undo: Callable[[], None] = field(default=lambda: None, compare=False)
     checked: bool = False
+    refused: tuple[SynapseError, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -177,6 +179,7 @@ def resolve(
     exclude_newer: datetime | None = None,
     check: bool = False,
     heard: Heard | None = None,
+    go_on: bool = False,
 ) -> Locked:
     """Resolve stale requirements, keep the other pins, and drop models that are no longer declared.
 
@@ -184,25 +187,31 @@ def resolve(
     `exclude_newer` is an instant in UTC. With `check`, headers of a few files are compared with their sites' words;
     a sync compares them when it has the bytes. `heard` are answers that need not be asked for again. Each source
     receives all other questions at once. Nothing is written. Raises all failures together. Where
-    only optional models fail, a warning names each, and the lock is that of the others.
+    only optional models fail, a warning names each, and the lock is that of the others. With `go_on`, so are models
+    whose site refuses this region, as long as another one is locked: they keep their last pin or have none.
     """
     heard = {} if heard is None else heard
     optional = optional_names(manifest.entries())
     warnings: list[str] = []
     left: frozenset[str] = frozenset()
+    refused: list[SynapseError] = []
     while True:
         try:
             locked = _resolve(
                 manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer, check=check, heard=heard,
                 left=left, optional=optional - left,
             )  # fmt: skip
-            return replace(locked, warnings=(*warnings, *locked.warnings))
         except SynapseError as error:
-            failed = to_leave_out(error, optional - left)
+            failed = to_leave_out(error, optional - left, abroad=go_on)
             if not failed:
                 raise
-            warnings += [warning(name, why) for name, why in failed.items()]
+            warnings += [warning(name, why) for name, why in failed.items() if name in optional]
+            refused += [failed[name] for name in sorted(failed.keys() - optional)]
             left |= failed.keys()
+            continue
+        if not locked.lockfile.models:
+            raise_all(refused)
+        return replace(locked, warnings=(*warnings, *locked.warnings), refused=tuple(refused))
 
 
 def _resolve(
@@ -250,7 +259,8 @@ def _resolve(
 
             resolved, headers, notes = settle_types(manifest, resolved, tools, transfers.peek, check=check)
             warnings += notes
-        unknown = {e.name for e in stale_entries(entries, old) if e.name in left}
+        gone = {e.name for e in entries if e.name in left and (e.optional or e.name not in pins)}
+        unknown = {e.name for e in stale_entries(entries, old) if e.name in gone}
         models = {e.name: resolved.get(e.name) or pins[e.name] for e in entries if e.name not in unknown}
         after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
         after = with_true_sizes(after, tools.store.true_size)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.core.plan import Plan
 from synapse_sync.core.report import Report
-from synapse_sync.errors import Several, SynapseError, raise_all
+from synapse_sync.errors import RegionRefused, Several, SynapseError, raise_all
 
 
 def optional_names(entries: Iterable[Requirement]) -> frozenset[str]:
@@ -16,10 +16,13 @@ def optional_names(entries: Iterable[Requirement]) -> frozenset[str]:
     return frozenset(entry.name for entry in entries if entry.optional)
 
 
-def to_leave_out(error: SynapseError, optional: frozenset[str]) -> dict[str, SynapseError]:
-    """The first error of each model that has to be left out; none if a required model failed as well."""
+def to_leave_out(error: SynapseError, optional: frozenset[str], *, abroad: bool = False) -> dict[str, SynapseError]:
+    """The first error of each model that has to be left out; none if a required model failed as well.
+
+    With `abroad`, a required model is left out where its site refuses this region.
+    """
     errors = error.errors if isinstance(error, Several) else (error,)
-    if any(each.subject not in optional for each in errors):
+    if any(each.subject not in optional and not (abroad and isinstance(each, RegionRefused)) for each in errors):
         return {}
     return {each.subject: each for each in reversed(errors) if each.subject is not None}
 

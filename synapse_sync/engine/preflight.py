@@ -234,7 +234,12 @@ def _token(place: Reference, tools: Tools) -> _Refusal | None:
 
 def _is_open(place: Reference, tokens: Mapping[Reference, _Refusal], tools: Tools) -> bool:
     """Whether nothing is known against a location, and nothing can be asked before the download."""
-    return place not in tokens and not isinstance(tools.sources[place.source], Guarding)
+    return place not in tokens and _gate(place, tools) is None
+
+
+def _gate(place: Reference, tools: Tools) -> str | None:
+    source = tools.sources[place.source]
+    return source.gate(place) if isinstance(source, Guarding) else None
 
 
 def _closed_gates(
@@ -243,9 +248,8 @@ def _closed_gates(
     """The locations behind closed gates: one HEAD for each repository, a few at the same time."""
     gates: dict[tuple[str, str], list[Reference]] = {}
     for place in _all_places(asked):
-        source = tools.sources[place.source]
-        if place not in tokens and isinstance(source, Guarding):
-            gates.setdefault((place.source, source.gate(place)), []).append(place)
+        if place not in tokens and (gate := _gate(place, tools)) is not None:
+            gates.setdefault((place.source, gate), []).append(place)
     if not gates:
         return {}
     answers = at_once(lambda places: _ask_gate(places[0], tools), list(gates.values()), _GATES_AT_ONCE)
@@ -262,9 +266,9 @@ def _ask_gate(place: Reference, tools: Tools) -> SynapseError | None:
     source = tools.sources[place.source]
     assert isinstance(source, Guarding)
     try:
-        tools.wire().check(source.locate(place).url)
+        tools.wire().check(source.gate_url(place))
     except StatusError as error:
-        return source.closed(replace(place, revision=None, file=None, query=()), error)
+        return source.closed(place, error)
     except SynapseError:
         return None  # the download has more patience, and better words for it
     return None

@@ -59,7 +59,7 @@ def sync(
         tools.trust.check_roots(tree.target for tree in trees.values())
         if not frozen and not locked:
             ask_for_lock(project, trees.values(), tools)
-        warnings = [] if frozen else refresh_lock(project, tools, locked=locked)
+        warnings, refused = ([], ()) if frozen else refresh_lock(project, tools, locked=locked)
         held.enter_context(hold_roots(trees, project.store, tools.reporter.note))
         take_over(trees.values())
         survey = survey_project(project, scope, tools, frozen=frozen)
@@ -79,7 +79,7 @@ def sync(
         report = carry_out(survey, project, tools, command)
         warnings += misnamed(report, survey, project, tools)
         warnings += _correct_sizes(project, survey, tools, write=not locked and not frozen)
-        report = excused(report, optional_names(project.manifest.entries()))
+        report = replace(excused(report, optional_names(project.manifest.entries())), unlocked=refused)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
         in_sync = done and survey.is_locked and not survey.left_out and not survey.plan.withheld
         note_links(project, survey)
@@ -111,11 +111,11 @@ def ask_for_lock(project: Project, trees: Iterable[Tree], tools: Tools) -> None:
     tools.trust.require([*tools.trust.declared(entries), *roots])
 
 
-def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> list[str]:
-    """Lock stale models and write the lockfile; returns warnings.
+def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> tuple[list[str], tuple[SynapseError, ...]]:
+    """Lock stale models and write the lockfile; returns warnings, and what sites refuse in this region.
 
     With `locked`, a stale lockfile raises `OutOfDate`. A manifest without models changes no lockfile: it was rather
-    emptied by accident.
+    emptied by accident. A site that refuses this region does not stop the models that are locked.
     """
     stale = project.stale()
     if locked:
@@ -123,23 +123,23 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> list[str]:
         optional = {entry.name for entry in project.manifest.entries()} - required
         stale = tuple(name for name in stale if name not in optional)
     if not stale:
-        return []
+        return [], ()
     if locked:
         if (absent := project.no_lockfile()) is not None:
             raise OutOfDate(f"{absent}, and --locked needs it", hint="restore it from git, or run `synapse lock`")
         raise OutOfDate(f"{LOCKFILE} does not answer {MANIFEST} for {listed(stale)}", hint="run `synapse lock`")
     if not project.manifest.models:
-        return [f"{MANIFEST} declares no model; {LOCKFILE} is left unchanged (`synapse lock` empties it)"]
+        return [f"{MANIFEST} declares no model; {LOCKFILE} is left unchanged (`synapse lock` empties it)"], ()
     from synapse_sync.engine.lock import resolve, undone  # a sync of locked models starts without it
 
     project.check_writable()
-    answer = resolve(project.manifest, project.lockfile, tools)
+    answer = resolve(project.manifest, project.lockfile, tools, go_on=True)
     with undone(answer):
         project.write_lockfile(answer.lockfile)
     for change in answer.changes:
         gone = f"{change.kind}: {change.name}"
         tools.reporter.note(gone if change.after is None else f"locked {change.name}  {change.after}")
-    return list(answer.warnings)
+    return list(answer.warnings), answer.refused
 
 
 def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:

@@ -221,12 +221,22 @@ class Finding(Protocol):
 class Guarding(Protocol):
     """A source whose repositories may be closed to an account, and which says so before it sends a byte."""
 
-    def gate(self, reference: Reference) -> str:
-        """The name of what opens or stays closed as a whole, a repository for example; no request is made."""
+    def gate(self, reference: Reference) -> str | None:
+        """The name of what opens or stays closed as a whole, a repository for example; no request is made.
+
+        None for a reference of which only the download shows whether it is open.
+        """
+        ...
+
+    def gate_url(self, reference: Reference) -> str:
+        """The address that refuses a HEAD where the gate of `reference` is closed; no request is made."""
         ...
 
     def closed(self, reference: Reference, error: StatusError) -> SynapseError | None:
-        """The reason why the gate is closed, if a status says that; None for a status about one file or moment."""
+        """The reason why the gate is closed, if a status of its address says that.
+
+        None for a status about one file or moment.
+        """
         ...
 
 

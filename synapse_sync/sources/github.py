@@ -24,6 +24,7 @@ from synapse_sync.errors import (
     InvalidReference,
     NetworkError,
     NotFound,
+    RegionRefused,
     StatusError,
     SynapseError,
 )
@@ -141,8 +142,10 @@ class GitHubSource:
                 "GitHub refuses the token (401)",
                 hint=f"it is optional: unset it, or {_SITE.token_hint}",
             )
-        if error.status in (403, 451):
-            return AccessDenied(f"GitHub refuses access to `{id_}` ({error.status})", hint=error.body or None)
+        if error.status == 451:
+            return RegionRefused(f"`{reference}` is not available from here for legal reasons (451)")
+        if error.status == 403:
+            return AccessDenied(f"GitHub refuses access to `{id_}` (403)", hint=error.body or None)
         if error.status == 404:
             return NotFound(
                 f"GitHub has no `{reference}`, or it is private", hint=f"look at {self._server}/{id_}/releases"
@@ -152,6 +155,18 @@ class GitHubSource:
     def needs_token(self, reference: Reference) -> str | None:
         """Return None: releases are public, and private repositories are refused at lock."""
         return None
+
+    def gate(self, reference: Reference) -> str:
+        """The repository: it is private as a whole."""
+        return reference.id
+
+    def gate_url(self, reference: Reference) -> str:
+        """The page of the repository, which strangers see as long as they may download from it."""
+        return f"{self._server}/{reference.id}"
+
+    def closed(self, reference: Reference, error: StatusError) -> SynapseError | None:
+        """The reason of a page that is gone: the repository was deleted, or is private since the lock."""
+        return _no_repository(reference) if error.status == 404 else None
 
     # -- asking --------------------------------------------------------------------------------------
 
@@ -219,10 +234,7 @@ class GitHubSource:
         except StatusError as error:
             if error.status != 404:
                 return self.explain(reference, error)
-            return NotFound(
-                f"GitHub has no repository `{reference.id}`, or it is private",
-                hint="check the name; synapse cannot download from private repositories",
-            )
+            return _no_repository(reference)
         tags = [release.tag_name for release in releases if not release.draft]
         if reference.revision is not None:
             near = alike(reference.revision, tags, cutoff=0.4) or tags[:3]
@@ -240,6 +252,13 @@ class GitHubSource:
             return ""
         moment = datetime.fromtimestamp(self._clock() + seconds).astimezone()
         return f" until {moment:%H:%M} ({max(1, round(seconds / 60))} min from now)"
+
+
+def _no_repository(reference: Reference) -> NotFound:
+    return NotFound(
+        f"GitHub has no repository `{reference.id}`, or it is private",
+        hint="check the name; synapse cannot download from private repositories",
+    )
 
 
 def _instant(text: str | None) -> datetime:

@@ -195,12 +195,17 @@ class ModelScopeSource:
         return None
 
     def gate(self, reference: Reference) -> str:
-        """The repository: it is private as a whole."""
-        return reference.id
+        """The repository at one commit or branch: it is private as a whole."""
+        return f"{reference.id}@{reference.revision or _BRANCH}"
+
+    def gate_url(self, reference: Reference) -> str:
+        """The file itself: it is refused as every file of its repository is."""
+        return self.locate(reference).url
 
     def closed(self, reference: Reference, error: StatusError) -> SynapseError | None:
-        """The refusal in words; a 404 may be about the file alone."""
-        return self.explain(reference, error) if error.status in (401, 403) else None
+        """The refusal in words. A private repository is 404 for strangers; on a branch, one file may be gone."""
+        about = error.status in (401, 403) or (error.status == 404 and reference.pinned)
+        return self.explain(replace(reference, file=None), error) if about else None
 
     # -- asking --------------------------------------------------------------------------------------
 

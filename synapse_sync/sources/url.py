@@ -11,7 +11,15 @@ from synapse_sync.core.artifact import Candidate, ModelCard, format_of
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.names import disposition_name, safe_filename
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError, WrongContent
+from synapse_sync.errors import (
+    AccessDenied,
+    NetworkError,
+    NotFound,
+    RegionRefused,
+    StatusError,
+    SynapseError,
+    WrongContent,
+)
 from synapse_sync.net.at_once import at_once
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.retries import Retry
@@ -70,7 +78,9 @@ class UrlSource:
         """Return the error that a status means, with a next step."""
         status, where = error.status, error.url
         host = urlsplit(where).netloc or "this host"
-        if status in (401, 403, 451):
+        if status == 451:
+            return RegionRefused(f"{where} is not available from here for legal reasons (451)")
+        if status in (401, 403):
             return AccessDenied(
                 f"{where} refuses the file ({status})",
                 hint=f"if it wants a token: `synapse login {host}`",
@@ -98,6 +108,24 @@ class UrlSource:
     def needs_token(self, reference: Reference) -> str | None:
         """Return None: only the download shows it."""
         return None
+
+    def gate(self, reference: Reference) -> str | None:
+        """The page of the repository of a release, as on GitHub; None for any other address."""
+        return _repository_of(reference.id)
+
+    def gate_url(self, reference: Reference) -> str:
+        """That page, which strangers see as long as they may download from it."""
+        return _repository_of(reference.id) or reference.id
+
+    def closed(self, reference: Reference, error: StatusError) -> SynapseError | None:
+        """The reason of a page that is gone: the repository was deleted, or is private since the lock."""
+        if error.status != 404:
+            return None
+        return NotFound(
+            f"{_repository_of(reference.id)} does not exist, or is private",
+            hint="files of a private repository have no address that works: add `mirrors`, or name a file that you "
+            "have as `./FILE`",
+        )
 
     def _ask_name(self, url: str) -> str | SynapseError | None:
         """Return the name in the server's answer (None: it has none), or the error of the request."""
@@ -138,6 +166,15 @@ def _answer(ask: Ask, given: str | SynapseError | None) -> Resolved:
 def _name_in(url: str) -> str:
     """Return the file name at the end of a URL's path."""
     return safe_filename(urlsplit(url).path.rpartition("/")[2], encoded=True)
+
+
+def _repository_of(url: str) -> str | None:
+    """Return the address of the repository that has a file of a release; None for another kind of address."""
+    parts = urlsplit(url)
+    names = parts.path.strip("/").split("/")
+    if len(names) != 6 or names[2:4] != ["releases", "download"]:
+        return None
+    return f"{parts.scheme}://{parts.netloc}/{names[0]}/{names[1]}"
 
 
 def _is_vague(name: str) -> bool:

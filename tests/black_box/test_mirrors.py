@@ -9,6 +9,7 @@ import pytest
 from workbench import content_of
 from world import Project
 
+from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.storage import Stored
 from synapse_sync.demo.weights import safetensors_bytes
@@ -180,6 +181,45 @@ def test_a_fast_mirror_with_other_bytes_helps_nobody(project: Project) -> None:
     assert asked(project, "storage") and asked(project, "files")
     assert "sha256" in done.err
     assert list(project.tree().values()) == [safetensors_bytes("two", size=BIG)]
+
+
+def test_a_refused_region_at_lock_lets_the_locked_models_go_on(project: Project) -> None:
+    """451 while a sync locks first: models that are locked, or on another site, are synced; the exit code is 3."""
+    hub = project.hub
+    numbers = range(5_000_000, 5_000_004)
+    hub.civitai.add_many(len(numbers), numbers[0])
+    colleagues = f'[models]\na = {{ source = "civitai:{numbers[0]}", mirrors = ["URL"] }}\n'.replace(
+        "URL", hub.storage.publish("/mirror/a.safetensors", Stored(content=content_of(hub, numbers[0] * 10)))
+    )
+    project.manifest(colleagues)
+    project("lock")
+    hub.civitai.region_blocked = True
+    wanted = "".join(f'{name} = "civitai:{number}"\n' for name, number in zip("bc", numbers[1:3], strict=True))
+    project.manifest(f'{colleagues}{wanted}vae = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"\n')
+    said = project("sync", code=3)
+    talk = " ".join(said.err.split())
+    assert talk.count("error: ") == 1 and "`b`, `c`: Civitai refuses requests from the region" in talk, said.err
+    assert "a colleague elsewhere can run `synapse lock` and commit synapse.lock" in talk
+    assert "2 placed" in said.out and "2 failed, exit code 3" in said.out.splitlines()[-1]
+    assert [model["name"] for model in project.locked()] == ["a", "vae"]
+    again = project("sync", "--json", code=3).json
+    assert again["not_locked"] == ["b", "c"] and {each["kind"] for each in again["lock_errors"]} == {
+        "RegionRefused"
+    }
+    assert not again["in_sync"] and again["unchanged"] == 2
+    assert "nothing to do" not in project("sync", code=3).out
+    # A colleague's lock is enough, though the site is still refused: their bytes come from elsewhere.
+    hub.civitai.region_blocked = False
+    project("lock")
+    hub.civitai.region_blocked = True
+    assert project("status", code=0).out.count("to download") == 1
+
+
+def test_a_refused_region_at_the_first_lock_locks_nothing(project: Project) -> None:
+    project.hub.civitai.region_blocked = True
+    project.manifest(f'[models]\na = "civitai:{catalogue.PORTRAIT}"\n')
+    assert "Civitai refuses requests from the region" in " ".join(project("sync", code=3).err.split())
+    assert not (project.path / "synapse.lock").exists()
 
 
 def test_our_own_limit_says_nothing_about_a_host(project: Project) -> None:

@@ -22,7 +22,7 @@ PLAN = {
     "warnings",
 }
 STATUS = PLAN | {"unmanaged"}
-REPORT = PLAN | {"fetched_bytes", "copied_bytes", "outcomes", "exit_code"}
+REPORT = PLAN | {"fetched_bytes", "copied_bytes", "outcomes", "lock_errors", "exit_code"}
 LOCK = {"changes", "diff", "healed", "models", "warnings"}
 MODEL = {
     "name",

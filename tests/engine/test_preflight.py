@@ -26,6 +26,7 @@ from world import Project
 from synapse_sync.core.size_text import size_text
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
+from synapse_sync.demo.github import Release
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import AccessDenied, InputError, Several, StorageError
 from synapse_sync.store.durable import RESERVE
@@ -244,6 +245,56 @@ def test_a_closed_repository_is_found_with_one_head_before_the_first_byte(projec
     asked = [(seen.method, seen.path.partition("/resolve/")[0]) for seen in project.hub.requests("huggingface")]
     assert sorted(asked) == [("HEAD", "/ada/closed"), ("HEAD", "/ada/open")]
     assert downloads(project.hub) == [] and project.tree() == {}
+
+
+def test_a_repository_that_became_private_is_found_with_one_head_on_any_site(project: Project) -> None:
+    """ModelScope and GitHub hide a private repository from strangers: 404, for its files or for its page."""
+    hub = project.hub
+
+    def files(seed: str) -> dict[str, bytes]:
+        return {f"{part}.safetensors": safetensors_bytes(f"{seed}{part}", size=9_000) for part in ("one", "two")}
+
+    for name in ("ada/secret", "ada/open"):
+        hub.modelscope.add(name, files(f"m {name}"))
+        hub.github.add(name, Release(tag="v1", files=files(f"g {name}")))
+    project.manifest(
+        "[models]\n"
+        + "".join(
+            f'{site}-{name}-{part} = {{ source = "{form.format(name)}/{part}.safetensors", type = "lora", '
+            f'subfolder = "{site}-{name}" }}\n'
+            for site, form in (("m", "modelscope:ada/{}"), ("g", "gh:ada/{}@v1"))
+            for name in ("secret", "open")
+            for part in ("one", "two")
+        )
+    )
+    project("lock")
+    shutil.rmtree(project.store / "blobs", ignore_errors=True)
+    hub.modelscope.repos["ada/secret"].private = True
+    hub.github.private.add("ada/secret")
+    hub.clear_log()
+    said = " ".join(project("sync", code=4).err.split())
+    assert "ModelScope has no `modelscope:ada/secret@" in said and "or it is private" in said
+    assert "needed for 2 files (`m-secret-one`, `m-secret-two`)" in said
+    assert f"{hub.github.url}/ada/secret does not exist, or is private" in said
+    assert "needed for 2 files (`g-secret-one`, `g-secret-two`)" in said
+    asked = [(seen.origin, seen.method) for seen in hub.requests()]
+    assert sorted(asked) == [("github", "HEAD")] * 2 + [("modelscope", "HEAD")] * 2
+    assert project.tree() == {}
+
+
+def test_a_file_that_is_gone_from_a_branch_is_no_closed_gate(project: Project) -> None:
+    """A mirror on a branch: its 404 is about one file, so the other files of the repository are downloaded."""
+    hub = project.hub
+    content = safetensors_bytes("one", size=9_000)
+    hub.modelscope.add("ada/copies", {"other.safetensors": content})
+    url = hub.files.put("one.safetensors", content)
+    project.manifest(
+        f'[models.one]\nsource = "{url}"\ntype = "lora"\nmirrors = ["modelscope:ada/copies/other.safetensors"]\n'
+    )
+    project("lock")
+    hub.modelscope.add("ada/copies", {"third.safetensors": content})
+    project("sync")
+    assert len(project.tree()) == 1
 
 
 def test_a_gate_does_not_matter_for_a_file_that_is_had_elsewhere(project: Project) -> None:

@@ -1177,7 +1177,7 @@ def _own_copy(bench: Bench) -> None:
     assert list(bench.project.tree(root="models")) == ["loras/mine.safetensors"]
 
 
-@helps("sources: synapse add")
+@helps("errors: synapse add synapse lock")
 def _(bench: Bench) -> None:
     bench.project.manifest(TWO)
     bench("lock")
@@ -1191,7 +1191,7 @@ def _(bench: Bench) -> None:
     _own_copy(bench)
 
 
-@helps("sources: synapse add")
+@helps("errors: synapse add synapse lock")
 def _(bench: Bench) -> None:
     bench.project.manifest(f'[models]\nvae = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"\n')
     bench.project.hub.faults.add("/", Fault(status=451, origin="huggingface"))
@@ -1272,6 +1272,47 @@ def _(bench: Bench) -> None:
         diagnosed(bench, f"synapse store add {volume / 'synapse-store'}")
         bench("store", "add", str(volume / "synapse-store"))
         assert "placed by hardlink" in bench("doctor").out
+
+
+@helps(
+    "cli: synapse remove synapse store gc synapse sync --now", "cli: synapse store gc --now",
+    "cli: synapse store gc --irreplaceable --now", "cli: synapse status --all",
+)  # fmt: skip
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("sync")
+    for number in range(7):
+        (bench.project.path / f"models/checkpoints/{number}.safetensors").write_bytes(
+            safetensors_bytes(str(number))
+        )
+    said = bench("list", "--sizes").out
+    assert "`synapse remove NAME`, then `synapse sync` and `synapse store gc --now`" in said
+    assert "`synapse status --all` lists them" in said and "6.safetensors" in bench("status", "--all").out
+    bench("remove", "two")
+    bench("sync")
+    assert "`synapse store gc --now` drops them" in bench("list", "--sizes").out
+    bench("store", "gc", "--now", "--yes")
+    assert len(bench.project.blobs()) == 1
+    (bench.project.path / "mine.safetensors").write_bytes(safetensors_bytes("mine"))
+    bench("add", "./mine.safetensors", "--type", "lora")
+    bench("sync")
+    bench("remove", "mine")
+    bench("sync")
+    (bench.project.path / "mine.safetensors").unlink()
+    assert "`synapse store gc --now --irreplaceable`" in bench("list", "--sizes").out
+    bench("store", "gc", "--now", "--irreplaceable", "--yes")
+    assert len(bench.project.blobs()) == 1
+
+
+@helps("cli: synapse sync --link-mode", "cli: synapse import --move", "cli: synapse list --json --sizes")
+def _(bench: Bench) -> None:
+    bench.project.manifest(TWO)
+    bench("sync", "--link-mode", "copy")
+    assert "`synapse sync --link-mode symlink`" in bench("list", "--sizes").out
+    assert len(bench("list", "--sizes", "--json").json["deletable"]["duplicates"]) == 2
+    bench("sync", "--link-mode", "symlink")
+    assert "duplicates" not in bench("list", "--sizes").out
+    # The other two are tested, each in its state, in `tests/engine/test_disk_use.py`.
 
 
 @helps("cli: synapse store gc --now")

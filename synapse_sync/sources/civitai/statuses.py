@@ -8,16 +8,12 @@ from datetime import datetime
 
 from synapse_sync.core.instant import parse_instant
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError, SynapseError
+from synapse_sync.errors import AccessDenied, NetworkError, NotFound, RegionRefused, StatusError, SynapseError
 from synapse_sync.sites import named
 from synapse_sync.sources.civitai.client import ENDPOINT
 from synapse_sync.sources.civitai.schema import EarlyAccess, Model, ModelVersion
 
 TOKEN_HINT = named("civitai").token_hint
-_REGION = (
-    "a synapse.lock from a colleague pins its models without this site; `mirrors` names other locations, "
-    "and `synapse add ./FILE` declares a file that you have"
-)
 _ELSEWHERE = "if you have the file, name its path as `source`; another location can be named in `mirrors`"
 
 
@@ -122,7 +118,7 @@ def explain(reference: Reference, error: StatusError, *, has_token: bool) -> Syn
     if status == 410:
         return withdrawn("archived", what) or NotFound(what)
     if status == 451:
-        return AccessDenied(f"Civitai refuses requests from the region of this machine{_said(words)}", hint=_REGION)
+        return RegionRefused(f"Civitai refuses requests from the region of this machine{_said(words)}")
     return _busy(what, error, words)
 
 

@@ -130,10 +130,18 @@ class HuggingFaceSource:
         """The repository: its authors let an account in to all of its files or to none."""
         return reference.id
 
+    def gate_url(self, reference: Reference) -> str:
+        """The file itself: it is refused as every file of its repository is."""
+        return self.locate(reference).url
+
     def closed(self, reference: Reference, error: StatusError) -> SynapseError | None:
-        """The gate in words; with a token, a private repository of others is `RepoNotFound` (404)."""
-        about = error.status in (401, 403, 451) or "reponotfound" in error.body.casefold()
-        return self.explain(reference, error) if about else None
+        """The gate in words; with a token, a private repository of others is `RepoNotFound` (404).
+
+        None for 451: the files that are refused here leave the others alone.
+        """
+        about = error.status in (401, 403) or "reponotfound" in error.body.casefold()
+        repository = replace(reference, revision=None, file=None, query=())
+        return self.explain(repository, error) if about else None
 
     def _read_meant(self, asks: Sequence[Ask]) -> list[tuple[Ask, Repository | SynapseError]]:
         """Each question with its repository; where a branch with a slash is meant, the question names it."""

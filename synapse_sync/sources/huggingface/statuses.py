@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import AccessDenied, NetworkError, NotFound, SynapseError
+from synapse_sync.errors import AccessDenied, NetworkError, NotFound, RegionRefused, SynapseError
 from synapse_sync.sites import named
 
 SITE = named("huggingface")
@@ -72,10 +72,7 @@ def explain(
         hint = f"check what HF_TOKEN may read, and the conditions at {page}" if has_token else TOKEN_HINT
         return AccessDenied(f"Hugging Face refuses `{what}` (403)", hint=hint)
     if status == 451:
-        return AccessDenied(
-            f"`{what}` is not available for legal reasons (451)",
-            hint="another location can be named in `mirrors`; `synapse add ./FILE` declares a file that you have",
-        )
+        return RegionRefused(f"`{what}` is not available from here for legal reasons (451)")
     if status == 410:
         return NotFound(f"`{what}` is gone (410)", hint=f"see {page}")
     if status == 429:

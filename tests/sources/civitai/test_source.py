@@ -8,7 +8,16 @@ import pytest
 
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
-from synapse_sync.errors import AccessDenied, InputError, NetworkError, NotFound, Offline, StatusError, SynapseError
+from synapse_sync.errors import (
+    AccessDenied,
+    InputError,
+    NetworkError,
+    NotFound,
+    Offline,
+    RegionRefused,
+    StatusError,
+    SynapseError,
+)
 from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.net.retries import Retry
@@ -534,7 +543,7 @@ def test_a_token_is_asked_for_only_where_there_is_none(source, site) -> None:
         (404, '{"error":"File not found"}', NotFound, "no file"),
         (410, '{"error":"Model archived, not available for download"}', NotFound, "archived"),
         (429, '{"error":"unusual amount of downloading"}', NetworkError, "unusual amount"),
-        (451, '{"code":"REGION_BLOCKED"}', AccessDenied, "region"),
+        (451, '{"code":"REGION_BLOCKED"}', RegionRefused, "region"),
         (502, "<html>bad gateway</html>", NetworkError, "returned a server error (502)"),
         (418, "teapot", NetworkError, "418"),
     ],
