@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.trust import Capability
     from synapse_sync.engine.adopt import Adoption, Ways
     from synapse_sync.engine.declare import Wishes
+    from synapse_sync.engine.detach import Detachment
     from synapse_sync.engine.identify import Identified
     from synapse_sync.engine.init import Created, NearbyUI
     from synapse_sync.engine.inventory import Inventory
@@ -224,6 +225,12 @@ class Workspace(Questions):
     # -- looking after everything ------------------------------------------------------------------
 
     # -- the trees ---------------------------------------------------------------------------------
+
+    def detach(self, scope: Scope, *, own: bool = False, dry_run: bool = False) -> Detachment:
+        """Turn links into files and forget the targets; `engine/detach.py` has the meaning of the parameters."""
+        from synapse_sync.engine.detach import detach
+
+        return detach(self.project, scope, self._wiring.tools(), own=own, dry_run=dry_run)
 
     def take(self, names: Sequence[str]) -> tuple[str, ...]:
         """Hand the adopted files of these models to synapse; returns their paths. Raises `InputError`."""

@@ -243,6 +243,7 @@ STATES = {
             Scene("info-name", "info detail"),
             Scene("search-marks", "search portrait"),
             Scene("info-file", "info ComfyUI/models/loras/details/detail_v2.safetensors"),
+            Scene("detach-dry-run", "detach -n"),
             Scene("export-unknown", "export sha256"),
             Scene("status-part", "status --group portrait --target forge"),
         ),

@@ -34,6 +34,7 @@ VERBS = {
     "licenses": ("Look", "List the licences of the locked models"),
     "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
     "export": ("Leave", "Write the locked files for another program"),
+    "detach": ("Leave", "Turn links into files: the trees work without synapse"),
     "search": ("Discover", "Search Civitai and Hugging Face; --add adds a result"),
     "info": ("Discover", "Show what a site offers, or what local files of weights are"),
     "images": ("Discover", "List Civitai's images of a model, a version or a creator"),

@@ -232,7 +232,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     trees = trees_in(project, scope, tools.link_mode)
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
-        trees |= _former(project, locked, trees)
+        trees |= former_of(project, locked, trees)
     beside = _companions(manifest, entries, locked, arrangement, trees, store)
     neighbours = with_neighbours(trees, (*arrangement.placements, *beside.companions))
     walked, ways = _walked(project, arrangement.placements, beside.companions, neighbours, store)
@@ -277,7 +277,7 @@ def _reported(project: Project) -> Mapping[str, str] | None:
     return {} if record is None else record.links
 
 
-def _former(project: Project, locked: Collection[str], trees: Mapping[str, Tree]) -> dict[str, Tree]:
+def former_of(project: Project, locked: Collection[str], trees: Mapping[str, Tree]) -> dict[str, Tree]:
     """The trees that this project had at earlier syncs, and has no more; `locked` are the names of its models."""
     found: dict[str, Tree] = {}
     for key, roots in former_roots(project.directory, project.key, project.store, set(locked)):

@@ -24,7 +24,7 @@ import click
 import msgspec
 import pytest
 from advice import SCENARIOS, Scenario, advice, helps, keys
-from stand_ins import nothing_is_recent, placing_by, refusing, space, typed
+from stand_ins import free_space, nothing_is_recent, placing_by, refusing, space, typed
 from workbench import another_device, content_of
 from world import Project, Result
 
@@ -1323,3 +1323,46 @@ def _(bench: Bench) -> None:
     bench.advised("synapse store gc --now", "sync", code=0)
     bench("store", "gc", "--now", "--yes")
     assert len(bench.project.blobs()) == 1
+
+
+# -- detach --------------------------------------------------------------------------------------------
+
+
+@helps("engine: synapse sync")
+def _(bench: Bench) -> None:
+    """A link leads to nothing."""
+    bench.project.manifest(ONE)
+    bench("sync", "--link-mode", "symlink")
+    (link,) = (path for path in bench.project.path.rglob("*") if path.is_symlink())
+    link.resolve().chmod(0o600)
+    link.resolve().unlink()
+    bench.advised("synapse sync", "detach", code=9)
+    bench("sync", "--link-mode", "symlink")
+    bench("detach")
+    assert not link.is_symlink()
+
+
+@helps("engine: synapse verify --repair")
+def _(bench: Bench) -> None:
+    """The bytes behind a hard link changed, and its stat does not show it."""
+    bench.project.manifest(ONE)
+    bench("sync", "--link-mode", "hardlink")
+    (place,) = bench.project.path.rglob("*.safetensors")
+    before = place.stat()
+    place.chmod(0o600)
+    place.write_bytes(b"x" * before.st_size)
+    os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+    bench.advised("synapse verify --repair", "detach", "--copy", code=6)
+    bench("verify", "--repair", code=None)
+    bench("detach", "--copy")
+
+
+@helps("engine: --target")
+def _(bench: Bench) -> None:
+    """There is no room for all copies at once."""
+    bench.project.manifest(f'[targets.a]\nroot = "a"\n[targets.b]\nroot = "b"\n{ONE}')
+    bench("sync", "--link-mode", "symlink")
+    with free_space(RESERVE + 500_000):
+        bench.advised("--target", "detach", code=9)
+        bench("detach", "--target", "a")
+        bench("detach", "--target", "b")
