@@ -39,7 +39,9 @@ class Machine:
         trust: bool = False,
         ask: Callable[[str], bool] = lambda question: False,
     ) -> None:
-        self.project: Project = project if isinstance(project, Project) else Project(project, settings.store)
+        if not isinstance(project, Project):
+            project = Project(project, settings.store, settings.variants)
+        self.project: Project = project
         self.settings = settings
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
         offline = offline or settings.offline

@@ -6,6 +6,7 @@ import codecs
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,26 +23,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def read_manifest(text: str) -> Manifest:
-    """A manifest as values, checked for this machine and the layouts that exist; raises `InvalidManifest`."""
+def read_manifest(text: str, preferred: tuple[str, ...] = ()) -> Manifest:
+    """A manifest as values, checked for this machine and the layouts that exist; raises `InvalidManifest`.
+
+    `preferred` are the names of the variants that this machine prefers, the best first.
+    """
     from synapse_sync.core.manifest.read import parse_manifest
     from synapse_sync.layouts import LAYOUTS
 
     manifest = parse_manifest(text, MANIFEST, layouts=LAYOUTS, system=this_system(), environ=os.environ)
     for target in manifest.targets:
         expanded(target.root, f"{MANIFEST}: targets.{target.name}.root")  # `~nobody` is a mistake for every command
-    return manifest
+    return replace(manifest, preferred=preferred) if preferred else manifest
 
 
 class Project:
     """A project directory: its manifest and lockfile as values, each read once.
 
     `directory` holds the two files. `store` is the root of the user's store, which holds the project's lock.
+    `preferred` are the names of the variants that this machine prefers, the best first.
     """
 
-    def __init__(self, directory: Path, store: Path) -> None:
+    def __init__(self, directory: Path, store: Path, preferred: tuple[str, ...] = ()) -> None:
         self.directory: Path = directory.resolve()
         self.store = store
+        self.preferred: tuple[str, ...] = preferred
         self.key: str = project_key(self.directory)
         self._manifest: Manifest | None = None
         self._lockfile: Lockfile | None = None
@@ -91,8 +97,8 @@ class Project:
         """The manifest as values; raises `InvalidManifest`."""
         if self._manifest is None:
             text = self._texts[MANIFEST] = self.text(MANIFEST)
-            # A root may depend on a variable.
-            self._manifest = self._parsed(MANIFEST, (text, dict(os.environ)), lambda: read_manifest(text))
+            known = (text, dict(os.environ))  # a root may depend on a variable
+            self._manifest = self._parsed(MANIFEST, known, lambda: read_manifest(text, self.preferred))
         return self._manifest
 
     def _parsed(self, name: str, content: object, parse: Callable[[], T]) -> T:

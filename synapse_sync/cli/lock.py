@@ -193,11 +193,11 @@ def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:
     manifest = workspace.manifest
     try:
         models = {model.name: model for model in locked.lockfile.models}
-        arrangement = arrange(manifest.entries(), models, manifest.targets)
+        arrangement = arrange(manifest.here(), models, manifest.targets)
     except SynapseError as error:
         errors = error.errors if isinstance(error, Several) else (error,)
         return tuple(f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)
     placed = {placement.model for placement in arrangement.placements}
-    declared = {entry.name for entry in manifest.entries()}  # with `--check`, the lockfile may have others
+    declared = {entry.name for entry in manifest.here()}  # with `--check`, the lockfile may have others
     homeless = [n for n, model in models.items() if n in declared and n not in placed and model.artifacts]
     return (*arrangement.notes, *(f"`{name}` is placed nowhere: no target accepts it" for name in homeless))

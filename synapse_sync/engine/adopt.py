@@ -169,7 +169,7 @@ def _declared(project: Project) -> tuple[str, Manifest]:
     if project.exists(MANIFEST):
         return project.text(MANIFEST), project.manifest
     text = first_text(project.directory)
-    return text, read_manifest(text)
+    return text, read_manifest(text, project.preferred)
 
 
 def _with_bytes_in_store(

@@ -69,13 +69,13 @@ def add(
         heard: Heard = {}
         models = propose(references, wishes, taken, tools.sources, heard)
         text = add_models(text, models)
-        manifest = read_manifest(text)
+        manifest = read_manifest(text, project.preferred)
         written = {name for name, _ in models}
         typed = set(tools.trust.declared(entry for entry in manifest.entries() if entry.model in written))
         tools.trust.said(typed)
         locked = resolve(manifest, project.lockfile, tools, check=True, heard=heard)
         with undone(locked):
-            arrange(manifest.entries(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
+            arrange(manifest.here(), {model.name: model for model in locked.lockfile.models}, manifest.targets)
             # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.
             project.write(MANIFEST, text, manifest)
             project.write_lockfile(locked.lockfile)

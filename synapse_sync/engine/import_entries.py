@@ -199,7 +199,7 @@ def _adopted(drafts: Drafts, locked: Lockfile) -> Iterator[Adopted]:
 def _wanted_paths(manifest: Manifest, project: Project) -> dict[tuple[str, str], Placement]:
     """The placements that the two files have already, by target and by the path as any file system compares it."""
     locked = {model.name: model for model in project.lockfile.models}
-    found = arrange(manifest.entries(), locked, manifest.targets).placements
+    found = arrange(manifest.here(), locked, manifest.targets).placements
     return {(each.target, clash_key(each.path.text)): each for each in found}
 
 
@@ -289,7 +289,7 @@ def _source_text(place: Path, project: Project) -> str:
 
 def _locked(text: str, drafts: Drafts, project: Project, tools: Tools) -> tuple[dict[str, str], Lockfile]:
     """The names of entries that cannot be, with reasons, and the lockfile with all others."""
-    manifest = read_manifest(text)
+    manifest = read_manifest(text, project.preferred)
     options = replace(manifest.workspace, forbidden=tools.forbidden)
     entries = {entry.name: entry for entry in manifest.entries()}
     refused: dict[str, str] = {}

@@ -42,7 +42,7 @@ def with_targets(
                 layout, root = _ui_of(home)
                 target = Target(name=_free_name(layout, manifest), layout=layout, root=path_text(root, project))
                 text = _with_target(_kept_where_they_are(text, manifest, project), manifest, target)
-                manifest = read_manifest(text)
+                manifest = read_manifest(text, project.preferred)
                 new.append(target)
                 place = Place(target=target, root=root, below=_relative(home, root))
             places.append(place)
@@ -103,7 +103,7 @@ def _kept_where_they_are(text: str, manifest: Manifest, project: Project) -> str
     """The manifest with the targets of models that name none: they must not go into a tree that is imported."""
     locked = {model.name: model for model in project.lockfile.models}
     places: dict[str, list[str]] = {}
-    for placement in arrange(manifest.entries(), locked, manifest.targets).placements:
+    for placement in arrange(manifest.here(), locked, manifest.targets).placements:
         places.setdefault(declared_name(placement.model), []).append(placement.target)
     names = [target.name for target in manifest.targets]
     free = {

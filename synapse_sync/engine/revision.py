@@ -68,7 +68,7 @@ class CommittedProject(Project):
     """A project with the two files of a commit. Everything else is that of the directory; no file is written."""
 
     def __init__(self, project: Project, revision: str) -> None:
-        super().__init__(project.directory, project.store)
+        super().__init__(project.directory, project.store, project.preferred)
         self.revision: str = revision
         self.commit: str = commit_of(project, revision)
         found = {name: _content(project, self.commit, name, revision) for name in (MANIFEST, LOCKFILE)}

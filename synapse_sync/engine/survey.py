@@ -125,8 +125,8 @@ def unknown_model(name: str, known: Collection[str]) -> InputError:
 
 
 def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
-    """The requirements in scope; raises `InputError` for names and groups that do not exist."""
-    entries = manifest.entries()
+    """The requirements in scope on this machine; raises `InputError` for names and groups that do not exist."""
+    entries = manifest.here()
     if scope.only:
         names = {entry.name for entry in entries} | {entry.model for entry in entries}
         raise_all([unknown_model(name, names) for name in scope.only if name not in names])

@@ -37,6 +37,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "downloads": int, "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict,
     "rewrites": dict, "mirrors": list, "ca-bundle": str, "trusted-owners": list, "trust": dict,
     "allow-pickle": bool, "allow-code": bool, "trees": list,
+    "host": dict,
 }  # fmt: skip
 _KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or false", dict: "a table"}
 #: The variables with which other programs name certificates: OpenSSL's own, and that of requests.
@@ -78,6 +79,7 @@ class Settings:
     tokens: tuple[tuple[str, Token], ...] = ()
     trust_all: bool = False  # SYNAPSE_TRUST=1
     trusted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by the keys of `[trust]`
+    variants: tuple[str, ...] = ()  # names of variants that this machine prefers, the best first
     fingerprint: str = ""
 
     def token_for(self, host: str) -> Token | None:
@@ -140,6 +142,8 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
     table, raw = ({}, b"") if place is None else _read_config(config)
     kept = {} if place is None else read_kept(config.parent / FILE)
     listed = _directories(table.get("stores", ()), "stores", config)
+    given = environ.get("SYNAPSE_VARIANT", "")
+    digest = settings_digest(raw, environ.get("SYNAPSE_STORE") or table.get("store"))
     settings = Settings(
         store=Path(store_path(table.get("store"), place, environ)),
         store_named=bool(environ.get("SYNAPSE_STORE")) or "store" in table,
@@ -165,7 +169,8 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
         trees=(*_directories(table.get("trees", ()), "trees", config), *other_stores(environ, home)),
         trust_all=_switch(environ, "SYNAPSE_TRUST"),
         trusted=_trusted(environ, table.get("trust", {}), config),
-        fingerprint=settings_digest(raw, environ.get("SYNAPSE_STORE") or table.get("store")),
+        variants=_variants(given, table.get("host", {}), config),
+        fingerprint=f"{digest} {given}" if given else digest,
     )
     counts = {
         "connections": settings.connections,
@@ -224,6 +229,17 @@ def _trusted(environ: Mapping[str, str], table: Mapping[str, object], config: Pa
         found[key] = tuple(values) if key == "hosts" else tuple(expanded(value, where) for value in values)
     hosts = (*found.get("hosts", ()), *environ.get("SYNAPSE_TRUST_HOSTS", "").split(","))
     return {**found, "hosts": tuple(host.strip().lower() for host in hosts if host.strip())}
+
+
+def _variants(given: str, table: Mapping[str, object], config: Path) -> tuple[str, ...]:
+    """Return the preferred variants: those of SYNAPSE_VARIANT, separated by commas, else those of `[host]`."""
+    for key in table:
+        if key != "prefer":
+            raise InputError(f"{config}: host: unknown key `{key}`", hint="known key: prefer")
+    names = table.get("prefer", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{config}: host.prefer: expected a list of texts", hint='like `prefer = ["fp8"]`')
+    return tuple(name.strip() for name in given.split(",") if name.strip()) or tuple(names)
 
 
 def parse_rate(value: int | str | None, where: str) -> int | None:

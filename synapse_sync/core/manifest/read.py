@@ -25,6 +25,7 @@ from synapse_sync.core.manifest.kinds import (
 )
 from synapse_sync.core.manifest.mistakes import Mistakes, fields_of
 from synapse_sync.core.manifest.rules import read_rules
+from synapse_sync.core.manifest.several import check_versions, known_variants, variants_of
 from synapse_sync.core.manifest.shape import (
     FileTable,
     ManifestTable,
@@ -240,7 +241,9 @@ class _Reader:
                     path, f"expected a reference or a table, got {kind_of(value)}", 'like `"civitai:4384"`'
                 )
                 continue
-            elif "source" not in value and self._mistakes.dot_in_name(path, value, ModelTable):
+            elif (
+                "source" not in value and self._mistakes.dot_in_name(path, value, ModelTable)
+            ) or not known_variants(path, value, self._mistakes):
                 continue
             else:
                 raw = self._convert(path, value, ModelTable)
@@ -258,7 +261,7 @@ class _Reader:
     ) -> Requirement | None:
         reference = self._reference((*path, "source"), raw.source)
         mirrors = [self._reference((*path, "mirrors"), text) for text in raw.mirrors]
-        self._versions(path, raw, reference)
+        check_versions(path, raw, reference, self._mistakes)
         for target in raw.targets or ():
             self._known_target((*path, "targets"), target, targets)
         for target in raw.folder if isinstance(raw.folder, dict) else ():
@@ -266,6 +269,10 @@ class _Reader:
         sha256 = raw.sha256.lower().removeprefix("sha256:") if raw.sha256 is not None else None
         if sha256 is not None and not is_sha256(sha256):
             self._mistakes.bad((*path, "sha256"), "expected 64 hexadecimal digits")
+        variants = [
+            self._model((*path, "variants", variant), f"{name}@{variant}", table, workspace, targets)
+            for variant, table in variants_of(path, raw, self._mistakes)
+        ]
         if reference is None:
             return None
         return Requirement(
@@ -299,25 +306,8 @@ class _Reader:
             allow_code=raw.allow_code,
             exclude_newer=self._instant(path, raw.exclude_newer) or workspace.exclude_newer,
             optional=raw.optional,
+            variants=tuple(variant for variant in variants if variant is not None),
         )
-
-    def _versions(self, path: tuple[str, ...], raw: ModelTable, reference: Reference | None) -> None:
-        if not raw.versions or reference is None:
-            return
-        if reference.source != "civitai" or not reference.id:
-            self._mistakes.bad((*path, "versions"), "only a Civitai model has versions to list", "drop `versions`")
-        elif reference.revision is not None:
-            self._mistakes.bad(
-                (*path, "versions"), f"`source` names the version {reference.revision} already", "drop one of them"
-            )
-        if any(not 0 < version < 1 << 53 for version in raw.versions):
-            self._mistakes.bad((*path, "versions"), "expected version ids, numbers above zero")
-        if len(raw.versions) > 1 and (
-            given := [key for key in ("sha256", "filename", "mirrors") if getattr(raw, key)]
-        ):
-            self._mistakes.bad(
-                (*path, given[0]), "one value cannot apply to several versions", "write an entry for each version"
-            )
 
     def _known_target(self, path: tuple[str, ...], name: str, targets: Sequence[Target]) -> None:
         """Report the name of a target that this manifest does not have."""

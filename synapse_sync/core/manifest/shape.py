@@ -78,6 +78,18 @@ class TargetTable(Table):
     exclude_types: list[str] = []
 
 
+class VariantTable(Table):
+    """A variant of a model: the keys that differ from the model's own."""
+
+    source: str | None = None
+    file: FileTable | None = None
+    include: str | list[str] | None = None
+    exclude: str | list[str] | None = None
+    filename: str | None = None
+    mirrors: list[str] | None = None
+    sha256: str | None = None
+
+
 class ModelTable(Table):
     """One model, in the long form."""
 
@@ -109,6 +121,7 @@ class ModelTable(Table):
     allow_code: bool = False
     exclude_newer: str | None = None
     optional: bool = False
+    variants: dict[str, VariantTable] = {}
 
 
 class ManifestTable(Table):

@@ -117,6 +117,7 @@ class Requirement:
     `folder` replaces the folder of its type, relative to the root of every target; `folders` do so in single
     targets, by the target's name. `preview_width` is in pixels and `preview_quality` in percent, for hosts that
     make smaller images; None leaves both to the host. The failure of an `optional` model is a warning.
+    `variants` are named `NAME@VARIANT`; a machine has one of them, or the model itself.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Requirement:
     allow_code: bool = False
     exclude_newer: datetime | None = None
     optional: bool = False
+    variants: tuple[Requirement, ...] = ()
     #: The canonical line, once it was asked for.
     _line: str | None = field(default=None, init=False, compare=False, repr=False)
 
@@ -197,24 +199,35 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A whole `synapse.toml`."""
+    """A whole `synapse.toml`; `preferred` are the variants that this machine prefers by name, the best first."""
 
     workspace: WorkspaceOptions = WorkspaceOptions()
     targets: tuple[Target, ...] = (Target(name="default"),)
     models: tuple[Requirement, ...] = ()
     rules: Rules = Rules()
+    preferred: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Manifest: {len(self.models):,} models, {len(self.targets):,} targets>"
 
     def entries(self) -> tuple[Requirement, ...]:
-        """The requirements; a model with several `versions` has one for each, named `NAME@VERSION`."""
+        """The requirements to lock: each of the `versions` of a model (`NAME@VERSION`) and each variant is one."""
         found: list[Requirement] = []
         for model in self.models:
             if not model.versions:
-                found.append(model)
+                found += (model, *model.variants)
             for version in model.versions:
                 reference = dataclasses.replace(model.reference, revision=str(version))
                 name = f"{model.name}@{version}"
                 found.append(dataclasses.replace(model, name=name, reference=reference, versions=()))
         return tuple(found)
+
+    def here(self) -> tuple[Requirement, ...]:
+        """The requirements to place on this machine: of each model with variants, only the preferred one."""
+        best = {model.name: self._best(model) for model in self.models if model.variants}
+        return tuple(entry for entry in self.entries() if best.get(entry.model, entry.name) == entry.name)
+
+    def _best(self, model: Requirement) -> str:
+        """The name of the variant that this machine prefers; that of the model itself if it prefers none."""
+        names = {variant.name for variant in model.variants}
+        return next((name for word in self.preferred if (name := f"{model.name}@{word}") in names), model.name)
