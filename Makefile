@@ -99,6 +99,9 @@ build/tools/.ready: $(REQUIREMENTS)/release.txt
 
 setup: $(VENV)/.ready-dev
 
+# uv compiles no packages by itself, and where Python may not either, each worker of the suite would do it again.
+export UV_COMPILE_BYTECODE := 1
+
 # Each command is tried with uv first; without uv the standard library's venv and pip do the same. The parts that
 # build the package are installed by their hashes, so that the build looks for none by itself.
 $(VENV)/.ready: pyproject.toml $(REQUIREMENTS)/build.txt

@@ -121,6 +121,7 @@ class Streams:
 
     def __exit__(self, *exc: object) -> None:
         sys.stdout, sys.stderr = self._before
+        del self._before  # hazard: a kept traceback leads here, and would keep all that was printed
         for guard in (self._out, self._err):
             if guard is not None:
                 guard.release()

@@ -138,6 +138,7 @@ def test_a_dead_network_is_one_sentence_everywhere(project: Project, words: tupl
     """Many models, one finding; whoever waits for an answer waits for no second attempt."""
     project.manifest("[models]\n" + "".join(f'm{number} = "civitai:{number}"\n' for number in range(1, 6)))
     dead("http://127.0.0.1:9")
+    os.environ["SYNAPSE_RETRY_DELAY"] = "0.25"  # the third wait is long enough to be reported
     project.hub.clear_log()
     said = project(*words, code=5).err
     assert "127.0.0.1:9 cannot be reached: Connection refused\n" in said.replace(

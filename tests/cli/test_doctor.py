@@ -107,7 +107,7 @@ def test_a_refused_token(studio: Project) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503), Fault(drop=True), Fault(status=451)])
-def test_a_site_that_does_not_answer(studio: Project, fault: Fault) -> None:
+def test_a_site_that_does_not_answer(studio: Project, impatient: None, fault: Fault) -> None:
     studio.hub.faults.add("/", fault)
     found = findings(studio, code=5)
     topics = [each["topic"] for each in found if each["state"] == "fault"]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from cases import case
+from stand_ins import breaking
 from world import Project
 
 from synapse_sync.cli.main import main
@@ -178,6 +179,18 @@ def test_nothing_that_was_printed_is_kept(project: Project) -> None:
         assert main(["store", "path"]) == 0
         assert main(["status", "-C", str(project.path)]) == 2
     assert "synapse.toml" in printed.getvalue()
+    del printed
+    gc.collect()
+    assert kept() is None
+
+
+def test_an_error_that_somebody_keeps_does_not_keep_what_was_printed(project: Project) -> None:
+    """Its traceback has the frame of `main`, with the two streams that were there before."""
+    error, printed = ValueError("a bug"), io.StringIO()
+    kept = weakref.ref(printed)
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), breaking(error):
+        assert main(["status", "-C", str(project.path)]) == 70
+    assert "a bug" in printed.getvalue() and error.__traceback__ is not None
     del printed
     gc.collect()
     assert kept() is None

@@ -374,7 +374,7 @@ OBSTACLES: dict[str, Callable[[Path], None]] = {
     "socket": _socket,
     "dangling link": lambda place: place.symlink_to("nowhere"),
     "looping link": lambda place: place.symlink_to(place.name),
-    "link to a directory": lambda place: place.symlink_to("/"),
+    "link to a directory": lambda place: place.symlink_to("/etc"),  # not to all: synapse looks there for the bytes
     "link to a device": lambda place: place.symlink_to("/dev/zero"),
 }
 

@@ -246,8 +246,8 @@ def test_a_gguf_without_its_magic(stage: Stage, content: bytes) -> None:
 
 @case(183)
 def test_what_costs_more_than_it_holds_is_refused_by_name(stage: Stage) -> None:
-    """Case 183: 600,000 names in a header, members at 4 EB and of negative size, 9,000 names like a pattern."""
-    names = header("{" + ",".join(f'"{n}":{{}}' for n in range(600_000)) + "}", 0)
+    """Case 183: a name too many in a header, members at 4 EB and of negative size, 9,000 names like a pattern."""
+    names = header("{" + ",".join(f'"{n}":{{}}' for n in range(500_001)) + "}", 0)
     at = struct.pack("<HHQ", 1, 8, 1 << 62)
     sizes = 0, DATA, DATA, 1, len(at), 0, 0, 0, 0, 0xFFFFFFFF
     directory = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 45, 45, 0, 0, 0, 0, *sizes) + b"m" + at

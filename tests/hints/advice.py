@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import synapse_sync
@@ -13,6 +14,7 @@ import synapse_sync
 PACKAGE = Path(synapse_sync.__file__).parent
 _COMMAND = re.compile(r"`synapse ((?:store )?[a-z]+)([^`]*)`")
 _OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]+)")
+_KEY = re.compile(r"(?:`|\{ )([a-z][a-z-]*) = ")
 #: Rooms whose texts are no advice to a user: the demo talks about itself.
 _SILENT = {"demo"}
 
@@ -33,20 +35,23 @@ def helps(*keys: Key) -> Callable[[Scenario], Scenario]:
     return register
 
 
+@cache
 def advice() -> Counter[Key]:
     """How many texts there are for each key."""
     found: Counter[Key] = Counter()
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.relative_to(PACKAGE).parts[0] not in _SILENT:
+        text = path.read_text("utf-8")
+        if path.relative_to(PACKAGE).parts[0] not in _SILENT and ("`synapse" in text or "--" in text):
             room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-            found.update(f"{room}: {label}" for label in labels(ast.parse(path.read_text("utf-8"))))
+            found.update(f"{room}: {label}" for label in labels(ast.parse(text)))
     return found
 
 
 def labels(tree: ast.Module) -> Iterator[str]:
     """What the advice of a file names: commands in any text, options alone in hints."""
-    silent = set(_documentation(tree))
-    hints = {inner for node in ast.walk(tree) for hint in _hints(node) for inner in ast.walk(hint)}
+    nodes = list(ast.walk(tree))
+    silent = set(_documentation(nodes))
+    hints = {inner for node in nodes for hint in _hints(node) for inner in ast.walk(hint)}
     for node, text in _texts(tree):
         if node in silent:
             continue
@@ -56,15 +61,17 @@ def labels(tree: ast.Module) -> Iterator[str]:
             yield " ".join(named)
 
 
-def _texts(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
-    if isinstance(node, ast.JoinedStr):
-        yield node, "".join(str(v.value) if isinstance(v, ast.Constant) else "…" for v in node.values)
-    elif isinstance(node, ast.Constant):
-        if isinstance(node.value, str):
-            yield node, node.value
-    else:
-        for child in ast.iter_child_nodes(node):
-            yield from _texts(child)
+def _texts(tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+    left = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.JoinedStr):
+            yield node, "".join(str(v.value) if isinstance(v, ast.Constant) else "…" for v in node.values)
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str):
+                yield node, node.value
+        else:
+            left += ast.iter_child_nodes(node)
 
 
 def _hints(node: ast.AST) -> Iterator[ast.AST]:
@@ -79,9 +86,9 @@ def _hints(node: ast.AST) -> Iterator[ast.AST]:
         yield from (inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value)
 
 
-def _documentation(tree: ast.Module) -> Iterator[ast.AST]:
+def _documentation(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Docstrings, help texts of click, comments in files that are written: texts that are no next step."""
-    for node in ast.walk(tree):
+    for node in nodes:
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             yield body[0].value
@@ -97,10 +104,13 @@ def keys() -> set[tuple[str, str]]:
     """The keys of a file that hints write, as `key = value`, each with the file of the package."""
     found: set[tuple[str, str]] = set()
     for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        if "hint" not in text:
+            continue
+        tree = ast.parse(text)
         hints = {inner for node in ast.walk(tree) for hint in _hints(node) for inner in ast.walk(hint)}
         for node, text in _texts(tree):
             if node in hints:
                 name = path.relative_to(PACKAGE).as_posix()
-                found |= {(name, key) for key in re.findall(r"(?:`|\{ )([a-z][a-z-]*) = ", text)}
+                found |= {(name, key) for key in _KEY.findall(text)}
     return found

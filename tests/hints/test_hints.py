@@ -96,7 +96,7 @@ class Bench(NamedTuple):
 
 
 @pytest.fixture
-def bench(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(project: Project, monkeypatch: pytest.MonkeyPatch, impatient: None) -> Iterator[Bench]:
     with ExitStack() as stack:
         yield Bench(project, monkeypatch, stack)
 
@@ -1028,7 +1028,6 @@ def _(bench: Bench) -> None:
     _tree(bench, "a.safetensors")
     with bench.patch.context() as away:
         away.setenv("CIVITAI_ENDPOINT", "http://127.0.0.1:9")
-        away.setenv("SYNAPSE_RETRY_DELAY", "0")
         bench.advised("synapse import --identify", "import", "ui", code=0)
     assert "identified 0 models" in bench("import", "--identify").err
 

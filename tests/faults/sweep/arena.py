@@ -7,6 +7,7 @@ its path is fixed, since receipts and links name it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import json
@@ -24,7 +25,7 @@ from pathlib import Path
 from invariants import journals_parse, look, promised
 from sweep import sabotage
 from sweep.shim import Fault, Shim
-from sweep.zygote import Child, Ended
+from sweep.zygote import Child, Ended, Resident
 
 from synapse_sync.cli.main import main
 from synapse_sync.engine import collect
@@ -181,11 +182,10 @@ def child(
     scenario: Scenario | None = None,
     project: str = PROJECT,
     shots: bool = False,
-    to_the_end: bool = False,
 ) -> Child:
     """A process that runs these commands, with a fault; its value is (exit codes, calls, pictures).
 
-    It ends with the first command that fails, unless it should go on `to_the_end`.
+    It ends with the first command that fails.
     """
 
     def run(tell: Callable[[], None]) -> tuple[list[int], list[str], list[dict[str, str]]]:
@@ -198,7 +198,7 @@ def child(
             codes.append(main([*command, "--no-progress", "-C", str(stage / project)]))
             if shots:
                 pictures.append(picture(stage))
-            elif codes[-1] and not to_the_end:
+            elif codes[-1]:
                 break
         return codes, shim.calls, pictures
 
@@ -249,12 +249,41 @@ def _warm_up(stage: Path, words: Sequence[Words]) -> None:
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         for command in (*words, ("sync", "--yes"), ("sync", "--check")):
             main([*command, "--no-progress", "-C", str(stage / PROJECT)])
-    for name, module in list(sys.modules.items()):
-        if name.startswith("synapse_sync"):
-            for value in vars(module).values():
-                if callable(forget := getattr(value, "cache_clear", None)):
-                    forget()
+    _forget()
     assert threading.active_count() == 1, "a process with threads cannot be forked"
+
+
+def _forget() -> None:
+    """Empty each cache of the package."""
+    for forget in _caches(len(sys.modules)):
+        forget()
+
+
+@functools.cache
+def _caches(modules: int) -> list[Callable[[], None]]:
+    """What empties each cache of the package, as long as no further module is loaded."""
+    ours = [vars(module) for name, module in list(sys.modules.items()) if name.startswith("synapse_sync")]
+    found = (getattr(value, "cache_clear", None) for names in ours for value in names.values())
+    return [forget for forget in found if callable(forget)]
+
+
+def _again(request: tuple[Path, Sequence[Words]]) -> list[int]:
+    """Run all of these commands on the stage, as a process that knows nothing of it; returns their exit codes."""
+    stage, words = request
+    _prepare(None)
+    _without_fsync(f"{stage}/")
+    codes = [main([*command, "--no-progress", "-C", str(stage / PROJECT)]) for command in words]
+    _forget()
+    return codes
+
+
+@functools.cache
+def _without_fsync(root: str) -> None:
+    Shim(Fault(), root).install()
+
+
+#: Runs the repetitions of all points.
+_repeat = Resident(_again)
 
 
 def point(scenario: Scenario, known: Golden, kind: str, at: int, forever: bool = False) -> Verdict:
@@ -354,9 +383,8 @@ def recover(scenario: Scenario, known: Golden, name: str, ended: Ended, problems
     problems = [*problems, *(f"at once: {p}" for p in check(stage, known, lossy=scenario.lossy))]
     sync: tuple[Words, ...] = () if scenario.commands[-1][0] == "sync" else (("sync", "--yes"),)
     words = (*scenario.commands, *sync, ("sync", "--check"))
-    quiet = Scenario(name="", stage="", template="", commands=())
-    again = child(stage, words, scenario=quiet, to_the_end=True).end()
-    codes = again.value[0] if again.value is not None else []
+    again = _repeat((stage, words))
+    codes = again.value if again.value is not None else []
     if again.value is None or again.hung:
         problems.append("I4: the repetition crashed or hung")
     elif not set(codes[:-2]) <= {*known.codes, *scenario.again, 0} or codes[-2:] != [0, 0]:
