@@ -195,7 +195,7 @@ def test_the_environment_lists_stores_too(
 
 
 def test_a_manifest_names_no_store(project: Project, away: Away) -> None:
-    project.manifest(declare("portrait", head=f'stores = ["{away.store}"]\n'))
+    project.manifest(declare("portrait", head=f'stores = ["{away.store.as_posix()}"]\n'))
     assert "stores: unknown key" in project("sync", code=2).err
 
 
