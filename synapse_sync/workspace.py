@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.engine.detach import Detachment
     from synapse_sync.engine.identify import Identified
+    from synapse_sync.engine.import_lists import ImportedLists
     from synapse_sync.engine.init import Created, NearbyUI
     from synapse_sync.engine.inventory import Inventory
+    from synapse_sync.engine.list_entries import ListWishes
     from synapse_sync.engine.lock import Locked
     from synapse_sync.engine.scope import Scope
     from synapse_sync.engine.verify import Verification
+    from synapse_sync.interop.readers import Reading
 
 T = TypeVar("T")
 
@@ -195,6 +198,19 @@ class Workspace(Questions):
             report = self.sync(command="import")
             raise_all(report.errors)
         return found
+
+    def import_lists(self, readings: Sequence[Reading], wishes: ListWishes) -> ImportedLists:
+        """Declare and lock the models that other programs' files list; `read_lists` reads these."""
+        from synapse_sync.engine.import_lists import import_lists
+        from synapse_sync.engine.made_with import looked_up
+
+        return import_lists(
+            self.project,
+            readings,
+            wishes,
+            self._wiring.tools(),
+            lambda resources: self.ask("images", lambda civitai: looked_up(resources, civitai)),
+        )
 
     def identify(self) -> Identified:
         """Ask the sites for declared local files, by their digests, and declare the origins that they know."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from lists import node, workflow
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
@@ -159,6 +162,21 @@ def unreachable(studio: Studio) -> None:
     studio.hub.faults.add("/", Fault(status=503))
 
 
+def with_workflows(studio: Studio) -> None:
+    """A synced project, and a workflow that somebody shared: one of its models is here, others are not."""
+    synced(studio)
+    vae = f"https://huggingface.co/{catalogue.VAE_REPO}/resolve/main/portrait_vae.safetensors"
+    gone = "https://huggingface.co/nobody/nothing/resolve/main/gone.safetensors"
+    flow = workflow(
+        node(1, "CheckpointLoaderSimple", widgets=["portrait_v1.safetensors"]),
+        node(2, "VAELoader", {"name": "studio_vae.safetensors", "url": vae, "directory": "vae"}),
+        node(3, "LoraLoader", {"name": "gone.safetensors", "url": gone, "directory": "loras"}),
+        node(4, "UpscaleModelLoader", widgets=["4x-nobody-knows-where.pth"]),
+    )
+    (studio.project / "workflows").mkdir()
+    (studio.project / "workflows" / "portrait.json").write_text(json.dumps(flow), "utf-8")
+
+
 def refused(studio: Studio) -> None:
     """Models that cannot be locked, each for another reason."""
     wanted = {
@@ -266,6 +284,19 @@ STATES = {
     ),
     "copied": State(copied, (Scene("list-sizes-copied", "list --sizes"),)),
     "long names": State(long_names, (Scene("list-long", "list"), Scene("list-sizes-long", "list --sizes"))),
+    "workflows": State(
+        with_workflows,
+        (
+            Scene("import-list", "import workflows/portrait.json", acts=True),
+            Scene("import-list-dry-run", "import -n workflows/portrait.json"),
+            Scene("import-list-check", "import --check workflows/portrait.json"),
+            Scene("import-no-list", "import synapse.lock"),
+            Scene("why", "why portrait_v1.safetensors"),
+            Scene("why-unknown", "why ComfyUI/models/vae/nothing.safetensors"),
+            Scene("unused", "unused --workflows workflows"),
+            Scene("tree", "tree"),
+        ),
+    ),
     "previews": State(
         with_previews,
         (

@@ -25,6 +25,7 @@ HEAVY = {
     "msgspec",
     "blake3",
     "asyncio",
+    "yaml",
 }
 SHOW = """
 import runpy, sys

@@ -42,6 +42,7 @@ ABOUT_MANY = {
     "test_patches.py": "the patches of the tests",
     "test_requirements.py": "the pinned tools of development",
     "test_public.py": "the names of the package itself",
+    "test_real_lists.py": "genuine workflows and lists, through every reader",
     "test_real_weights.py": "genuine weights, through every reader",
     "transfer/test_crashes.py": "killed transfers, whole commands",
 }

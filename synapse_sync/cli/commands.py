@@ -21,7 +21,7 @@ from synapse_sync.version import __version__
 VERBS = {
     "init": ("Describe", "Write a first synapse.toml for this directory"),
     "add": ("Describe", "Add models to synapse.toml and lock them"),
-    "import": ("Describe", "Declare the models that are here already, where they are"),
+    "import": ("Describe", "Declare the models of a tree, a workflow, an image or a list"),
     "remove": ("Describe", "Remove models from synapse.toml and the lockfile"),
     "lock": ("Make it so", "Pin versions and hashes in synapse.lock"),
     "sync": ("Make it so", "Make the local trees match: download, verify, link, prune"),
@@ -30,6 +30,9 @@ VERBS = {
     "verify": ("Look", "Hash every placed file again; --repair mends"),
     "list": ("Look", "List the locked models and where they are"),
     "show": ("Look", "Show everything about one model"),
+    "why": ("Look", "Show which model put a file here, or why none did"),
+    "tree": ("Look", "Show targets, folders and files as a tree"),
+    "unused": ("Look", "List the models that no workflow names, with their sizes"),
     "diff": ("Look", "Show how synapse.lock differs from that of a commit"),
     "licenses": ("Look", "List the licences of the locked models"),
     "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),

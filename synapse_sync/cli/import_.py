@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_sync.cli.complete import group_names, target_names
 from synapse_sync.cli.console import Console
+from synapse_sync.cli.import_lists import are_lists, import_lists
 from synapse_sync.cli.options import common, switch, trusting
 from synapse_sync.cli.render import signed_line
 from synapse_sync.cli.texts import cell_text, shown_paths
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.command("import", short_help="Declare the models that are here already, where they are")
-@click.argument("paths", nargs=-1, metavar="[DIR...]", type=click.Path(path_type=Path))
+@click.command("import", short_help="Declare the models of a tree, a workflow, an image or a list")
+@click.argument("names", nargs=-1, metavar="[DIR|FILE|URL]...", type=click.Path())
 @click.option("--in-place", is_flag=True, help="Leave the files as they are (default).")
 @click.option("--copy", is_flag=True, help="Copy the bytes into the store as well.")
 @click.option("--move", is_flag=True, help="Move the bytes into the store, and link them back.")
@@ -33,12 +35,30 @@ _SHOWN = 20
 @click.option("--identify", is_flag=True, help="Ask the sites for the local files that are declared already.")
 @click.option("--yes", is_flag=True, help="With --move: do not ask before bytes go to another volume.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be declared; write nothing.")
+@click.option("--check", is_flag=True, help="Of a list: show which models are missing here; exit code 8.")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="G",
+    shell_complete=group_names,
+    help="Of a list: put its models into this group (repeatable).",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="T",
+    shell_complete=target_names,
+    help="Of a list: only for this target (repeatable).",
+)
+@click.option("--allow-pickle", is_flag=True, help="Of a list: accept formats that can run code when loaded.")
 @trusting
 @common
 @click.pass_obj
 def command(
     console: Console,
-    paths: tuple[Path, ...],
+    names: tuple[str, ...],
     in_place: bool,
     copy: bool,
     move: bool,
@@ -48,20 +68,39 @@ def command(
     identify: bool,
     yes: bool,
     dry_run: bool,
+    check: bool,
+    groups: tuple[str, ...],
+    targets: tuple[str, ...],
+    allow_pickle: bool,
     trust: bool,
 ) -> int:
-    """Look for models in existing trees, find out what they are, and declare them where they are.
+    """Declare the models that are here already, where they are, or those that another program's file lists.
 
-    DIR is the directory of a UI, a folder in it, a single file, or any directory. Nothing is downloaded. Each file
-    is hashed once; an import that was interrupted goes on where it stopped.
+    DIR is the directory of a UI, a folder in it, a single file of weights, or any directory. Nothing is downloaded.
+    Each file is hashed once; an import that was interrupted goes on where it stopped.
 
     synapse manages the files from then on: after `synapse remove NAME`, a sync removes the file of that model. Its
     bytes stay in the store.
+
+    FILE and URL are lists, known by their content: a workflow of ComfyUI, an image with a workflow or with
+    settings of A1111, the page of an image on Civitai, a list of ComfyUI-Manager, a file of comfyfetch, comfy-cli
+    or kulai, a sidecar, an input of aria2, a list of addresses. Their models are declared and locked; names and
+    folders stay. A model without a location is listed.
     """
     from synapse_sync.engine.adopt import Ways
+    from synapse_sync.engine.list_entries import ListWishes
 
+    of_trees = {"in-place": in_place, "copy": copy, "move": move, "dedupe": dedupe, "only-known": only_known,
+                "identify": identify, "yes": yes}  # fmt: skip
+    of_lists = {"check": check, "group": groups, "target": targets, "allow-pickle": allow_pickle}
+    if are_lists(console.directory, names):
+        _refuse(of_trees, "is about a directory, not about a list")
+        wishes = ListWishes(groups=groups, targets=targets, allow_pickle=allow_pickle, dry_run=dry_run)
+        return import_lists(console, names, wishes, check=check, offline=offline, trust=trust)
+    _refuse(of_lists, "is about a list: a workflow, an image, or another file that names models")
     if sum((in_place, copy, move)) > 1:
         raise click.UsageError("--in-place, --copy and --move exclude one another")
+    paths = tuple(map(Path, names))
     if identify:
         return _identify(console, paths)
     if not paths:
@@ -80,6 +119,13 @@ def command(
         console.document(adopted_value(found, dry_run=dry_run))
     show_adopted(console, found, ways=ways)
     return 0
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Raise `UsageError` for the first of these options that was used."""
+    used = next((name for name, value in options.items() if value), None)
+    if used is not None:
+        raise click.UsageError(f"--{used} {why}")
 
 
 def _identify(console: Console, paths: tuple[Path, ...]) -> int:

@@ -147,7 +147,8 @@ def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") 
     while len(stem.encode()) > MAX_STEM_BYTES:
         stem = stem[:-1]
     while len((stem + dot + suffix).encode()) > MAX_NAME_BYTES:
-        stem, suffix = (stem[:-1], suffix) if stem else ("", suffix[:-1])
+        # One character of the stem stays: without it, the name would be hidden.
+        stem, suffix = (stem[:-1], suffix) if len(stem) > 1 else (stem, suffix[:-1])
     name = (stem + dot + suffix).strip(" ").rstrip(". ")
     if _fault(name) is not None:
         name = f"_{name}" if name and _fault(f"_{name}") is None else fallback

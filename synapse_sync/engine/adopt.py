@@ -19,18 +19,17 @@ from synapse_sync.core.manifest.values import Manifest, Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.find_files import FoundFile, Left, Place, find_files
-from synapse_sync.engine.git_rules import merge_rule
 from synapse_sync.engine.import_bytes import bring_in, check_volumes
 from synapse_sync.engine.import_entries import Adopted, declare_all
 from synapse_sync.engine.import_places import with_targets
-from synapse_sync.engine.init import first_text, write_schema
+from synapse_sync.engine.new_project import manifest_so_far, write_both
 from synapse_sync.engine.origins import origins_of
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import trees_in
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, raise_all
 from synapse_sync.layouts.adopt import kinds_at
-from synapse_sync.project import Project, read_manifest
+from synapse_sync.project import Project
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import make_dirs, storage_error
 from synapse_sync.store.known_digests import KnownDigests
@@ -119,7 +118,7 @@ def adopt(
     with project.hold(tools.reporter.note):
         if not ways.dry_run:
             project.check_writable()
-        text, manifest = _declared(project)
+        text, manifest = manifest_so_far(project)
         text, manifest, places, new = with_targets(text, manifest, project, directories)
         tools.trust.check_roots(place.target for place in places)
         managed = _managed(project, tools)
@@ -162,14 +161,6 @@ def adopt(
             result = replace(result, manifest=project.directory / MANIFEST, consents=consents)
             _list_in_receipts(project, adopted, tools)
         return _with_bytes_in_store(result, taken, ways, project, tools)
-
-
-def _declared(project: Project) -> tuple[str, Manifest]:
-    """The manifest as text and as values; the one that `init` writes if there is none yet."""
-    if project.exists(MANIFEST):
-        return project.text(MANIFEST), project.manifest
-    text = first_text(project.directory)
-    return text, read_manifest(text, project.preferred)
 
 
 def _with_bytes_in_store(
@@ -236,11 +227,7 @@ def _any_missing(project: Project, tools: Tools) -> bool:
 
 def _write(project: Project, text: str, lockfile: Lockfile, tools: Tools) -> tuple[Capability, ...]:
     """Write the two files; the user's consent for what is in them comes with it. Returns what is new of that."""
-    if not project.exists(MANIFEST):
-        merge_rule(project.directory)
-        write_schema(project.directory)
-    project.write(MANIFEST, text)
-    project.write_lockfile(lockfile)
+    write_both(project, text, lockfile)
     manifest = project.manifest
     trust = tools.trust
     missing = trust.missing([*trust.roots(manifest.targets), *trust.declared(manifest.entries())])

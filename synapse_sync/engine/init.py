@@ -186,11 +186,17 @@ def _target_text(number: int, targets: Sequence[tuple[str, str]]) -> str:
     return f'[targets.{name}]\nlayout = "{layout}"\nroot = {json.dumps(root, ensure_ascii=False)}{comment}\n'
 
 
-def first_text(directory: Path) -> str:
-    """A manifest without targets and models, for a verb that adds them."""
+def first_text(directory: Path, targets: Sequence[tuple[str, str]] = ()) -> str:
+    """A manifest without models, for a verb that adds them; `targets` are the layout and the root of each."""
     name = json.dumps(directory.name or "models", ensure_ascii=False)
     head = _TEMPLATE.partition("[workspace]")[0].format(schema=SCHEMA)
-    return f"{head}[workspace]\nname = {name}\n\n[models]\n"
+    tables = "".join(f"{_target_text(number, targets)}\n" for number in range(len(targets)))
+    return f"{head}[workspace]\nname = {name}\n\n{tables}[models]\n"
+
+
+def suggested_target(directory: Path) -> tuple[str, str]:
+    """The layout and the root for the target of a new project, by the files of its directory."""
+    return _guess(directory, None, None)
 
 
 def _guess(directory: Path, layout: str | None, root: str | None) -> tuple[str, str]:

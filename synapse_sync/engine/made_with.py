@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeWith:
-    """The versions that made some images, each once, and the models with a name or an unknown hash alone."""
+    """The versions that made some images, each once, and the models with a name or an unknown hash alone.
+
+    `names` are the resources with a version, as the images name them, each with its reference.
+    """
 
     references: tuple[Reference, ...]
     unknown: tuple[Resource, ...] = ()
+    names: tuple[tuple[Resource, Reference], ...] = ()
 
 
 def made_with(images: Sequence[int], client: Client) -> MadeWith:
@@ -38,18 +42,20 @@ def made_with(images: Sequence[int], client: Client) -> MadeWith:
 
 def looked_up(resources: Iterable[Resource], client: Client) -> MadeWith:
     """Look up models that images name: by version, else by hash; those that Civitai does not know are unknown."""
-    named = [_by_hash(resource, client) for resource in resources]
-    models = _models({each.version_id for each in named if each.version_id is not None}, client)
+    named = [(resource, _by_hash(resource, client)) for resource in resources]
+    models = _models({each.version_id for _, each in named if each.version_id is not None}, client)
     found: dict[int, Reference] = {}
     unknown: dict[Resource, None] = {}
-    for resource in named:
+    names: list[tuple[Resource, Reference]] = []
+    for original, resource in named:
         version = resource.version_id
         if version is None or version not in models:
             unknown.setdefault(resource)
             continue
         model = models[version]
         found.setdefault(version, Reference("civitai", "" if model is None else str(model), str(version)))
-    return MadeWith(references=tuple(found.values()), unknown=tuple(unknown))
+        names.append((original, found[version]))
+    return MadeWith(references=tuple(found.values()), unknown=tuple(unknown), names=tuple(names))
 
 
 def _models(versions: set[int], client: Client) -> dict[int, int | None]:

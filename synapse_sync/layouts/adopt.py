@@ -22,6 +22,26 @@ def kinds_at(path: SafePath, target: Target) -> tuple[str, ...]:
     return ()
 
 
+def type_in(folder: SafePath, target: Target) -> tuple[str, str] | None:
+    """The type of the files in a folder, and the folders below that of its type ("" for none); None for no type.
+
+    The nearest folder decides. Of a folder that a UI reads besides the first one, the type is the same.
+    """
+    by_folder = _by_folder(LAYOUTS[target.layout], target)
+    for count in range(len(folder.parts), 0, -1):
+        if kinds := by_folder.get("/".join(folder.parts[:count])):
+            return kinds[0], "/".join(folder.parts[count:])
+    return None
+
+
+def folders_for(kind: str, target: Target) -> tuple[str, ...]:
+    """All folders of a target that its UI reads for a type, the manifest's own first."""
+    layout = LAYOUTS[target.layout]
+    named = target.folder(kind)
+    own = () if named is None else (named.text,)
+    return tuple(dict.fromkeys((*own, *layout.folders.get(kind, filter(None, [layout.folder(kind)])))))
+
+
 def _by_folder(layout: Layout, target: Target) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     own = [(kind, (folder.text,)) for kind, folder in target.folders]

@@ -53,6 +53,8 @@ VERBS: list[tuple[list[str], int, set[str]]] = [
     (["logout", "civitai"], 0, {"host", "forgotten", "left_in"}),
     (["list"], 0, {"models", "not_locked"}),
     (["show", "portrait"], 0, {"models"}),
+    (["tree"], 0, {"targets", "not_locked", "warnings"}),
+    (["why", "portrait_v1.safetensors"], 0, {"answers"}),
     (["verify"], 6, VERIFIED),
     (["verify", "--store"], 6, VERIFIED),
     (["verify", "--repair"], 0, VERIFIED),

@@ -125,6 +125,11 @@ def test_no_name_begins_with_a_dot(text: str) -> None:
     assert not safe_filename(text, encoded=True).startswith(".")
 
 
+def test_an_ending_that_is_too_long_is_cut_before_the_name_vanishes() -> None:
+    name = safe_filename(f"model.{'9' * 300}")
+    assert name == f"m.{'9' * 178}" and len(name) == 180
+
+
 def test_a_path_keeps_its_dots_unless_it_is_to_be_visible() -> None:
     assert safe_path(".config/.index.json").text == ".config/.index.json"
     assert safe_path(".config/.index.json", visible=True).text == "model.config/index.json"

@@ -22,15 +22,22 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
+from lists import CIVITAI_PARAMETERS, FILES, exif, jpeg, png, webp
+
 from synapse_sync.core.content import identify_bytes
 from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.core.lockfile_text import format_lockfile
+from synapse_sync.core.manifest.edit import add_models
 from synapse_sync.core.manifest.read import parse_manifest
+from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath, clash_key, safe_filename, safe_path
 from synapse_sync.core.reference import MAX_LENGTH, Reference
 from synapse_sync.core.safetensors import check_header
+from synapse_sync.core.unseen import is_plain_line
 from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.engine.list_entries import ListWishes, drafts
 from synapse_sync.errors import InputError, SynapseError, UnsafeName
+from synapse_sync.interop.readers import read_file
 from synapse_sync.net.api import Answer, Api
 from synapse_sync.net.credentials import Credentials
 from synapse_sync.net.head import UnusualHead, read_head
@@ -103,6 +110,21 @@ def _reference(data: bytes) -> None:
     found = Reference.parse(text)
     assert len(str(found)) <= MAX_LENGTH
     assert Reference.parse(str(found)) == found, "its canonical text means the same"
+
+
+def _lists(data: bytes) -> None:
+    reading = read_file("list", data)
+    usable = [(reading, model) for model in reading.models if model.references and model.problem is None]
+    entries = [(draft.name, draft.value) for draft in drafts(usable, (Target(name="t"),), (), ListWishes())]
+    assert len(parse_manifest(add_models("", entries)).models) == len(usable), "each is a valid requirement"
+    for model in reading.models:
+        assert model.references or model.problem or model.resource, "it has a location, or a reason"
+        for text in (model.name, model.at, *model.groups):
+            assert is_plain_line(text) and len(text) <= 120
+        for reference in model.references:
+            assert Reference.parse(str(reference)) == reference and reference.source != "path"
+        path = SafePath(f"{model.folder or 'models'}/{model.filename or 'x'}").under(Path("/r"))
+        assert path.is_relative_to("/r") and not any(part.startswith(".") for part in path.parts[1:])
 
 
 def _safetensors(data: bytes) -> None:
@@ -364,6 +386,13 @@ _TEXT = (
     b"9" * 30, "²".encode(), "ﬀ".encode(), "\N{KELVIN SIGN}".encode(),
     b"a" * 5000, b".", b" ", "é".encode(), b"con", b"~",
 )  # fmt: skip
+_LISTS = (
+    *FILES.values(),
+    png(parameters=CIVITAI_PARAMETERS),
+    png(parameters=f"猫 {CIVITAI_PARAMETERS}", workflow=FILES["workflow"].decode()),
+    jpeg(exif(CIVITAI_PARAMETERS)),
+    webp(exif(CIVITAI_PARAMETERS, order="<", make=f"workflow:{FILES['workflow'].decode()}")),
+)
 # In memory, if there is a place for that; gone when the process is.
 _KEPT = tempfile.TemporaryDirectory(
     prefix="synapse-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -380,6 +409,7 @@ READERS = {
         Reader("reference", _reference, (InputError,), tuple(text.encode() for text in _REFERENCES), _TEXT),
         Reader("safetensors", _safetensors, (ValueError,), _HEADERS, _JSON, _header),
         Reader("civitai", _civitai, (SynapseError,), _ANSWERS, _JSON, json.loads),
+        Reader("lists", _lists, (InputError,), _LISTS, _JSON),
         Reader("head", _head, (UnusualHead,), _HEADS, _LINES),
         Reader("names", _names, (UnsafeName,), _NAMES, _TEXT),
     )

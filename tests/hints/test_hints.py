@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ import click
 import msgspec
 import pytest
 from advice import SCENARIOS, Scenario, advice, helps, keys
+from lists import node, workflow
 from stand_ins import free_space, nothing_is_recent, placing_by, refusing, space, typed
 from workbench import another_device, content_of
 from world import Project, Result
@@ -1021,6 +1023,30 @@ def _(bench: Bench) -> None:
     bench.patch.setattr(import_bytes, "is_away", lambda file, tools: not file.place.is_symlink())
     bench.advised("--yes", "import", "--move", "ui", code=2)
     assert "1 brought into the store" in bench("import", "--move", "--yes", "ui").err
+
+
+@helps("engine: --trust", "engine: --allow-pickle", "engine: synapse add synapse import --help")
+def _(bench: Bench) -> None:
+    url = bench.project.hub.files.put("old.ckpt", pickle_bytes("old"))
+    flow = workflow(node(1, "UNETLoader", {"name": "old.ckpt", "url": url, "directory": "diffusion_models"}))
+    place = bench.project.path / "wf.json"
+    place.write_text(json.dumps(flow), "utf-8")
+    os.environ["SYNAPSE_TRUST_HOSTS"] = ""
+    bench.advised("--trust", "import", str(place), code=2)
+    bench.advised("--allow-pickle", "import", str(place), "--trust", code=2)
+    bench("import", str(place), "--trust", "--allow-pickle")
+    place.write_text("{}", "utf-8")
+    bench.advised("synapse import --help", "import", str(place), code=2)
+    assert "a list of addresses" in bench("import", "--help").out
+    bench("add", f"civitai:{catalogue.EYES}")
+
+
+@helps("engine: synapse tree")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("lock")
+    bench.advised("synapse tree", "why", "models/checkpoints/other.safetensors", code=2)
+    assert "models/checkpoints" in bench("tree").out
 
 
 @helps("engine: synapse import --identify")

@@ -67,8 +67,8 @@ def strings_in(value: object) -> Iterator[str]:
         yield from (text for item in value.values() for text in strings_in(item))
 
 
-#: Keys whose values appear unchanged in the canonical line of a requirement.
-ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups"}
+#: Keys whose values appear unchanged in the canonical line of a requirement, and one that is printed.
+ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups", "origin"}
 
 
 def as_shape(table: dict[str, Any], shape: type[Table]) -> Any:

@@ -307,6 +307,7 @@ class _Reader:
             exclude_newer=self._instant(path, raw.exclude_newer) or workspace.exclude_newer,
             optional=raw.optional,
             variants=tuple(variant for variant in variants if variant is not None),
+            origin=raw.origin,
         )
 
     def _known_target(self, path: tuple[str, ...], name: str, targets: Sequence[Target]) -> None:

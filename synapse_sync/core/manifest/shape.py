@@ -122,6 +122,7 @@ class ModelTable(Table):
     exclude_newer: str | None = None
     optional: bool = False
     variants: dict[str, VariantTable] = {}
+    origin: str | None = None
 
 
 class ManifestTable(Table):

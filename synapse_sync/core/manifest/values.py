@@ -117,7 +117,8 @@ class Requirement:
     `folder` replaces the folder of its type, relative to the root of every target; `folders` do so in single
     targets, by the target's name. `preview_width` is in pixels and `preview_quality` in percent, for hosts that
     make smaller images; None leaves both to the host. The failure of an `optional` model is a warning.
-    `variants` are named `NAME@VARIANT`; a machine has one of them, or the model itself.
+    `variants` are named `NAME@VARIANT`; a machine has one of them, or the model itself. `origin` names the file of
+    another program that the model was imported from; it has no effect.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Requirement:
     exclude_newer: datetime | None = None
     optional: bool = False
     variants: tuple[Requirement, ...] = ()
+    origin: str | None = None
     #: The canonical line, once it was asked for.
     _line: str | None = field(default=None, init=False, compare=False, repr=False)
 

@@ -1,0 +1,32 @@
+"""New project: the manifest so far, or the first one of a directory, for verbs that add models to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from synapse_sync.core.lockfile import Lockfile
+from synapse_sync.core.manifest.values import Manifest
+from synapse_sync.engine.git_rules import merge_rule
+from synapse_sync.engine.init import first_text, write_schema
+from synapse_sync.project import Project, read_manifest
+from synapse_sync.user.places import MANIFEST
+
+
+def manifest_so_far(project: Project, targets: Sequence[tuple[str, str]] = ()) -> tuple[str, Manifest]:
+    """The manifest as text and as values; without one, the first one, with `targets` by layout and root."""
+    if project.exists(MANIFEST):
+        return project.text(MANIFEST), project.manifest
+    text = first_text(project.directory, targets)
+    return text, read_manifest(text, project.preferred)
+
+
+def write_both(project: Project, text: str, lockfile: Lockfile, manifest: Manifest | None = None) -> None:
+    """Write the manifest and then the lockfile; a new project also gets its schema and git's rule.
+
+    `manifest` are the values of `text`, where they are known. After a crash in between, a lock renews the lockfile.
+    """
+    if not project.exists(MANIFEST):
+        merge_rule(project.directory)
+        write_schema(project.directory)
+    project.write(MANIFEST, text, manifest)
+    project.write_lockfile(lockfile)
