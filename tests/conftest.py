@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from needs import made_where_possible, other_volume, reason_for
-from world import Project, Result, guard, surroundings
+from world import Project, Result, guard, places_below, surroundings
 
 from synapse_sync.cli.main import main
 from synapse_sync.demo import catalogue
@@ -121,11 +121,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 "_proxy"
             ):
                 del os.environ[name]
-        os.environ |= {
-            "HOME": str(home),
-            "SYNAPSE_STORE": str(home / "store"),
-            "SYNAPSE_CONFIG": str(home / "config.toml"),
-            "HF_HOME": str(home / "huggingface"),
+        os.environ |= places_below(home) | {
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
             "COLUMNS": "80",
             "SYNAPSE_TRUST_HOSTS": "127.0.0.1,localhost",  # the servers of tests; tests of trust narrow it

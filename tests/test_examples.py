@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from world import places_below
 
 from synapse_sync.cli.main import main
 from synapse_sync.core.lockfile import parse_lockfile
@@ -108,14 +109,7 @@ def example_hub(tmp_path: Path) -> Iterator[Hub]:
     home.mkdir()
     with Hub() as hub:
         populate(hub)
-        own = {
-            "HOME": str(home),
-            "HF_HOME": str(home / "huggingface"),
-            "SYNAPSE_STORE": str(home / "store"),
-            "SYNAPSE_CONFIG": str(home / "config.toml"),
-        }
-        for name, value in {**hub.environment(), **own}.items():
-            os.environ[name] = value
+        os.environ |= hub.environment() | places_below(home)
         yield hub
     assert hub.crashes == []
 

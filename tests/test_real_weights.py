@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from world import places_below
 
 from synapse_sync.cli.main import main
 from synapse_sync.core.lockfile import LockedModel, parse_lockfile
@@ -80,14 +81,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         version = Version(id=778, name="v1", files=(file,))
         hub.civitai.add(Model(id=777, name="Fracast", versions=(version,)))
         hub.files.put("model.safetensors", weights["model.safetensors"])
-        own = {
-            "HOME": str(home),
-            "HF_HOME": str(home / "huggingface"),
-            "SYNAPSE_STORE": str(home / "store"),
-            "SYNAPSE_CONFIG": str(home / "config.toml"),
-        }
-        for name, value in {**hub.environment(), **own}.items():
-            os.environ[name] = value
+        os.environ |= hub.environment() | places_below(home)
         (project / "synapse.toml").write_text(MANIFEST % hub.files.url, encoding="utf-8")
         yield Studio(project, home / "store", hub, weights)
     assert hub.crashes == []

@@ -99,6 +99,16 @@ def surroundings() -> Iterator[None]:
         os.environ |= outside
 
 
+def places_below(home: Path) -> dict[str, str]:
+    """The variables by which everything that synapse keeps for a user is below this directory."""
+    return {
+        "HOME": str(home),
+        "HF_HOME": str(home / "huggingface"),
+        "SYNAPSE_STORE": str(home / "store"),
+        "SYNAPSE_CONFIG": str(home / "config.toml"),
+    }
+
+
 # -- a project ------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ from synapse_sync.core.nearest import meant, suggestion
 from synapse_sync.sources.civitai.filters import spelled
 
 if TYPE_CHECKING:
+    from synapse_sync.cli.console import Console
+    from synapse_sync.sources.civitai.client import Client
     from synapse_sync.sources.civitai.paging import Listing
     from synapse_sync.sources.civitai.schema_lists import CursorMetadata, Page, PageMetadata
 
@@ -49,6 +51,32 @@ def all_of(listing: Listing[T, CursorMetadata] | Listing[T, PageMetadata]) -> Fo
 def one_page(page: Page[T, CursorMetadata] | Page[T, PageMetadata]) -> Found[T]:
     """Return a page with its metadata."""
     return Found(list(page.items), asdict(page.metadata))
+
+
+def names_of(
+    console: Console,
+    what: str,
+    every: Callable[[Client], Callable[..., Listing[T, PageMetadata]]],
+    paged: Callable[[Client], Callable[..., Page[T, PageMetadata]]],
+    *,
+    query: str | None,
+    limit: int,
+    page: int | None,
+) -> Found[T]:
+    """Return the creators or tags of Civitai whose names contain `query`: at most `limit`, or one page of them.
+
+    `what` names them in errors. `every` and `paged` choose the client's questions for a list and for a page.
+    Raises `NetworkError`.
+    """
+    from synapse_sync.workspace import Workspace
+
+    def ask(civitai: Client) -> Found[T]:
+        if page is None:
+            return all_of(every(civitai)(query=query, limit=limit))
+        return one_page(paged(civitai)(query=query, page=page, limit=limit))
+
+    with Workspace.anywhere(console.directory) as workspace:
+        return workspace.ask(what, ask)
 
 
 class UnknownWord(click.BadParameter):

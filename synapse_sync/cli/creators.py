@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import click
 
-from synapse_sync.cli.civitai_options import all_of, limit_or_all, one_page, page
+from synapse_sync.cli.civitai_options import limit_or_all, names_of, page
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
@@ -21,17 +21,10 @@ from synapse_sync.sites import named
 @click.pass_obj
 def command(console: Console, query: str | None, limit: int, page: int | None) -> int:
     """List creators whose names contain QUERY; `synapse search --creator NAME` lists the models of one."""
-    from synapse_sync.workspace import Workspace
-
-    with Workspace.anywhere(console.directory) as workspace:
-        found = workspace.ask(
-            "creators",
-            lambda civitai: (
-                all_of(civitai.creators(query=query, limit=limit))
-                if page is None
-                else one_page(civitai.creators_page(query=query, page=page, limit=limit))
-            ),
-        )
+    found = names_of(
+        console, "creators", lambda civitai: civitai.creators, lambda civitai: civitai.creators_page,
+        query=query, limit=limit, page=page,
+    )  # fmt: skip
     values = [
         {
             "username": creator.username,

@@ -72,18 +72,11 @@ class _Sum:
         return f"all, {min(self.finished, self.files):,} of {count_text(self.files, 'file')}"
 
 
-class Lines(Reporter):
-    """Progress as plain lines, for logs: when a download begins and ends, and every few seconds.
-
-    `say` writes a line of talk, `warn` a warning; phases are said if `verbose`.
-    """
+class _Talk(Reporter):
+    """The lines of both reporters: `say` writes a line of talk, `warn` a warning; phases are said if `verbose`."""
 
     def __init__(self, say: Callable[[str], None], warn: Callable[[str], None], *, verbose: bool = False) -> None:
         self._say, self._warn, self._verbose = say, warn, verbose
-        self._lock = threading.Lock()
-        self._sum = _Sum()
-        self._last = time.monotonic()
-        self._seen = 0
 
     def phase(self, text: str) -> None:
         if self._verbose:
@@ -94,6 +87,20 @@ class Lines(Reporter):
 
     def warn(self, text: str) -> None:
         self._warn(text)
+
+
+class Lines(_Talk):
+    """Progress as plain lines, for logs: when a download begins and ends, and every few seconds.
+
+    `say` writes a line of talk, `warn` a warning; phases are said if `verbose`.
+    """
+
+    def __init__(self, say: Callable[[str], None], warn: Callable[[str], None], *, verbose: bool = False) -> None:
+        super().__init__(say, warn, verbose=verbose)
+        self._lock = threading.Lock()
+        self._sum = _Sum()
+        self._last = time.monotonic()
+        self._seen = 0
 
     def transfers_planned(self, files: int, size: int | None) -> None:
         with self._lock:
@@ -164,7 +171,7 @@ def _phase(word: str) -> str:
     return "" if word == "downloading" else word
 
 
-class Bars(Reporter):
+class Bars(_Talk):
     """Progress bars by rich: a line a file, and one for all where there are several.
 
     `say` writes a line of talk, `warn` a warning; both ask `above` first. Phases are said if `verbose`.
@@ -200,7 +207,7 @@ class Bars(Reporter):
                 for renderable in super().get_renderables():
                     yield Constrain(renderable, max(20, screen.width - 4))
 
-        self._say, self._warn, self._verbose = say, warn, verbose
+        super().__init__(say, warn, verbose=verbose)
         self._progress = Narrow(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None),
@@ -216,16 +223,6 @@ class Bars(Reporter):
         self._all: Any = None
         self._tasks: dict[str, Any] = {}
         self._lock = threading.Lock()
-
-    def phase(self, text: str) -> None:
-        if self._verbose:
-            self._say(text)
-
-    def note(self, text: str) -> None:
-        self._say(text)
-
-    def warn(self, text: str) -> None:
-        self._warn(text)
 
     def above(self, text: str) -> bool:
         """Print a line above the bars; False where no bar is shown, and nothing was printed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from synapse_sync.cli.civitai_options import all_of, limit_or_all, one_page, page
+from synapse_sync.cli.civitai_options import limit_or_all, names_of, page
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
@@ -18,17 +18,10 @@ from synapse_sync.cli.render import table_lines
 @click.pass_obj
 def command(console: Console, query: str | None, limit: int, page: int | None) -> int:
     """List tags that contain QUERY; `synapse search --tag TAG` lists the models that have one."""
-    from synapse_sync.workspace import Workspace
-
-    with Workspace.anywhere(console.directory) as workspace:
-        found = workspace.ask(
-            "tags",
-            lambda civitai: (
-                all_of(civitai.tags(query=query, limit=limit))
-                if page is None
-                else one_page(civitai.tags_page(query=query, page=page, limit=limit))
-            ),
-        )
+    found = names_of(
+        console, "tags", lambda civitai: civitai.tags, lambda civitai: civitai.tags_page,
+        query=query, limit=limit, page=page,
+    )  # fmt: skip
     tags = found.items
     if console.as_json:
         values = [{"name": t.name, "models": t.model_count, "link": t.link, "type": t.type} for t in tags]

@@ -15,10 +15,9 @@ from urllib.parse import urlencode
 from synapse_sync.errors import NetworkError, StatusError
 from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
-from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.failures import NOT_READY, proxy_refused, switched_off, unreachable, unsendable
-from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
+from synapse_sync.net.redirects import STATUSES, Chain
 from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait
 from synapse_sync.net.transports import Transports
 from synapse_sync.net.trust import tls_context
@@ -184,23 +183,16 @@ class Api:
 
     def _follow(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
         """One attempt: ask, and follow each redirect as a new request with the token of its own origin or none."""
-        current = url
-        via: list[str] = []
-        cookies = Cookies()
-        for _ in range(MAX_HOPS + 1):
-            current = self.credentials.destination(current)
-            own = cookies.headers_for(current) | self.credentials.headers_for(current, via)
-            answer, location, baked = self._send(method, current, headers | own, body)
+        chain = Chain(url, self.credentials)
+        while True:
+            own = chain.next_headers()
+            answer, location, baked = self._send(method, chain.current, headers | own, body)
             if answer.status not in STATUSES or method == "HEAD":
                 return answer
-            cookies.keep(current, baked)
-            via.append(current)
-            current = next_hop(current, location)
-            self.credentials.check_hop(via[-1], current)
+            chain.follow(location, baked)
             if answer.status in {301, 302, 303} and method != "GET":
                 method, body = "GET", None
                 headers.pop("content-type", None)
-        raise redirects_for_ever(url)
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None

@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urljoin, urlsplit
 
 from synapse_sync.errors import NetworkError
-from synapse_sync.net.credentials import display_url, origin_of
+from synapse_sync.net.cookies import Cookies
+from synapse_sync.net.credentials import Credentials, display_url, origin_of
 
 MAX_HOPS = 10
 STATUSES = frozenset({301, 302, 303, 307, 308})
+
+
+class Chain:
+    """The requests that lead to one answer, for both clients.
+
+    `current` is the URL of the latest request, `via` are those that redirected before. Each request has the token
+    of its own origin or none, and the cookies that its origin set.
+    """
+
+    def __init__(self, url: str, credentials: Credentials) -> None:
+        self.current = url
+        self.via: list[str] = []
+        self._url = url
+        self._credentials = credentials
+        self._cookies = Cookies()
+
+    def next_headers(self) -> dict[str, str]:
+        """Return the headers of the next request, which is for `current`.
+
+        Raises `NetworkError` for a chain that does not end, and for a URL that may not be requested.
+        """
+        if len(self.via) > MAX_HOPS:
+            raise redirects_for_ever(self._url)
+        self.current = self._credentials.destination(self.current)
+        return self._cookies.headers_for(self.current) | self._credentials.headers_for(self.current, self.via)
+
+    def follow(self, location: str | None, cookies: Sequence[str]) -> None:
+        """Go where a redirect leads: `location` and `cookies` are its `Location` and `Set-Cookie` headers.
+
+        Raises `NetworkError` as `next_hop` does, and where this client may not go there from here.
+        """
+        self._cookies.keep(self.current, cookies)
+        target = next_hop(self.current, location)
+        self._credentials.check_hop(self.current, target)
+        self.via.append(self.current)
+        self.current = target
 
 
 def next_hop(current: str, location: str | None) -> str:

@@ -12,12 +12,11 @@ from urllib.parse import urlsplit
 from synapse_sync.errors import NetworkError, StatusError, WrongContent
 from synapse_sync.net.agent import USER_AGENT, clean
 from synapse_sync.net.bounds import Bounds
-from synapse_sync.net.cookies import Cookies
 from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.failures import NOT_READY, BadRange, proxy_refused, switched_off, unreachable, unsendable
 from synapse_sync.net.lane import LaneAnswer
 from synapse_sync.net.pools import Pools, library_errors
-from synapse_sync.net.redirects import MAX_HOPS, STATUSES, next_hop, redirects_for_ever
+from synapse_sync.net.redirects import STATUSES, Chain
 from synapse_sync.net.retries import asked_wait
 from synapse_sync.net.stream import Asked, Stream, announced_length, announced_part, check_whole, content_type
 from synapse_sync.net.trust import tls_context
@@ -89,33 +88,26 @@ class Wire:
         if self.offline:
             raise switched_off(display_url(url))
         asked = Asked(start, end)
-        current = url
-        via: list[str] = []
-        cookies = Cookies()
-        for _ in range(MAX_HOPS + 1):
-            current = self.credentials.destination(current)
-            own = cookies.headers_for(current) | self.credentials.headers_for(current, via)
-            response, waited = self._send(current, asked, if_range, own)
+        chain = Chain(url, self.credentials)
+        while True:
+            own = chain.next_headers()
+            response, waited = self._send(chain.current, asked, if_range, own)
             try:
                 if response.status not in STATUSES:
-                    stream = self._judge(response, current, asked, expect_text, verified)
+                    stream = self._judge(response, chain.current, asked, expect_text, verified)
                     stream.waited = waited
                     return stream
-                location = response.headers.get("Location")
-                cookies.keep(current, response.headers.getlist("Set-Cookie"))
+                location, cookies = response.headers.get("Location"), response.headers.getlist("Set-Cookie")
                 _read_aside(response)
-                target = next_hop(current, location)
-                self.credentials.check_hop(current, target)
-                if urlsplit(target).path.rstrip("/").endswith("/login"):
-                    raise _wants_login(display_url(current))
-                via.append(current)
-                current = target
-                if more is not None and urlsplit(target).netloc != urlsplit(via[-1]).netloc:
-                    self._pools.expect(self.credentials.destination(target), more(waited))
+                chain.follow(location, cookies)
+                before, target = urlsplit(chain.via[-1]), urlsplit(chain.current)
+                if target.path.rstrip("/").endswith("/login"):
+                    raise _wants_login(display_url(chain.via[-1]))
+                if more is not None and target.netloc != before.netloc:
+                    self._pools.expect(self.credentials.destination(chain.current), more(waited))
             except BaseException:
                 response.close()
                 raise
-        raise redirects_for_ever(url)
 
     def check(self, url: str) -> None:
         """Ask with one HEAD whether a server would send this file; redirects are not followed.

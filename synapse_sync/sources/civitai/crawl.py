@@ -22,7 +22,7 @@ from synapse_sync.sources.civitai.client import Client
 from synapse_sync.sources.civitai.image_urls import ImageIds, identity
 from synapse_sync.sources.civitai.questions import IMAGES, MODELS, NAMES, ModelFilters, model_params
 from synapse_sync.sources.civitai.schema import Creator, Model, ModelFile, ModelImage, ModelVersion
-from synapse_sync.sources.civitai.schema_lists import Image, Page, PageMetadata, Tag
+from synapse_sync.sources.civitai.schema_lists import CursorMetadata, Image, Page, PageMetadata, Tag
 
 Value = Model | ModelVersion | ModelFile | ModelImage | Image | Creator | Tag
 Key = tuple["Kind", int | str]
@@ -225,11 +225,8 @@ class _Crawl:
                 done.append(model.id)
                 self._place = {"cursor": cursor, "done": list(done)}
                 yield self._progress()
-            following = found.metadata.next_cursor
-            if following is None or following in cursors or not found.items:
+            if not self._turn(found, cursors):
                 return
-            cursors.add(following)
-            self._place = {"cursor": following}
             yield self._progress()
 
     def _images(self) -> Iterator[Thing | Relation | Progress]:
@@ -241,12 +238,21 @@ class _Crawl:
             )
             for image in found.items:
                 yield from self._image(image)
-            following = found.metadata.next_cursor
-            if following is None or following in cursors or not found.items:
+            if not self._turn(found, cursors):
                 return
-            cursors.add(following)
-            self._place = {"cursor": following}
             yield self._progress()
+
+    def _turn(self, found: Page[Any, CursorMetadata], seen: set[str]) -> bool:
+        """Go to the page after this one, unless it was the last; `seen` are the cursors so far.
+
+        Hazard: a cursor that comes a second time would lead in a circle.
+        """
+        following = found.metadata.next_cursor
+        if following is None or following in seen or not found.items:
+            return False
+        seen.add(following)
+        self._place = {"cursor": following}
+        return True
 
     # -- the things --------------------------------------------------------------------------------
 
