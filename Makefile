@@ -9,7 +9,7 @@ endif
 REQUIREMENTS := .ci/requirements
 PINNED := --quiet --require-hashes
 
-.PHONY: demo test snapshots test-windows pythons workflows types lists-real screenshots lint platforms bench independent torture \
+.PHONY: demo test snapshots test-windows pythons workflows images types lists-real screenshots lint platforms bench independent torture \
   mutants requirements windows release-check onefile zipapp setup clean
 
 demo: $(VENV)/.ready
@@ -44,6 +44,10 @@ lists-real: $(VENV)/.ready-dev
 	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check --no-deps -r $(REQUIREMENTS)/lists.txt ; \
 	fi
 	$(BIN)/python -m pytest -q tests/test_real_lists.py
+
+# Images with models, built for real by Debian's buildah: for root, some minutes the first time.
+images: $(VENV)/.ready
+	$(BIN)/python .ci/images.py
 
 # What a type checker sees of the package: pyright, from npm, counts the public symbols without a complete type.
 types: $(VENV)/.ready-dev

@@ -17,6 +17,7 @@ from synapse_sync.user.small_files import UnfitFile, content, content_digest, re
 
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import Lockfile
+    from synapse_sync.core.look import Looks
     from synapse_sync.core.manifest.values import Manifest
 
 
@@ -108,6 +109,13 @@ class Project:
             known = self._read[name] = (content, parse())
         value: T = known[1]
         return value
+
+    def looks(self, latest: int | None) -> Looks:
+        """The modes and times of the locked files; `latest` is the value of SOURCE_DATE_EPOCH."""
+        from synapse_sync.core.look import Looks
+
+        published = {model.name: model.card.published for model in self.lockfile.models}
+        return Looks(published=published, latest=latest)
 
     @property
     def lockfile(self) -> Lockfile:

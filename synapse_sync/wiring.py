@@ -188,6 +188,7 @@ class Wiring:
             mirrors=self.settings.mirrors,
             forbidden={key: str(self.settings.config) for key in self.settings.forbidden},
             offline=self.offline,
+            latest=self.settings.latest,
         )
 
     @cached_property

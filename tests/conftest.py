@@ -117,8 +117,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sites = tuple({f"{name.partition('_')[0]}_" for site in SITES for name in variables(site)})
     with surroundings():
         for name in list(os.environ):
-            if name.startswith(("SYNAPSE_", "XDG_", "SSL_CERT", "REQUESTS_CA", *sites)) or name.lower().endswith(
-                "_proxy"
+            if (
+                name in ("GITHUB_ACTIONS", "SOURCE_DATE_EPOCH")
+                or name.startswith(("SYNAPSE_", "XDG_", "SSL_CERT", "REQUESTS_CA", *sites))
+                or name.lower().endswith("_proxy")
             ):
                 del os.environ[name]
         os.environ |= places_below(home) | {

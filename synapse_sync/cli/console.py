@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from synapse_sync.cli import runner
 from synapse_sync.cli.progress import Bars, Lines
 from synapse_sync.cli.render import usage_words
 from synapse_sync.cli.streams import use_utf8
@@ -111,6 +112,7 @@ class Console:
         self._warned.add(text)
         # Not bold: some terminals print bold yellow as bright yellow, which vanishes on a light background.
         self._err(click.style("warning: ", fg="yellow") + fold_text(text, 9))
+        self.annotate("warning", text)
 
     def warnings(self, texts: Iterable[str]) -> None:
         """Print several warnings, those of one kind as one."""
@@ -188,6 +190,12 @@ class Console:
         self._err(click.style("error: ", fg="red", bold=True) + fold_text(message, 7))
         if hint:
             self._err(click.style("  hint: ", fg="cyan") + fold_text(hint, 8))
+        self.annotate("error", message, hint)
+
+    def annotate(self, level: str, message: str, hint: str | None = None) -> None:
+        """Print a message once more for the runner of a workflow, which shows it beside the code."""
+        if runner.wanted(os.environ):
+            self._err(runner.annotation(level, message, hint, self.directory, os.environ))
 
     # -- progress ----------------------------------------------------------------------------------
 

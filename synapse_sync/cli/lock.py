@@ -133,6 +133,7 @@ def _show_findings(console: Console, findings: Sequence[Drift]) -> int:
         console.answer(f"  {sign} {each.model}  {each.kind}: {cell_text(each.text)}")
         if each.hint and not console.quiet:
             console.say(f"    hint: {cell_text(each.hint)}")
+        console.annotate("warning", f"`{each.model}`: {each.kind}: {each.text}", each.hint)
     if any(each.kind == "origins" for each in findings):
         console.say("`synapse lock --heal` looks for further mirrors; `mirrors` in synapse.toml names them by hand")
     known = [each for each in findings if each.kind != "unknown"]

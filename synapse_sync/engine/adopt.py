@@ -255,7 +255,12 @@ def _list_in_receipts(project: Project, adopted: Sequence[Adopted], tools: Tools
                     raise storage_error(error, f"looking at {each.file.place}") from error
             if new:
                 entries = {**tree.receipt.entries, **new}
-                write_sealed(tree.root, replace(tree.receipt, entries=entries, complete=None), project.store)
+                write_sealed(
+                    tree.root,
+                    replace(tree.receipt, entries=entries, complete=None),
+                    project.store,
+                    is_plain=tree.reproducible,
+                )
 
 
 # -- copies --------------------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from synapse_sync.core.companion import Companion, LeftOut
+from synapse_sync.core.instant import instant_text
+from synapse_sync.core.look import Looks
 from synapse_sync.core.plan import Key
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import NetworkError, StatusError
@@ -33,11 +34,8 @@ class Desk:
     offline: bool = False
 
 
-def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk) -> Mapping[Key, bytes | LeftOut]:
-    """The content of each companion, or the reason why it has none. `roots` are the targets' directories.
-
-    The weights must be placed already, since some sidecars contain their path and time.
-    """
+def bring(companions: Sequence[Companion], looks: Looks, desk: Desk) -> Mapping[Key, bytes | LeftOut]:
+    """The content of each companion, or the reason why it has none. `looks` has the times of the weights."""
     previews: Mapping[str, bytes | LeftOut] = {}
     documents: Mapping[Reference, bytes | LeftOut] = {}
     asked = [c for c in companions if c.is_sidecar and SIDECARS[c.kind].words is None]
@@ -57,7 +55,7 @@ def bring(companions: Sequence[Companion], roots: Mapping[str, Path], desk: Desk
             found[companion.key] = companion.content
         elif companion.url is not None:
             found[companion.key] = previews[companion.url]
-        elif (text := _words(companion, roots[companion.target])) is not None:
+        elif (text := _words(companion, looks.second(companion.model.name))) is not None:
             found[companion.key] = text
         else:
             found[companion.key] = documents[companion.model.reference]
@@ -95,23 +93,25 @@ def _may_pass(error: object) -> bool:
     return isinstance(error, NetworkError)
 
 
-def _words(companion: Companion, root: Path) -> bytes | None:
-    """A sidecar made of locked and placed facts; None if only its site can write it."""
+def _words(companion: Companion, second: int) -> bytes | None:
+    """A sidecar made of locked facts; None if only its site can write it. `second` is the time of its weights.
+
+    Every machine writes the same: paths are relative to the target's root, and the only time is from the lockfile.
+    LoRA-Manager puts the paths of its machine in their place when it first reads the file.
+    """
     write = SIDECARS[companion.kind].words
     if write is None:
         return None
-    weights = companion.beside.under(root)
-    preview = companion.preview.under(root) if companion.preview is not None else None
     about = About(
         model=companion.model,
         artifact=companion.artifact,
-        path=_slashed(weights),
+        path=companion.beside.text,
         layout=companion.layout,
         type=companion.type,
-        preview=_slashed(preview) if preview is not None else None,
+        preview=companion.preview.text if companion.preview is not None else None,
         shown=companion.shown,
-        modified=_time_of(weights),
-        now=datetime.now(UTC).isoformat(timespec="seconds"),
+        modified=float(second),
+        now=instant_text(datetime.fromtimestamp(second, UTC)),
     )
     return as_json(write(about))
 
@@ -119,14 +119,3 @@ def _words(companion: Companion, root: Path) -> bytes | None:
 def as_json(words: Mapping[str, object]) -> bytes:
     """A sidecar's text, as the tools write it themselves."""
     return json.dumps(words, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n"
-
-
-def _slashed(path: Path) -> str:
-    return path.absolute().as_posix()
-
-
-def _time_of(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

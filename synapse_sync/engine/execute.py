@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from synapse_sync.core.companion import Companion, LeftOut
+from synapse_sync.core.look import Looks
 from synapse_sync.core.plan import Action, Key, Observed, Plan, Verb
 from synapse_sync.core.policy import Permissions, facts_of
 from synapse_sync.core.report import Outcome, Report
@@ -19,6 +20,7 @@ from synapse_sync.store.tree import TreeWriter
 from synapse_sync.transfer.inspect import inspect_file
 from synapse_sync.transfer.want import Fetcher, Got, want_of
 
+_UNDATED = Looks()
 #: Returns the content of each companion by its key, or why it is left out.
 Bringer = Callable[[Sequence[Companion]], Mapping[Key, bytes | LeftOut]]
 
@@ -38,12 +40,13 @@ def execute(
     reporter: Reporter,
     command: str = "sync",
     allowed: Callable[[str, str], Permissions] = _nothing_allowed,
+    looks: Looks = _UNDATED,
 ) -> Report:
     """Carry out a plan: bring the blobs, place them, write companions, prune.
 
     `trees` are the targets by name, `observed` is the state that the plan was made from. `fetch` brings bytes into
     `store`, `bring` returns the content of companions. `reporter` receives each outcome, `command` is the verb
-    for the journal. `allowed` returns the permissions for a model's file of a name.
+    for the journal. `allowed` returns the permissions for a model's file of a name. `looks` has modes and times.
 
     A failure stops its own path only, and is in the report. A companion without content is left out. Nothing is
     pruned in a run that had an error. The receipts are written whatever happens, also on Ctrl-C; a receipt that
@@ -52,7 +55,7 @@ def execute(
     for name in {action.target for action in plan.actions if action.target}:
         if LAYOUTS[trees[name].target.layout].repositories:
             keep_apart(trees[name].root)
-    writer = TreeWriter(plan, trees, observed, store=store, command=command, folders=ui_folders())
+    writer = TreeWriter(plan, trees, observed, store=store, command=command, folders=ui_folders(), looks=looks)
     run = _Run(writer=writer, store=store, reporter=reporter, allowed=allowed)
     for action in plan.of(Verb.PLACE, Verb.REPLACE):
         # A link has the bytes of another path, which is asked about.

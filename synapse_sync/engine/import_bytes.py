@@ -100,6 +100,7 @@ def _move_all(files: Sequence[FoundFile], project: Project, tools: Tools) -> Non
             store=tools.store,
             command="import",
             folders=ui_folders(),
+            looks=project.looks(tools.latest),
         )
         try:
             for file, action in zip(files, actions, strict=True):

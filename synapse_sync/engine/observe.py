@@ -18,6 +18,7 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ownership import Tree, how_placed_beside, is_outside
+from synapse_sync.store.plain import looks_sampled
 from synapse_sync.store.reach import Way, way_to
 from synapse_sync.store.receipt import ReceiptEntry, matches
 from synapse_sync.store.spelling import one_file
@@ -249,6 +250,8 @@ def _ours(place: str, entry: ReceiptEntry, shared: bool, stays: bool) -> Observe
         return seen(State.OBSTRUCTED, None, 0, "a directory or device is in its place")
     if stays and link == entry.link and (found.st_size, found.st_mtime_ns) == (entry.size, entry.mtime_ns):
         # Another inode alone: a copied volume, a layer of an image. What is to be replaced or removed is hashed.
+        return seen(State.PLACED, entry.sha256, found.st_size)
+    if link == entry.link and looks_sampled(Path(place), entry, found):
         return seen(State.PLACED, entry.sha256, found.st_size)
     sha256 = hash_file(Path(place))
     if sha256 == entry.sha256 and link == entry.link:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from synapse_sync.core.look import Looks
 from synapse_sync.core.plan import Verb
 from synapse_sync.engine.survey import Survey
 from synapse_sync.errors import StorageError
@@ -69,10 +70,11 @@ def _note_in_others(others: Iterable[Path], key: str, record: ProjectRecord) -> 
                 write_record(root, key, shared)
 
 
-def note_completion(project: Project, survey: Survey, state: str | None) -> None:
+def note_completion(project: Project, survey: Survey, state: str | None, looks: Looks) -> None:
     """Note that the trees are in this state, so that the next sync need only compare file stats.
 
-    `state` is a fingerprint, or None if something is left to do. Raises `StorageError`.
+    `state` is a fingerprint, or None if something is left to do. `looks` are the modes and times of the locked
+    files. Raises `StorageError`.
     """
     declared = {target.name for target in project.manifest.targets}
     known = read_record(project.store, project.key)
@@ -82,7 +84,7 @@ def note_completion(project: Project, survey: Survey, state: str | None) -> None
     for name, tree in survey.trees.items():
         if not tree.root.is_dir():
             continue
-        files = refresh(tree, survey.observed, state)
+        files = refresh(tree, survey.observed, state, looks)
         placed = placed | {str(tree.root)} if files else placed - {str(tree.root)}
         if files or name in declared:
             kept.append(tree)

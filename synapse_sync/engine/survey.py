@@ -195,6 +195,7 @@ def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, T
         default_mode=link_mode,
         store=project.store,
         models={model.name for model in project.lockfile.models},
+        reproducible=project.manifest.workspace.reproducible,
     )
 
 

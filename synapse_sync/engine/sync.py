@@ -11,6 +11,7 @@ from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.findings import listed
 from synapse_sync.core.freshness import expected
+from synapse_sync.core.look import Looks
 from synapse_sync.core.plan import Key, Plan, Verb
 from synapse_sync.core.policy import permissions_for
 from synapse_sync.core.report import Report
@@ -84,7 +85,7 @@ def sync(
         in_sync = done and survey.is_locked and not survey.left_out and not survey.plan.withheld
         note_links(project, survey)
         if scope.is_whole:
-            note_completion(project, survey, state() if in_sync else None)
+            note_completion(project, survey, state() if in_sync else None, project.looks(tools.latest))
         else:
             note_placed(project, survey)
     return replace(report, warnings=(*warnings, *survey.warnings, *tools.transfers().heard(), *report.warnings))
@@ -182,16 +183,18 @@ def check_before(survey: Survey, project: Project, tools: Tools) -> tuple[Survey
 def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> Report:
     """Execute the plan of a survey; failures of single files are in the report."""
     entries = {entry.name: entry for entry in project.manifest.entries()}
+    looks = project.looks(tools.latest)
     return execute(
         survey.plan,
         survey.trees,
         survey.observed,
         store=tools.store,
         fetch=tools.transfers().fetch,
-        bring=lambda companions: _bring(companions, survey.trees, tools) if companions else {},
+        bring=lambda companions: _bring(companions, looks, tools) if companions else {},
         reporter=tools.reporter,
         command=command,
         allowed=lambda model, name: permissions_for(entries.get(model), name, tools.forbidden),
+        looks=looks,
     )
 
 
@@ -216,9 +219,7 @@ def misnamed(report: Report, survey: Survey, project: Project, tools: Tools) -> 
     return contradictions(project.manifest, models, where, tools)
 
 
-def _bring(
-    companions: Sequence[Companion], trees: Mapping[str, Tree], tools: Tools
-) -> Mapping[Key, bytes | LeftOut]:
+def _bring(companions: Sequence[Companion], looks: Looks, tools: Tools) -> Mapping[Key, bytes | LeftOut]:
     """The content of previews and sidecars."""
     from synapse_sync.engine.companions import Desk, bring  # most projects have none
     from synapse_sync.store.preview_cache import PreviewCache
@@ -230,4 +231,4 @@ def _bring(
         retry=tools.retry,
         offline=tools.offline,
     )
-    return bring(companions, {name: tree.root for name, tree in trees.items()}, desk)
+    return bring(companions, looks, desk)

@@ -42,6 +42,6 @@ def take(project: Project, names: Collection[str], tools: Tools) -> tuple[str, .
                 }
                 if found:
                     known = replace(tree.receipt, entries={**tree.receipt.entries, **found})
-                    write_sealed(tree.root, known, project.store)
+                    write_sealed(tree.root, known, project.store, is_plain=tree.reproducible)
                     taken += [str(tree.root / path) for path in found]
     return tuple(sorted(taken))

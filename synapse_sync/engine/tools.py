@@ -30,6 +30,7 @@ class Tools:
     token. `nearby` says whether a cache on this machine seems to have a file. `link_mode` is the user's default,
     `mirrors` are the user's own, as URL templates. `trust` is the user's consent for this project. `forbidden` are
     the permissions that the user's settings withhold from every manifest, each with the file of those settings.
+    `latest` is the value of SOURCE_DATE_EPOCH: no placed file gets a later time, in seconds since 1970.
     """
 
     store: BlobStore
@@ -45,6 +46,7 @@ class Tools:
     mirrors: tuple[str, ...] = ()
     forbidden: Mapping[str, str] = field(default_factory=dict)
     offline: bool = False
+    latest: int | None = None
 
     def local_path(self, reference: Reference) -> str | None:
         """The path of a file on this machine; None for any other reference, or without its home directory."""

@@ -23,9 +23,9 @@ Words = dict[str, object]
 class About:
     """The facts for a sidecar: a locked model, one of its files, and the preview beside it.
 
-    `type` is the type of that file, `layout` names the layout of its target. `path` is the weights' absolute path,
-    `preview` that of the preview that UIs show, both with forward slashes; `shown` is what is locked about it, None
-    for a user's own. `modified` is the weights' time in seconds since 1970, `now` an ISO 8601 instant.
+    `type` is the type of that file, `layout` names the layout of its target. `path` is the weights' path below the
+    root of the target, `preview` that of the preview that UIs show, with forward slashes; `shown` is what is locked
+    about it, None for a user's own. `modified` is the weights' time in seconds since 1970, `now` the same as text.
     """
 
     model: LockedModel

@@ -35,7 +35,7 @@ def clear_bad(
     place = walk_again(tree.root, path, real, tree.barred)
     why = "bad content, moved aside" if keep else "bad content, kept in the store's quarantine"
     # The journal comes first: a line without its act is harmless, an act without its line is not.
-    journal.append(tree.root, verb="repair", path=path.text, sha256=sha256, why=why, command=command)
+    _journal(tree, path, sha256, why, command)
     if keep:
         return set_aside(place)
     remove(place, missing_ok=True)
@@ -49,5 +49,12 @@ def give_back(tree: Tree, path: SafePath, real: str | None, aside: Path, *, sha2
     """
     place = walk_again(tree.root, path, real, tree.barred)
     why = "bad content of its own source, moved back out of the store"
-    journal.append(tree.root, verb="repair", path=path.text, sha256=sha256, why=why, command=command)
+    _journal(tree, path, sha256, why, command)
     links.place(aside, place, LinkMode.MOVE, replace=True)
+
+
+def _journal(tree: Tree, path: SafePath, sha256: str, why: str, command: str) -> None:
+    journal.append(
+        tree.root, verb="repair", path=path.text, sha256=sha256, why=why, command=command,
+        dated=not tree.reproducible,
+    )  # fmt: skip

@@ -218,6 +218,10 @@ class BlobStore:
         value = self._notes.of(sha256, anyone=True).get("origin")  # it only says where the bytes may be had again
         return value if isinstance(value, str) else None
 
+    def is_public(self, sha256: str) -> bool:
+        """Whether only the umask of this user keeps others from reading a blob, and not the mode of its source."""
+        return self._notes.of(sha256).get("readers") == "all"
+
     # -- bringing in ---------------------------------------------------------------------------------
 
     def publish(
@@ -234,7 +238,7 @@ class BlobStore:
 
         `temp` must be on the store's file system. `origin` is the reference that can give the bytes again.
         """
-        path = self.path(sha256)
+        path, readers = self.path(sha256), None
         with _doing(f"publishing {sha256[:12]}…"):
             found = temp.stat()
             if found.st_size != size:
@@ -245,12 +249,13 @@ class BlobStore:
             else:
                 make_dirs(path.parent)
                 set_mode(temp, mode)
+                readers = _readers(temp.stat()) if mode == READ_ONLY else None
                 # In this order: a name that survives a power loss without its bytes would be a bad blob.
                 _settle_bytes(temp)
                 replace_file(temp, path)
                 fsync_dir(path.parent)
             # The note goes last: without it the blob is hashed again, with it too early a bad one would be trusted.
-            self._notes.add(sha256, found, blake3=blake3, origin=origin)
+            self._notes.add(sha256, found, blake3=blake3, origin=origin, readers=readers)
         return path
 
     def publish_bytes(self, data: memoryview, *, sha256: str, origin: str) -> Path | None:
@@ -285,7 +290,7 @@ class BlobStore:
                     remove(temp)
                 raise
             fsync_dir(path.parent)
-            self._notes.add(sha256, found, origin=origin)
+            self._notes.add(sha256, found, origin=origin, readers=_readers(found))
         return path
 
     def import_file(
@@ -379,6 +384,11 @@ def _create(path: Path) -> int:
     except FileNotFoundError:
         make_dirs(path.parent, durable=False)
         return os.open(path, flags, READ_ONLY)
+
+
+def _readers(found: os.stat_result) -> str | None:
+    """The note on a new blob that is for everybody, and that the umask keeps for fewer; None for any other."""
+    return "all" if found.st_mode & 0o044 != 0o044 else None
 
 
 def _look(found: os.stat_result) -> tuple[int, ...]:

@@ -78,10 +78,10 @@ class Ledger:
             return
         if log is not None and not changed and not (whole and log.written):
             return
-        if log is None or whole or log.is_long:
+        if log is None or whole or log.is_long or tree.reproducible:  # a log would say when it was written
             # `complete` is dropped with the first change: the state that it names is no longer there.
             known = replace(tree.receipt, entries=entries, complete=None)
-            self._logs[target] = write_sealed(tree.root, known, self._store)
+            self._logs[target] = write_sealed(tree.root, known, self._store, is_plain=tree.reproducible)
         else:
             log_sealed(log, entries, changed, self._store)
         changed.clear()

@@ -14,10 +14,12 @@ from pathlib import Path
 from stat import S_ISREG
 
 from synapse_sync.core.link_mode import CLAIMED, WITHIN
+from synapse_sync.core.look import is_decided
 from synapse_sync.core.plan import MERGED
-from synapse_sync.store import receipt
-from synapse_sync.store.durable import flush, make_dirs, random_name, rename_new
+from synapse_sync.store import plain, receipt
+from synapse_sync.store.durable import flush, make_dirs, random_name, remove, rename_new, where_writable
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
+from synapse_sync.store.receipt_index import index_path
 from synapse_sync.store.receipt_log import ReceiptLog
 from synapse_sync.user.small_files import read_small
 
@@ -32,13 +34,32 @@ def read_licensed(root: Path, key: str, store: Path | None) -> Receipt | None:
     found = receipt.read(root, key, seal_with=_key(store))
     if found is None or found.sealed:
         return found
+    if store is not None and (secret := _key(store)) is not None:
+        recalled = plain.recalled(root, found, store, secret)
+        if recalled is not None:
+            return recalled
     entries = {path: _judged(root, entry) for path, entry in found.entries.items()}
     return replace(found, entries=entries)
 
 
-def write_sealed(root: Path, known: Receipt, store: Path | None) -> ReceiptLog:
-    """Write a receipt, signed if this user can have a key in the store; raises `StorageError`. Returns its log."""
-    return receipt.write(root, known, seal_with=_key(store, make=True))
+def write_sealed(root: Path, known: Receipt, store: Path | None, *, is_plain: bool = False) -> ReceiptLog:
+    """Write a receipt, signed if this user can have a key in the store; raises `StorageError`. Returns its log.
+
+    One that `is_plain` says nothing of this machine; the store remembers that, signed likewise.
+    """
+    secret = _key(store, make=True)
+    if not is_plain:
+        return receipt.write(root, known, seal_with=secret)
+    bare, note = plain.plain(known), None
+    if store is not None and secret is not None:
+        with where_writable():
+            note = plain.remember(root, known, receipt.content_of(bare), store, secret)
+    log = receipt.write(root, bare)
+    with contextlib.suppress(OSError):
+        remove(Path(index_path(str(log.receipt))), missing_ok=True)
+    if note is not None:
+        plain.forget_others(note)
+    return log
 
 
 def log_sealed(
@@ -46,6 +67,16 @@ def log_sealed(
 ) -> None:
     """Note what `entries` have at the `changed` paths, signed likewise; raises `StorageError`."""
     receipt.log_changes(log, entries, changed, seal_with=_key(store))
+
+
+def is_unforeseen(place: str, entry: ReceiptEntry) -> bool:
+    """Whether a file looks as its entry says, by facts that nobody can know before it is placed.
+
+    A time that the lockfile decides is known to everybody, but that of the last change is not. Raises `OSError`.
+    """
+    if receipt.matches(place, entry) != "same":
+        return False
+    return not is_decided(entry.mtime_ns, entry.sha256) or Path(place).stat().st_ctime_ns == entry.ctime_ns
 
 
 def _judged(root: Path, entry: ReceiptEntry) -> ReceiptEntry:
@@ -59,7 +90,8 @@ def _counts(place: Path, entry: ReceiptEntry) -> bool:
     try:
         state = receipt.matches(str(place), entry)
         if state != "changed":
-            return state == "same"  # nor for a missing one: another file may appear there, and be taken for it
+            # Nor for a missing one: another file may appear there, and be taken for it.
+            return state == "same" and is_unforeseen(str(place), entry)
         # A link to a blob has no bytes: where a new store lacks the blob, the link is placed again.
         blob = entry.link is not None and (entry.how == WITHIN or Path(entry.link).name == entry.sha256)
         return blob and str(place.readlink()) == entry.link

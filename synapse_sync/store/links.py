@@ -16,6 +16,7 @@ from pathlib import Path
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.link_mode import BESIDE, WITHIN, LinkMode
+from synapse_sync.core.look import Look
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store.durable import (
     READ_ONLY,
@@ -23,7 +24,6 @@ from synapse_sync.store.durable import (
     flush,
     fsync_dir,
     fsync_file,
-    make_dirs,
     narrowed,
     random_name,
     remove,
@@ -32,6 +32,7 @@ from synapse_sync.store.durable import (
     set_mode,
     storage_error,
 )
+from synapse_sync.store.looks import give_link_time, give_look, look_beside, make_tree_dirs
 
 #: Temporary names in a target begin with this; `sweep` removes those that a crash left.
 PREFIX = ".synapse-tmp-"
@@ -56,17 +57,26 @@ _HINTS = {
 }
 
 
-def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = False, settle: bool = True) -> LinkMode:
+def place(
+    blob: Path,
+    destination: Path,
+    mode: LinkMode,
+    *,
+    replace: bool = False,
+    settle: bool = True,
+    look: Look | None = None,
+) -> LinkMode:
     """Give a blob a name in a tree, in one atomic step; returns the way that was really used.
 
     `auto` uses the first of clone, hard link, symbolic link and copy that works. Without `replace`, a file that is
     there already is kept and `Conflict` raised. Copies are verified while they are made (`IntegrityError`). Raises
     `StorageError` where a mode is not possible. `move` removes the blob from the store. Without `settle` the name
     survives a power loss only after the caller has made the directory durable, which it can do once for many.
+    `look` is the mode and the time of a file of its own, which others may read as far as it says.
     """
     doing = f"placing `{destination.name}`"
     try:
-        make_dirs(destination.parent)
+        make_tree_dirs(destination.parent)
         # Fails for a missing blob: a symbolic link to nothing would be made without an error.
         devices = (blob.stat().st_dev, destination.parent.stat().st_dev)
     except OSError as error:
@@ -75,7 +85,7 @@ def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = Fals
     failure: OSError | None = None
     for way in _ways(mode, devices):
         try:
-            place_by(blob, destination, way, replace=replace)
+            place_by(blob, destination, way, replace=replace, look=look)
             break
         except (FileExistsError, IsADirectoryError):
             raise _in_the_way(destination) from None
@@ -97,19 +107,22 @@ def place(blob: Path, destination: Path, mode: LinkMode, *, replace: bool = Fals
     return way
 
 
-def point(destination: Path, link: str, bytes_at: Path, *, replace: bool = False) -> str:
+def point(destination: Path, link: str, bytes_at: Path, *, replace: bool = False, look: Look | None = None) -> str:
     """Make a relative symbolic link to `bytes_at`, another path of the same target; returns the receipt's word.
 
-    `link` is its text, with slashes. Where no link can be made, the path becomes a file with the same bytes.
+    `link` is its text, with slashes. Where no link can be made, the path becomes a file with the same bytes. Either
+    gets the time of `look`.
     Without `replace`, a file that is there already is kept and `Conflict` raised. Raises `StorageError`,
     `IntegrityError`.
     """
     try:
-        make_dirs(destination.parent)
+        make_tree_dirs(destination.parent)
         _sweep_once(str(destination.parent))
         temporary = destination.with_name(f"{PREFIX}{random_name()}") if replace else destination
         try:
             link_to(link, temporary)
+            if look is not None:
+                give_link_time(temporary, look.mtime_ns)
             if replace:
                 replace_file(temporary, destination)
             return WITHIN
@@ -127,7 +140,7 @@ def point(destination: Path, link: str, bytes_at: Path, *, replace: bool = False
     try:
         place(bytes_at, destination, LinkMode.HARDLINK, replace=replace, settle=False)
     except StorageError:
-        place(bytes_at, destination, LinkMode.COPY, replace=replace, settle=False)
+        place(bytes_at, destination, LinkMode.COPY, replace=replace, settle=False, look=look)
     return BESIDE
 
 
@@ -227,7 +240,7 @@ def _in_the_way(destination: Path) -> Conflict:
     return Conflict(f"{destination} {what}; left as it is", hint="move it away and sync again")
 
 
-def place_by(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> None:
+def place_by(blob: Path, destination: Path, way: LinkMode, *, replace: bool, look: Look | None = None) -> None:
     """Place `blob` at `destination` in one way: made under a temporary name beside it, then renamed.
 
     Without `replace`, a file that is there already is kept, and `FileExistsError` raised. Raises `OSError`.
@@ -237,8 +250,11 @@ def place_by(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> 
         WAYS[way](blob, destination)
         return
     temporary = destination.with_name(f"{PREFIX}{random_name()}")
+    before = blob.stat()
     try:
         WAYS[way](blob, temporary)
+        if look is not None and way.is_own_inode:
+            give_look(temporary, look_beside(destination.parent, look))
         if replace:
             # rename() does nothing at all if both names are one file already; the temporary is unlinked below.
             replace_file(temporary, destination)
@@ -247,7 +263,8 @@ def place_by(blob: Path, destination: Path, way: LinkMode, *, replace: bool) -> 
     except BaseException:
         if way.empties_store:  # it was made writable for its new owner, who did not get it
             with contextlib.suppress(OSError):
-                set_mode(blob, narrowed(READ_ONLY, blob.stat()))
+                os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
+                set_mode(blob, narrowed(READ_ONLY, before))
         raise
     finally:
         with contextlib.suppress(OSError):

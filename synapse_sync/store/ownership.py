@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
-from synapse_sync.core.link_mode import ADOPTED, CLAIMED, LinkMode
+from synapse_sync.core.link_mode import ADOPTED, CLAIMED, LinkMode, own_file_mode
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Placement
 from synapse_sync.errors import SynapseError
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import where_writable
-from synapse_sync.store.licence import read_licensed, write_sealed
+from synapse_sync.store.licence import is_unforeseen, read_licensed, write_sealed
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.project_note import project_key
 from synapse_sync.store.projects import ProjectRecord, identity_of, is_gone, read_record, records
@@ -35,7 +35,7 @@ class Tree:
     `barred` are the real paths into which no link in this target may lead, each with words for its owner.
     `inherited` are the keys of the receipts whose entries are in `receipt` as well: see `take_over`.
     `beside` are the entries of all other receipts in the root, by path. `project` is the project's directory,
-    `store` the root of the store.
+    `store` the root of the store. Of a `reproducible` one the receipts are plain.
     """
 
     target: Target
@@ -47,6 +47,7 @@ class Tree:
     beside: Mapping[str, tuple[ReceiptEntry, ...]] = field(default_factory=dict)
     project: Path | None = None
     store: Path | None = None
+    reproducible: bool = False
 
     def entry(self, path: str) -> ReceiptEntry | None:
         """The entry of the receipt for a path, or None."""
@@ -62,12 +63,14 @@ def open_trees(
     default_mode: LinkMode,
     store: Path,
     models: Collection[str] = (),
+    reproducible: bool = False,
 ) -> dict[str, Tree]:
     """The trees of these targets by name.
 
     `link_mode` overrides theirs, `default_mode` replaces `auto`. `key` is the project's key in the store at
     `store`; `models` are the names of its models, by which a renamed project is known again. Raises `InputError`
-    for a damaged receipt, `StorageError`.
+    for a damaged receipt, and for a link mode in a `reproducible` workspace that shares the store's files;
+    `StorageError`.
     """
     trees: dict[str, Tree] = {}
     targets = tuple(targets)
@@ -75,6 +78,9 @@ def open_trees(
     strays = {each.key: each for each in _strays(targets, project, key, store, models)}
     for target in targets:
         mode = link_mode or target.link_mode
+        mode = default_mode if mode is LinkMode.AUTO else mode
+        if reproducible:
+            mode = own_file_mode(mode, f"target `{target.name}`")
         root = root_of(target.root, project)
         own = f"{key}-{target.name}"
         known = read_licensed(root, own, store) or Receipt(project=own, target=target.name)
@@ -84,7 +90,7 @@ def open_trees(
                 known = replace(known, entries={**old.entries, **known.entries})
         others, beside = _neighbours(root, own, {*together, *strays}, project, store)
         trees[target.name] = Tree(
-            target=replace(target, link_mode=default_mode if mode is LinkMode.AUTO else mode),
+            target=replace(target, link_mode=mode),
             root=root,
             receipt=known,
             others=others,
@@ -92,6 +98,7 @@ def open_trees(
             beside=beside,
             project=project,
             store=store,
+            reproducible=reproducible,
         )
     return trees
 
@@ -133,7 +140,7 @@ def how_placed_beside(tree: Tree, path: str, sha256: str) -> str | None:
     """
     for entry in tree.beside.get(path, ()):
         placed = entry.how not in (ADOPTED, CLAIMED) and entry.made is None and entry.sha256 == sha256
-        if placed and receipt.matches(os.path.join(tree.root, path), entry) == "same":
+        if placed and is_unforeseen(os.path.join(tree.root, path), entry):
             return entry.how
     return None
 
@@ -213,7 +220,8 @@ def take_over(trees: Iterable[Tree]) -> None:
         if tree.inherited:
             with where_writable():
                 # In this order: after a crash in between, both list the files, and the next sync inherits again.
-                write_sealed(tree.root, replace(tree.receipt, complete=None), tree.store)
+                known = replace(tree.receipt, complete=None)
+                write_sealed(tree.root, known, tree.store, is_plain=tree.reproducible)
                 for stray in tree.inherited:
                     receipt.discard(tree.root, stray)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, StorageError
-from synapse_sync.store.durable import is_junction, make_dirs, storage_error
+from synapse_sync.store.durable import is_junction, storage_error
+from synapse_sync.store.looks import make_tree_dirs
 
 _NO_LINKS: Mapping[str, str] = {}
 
@@ -113,11 +114,11 @@ def make_way(root: Path, path: SafePath, real: str | None, barred: Mapping[str, 
     walk_again(root, path, real, barred)
     place = root
     try:
-        make_dirs(root)
+        make_tree_dirs(root)
         for part in path.parts[:-1]:
             place = place / part
             if not os.path.lexists(place):
-                make_dirs(place)
+                make_tree_dirs(place)
     except FileExistsError:
         raise Conflict(f"{place} is a file where a directory is needed; not followed") from None
     except OSError as error:

@@ -18,18 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.look import is_decided
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import InputError, StorageError, UnsafeName
 from synapse_sync.store import receipt_log
 from synapse_sync.store.durable import (
     SHARED,
     fsync_dir,
-    make_dirs,
     own_directory,
     remove,
     storage_error,
     write_atomic,
 )
+from synapse_sync.store.looks import make_tree_dirs
 from synapse_sync.store.receipt_index import (
     APART,
     DIRECTORY,
@@ -40,9 +41,13 @@ from synapse_sync.store.receipt_index import (
     receipt_paths,
 )
 from synapse_sync.store.receipt_log import ReceiptLog
+from synapse_sync.store.sample import sample_of
 from synapse_sync.user.small_files import UnfitFile, read_small
 
 VERSION = 1
+#: The fields that every entry has in a file, and those that earlier versions would refuse: they are apart.
+_FIELDS = ("path", "sha256", "size", "how", "mtime_ns", "inode", "model", "link", "made")
+_MORE = ("ctime_ns", "sample")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,9 @@ class ReceiptEntry:
 
     `size` is in bytes and `mtime_ns`, `inode` are those of the file itself, or of the blob behind a symbolic link;
     `link` is the target of a symbolic link; `how` is a link mode, "adopted", "taken", or for a companion
-    "written" or "merged". `made` says what a companion was made from; weights have none.
+    "written" or "merged". `made` says what a companion was made from; weights have none. `ctime_ns` is the time of
+    the last change of a file whose other time the lockfile decides, else 0. `sample` is that of the file's content,
+    in a plain receipt.
     """
 
     path: str
@@ -63,6 +70,8 @@ class ReceiptEntry:
     model: str
     link: str | None = None
     made: str | None = None
+    ctime_ns: int = 0
+    sample: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +100,7 @@ def state_directory(root: Path) -> Path:
     """
     directory = Path(directory_of(str(root)))
     try:
-        make_dirs(root)
+        make_tree_dirs(root)
         if directory.parent != root:
             own_directory(directory.parent)
         own_directory(directory)
@@ -111,7 +120,7 @@ def keep_apart(root: Path) -> None:
     """
     apart, here = root / APART, root / DIRECTORY
     try:
-        make_dirs(root)
+        make_tree_dirs(root)
         own_directory(apart.parent)
         # One rename: the receipts are at the one place or at the other, whenever this is interrupted.
         if not apart.exists() and here.is_dir() and not here.is_symlink():
@@ -135,7 +144,7 @@ def read(root: Path, key: str, *, seal_with: bytes | None = None) -> Receipt | N
     if text is None:
         return None
     data = _parsed(text, path)
-    entries = {entry.path: entry for entry in (_entry(value, path) for value in data["entries"])}
+    entries = {entry.path: entry for entry in (_entry(value, path) for value in _whole(data["entries"], data))}
     complete = data.get("complete")
     if len(entries) != len(data["entries"]) or not (complete is None or isinstance(complete, str)):
         raise _bad(path, "it was damaged or edited")
@@ -159,7 +168,20 @@ def _logged(
     """
     with contextlib.suppress(InputError):
         for batch in receipt_log.batches(path, text, secret):
-            yield batch, {entry.path: entry for entry in (_entry(value, path) for value in batch.entries)}
+            values = _whole(batch.entries, {"more": batch.more})
+            yield batch, {entry.path: entry for entry in (_entry(value, path) for value in values)}
+
+
+def content_of(receipt: Receipt, *, seal_with: bytes | None = None) -> bytes:
+    """The content of a receipt's file, sealed with a secret if there is one."""
+    data = {
+        "version": VERSION,
+        "target": receipt.target,
+        "complete": receipt.complete,
+        "entries": [_as_dict(receipt.entries[path]) for path in sorted(receipt.entries)],
+    } | _more(receipt.entries.values())
+    content = receipt_log.as_json(data)
+    return content if seal_with is None else receipt_log.sealed(content, seal_with)
 
 
 def write(root: Path, receipt: Receipt, *, seal_with: bytes | None = None) -> ReceiptLog:
@@ -168,14 +190,7 @@ def write(root: Path, receipt: Receipt, *, seal_with: bytes | None = None) -> Re
     Returns the log for what changes after it.
     """
     path = state_directory(root) / receipt_path(root, receipt.project).name
-    data = {
-        "version": VERSION,
-        "target": receipt.target,
-        "complete": receipt.complete,
-        "entries": [_as_dict(receipt.entries[path]) for path in sorted(receipt.entries)],
-    }
-    content = receipt_log.as_json(data)
-    content = content if seal_with is None else receipt_log.sealed(content, seal_with)
+    content = content_of(receipt, seal_with=seal_with)
     write_atomic(path, content)
     # After the receipt, which has it all: it no longer counts, and would only take up room.
     with contextlib.suppress(OSError):
@@ -194,9 +209,10 @@ def log_changes(
 ) -> None:
     """Note in the log of a receipt what `entries` have at the `changed` paths; raises `StorageError`."""
     paths = sorted(changed)
-    new = [_as_dict(entries[path]) for path in paths if path in entries]
+    new = [entries[path] for path in paths if path in entries]
+    gone = [path for path in paths if path not in entries]
     try:
-        log.append(new, [path for path in paths if path not in entries], seal_with)
+        log.append({"entries": [_as_dict(entry) for entry in new], "gone": gone} | _more(new), seal_with)
     except OSError as error:
         raise storage_error(error, f"writing {log.receipt.stem}.log") from error
 
@@ -245,12 +261,13 @@ def paths(root: Path, without: Collection[str] = ()) -> Iterator[Path]:
 
 def _values(path: Path) -> list[dict[str, Any]]:
     text = _text(path)
-    values: list[dict[str, Any]] = _parsed(text, path)["entries"] if text is not None else []
+    data = _parsed(text, path) if text is not None else {"entries": []}
+    values: list[dict[str, Any]] = list(_whole(data["entries"], data))
     for value in values:
         _entry(value, path)
     # The entries that a log replaces or drops are kept: to hold a file for too long is harmless.
     for batch, _ in _logged(path, text or b""):
-        values += batch.entries
+        values += _whole(batch.entries, {"more": batch.more})
     return values
 
 
@@ -292,7 +309,24 @@ def _bad(path: Path, why: str) -> InputError:
 
 def _as_dict(entry: ReceiptEntry) -> dict[str, object]:
     """The fields of an entry; `asdict` would copy them deeply, which takes ten times as long."""
-    return {name: getattr(entry, name) for name in ReceiptEntry.__slots__}
+    return {name: getattr(entry, name) for name in _FIELDS}
+
+
+def _more(entries: Iterable[ReceiptEntry]) -> dict[str, object]:
+    """The further values of entries, by path, under the key of a receipt or of a line of its log."""
+    found = {entry.path: {name: value for name in _MORE if (value := getattr(entry, name))} for entry in entries}
+    found = {path: values for path, values in found.items() if values}
+    return {"more": found} if found else {}
+
+
+def _whole(values: Iterable[Any], data: Mapping[str, Any]) -> Iterator[Any]:
+    """The values of entries with what `_more` wrote about them."""
+    more = data.get("more")
+    for value in values:
+        path = value.get("path") if isinstance(value, dict) else None
+        extra = more.get(path) if isinstance(more, dict) and isinstance(path, str) else None
+        known = {name: extra[name] for name in _MORE if name in extra} if isinstance(extra, dict) else {}
+        yield value | known if known else value
 
 
 def _entry(value: Any, path: Path) -> ReceiptEntry:
@@ -303,12 +337,13 @@ def _entry(value: Any, path: Path) -> ReceiptEntry:
         raise _bad(path, f"a damaged or edited entry ({error})") from error
     read: Any = entry  # of the types that the file has
     right = (
-        type(read.size) is type(read.mtime_ns) is type(read.inode) is int
+        type(read.size) is type(read.mtime_ns) is type(read.inode) is type(read.ctime_ns) is int
         and isinstance(read.path, str)
         and isinstance(read.how, str)
         and isinstance(read.model, str)
         and (read.link is None or isinstance(read.link, str))
         and (read.made is None or isinstance(read.made, str))
+        and (read.sample is None or isinstance(read.sample, str))
         and is_sha256(read.sha256)
     )
     if not right:
@@ -319,13 +354,16 @@ def _entry(value: Any, path: Path) -> ReceiptEntry:
 # -- comparing with the disk -------------------------------------------------------------------------
 
 
-def note(place: Path, *, path: str, sha256: str, how: str, model: str, made: str | None = None) -> ReceiptEntry:
-    """The entry for a file that was just placed, as it looks now."""
+def note(
+    place: Path, *, path: str, sha256: str, how: str, model: str, made: str | None = None, sampled: bool = False
+) -> ReceiptEntry:
+    """The entry for a file that was just placed, as it looks now; `sampled` is for plain receipts."""
     link = os.readlink(place) if place.is_symlink() else None
     found = place.stat()
     return ReceiptEntry(
         path=path, sha256=sha256, size=found.st_size, how=how, mtime_ns=found.st_mtime_ns,
-        inode=found.st_ino, model=model, link=link, made=made,
+        inode=found.st_ino, model=model, link=link, made=made, sample=sample_of(place) if sampled else None,
+        ctime_ns=found.st_ctime_ns if is_decided(found.st_mtime_ns, sha256) else 0,
     )  # fmt: skip
 
 

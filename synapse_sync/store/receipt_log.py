@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,12 @@ class ReceiptLog:
         """Whether to write the receipt whole again: all in all, that costs as much as the log."""
         return self.written > max(self.size, 1 << 20)
 
-    def append(self, changed: Iterable[Mapping[str, Any]], gone: Iterable[str], secret: bytes | None) -> None:
-        """Write down entries that are new or changed, and the paths of those that are gone; raises `OSError`.
+    def append(self, batch: Mapping[str, Any], secret: bytes | None) -> None:
+        """Write down a batch: entries that are new or changed, and the paths of those that are gone.
 
-        The line is durable when this returns, and sealed with the secret if there is one.
+        The line is durable when this returns, and sealed with the secret if there is one. Raises `OSError`.
         """
-        line = as_json({"base": self.base, "entries": list(changed), "gone": list(gone)})
+        line = as_json({"base": self.base, **batch})
         line = line if secret is None else sealed(line, secret)
         append_line(log_path(self.receipt), line + b"\n", durable=True)
         self.written += len(line)
@@ -79,11 +79,12 @@ class ReceiptLog:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One line of a log: values of entries, and the paths of those that are gone."""
+    """One line of a log: values of entries, the paths of those that are gone, and what else is said of entries."""
 
     entries: tuple[Any, ...]
     gone: tuple[str, ...]
     sealed: bool
+    more: Any = None
 
 
 def batches(receipt: Path, content: bytes, secret: bytes | None = None) -> Iterator[Batch]:
@@ -103,4 +104,4 @@ def batches(receipt: Path, content: bytes, secret: bytes | None = None) -> Itera
         except (ValueError, KeyError, TypeError, RecursionError):
             return
         if of == base and all(isinstance(path, str) for path in gone):
-            yield Batch(entries, gone, secret is not None and is_sealed(line, secret))
+            yield Batch(entries, gone, secret is not None and is_sealed(line, secret), data.get("more"))

@@ -108,6 +108,9 @@ class SeveralStores(BlobStore):
     def is_foreign(self, sha256: str) -> bool:
         return self.home(sha256).is_foreign(sha256)
 
+    def is_public(self, sha256: str) -> bool:
+        return self.home(sha256).is_public(sha256)
+
     def true_size(self, sha256: str, said: int) -> int | None:
         return self.home(sha256).true_size(sha256, said)
 

@@ -6,10 +6,12 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, TAKEN, WITHIN, LinkMode
+from synapse_sync.core.look import Looks
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import MERGED, Action, Key, Observed, Plan, State, Verb
 from synapse_sync.core.report import conflict_error
@@ -19,8 +21,10 @@ from synapse_sync.store.aside import set_aside
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import fsync_dir, remove, rename_new, storage_error
 from synapse_sync.store.elsewhere import ListedElsewhere
+from synapse_sync.store.folder_times import settle_folders
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ledger import Ledger
+from synapse_sync.store.looks import give_look, look_beside, look_of_blob
 from synapse_sync.store.ownership import Tree, how_placed_beside
 from synapse_sync.store.reach import make_way, walk_again
 from synapse_sync.store.receipt import ReceiptEntry
@@ -35,6 +39,7 @@ class TreeWriter:
 
     `trees` are the targets by name, `observed` is the state that `plan` was made from. `command` is named in the
     journal. `folders` are directories that belong to a UI, relative to a root: they stay when they become empty.
+    `looks` has the modes and times of files.
     """
 
     def __init__(
@@ -46,8 +51,11 @@ class TreeWriter:
         store: BlobStore,
         command: str,
         folders: Collection[str],
+        looks: Looks,
     ) -> None:
         self._trees = trees
+        self._looks = looks
+        self._touched: dict[Path, set[str]] = {}  # directories of each root whose names changed
         self._observed = observed
         self._store = store
         self._command = command
@@ -93,6 +101,8 @@ class TreeWriter:
         it has just changed, `StorageError`, `IntegrityError`.
         """
         self._changes += 1
+        touched = self._touched.setdefault(self._trees[action.target].root, set())
+        touched.add(action.path.rpartition("/")[0])
         try:
             return self._carry_out(action, content)
         except OSError as error:
@@ -141,7 +151,9 @@ class TreeWriter:
         if self._store.is_foreign(action.sha256):
             mode = LinkMode.COPY  # it is hashed on the way, and its owner cannot change it afterwards
         blob = self._blob(action.sha256, destination.parent, mode)
-        how = links.place(blob, destination, mode, replace=replace_it, settle=False)
+        look = self._looks.of_file(action.model, action.sha256)
+        look = look_of_blob(look, blob, lambda: self._store.is_public(action.sha256))
+        how = links.place(blob, destination, mode, replace=replace_it, settle=False, look=look)
         # The name is durable only when its directory is: `write_receipts` sees to that before the receipt lists it.
         self._unsettled.add(destination.parent)
         # A file of its own is what `move` promises, even where the blob stays in the store for others.
@@ -161,7 +173,8 @@ class TreeWriter:
         if not replace_it and (how := self._twin(action, destination)) is not None:
             self._own(action, destination, how)
             return how
-        how = links.point(destination, action.link, there, replace=replace_it)
+        look = self._looks.of_file(action.model, action.sha256)
+        how = links.point(destination, action.link, there, replace=replace_it, look=look)
         self._unsettled.add(destination.parent)
         self._own(action, destination, how)
         self._placed[self._real_place(str(destination))] = self._listed(action.target)[action.path]
@@ -272,15 +285,20 @@ class TreeWriter:
             self._journal(action, f"merged: {action.reason}")
         if companion.is_sidecar:
             sidecars.remember(root, companion.path, content)
+        sha256 = hash_file(place)
         if action.verb is Verb.WRITE:
             self._respell(action)
+            look = self._looks.of_file(action.model, sha256)
+            new = how == "written"  # one that is written again keeps the mode that it has
+            give_look(place, look_beside(place.parent, look) if new else replace(look, mode=None))
         entry = receipt.note(
             place,
             path=action.path,
-            sha256=hash_file(place),
+            sha256=sha256,
             how=MERGED if action.verb is Verb.MERGE else "written",
             model=action.model,
             made=companion.made,
+            sampled=self._trees[action.target].reproducible,
         )
         self._ledger.put(action.target, entry)
         return how
@@ -386,7 +404,10 @@ class TreeWriter:
     def _own(self, action: Action, place: Path, how: str) -> None:
         """List a weights file that is in place now."""
         self._respell(action)
-        entry = receipt.note(place, path=action.path, sha256=action.sha256, how=how, model=action.model)
+        sampled = self._trees[action.target].reproducible
+        entry = receipt.note(
+            place, path=action.path, sha256=action.sha256, how=how, model=action.model, sampled=sampled
+        )
         self._ledger.put(action.target, entry)
 
     def _respell(self, action: Action) -> None:
@@ -399,10 +420,11 @@ class TreeWriter:
         self._ledger.drop(action.target, spelled)
 
     def _journal(self, action: Action, why: str) -> None:
-        root = self._trees[action.target].root
+        tree = self._trees[action.target]
         journal.append(
-            root, verb=action.verb.value, path=action.path, sha256=action.sha256, why=why, command=self._command
-        )
+            tree.root, verb=action.verb.value, path=action.path, sha256=action.sha256, why=why,
+            command=self._command, dated=not tree.reproducible,
+        )  # fmt: skip
 
     def write_receipts(self, *, whole: bool = True) -> None:
         """Make new names durable, then write the receipt of every target that changed; raises what failed.
@@ -420,4 +442,8 @@ class TreeWriter:
                 fsync_dir(directory)
             except OSError as error:
                 errors.append(storage_error(error, f"placing files in {directory}"))
-        raise_all([*errors, *(self._ledger.write() if whole else self._ledger.save())])
+        errors += self._ledger.write() if whole else self._ledger.save()
+        if whole:  # after the first receipt, which makes a directory in the root
+            listed = ((tree.root, self._ledger.entries(name)) for name, tree in self._trees.items())
+            errors += settle_folders(self._touched, listed)
+        raise_all(errors)

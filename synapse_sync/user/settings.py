@@ -80,6 +80,7 @@ class Settings:
     trust_all: bool = False  # SYNAPSE_TRUST=1
     trusted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by the keys of `[trust]`
     variants: tuple[str, ...] = ()  # names of variants that this machine prefers, the best first
+    latest: int | None = None  # SOURCE_DATE_EPOCH, in seconds since 1970: no placed file gets a later time
     fingerprint: str = ""
 
     def token_for(self, host: str) -> Token | None:
@@ -171,6 +172,7 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
         trusted=_trusted(environ, table.get("trust", {}), config),
         variants=_variants(given, table.get("host", {}), config),
         fingerprint=f"{digest} {given}" if given else digest,
+        latest=_source_date_epoch(environ),
     )
     counts = {
         "connections": settings.connections,
@@ -188,6 +190,19 @@ def _link_mode(text: str, config: Path) -> LinkMode:
         return LinkMode(text)
     except ValueError:
         raise InputError(f"{config}: link-mode: `{text}` is not one of {', '.join(LinkMode)}") from None
+
+
+def _source_date_epoch(environ: Mapping[str, str]) -> int | None:
+    """Return the value of SOURCE_DATE_EPOCH, which reproducible-builds.org specifies; None if it is not set."""
+    text = environ.get("SOURCE_DATE_EPOCH", "").strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"\d{1,15}", text, re.ASCII):
+        raise InputError(
+            f"SOURCE_DATE_EPOCH: `{text[:40]}` is not a number of seconds since 1970",
+            hint="set it to a number, as in `git log -1 --pretty=%ct`, or unset it",
+        )
+    return int(text)
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -92,6 +92,10 @@ def test_modes_that_are_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
 @case(163)
 @pytest.mark.parametrize("umask", [0o002, 0o007])
 def test_what_a_group_shares(stage: Stage, umask: int) -> None:
+    """In a directory that its owner shares with a group, by setgid, the umask decides in the tree, too."""
+    (stage.path / EYES).parent.mkdir(parents=True, exist_ok=True)
+    for folder in (stage.path, *(stage.path / EYES).parents[:2]):
+        folder.chmod(0o2775)
     before = os.umask(umask)
     try:
         stage.manifest("[workspace]\nsidecars = true\n" + declared("eyes", "sharpen"))
@@ -105,7 +109,19 @@ def test_what_a_group_shares(stage: Stage, umask: int) -> None:
         usual = 0o777 if path.is_dir() else 0o444 if "blobs" in path.parts else 0o666
         if path.name.startswith("receipt-key-"):
             usual = 0o600  # the one secret in a store
-        assert mode_of.S_IMODE(path.stat().st_mode) == usual & ~umask, path
+        assert mode_of.S_IMODE(path.stat().st_mode) & 0o777 == usual & ~umask, path
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_elsewhere_the_umask_does_not_decide(stage: Stage, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        stage.manifest(declared("eyes"))
+        stage("sync")
+    finally:
+        os.umask(before)
+    assert mode_of.S_IMODE((stage.path / EYES).stat().st_mode) == 0o644
+    assert mode_of.S_IMODE((stage.path / EYES).parent.stat().st_mode) == 0o755
 
 
 @case(164)

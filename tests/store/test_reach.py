@@ -130,7 +130,7 @@ def test_a_link_that_changed_since_the_look_is_not_followed(tmp_path: Path, outs
 def test_a_link_that_appears_while_directories_are_made_is_seen(
     tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = reach.make_dirs
+    make = reach.make_tree_dirs
 
     def swapped(directory: Path) -> None:
         make(directory)
@@ -138,6 +138,6 @@ def test_a_link_that_appears_while_directories_are_made_is_seen(
             directory.rename(tmp_path / "was")
             directory.symlink_to(outside)
 
-    monkeypatch.setattr(reach, "make_dirs", swapped)
+    monkeypatch.setattr(reach, "make_tree_dirs", swapped)
     with pytest.raises(Conflict, match="changed since it was looked at"):
         make_way(tmp_path / "root", PATH, None)

@@ -174,6 +174,7 @@ class _Reader:
             preview_quality=raw.preview_quality,
             sidecars=self._sidecars(path, raw.sidecars) or False,
             allow_dangerous=frozenset(digests),
+            reproducible=raw.reproducible,
         )
 
     def _rules(self, table: dict[str, Any], models: Sequence[Requirement]) -> Rules:

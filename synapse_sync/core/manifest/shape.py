@@ -42,6 +42,7 @@ class WorkspaceTable(Table):
     exclude_newer: str | None = None
     sidecars: bool | list[str] = False
     allow_dangerous: list[str] = []
+    reproducible: bool = False
 
 
 class PolicyTable(Table):

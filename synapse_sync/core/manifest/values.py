@@ -47,7 +47,10 @@ def _said(wish: FileWish) -> Iterable[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceOptions:
-    """Defaults and policy for all models; `exclude_newer` is in UTC."""
+    """Defaults and policy for all models; `exclude_newer` is in UTC.
+
+    `reproducible` says that nothing of a machine may get into its trees, for images.
+    """
 
     name: str | None = None
     previews: bool | int = False
@@ -60,6 +63,7 @@ class WorkspaceOptions:
     sidecars: bool | tuple[str, ...] = False
     allow_dangerous: frozenset[str] = frozenset()
     forbidden: Mapping[str, str] = field(default_factory=dict)  # by the user's settings, see `policy.Permissions`
+    reproducible: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from synapse_sync.interop.writers import aria2, comfy_lock, comfyui_paths, cyclonedx, sh, sha256sums, urls, workflow
+from synapse_sync.interop.writers import (
+    aria2,
+    comfy_lock,
+    comfyui_paths,
+    cyclonedx,
+    dockerfile,
+    k8s,
+    sh,
+    sha256sums,
+    urls,
+    workflow,
+)
 from synapse_sync.interop.writers.values import Export, Written
 
 
@@ -47,6 +58,9 @@ WRITERS: Mapping[str, Writer] = {
         write=cyclonedx.write,
         ours=cyclonedx.is_one,
     ),
+    "dockerfile": Writer(about="an image in which each large file is one layer", write=dockerfile.write),
+    "k8s": Writer(about="a Pod of Kubernetes that syncs before it starts", write=k8s.write),
+    "k8s-image": Writer(about="a Pod of Kubernetes that mounts that image", write=k8s.write_image),
     "sh": Writer(about="a script that rebuilds the tree with curl and sha256sum", write=sh.write, fetches=True),
     "sha256sums": Writer(about="a list that `sha256sum -c` checks", write=sha256sums.write, ours=sha256sums.is_one),
     "urls": Writer(about="one URL a line", write=urls.write, fetches=True, ours=urls.is_one),
