@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from synapse_sync.core.link_mode import LinkMode
+from synapse_sync.core.link_mode import WITHIN
 from synapse_sync.core.look import FILE_MODE, FOLDER_MODE, UNDATED, Look, whole_second
 from synapse_sync.store.durable import make_dirs, where_writable, write_atomic
 from synapse_sync.store.folder_times import OWN_FILES
@@ -36,7 +36,7 @@ def plain(known: Receipt) -> Receipt:
 
 def _plain_entry(entry: ReceiptEntry) -> ReceiptEntry:
     own = entry.how in OWN_FILES
-    link = None if entry.how == LinkMode.SYMLINK else entry.link
+    link = entry.link if entry.how == WITHIN else None
     return replace(entry, inode=0, link=link, ctime_ns=0, mtime_ns=entry.mtime_ns if own else 0)
 
 
