@@ -199,6 +199,11 @@ def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:
         errors = error.errors if isinstance(error, Several) else (error,)
         return tuple(f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)
     placed = {placement.model for placement in arrangement.placements}
+    there = {placement.artifact.sha256 for placement in arrangement.placements}  # perhaps as another model's file
     declared = {entry.name for entry in manifest.here()}  # with `--check`, the lockfile may have others
-    homeless = [n for n, model in models.items() if n in declared and n not in placed and model.artifacts]
+    homeless = [
+        name
+        for name, model in models.items()
+        if name in declared - placed and model.artifacts and there.isdisjoint(a.sha256 for a in model.artifacts)
+    ]
     return (*arrangement.notes, *(f"`{name}` is placed nowhere: no target accepts it" for name in homeless))

@@ -40,7 +40,9 @@ _BESIDE = ("write", "merge")
 _FEW = 3
 #: The fewest columns in which paths can be told apart.
 _LEAST_PATH = 24
-_CHANGES = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
+_CHANGES = {
+    "added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow"), "renamed": ("~", "yellow"),
+}  # fmt: skip
 
 
 def plan_lines(plan: Plan, *, everything: bool = False) -> Iterator[str]:
@@ -101,12 +103,14 @@ def _counted(actions: Sequence[Action]) -> Iterator[str]:
 
 
 def change_lines(changes: Sequence[Change]) -> Iterator[str]:
-    """Return the lines of a lock: one for each model that was added, removed or changed."""
+    """Return the lines of a lock: one for each model that was added, removed, changed or renamed."""
     for change in changes:
         sign, color = _CHANGES[change.kind]
         after = change.after or change.before or ""
         if change.before and change.after and change.before != change.after:
             after = f"{change.before} → {change.after}"
+        if change.kind == "renamed":
+            after = f"renamed, was {change.before}"
         yield signed_line(sign, color, change.name, plain_text(after))
 
 

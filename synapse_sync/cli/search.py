@@ -97,7 +97,7 @@ def command(
         chosen = _chosen(found, add)
         tell(console, found, headings=len(sites) > 1)
         if not found.count and not found.errors:
-            _tell_nothing(console, words, nsfw=bool(nsfw) or "civitai" not in sites)
+            _tell_nothing(console, words, nsfw=nsfw is not None or "civitai" not in sites)
         value: dict[str, Any] = {"query": text, "results": found.values(), "metadata": found.metadata}
         if add:
             names, locked = _added(workspace, chosen)

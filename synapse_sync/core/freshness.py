@@ -12,7 +12,10 @@ from synapse_sync.core.manifest.values import Requirement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One line of the lock's diff: `kind` is added, removed or changed."""
+    """One line of the lock's diff: `kind` is added, removed, changed or renamed.
+
+    `before` and `after` are references, and for a renamed model the two names.
+    """
 
     kind: str
     name: str

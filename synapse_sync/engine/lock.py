@@ -233,7 +233,7 @@ def _resolve(
     entries = manifest.entries()
     options = replace(manifest.workspace, forbidden=tools.forbidden)
     newer = exclude_newer or manifest.workspace.exclude_newer
-    last, before = old, {model.name: model for model in old.models}
+    last = old
     old = with_renamed(entries, old)
     pins = {model.name: model for model in old.models}
     moving = _upgraded(entries, upgrade)
@@ -274,7 +274,7 @@ def _resolve(
         warnings += shared_files(after.models, resolved.keys() - pins.keys())
     warnings = [*warnings, *transfers.heard()]
     return Locked(
-        lockfile=after, before=last, changes=_changes(before, models), warnings=tuple(warnings), undo=copies.drop
+        lockfile=after, before=last, changes=_changes(last, after), warnings=tuple(warnings), undo=copies.drop
     )
 
 
@@ -382,21 +382,18 @@ def explained(measure: Measurer, sources: Mapping[str, Source]) -> Measurer:
     return asked
 
 
-def _changes(before: Mapping[str, LockedModel], after: Mapping[str, LockedModel]) -> tuple[Change, ...]:
-    """The differences between two sets of locked models, by name."""
-    changes = [
-        Change(kind="added", name=name, after=model.reference.text)
-        for name, model in after.items()
-        if name not in before
-    ]
-    changes += [
-        Change(kind="removed", name=name, before=model.reference.text)
-        for name, model in before.items()
-        if name not in after
-    ]
-    changes += [
-        Change(kind="changed", name=name, before=before[name].reference.text, after=model.reference.text)
-        for name, model in after.items()
-        if name in before and model != before[name]
-    ]
+def _changes(before: Lockfile, after: Lockfile) -> tuple[Change, ...]:
+    """The differences between two lockfiles, by name."""
+    found = diff_lockfiles(before, after)
+    changes = [Change(kind="added", name=each.name, after=_text(each.after)) for each in found.of("added")]
+    changes += [Change(kind="removed", name=each.name, before=_text(each.before)) for each in found.of("removed")]
+    for each in (*found.of("moved"), *found.of("changed"), *found.of("renamed")):
+        assert each.before is not None
+        kind = "changed" if each.before.name == each.name else "renamed"
+        old, new = (_text(each.before), _text(each.after)) if kind == "changed" else (each.before.name, each.name)
+        changes.append(Change(kind=kind, name=each.name, before=old, after=new))
     return tuple(sorted(changes, key=lambda change: change.name))
+
+
+def _text(model: LockedModel | None) -> str | None:
+    return None if model is None else model.reference.text

@@ -139,7 +139,10 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> tuple[list[
         project.write_lockfile(answer.lockfile)
     for change in answer.changes:
         gone = f"{change.kind}: {change.name}"
-        tools.reporter.note(gone if change.after is None else f"locked {change.name}  {change.after}")
+        known = f"locked {change.name}  {change.after}"
+        if change.kind == "renamed":
+            known = f"`{change.before}` is called `{change.name}` now"
+        tools.reporter.note(gone if change.after is None else known)
     return list(answer.warnings), answer.refused
 
 

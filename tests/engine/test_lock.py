@@ -307,3 +307,25 @@ def test_a_missing_lockfile_is_called_missing(project: Project) -> None:
     project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
     said = project("lock", "--check", code=8)
     assert "synapse.lock is missing; not locked yet: `eyes`" in said.err and "does not answer" not in said.err
+
+
+def test_a_renamed_key_is_called_renamed(project: Project) -> None:
+    project.manifest(f'[models]\nold = "civitai:{catalogue.PORTRAIT}"\n')
+    project("sync")
+    project.manifest(f'[models]\nnew = "civitai:{catalogue.PORTRAIT}"\n')
+    assert "`old` is called `new` now" in project("sync").err
+    project.manifest(f'[models]\nnewer = "civitai:{catalogue.PORTRAIT}"\n')
+    value = project("lock", "--json").json
+    assert value["changes"] == [{"kind": "renamed", "name": "newer", "before": "new", "after": "newer"}]
+    project.manifest(f'[models]\nnewest = "civitai:{catalogue.PORTRAIT}"\n')
+    assert project("lock").out == "  ~ newest  renamed, was newer\n"
+
+
+def test_a_file_that_another_model_places_is_not_called_placed_nowhere(project: Project) -> None:
+    source = f"hf://{catalogue.VAE_REPO}"
+    project.manifest(
+        f'[models]\na = {{ source = "{source}", type = "vae" }}\n'
+        f'b = {{ source = "{source}/portrait_vae.safetensors", type = "vae" }}\n'
+    )
+    warnings = project("lock", "--json").json["warnings"]
+    assert len(warnings) == 1 and "both have" in warnings[0]
