@@ -120,8 +120,13 @@ class Console:
             self.warn(text)
 
     def _err(self, text: str) -> None:
-        if not isinstance(self._reporter, Bars) or not self._reporter.above(text):
+        if isinstance(self._reporter, Bars) and self._reporter.above(text):
+            return
+        if "\x1b" in text or os.name == "nt" or sys.stderr is None:
             click.echo(text, err=True, color=color_wish(self.color))
+        else:  # what click would do with such a text, in a third of the time: there is a line for each file
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
     def confirm(self, question: str) -> bool:
         """Ask a question on a terminal; without a terminal the answer is no."""

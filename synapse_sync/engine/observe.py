@@ -198,14 +198,15 @@ def _is_theirs(
 
 def _foreign(place: str, wanted: Placement | None, shared: bool) -> Observed:
     """The state of a path that the receipt does not list. It is hashed only if its size may be the wanted one."""
+    is_link = False
     try:
         found = os.lstat(place)
-        if stat.S_ISLNK(found.st_mode):
+        if is_link := stat.S_ISLNK(found.st_mode):
             found = os.stat(place)
     except OSError as error:
         if error.errno not in _NOTHING:
             raise
-        if os.path.islink(place):
+        if is_link:
             return Observed(state=State.OBSTRUCTED, detail="a symbolic link to nothing, not placed by synapse")
         return Observed(state=State.ABSENT)
     if not stat.S_ISREG(found.st_mode):

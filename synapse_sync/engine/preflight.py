@@ -206,8 +206,11 @@ class _Refusal:
 def _access(fetches: Sequence[Action], tools: Tools) -> Iterator[SynapseError]:
     """Files that no location will send: a token is missing, or a repository is closed to this account."""
     tokens = {place: refusal for place in _all_places(fetches) if (refusal := _token(place, tools)) is not None}
-    asked = [a for a in fetches if _places(a) and not any(_is_open(p, tokens, tools) for p in _places(a))]
-    closed = tokens | _closed_gates(asked, tokens, tools)
+    sources = {place.source for action in fetches for place in _places(action)}
+    # Asked once a source: whether a value has the methods of a protocol takes as long as a call of the system.
+    guarding = {name: source for name in sources if isinstance(source := tools.sources[name], Guarding)}
+    asked = [a for a in fetches if _places(a) and not any(_is_open(p, tokens, guarding) for p in _places(a))]
+    closed = tokens | _closed_gates(asked, tokens, guarding, tools)
     causes: dict[str, tuple[_Refusal, list[Action]]] = {}
     for action in asked:
         refusals = [closed.get(place) for place in _places(action)]
@@ -232,23 +235,23 @@ def _token(place: Reference, tools: Tools) -> _Refusal | None:
     return _Refusal(hint, AccessDenied(f"{title} needs a token", hint=hint), " for")
 
 
-def _is_open(place: Reference, tokens: Mapping[Reference, _Refusal], tools: Tools) -> bool:
+def _is_open(place: Reference, tokens: Mapping[Reference, _Refusal], guarding: Mapping[str, Guarding]) -> bool:
     """Whether nothing is known against a location, and nothing can be asked before the download."""
-    return place not in tokens and _gate(place, tools) is None
+    return place not in tokens and _gate(place, guarding) is None
 
 
-def _gate(place: Reference, tools: Tools) -> str | None:
-    source = tools.sources[place.source]
-    return source.gate(place) if isinstance(source, Guarding) else None
+def _gate(place: Reference, guarding: Mapping[str, Guarding]) -> str | None:
+    source = guarding.get(place.source)
+    return None if source is None else source.gate(place)
 
 
 def _closed_gates(
-    asked: Sequence[Action], tokens: Mapping[Reference, _Refusal], tools: Tools
+    asked: Sequence[Action], tokens: Mapping[Reference, _Refusal], guarding: Mapping[str, Guarding], tools: Tools
 ) -> dict[Reference, _Refusal]:
     """The locations behind closed gates: one HEAD for each repository, a few at the same time."""
     gates: dict[tuple[str, str], list[Reference]] = {}
     for place in _all_places(asked):
-        if place not in tokens and (gate := _gate(place, tools)) is not None:
+        if place not in tokens and (gate := _gate(place, guarding)) is not None:
             gates.setdefault((place.source, gate), []).append(place)
     if not gates:
         return {}

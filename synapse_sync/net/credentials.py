@@ -203,6 +203,8 @@ class Credentials:
         return None if grant is None else grant.secret
 
     def _grant_for(self, url: str) -> Grant | None:
+        if not self._grants:
+            return None
         try:
             parts = _split(url)
         except NetworkError:

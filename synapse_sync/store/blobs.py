@@ -36,8 +36,8 @@ from synapse_sync.store.owners import Owners
 
 #: Temporary files older than this (seconds since the last write) belong to a process that was killed.
 _STALE = 86_400.0
-#: How many paths of blobs are kept: each is needed several times in a row, and making one costs as much as a call.
-_PATHS = 256
+#: How many paths of blobs are kept: a sync needs each a dozen times, and making one costs as much as a call.
+_PATHS = 8192
 _TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}\Z")
 
 
@@ -113,11 +113,13 @@ class BlobStore:
     def has(self, sha256: str) -> bool:
         """Whether the store has this blob, whole and unchanged; a changed one goes to quarantine."""
         path = self.path(sha256)
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise storage_error(error, "looking into the store") from error
         with _doing("looking into the store"):
-            try:
-                found = path.lstat()
-            except (FileNotFoundError, NotADirectoryError):
-                return False
             if not stat.S_ISREG(found.st_mode):
                 raise StorageError(f"{path} is not a regular file", hint="move it out of the store")
             if not self._owners.trust(found):

@@ -76,12 +76,13 @@ def place(
     """
     doing = f"placing `{destination.name}`"
     try:
-        make_tree_dirs(destination.parent)
+        folder = destination.parent
+        make_tree_dirs(folder)
         # Fails for a missing blob: a symbolic link to nothing would be made without an error.
-        devices = (blob.stat().st_dev, destination.parent.stat().st_dev)
+        devices = (blob.stat().st_dev, folder.stat().st_dev)
     except OSError as error:
         raise storage_error(error, doing) from error
-    _sweep_once(str(destination.parent))
+    _sweep_once(str(folder))
     failure: OSError | None = None
     for way in _ways(mode, devices):
         try:

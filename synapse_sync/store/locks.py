@@ -41,13 +41,15 @@ def hold(
     timeout: float | None = None,
     *,
     optional: bool = False,
+    signed: bool = True,
 ) -> Iterator[bool]:
     """Hold the lock at `path` while the block runs; yields whether another process had to be waited for.
 
     `what` says what is locked or done, in words for others. The operating system drops the lock of a killed
     process. `on_wait` is called once with a line about the process that holds the lock. After `timeout` seconds
     (None: never) raises `StorageError`. An `optional` lock is passed over where this user may not make it: in a
-    store that can only be read. Writing to the store needs a lock that is not optional.
+    store that can only be read. Writing to the store needs a lock that is not optional. A lock that is not `signed`
+    does not name its holder to others: it is held for moments, and a note would take longer than the work.
     """
     try:
         release, waited = _acquire(path, what, on_wait, timeout)
@@ -59,13 +61,15 @@ def hold(
         raise _no_locks(what, path) if error.errno in _NO_LOCKS else problem from error
     except NotImplementedError:
         raise _no_locks(what, path) from None
-    owner = _owner_path(path)
+    owner = _owner_path(path) if signed else None
     try:
-        _sign(owner)
+        if owner is not None:
+            _sign(owner)
         yield waited
     finally:
-        with contextlib.suppress(OSError):
-            os.unlink(owner)  # noqa: PTH108 - a `Path` costs more than the call
+        if owner is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(owner)  # noqa: PTH108 - a `Path` costs more than the call
         release()
 
 

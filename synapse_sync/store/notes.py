@@ -49,8 +49,11 @@ class Notes:
         return f"{self._root}/meta/{sha256[:2]}/{sha256}.json"
 
 
+_as_text = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` makes an encoder for each note
+
+
 def _as_json(note: dict[str, Any]) -> bytes:
-    return json.dumps(note, sort_keys=True).encode()
+    return _as_text(note).encode()
 
 
 def _write_first(where: str, data: bytes) -> bool:

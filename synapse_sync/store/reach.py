@@ -28,11 +28,13 @@ class Way:
 
     `links` are the directory links on it, relative to the root ("." is the root itself), each with its real path.
     `real` is the real path of the directory, None if no link is on the way. `obstacle` says why the way is barred.
+    `is_whole` says that every directory on it exists.
     """
 
     links: Mapping[str, str] = field(default_factory=lambda: _NO_LINKS)
     real: str | None = None
     obstacle: str | None = None
+    is_whole: bool = field(default=False, compare=False)
 
 
 def way_to(root: Path, path: SafePath, barred: Mapping[str, str] = _NO_LINKS) -> Way:
@@ -64,6 +66,9 @@ def way_to(root: Path, path: SafePath, barred: Mapping[str, str] = _NO_LINKS) ->
             if name == ".":
                 return Way(links=links, obstacle=f"{root} is a file where the target's directory is needed")
             return Way(links=links, obstacle=f"`{name}` is not a directory")
+    else:
+        if not links:
+            return Way(is_whole=True)
     if not links:
         return Way()
     real = os.path.realpath(os.path.join(root, *parts))
@@ -94,7 +99,11 @@ def walk_again(root: Path, path: SafePath, real: str | None, barred: Mapping[str
     `real` is `Way.real` as it was when the path was looked at. Raises `Conflict` if the way is barred, or if a link
     on it has appeared, has gone or leads elsewhere since.
     """
-    way = way_to(root, path, barred)
+    _check(way_to(root, path, barred), root, path, real)
+    return path.under(root)
+
+
+def _check(way: Way, root: Path, path: SafePath, real: str | None) -> None:
     if way.obstacle is not None:
         raise Conflict(f"{path.under(root)}: {way.obstacle}", hint=_HINT)
     if way.real != real:
@@ -103,7 +112,6 @@ def walk_again(root: Path, path: SafePath, real: str | None, barred: Mapping[str
             f"{path.under(root)}: the way to it changed since it was looked at: it {where}; nothing was done there",
             hint="if you changed it, sync again",
         )
-    return path.under(root)
 
 
 _HINT = "point the link at a directory outside of every target and of the store, or replace it by a directory"
@@ -111,7 +119,10 @@ _HINT = "point the link at a directory outside of every target and of the store,
 
 def make_way(root: Path, path: SafePath, real: str | None, barred: Mapping[str, str] = _NO_LINKS) -> Path:
     """Like `walk_again`, and make the directories that are missing; raises `Conflict`, `StorageError`."""
-    walk_again(root, path, real, barred)
+    way = way_to(root, path, barred)
+    _check(way, root, path, real)
+    if way.is_whole:
+        return path.under(root)
     place = root
     try:
         make_tree_dirs(root)

@@ -358,8 +358,9 @@ def note(
     place: Path, *, path: str, sha256: str, how: str, model: str, made: str | None = None, sampled: bool = False
 ) -> ReceiptEntry:
     """The entry for a file that was just placed, as it looks now; `sampled` is for plain receipts."""
-    link = os.readlink(place) if place.is_symlink() else None
-    found = place.stat()
+    link, found = None, os.lstat(place)
+    if stat.S_ISLNK(found.st_mode):
+        link, found = os.readlink(place), os.stat(place)
     return ReceiptEntry(
         path=path, sha256=sha256, size=found.st_size, how=how, mtime_ns=found.st_mtime_ns,
         inode=found.st_ino, model=model, link=link, made=made, sample=sample_of(place) if sampled else None,

@@ -31,6 +31,9 @@ from synapse_sync.transfer.reception import Reception
 from synapse_sync.transfer.verdict import is_final, mismatch, size_remark
 from synapse_sync.transfer.want import Got, Want
 
+#: Files below this size (bytes) are here in moments: nobody waits long enough for them to ask for whom.
+_MOMENTS = 1 << 20
+
 
 class Download:
     """The work on one want, over all its locations."""
@@ -54,7 +57,8 @@ class Download:
         if (got := self._stored()) is not None:
             return got
         lock = self._crew.store.root / f"locks/{self._key}.lock"
-        with hold(lock, f"`{self._want.subject}`", on_wait=self._waiting):
+        signed = self._want.size is None or self._want.size >= _MOMENTS
+        with hold(lock, f"`{self._want.subject}`", on_wait=self._waiting, signed=signed):
             # Race: another process may have brought the file while this one waited for the lock.
             return self._stored() or self._from_nearby() or self._from_places()
 

@@ -70,7 +70,9 @@ def transfer(
         if speeds := crew.health.speeds:
             remember_speeds(store.root, speeds, crew.clock.today())
     return tuple(
-        replace(result, want=want) if isinstance(result := results[_identity(want)], Got) else result
+        replace(result, want=want)
+        if isinstance(result := results[_identity(want)], Got) and result.want is not want
+        else result
         for want in wants
     )
 
@@ -83,6 +85,8 @@ def _identity(want: Want) -> str:
 def _merge(group: Sequence[Want]) -> Want:
     """Merge wants of the same bytes: all their locations, and the strictest rules of any of them."""
     first = group[0]
+    if len(group) == 1 and len({*first.places}) == len(first.places):
+        return first
     return replace(
         first,
         places=tuple(dict.fromkeys(place for want in group for place in want.places)),
