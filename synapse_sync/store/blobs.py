@@ -29,7 +29,7 @@ from synapse_sync.store.durable import (
     where_writable,
     write_atomic,
 )
-from synapse_sync.store.hashing import blake3_of, hash_file
+from synapse_sync.store.hashing import blake3_of, both_of, hash_file
 from synapse_sync.store.incoming import copy_in, is_same, move_in
 from synapse_sync.store.notes import Notes
 from synapse_sync.store.owners import Owners
@@ -38,6 +38,8 @@ from synapse_sync.store.owners import Owners
 _STALE = 86_400.0
 #: How many paths of blobs are kept: a sync needs each a dozen times, and making one costs as much as a call.
 _PATHS = 8192
+#: A blob of this size (bytes) is verified sooner by its BLAKE3 than by its SHA-256.
+_WORTH_BLAKE3 = 8 << 20
 _TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}\Z")
 
 
@@ -196,7 +198,17 @@ class BlobStore:
         # A wrong BLAKE3 may be a wrong note: the SHA-256 has the last word.
         if known is not None and blake3_of(path, mapped=mapped) == known:
             return True
-        return hash_file(path) == sha256
+        if not mapped or path.stat().st_size < _WORTH_BLAKE3:
+            return hash_file(path) == sha256
+        found, blake3 = both_of(path)
+        if found == sha256:
+            self._learn(sha256, path.lstat(), blake3)
+        return found == sha256
+
+    def _learn(self, sha256: str, found: os.stat_result, blake3: str) -> None:
+        """Note the BLAKE3 of a blob that is trusted and looks like `found`: a fast download came without it."""
+        if self._owners.trust(found) and self._trusts(sha256, found):
+            self._notes.add(sha256, found, blake3=blake3)
 
     def entries(self) -> Iterator[BlobEntry]:
         """Every blob; other files in the store's directories are passed over."""

@@ -28,6 +28,8 @@ _WAIT = 0.1
 _STALLED, _STALLED_ANSWERS = 1.0, 8.0
 _LAG = 32 << 20
 _ENDLESS = 1 << 62
+#: After this many hashed bytes the rate says whether the network or the processor is the limit.
+_TELLING = 64 << 20
 #: A promised size may be wrong by up to this factor; a longer body is refused.
 _EXCUSED = 4
 
@@ -86,7 +88,7 @@ class Flow:
         self._looked = self._saved = self._clock.now()
         git_size = partial.total if want.git_sha1 is not None else None
         fast = want.needs_blake3(partial.total)
-        self._chaser = Chaser(partial.path, git_size=git_size, fast=fast, tick=self._tick)
+        self._chaser = Chaser(partial.path, git_size=git_size, fast=fast, hurried=self._is_hurried, tick=self._tick)
 
     def run(self) -> Digests:
         """Receive the missing bytes and return the digests of the whole file. A failure saves the progress, too.
@@ -178,6 +180,15 @@ class Flow:
         except Transient:
             self._partial.reset()
             raise
+
+    def _is_hurried(self, hashed: int) -> bool:
+        """Whether bytes arrive so fast that the processor is the limit: then the SHA-256 has to do.
+
+        A file without a promised size or SHA-256 gets its BLAKE3 all the same, since the lockfile keeps it.
+        """
+        if self._want.sha256 is None or self._want.size is None or hashed < _TELLING:
+            return False
+        return self.fetched > self._crew.limits.fast_enough * (self._clock.now() - self._main.begun)
 
     # -- pieces -------------------------------------------------------------------------------------
 

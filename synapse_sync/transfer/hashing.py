@@ -102,7 +102,8 @@ class Chaser:
 
     The thread reads bytes back from the page cache, so memory stays at some blocks whatever the file size. Bytes in
     order are hashed from memory: `lend` returns a block to receive them into, `give` hands it over. The thread
-    calls `tick` about once a second; `check` and `finish` raise its errors. `fast` asks for the BLAKE3, too.
+    calls `tick` about once a second; `check` and `finish` raise its errors. `fast` asks for the BLAKE3, too. It is
+    given up as soon as `hurried` says so, from the number of hashed bytes.
     """
 
     def __init__(
@@ -111,9 +112,11 @@ class Chaser:
         *,
         git_size: int | None = None,
         fast: bool = True,
+        hurried: Callable[[int], bool] = lambda hashed: False,
         tick: Callable[[], None] | None = None,
     ) -> None:
         self._path = path
+        self._hurried = hurried
         self._tick = tick
         self._hashes = _Hashes(git_size, fast=fast)
         self._limit = 0
@@ -261,6 +264,8 @@ class Chaser:
         at, count, block = self._given[0]
         if at == self._hashes.size:
             self._hashes.update(block[:count])
+        if self._hashes.blake3 is not None and self._hurried(self._hashes.size):
+            self._hashes.blake3 = None
         with self._changed:
             self._given.popleft()
             self._free.append(block)

@@ -72,6 +72,18 @@ def test_root_is_absolute(tmp_path: Path) -> None:
         assert BlobStore(Path("store")).root == tmp_path / "store"
 
 
+def test_a_large_blob_without_a_blake3_learns_it_when_it_is_verified(store: BlobStore) -> None:
+    data = DATA * (9 * 1024 * 1024 // len(DATA))
+    sha256 = hashlib.sha256(data).hexdigest()
+    temp = store.temporary()
+    temp.write_bytes(data)
+    path = store.publish(temp, sha256=sha256, size=len(data), origin="civitai:1@2")
+    assert store.blake3(sha256) is None and store.verify(sha256)
+    assert store.blake3(sha256) == blake3(data).hexdigest() and store.origin(sha256) == "civitai:1@2"
+    damage(path)
+    assert not store.verify(sha256)
+
+
 def test_publish_again_keeps_the_first(store: BlobStore) -> None:
     inode = put(store).stat().st_ino
     assert store.blake3(SHA) is None

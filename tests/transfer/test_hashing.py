@@ -45,6 +45,25 @@ def test_blocks_at_first_hand(tmp_path: Path, size: int) -> None:
     right(chaser, DATA[:size])
 
 
+def test_in_a_hurry_the_sha256_has_to_do(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(bytes(len(DATA)))
+    asked: list[int] = []
+
+    def hurried(hashed: int) -> bool:
+        asked.append(hashed)
+        return hashed > 6 * MIB
+
+    chaser = Chaser(tmp_path / "f", hurried=hurried)
+    for at in range(0, len(DATA), MIB):
+        part = DATA[at : at + MIB]
+        block = lend(chaser, at)
+        block[: len(part)] = part
+        chaser.give(at, block, len(part))
+    digests = chaser.finish()
+    assert (digests.sha256, digests.blake3) == (hashlib.sha256(DATA).hexdigest(), None)
+    assert [one for one in asked if one > 6 * MIB] == [7 * MIB], "nobody is asked twice"
+
+
 def test_a_block_is_lent_for_the_next_bytes_only(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(DATA)
     chaser = Chaser(tmp_path / "f")
