@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from workbench import declare, target
 from world import Project
 
 from synapse_sync.core.link_mode import CLAIMED
+from synapse_sync.core.look import Looks
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.store import receipt
 from synapse_sync.store.licence import read_licensed, write_sealed
@@ -267,3 +269,60 @@ def test_a_copied_volume_beside_a_new_store_is_pruned_as_before_where_it_counts(
     project.manifest(declare("eyes", head=target("t", "ui", "copy")))
     project("sync")
     assert not (project.path / "ui/models/checkpoints/portrait_v1.safetensors").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no time of the last change")
+def test_a_time_that_follows_from_the_lockfile_is_no_licence(root: Path, store: Path) -> None:
+    """Everybody can compute it: without a signature the time of the last change must be right, too."""
+    look = Looks().of_file("m", SHA)
+    os.utime(root / "a.bin", ns=(0, look.mtime_ns))
+    entries = {"a.bin": note(root / "a.bin", path="a.bin", sha256=SHA, how="copy", model="m")}
+    write_sealed(root, Receipt(project=KEY, target="t", entries=entries), None)
+    assert hows(root, None) == ["copy"], "a tree of a group, and a volume whose store is new"
+    os.utime(root / "a.bin", ns=(1, look.mtime_ns))  # another file that was given the same time
+    assert hows(root, None) == [CLAIMED]
+
+
+# -- plain receipts -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain(root: Path, store: Path) -> Path:
+    """The receipt of a reproducible workspace: it says nothing of this machine, and the store does."""
+    entries = {
+        name: note(root / name, path=name, sha256=SHA, how="copy", model="m", sampled=True)
+        for name in ("a.bin", "a.json")
+    }
+    write_sealed(root, Receipt(project=KEY, target="t", entries=entries, complete="x"), store, is_plain=True)
+    return receipt.receipt_path(root, KEY)
+
+
+def test_a_plain_receipt_counts_where_the_store_knows_it(plain: Path, root: Path, store: Path) -> None:
+    assert b'"inode":0' in plain.read_bytes() and b"seal" not in plain.read_bytes()
+    known = read_licensed(root, KEY, store)
+    assert known is not None and known.sealed and known.complete is None
+    assert known.entries["a.bin"].inode == (root / "a.bin").stat().st_ino
+    assert hows(root, None) == [CLAIMED, CLAIMED]
+
+
+@pytest.mark.parametrize("reason", ["edited", "log", "note edited", "another root"])
+def test_a_plain_receipt_counts_only_as_it_was_written(plain: Path, root: Path, store: Path, reason: str) -> None:
+    (remembered,) = (store / "receipts").iterdir()
+    if reason == "edited":
+        plain.write_bytes(plain.read_bytes().replace(b'"model":"m"', b'"model":"n"'))
+    elif reason == "log":
+        plain.with_suffix(".log").write_text("{}\n")
+    elif reason == "note edited":
+        remembered.write_bytes(remembered.read_bytes().replace(b"a.bin", b"b.bin"))
+    else:
+        shutil.copytree(root, root.with_name("other"), symlinks=True)
+        root = root.with_name("other")
+    assert hows(root, store) == [CLAIMED, CLAIMED]
+
+
+def test_the_store_keeps_one_note_of_a_plain_receipt(plain: Path, root: Path, store: Path) -> None:
+    known = read_licensed(root, KEY, store)
+    assert known is not None
+    write_sealed(root, replace(known, target="u"), store, is_plain=True)
+    assert len(list((store / "receipts").iterdir())) == 1
+    assert hows(root, store) == ["copy", "copy"]

@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Iterator
 
 from synapse_sync.core.look import UNDATED
+from synapse_sync.errors import InputError
 from synapse_sync.interop.writers.values import Address, Export, ExportedFile, Written, below
 
 #: A file of at least this many bytes is a layer of its own; the others are one layer together.
@@ -42,7 +43,16 @@ _FUNCTION = 'layer() { mkdir -p "/layers/$1${2%/*}" && mv -- "$2" "/layers/$1$2"
 
 
 def write(export: Export) -> Written:
-    """Write the Dockerfile. A file outside the project that only this machine has is named in a warning."""
+    """Write the Dockerfile. A file outside the project that only this machine has is named in a warning.
+
+    Raises `InputError` for a root that a line of a Dockerfile cannot contain.
+    """
+    for target in export.targets:
+        if not target.root.isprintable():
+            raise InputError(
+                f"the root of target `{target.name}` has a character that a Dockerfile cannot contain",
+                hint="give it another `root` in synapse.toml",
+            )
     roots = {target.name: _absolute(target.root) for target in export.targets}
     sites = sorted({address.site for file in export.files for address in file.addresses if address.site})
     large = _large(export)
