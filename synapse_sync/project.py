@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,21 +19,26 @@ from synapse_sync.user.small_files import UnfitFile, content, content_digest, re
 if TYPE_CHECKING:
     from synapse_sync.core.lockfile import Lockfile
     from synapse_sync.core.look import Looks
+    from synapse_sync.core.manifest.include import Include, Load
     from synapse_sync.core.manifest.values import Manifest
 
 
 T = TypeVar("T")
 
 
-def read_manifest(text: str, preferred: tuple[str, ...] = ()) -> Manifest:
+def read_manifest(text: str, preferred: tuple[str, ...] = (), load: Load | None = None) -> Manifest:
     """A manifest as values, checked for this machine and the layouts that exist; raises `InvalidManifest`.
 
-    `preferred` are the names of the variants that this machine prefers, the best first.
+    `preferred` are the names of the variants that this machine prefers, the best first. `load` returns the texts of
+    included manifests; without it, a manifest that includes some is an error.
     """
+    from synapse_sync.core.manifest.include import no_includes
     from synapse_sync.core.manifest.read import parse_manifest
     from synapse_sync.layouts import LAYOUTS
 
-    manifest = parse_manifest(text, MANIFEST, layouts=LAYOUTS, system=this_system(), environ=os.environ)
+    manifest = parse_manifest(
+        text, MANIFEST, layouts=LAYOUTS, system=this_system(), environ=os.environ, load=load or no_includes
+    )
     for target in manifest.targets:
         expanded(target.root, f"{MANIFEST}: targets.{target.name}.root")  # `~nobody` is a mistake for every command
     return replace(manifest, preferred=preferred) if preferred else manifest
@@ -69,8 +75,23 @@ class Project:
         return (self.directory / name).exists()
 
     def digests(self) -> tuple[bytes, bytes]:
-        """The SHA-256 of the manifest and of the lockfile, for `fingerprint`; raises like `read`."""
-        return self._look(MANIFEST, content_digest), self._look(LOCKFILE, content_digest)
+        """The SHA-256 of the manifest, with what it includes, and of the lockfile; raises like `read`.
+
+        They are for `fingerprint`. The quick answer knows no included files, so it never answers for such projects.
+        """
+        manifest = self._look(MANIFEST, content_digest)
+        if b"include" in self.read(MANIFEST) and (included := self._included()):
+            manifest = hashlib.sha256(b"".join((b"include", manifest, *included))).digest()
+        return manifest, self._look(LOCKFILE, content_digest)
+
+    def _included(self) -> list[bytes]:
+        """The SHA-256 of each included file of the project; another value while one has to be downloaded first."""
+        from synapse_sync.core.manifest.include import MissingInclude
+
+        try:
+            return [self._look(path.text, content_digest) for path in self.manifest.included]
+        except MissingInclude:
+            return [b"missing"]
 
     def _look(self, name: str, how: Callable[[str], bytes]) -> bytes:
         try:
@@ -99,8 +120,34 @@ class Project:
         if self._manifest is None:
             text = self._texts[MANIFEST] = self.text(MANIFEST)
             known = (text, dict(os.environ))  # a root may depend on a variable
-            self._manifest = self._parsed(MANIFEST, known, lambda: read_manifest(text, self.preferred))
+            self._manifest = self._parsed(MANIFEST, known, lambda: self.as_manifest(text))
         return self._manifest
+
+    def as_manifest(self, text: str) -> Manifest:
+        """A text as the manifest of this project would be read; raises `InvalidManifest`."""
+        return read_manifest(text, self.preferred, self._load)
+
+    def _load(self, include: Include) -> str:
+        """The text of an included manifest; raises `InputError`, also as `MissingInclude` for one not here yet."""
+        from synapse_sync.core.manifest.include import MissingInclude
+        from synapse_sync.core.toml import toml_text
+        from synapse_sync.core.toml_error import TomlError
+        from synapse_sync.store.includes import kept_include
+
+        if include.path is not None:
+            place = self.directory / include.path.text
+            if not place.resolve().is_relative_to(self.directory):
+                raise InputError(f"{include.shown} leads out of the project", hint="copy the file into the project")
+            if not self.exists(include.path.text):
+                raise InputError(f"{include.shown} does not exist", hint="correct `include`, or restore the file")
+            return self.text(include.path.text)
+        data = kept_include(self.store, include.sha256)
+        if data is None:
+            raise MissingInclude(include)
+        try:
+            return toml_text(data)
+        except TomlError as error:
+            raise InputError(f"{include.shown}: {error.what}", hint=error.hint) from error
 
     def _parsed(self, name: str, content: object, parse: Callable[[], T]) -> T:
         """The values in the content of a file, parsed unless it is the content that was parsed last."""

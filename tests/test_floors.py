@@ -423,6 +423,7 @@ DOORS = {
     "api/civitai.py",
     "core/lockfile.py",
     "core/lockfile_blocks.py",
+    "core/manifest/include.py",
     "core/manifest/read.py",
     "cli/add.py",
     "cli/local_files.py",

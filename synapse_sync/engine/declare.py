@@ -13,6 +13,7 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.engine.adopt import Ways, adopt
 from synapse_sync.engine.choose import Heard, ask_all
 from synapse_sync.engine.import_places import known_place
+from synapse_sync.engine.include import bring_includes
 from synapse_sync.engine.lock import Locked, resolve, undone
 from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
@@ -61,6 +62,7 @@ def add(
         others, locked = add(project, references, wishes, tools, cache)
         return [*names, *others], locked
     with project.hold(tools.reporter.note):
+        bring_includes(project, tools)
         if wishes.name is None:
             _refuse_twice(project, references, wishes)
         project.check_writable()
@@ -69,7 +71,7 @@ def add(
         heard: Heard = {}
         models = propose(references, wishes, taken, tools.sources, heard)
         text = add_models(text, models)
-        manifest = read_manifest(text, project.preferred)
+        manifest = project.as_manifest(text)
         written = {name for name, _ in models}
         typed = set(tools.trust.declared(entry for entry in manifest.entries() if entry.model in written))
         tools.trust.said(typed)
@@ -151,8 +153,10 @@ def remove(project: Project, names: Sequence[str], tools: Tools) -> tuple[str, .
     from synapse_sync.core.manifest.edit import remove_models
 
     with project.hold(tools.reporter.note):
-        known = {model.name for model in project.manifest.models}
+        bring_includes(project, tools)
+        known = {model.name: model.declared_in for model in project.manifest.models}
         raise_all([unknown_model(name, known) for name in names if name not in known])
+        raise_all([_declared_elsewhere(name, known[name]) for name in names if known[name]])
         text = project.text(MANIFEST)
         lockfile = project.lockfile
         text = remove_models(text, [*dict.fromkeys(names)])
@@ -161,6 +165,14 @@ def remove(project: Project, names: Sequence[str], tools: Tools) -> tuple[str, .
         if kept != lockfile.models:
             project.write_lockfile(replace(lockfile, models=kept))
     return tuple(dict.fromkeys(names))
+
+
+def _declared_elsewhere(name: str, origin: str) -> InputError:
+    """The error for a model of an included manifest, which is edited where it is."""
+    return InputError(
+        f"`{name}` is declared in {origin}, which {MANIFEST} includes",
+        hint="remove it there, or drop that line from `include`",
+    )
 
 
 def propose(

@@ -20,7 +20,7 @@ from synapse_sync.engine.origins import Origin, origins_of
 from synapse_sync.engine.pin import pin
 from synapse_sync.engine.tools import Tools
 from synapse_sync.layouts.arrange import arrange
-from synapse_sync.project import Project, read_manifest
+from synapse_sync.project import Project
 from synapse_sync.store.ownership import root_of
 from synapse_sync.suppliers.hub_cache import HubCache
 from synapse_sync.user.places import MANIFEST
@@ -48,7 +48,7 @@ def identify(project: Project, tools: Tools, cache: HubCache) -> Identified:
         found = {name: origins[file.sha256] for name, file in files.items() if file.sha256 in origins}
         if found:
             new = _declared(text, found, files)
-            models = _locked(new, found, locked, tools)
+            models = _locked(project.as_manifest(new), found, locked, tools)
             lockfile = replace(project.lockfile, models=tuple(models[name] for name in sorted(models)))
             project.write(MANIFEST, new)
             project.write_lockfile(lockfile)
@@ -58,7 +58,8 @@ def identify(project: Project, tools: Tools, cache: HubCache) -> Identified:
 
 def _local_files(manifest: Manifest, locked: Mapping[str, LockedModel], project: Project) -> dict[str, FoundFile]:
     """The files of this machine that are locked and placed under one name, by their models."""
-    entries = [entry for entry in manifest.entries() if entry.reference.source == "path" and entry.name in locked]
+    local = (entry for entry in manifest.entries() if entry.reference.source == "path" and not entry.declared_in)
+    entries = [entry for entry in local if entry.name in locked]
     roots = {target.name: root_of(target.root, project.directory) for target in manifest.targets}
     placed: dict[str, Placement] = {}
     several: set[str] = set()
@@ -94,9 +95,8 @@ def _declared(text: str, found: Mapping[str, Origin], files: Mapping[str, FoundF
 
 
 def _locked(
-    text: str, found: Mapping[str, Origin], before: Mapping[str, LockedModel], tools: Tools
+    manifest: Manifest, found: Mapping[str, Origin], before: Mapping[str, LockedModel], tools: Tools
 ) -> dict[str, LockedModel]:
-    manifest = read_manifest(text)
     entries: dict[str, Requirement] = {entry.name: entry for entry in manifest.entries()}
     chosen = [Chosen(entries[name], origin.resolved, (origin.candidate,)) for name, origin in found.items()]
     options = replace(manifest.workspace, forbidden=tools.forbidden)

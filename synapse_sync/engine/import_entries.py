@@ -29,7 +29,7 @@ from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import Several, SynapseError
 from synapse_sync.layouts.adopt import keys_at, kinds_at
 from synapse_sync.layouts.arrange import arrange, kind_of
-from synapse_sync.project import Project, read_manifest
+from synapse_sync.project import Project
 from synapse_sync.sources.base import Resolved
 
 
@@ -289,7 +289,7 @@ def _source_text(place: Path, project: Project) -> str:
 
 def _locked(text: str, drafts: Drafts, project: Project, tools: Tools) -> tuple[dict[str, str], Lockfile]:
     """The names of entries that cannot be, with reasons, and the lockfile with all others."""
-    manifest = read_manifest(text, project.preferred)
+    manifest = project.as_manifest(text)
     options = replace(manifest.workspace, forbidden=tools.forbidden)
     entries = {entry.name: entry for entry in manifest.entries()}
     refused: dict[str, str] = {}

@@ -35,7 +35,7 @@ from synapse_sync.errors import (
 from synapse_sync.interop.readers import Reading
 from synapse_sync.interop.readers.listed import Listed
 from synapse_sync.layouts.arrange import arrange
-from synapse_sync.project import Project, read_manifest
+from synapse_sync.project import Project
 from synapse_sync.user.places import MANIFEST
 
 #: The question to Civitai about resources of images.
@@ -211,7 +211,7 @@ class _Work:
         """Set the manifest to the one before with these entries; raises `InvalidManifest`."""
         entries = [(draft.name, draft.value) for draft in sorted(found, key=lambda draft: draft.name)]
         self.text = add_models(self._before[0], entries) if entries else self._before[0]
-        self.manifest = read_manifest(self.text, self.project.preferred) if entries else self._before[1]
+        self.manifest = self.project.as_manifest(self.text) if entries else self._before[1]
 
     def _readable(self, found: list[Draft]) -> list[Draft]:
         """The entries that a manifest can have: a folder or name that it refuses is an error of one entry."""

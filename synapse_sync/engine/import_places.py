@@ -17,7 +17,7 @@ from synapse_sync.engine.init import layout_at
 from synapse_sync.errors import InputError
 from synapse_sync.layouts.adopt import top_folders
 from synapse_sync.layouts.arrange import arrange
-from synapse_sync.project import Project, read_manifest
+from synapse_sync.project import Project
 from synapse_sync.store.ownership import root_of
 from synapse_sync.user.places import home_directory
 
@@ -42,7 +42,7 @@ def with_targets(
                 layout, root = _ui_of(home)
                 target = Target(name=_free_name(layout, manifest), layout=layout, root=path_text(root, project))
                 text = _with_target(_kept_where_they_are(text, manifest, project), manifest, target)
-                manifest = read_manifest(text, project.preferred)
+                manifest = project.as_manifest(text)
                 new.append(target)
                 place = Place(target=target, root=root, below=_relative(home, root))
             places.append(place)

@@ -22,6 +22,7 @@ from synapse_sync.core.size_text import count_text
 from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, Heard, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
+from synapse_sync.engine.include import bring_includes
 from synapse_sync.engine.optional import optional_names, to_leave_out, warning
 from synapse_sync.engine.pin import pin
 from synapse_sync.engine.survey import unknown_model
@@ -111,6 +112,7 @@ def lock(
     Raises all failures together; then nothing is written.
     """
     with project.hold(tools.reporter.note):
+        bring_includes(project, tools)
         old, damage = _last_lock(project)
         if dry_run:
             locked = resolve(project.manifest, old, tools, upgrade=upgrade, exclude_newer=exclude_newer)

@@ -8,7 +8,7 @@ from synapse_sync.core.lockfile import Lockfile
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.engine.git_rules import merge_rule
 from synapse_sync.engine.init import first_text, write_schema
-from synapse_sync.project import Project, read_manifest
+from synapse_sync.project import Project
 from synapse_sync.user.places import MANIFEST
 
 
@@ -17,7 +17,7 @@ def manifest_so_far(project: Project, targets: Sequence[tuple[str, str]] = ()) -
     if project.exists(MANIFEST):
         return project.text(MANIFEST), project.manifest
     text = first_text(project.directory, targets)
-    return text, read_manifest(text, project.preferred)
+    return text, project.as_manifest(text)
 
 
 def write_both(project: Project, text: str, lockfile: Lockfile, manifest: Manifest | None = None) -> None:

@@ -78,11 +78,13 @@ class CommittedProject(Project):
 
     def read(self, name: str) -> bytes:
         """The content of a file in the commit."""
+        if name not in self._files and (data := _content(self, self.commit, name, self.revision)) is not None:
+            self._files[name] = data
         return self._files.get(name, b"")
 
     def exists(self, name: str) -> bool:
         """Whether the commit has this file."""
-        return name in self._files
+        return name in self._files or bool(self.read(name))
 
     def digests(self) -> tuple[bytes, bytes]:
         """The SHA-256 of the two files in the commit."""

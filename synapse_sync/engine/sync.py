@@ -18,6 +18,7 @@ from synapse_sync.core.report import Report
 from synapse_sync.core.rules import violations
 from synapse_sync.core.true_sizes import with_true_sizes, wrong_sizes
 from synapse_sync.engine.execute import execute
+from synapse_sync.engine.include import bring_includes
 from synapse_sync.engine.optional import admitted, excused, optional_names
 from synapse_sync.engine.preflight import preflight
 from synapse_sync.engine.remember import note_completion, note_links, note_placed, note_use, placed_roots
@@ -53,6 +54,7 @@ def sync(
     """
     with ExitStack() as held:
         held.enter_context(project.hold(tools.reporter.note))
+        bring_includes(project, tools)
         if frozen:
             check_frozen(project, scope)
         # Opened before a lock, which may download: a damaged receipt stops the sync first.

@@ -12,6 +12,8 @@ import msgspec
 from synapse_sync.core.artifact import MODEL_TYPES, type_for
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.instant import parse_cutoff
+from synapse_sync.core.manifest.gather import Gathered, Part, ReadPart
+from synapse_sync.core.manifest.include import Load, no_includes
 from synapse_sync.core.manifest.kinds import (
     NOTHING,
     ONE_LINE,
@@ -24,10 +26,12 @@ from synapse_sync.core.manifest.kinds import (
     wish_of,
 )
 from synapse_sync.core.manifest.mistakes import Mistakes, fields_of
+from synapse_sync.core.manifest.roots import read_root
 from synapse_sync.core.manifest.rules import read_rules
 from synapse_sync.core.manifest.several import check_versions, known_variants, variants_of
 from synapse_sync.core.manifest.shape import (
     FileTable,
+    IncludedTable,
     ManifestTable,
     ModelTable,
     PolicyTable,
@@ -39,7 +43,7 @@ from synapse_sync.core.manifest.shape import (
 from synapse_sync.core.manifest.values import SIDECARS, Manifest, Requirement, Rules, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key, is_plain_name, safe_path
 from synapse_sync.core.nearest import did_you_mean, meant, nearest, suggestion
-from synapse_sync.core.paths import is_windows_path, mistake_in_path
+from synapse_sync.core.paths import mistake_in_path
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
@@ -54,21 +58,26 @@ def parse_manifest(
     layouts: Collection[str] | None = None,
     system: str = "linux",
     environ: Mapping[str, str] | None = None,
+    load: Load = no_includes,
 ) -> Manifest:
     """Read a manifest; raises `InvalidManifest`, or `Several` of them, that name file, line and key.
 
     `layouts` are the names of the layouts that exist; None accepts any name. `system` is the one that the paths are
-    for, "linux", "macos" or "windows"; `environ` are the variables that a root may name.
+    for, "linux", "macos" or "windows"; `environ` are the variables that a root may name. `load`
+    returns the texts of included manifests, and raises `InputError`.
     """
+    data = read_tables(text, filename)
+    return _Reader(text, filename, layouts, system, environ or {}).manifest(data, load)
+
+
+def read_tables(text: str, filename: str) -> dict[str, Any]:
+    """The tables of a manifest; raises `InvalidManifest`."""
     try:
-        data = read_toml(text)
+        return read_toml(text)
     except TomlError as error:
         raise InvalidManifest(error.in_file(filename), hint=error.hint) from error
-    return _Reader(text, filename, layouts, system, environ or {}).manifest(data)
 
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SYSTEMS = {"linux": "Linux", "macos": "macOS", "windows": "Windows"}
 #: The keys with names that a manifest chooses for files and folders.
 _VISIBLE = frozenset({"filename", "folder", "folders", "subfolder"})
 
@@ -92,15 +101,42 @@ class _Reader:
         self._environ = environ
         self._mistakes = Mistakes(text, filename)
 
-    def manifest(self, data: dict[str, Any]) -> Manifest:
+    def manifest(self, data: dict[str, Any], load: Load) -> Manifest:
         """The manifest; raises all mistakes together."""
         self._mistakes.known_keys((), data, ManifestTable)
         workspace = self._workspace(self._as_table((), data, "workspace"))
         targets = self._targets(self._as_table((), data, "targets"))
         models = self._models(self._as_table((), data, "models"), workspace, targets)
+        names = [model.name for model in models]
+        found = Gathered(load, self._part(workspace, targets), names, self._mistakes)
+        found.gather(self._lines(data))
+        models += tuple(found.models)
         rules = self._rules(self._as_table((), data, "policy"), models)
         raise_all(self._mistakes.errors)
-        return Manifest(workspace=workspace, targets=targets, models=models, rules=rules)
+        return Manifest(
+            workspace=workspace, targets=targets, models=models, rules=rules, included=tuple(found.paths)
+        )
+
+    def _lines(self, data: Mapping[str, Any]) -> list[str]:
+        """The lines of `include`."""
+        lines = data.get("include", [])
+        if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+            return lines
+        self._mistakes.bad(("include",), "expected a list of strings", 'like `["./shared.toml"]`')
+        return []
+
+    def _part(self, workspace: WorkspaceOptions, targets: tuple[Target, ...]) -> ReadPart:
+        """The reader of included manifests, which have the defaults and the targets of this one."""
+
+        def read(text: str, name: str) -> Part:
+            data = read_tables(text, name)
+            reader = _Reader(text, name, self._layouts, self._system, self._environ)
+            reader._mistakes.known_keys((), data, IncludedTable)
+            tables = reader._as_table((), data, "models")
+            models = reader._models(tables, workspace, targets)
+            return Part(models, reader._lines(data), tables, reader._mistakes)
+
+        return read
 
     def _as_table(self, path: tuple[str, ...], data: Mapping[str, Any], key: str) -> dict[str, Any]:
         value = data.get(key, {})
@@ -199,7 +235,7 @@ class _Reader:
             if raw is None:
                 found.append(Target(name=name))
                 continue
-            root = self._root((*path, "root"), raw.root)
+            root = read_root((*path, "root"), raw.root, self._system, self._environ, self._mistakes)
             if self._layouts is not None and raw.layout not in self._layouts:
                 hint = suggestion(raw.layout, self._layouts, what="layouts")
                 self._mistakes.bad((*path, "layout"), f"unknown layout `{raw.layout}`", hint)
@@ -321,40 +357,6 @@ class _Reader:
         """Folders by type, or by target; a mistake in one is reported."""
         found = ((name, self._safe((*path, name), text, single=False)) for name, text in folders.items())
         return tuple((name, folder) for name, folder in found if folder is not None)
-
-    def _root(self, path: tuple[str, ...], raw: str | RootTable) -> str:
-        """The root for this machine. Those for other systems are checked as well: a shared file must serve all."""
-        if isinstance(raw, str):
-            self._root_text(path, raw, self._system)
-            return raw
-        for system in ("linux", "macos", "windows"):
-            if (text := getattr(raw, system)) is not None:
-                self._root_text((*path, system), text, system)
-        if raw.default is not None:
-            self._root_text((*path, "default"), raw.default, self._system)
-        if raw.env is not None and _VARIABLE.fullmatch(raw.env) is None:
-            self._mistakes.bad((*path, "env"), f"`{raw.env}` is not the name of a variable", 'like `"COMFY_ROOT"`')
-        elif raw.env is not None and (value := self._environ.get(raw.env)):
-            # The user's own word: it may be on another computer, which a manifest may not say.
-            if (mistake := mistake_in_path(value, windows=self._system == "windows")) is not None:
-                self._mistakes.bad((*path, "env"), f"{raw.env} is `{value}`: {mistake[0]}", mistake[1])
-            return value
-        own: str | None = getattr(raw, self._system)
-        if own is None and raw.default is None:
-            instead = f"set {raw.env}, or add `default`" if raw.env else f"add `{self._system}` or `default`"
-            self._mistakes.bad(path, f"no root for {_SYSTEMS[self._system]}", instead)
-        return own or raw.default or "."
-
-    def _root_text(self, path: tuple[str, ...], text: str, system: str) -> None:
-        """Report a root that cannot be meant as it is written, or that a manifest may not name."""
-        if (mistake := mistake_in_path(text, windows=system == "windows")) is not None:
-            hint = mistake[1]
-            if system != "windows" and path[-1] == "root" and is_windows_path(text):
-                hint = f"{hint}; or name one for each system: `root = {{ default = \"…\", windows = '{text}' }}`"
-            self._mistakes.bad(path, f"`{text}`: {mistake[0]}", hint)
-        elif text.startswith(("//", "\\\\")):
-            # Windows logs in to the server of such a path with the user's account, just to look at it.
-            self._mistakes.bad(path, f"`{text}`: it is on another computer", "mount it, then write that path")
 
     def _model_types(self, path: tuple[str, ...], words: Sequence[str]) -> None:
         """Report a type that is nearly a known one: the list of types is open, so any other word is fine."""

@@ -126,9 +126,17 @@ class ModelTable(Table):
     origin: str | None = None
 
 
+class IncludedTable(Table):
+    """An included manifest: models, and further manifests."""
+
+    include: list[str] = []
+    models: dict[str, str | ModelTable] = {}
+
+
 class ManifestTable(Table):
     """`synapse.toml`."""
 
+    include: list[str] = []
     workspace: WorkspaceTable = msgspec.field(default_factory=WorkspaceTable)
     policy: PolicyTable = msgspec.field(default_factory=PolicyTable)
     targets: dict[str, TargetTable] = {}

@@ -122,7 +122,8 @@ class Requirement:
     targets, by the target's name. `preview_width` is in pixels and `preview_quality` in percent, for hosts that
     make smaller images; None leaves both to the host. The failure of an `optional` model is a warning.
     `variants` are named `NAME@VARIANT`; a machine has one of them, or the model itself. `origin` names the file of
-    another program that the model was imported from; it has no effect.
+    another program that the model was imported from; it has no effect. `declared_in` is the
+    name of the included manifest that declares the model, empty for the project's own.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Requirement:
     optional: bool = False
     variants: tuple[Requirement, ...] = ()
     origin: str | None = None
+    declared_in: str = ""
     #: The canonical line, once it was asked for.
     _line: str | None = field(default=None, init=False, compare=False, repr=False)
 
@@ -205,13 +207,17 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A whole `synapse.toml`; `preferred` are the variants that this machine prefers by name, the best first."""
+    """A whole `synapse.toml`; `preferred` are the variants that this machine prefers by name, the best first.
+
+    `included` are the files of the project whose models are among `models`.
+    """
 
     workspace: WorkspaceOptions = WorkspaceOptions()
     targets: tuple[Target, ...] = (Target(name="default"),)
     models: tuple[Requirement, ...] = ()
     rules: Rules = Rules()
     preferred: tuple[str, ...] = ()
+    included: tuple[SafePath, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Manifest: {len(self.models):,} models, {len(self.targets):,} targets>"
