@@ -472,3 +472,15 @@ def test_commands_go_through_the_workspace() -> None:
                 assert room not in below or not names, f"cli/{path.name} imports {names} of {node.module}"
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 assert node.attr != "settings", f"cli/{path.name}:{node.lineno} changes the settings"
+
+
+def test_functions_and_files_can_be_read() -> None:
+    """A function fits on a screen of 60 lines, a file has at most 450."""
+    long = [
+        f"{file_id(path)}:{node.lineno} {node.name}"
+        for path in MODULES
+        for node in nodes(path)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+    ]
+    assert long == []
+    assert [file_id(path) for path in MODULES if len(path.read_text("utf-8").splitlines()) > 450] == []

@@ -103,8 +103,6 @@ def command(
     paths = tuple(map(Path, names))
     if identify:
         return _identify(console, paths)
-    if not paths:
-        raise click.UsageError("name a directory: the UI's own, a folder in it, or any other one")
     ways = Ways(
         copy=copy,
         move=move,
@@ -114,9 +112,16 @@ def command(
         ask_sites=not offline,
         across=yes,
     )
+    return _import_trees(console, paths, ways, trust=trust)
+
+
+def _import_trees(console: Console, paths: Sequence[Path], ways: Ways, *, trust: bool) -> int:
+    """Import directories, and print what became of their files."""
+    if not paths:
+        raise click.UsageError("name a directory: the UI's own, a folder in it, or any other one")
     found = take_in(console, [console.directory / path for path in paths], ways, trust=trust)
     if console.as_json:
-        console.document(adopted_value(found, dry_run=dry_run))
+        console.document(adopted_value(found, dry_run=ways.dry_run))
     show_adopted(console, found, ways=ways)
     return 0
 

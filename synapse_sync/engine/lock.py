@@ -261,13 +261,8 @@ def _resolve(
 
             resolved, headers, notes = settle_types(manifest, resolved, tools, transfers.peek, check=check)
             warnings += notes
-        gone = {e.name for e in entries if e.name in left and (e.optional or e.name not in pins)}
-        unknown = {e.name for e in stale_entries(entries, old) if e.name in gone}
-        models = {e.name: resolved.get(e.name) or pins[e.name] for e in entries if e.name not in unknown}
-        after = replace(old, models=tuple(sorted(models.values(), key=lambda model: model.name)))
-        after = with_true_sizes(after, tools.store.true_size)
+        after = with_true_sizes(_pinned_anew(old, entries, resolved, left), tools.store.true_size)
         raise_all(violations(manifest.rules, after.models))
-    models = {model.name: model for model in after.models}
     warnings += _kept_by_policy(entries, upgrade)
     if resolved:
         from synapse_sync.engine.headers import unusable_adapters
@@ -278,6 +273,17 @@ def _resolve(
     return Locked(
         lockfile=after, before=last, changes=_changes(last, after), warnings=tuple(warnings), undo=copies.drop
     )
+
+
+def _pinned_anew(
+    old: Lockfile, entries: Sequence[Requirement], resolved: Mapping[str, LockedModel], left: frozenset[str]
+) -> Lockfile:
+    """The lockfile with the resolved models; those in `left` keep a pin that answers the manifest, or have none."""
+    pins = {model.name: model for model in old.models}
+    gone = {e.name for e in entries if e.name in left and (e.optional or e.name not in pins)}
+    unknown = {e.name for e in stale_entries(entries, old) if e.name in gone}
+    models = [resolved.get(e.name) or pins[e.name] for e in entries if e.name not in unknown]
+    return replace(old, models=tuple(sorted(models, key=lambda model: model.name)))
 
 
 def _warned(answers: Mapping[str, Resolved | SynapseError]) -> list[str]:
