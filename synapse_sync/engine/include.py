@@ -13,7 +13,7 @@ from synapse_sync.store.includes import LARGEST, keep_include
 def bring_includes(project: Project, tools: Tools) -> None:
     """Download every included manifest that is not here yet; raises what a download may raise, and `InputError`.
 
-    Mistakes in the manifests are left to whoever reads them.
+    Mistakes in the manifests are reported when they are read.
     """
     for _ in range(MOST):
         try:

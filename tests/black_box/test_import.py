@@ -17,6 +17,7 @@ from world import Project
 
 from synapse_sync.cli.console import Console
 from synapse_sync.core.names import SafePath
+from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
@@ -496,8 +497,8 @@ def test_files_of_which_nothing_was_hashed_are_not_called_hashed(comfy: Project)
 
 
 def test_quiet_import_add_and_remove_print_nothing(comfy: Project) -> None:
-    for words in (["import", "ComfyUI"], ["import", "--identify"], ["add", f"civitai:{MODEL}", "--name", "again"],
-                  ["remove", "again"]):  # fmt: skip
+    add = ["add", f"civitai:{catalogue.EYES}", "--name", "again"]
+    for words in (["import", "ComfyUI"], ["import", "--identify"], add, ["remove", "again"]):
         done = comfy(*words, "-q")
         assert (done.out, done.err) == ("", ""), words
     assert "again" not in models(comfy)
