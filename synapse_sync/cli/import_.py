@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_sync.cli.complete import group_names, target_names
+from synapse_sync.cli.complete import group_names, target_names, type_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.import_lists import are_lists, import_lists
 from synapse_sync.cli.options import common, switch, trusting
@@ -52,6 +52,13 @@ _SHOWN = 20
     shell_complete=target_names,
     help="Of a list: only for this target (repeatable).",
 )
+@click.option(
+    "--type",
+    "kind",
+    metavar="TYPE",
+    shell_complete=type_names,
+    help="Of a list: the type of models for which it has none.",
+)
 @click.option("--allow-pickle", is_flag=True, help="Of a list: accept formats that can run code when loaded.")
 @trusting
 @common
@@ -71,6 +78,7 @@ def command(
     check: bool,
     groups: tuple[str, ...],
     targets: tuple[str, ...],
+    kind: str | None,
     allow_pickle: bool,
     trust: bool,
 ) -> int:
@@ -92,10 +100,10 @@ def command(
 
     of_trees = {"in-place": in_place, "copy": copy, "move": move, "dedupe": dedupe, "only-known": only_known,
                 "identify": identify, "yes": yes}  # fmt: skip
-    of_lists = {"check": check, "group": groups, "target": targets, "allow-pickle": allow_pickle}
+    of_lists = {"check": check, "group": groups, "target": targets, "type": kind, "allow-pickle": allow_pickle}
     if are_lists(console.directory, names):
         _refuse(of_trees, "is about a directory, not about a list")
-        wishes = ListWishes(groups=groups, targets=targets, allow_pickle=allow_pickle, dry_run=dry_run)
+        wishes = ListWishes(type=kind, groups=groups, targets=targets, allow_pickle=allow_pickle, dry_run=dry_run)
         return import_lists(console, names, wishes, check=check, offline=offline, trust=trust)
     _refuse(of_lists, "is about a list: a workflow, an image, or another file that names models")
     if sum((in_place, copy, move)) > 1:

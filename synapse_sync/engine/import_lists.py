@@ -25,6 +25,7 @@ from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import (
     InputError,
     InvalidSettings,
+    MissingType,
     NetworkError,
     NotTrusted,
     Several,
@@ -322,6 +323,8 @@ def _by_name(error: SynapseError, found: Sequence[Draft]) -> dict[str, SynapseEr
 
 def _hint(error: SynapseError) -> str | None:
     """The next step: the entry was not written, so that it is one on the command line."""
+    if isinstance(error, MissingType):
+        return "`--type lora`, checkpoint, vae … says it for the models whose type the list does not have"
     return "`--allow-pickle` accepts it" if getattr(error, "permission", None) == ALLOW_PICKLE else error.hint
 
 

@@ -22,8 +22,12 @@ _HARMLESS = frozenset({"safetensors", "gguf", "onnx"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListWishes:
-    """The options of an import of lists; () means that an option was not used."""
+    """The options of an import of lists; None and () mean that an option was not used.
 
+    `type` is that of models for which the list has neither a folder nor a type.
+    """
+
+    type: str | None = None
     groups: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     allow_pickle: bool = False
@@ -98,7 +102,7 @@ def _value(
     """The keys of an entry, some of them perhaps empty."""
     reference = model.references[0]
     yield "source", str(reference)
-    yield from _placement(model, targets)
+    yield from _placement(model, targets, wishes.type)
     if model.filename is not None and model.filename != source_name(reference):
         yield "filename", model.filename
     if model.sha256 is not None:
@@ -113,14 +117,14 @@ def _value(
     yield "origin", f"{reading.file} ({model.at})" if model.at else reading.file
 
 
-def _placement(model: Listed, targets: Sequence[Target]) -> Iterator[tuple[str, object]]:
+def _placement(model: Listed, targets: Sequence[Target], otherwise: str | None) -> Iterator[tuple[str, object]]:
     """The keys that lead to the folder of the list, in every target that wants the model."""
     home = None if model.folder is None else type_in(model.folder, LISTS)
     if home is not None:
         yield "type", home[0]
         yield "subfolder", home[1]
     elif model.folder is None:
-        yield "type", model.type
+        yield "type", model.type or otherwise
     else:
         named = [target.name for target in targets if target.layout == LISTS.layout]
         if named and len(named) < len(targets):  # the other UIs have no such folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -202,3 +203,25 @@ def test_two_lists_of_one_model(project: Project) -> None:
     found = project("import", one, two, "--json").json
     assert [each["entry"]["origin"] for each in found["added"]] == ["one.json (VAELoader 1)"]
     assert "declared already, as `my-vae`" in project("import", two).out
+
+
+@pytest.mark.parametrize("format", ["aria2", "comfy-lock", "urls"])
+def test_an_export_is_a_list_that_an_import_reads(project: Project, format: str) -> None:
+    """The same files by digest; formats with paths lead to the same tree."""
+    project.manifest(
+        f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n'
+        f'vae = {{ source = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors", filename = "own.safetensors" }}\n'
+    )
+    project("sync")
+    file = put(project, "exported.txt", project("export", format).out.encode())
+    other = replace(project, path=project.path.parent / "other")
+    other.path.mkdir()
+    if format == "urls":
+        assert "`--type lora`" in other("import", file, code=2).out
+        other("import", file, "--type", "lora")
+    else:
+        other("import", file)
+    other("sync")
+    assert sorted(other.tree().values()) == sorted(project.tree().values())
+    if format != "urls":
+        assert other.tree() == project.tree()

@@ -1041,6 +1041,14 @@ def _(bench: Bench) -> None:
     bench("add", f"civitai:{catalogue.EYES}")
 
 
+@helps("engine: --type")
+def _(bench: Bench) -> None:
+    place = bench.project.path / "list.txt"
+    place.write_text(f"{bench.project.hub.files.url}/{catalogue.PLAIN_LORA}\n", "utf-8")
+    bench.advised("--type lora", "import", str(place), code=2)
+    bench("import", str(place), "--type", "lora")
+
+
 @helps("engine: synapse tree")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
