@@ -311,15 +311,16 @@ def _that_run_code(adopted: Sequence[Adopted], ways: Ways) -> Iterator[str]:
 
 def _of_several_files(adopted: Sequence[Adopted]) -> Iterator[str]:
     """A note about directories of a whole repository: a diffusers model, or weights in several pieces."""
-    names: dict[Path, frozenset[str]] = {}
+    known: dict[Path, tuple[bool, bool]] = {}  # a folder with thousands of files is looked through once
     found: dict[str, int] = {}
     for each in adopted:
         file = each.file
         for above, folder in enumerate((file.place.parent, file.place.parent.parent)):
-            if folder not in names:
-                names[folder] = _names_in(folder)
-            index = INDEX in names[folder]
-            if index or (not above and any(name.endswith(_PIECES) for name in names[folder])):
+            if folder not in known:
+                names = _names_in(folder)
+                known[folder] = INDEX in names, any(name.endswith(_PIECES) for name in names)
+            index, pieces = known[folder]
+            if index or (pieces and not above):
                 path = (
                     file.path.text.rsplit("/", above + 1)[0] if file.path.text.count("/") > above else str(folder)
                 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath, visible_name
-from synapse_sync.layouts import LAYOUTS, Layout
+from synapse_sync.layouts import LAYOUTS
 
 
 def kinds_at(path: SafePath, target: Target) -> tuple[str, ...]:
@@ -14,7 +15,7 @@ def kinds_at(path: SafePath, target: Target) -> tuple[str, ...]:
 
     The nearest folder decides: files below `ultralytics/segm` are not of the type of `ultralytics`.
     """
-    by_folder = _by_folder(LAYOUTS[target.layout], target)
+    by_folder = _by_folder(target)
     parts = path.parts[:-1]
     for count in range(len(parts), 0, -1):
         if kinds := by_folder.get("/".join(parts[:count])):
@@ -27,7 +28,7 @@ def type_in(folder: SafePath, target: Target) -> tuple[str, str] | None:
 
     The nearest folder decides. Of a folder that a UI reads besides the first one, the type is the same.
     """
-    by_folder = _by_folder(LAYOUTS[target.layout], target)
+    by_folder = _by_folder(target)
     for count in range(len(folder.parts), 0, -1):
         if kinds := by_folder.get("/".join(folder.parts[:count])):
             return kinds[0], "/".join(folder.parts[count:])
@@ -42,10 +43,12 @@ def folders_for(kind: str, target: Target) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*own, *layout.folders.get(kind, filter(None, [layout.folder(kind)])))))
 
 
-def _by_folder(layout: Layout, target: Target) -> Mapping[str, tuple[str, ...]]:
+@functools.lru_cache(maxsize=32)
+def _by_folder(target: Target) -> Mapping[str, tuple[str, ...]]:
+    """The types of each folder of a target; an import asks for thousands of files of one."""
     found: dict[str, tuple[str, ...]] = {}
     own = [(kind, (folder.text,)) for kind, folder in target.folders]
-    for kind, folders in (*own, *layout.folders.items()):
+    for kind, folders in (*own, *LAYOUTS[target.layout].folders.items()):
         for folder in folders:
             found[folder] = (*found.get(folder, ()), kind)
     return found
