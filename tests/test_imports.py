@@ -27,13 +27,24 @@ HEAVY = {
     "asyncio",
     "yaml",
 }
+#: The rooms of the package that no start needs: what downloads, places, or reads the files of others.
+_WORK = ("transfer", "suppliers", "interop", "gallery", "demo", "api")
+#: What each start that people wait for does without: packages, and rooms or files of ours. On a busy machine,
+#: `--help` and `--version` cost 1.3 times the time of `python -c "import click"`, `status` in sync twice. A bare
+#: `sync` in sync costs half of it; `cli/test_quick.py` has its list.
+WITHOUT = {
+    ("--help",): (HEAVY | {"tomli", "hmac"}, ("net", "sources", "layouts", "workspace", "project", "core.plan")),
+    ("--version",): (HEAVY | {"tomli", "hmac"}, ("net", "sources", "layouts", "workspace", "project", "core.plan")),
+    ("status",): (HEAVY, ("layouts", "core.lockfile", "core.manifest", "engine.survey", "net.api", "cli.list")),
+    ("list",): (HEAVY - {"msgspec"}, ("net.api", "net.wire", "sources.civitai", "engine.sync", "cli.status")),
+}
 SHOW = """
 import runpy, sys
 sys.argv[0] = "synapse"
 try:
     runpy.run_module("synapse_sync.cli.main", run_name="__main__")
 finally:
-    print("MODULES", *sorted({name.partition(".")[0] for name in sys.modules}))
+    print("MODULES", *sorted(sys.modules))
 """
 
 
@@ -42,8 +53,20 @@ def imported(project: Project, *words: str) -> set[str]:
     done = subprocess.run(
         command, cwd=project.path, env=dict(os.environ), capture_output=True, text=True, check=False
     )
-    line = next(line for line in done.stdout.splitlines() if line.startswith("MODULES"))
-    return set(line.split())
+    names = next(line for line in done.stdout.splitlines() if line.startswith("MODULES")).split()
+    return {name.partition(".")[0] for name in names} | {name for name in names if name.startswith("synapse_sync.")}
+
+
+@pytest.mark.parametrize("words", WITHOUT, ids=" ".join)
+def test_a_start_does_without(project: Project, words: tuple[str, ...]) -> None:
+    project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
+    project("sync")
+    packages, rooms = WITHOUT[words]
+    found = imported(project, *words)
+    assert "click" in found, "the test can tell"
+    assert not found & packages
+    ours = tuple(f"synapse_sync.{room}" for room in (*_WORK, *rooms))
+    assert not [name for name in found if name in ours or name.startswith(tuple(f"{room}." for room in ours))]
 
 
 @pytest.mark.parametrize("words", [("sync",), ("status",), ("status", "--json"), ("--help",), ("--version",)])
