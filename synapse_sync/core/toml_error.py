@@ -53,6 +53,8 @@ def explained(text: str, words: str, position: int) -> TomlError:
     if words.startswith('Expected "\'"'):  # the reader has searched for the quote up to the end of the text
         end = text.find("\n", text.rfind("'", 0, position))
         position = position if end < 0 else end
+    if not text[position:].strip() and words != "Invalid value":  # the reader has searched for the end
+        position = len(text[:position].rstrip())
     if words.startswith(_ESCAPES):  # the reader is behind the backslash already
         position = max(text.rfind("\\", 0, position + 1), 0)
     spot = _Spot(text, position)
@@ -230,7 +232,9 @@ class _Spot:
                 )
             return "a line without `=`", "every line is `key = value` or `[table]`; comments begin with `#`"
         if words.startswith(("Expected ']'", "Invalid initial character")) and start.startswith("["):
-            name = start.strip("[] \t")
+            name = start.strip("[] \t\r")
+            if re.fullmatch(r"[\w.-]+", name, re.ASCII):
+                return "a header that is not closed", f"write `[{name}]`"
             return (
                 "a header that is not closed, or a name without quotes",
                 f'write `[name]`, or `["{name}"]` for a name with other signs than letters, digits, `-` and `_`',
@@ -241,6 +245,9 @@ class _Spot:
         """Something after the end of a value."""
         if words.startswith("Unclosed array"):
             return "a list is not closed", "write a comma between two items, and `]` at the end"
+        ends = words.startswith("Invalid initial character") and not self.text[self.position :].strip()
+        if words.startswith("Unclosed inline table") or ends:
+            return "an inline table is not closed", "write `}` at its end, on the same line"
         if not words.startswith("Expected newline"):
             return None
         if self.rest.lstrip()[:1] in (",", ";"):

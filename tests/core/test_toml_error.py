@@ -42,7 +42,8 @@ MISTAKES = [
     ('"d": "x"', 4, "`:` after a key", "write `=`"),
     ('my model = "x"', 4, "the name `my model`", '`"my model" = …`'),
     ("[my ui]", 5, "a header", '`["my ui"]`'),
-    ("[models", 8, "a header that is not closed", "`[name]`"),
+    ("[models", 8, "a header that is not closed", "`[models]`"),
+    ("[models.a-b\n", 12, "a header that is not closed", "`[models.a-b]`"),
     ("// a comment", 1, "a comment that TOML does not know", "begin with `#`"),
     ("{", 1, "this is not TOML", "`key = value`"),
     ("d", 2, "a line without `=`", "`key = value`"),
@@ -59,6 +60,13 @@ def mistake(text: str) -> TomlError:
     with pytest.raises(TomlError) as caught:
         read_toml(text)
     return caught.value
+
+
+@pytest.mark.parametrize("text", ['d = { source = "x"', 'd = { source = "x",', "d = {"])
+def test_an_inline_table_that_is_not_closed_has_its_caret_behind_it(text: str) -> None:
+    error = mistake(f"{text}\n\n")
+    assert (error.line, error.column) == (1, len(text) + 1)
+    assert "an inline table is not closed" in error.what and "`}` at its end" in (error.hint or "")
 
 
 @case(175)
