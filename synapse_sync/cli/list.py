@@ -13,7 +13,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.disk_use import deletable_lines, size_lines
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import table_lines, trigger_line
-from synapse_sync.cli.texts import cell_text, fit_text, on_terminal, terminal_width
+from synapse_sync.cli.texts import NO_MODELS, cell_text, fit_text, on_terminal, terminal_width
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def command(
     if use is not None:
         console.answers(deletable_lines(use))
     if not found.stocks and not found.stale:
-        console.say("no models; `synapse add REFERENCE` adds one")
+        console.say(NO_MODELS)
     return 0
 
 

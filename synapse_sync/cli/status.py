@@ -11,7 +11,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value
 from synapse_sync.cli.options import common, scope
 from synapse_sync.cli.render import plan_lines
-from synapse_sync.cli.texts import cell_text, count_text, in_sync_text, rest_text, shown_paths
+from synapse_sync.cli.texts import NO_MODELS, cell_text, count_text, in_sync_text, rest_text, shown_paths
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
@@ -26,17 +26,24 @@ _SHOWN = 10
 
 @click.command("status", short_help="Show what sync would do")
 @click.option("--all", "everything", is_flag=True, help="List all previews, sidecars and unmanaged files.")
+@click.option("--check", is_flag=True, help="Exit with 8 unless everything is in sync, for CI.")
 @scope
 @common
 @click.pass_obj
 def command(
-    console: Console, everything: bool, only: tuple[str, ...], groups: tuple[str, ...], targets: tuple[str, ...]
+    console: Console,
+    everything: bool,
+    check: bool,
+    only: tuple[str, ...],
+    groups: tuple[str, ...],
+    targets: tuple[str, ...],
 ) -> int:
     """Show what sync would do: what is missing, changed, in the way or no longer wanted. Changes nothing.
 
     Also lists the models in managed folders that synapse did not place.
     """
     from synapse_sync.engine.scope import Scope
+    from synapse_sync.errors import OutOfDate
     from synapse_sync.workspace import Workspace
 
     part = Scope(only=only, groups=groups, targets=targets)
@@ -46,15 +53,21 @@ def command(
             if console.as_json:
                 console.document(in_sync_value(count) | {"unmanaged": []})
             console.answer(in_sync_text(count))
+            if not count and not workspace.manifest.models:
+                console.say(NO_MODELS)
             return 0
         survey = workspace.status(part)
         others = workspace.unmanaged(survey)
+        is_empty = not workspace.manifest.models
+    code = OutOfDate.exit_code if check and not survey.in_sync else 0
     if console.as_json:
         console.document(survey.to_dict() | {"unmanaged": [each.to_dict() for each in others]})
-        return 0
+        return code
     show_survey(console, survey, part, everything=everything)
     _show_unmanaged(console, others, everything=everything)
-    return 0
+    if is_empty and not others:
+        console.say(NO_MODELS)
+    return code
 
 
 def _show_unmanaged(console: Console, others: Sequence[Unmanaged], *, everything: bool) -> None:

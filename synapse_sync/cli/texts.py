@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from synapse_sync.engine.scope import Scope
 
 
+#: For a project that declares nothing yet.
+NO_MODELS = "no models; `synapse add REFERENCE` adds one, `synapse import DIR` declares those of a directory"
+
+
 def in_sync_text(files: int, part: Scope | None = None) -> str:
     """Return the sentence about a state in sync; `files` are in place, `part` is the part of the project."""
     within = " ".join(_options(part)) if part is not None else ""

@@ -399,3 +399,13 @@ def test_a_rate_on_the_command_line_wins_over_the_settings(
     project("sync", "--limit-rate", "50MB")
     assert rates == [50_000_000]
     assert project.tree()
+
+
+def test_status_checks_for_ci(project: Project) -> None:
+    project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
+    assert project("status", "--check", "--json", code=8).json["in_sync"] is False
+    project("sync")
+    assert "in sync: 1 file" in project("status", "--check").out
+    next((project.path / "models/checkpoints").iterdir()).unlink()
+    project("status", "--check", code=8)
+    project("status")

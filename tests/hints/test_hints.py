@@ -337,12 +337,18 @@ def _(bench: Bench) -> None:
     assert len(bench.project.tree()) == 1
 
 
-@helps("cli: synapse add")
+@helps("cli: synapse add synapse import")
 def _(bench: Bench) -> None:
     bench.project.manifest("")
     bench.advised("synapse add REFERENCE", "list", code=0)
+    bench.advised("synapse import DIR", "status", code=0)
+    (bench.project.path / "found").mkdir()
+    (bench.project.path / "found/mine.safetensors").write_bytes(safetensors_bytes("mine"))
+    bench("import", "found")
     bench("add", f"civitai:{catalogue.EYES}")
-    assert "clear-eyes" in bench("list").out
+    listed = bench("list").out
+    assert "clear-eyes" in listed and "mine" in listed
+    assert "no models" not in bench("status").err
 
 
 # -- lock and its file -------------------------------------------------------------------------------
