@@ -122,6 +122,18 @@ def copied(studio: Studio) -> None:
     studio.run("sync")
 
 
+def in_another_region(studio: Studio) -> None:
+    """Civitai refuses this region: one model is locked, two are not, and one is on another site."""
+    studio.manifest(f'{COMFY}[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
+    studio.run("lock")
+    studio.manifest(f"{COMFY}{MODELS}")
+    studio.hub.civitai.region_blocked = True
+
+
+def without_models(studio: Studio) -> None:
+    studio.manifest(COMFY)
+
+
 def long_names(studio: Studio) -> None:
     """A model with a long name, version and type; a file that was trusted on first use."""
     name = "a-very-long-name-of-a-lora-for-old-photographs-of-families-and-their-houses"
@@ -201,6 +213,7 @@ STATES = {
             Scene("other-tools-command", "install"),
             Scene("misspelt-option", "sync --froze"),
             Scene("init", "init", acts=True),
+            Scene("completion-unknown", "completion tcsh"),
             Scene("search", "search detail"),
             Scene("search-both-sites", "search portrait"),
             Scene("search-mature", "search mature"),
@@ -281,6 +294,13 @@ STATES = {
             Scene("verify-changed", "verify", acts=True),
             Scene("import", "import ComfyUI", acts=True),
         ),
+    ),
+    "another region": State(
+        in_another_region,
+        (Scene("lock-region", "lock", acts=True), Scene("sync-region", "sync", acts=True)),
+    ),
+    "without models": State(
+        without_models, (Scene("status-no-models", "status"), Scene("list-no-models", "list --sizes"))
     ),
     "copied": State(copied, (Scene("list-sizes-copied", "list --sizes"),)),
     "long names": State(long_names, (Scene("list-long", "list"), Scene("list-sizes-long", "list --sizes"))),

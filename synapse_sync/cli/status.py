@@ -58,7 +58,7 @@ def command(
             return 0
         survey = workspace.status(part)
         others = workspace.unmanaged(survey)
-        is_empty = not workspace.manifest.models
+        is_empty = survey.in_sync and not workspace.manifest.models
     code = OutOfDate.exit_code if check and not survey.in_sync else 0
     if console.as_json:
         console.document(survey.to_dict() | {"unmanaged": [each.to_dict() for each in others]})
