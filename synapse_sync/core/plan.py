@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.artifact import Artifact, stem_of
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.link_mode import ADOPTED, BESIDE, CLAIMED, TAKEN, WITHIN, LinkMode
 from synapse_sync.core.names import SafePath
@@ -123,6 +123,7 @@ class Action:
     reason: str | None = None
     artifact: Artifact | None = None
     companion: Companion | None = None
+    follows: str = ""  # of a WRITE: the path of an edited sidecar whose weights had another name
     movable: bool = True  # of a CONFLICT: `--force` can move aside what is in the way
     lockable: bool = False  # of a CONFLICT: the file is its own source, so that only a lock can settle it
     takable: bool = False  # of a CONFLICT: `synapse trust --take` hands the adopted file in the way to synapse
@@ -245,7 +246,9 @@ def make_plan(
         else:
             beside.append(action)
     wanted_keys = {placement.key for placement in wanted} | {companion.key for companion in companions}
-    removals = _removals({key: found for key, found in observed.items() if key not in wanted_keys})
+    extraneous = {key: found for key, found in observed.items() if key not in wanted_keys}
+    removals = _removals(extraneous)
+    beside = [_following(action, extraneous) for action in beside]
     pruned = sum(action.verb is Verb.PRUNE for action in removals)
     spared = 0 if prune else pruned
     if not prune:
@@ -337,6 +340,22 @@ def _beside(verb: Verb, companion: Companion, reason: str | None) -> Action:
         reason=reason or f"{companion.kind} of {companion.beside.name}",
         companion=companion,
     )
+
+
+def _following(action: Action, extraneous: Mapping[Key, Observed]) -> Action:
+    """The action with the path of the edited sidecar that it replaces: its model's weights had another name."""
+    companion = action.companion
+    if action.verb is not Verb.WRITE or companion is None or not companion.is_sidecar or not extraneous:
+        return action
+    suffix = companion.path.name.removeprefix(stem_of(companion.beside.name))
+    for (target, path), found in extraneous.items():
+        if target != action.target or found.model != action.model or not path.endswith(suffix):
+            continue
+        edited = found.state is State.ALTERED or (found.state is State.PLACED and found.how == MERGED)
+        weights = path.removesuffix(suffix)
+        if edited and any(key[0] == target and stem_of(key[1]) == weights for key in extraneous if key[1] != path):
+            return replace(action, follows=path)
+    return action
 
 
 def _for_extraneous(key: Key, found: Observed) -> Action:

@@ -195,7 +195,7 @@ def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> R
         survey.observed,
         store=tools.store,
         fetch=tools.transfers().fetch,
-        bring=lambda companions: _bring(companions, looks, tools) if companions else {},
+        bring=lambda companions: _bring(companions, looks, tools, project) if companions else {},
         reporter=tools.reporter,
         command=command,
         allowed=lambda model, name: permissions_for(entries.get(model), name, tools.forbidden),
@@ -224,7 +224,9 @@ def misnamed(report: Report, survey: Survey, project: Project, tools: Tools) -> 
     return contradictions(project.manifest, models, where, tools)
 
 
-def _bring(companions: Sequence[Companion], looks: Looks, tools: Tools) -> Mapping[Key, bytes | LeftOut]:
+def _bring(
+    companions: Sequence[Companion], looks: Looks, tools: Tools, project: Project
+) -> Mapping[Key, bytes | LeftOut]:
     """The content of previews and sidecars."""
     from synapse_sync.engine.companions import Desk, bring  # most projects have none
     from synapse_sync.store.preview_cache import PreviewCache
@@ -235,5 +237,6 @@ def _bring(companions: Sequence[Companion], looks: Looks, tools: Tools) -> Mappi
         previews=PreviewCache(tools.store.root),
         retry=tools.retry,
         offline=tools.offline,
+        locked_only=project.manifest.workspace.reproducible,
     )
     return bring(companions, looks, desk)

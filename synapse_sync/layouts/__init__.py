@@ -18,6 +18,7 @@ class Layout:
     manager that many use with it, reads. `stills` are the endings of the previews that it shows, `generations` the
     base models that its cards have a word for, `endings` those of the files that it lists, by type.
     `desktop` are the UI's folders in a place where its program is not, as ComfyUI Desktop has them.
+    With `checkpoint_versions`, the card of a checkpoint has the version once more, as `sd_version_str`.
     `lists_json` are the types in whose folders it takes every `.json` for a model. With `repositories`, it is a
     cache of the hub, which has a place for every file of a repository and for nothing else.
     """
@@ -34,6 +35,7 @@ class Layout:
     stills: tuple[str, ...] = STILLS
     lists_json: tuple[str, ...] = ()
     repositories: bool = False
+    checkpoint_versions: bool = False
     endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def folder(self, kind: str) -> str | None:
@@ -88,6 +90,7 @@ LAYOUTS: Mapping[str, Layout] = {
             markers=("webui.py", "modules_forge", "embeddings", "models/Stable-diffusion"),
             sidecars=("a1111",),
             generations=("SD1", "SD2", "SDXL", "Flux"),
+            checkpoint_versions=True,
         ),
         Layout(
             name="forge-neo",
@@ -97,6 +100,7 @@ LAYOUTS: Mapping[str, Layout] = {
             markers=("webui.py", "modules_forge", "models/embeddings", "models/Stable-diffusion"),
             sidecars=("a1111",),
             generations=("SD1", "SD2", "SDXL", "Flux"),
+            checkpoint_versions=True,
         ),
         Layout(
             name="hf-cache",
@@ -110,6 +114,7 @@ LAYOUTS: Mapping[str, Layout] = {
             folders=tables.SDNEXT,
             endings=tables.SDNEXT_ENDINGS,
             lists_json=("vae",),
+            sidecars=("sdnext",),
             markers=("webui.py", "models/Diffusers", "models/UNET", "models/Stable-diffusion"),
         ),
         Layout(

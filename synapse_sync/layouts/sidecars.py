@@ -2,7 +2,7 @@
 
 One row for each kind. The keys are those of the tools' own sources in 2026: A1111's and Forge's user metadata,
 StabilityMatrix's `ConnectedModelInfo`, LoRA-Manager's `BaseModelMetadata`. `.civitai.info` is Civitai's own
-document, so only its source can write it.
+document, so only its source can write it, and SD.Next reads Civitai's document about the model.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from synapse_sync.core.artifact import DEFAULT_RATING, Artifact, ModelCard, Preview, stem_of
+from synapse_sync.core.artifact import DEFAULT_RATING, MODEL_TYPES, Artifact, ModelCard, Preview, stem_of
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.rating import explicitness, may_be_shown
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.site_facts import SiteFacts
 from synapse_sync.layouts import LAYOUTS
 
 Words = dict[str, object]
@@ -26,6 +27,7 @@ class About:
     `type` is the type of that file, `layout` names the layout of its target. `path` is the weights' path below the
     root of the target, `preview` that of the preview that UIs show, with forward slashes; `shown` is what is locked
     about it, None for a user's own. `modified` is the weights' time in seconds since 1970, `now` the same as text.
+    `site` are facts of the site that the lockfile does not keep; None without an answer.
     """
 
     model: LockedModel
@@ -37,6 +39,7 @@ class About:
     shown: Preview | None = None
     modified: float = 0.0
     now: str = ""
+    site: SiteFacts | None = None
 
     @property
     def card(self) -> ModelCard:
@@ -70,13 +73,17 @@ class About:
 class Sidecar:
     """One kind of sidecar: the suffix after the weights' stem, the model types that have one, and its content.
 
-    `types` of None means all; `only_civitai` leaves out models of other sites. `words` of None: the site writes it.
+    `types` of None means all; `only_civitai` leaves out models of other sites. `words` of None: the site writes it,
+    with `of_model` its document about the model, else the one about the version. With `asks`, `words` has facts of
+    the site, too.
     """
 
     suffix: str
     words: Callable[[About], Words] | None
     types: frozenset[str] | None = None
     only_civitai: bool = False
+    of_model: bool = False
+    asks: bool = False
 
 
 def _a1111(about: About) -> Words:
@@ -90,6 +97,8 @@ def _a1111(about: About) -> Words:
         # A word that the UI does not have hides the card. "Unknown" is always shown, but stops the UI from finding
         # the version by itself, so a model of an unknown base has no such key.
         words["sd version"] = version if known else "Unknown"
+        if known and about.type == "checkpoint" and LAYOUTS[about.layout].checkpoint_versions:
+            words["sd_version_str"] = f"SdVersion.{version}"
     words["activation text"] = _one_line(card.trained_words)
     words["preferred weight"] = 0
     words["notes"] = ""
@@ -141,23 +150,49 @@ def _stability_matrix(about: About) -> Words:
     words: Words = {
         "ModelId": int(about.reference.id),
         "ModelName": about.title,
-        "ModelDescription": "",
+        "ModelDescription": "" if about.site is None else about.site.description,
         "Nsfw": not may_be_shown(0, card.nsfw, DEFAULT_RATING),
-        "Tags": [],
-        "ModelType": _STABILITY_TYPES.get(about.type or "", "Other"),
+        "Tags": [] if about.site is None else list(about.site.tags),
+        "ModelType": _type_word(about),
         "VersionId": int(about.reference.revision or 0),
         "VersionName": card.version_name or "",
         "BaseModel": card.base_model,
-        "FileMetadata": {"fp": artifact.precision, "format": _STABILITY_FORMATS.get(artifact.format)},
+        "FileMetadata": _file_words(about),
         "ImportedAt": about.now,
         "Hashes": hashes,
         "TrainedWords": list(card.trained_words),
     }
     if (author := dict(card.license).get("creator")) is not None:
         words["AuthorUsername"] = author
+    if artifact.archive is None and (artifact.url.file or "").isdigit():
+        words |= {"RemoteFileName": artifact.filename, "RemoteFileId": int(artifact.url.file or 0)}
     if about.shown is not None:
         words["ThumbnailImageUrl"] = about.shown.url.text
     return words
+
+
+def _type_word(about: About) -> str:
+    """The site's own word for the type (`LoCon`), whatever the manifest says; else the usual one."""
+    word = None if about.site is None else about.site.type
+    return word or _STABILITY_TYPES.get(about.type or "", "Other")
+
+
+def _file_words(about: About) -> Words:
+    words: Words = {"fp": about.artifact.precision, "format": _STABILITY_FORMATS.get(about.artifact.format)}
+    if about.site is not None and (size := about.site.sizes.get(about.artifact.sha256)) is not None:
+        words["size"] = size
+    return words
+
+
+#: LoRA-Manager's words for the subtypes of LoRAs, by Civitai's type.
+_SUB_TYPES = {"locon": "locon", "dora": "dora"}
+
+
+def _sub_type(about: About) -> str | None:
+    """LoRA-Manager's subtype; None for a plain LoRA, which is its default."""
+    if about.type in ("checkpoint", "diffusion_model", "embedding"):
+        return about.type
+    return _SUB_TYPES.get("" if about.site is None else (about.site.type or "").casefold())
 
 
 def _lora_manager(about: About) -> Words:
@@ -176,9 +211,11 @@ def _lora_manager(about: About) -> Words:
         "notes": "",
         "from_civitai": about.is_civitai,
         "civitai": None,
-        "tags": [],
-        "modelDescription": "",
+        "tags": [] if about.site is None else list(about.site.tags),
+        "modelDescription": "" if about.site is None else about.site.description,
     }
+    if about.site is not None and (autov3 := about.site.autov3.get(artifact.sha256)) is not None:
+        words["autov3"] = autov3
     author = dict(card.license).get("creator")
     if about.is_civitai:
         words["civitai"] = {
@@ -190,13 +227,15 @@ def _lora_manager(about: About) -> Words:
             "publishedAt": card.published,
             "model": {
                 "name": about.title,
-                "type": _STABILITY_TYPES.get(about.type or "", "Other"),
+                "type": _type_word(about),
                 **_permissions(dict(card.license)),
             },
             **({} if author is None else {"creator": {"username": author}}),
         }
+    if (sub_type := _sub_type(about)) is not None:
+        words["sub_type"] = sub_type
     if about.type in ("checkpoint", "diffusion_model", "embedding"):
-        words["model_type"] = about.type
+        words["model_type"] = about.type  # its name before 2026
     else:
         words["usage_tips"] = "{}"
     return words
@@ -225,6 +264,13 @@ _CARDS = frozenset({"lora", "checkpoint", "diffusion_model", "embedding", "hyper
 SIDECARS: Mapping[str, Sidecar] = {
     "a1111": Sidecar(suffix=".json", words=_a1111, types=_CARDS),
     "civitai-info": Sidecar(suffix=".civitai.info", words=None, only_civitai=True),
-    "lora-manager": Sidecar(suffix=".metadata.json", words=_lora_manager, types=_MANAGED),
-    "stability-matrix": Sidecar(suffix=".cm-info.json", words=_stability_matrix, only_civitai=True),
+    "lora-manager": Sidecar(suffix=".metadata.json", words=_lora_manager, types=_MANAGED, asks=True),
+    "sdnext": Sidecar(
+        suffix=".json",
+        words=None,
+        types=frozenset(MODEL_TYPES) - {"vae"},  # SD.Next lists every `.json` beside a VAE as one
+        only_civitai=True,
+        of_model=True,
+    ),
+    "stability-matrix": Sidecar(suffix=".cm-info.json", words=_stability_matrix, only_civitai=True, asks=True),
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.site_facts import SiteFacts
 from synapse_sync.errors import StatusError, SynapseError, WrongContent
 
 if TYPE_CHECKING:
@@ -184,6 +185,14 @@ class Documenting(Protocol):
 
     def documents(self, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
         """Return the site's document about each pinned version; a failure is a value."""
+        ...
+
+    def model_documents(self, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
+        """Return the site's document about the model of each reference; a failure is a value."""
+        ...
+
+    def facts(self, references: Sequence[Reference]) -> Mapping[Reference, SiteFacts]:
+        """Return the facts about the model of each reference; models without an answer are left out."""
         ...
 
 

@@ -96,14 +96,35 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
         return "kept: not a JSON object"
     if not theirs.keys() & {*ours, *(last or {})}:
         return "kept: other JSON, without a key of a sidecar"  # its program may refuse keys that it does not know
-    merged = merge(theirs, last or {}, ours)
-    if merged == theirs:
+    words = merge(theirs, last or {}, ours)
+    if words == theirs:
         return "nothing to add"
     # Its program may be writing now. This look narrows the window; without a common lock it cannot be closed.
     if _read(place) != before:
         raise Conflict(f"{place} is being written by something else; left as it is", hint="sync again")
-    write_atomic(place, json.dumps(merged, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n")
+    write_atomic(place, _text(words))
     return "changed"
+
+
+def followed(root: Path, before: str, content: bytes) -> bytes:
+    """The content of a new sidecar with the user's changes in the one at the path `before`, if there is such a one.
+
+    The old one stays as it is. One that cannot be read has no changes to offer.
+    """
+    if not before:
+        return content
+    path = SafePath(before)
+    try:
+        theirs, ours, last = map(_object, (_read(path.under(root)), content, _read(base_path(root, path))))
+    except OSError:
+        return content
+    if theirs is None or ours is None or last is None:
+        return content
+    return _text(merge(theirs, last, ours))
+
+
+def _text(words: Mapping[str, object]) -> bytes:
+    return json.dumps(words, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n"
 
 
 def base_path(root: Path, path: SafePath) -> Path:

@@ -280,7 +280,7 @@ class TreeWriter:
             self._still_ours(action, place)
             how = sidecars.rewrite(place, content)
         else:
-            how = sidecars.write_new(place, content)
+            how = sidecars.write_new(place, sidecars.followed(root, action.follows, content))
         if how == "changed":
             self._journal(action, f"merged: {action.reason}")
         if companion.is_sidecar:
@@ -295,7 +295,7 @@ class TreeWriter:
             place,
             path=action.path,
             sha256=sha256,
-            how=MERGED if action.verb is Verb.MERGE else "written",
+            how=MERGED if action.verb is Verb.MERGE or action.follows else "written",
             model=action.model,
             made=companion.made,
             sampled=self._trees[action.target].reproducible,

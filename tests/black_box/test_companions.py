@@ -374,7 +374,7 @@ def test_each_layout_has_those_that_its_ui_reads(project: Project) -> None:
         told[layout] = [name for name in names(project) if not name.endswith(".safetensors")]
     assert told == {
         "a1111": ["portrait.json"], "comfyui": ["portrait.metadata.json"], "flat": [], "fooocus": [],
-        "forge": ["portrait.json"], "forge-neo": ["portrait.json"], "sdnext": [],
+        "forge": ["portrait.json"], "forge-neo": ["portrait.json"], "sdnext": ["portrait.json"],
         "swarmui": ["portrait.cm-info.json"],
     }  # fmt: skip
 
@@ -472,6 +472,31 @@ def test_a_sidecar_follows_its_model(project: Project) -> None:
     settled(project)
 
 
+def test_the_users_words_follow_a_renamed_file(project: Project) -> None:
+    """And stay in the old card as well: what somebody changed is never removed."""
+    publish(project)
+    manifest(project, workspace="sidecars = true")
+    project("sync")
+    card = read(project, "portrait.json") | {"notes": "my notes", "my key": 1}
+    file(project, "portrait.json").write_text(json.dumps(card))
+    project("sync")
+    manifest(project, workspace="sidecars = true", model='filename = "ada.safetensors"')
+    project("sync")
+    assert read(project, "ada.json") == card
+    assert names(project) == ["ada.json", "ada.safetensors", "portrait.json"]
+    settled(project)
+    project.hub.civitai.add_version(MODEL, version(NEWER, words=("new words",)))
+    project("lock", "--upgrade")
+    project("sync")
+    assert read(project, "ada.json") == card | {
+        "activation text": "new words", "modelVersionId": NEWER, "description": "Portrait v720",
+        "sha256": read(project, "ada.json")["sha256"],
+    }  # fmt: skip
+    manifest(project)
+    project("sync")
+    assert read(project, "ada.json")["notes"] == "my notes"
+
+
 def test_one_that_was_removed_comes_back(project: Project) -> None:
     publish(project, image(1))
     manifest(project, workspace="sidecars = true\npreviews = true")
@@ -494,6 +519,56 @@ def test_the_sites_document_is_kept_word_for_word(project: Project) -> None:
     description = asked(project, f"/api/v1/models/{MODEL}")["description"]
     assert kept["model"].pop("description") == description
     assert kept == said
+    settled(project)
+
+
+RICH = {"type": "LoCon", "tags": ("style", "1girl"), "description": "<p>a <b>style</b></p>"}
+
+
+def test_managers_get_what_the_site_says_of_a_model(project: Project) -> None:
+    """LoRA-Manager and StabilityMatrix: the site's word for the type, tags and the description."""
+    project.hub.civitai.add(Model(id=MODEL, name="Portrait", versions=(version(VERSION),), **RICH))
+    manifest(project, layout="comfyui", workspace='sidecars = ["lora-manager", "stability-matrix"]')
+    project("sync")
+    folder = project.path / "models/loras"
+    found = json.loads((folder / "portrait.metadata.json").read_text())
+    assert (found["sub_type"], found["tags"], found["modelDescription"]) == (
+        "locon", ["style", "1girl"], "<p>a <b>style</b></p>",
+    )  # fmt: skip
+    assert found["civitai"]["model"]["type"] == "LoCon"
+    (file,) = asked(project, f"/api/v1/model-versions/{VERSION}")["files"]
+    assert found["autov3"] == file["hashes"]["AutoV3"][:12].lower()
+    found = json.loads((folder / "portrait.cm-info.json").read_text())
+    assert (found["ModelType"], found["Tags"], found["ModelDescription"]) == (
+        "LoCon", ["style", "1girl"], "<p>a <b>style</b></p>",
+    )  # fmt: skip
+    assert found["RemoteFileName"] == "portrait.safetensors" and found["RemoteFileId"] == VERSION * 10
+    settled(project)
+
+
+def test_without_an_answer_the_managers_get_the_locked_facts(project: Project) -> None:
+    project.hub.civitai.add(Model(id=MODEL, name="Portrait", versions=(version(VERSION),), **RICH))
+    manifest(project, layout="comfyui", workspace="sidecars = true")
+    project("lock")
+    project.hub.faults.add("/api/v1/models", Fault(status=404))
+    project("sync", code=0)
+    found = json.loads((project.path / "models/loras/portrait.metadata.json").read_text())
+    assert found["civitai"]["modelId"] == MODEL and found["tags"] == [] and "sub_type" not in found
+    settled(project)
+
+
+def test_sdnext_gets_the_model_document_and_none_beside_a_vae(project: Project) -> None:
+    project.hub.civitai.add(Model(id=MODEL, name="Portrait", versions=(version(VERSION),), **RICH))
+    project.hub.civitai.add(Model(id=MODEL + 1, name="Vae", type="VAE", versions=(version(NEWER),)))
+    project.manifest(
+        '[workspace]\nsidecars = true\n[targets.ui]\nlayout = "sdnext"\n[models]\n'
+        f'portrait = "civitai:{MODEL}"\nvae = "civitai:{MODEL + 1}"\n'
+    )
+    assert "would list" not in project("sync").err
+    assert json.loads((project.path / "models/Lora/portrait.json").read_text()) == asked(
+        project, f"/api/v1/models/{MODEL}"
+    )
+    assert [path.name for path in (project.path / "models/VAE").iterdir()] == ["portrait.safetensors"]
     settled(project)
 
 

@@ -11,6 +11,7 @@ from synapse_sync.core.artifact import Artifact, ModelCard, Preview
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import SIDECARS as NAMES
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.site_facts import SiteFacts
 from synapse_sync.layouts import LAYOUTS
 from synapse_sync.layouts.sidecars import SIDECARS, About
 
@@ -76,8 +77,11 @@ def test_the_manifest_knows_all_of_them() -> None:
     assert {name for layout in LAYOUTS.values() for name in layout.sidecars} <= set(NAMES)
 
 
-def test_no_two_have_one_name() -> None:
-    assert len({sidecar.suffix for sidecar in SIDECARS.values()}) == len(SIDECARS)
+def test_no_two_of_one_ui_have_one_name() -> None:
+    """SD.Next reads another document under the name of A1111's card."""
+    suffixes = [sidecar.suffix for kind, sidecar in SIDECARS.items() if kind != "sdnext"]
+    assert len({*suffixes}) == len(suffixes)
+    assert not any({"a1111", "sdnext"} <= {*layout.sidecars} for layout in LAYOUTS.values())
 
 
 def test_a1111() -> None:
@@ -218,3 +222,32 @@ def test_swarmui_gets_one_sidecar_only() -> None:
     assert len(LAYOUTS["swarmui"].sidecars) == 1
     shared = set(words("a1111", about())) & set(words("stability-matrix", about()))
     assert not shared
+
+
+def test_the_card_of_a_checkpoint_on_forge_has_its_version_once_more() -> None:
+    """Forge reads `sd_version_str` for checkpoints, and `sd version` for LoRAs."""
+    assert words("a1111", about(kind="checkpoint", layout="forge", base="SDXL 1.0"))["sd_version_str"] == (
+        "SdVersion.SDXL"
+    )
+    for told in (
+        about(layout="forge"),
+        about(kind="checkpoint"),
+        about(kind="checkpoint", layout="forge", base="Qwen"),
+    ):
+        assert "sd_version_str" not in words("a1111", told)
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "sub_type"),
+    [
+        ("lora", "LoCon", "locon"), ("lora", "DoRA", "dora"), ("lora", "LORA", None), ("lora", None, None),
+        ("checkpoint", "Checkpoint", "checkpoint"), ("diffusion_model", "Checkpoint", "diffusion_model"),
+        ("embedding", "TextualInversion", "embedding"),
+    ],
+)  # fmt: skip
+def test_the_subtype_is_in_words_of_the_manager(kind: str, word: str | None, sub_type: str | None) -> None:
+    told = replace(about(kind=kind), site=SiteFacts(type=word, sizes={SHA: "pruned"}))
+    assert words("lora-manager", told).get("sub_type") == sub_type
+    found = words("stability-matrix", told)
+    assert found["FileMetadata"] == {"fp": "fp16", "format": "SafeTensor", "size": "pruned"}
+    assert word is None or found["ModelType"] == word

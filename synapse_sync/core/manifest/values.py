@@ -15,7 +15,7 @@ from synapse_sync.core.reference import Reference
 
 POLICIES = ("pinned", "same-base", "latest")
 #: The kinds of sidecars; `layouts/sidecars.py` has their content.
-SIDECARS = ("a1111", "civitai-info", "lora-manager", "stability-matrix")
+SIDECARS = ("a1111", "civitai-info", "lora-manager", "sdnext", "stability-matrix")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

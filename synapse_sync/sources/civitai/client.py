@@ -90,6 +90,10 @@ class Client:
         """Return the answer about one version as it is, for readers of the site's own format."""
         return Fields(self.api.get_json(self._url(f"model-versions/{version_id}")), "version").raw
 
+    def model_words(self, model_id: int) -> Mapping[str, Any]:
+        """Return the answer about one model as it is, for readers of the site's own format."""
+        return Fields(self.api.get_json(self._url(f"models/{model_id}")), "model").raw
+
     def previews(self, version: ModelVersion) -> tuple[ModelImage, ...]:
         """Return a version's previews with the ids of their full images; costs a request unless all have an id."""
         if all(preview.id is not None for preview in version.images):

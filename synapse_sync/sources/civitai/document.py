@@ -1,4 +1,4 @@
-"""`.civitai.info`: the site's answer about a version, unchanged, as other tools keep it beside the weights."""
+"""The site's answers for sidecars: `.civitai.info`, the model's document, and facts beyond the lockfile."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.site_facts import SiteFacts
 from synapse_sync.errors import NetworkError, SynapseError
 from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.civitai.client import AT_ONCE, Client
 from synapse_sync.sources.civitai.schema import Model
+
+#: The most tags, and the most characters of one and of a description, that a sidecar gets.
+_TAGS, _TAG, _DESCRIPTION = 100, 100, 200_000
 
 
 def documents(client: Client, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
@@ -50,4 +54,45 @@ def _text(said: Mapping[str, Any], model: Model | None) -> bytes:
     words = dict(brief) if isinstance(brief, Mapping) else {}
     if model is not None and model.description is not None:
         words.setdefault("description", model.description)
-    return json.dumps({**said, "model": words}, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n"
+    return _bytes({**said, "model": words})
+
+
+def _bytes(words: Mapping[str, Any]) -> bytes:
+    return json.dumps(words, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n"
+
+
+def model_documents(client: Client, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
+    """Return the answer about the model of each reference: a request for each model. A failure is a value."""
+    ids = sorted({int(reference.id) for reference in references if reference.id})
+
+    def ask(model_id: int) -> bytes | SynapseError:
+        try:
+            return _bytes(client.model_words(model_id))
+        except SynapseError as error:
+            return error
+
+    answers = dict(zip(ids, at_once(ask, ids, AT_ONCE), strict=True))
+    return {reference: answers[int(reference.id)] for reference in references if reference.id}
+
+
+def facts(client: Client, references: Sequence[Reference]) -> Mapping[Reference, SiteFacts]:
+    """Return the facts about the model of each reference; those without an answer are left out."""
+    models = client.models_by_ids({int(reference.id) for reference in references if reference.id})
+    found = {}
+    for reference in references:
+        model = models.get(int(reference.id)) if reference.id else None
+        if isinstance(model, Model):
+            found[reference] = _facts(model)
+    return found
+
+
+def _facts(model: Model) -> SiteFacts:
+    """The facts about a model. Their number and length are bounded: other programs show them."""
+    files = [file for version in model.versions for file in version.files if file.hashes.sha256]
+    return SiteFacts(
+        type=model.type,
+        tags=tuple(tag[:_TAG] for tag in model.tags[:_TAGS]),
+        description=(model.description or "")[:_DESCRIPTION],
+        autov3={str(f.hashes.sha256): f.hashes.autov3[:12].lower() for f in files if f.hashes.autov3},
+        sizes={str(f.hashes.sha256): f.size.lower() for f in files if f.size},
+    )

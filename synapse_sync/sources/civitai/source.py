@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.site_facts import SiteFacts
 from synapse_sync.errors import (
     InvalidReference,
     NotFound,
@@ -20,7 +21,7 @@ from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.base import Ask, Description, Found, Location, Resolved, Wanted
 from synapse_sync.sources.civitai.client import AT_ONCE, ENDPOINT, Client
 from synapse_sync.sources.civitai.describe import describe
-from synapse_sync.sources.civitai.document import documents
+from synapse_sync.sources.civitai.document import documents, facts, model_documents
 from synapse_sync.sources.civitai.files import card_of, narrow, offered
 from synapse_sync.sources.civitai.lookup import Answers, Lookup, Target, reference_of, target_of
 from synapse_sync.sources.civitai.relocate import other_places
@@ -91,6 +92,14 @@ class CivitaiSource:
     def documents(self, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
         """Return the `.civitai.info` of each pinned version."""
         return documents(self._client, references)
+
+    def model_documents(self, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
+        """Return the site's answer about the model of each reference, unchanged."""
+        return model_documents(self._client, references)
+
+    def facts(self, references: Sequence[Reference]) -> Mapping[Reference, SiteFacts]:
+        """Return what sidecars have beyond the lockfile: one request for a hundred models."""
+        return facts(self._client, references)
 
     def identify(self, digests: Sequence[Digest]) -> Mapping[Digest, Reference]:
         """Return the versions with these digests: 10,000 SHA-256s per request, other hashes one by one."""
