@@ -31,7 +31,7 @@ def publish_in_place() -> None:
 def copy_in_place() -> None:
     """A file in a tree is written where it will be seen."""
 
-    def place(blob: Path, destination: Path, way: str, *, replace: bool) -> None:
+    def place(blob: Path, destination: Path, way: str, *, replace: bool, look: object = None) -> None:
         destination.unlink(missing_ok=True)
         with blob.open("rb") as source, destination.open("wb", buffering=0) as file:
             shutil.copyfileobj(source, file, 2000)
