@@ -15,6 +15,7 @@ from synapse_sync.cli.texts import (
     end_text,
     fit_text,
     fold_text,
+    has_width,
     on_terminal,
     plain_text,
     terminal_width,
@@ -131,13 +132,13 @@ def table_lines(
     """Return the lines of a table with aligned columns; `rows` and `header` are cells, which may come from outside.
 
     The column `shrink` becomes narrower where the table is wider than the terminal; of several, one after the
-    other. Without a terminal nothing is cut. With `paths`, their cells are paths: they keep their ends, which
-    differ, and at least 24 columns. `below` has a line for each row, which is left out where it is empty.
+    other. Without a terminal, or COLUMNS, nothing is cut. With `paths`, their cells are paths: they keep their
+    ends, which differ, and at least 24 columns. `below` has a line for each row, left out where it is empty.
     """
     cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
     columns = (shrink,) if isinstance(shrink, int) else shrink
-    for column in columns if on_terminal(sys.stdout) else ():
+    for column in columns if has_width(sys.stdout) else ():
         over = sum(widths) + 2 * (len(widths) - 1) - terminal_width()
         least = min(widths[column], _LEAST_PATH) if paths else 8
         widths[column] = min(widths[column], max(text_width(header[column]), least, widths[column] - max(0, over)))

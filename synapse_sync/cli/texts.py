@@ -63,6 +63,11 @@ def on_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+def has_width(stream: TextIO | None) -> bool:
+    """Whether lines of this stream have a width to keep: that of a terminal, or the user's own COLUMNS."""
+    return on_terminal(stream) or os.environ.get("COLUMNS", "").isdecimal()
+
+
 def terminal_width() -> int:
     """Return the number of columns of the terminal, at least 40; 80 if it is unknown."""
     import shutil

@@ -6,6 +6,7 @@ A text that names a command or an option without a scenario here, and without a 
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -54,7 +55,11 @@ UNREACHED = {
     "core: synapse list": "the command looks for the name before the text is edited",
     "engine: synapse store gc": "a warning about what another user's command would do",
     "engine: synapse verify": "names the command for another user, the owner of the store",
+    "interop: synapse export": "the first line of a file that it writes, about itself",
+    "interop: synapse export --from-file --frozen --no-progress": "the comment of a Pod, for kubectl",
+    "interop: synapse export --layers --no-cache-dir --timestamp": "the comment of a Dockerfile",
     "sources: --repo": "a command of GitHub's own tool",
+    "user: --pretty": "an option of git",
     "user: synapse login": "the keyring of the system is not there in tests; see test_tokens.py",
 }
 ONE = f'[models]\none = "civitai:{catalogue.PORTRAIT}"\n'
@@ -460,6 +465,17 @@ def _(bench: Bench) -> None:
     bench.project.manifest(ONE)
     bench("lock")
     bench.edit("synapse.lock", r'sha256 = "\w+"', 'sha256 = "12"')
+    bench.advised("synapse lock", "status", code=2)
+    bench("lock")
+    bench("status")
+
+
+@helps("core: synapse lock")
+def _(bench: Bench) -> None:
+    """An included manifest that is not here yet."""
+    text = ONE.encode()
+    url = bench.project.hub.files.put("/starter.toml", text)
+    bench.project.manifest(f'include = ["{url}@sha256:{hashlib.sha256(text).hexdigest()}"]\n')
     bench.advised("synapse lock", "status", code=2)
     bench("lock")
     bench("status")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath, safe_path
@@ -21,7 +21,7 @@ MOST = 64
 class Include:
     """One included manifest: a `path` below the project, or a `reference` with the `sha256` of its text."""
 
-    text: str
+    text: str = field(compare=False)
     path: SafePath | None = None
     reference: Reference | None = None
     sha256: str = ""
