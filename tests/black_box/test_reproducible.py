@@ -35,6 +35,11 @@ def manifest(mode: str, head: str = HEAD) -> str:
     )
 
 
+def bare(head: str) -> str:
+    """The same settings, with those sidecars alone for which no site is asked."""
+    return head.replace(', "lora-manager", "stability-matrix"', "")
+
+
 def tar_digest(project: Project, *, state: bool = False) -> str:
     """The digest of the tree in an archive, with synapse's own directory if `state`."""
     command = ["tar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-C", str(project.path)]
@@ -185,13 +190,14 @@ def test_a_reproducible_tree_is_still_synapses_own(project: Project, elsewhere: 
 def test_an_old_tree_becomes_reproducible_without_a_download(
     project: Project, elsewhere: Callable[..., str], mode: str
 ) -> None:
-    wanted = elsewhere("copy", head=REPRODUCIBLE)
-    elsewhere(mode)
+    # Sidecars of an ordinary sync have facts that the site reports, and they keep them.
+    wanted = elsewhere("copy", head=bare(REPRODUCIBLE))
+    elsewhere(mode, head=bare(HEAD))
     for path in (project.path / "ui/models").rglob("*"):
         if mode == "copy" and path.is_file():
             os.utime(path, (1, 1))  # as a version before this one might have left it
     project("sync")
-    project.manifest(manifest("auto", REPRODUCIBLE))
+    project.manifest(manifest("auto", bare(REPRODUCIBLE)))
     project("sync", "--offline")
     assert tar_digest(project) == wanted
 
