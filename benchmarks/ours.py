@@ -56,8 +56,11 @@ def _output(words: list[str]) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
     except (OSError, subprocess.SubprocessError) as error:
-        said = str(getattr(error, "stderr", "") or error).strip()
-        raise Failed(f"{words[0]}: {said[-300:]}") from error
+        said = getattr(error, "stderr", None) or str(error)
+        said = (
+            said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+        )  # of a command that took too long
+        raise Failed(f"{words[0]}: {said.strip()[-300:]}") from error
     return done.stdout.strip()
 
 
