@@ -23,7 +23,7 @@ from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, Heard, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.include import bring_includes
-from synapse_sync.engine.optional import optional_names, to_leave_out, warning
+from synapse_sync.engine.optional import optional_names, required_only, to_leave_out, warning
 from synapse_sync.engine.pin import pin
 from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
@@ -206,6 +206,7 @@ def resolve(
         except SynapseError as error:
             failed = to_leave_out(error, optional - left, abroad=go_on)
             if not failed:
+                raise_all(required_only(error, optional))
                 raise
             warnings += [warning(name, why) for name, why in failed.items() if name in optional]
             refused += [failed[name] for name in sorted(failed.keys() - optional)]

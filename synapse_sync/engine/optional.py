@@ -27,6 +27,13 @@ def to_leave_out(error: SynapseError, optional: frozenset[str], *, abroad: bool 
     return {each.subject: each for each in reversed(errors) if each.subject is not None}
 
 
+def required_only(error: SynapseError, optional: frozenset[str]) -> list[SynapseError]:
+    """The failures of required models, where optional ones failed beside them; else none."""
+    errors = error.errors if isinstance(error, Several) else ()
+    required = [each for each in errors if each.subject not in optional]
+    return required if len(required) < len(errors) else []
+
+
 def warning(name: str, error: SynapseError) -> str:
     """The warning about an optional model that is left out."""
     hint = f"; {error.hint}" if error.hint and "\n" not in error.hint else ""

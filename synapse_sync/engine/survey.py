@@ -52,11 +52,11 @@ from synapse_sync.user.places import LOCKFILE, MANIFEST
 class Survey:
     """The wanted files, the existing ones, and the plan that follows.
 
-    `stale` names the models in scope that the lockfile does not answer, `renamed` those whose pins have another
-    name in it, `dropped` the pins that are no longer declared. `asks` are the capabilities that a sync would
-    ask the user for. `links` are the directory links that are followed, by path with the real path they lead to.
-    `emptied` says that both files agree on no model at all, `refused` that a sync would end before its first act,
-    `left_out` that the plan lacks optional models that a sync cannot have now.
+    `stale` names the models in scope that the lockfile does not answer, `unmet` optional ones that it lacks,
+    `renamed` those whose pins have another name in it, `dropped` the pins that are no longer declared. `asks` are
+    the capabilities that a sync would ask the user for. `links` are the directory links that are followed, by path
+    with the real path they lead to. `emptied` says that both files agree on no model at all, `refused` that a sync
+    would end before its first act, `left_out` that the plan lacks optional models that a sync cannot have now.
     """
 
     plan: Plan
@@ -65,6 +65,7 @@ class Survey:
     trees: Mapping[str, Tree]
     observed: Mapping[Key, Observed]
     stale: tuple[str, ...] = ()
+    unmet: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     emptied: bool = False
@@ -229,7 +230,9 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     manifest, store = project.manifest, tools.store
     entries = entries_in(manifest, scope)
     locked = {model.name: model for model in lockfile.models}
-    stale = tuple(entry.name for entry in stale_entries(entries, lockfile))
+    answered = expected(entries, lockfile)
+    unmet = {entry.name for entry in entries} - {entry.name for entry in answered}
+    stale = tuple(entry.name for entry in stale_entries(answered, lockfile))
     trees = trees_in(project, scope, tools.link_mode)
     arrangement = arrange(entries, locked, [tree.target for tree in trees.values()])
     if not scope.targets:
@@ -249,7 +252,10 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     )
     emptied = is_emptied(project)
     pending = frozenset() if frozen else frozenset(stale)
-    certain = (bool(manifest.models) or emptied) and not pending
+    # The files of an optional model that was locked once are unknown, not unwanted.
+    listed = (entry for tree in walked.values() for entry in tree.receipt.entries.values())
+    unknown = bool(unmet) and any(entry.model in unmet for entry in listed)
+    certain = (bool(manifest.models) or emptied) and not pending and not unknown
     plan = _plan(arrangement, beside.companions, observed, scope, tools, pending=pending, certain=certain)
     plan = with_moved(plan, walked)
     return Survey(
@@ -259,10 +265,15 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
         trees=walked,
         observed=observed,
         stale=stale,
+        unmet=tuple(sorted(unmet)),
         dropped=tuple(undeclared(manifest.entries(), project.lockfile)),
         emptied=emptied,
         links={link.path: link.to for link in links},
         warnings=(
+            *(
+                f"optional model `{name}` is not locked; each lock and sync tries it again"
+                for name in sorted(unmet)
+            ),
             *arrangement.notes,
             *beside.notes,
             *links_to_report(links, walked, _reported(project) if links else None),

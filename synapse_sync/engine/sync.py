@@ -84,7 +84,9 @@ def sync(
         warnings += _correct_sizes(project, survey, tools, write=not locked and not frozen)
         report = replace(excused(report, optional_names(project.manifest.entries())), unlocked=refused)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
-        in_sync = done and survey.is_locked and not survey.left_out and not survey.plan.withheld
+        in_sync = (
+            done and survey.is_locked and not survey.unmet and not survey.left_out and not survey.plan.withheld
+        )
         note_links(project, survey)
         if scope.is_whole:
             note_completion(project, survey, state() if in_sync else None, project.looks(tools.latest))

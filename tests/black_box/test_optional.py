@@ -25,8 +25,32 @@ def test_a_model_that_cannot_be_locked_is_a_warning(project: Project) -> None:
     assert 'name = "portrait"' in project.lock_text and "extra" not in project.lock_text
     assert "optional model `extra` is left out" in project("sync").err
     assert len(files(project)) == 1
-    for words in (("sync", "--locked"), ("sync", "--frozen"), ("lock", "--check"), ("verify",)):
+    for words in (
+        ("sync", "--locked"),
+        ("sync", "--frozen"),
+        ("lock", "--check"),
+        ("verify",),
+        ("sync", "--check"),
+    ):
         project(*words)
+    assert "optional model `extra` is not locked" in project("status", code=None).err
+
+
+def test_what_is_no_longer_declared_goes_all_the_same(project: Project) -> None:
+    project.manifest(f'{PORTRAIT}eyes = "civitai:{catalogue.EYES}"\n{GONE}')
+    project("sync")
+    assert len(files(project)) == 2
+    project("remove", "eyes")
+    project("sync")
+    assert files(project) == {"portrait_v1.safetensors"}
+
+
+def test_the_files_of_a_model_that_was_locked_once_stay(project: Project) -> None:
+    project.manifest(PORTRAIT + EYES)
+    project("sync")
+    project.manifest(PORTRAIT + GONE)
+    project("sync")
+    assert len(files(project)) == 2
 
 
 def test_it_is_tried_again_until_its_site_has_it(project: Project) -> None:
@@ -43,7 +67,11 @@ def test_it_is_tried_again_until_its_site_has_it(project: Project) -> None:
 def test_a_required_failure_stays_one(project: Project) -> None:
     project.manifest(f'{PORTRAIT}other = "civitai:2"\n{GONE}')
     refused = project("lock", code=4)
-    assert "`other`: Civitai has no model 2" in refused.err and "is left out" not in refused.err
+    assert (
+        "`other`: Civitai has no model 2" in refused.err
+        and "model 1\n" not in refused.err
+        and "is left out" not in refused.err
+    )
     assert not (project.path / "synapse.lock").exists()
 
 
