@@ -160,9 +160,11 @@ class Project:
     def looks(self, latest: int | None) -> Looks:
         """The modes and times of the locked files; `latest` is the value of SOURCE_DATE_EPOCH."""
         from synapse_sync.core.look import Looks
+        from synapse_sync.store.looks import opens_to_group
 
+        grouped = opens_to_group() and not self.manifest.workspace.reproducible
         published = {model.name: model.card.published for model in self.lockfile.models}
-        return Looks(published=published, latest=latest)
+        return Looks(published=published, latest=latest, grouped=grouped)
 
     @property
     def lockfile(self) -> Lockfile:

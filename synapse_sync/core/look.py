@@ -37,11 +37,13 @@ class Looks:
     """The looks of the files of a lockfile.
 
     `published` has the instant at which each model was published, as the lockfile writes it, by its name. `latest`
-    is the value of SOURCE_DATE_EPOCH in seconds, if that is set: no time is later.
+    is the value of SOURCE_DATE_EPOCH in seconds, if that is set: no time is later. `grouped` says that a group may
+    write what this user makes: then modes stay as they were made.
     """
 
     published: Mapping[str, str | None] = field(default_factory=dict)
     latest: int | None = None
+    grouped: bool = False
 
     def second(self, model: str) -> int:
         """The time of a model's files, in whole seconds since 1970: that of its publication, where it is known."""
@@ -56,7 +58,7 @@ class Looks:
         The fraction of its second comes from its content. A receipt compares sizes and times: without it, two files
         of one size that were published in one second could be swapped, and nobody would notice.
         """
-        return Look(FILE_MODE, self.second(model) * _SECOND + _fraction(sha256))
+        return Look(None if self.grouped else FILE_MODE, self.second(model) * _SECOND + _fraction(sha256))
 
 
 def folder_time(files: Iterable[int], listing: Iterable[str]) -> int:

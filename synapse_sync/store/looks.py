@@ -6,12 +6,12 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from synapse_sync.core.look import FOLDER_MODE, Look
-from synapse_sync.store.durable import improving, make_dirs, narrowed
+from synapse_sync.store.durable import improving, make_dirs, narrowed, umask
 
 
 def is_shared(directory: Path) -> bool:
@@ -25,6 +25,14 @@ def is_shared(directory: Path) -> bool:
         if sys.platform == "linux":
             return bool(os.getxattr(directory, "system.posix_acl_default"))
     return False
+
+
+def opens_to_group() -> bool:
+    """Whether the umask lets a group write what this user makes, as 0002 and 0007 do, and others not.
+
+    Then users share a tree by their group, also without setgid: a mode of our own would lock the others out.
+    """
+    return umask() & 0o022 == 0o002
 
 
 def look_beside(directory: Path, look: Look) -> Look:
@@ -74,13 +82,28 @@ def set_time(path: Path, mtime_ns: int, before: os.stat_result) -> None:
 
 
 def make_tree_dirs(path: Path) -> None:
-    """Make a directory of a tree, and what is missing above it; the modes do not depend on the umask."""
+    """Make a directory of a tree, and what is missing above it; only for a group the umask decides the modes."""
     if path.is_dir():
         return
     if path.parent != path:
         make_tree_dirs(path.parent)
-    shared = is_shared(path.parent)
+    shared = is_shared(path.parent) or opens_to_group()
     make_dirs(path)
     if not shared:
         with improving():
             path.chmod(FOLDER_MODE)
+
+
+def settle_folder_modes(root: Path, folders: Iterable[str]) -> None:
+    """Give directories of a reproducible tree their mode whatever the umask; `folders` are relative to the root."""
+    for place in {root, *(above for folder in folders for above in _down_to(root, root / folder))}:
+        if not place.is_symlink() and not is_shared(place) and stat.S_IMODE(place.stat().st_mode) != FOLDER_MODE:
+            with improving():
+                place.chmod(FOLDER_MODE)
+
+
+def _down_to(root: Path, folder: Path) -> Iterator[Path]:
+    """A directory and those above it, below the root."""
+    while folder != root:
+        yield folder
+        folder = folder.parent

@@ -17,7 +17,7 @@ from synapse_sync.store import receipt
 from synapse_sync.store.durable import where_writable
 from synapse_sync.store.folder_times import OWN_FILES, folders_of, settle_folders
 from synapse_sync.store.licence import read_licensed, write_sealed
-from synapse_sync.store.looks import give_look, look_beside, look_of_blob
+from synapse_sync.store.looks import give_look, look_beside, look_of_blob, settle_folder_modes
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.plain import looks_sampled, settle_state
 from synapse_sync.store.receipt import ReceiptEntry
@@ -63,6 +63,8 @@ def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None, 
             if tree.reproducible:
                 raise_all(settle_folders({tree.root: folders_of(entries)}, [(tree.root, entries)]))
     if tree.reproducible:
+        with where_writable():
+            settle_folder_modes(tree.root, folders_of(path for path, e in entries.items() if e.how in OWN_FILES))
         settle_state(tree.root)
     return len(entries)
 

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from synapse_sync.core.look import Look
-from synapse_sync.store.looks import give_link_time, give_look, is_shared, look_of_blob, make_tree_dirs
+from synapse_sync.store.looks import (
+    give_link_time,
+    give_look,
+    is_shared,
+    look_of_blob,
+    make_tree_dirs,
+    opens_to_group,
+    settle_folder_modes,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
 LOOK = Look(0o644, 1_000_000_000_000_000_100)
@@ -77,3 +85,18 @@ def test_the_time_of_a_link_is_its_own(tmp_path: Path) -> None:
     give_link_time(tmp_path / "link", LOOK.mtime_ns)
     assert (tmp_path / "link").lstat().st_mtime_ns == LOOK.mtime_ns
     assert (tmp_path / "x").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("mask", "opens"), [(0o002, True), (0o007, True), (0o022, False), (0o027, False), (0o077, False), (0, False)]
+)
+def test_a_umask_that_opens_to_a_group_decides_the_modes(tmp_path: Path, mask: int, opens: bool) -> None:
+    before = os.umask(mask)
+    try:
+        assert opens_to_group() is opens
+        make_tree_dirs(tmp_path / "a")
+        assert mode_of(tmp_path / "a") == (0o777 & ~mask if opens else 0o755)
+        settle_folder_modes(tmp_path, ["a"])
+        assert mode_of(tmp_path / "a") == 0o755
+    finally:
+        os.umask(before)
