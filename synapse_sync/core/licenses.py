@@ -13,6 +13,7 @@ from typing import Any
 
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.page import page_of
+from synapse_sync.sites import SITES
 
 #: Words of licences that permit commercial use, without regard to who uses it: the Hub's identifiers.
 _PERMITS = frozenset({
@@ -79,7 +80,7 @@ def terms_of(model: LockedModel) -> Terms:
 def _owner(model: LockedModel) -> str | None:
     """The owner of a repository, which its id begins with."""
     owner, slash, _ = model.reference.id.partition("/")
-    return owner if slash and model.reference.source != "path" else None
+    return owner if slash and model.reference.source in {site.name for site in SITES} else None
 
 
 def licence_words(facts: tuple[tuple[str, object], ...]) -> str | None:

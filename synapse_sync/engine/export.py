@@ -160,6 +160,7 @@ def _values(
         )
         for place in found
     )
+    included = tuple(path.text for path in manifest.included)
     return Export(
         name=manifest.workspace.name,
         targets=tuple(_target(target, project.directory, base) for target in targets),
@@ -167,6 +168,8 @@ def _values(
         notes=tuple(_branches(by_name, locked, found, targets)),
         comfyui={kind: names[0].removeprefix("models/") for kind, names in LAYOUTS["comfyui"].folders.items()},
         version=__version__,
+        included=included,
+        downloaded=tuple(sorted({m.declared_in for m in manifest.models if m.declared_in} - {*included})),
     )
 
 

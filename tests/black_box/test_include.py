@@ -71,6 +71,7 @@ def test_edits_are_made_where_a_model_is_declared(project: Project) -> None:
     [
         (OWN, '"./shared.toml"', "synapse.toml declares this name, too"),
         (SHARED, '"./other.toml"', "other.toml does not exist"),
+        (SHARED, '"./synapse.toml"', "synapse.toml cannot include itself"),
         (SHARED, '"../shared.toml"', "include: "),
         (SHARED, '"https://example.org/a.toml"', "is not pinned"),
         (SHARED, '"https://example.org/a.toml@sha256:12"', "64 hexadecimal digits"),

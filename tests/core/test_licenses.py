@@ -52,7 +52,8 @@ def test_permissions_of_civitai(uses: str, permits: bool) -> None:
 def test_the_owner_of_a_repository_is_its_creator() -> None:
     terms = terms_of(locked("hf://anna/r@" + "0" * 40, license=(("license", "mit"),)))
     assert (terms.creator, terms.licence) == ("anna", "mit")
-    assert terms_of(locked("https://example.org/w.gguf")).page == "https://example.org/w.gguf"
+    plain = terms_of(locked("https://example.org/w.gguf"))
+    assert (plain.page, plain.creator) == ("https://example.org/w.gguf", None)
     assert terms_of(locked("./w.gguf")).page is None
     nothing = terms_of(locked("./w.gguf"))
     assert (nothing.licence, nothing.commercial, nothing.creator) == (None, None, None)

@@ -12,6 +12,7 @@ from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.errors import InputError, SynapseError
 
+_OWN = "synapse.toml"
 #: Keys that permit something: only the project's own files may have them.
 _PERMISSIONS = ("allow-pickle", "allow-code")
 
@@ -39,7 +40,7 @@ class Gathered:
     def __init__(self, load: Load, read: ReadPart, names: Sequence[str], mistakes: Mistakes) -> None:
         self._load = load
         self._read = read
-        self._seen: dict[str, str] = {clash_key(name): "synapse.toml" for name in names}
+        self._seen: dict[str, str] = {clash_key(name): _OWN for name in names}
         self._done: set[Include] = set()
         self._mistakes = mistakes
         self.models: list[Requirement] = []
@@ -69,6 +70,8 @@ class Gathered:
                 f"{include.shown}: at most {MOST} manifests can be included, {DEEPEST} deep",
                 hint="join some of them",
             )
+        if include.path is not None and include.path.text == _OWN:
+            raise InputError(f"{_OWN} cannot include itself", hint="drop that line from `include`")
         if inside is not None and inside.is_foreign and not include.is_foreign:
             raise InputError(
                 f"{inside.shown} comes from elsewhere, so it may not include {include.shown}, a file of the project"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from synapse_sync.core.look import UNDATED
 from synapse_sync.errors import InputError
@@ -59,8 +59,8 @@ def write(export: Export) -> Written:
     secrets = "".join(f" --secret id={site},env={_variable(site)}" for site in sites)
     lines = [_HEAD.format(secrets=secrets, version=export.version, project=PROJECT)]
     own, notes = _own_sources(export)
-    lines += (f"COPY {json.dumps([path, path], ensure_ascii=False)}\n" for path in own)
-    lines += _sync(sites, large, roots)
+    lines += (f"COPY {json.dumps([path, path], ensure_ascii=False)}\n" for path in (*export.included, *own))
+    lines += _sync(sites, large, roots, ("synapse.toml", "synapse.lock", *export.included))
     lines.append("\nFROM ${BASE}\n")
     lines += (f"# {_comment(files[0])}\nCOPY --from=models /layers/{name}/ /\n" for name, files in large.items())
     lines.append(
@@ -69,6 +69,7 @@ def write(export: Export) -> Written:
     trees = dict.fromkeys(roots.values())
     lines += (f"COPY --from=models {json.dumps([path, path], ensure_ascii=False)}\n" for path in trees)
     lines.append("COPY --from=models /layers/state/ /\n")
+    notes += tuple(f"{name} is included: in the image, a sync downloads it again" for name in export.downloaded)
     return Written("".join(lines), notes)
 
 
@@ -90,8 +91,13 @@ def _large(export: Export) -> dict[str, list[ExportedFile]]:
     return {name: files for name, files in found.items() if name in largest}
 
 
-def _sync(sites: list[str], large: dict[str, list[ExportedFile]], roots: dict[str, str]) -> Iterator[str]:
-    """The one RUN: the sync, with secrets and the store as mounts, and the large files apart."""
+def _sync(
+    sites: list[str], large: dict[str, list[ExportedFile]], roots: dict[str, str], project: Iterable[str]
+) -> Iterator[str]:
+    """The one RUN: the sync, with secrets and the store as mounts, and the large files apart.
+
+    `project` are the files of the project that the image needs.
+    """
     mounts = [f"--mount=type=secret,id={site}" for site in sites]
     mounts.append("--mount=type=cache,target=/var/cache/synapse,sharing=locked")
     yield f"RUN {' '.join(mounts)} set -e; \\\n"
@@ -103,7 +109,7 @@ def _sync(sites: list[str], large: dict[str, list[ExportedFile]], roots: dict[st
     for name, files in large.items():
         for file in files:
             yield f"    layer {name} {_word(below(roots[file.target], file.path))}; \\\n"
-    yield f"    layer state {PROJECT}/synapse.toml; layer state {PROJECT}/synapse.lock; \\\n"
+    yield "".join(f"    layer state {_word(f'{PROJECT}/{name}')}; \\\n" for name in project)
     for root in dict.fromkeys(roots.values()):
         yield f"    for each in {_word(root)}/.synapse {_word(root)}/.locks/.synapse; do \\\n"
         yield '        if [ -d "$each" ]; then layer state "$each"; fi; done; \\\n'

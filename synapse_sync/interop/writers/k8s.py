@@ -111,7 +111,7 @@ def write(export: Export) -> Written:
         literals="".join(f" --from-literal={name}=…" for name in variables),
         tokens="".join(_tokens(variables, _name(export))),
     )
-    return Written(text, (*without_address(export), *_outside(export)))
+    return Written(text, (*without_address(export), *_outside(export), *_not_mounted(export)))
 
 
 def write_image(export: Export) -> Written:
@@ -148,6 +148,11 @@ def _outside(export: Export) -> Iterator[str]:
     for target in export.targets:
         if target.root.startswith(("/", "~", "..")):
             yield f"target `{target.name}`: its root is outside the project, which is all that the volume has"
+
+
+def _not_mounted(export: Export) -> Iterator[str]:
+    for name in export.included:
+        yield f"{name} is included: add it to the ConfigMap, and mount it at {PROJECT}/{name} as well"
 
 
 def _plain(text: str) -> str:

@@ -70,7 +70,8 @@ class Export:
     """All that a writer knows: the targets in the order of the manifest, and their files, sorted by path.
 
     `comfyui` has the folder of each model type below ComfyUI's `models`, for formats that use its words. `given` is
-    the text of the file that the format completes, None if there is none; `version` is that of synapse.
+    the text of the file that the format completes, None if there is none; `version` is that of synapse. `included`
+    are the manifests in the project that its own includes, by path; `downloaded` are those from elsewhere.
     """
 
     name: str | None
@@ -80,6 +81,8 @@ class Export:
     comfyui: Mapping[str, str] = field(default_factory=dict)
     given: str | None = None
     version: str = ""
+    included: tuple[str, ...] = ()
+    downloaded: tuple[str, ...] = ()
 
     @property
     def roots(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -126,3 +127,14 @@ def test_names_of_objects(name: str | None, shown: str) -> None:
 
 def test_a_root_outside_the_project_is_named() -> None:
     assert "outside the project" in k8s.write_image(export(file("a", 5), root="/opt/ui")).notes[0]
+
+
+def test_included_manifests_are_in_the_image() -> None:
+    written = dockerfile.write(
+        replace(export(file("a", 5)), included=("lists/a b.toml",), downloaded=("https://e/x",))
+    )
+    assert 'COPY ["lists/a b.toml", "lists/a b.toml"]' in written.text
+    assert "layer state '/project/lists/a b.toml'" in written.text
+    assert written.notes == ("https://e/x is included: in the image, a sync downloads it again",)
+    (note,) = k8s.write(replace(export(file("a", 5)), included=("lists/a b.toml",))).notes
+    assert "lists/a b.toml is included" in note and "/project/lists/a b.toml" in note
