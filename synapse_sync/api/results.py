@@ -37,7 +37,7 @@ class Status:
     @property
     def not_locked(self) -> tuple[str, ...]:
         """The names of models that the lockfile does not answer; a sync locks them first."""
-        return self.survey.stale
+        return self.survey.not_locked
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -33,10 +33,10 @@ def command(console: Console, only: tuple[str, ...], groups: tuple[str, ...], ta
         survey = workspace.survey(Scope(only=only, groups=groups, targets=targets))
         found = workspace.branches(survey)
     if console.as_json:
-        value = {"targets": [branch.to_dict() for branch in found], "not_locked": list(survey.stale)}
+        value = {"targets": [branch.to_dict() for branch in found], "not_locked": list(survey.not_locked)}
         console.document(value | {"warnings": list(survey.warnings)})
     console.warnings(survey.warnings)
-    console.answers(["synapse.toml", *_lines(found, survey.stale)])
+    console.answers(["synapse.toml", *_lines(found, survey.not_locked)])
     return 0
 
 

@@ -58,7 +58,7 @@ def identify(project: Project, tools: Tools, cache: HubCache) -> Identified:
 
 def _local_files(manifest: Manifest, locked: Mapping[str, LockedModel], project: Project) -> dict[str, FoundFile]:
     """The files of this machine that are locked and placed under one name, by their models."""
-    local = (entry for entry in manifest.entries() if entry.reference.source == "path" and not entry.declared_in)
+    local = (entry for entry in manifest.here() if entry.reference.source == "path" and not entry.declared_in)
     entries = [entry for entry in local if entry.name in locked]
     roots = {target.name: root_of(target.root, project.directory) for target in manifest.targets}
     placed: dict[str, Placement] = {}

@@ -186,7 +186,7 @@ class _Work:
     def _declared(self) -> Present:
         """The files that the manifest and the lockfile want already."""
         locked = {model.name: model for model in self.project.lockfile.models}
-        placements = arrange(self.manifest.entries(), locked, self.manifest.targets).placements
+        placements = arrange(self.manifest.here(), locked, self.manifest.targets).placements
         files = tuple(
             PresentFile(
                 target=p.target, path=p.path.text, size=p.artifact.size, model=p.model, sha256=p.artifact.sha256
@@ -288,7 +288,7 @@ class _Work:
     def _arrange(self, found: Sequence[Draft], locked: Iterable[LockedModel]) -> None:
         """Raise what is wrong with the new entries' places; those of older entries come first."""
         names = {draft.name for draft in found}
-        entries = sorted(self.manifest.entries(), key=lambda entry: entry.model in names)
+        entries = sorted(self.manifest.here(), key=lambda entry: entry.model in names)
         arrange(entries, {model.name: model for model in locked}, self.manifest.targets)
 
     # -- what cannot be ----------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def inventory(project: Project, scope: Scope, tools: Tools, *, unchanged: bool) 
         found = survey.observed[place.key]
         return found.state is State.PLACED and found.sha256 == place.artifact.sha256
 
-    return _listed(project, scope, survey.arrangement.placements, is_placed, survey.stale)
+    return _listed(project, scope, survey.arrangement.placements, is_placed, survey.not_locked)
 
 
 def _arranged(project: Project, scope: Scope) -> tuple[Placement, ...]:

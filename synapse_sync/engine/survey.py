@@ -76,6 +76,11 @@ class Survey:
     asks: tuple[Capability, ...] = ()
 
     @property
+    def not_locked(self) -> tuple[str, ...]:
+        """The names of all models in scope that the lockfile does not answer, optional ones last."""
+        return (*self.stale, *self.unmet)
+
+    @property
     def is_locked(self) -> bool:
         """Whether the lockfile is what a lock would write."""
         return not self.stale and not self.renamed and not self.dropped
@@ -100,7 +105,7 @@ class Survey:
         """Return the survey as `--json` prints it: its plan, and how the lockfile differs from the manifest."""
         return self.plan.to_dict() | {
             "in_sync": self.in_sync,
-            "not_locked": list(self.stale),
+            "not_locked": list(self.not_locked),
             "renamed": list(self.renamed),
             "not_declared": list(self.dropped),
             "asks": [one.to_dict() for one in self.asks],

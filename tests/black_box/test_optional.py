@@ -34,6 +34,10 @@ def test_a_model_that_cannot_be_locked_is_a_warning(project: Project) -> None:
     ):
         project(*words)
     assert "optional model `extra` is not locked" in project("status", code=None).err
+    assert "extra" in project("list").out and "extra" in project("tree").out
+    assert (
+        project("status", "--json").json["not_locked"] == project("list", "--json").json["not_locked"] == ["extra"]
+    )
 
 
 def test_what_is_no_longer_declared_goes_all_the_same(project: Project) -> None:

@@ -73,6 +73,19 @@ def test_the_settings_prefer_one_and_the_variable_goes_first(project: Project, p
     assert "host: unknown key `prefers`" in project("sync", code=2).err
 
 
+def test_variants_of_one_file_name_are_in_nobodys_way(project: Project) -> None:
+    project.manifest(
+        MANIFEST.replace("[models.face]", '[models.face]\nfilename = "face.safetensors"\ntype = "lora"', 1)
+    )
+    project("sync")
+    assert files(project) == ["face.safetensors"]
+    project("add", f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors", "--name", "other")
+    (project.path / "urls.txt").write_text(f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors\n", "utf-8")
+    assert "error" not in project("import", "urls.txt").err
+    project("sync")
+    assert files(project) == ["face.safetensors", "portrait_vae.safetensors"]
+
+
 def test_a_model_is_removed_with_its_variants(project: Project) -> None:
     project.manifest(f'{MANIFEST}\n[models.eyes]\nsource = "civitai:{catalogue.EYES}"\n')
     project("lock")
