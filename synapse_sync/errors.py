@@ -169,8 +169,8 @@ class RegionRefused(AccessDenied):
     def __init__(self, message: str, *, hint: str | None = None, subject: str | None = None) -> None:
         usual = (
             "a colleague elsewhere can run `synapse lock` and commit synapse.lock, which pins its models without a "
-            "request from here; `mirrors` names other locations, and `synapse add ./FILE` declares a file that you "
-            "have"
+            "request from here; `synapse bundle` there and `synapse unbundle` here bring the files as well; "
+            "`mirrors` names other locations, and `synapse add ./FILE` declares a file that you have"
         )
         super().__init__(message, hint=hint or usual, subject=subject)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.project import Project
@@ -16,6 +17,7 @@ from synapse_sync.wiring import Wiring
 if TYPE_CHECKING:
     from synapse_sync.engine.collect import Collection
     from synapse_sync.engine.stores import StoreState
+    from synapse_sync.engine.unbundle import Unbundled
     from synapse_sync.engine.verify import Verification
     from synapse_sync.engine.whoami import Identity
     from synapse_sync.net.credentials import Secret
@@ -151,6 +153,19 @@ class Machine:
         from synapse_sync.engine.verify import verify_store
 
         return verify_store(self.settings.store, others=self._other_stores(), repair=True)
+
+    @staticmethod
+    def opened_bundle(path: Path) -> AbstractContextManager[BinaryIO]:
+        """A bundle, open for reading; raises `InputError`."""
+        from synapse_sync.store.bundle_file import opened
+
+        return opened(path)
+
+    def unbundle(self, source: BinaryIO, directory: Path) -> Unbundled:
+        """Bring a bundle into the store, and write its project into a directory; the bundle may be anybody's."""
+        from synapse_sync.engine.unbundle import unbundle
+
+        return unbundle(source, directory, self._wiring.tools(), preferred=self.settings.variants)
 
     def _other_stores(self) -> tuple[Path, ...]:
         return tuple(member.root for member in self.store.members[1:])

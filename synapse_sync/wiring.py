@@ -239,6 +239,10 @@ class Wiring:
             if want.size is not None:
                 yield from self.git_files.find(want.git_sha1, want.size)
 
+    def nearby(self, artifact: Artifact) -> Iterator[Path]:
+        """Files on this machine, beside the store, that seem to have the bytes of an artifact."""
+        yield from self._nearby(artifact.sha256, artifact.size, artifact.locations)
+
     def _is_nearby(self, artifact: Artifact) -> bool:
         given = artifact.given
         return any(self._nearby(given.sha256, given.size, artifact.locations))

@@ -37,6 +37,8 @@ VERBS = {
     "licenses": ("Look", "List the licences of the locked models"),
     "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
     "export": ("Leave", "Write the locked files for another program"),
+    "bundle": ("Leave", "Write project and model files as one archive, for an air gap"),
+    "unbundle": ("Leave", "Bring a bundle into the store, and write its project"),
     "detach": ("Leave", "Turn links into files: the trees work without synapse"),
     "search": ("Discover", "Search Civitai and Hugging Face; --add adds a result"),
     "info": ("Discover", "Show what a site offers, or what local files of weights are"),
@@ -63,7 +65,7 @@ _OTHER_WORDS = {
     "ls": ("list",), "rm": ("remove NAME",), "uninstall": ("remove NAME",), "delete": ("remove NAME",),
     "adopt": ("import DIR",), "scan": ("import DIR",), "new": ("init",),
     "plan": ("sync --dry-run",), "find": ("search QUERY",), "version": ("--version",), "user": ("whoami",),
-    "freeze": ("lock",),
+    "freeze": ("lock",), "pack": ("bundle OUT",), "archive": ("bundle OUT",), "unpack": ("unbundle FILE",),
 }  # fmt: skip
 
 

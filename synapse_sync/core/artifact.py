@@ -195,7 +195,8 @@ class Preview:
 class ModelCard:
     """The facts about a model version that the lockfile keeps; every field may be unknown.
 
-    `nsfw` has a bit for each rating that the model may show.
+    `nsfw` has a bit for each rating that the model may show. `gated` is how its authors let accounts in ("auto",
+    "manual"); None if they let everybody in, and in lockfiles of versions that did not note it.
     """
 
     title: str | None = None
@@ -205,5 +206,6 @@ class ModelCard:
     published: str | None = None
     trained_words: tuple[str, ...] = ()
     license: tuple[tuple[str, object], ...] = ()
+    gated: str | None = None
     nsfw: int | None = None
     previews: tuple[Preview, ...] = field(default=())

@@ -38,6 +38,7 @@ def facts(model: LockedModel) -> dict[str, tuple[str, ...]]:
         "type": (card.type or "",),
         "base model": (card.base_model or "",),
         "size": (size_text(sum(artifact.size for artifact in model.artifacts)),),
+        "gate": (card.gated or "",),
         "licence": tuple(f"{key}: {_word(value)}" for key, value in card.license),
         "trigger words": card.trained_words,
         "files": tuple(f"{each.filename} (sha256 {each.sha256[:_SHORT]})" for each in model.artifacts),

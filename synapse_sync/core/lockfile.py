@@ -252,6 +252,7 @@ class _Table:
             published=self._maybe("published"),
             trained_words=self._texts("trained-words"),
             license=_kept(license_),
+            gated=self._maybe("gated"),
             nsfw=self._number("nsfw"),
             previews=tuple(previews),
         )

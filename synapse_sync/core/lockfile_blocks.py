@@ -50,7 +50,7 @@ def _lines(**values: str) -> str:
 _HEAD = rf"version = 1{_END}(?:#[^\x00-\x08\x0a-\x1f\x7f]*\n)*"
 _MODEL = rf"\n\[\[model\]\]{_END}" + _lines(
     name=_TEXT, requirement=_TEXT, title_=_TEXT, version_name_=_TEXT, reference=_TEXT, type_=_TEXT,
-    base_model_=_TEXT, published_=_TEXT, trained_words_=_LIST, license_=_TABLE, nsfw_=_NUMBER,
+    base_model_=_TEXT, published_=_TEXT, trained_words_=_LIST, license_=_TABLE, gated_=_TEXT, nsfw_=_NUMBER,
 )  # fmt: skip
 _ARTIFACT = rf"\[\[model\.artifact\]\]{_END}" + _lines(
     filename=_TEXT, size=_NUMBER, format=_TEXT, precision_=_TEXT, role_=_TEXT, blake3_=_HEX,
@@ -61,7 +61,7 @@ _PREVIEW = rf"\[\[model\.preview\]\]{_END}" + _lines(
     type=_TEXT, id_=_NUMBER, nsfw_=_NUMBER, width_=_NUMBER, height_=_NUMBER, url=_TEXT
 )
 #: Which values are texts, by their number in the pattern; lists and tables have quotes or escapes of their own.
-_MODEL_TEXTS, _ARTIFACT_TEXTS, _PREVIEW_TEXTS = range(8), (0, 2, 3, 4, 7, 8, 11), (0, 5)
+_MODEL_TEXTS, _ARTIFACT_TEXTS, _PREVIEW_TEXTS = (*range(8), 10), (0, 2, 3, 4, 7, 8, 11), (0, 5)
 _ITEM = rf'"({_CHARS})"'
 _FACT = rf'([A-Za-z0-9_-]+) = (?:(true)|(false)|"({_CHARS})")'
 _ANY_FACT = rf'[A-Za-z0-9_-]+ = (?:true|false|"{_CHARS}")'
@@ -126,7 +126,7 @@ def _plain(text: str) -> str:
 
 
 def _block(values: list[Any], files: tuple[Artifact, ...], previews: tuple[Preview, ...]) -> Block:
-    name, requirement, title, version, reference, kind, base, published, words, facts, nsfw = values
+    name, requirement, title, version, reference, kind, base, published, words, facts, gated, nsfw = values
     card = ModelCard(
         title=title,
         version_name=version,
@@ -135,6 +135,7 @@ def _block(values: list[Any], files: tuple[Artifact, ...], previews: tuple[Previ
         published=published,
         trained_words=() if words is None else _items(words),
         license=() if facts is None else _facts(facts),
+        gated=_shared(gated),
         nsfw=None if nsfw is None else int(nsfw),
         previews=previews,
     )

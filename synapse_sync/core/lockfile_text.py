@@ -58,6 +58,7 @@ def _model_text(model: LockedModel) -> str:
         "published": card.published,
         "trained-words": list(card.trained_words),
         "license": dict(card.license),
+        "gated": card.gated,
         "nsfw": card.nsfw,
         "tree": model.is_tree or None,
         **dict(model.extra),

@@ -17,6 +17,7 @@ from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.paths import shell_word
 from synapse_sync.errors import InputError, SynapseError
 from synapse_sync.store import partials, receipt
+from synapse_sync.store.answers import forget_answers
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold, lock_path
@@ -292,3 +293,4 @@ def forget(root: Path, directory: Path, *, others: Sequence[Path] = ()) -> None:
         raise InputError(f"the store knows no project in {directory}", hint=f"it knows {names}" if names else None)
     for place in (root, *others):
         forget_record(place, key)
+    forget_answers(root, key)

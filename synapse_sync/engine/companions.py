@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from synapse_sync.core.companion import Companion, LeftOut
@@ -21,7 +21,7 @@ from synapse_sync.net.retries import Retry
 from synapse_sync.net.wire import Wire
 from synapse_sync.sources.base import Documenting, Source
 from synapse_sync.store.preview_cache import PreviewCache
-from synapse_sync.transfer.previews import cached_preview, fetch_previews
+from synapse_sync.transfer.previews import cached_preview, fetch_previews, is_preview
 
 #: A document of a site: the reference it is about, and whether it is about the model and not about the version.
 Document = tuple[Reference, bool]
@@ -32,6 +32,7 @@ class Desk:
     """The sites, the client for previews, their cache, and the patience with sites that fail.
 
     With `locked_only`, no facts of sites get into sidecars: a reproducible workspace has the same ones at any time.
+    `bundled` has the answers of sites that came with a bundle; by default none did.
     """
 
     sources: Mapping[str, Source]
@@ -40,6 +41,7 @@ class Desk:
     retry: Callable[[], Retry]
     offline: bool = False
     locked_only: bool = False
+    bundled: Callable[[str], bytes | None] = field(default=lambda question: None)
 
 
 def bring(companions: Sequence[Companion], looks: Looks, desk: Desk) -> Mapping[Key, bytes | LeftOut]:
@@ -50,16 +52,23 @@ def bring(companions: Sequence[Companion], looks: Looks, desk: Desk) -> Mapping[
     asked = {_document(c) for c in companions if c.is_sidecar and SIDECARS[c.kind].words is None}
     asking = () if desk.locked_only else companions
     about = {c.model.reference for c in asking if c.is_sidecar and SIDECARS[c.kind].asks}
-    wanted = [(companion.url, companion.film) for companion in companions if companion.url is not None]
+    wanted = {companion.url: companion.film for companion in companions if companion.url is not None}
+    here = {url: known for url, film in wanted.items() if (known := _bundled_preview(desk, url, film)) is not None}
     if desk.offline:
         away = LeftOut("the network is switched off", passing=True)
-        previews = {url: cached_preview(desk.previews, url, film=film) or away for url, film in wanted}
+        previews = {url: cached_preview(desk.previews, url, film=film) or away for url, film in wanted.items()}
         documents = dict.fromkeys(asked, away)
     else:
+        missing = [(url, film) for url, film in wanted.items() if url not in here]
         previews, (documents, facts) = both(
-            lambda: fetch_previews(wanted, wire=desk.wire, cache=desk.previews, retry=_hasty(desk.retry())),
+            lambda: fetch_previews(missing, wire=desk.wire, cache=desk.previews, retry=_hasty(desk.retry())),
             lambda: (_documents(asked, desk.sources), _facts(about, desk.sources)),
         )
+    previews = {**previews, **here}
+    documents = {
+        each: known if isinstance(known, bytes) else desk.bundled(question_about(*each)) or known
+        for each, known in documents.items()
+    }
     found: dict[Key, bytes | LeftOut] = {}
     for companion in companions:
         site = facts.get(companion.model.reference)
@@ -72,6 +81,21 @@ def bring(companions: Sequence[Companion], looks: Looks, desk: Desk) -> Mapping[
         else:
             found[companion.key] = documents[_document(companion)]
     return found
+
+
+def question_about(reference: Reference, of_model: bool) -> str:
+    """The question to a site for its document about a version or, with `of_model`, about its model."""
+    return f"{'model' if of_model else 'version'} {reference.text}"
+
+
+def document_question(companion: Companion) -> str:
+    """The question whose answer is the content of a sidecar that its site writes."""
+    return question_about(*_document(companion))
+
+
+def _bundled_preview(desk: Desk, url: str, film: bool) -> bytes | None:
+    content = desk.bundled(url)
+    return content if content is not None and is_preview(content, film=film) else None
 
 
 def _hasty(retry: Retry) -> Retry:

@@ -231,6 +231,7 @@ def _bring(
 ) -> Mapping[Key, bytes | LeftOut]:
     """The content of previews and sidecars."""
     from synapse_sync.engine.companions import Desk, bring  # most projects have none
+    from synapse_sync.store.answers import Answers
     from synapse_sync.store.preview_cache import PreviewCache
 
     desk = Desk(
@@ -240,5 +241,6 @@ def _bring(
         retry=tools.retry,
         offline=tools.offline,
         locked_only=project.manifest.workspace.reproducible,
+        bundled=Answers(project.store, project.key).get,
     )
     return bring(companions, looks, desk)

@@ -24,6 +24,7 @@ from typing import Any
 
 from lists import CIVITAI_PARAMETERS, FILES, exif, jpeg, png, webp
 
+from synapse_sync.core.bundle import contents_text, parse_contents, with_end
 from synapse_sync.core.content import identify_bytes
 from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.core.lockfile_text import format_lockfile
@@ -36,7 +37,7 @@ from synapse_sync.core.safetensors import check_header
 from synapse_sync.core.unseen import is_plain_line
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.engine.list_entries import ListWishes, drafts
-from synapse_sync.errors import InputError, SynapseError, UnsafeName
+from synapse_sync.errors import InputError, IntegrityError, SynapseError, UnsafeName
 from synapse_sync.interop.readers import read_file
 from synapse_sync.net.api import Answer, Api
 from synapse_sync.net.credentials import Credentials
@@ -125,6 +126,14 @@ def _lists(data: bytes) -> None:
             assert Reference.parse(str(reference)) == reference and reference.source != "path"
         path = SafePath(f"{model.folder or 'models'}/{model.filename or 'x'}").under(Path("/r"))
         assert path.is_relative_to("/r") and not any(part.startswith(".") for part in path.parts[1:])
+
+
+def _bundle(data: bytes) -> None:
+    contents = parse_contents(with_end(data))
+    assert contents_text(contents) == with_end(data), "what we write is what we read"
+    assert len({member.name for member in contents.members}) == len(contents.members)
+    for member in contents.members:
+        assert SafePath(member.name).under(Path("/r")).is_relative_to("/r")
 
 
 def _safetensors(data: bytes) -> None:
@@ -271,6 +280,12 @@ _ENTRY = {
     "model": "a", "link": None,
 }  # fmt: skip
 _RECEIPT = json.dumps({"version": 1, "target": "t", "complete": None, "entries": [_ENTRY]}).encode()
+_BUNDLE = f"""# synapse bundle 1
+# without {DIGEST}
+{DIGEST}  project/synapse.lock
+{DIGEST}  project/synapse.toml
+{DIGEST}  blobs/{DIGEST}
+""".encode()
 _REFERENCES = (
     "civitai:4384", "civitai:4384@128713+94081", "civitai:@5?type=Model&format=PickleTensor",
     "urn:air:sd1:checkpoint:civitai:4384@128713", "air:huggingface:owner/repo@main:a/b.bin",
@@ -406,6 +421,7 @@ READERS = {
         Reader("manifest", _manifest, (SynapseError,), _MANIFESTS, _TOML, _toml),
         Reader("lockfile", _lockfile, (InputError,), _LOCKFILES, _TOML, _toml),
         Reader("receipt", _receipt, (InputError,), (_RECEIPT,), _JSON, json.loads),
+        Reader("bundle", _bundle, (IntegrityError,), (_BUNDLE,), _TEXT),
         Reader("reference", _reference, (InputError,), tuple(text.encode() for text in _REFERENCES), _TEXT),
         Reader("safetensors", _safetensors, (ValueError,), _HEADERS, _JSON, _header),
         Reader("civitai", _civitai, (SynapseError,), _ANSWERS, _JSON, json.loads),

@@ -13,10 +13,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -1232,7 +1234,7 @@ def _own_copy(bench: Bench) -> None:
     assert list(bench.project.tree(root="models")) == ["loras/mine.safetensors"]
 
 
-@helps("errors: synapse add synapse lock")
+@helps("errors: synapse add synapse bundle synapse lock synapse unbundle")
 def _(bench: Bench) -> None:
     bench.project.manifest(TWO)
     bench("lock")
@@ -1246,12 +1248,104 @@ def _(bench: Bench) -> None:
     _own_copy(bench)
 
 
-@helps("errors: synapse add synapse lock")
+@helps("errors: synapse add synapse bundle synapse lock synapse unbundle")
 def _(bench: Bench) -> None:
     bench.project.manifest(f'[models]\nvae = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"\n')
     bench.project.hub.faults.add("/", Fault(status=451, origin="huggingface"))
     bench.advised("synapse add ./FILE", "lock", code=3)
     _own_copy(bench)
+
+
+# -- bundles ----------------------------------------------------------------------------------------
+
+
+def _bundled(bench: Bench) -> Path:
+    """A bundle of a synced project, and a store without its files."""
+    bench.project.manifest(ONE)
+    bench("sync")
+    out = bench.project.path.parent / "one.tar"
+    bench("bundle", str(out))
+    return out
+
+
+@helps("core: synapse bundle")
+def _(bench: Bench) -> None:
+    out = _bundled(bench)
+    out.write_bytes(out.read_bytes()[:-20_000])
+    bench.advised("synapse bundle", "unbundle", str(out), "new", code=6)
+    bench("bundle", str(out))
+    bench("unbundle", str(out), "new")
+
+
+@helps("cli: synapse sync --frozen --offline")
+def _(bench: Bench) -> None:
+    out = _bundled(bench)
+    shutil.rmtree(bench.project.store)
+    bench.advised("synapse sync --frozen --offline", "unbundle", str(out), "new", code=0)
+    replace(bench.project, path=bench.project.path / "new")("sync", "--frozen", "--offline")
+    assert [*(bench.project.path / "new").rglob("portrait_v1.safetensors")]
+
+
+@helps("engine: synapse lock")
+def _(bench: Bench) -> None:
+    out = _bundled(bench)
+    bench.project.manifest(ONE.replace(f"{catalogue.PORTRAIT}", f"{catalogue.EYES}"))
+    bench.advised("synapse lock", "bundle", str(out), code=8)
+    bench("lock")
+    bench("sync")
+    bench("bundle", str(out))
+
+
+@helps("engine: --since")
+def _(bench: Bench) -> None:
+    out = _bundled(bench)
+    bench("bundle", str(second := out.with_name("two.tar")), "--since", "synapse.lock")
+    shutil.rmtree(bench.project.store)
+    bench.advised("--since", "unbundle", str(second), "new", code=8)
+    bench("unbundle", str(out), "earlier")
+    bench("unbundle", str(second), "new")
+
+
+@helps("engine: synapse verify --repair")
+def _(bench: Bench) -> None:
+    out = _bundled(bench)
+    blob = next(path for path in (bench.project.store / "blobs").rglob("*") if path.is_file())
+    found = blob.stat()
+    blob.chmod(0o600)
+    blob.write_bytes(bytes(found.st_size))
+    os.utime(blob, ns=(found.st_atime_ns, found.st_mtime_ns))
+    bench.advised("synapse verify --repair", "bundle", str(out), code=6)
+    bench("verify", "--repair")
+    bench("bundle", str(out))
+
+
+@helps("engine: synapse sync", "engine: synapse sync")
+def _(bench: Bench) -> None:
+    bench.project.manifest(f"[workspace]\npreviews = true\n{ONE}")
+    bench("lock")
+    out = str(bench.project.path / "one.tar")
+    bench.advised("synapse sync", "bundle", out, code=8)
+    bench("sync")
+    bench("bundle", out)
+    shutil.rmtree(bench.project.store / "pictures")
+    preview = next(bench.project.path.rglob("portrait_v1.*.jpeg"), None) or next(
+        path for path in bench.project.path.rglob("portrait_v1.*") if path.suffix != ".safetensors"
+    )
+    preview.unlink()
+    bench.advised("synapse sync", "bundle", out, code=0)
+    bench("sync")
+    assert "warning" not in bench("bundle", out).err
+
+
+@helps("store: synapse bundle")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("sync")
+    with space(lambda: RESERVE):
+        bench.advised("synapse bundle - | ssh HOST synapse unbundle -", "bundle", "one.tar", code=9)
+    command = [sys.executable, "-m", "synapse_sync", "-C", str(bench.project.path)]
+    with subprocess.Popen([*command, "bundle", "-"], stdout=subprocess.PIPE) as sender:
+        subprocess.run([*command, "unbundle", "-", "new"], stdin=sender.stdout, check=True)
 
 
 # -- the doctor -------------------------------------------------------------------------------------

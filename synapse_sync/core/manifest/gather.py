@@ -32,7 +32,7 @@ ReadPart = Callable[[str, str], Part]
 
 
 class Gathered:
-    """The `models` of included manifests, and the `paths` of those in the project.
+    """The `models` of included manifests, the `paths` of those in the project, the `digests` of the others.
 
     `names` are the models that are declared already. Mistakes of included files are added to `mistakes`, too.
     """
@@ -45,6 +45,7 @@ class Gathered:
         self._mistakes = mistakes
         self.models: list[Requirement] = []
         self.paths: list[SafePath] = []
+        self.digests: list[str] = []
 
     def gather(self, lines: Sequence[str], inside: Include | None = None, depth: int = 1) -> None:
         """Read the manifests that these lines of `include` name; `inside` is the file that has the lines.
@@ -83,6 +84,7 @@ class Gathered:
         if include.path is not None:
             self.paths.append(include.path)
         else:
+            self.digests.append(include.sha256)
             _check_foreign(part)
         for model in part.models:
             path = ("models", model.name)

@@ -114,7 +114,12 @@ class _Reader:
         rules = self._rules(self._as_table((), data, "policy"), models)
         raise_all(self._mistakes.errors)
         return Manifest(
-            workspace=workspace, targets=targets, models=models, rules=rules, included=tuple(found.paths)
+            workspace=workspace,
+            targets=targets,
+            models=models,
+            rules=rules,
+            included=tuple(found.paths),
+            pinned=tuple(found.digests),
         )
 
     def _lines(self, data: Mapping[str, Any]) -> list[str]:

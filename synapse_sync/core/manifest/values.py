@@ -209,7 +209,8 @@ class Requirement:
 class Manifest:
     """A whole `synapse.toml`; `preferred` are the variants that this machine prefers by name, the best first.
 
-    `included` are the files of the project whose models are among `models`.
+    `included` are the files of the project whose models are among `models`, `pinned` the SHA-256 of the included
+    manifests from elsewhere.
     """
 
     workspace: WorkspaceOptions = WorkspaceOptions()
@@ -218,6 +219,7 @@ class Manifest:
     rules: Rules = Rules()
     preferred: tuple[str, ...] = ()
     included: tuple[SafePath, ...] = ()
+    pinned: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Manifest: {len(self.models):,} models, {len(self.targets):,} targets>"

@@ -1,0 +1,96 @@
+"""The file of a bundle: whole or not there, whatever ends the process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from synapse_sync.core.bundle import BLOCK, LIST, header_bytes
+from synapse_sync.core.size_text import size_text
+from synapse_sync.errors import Conflict, InputError, StorageError
+from synapse_sync.store.durable import RESERVE, SHARED, flush, fsync_dir, remove, replace_file, storage_error
+from synapse_sync.store.locks import hold, lock_path
+
+#: The header of a bundle up to the size of its list, which is the first member.
+_BEGINNING = header_bytes(LIST, 0)[:124]
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a regular file begins as a bundle does; an empty one is what is left of a kill. Raises `OSError`."""
+    with path.open("rb", buffering=0) as file:
+        first = file.read(BLOCK)
+    return not first or first.startswith(_BEGINNING)
+
+
+def check_output(path: Path) -> None:
+    """Raise `InputError` or `Conflict` where no bundle can be written: only an earlier bundle is replaced."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a directory", hint="make it first, or name another file")
+    try:
+        found = path.lstat()
+        ours = stat.S_ISREG(found.st_mode) and is_bundle(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise storage_error(error, f"looking at {path}") from error
+    if not ours:
+        raise Conflict(f"{path} exists, and is no earlier bundle; it was not replaced", hint="name another file")
+
+
+def check_room(directory: Path, size: int) -> None:
+    """Raise `StorageError` where a bundle of `size` bytes does not fit."""
+    free = shutil.disk_usage(directory).free
+    if size + RESERVE > free:
+        raise StorageError(
+            f"not enough space in {directory}: the bundle has {size_text(size)}, {size_text(free)} are free, and "
+            f"{size_text(RESERVE)} must stay free",
+            hint="write it to another disk, or send it on: `synapse bundle - | ssh HOST synapse unbundle -`",
+        )
+
+
+@contextlib.contextmanager
+def written(
+    path: Path, *, readers: int = SHARED, store: Path, on_wait: Callable[[str], None]
+) -> Iterator[BinaryIO]:
+    """Open the file that becomes `path` once all is written: `path.partial` until then, removed on an error.
+
+    `readers` is its mode, less the umask: nobody reads a bundle who may not read what is in it. A partial file of a
+    process that was killed is replaced. `on_wait` hears of another process that writes the same bundle.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    with hold(lock_path(store, f"bundle-{name}"), f"the bundle {path}", on_wait=on_wait):
+        check_output(partial)
+        try:
+            remove(partial, missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            try:
+                with os.fdopen(os.open(partial, flags, readers), "wb") as file:
+                    yield file
+                    file.flush()
+                    flush(file.fileno())
+                replace_file(partial, path)
+                fsync_dir(path.parent)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    remove(partial, missing_ok=True)
+                raise
+        except OSError as error:
+            raise storage_error(error, f"writing {path}") from error
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a bundle for reading; a pipe is one, too. Raises `InputError`."""
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        yield file
