@@ -9,7 +9,7 @@ endif
 REQUIREMENTS := .ci/requirements
 PINNED := --quiet --require-hashes
 
-.PHONY: demo test snapshots test-windows pythons workflows images types lists-real screenshots lint platforms bench independent torture \
+.PHONY: demo test snapshots test-windows pythons workflows services images types lists-real screenshots lint platforms bench independent torture \
   mutants requirements windows release-check onefile zipapp setup clean
 
 demo: $(VENV)/.ready
@@ -44,6 +44,10 @@ lists-real: $(VENV)/.ready-dev
 	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check --no-deps -r $(REQUIREMENTS)/lists.txt ; \
 	fi
 	$(BIN)/python -m pytest -q tests/test_real_lists.py
+
+# Buckets of real servers (SeaweedFS, JuiceFS) as remotes, with faults: three minutes.
+services: $(VENV)/.ready-services
+	TESTS_SERVICES=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope tests/services
 
 # Images with models, built for real by Debian's buildah: for root, some minutes the first time.
 images: $(VENV)/.ready
@@ -141,6 +145,14 @@ $(VENV)/.ready-dev: $(VENV)/.ready $(REQUIREMENTS)/dev.txt $(REQUIREMENTS)/weigh
 	fi
 	@touch $@
 
+$(VENV)/.ready-services: $(VENV)/.ready-dev $(REQUIREMENTS)/services.txt
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install $(PINNED) --python $(BIN)/python -r $(REQUIREMENTS)/services.txt ; \
+	else \
+	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check -r $(REQUIREMENTS)/services.txt ; \
+	fi
+	@touch $@
+
 $(VENV)/.ready-mutants: $(VENV)/.ready-dev $(REQUIREMENTS)/mutants.txt
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv pip install $(PINNED) --python $(BIN)/python -r $(REQUIREMENTS)/mutants.txt ; \
@@ -158,6 +170,7 @@ requirements:
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group mutants -o $(REQUIREMENTS)/mutants.txt
 	$(COMPILE) --upgrade --no-deps --group weights -o $(REQUIREMENTS)/weights.txt
 	$(COMPILE) --upgrade --no-deps --group lists -o $(REQUIREMENTS)/lists.txt
+	$(COMPILE) --upgrade --group services -o $(REQUIREMENTS)/services.txt
 	$(COMPILE) --upgrade --group workflows -o $(REQUIREMENTS)/workflows.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group build -o $(REQUIREMENTS)/build.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/build.txt --group release -o $(REQUIREMENTS)/release.txt

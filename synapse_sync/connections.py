@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from synapse_sync.user.settings import Settings
@@ -150,6 +151,15 @@ class Connections:
         from synapse_sync.sources.civitai.client import Client
 
         return Client(self.api, self.settings.endpoints["civitai"][0])
+
+    @cached_property
+    def open_wire(self) -> Wire:
+        """A client for files without any token: it sees what everybody may see."""
+        from synapse_sync.net.wire import Wire
+
+        found = Wire(self.credentials.instead(()), offline=self.offline, bounds=self.bounds, tls=self.tls)
+        self._cleanup.callback(found.close)
+        return found
 
     @property
     def wire(self) -> Wire:

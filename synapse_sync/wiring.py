@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -20,15 +21,18 @@ from synapse_sync.user.settings import Settings
 if TYPE_CHECKING:
     from synapse_sync.core.artifact import Artifact
     from synapse_sync.core.reference import Reference
+    from synapse_sync.core.remote import Remote
+    from synapse_sync.engine.push_choice import Upload
     from synapse_sync.engine.trust import Trust
     from synapse_sync.sources.base import Source
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.store.placed_elsewhere import PlacedElsewhere
     from synapse_sync.suppliers.git_files import GitFiles
     from synapse_sync.suppliers.hub_cache import HubCache
+    from synapse_sync.suppliers.remote.remotes import Remotes
     from synapse_sync.suppliers.tree_files import TreeFiles
     from synapse_sync.transfer.fetcher import Transfers
-    from synapse_sync.transfer.want import Want
+    from synapse_sync.transfer.want import Offer, Want
 
 
 class Wiring:
@@ -170,7 +174,42 @@ class Wiring:
             ),
             retry=self.connections.retry,
             nearby=self._nearby_want,
+            offers=self._offers,
         )
+
+    @cached_property
+    def remotes(self) -> Remotes | None:
+        """The remotes of the settings, then those of the manifest; without any None, and nothing is imported."""
+        named = self.settings.remotes
+        with suppress(SynapseError):  # a manifest that cannot be read is reported by others
+            named = tuple(dict.fromkeys((*named, *self.trust.named_remotes())))
+        return self.remotes_at(named) if named else None
+
+    def remotes_at(self, named: tuple[Remote, ...]) -> Remotes:
+        """These remotes, with the means of this project; nothing is opened yet."""
+        from synapse_sync.suppliers.remote.base import Means as RemoteMeans
+        from synapse_sync.suppliers.remote.remotes import Remotes
+        from synapse_sync.user.places import home_directory
+
+        settings = self.settings
+        means = RemoteMeans(
+            wire=lambda: self.connections.wire,
+            credentials=lambda: self.connections.credentials,
+            retry=lambda: self.connections.retry,
+            environ=os.environ,
+            home=home_directory(),
+            allow_http=frozenset(map(str.lower, settings.allow_http)),
+            certificates=settings.ca_bundles,
+            offline=self.offline,
+        )
+        return Remotes(named, means, lambda: self.reporter, allowed=self._may_read)
+
+    def _may_read(self, remote: Remote) -> bool:
+        """Whether a remote is the user's own, or one of the manifest that the user has agreed to."""
+        return remote in self.settings.remotes or not self.trust.missing(self.trust.remotes([remote]))
+
+    def _offers(self, want: Want) -> Iterable[Offer]:
+        return () if self.remotes is None else self.remotes.offers(want)
 
     def tools(self) -> Tools:
         """The tools of the verbs."""
@@ -183,6 +222,7 @@ class Wiring:
             retry=lambda: self.connections.retry,
             has_token=lambda url: self.connections.credentials.has_token(url),
             nearby=self._is_nearby,
+            remotes=lambda: self.remotes,
             link_mode=self.settings.link_mode,
             trust=self.trust,
             mirrors=self.settings.mirrors,
@@ -245,7 +285,15 @@ class Wiring:
 
     def _is_nearby(self, artifact: Artifact) -> bool:
         given = artifact.given
-        return any(self._nearby(given.sha256, given.size, artifact.locations))
+        if any(self._nearby(given.sha256, given.size, artifact.locations)):
+            return True
+        return self.remotes is not None and self.remotes.is_here(given.sha256)
+
+    def file_for(self, upload: Upload) -> Path | None:
+        """A file of this machine that seems to have the bytes of an upload: that of the store, or another one."""
+        if self.store.has(upload.sha256):
+            return self.store.path(upload.sha256)
+        return next(self._nearby(upload.sha256, upload.size, ()), None)
 
     def _nearby(self, sha256: str, size: int | None, places: Iterable[Reference]) -> Iterator[Path]:
         """Files on this machine that seem to have these bytes.

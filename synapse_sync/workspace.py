@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
 from synapse_sync.errors import InputError, raise_all
-from synapse_sync.questions import Questions
+from synapse_sync.sharing import Sharing
 from synapse_sync.user.places import MANIFEST, expanded, find_project, home_directory, home_text
 from synapse_sync.user.settings import load_settings
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Workspace(Questions):
+class Workspace(Sharing):
     """One project directory. Use it as a context manager; it closes its connections at the end.
 
     Every verb is one method here and one module of `engine/`; `wiring.py` has what they work with.

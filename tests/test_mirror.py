@@ -14,6 +14,7 @@ OWN_ROOMS = {
     "faults": "the catalogue of faults, by kind",
     "hints": "the command that each hint names, run in the state in which the hint is given",
     "mutants": "the tool behind `make mutants`",
+    "services": "real servers of other people, for `make services`",
 }
 #: Files that are about more than one file of the package.
 ABOUT_MANY = {

@@ -45,7 +45,9 @@ def test_every_pin_has_hashes_and_no_line_names_an_index(path: Path) -> None:
     assert not [line for line in lines if line.startswith("-") or "://" in line or " @ " in line]
 
 
-@pytest.mark.parametrize("group", ["dev", "mutants", "weights", "lists", "workflows", "build", "release"])
+@pytest.mark.parametrize(
+    "group", ["dev", "mutants", "weights", "lists", "workflows", "services", "build", "release"]
+)
 def test_the_pins_answer_the_groups(group: str) -> None:
     found = pins(ROOT / ".ci" / "requirements" / f"{group}.txt")
     for wanted in members(group):

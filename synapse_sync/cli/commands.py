@@ -50,7 +50,7 @@ VERBS = {
     "logout": ("Keep house", "Forget a token that login kept"),
     "whoami": ("Keep house", "Show the accounts of your tokens, and whether their sites accept them"),
     "doctor": ("Keep house", "Check tokens, sites, store, targets and clock, with a mend for each"),
-    "store": ("Keep house", "The store: path, size, gc, forget, verify, list, add, remove"),
+    "store": ("Keep house", "The store and its remotes: size, gc, verify, push, pull, …"),
     "completion": ("Keep house", "Complete commands and names in bash, zsh, fish or PowerShell"),
     "demo": ("Try it", "The whole job against a small hub on this machine"),
 }

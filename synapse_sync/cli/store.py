@@ -9,18 +9,23 @@ import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
+from synapse_sync.cli.store_remote import AGE, collect_remote, publish, pull, push, status, to_remote
 from synapse_sync.cli.texts import count_text
 from synapse_sync.core.size_text import size_text
 from synapse_sync.user.places import expanded
 
 
-@click.group("store", short_help="The store: path, size, gc, forget, verify, list, add, remove")
+@click.group("store", short_help="The store and its remotes: size, gc, verify, push, pull, …")
 @common
 def command() -> None:
     """The store holds every file once by its hash, however many trees use it.
 
-    Several stores work as one, each for the targets on its volume.
+    Several stores work as one, each for the targets on its volume. Remotes have the same files for other machines.
     """
+
+
+for remote_command in (push, pull, status, publish):
+    command.add_command(remote_command)
 
 
 @command.command("path", short_help="Print the path of the main store.")
@@ -57,15 +62,36 @@ def size(console: Console) -> int:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--irreplaceable", is_flag=True, help="Also drop files that no known location offers.")
 @click.option("--now", "at_once", is_flag=True, help="Also drop what is younger than an hour.")
+@click.option("--remote", is_flag=True, help="Delete from a remote what no lockfile that is published there names.")
+@to_remote
+@click.option(
+    "--days", metavar="N", type=click.FloatRange(min=0), default=AGE, show_default=True,
+    help="With --remote: keep files that are younger than N days.",
+)  # fmt: skip
 @common
 @click.pass_obj
-def gc(console: Console, dry_run: bool, yes: bool, irreplaceable: bool, at_once: bool) -> int:
+def gc(
+    console: Console,
+    dry_run: bool,
+    yes: bool,
+    irreplaceable: bool,
+    at_once: bool,
+    remote: bool,
+    to: str | None,
+    days: float,
+) -> int:
     """Drop blobs that no project's lockfile or tree uses, after showing which.
 
     Files without a known location (adopted files, local paths) are kept, unless you add --irreplaceable. Blobs of
     the last hour may belong to a command that is still running: --now drops them, too, after waiting for the
     commands of all known projects.
+
+    With --remote, files are deleted from a remote: those that no lockfile there names, and that are old enough.
     """
+    if remote:
+        return collect_remote(console, to=to, days=days, dry_run=dry_run, yes=yes)
+    if to is not None:
+        raise click.UsageError("--to needs --remote")
     from synapse_sync.errors import InputError
     from synapse_sync.workspace import Workspace
 

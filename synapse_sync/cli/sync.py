@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
     from synapse_sync.core.report import Report
+    from synapse_sync.engine.push import Pushed
     from synapse_sync.engine.scope import Scope
+    from synapse_sync.errors import SynapseError
     from synapse_sync.workspace import Workspace
 
 _MODES = [mode.value for mode in LinkMode]
@@ -63,6 +66,8 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.option(
     "--at", metavar="REV", help="Place what both files of this commit say; the present ones are not changed."
 )
+@click.option("--backfill", is_flag=True, help="Then upload what the first remote lacks of these files.")
+@click.option("--repair", is_flag=True, help="With --backfill: replace the wrong files that remotes had.")
 @trusting
 @common
 @click.pass_obj
@@ -82,6 +87,8 @@ def command(
     force: bool,
     yes: bool,
     at: str | None,
+    backfill: bool,
+    repair: bool,
     trust: bool,
 ) -> int:
     """Download what is missing, verify it, link it into place, and remove what is no longer wanted.
@@ -94,8 +101,7 @@ def command(
     from synapse_sync.workspace import Workspace
 
     locked, frozen = _one_of(locked, frozen)
-    if at is not None and locked:
-        raise click.UsageError("--at cannot be combined with --locked: it follows the lockfile of a commit")
+    _check_options(at, locked=locked, repair=repair, backfill=backfill)
     part = Scope(only=only, groups=groups, targets=targets, link_mode=link_mode, prune=not no_prune, force=force)
     with ExitStack() as held:
         workspace = held.enter_context(
@@ -105,33 +111,45 @@ def command(
         )
         if at is not None:
             workspace, frozen = held.enter_context(workspace.at(at)), True
-        elif part.is_whole and (count := workspace.unchanged()) is not None:
+        elif part.is_whole and not backfill and (count := workspace.unchanged()) is not None:
             return _nothing_to_do(console, count, only_shown=dry_run or check)
         if dry_run or check:
             return _show_plan(console, workspace, part, check=check, locked=locked, frozen=frozen)
         workspace.reporter = console.reporter()
         try:
+            if backfill:
+                workspace.check_backfill()
             report = workspace.sync(
                 part, locked=locked, frozen=frozen, confirm=lambda question: yes or console.confirm(question)
             )
+            pushed = workspace.backfill(repair=repair) if backfill else None
         except SynapseError as error:
-            number = console.failure(error)
-            console.conclude(f"not synced: {count_text(number, 'problem')}, exit code {error.exit_code}")
-            return error.exit_code
-    code = conclude(console, report, part)
+            return _not_synced(console, error)
+    code = conclude(console, report, part, pushed)
     if at is not None:
-        console.say(
-            f"these are the files of {at}; both files of the project are unchanged, and a plain sync follows them"
-        )
+        words = "both files of the project are unchanged, and a plain sync follows them"
+        console.say(f"these are the files of {at}; {words}")
     return code
 
 
-def conclude(console: Console, report: Report, part: Scope) -> int:
-    """Print the outcome of a sync, its problems, and one line that says it all; returns the exit code."""
+def conclude(console: Console, report: Report, part: Scope, pushed: Pushed | None = None) -> int:
+    """Print the outcome of a sync, its problems, and one line that says it all; returns the exit code.
+
+    `pushed` is the outcome of the upload that followed, if one did.
+    """
+    code = _conclude(console, report, part, {} if pushed is None else {"backfill": pushed.to_dict()})
+    if pushed is None:
+        return code
+    from synapse_sync.cli.store_remote import conclude_push
+
+    return conclude_push(console, pushed) or code
+
+
+def _conclude(console: Console, report: Report, part: Scope, more: Mapping[str, object]) -> int:
     console.close()
     console.warnings(report.warnings)
     if console.as_json:
-        console.document(report.to_dict())
+        console.document({**report.to_dict(), **more})
     elif not console.quiet:
         console.answers(outcome_lines(report, everything=console.verbose))
     console.errors(report.errors)
@@ -152,6 +170,20 @@ def _stayed(report: Report) -> int:
 
     pruned = (o.action for o in report.outcomes if o.action.verb is Verb.PRUNE and o.error is None)
     return sum({action.sha256: action.size for action in pruned if action.companion is None}.values())
+
+
+def _not_synced(console: Console, error: SynapseError) -> int:
+    number = console.failure(error)
+    console.conclude(f"not synced: {count_text(number, 'problem')}, exit code {error.exit_code}")
+    return error.exit_code
+
+
+def _check_options(at: str | None, *, locked: bool, repair: bool, backfill: bool) -> None:
+    """Raise `UsageError` for options that contradict each other."""
+    if at is not None and locked:
+        raise click.UsageError("--at cannot be combined with --locked: it follows the lockfile of a commit")
+    if repair and not backfill:
+        raise click.UsageError("--repair needs --backfill")
 
 
 def _one_of(locked: bool, frozen: bool) -> tuple[bool, bool]:

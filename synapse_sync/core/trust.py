@@ -26,6 +26,8 @@ class Kind(StrEnum):
     HOST = "host"
     PLACE = "place"
     CODE = "code"
+    REMOTE = "remote"
+    PUSH = "push"
 
 
 _WORDS = {
@@ -35,6 +37,8 @@ _WORDS = {
     Kind.SOURCE: "read the file {}",
     Kind.HOST: "send requests to {}, inside your own network",
     Kind.PLACE: "read {}, which only synapse.lock names",
+    Kind.REMOTE: "download from the remote {}",
+    Kind.PUSH: "upload files to the remote {}",
     Kind.CODE: "place files of the model `{}` that are code, which a program may run",
 }
 #: Directories in which a file runs, opens a door, or is synapse's own.

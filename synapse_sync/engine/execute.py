@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.look import Looks
@@ -123,12 +124,12 @@ class _Run:
                 self.failed[action.sha256] = error
             else:
                 self.writer.arrived(action.sha256)
-            taken = None
+            taken: Path | str | None = None
             if isinstance(got, Got):
-                taken = got.taken_from
+                taken = got.remote or got.taken_from
                 self.fetched += got.fetched_bytes
                 self.copied_bytes += got.copied_bytes
-                self.copied_files += action.verb is Verb.FETCH and taken is not None
+                self.copied_files += action.verb is Verb.FETCH and got.taken_from is not None
             self._note(Outcome(action=action, error=error, detail=f"from {taken}" if taken else None))
 
     def _salvage(self, action: Action) -> bool:

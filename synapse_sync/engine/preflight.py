@@ -46,15 +46,31 @@ def preflight(
     one error, which names all models that it concerns.
     """
     choose_stores(plan, trees, tools.store)
-    problems = foreseen(plan, manifest, trees, tools, project=project, placed=placed)
+    problems = _certain(plan, manifest, trees, tools, project=project, placed=placed)
     problems += unwritable(plan, trees, tools.store)
-    fetches = plan.of(Verb.FETCH)
-    if tools.offline:
-        problems += _offline(fetches)
-    else:
-        problems += _access(fetches, tools)
+    problems += _supply(plan.of(Verb.FETCH), tools)
     problems += missing_room(plan, trees, tools.store)
     return problems
+
+
+def _supply(fetches: Sequence[Action], tools: Tools) -> list[SynapseError]:
+    """Every reason why files cannot be brought here; those that a remote has need nothing else.
+
+    Remotes are asked only where something is missing without them: one request for each file.
+    """
+    remotes = tools.remotes() if fetches else None
+    if remotes is not None and (unusable := remotes.problems()):
+        return [*unusable]
+    problems = _refusals(fetches, tools)
+    if problems and remotes is not None:
+        there = remotes.having({action.artifact.given.sha256 for action in fetches if action.artifact is not None})
+        fetches = [a for a in fetches if a.artifact is None or a.artifact.given.sha256 not in there]
+        problems = _refusals(fetches, tools) if there else problems
+    return problems
+
+
+def _refusals(fetches: Sequence[Action], tools: Tools) -> list[SynapseError]:
+    return [*_local(fetches, tools), *(_offline(fetches) if tools.offline else _access(fetches, tools))]
 
 
 def foreseen(
@@ -71,9 +87,24 @@ def foreseen(
     Parameters are those of `preflight`. Tokens are left out as well: a keyring may ask the user for a password.
     """
     return [
+        *_certain(plan, manifest, trees, tools, project=project, placed=placed),
+        *_local(plan.of(Verb.FETCH), tools),
+    ]
+
+
+def _certain(
+    plan: Plan,
+    manifest: Manifest,
+    trees: Mapping[str, Tree],
+    tools: Tools,
+    *,
+    project: Path,
+    placed: Mapping[str, str],
+) -> list[SynapseError]:
+    """The reasons that hold wherever the bytes come from; the parameters are those of `preflight`."""
+    return [
         *_policy(plan.actions, manifest, tools.store, tools.forbidden),
         *_roots(plan, trees, project, placed),
-        *_local(plan.of(Verb.FETCH), tools),
     ]
 
 

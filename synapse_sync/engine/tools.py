@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from synapse_sync.net.wire import Wire
     from synapse_sync.sources.base import Source
     from synapse_sync.store.blobs import BlobStore
+    from synapse_sync.suppliers.remote.remotes import Remotes
     from synapse_sync.transfer.fetcher import Transfers
 
 
@@ -30,6 +31,7 @@ class Tools:
     token. `nearby` says whether a cache on this machine seems to have a file. `link_mode` is the user's default,
     `mirrors` are the user's own, as URL templates. `trust` is the user's consent for this project. `forbidden` are
     the permissions that the user's settings withhold from every manifest, each with the file of those settings.
+    `remotes` returns the remotes of this run, None without any.
     `latest` is the value of SOURCE_DATE_EPOCH: no placed file gets a later time, in seconds since 1970.
     """
 
@@ -41,6 +43,7 @@ class Tools:
     retry: Callable[[], Retry]
     has_token: Callable[[str], bool]
     nearby: Callable[[Artifact], bool]
+    remotes: Callable[[], Remotes | None]
     link_mode: LinkMode
     trust: Trust
     mirrors: tuple[str, ...] = ()

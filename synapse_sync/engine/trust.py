@@ -21,6 +21,7 @@ from synapse_sync.core.names import clash_key
 from synapse_sync.core.plan import Plan, Verb
 from synapse_sync.core.policy import code_allowed
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.remote import Remote
 from synapse_sync.core.trust import Capability, Kind, RootFacts
 from synapse_sync.errors import InputError, InvalidLockfile, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, folders_of
@@ -33,6 +34,8 @@ from synapse_sync.store.ownership import Tree, root_of
 from synapse_sync.store.project_note import note_path
 from synapse_sync.store.projects import read_record
 from synapse_sync.user.consent import ConsentFiles, is_mine
+from synapse_sync.user.places import MANIFEST
+from synapse_sync.user.remotes import at_directory
 
 #: An index of git that is larger is not read: every link counts as tracked then.
 _MOST_INDEX = 256 << 20
@@ -253,6 +256,16 @@ class Trust:
             for place in _places(entry):
                 yield from self._place(place, implied=True)
 
+    def named_remotes(self) -> tuple[Remote, ...]:
+        """The remotes that the manifest names; raises `InputError` for a directory that cannot be meant."""
+        named = self.project.manifest.workspace.remotes
+        return tuple(at_directory(remote, self.project.directory, MANIFEST) for remote in named)
+
+    def remotes(self, remotes: Iterable[Remote], kind: Kind = Kind.REMOTE) -> Iterator[Capability]:
+        """The capabilities to read remotes of the manifest or, with the kind `PUSH`, to write to them."""
+        for remote in remotes:
+            yield Capability(kind, remote.address)
+
     def code(self, entries: Iterable[Requirement]) -> Iterator[Capability]:
         """The capabilities for models whose files may be code."""
         for entry in entries:
@@ -312,7 +325,8 @@ def agree(project: Project, consent: Trust) -> tuple[Capability, ...]:
     """Keep consent to everything that a project wants; returns what is new. Raises `InputError`, `StorageError`."""
     manifest = project.manifest
     consent.check_roots(manifest.targets)
-    return consent.grant(consent.everywhere(manifest.targets, manifest.entries(), project.lockfile))
+    found = consent.everywhere(manifest.targets, manifest.entries(), project.lockfile)
+    return consent.grant(found | set(consent.remotes(consent.named_remotes())))
 
 
 def wanted(
@@ -339,6 +353,8 @@ def wanted(
         for action in plan.actions
         if action.companion is not None and action.companion.url is not None and action.companion.shown is not None
     ]
+    if plan.of(Verb.FETCH):
+        found |= set(consent.remotes(consent.named_remotes()))
     coming = {action.model for action in plan.of(Verb.FETCH, Verb.PLACE, Verb.REPLACE)}
     found |= set(consent.code(entry for entry in entries if entry.name in coming))
     return found | set(consent.locked(places, entries))

@@ -95,11 +95,12 @@ def display_url(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Permission to send one secret to one exact origin, below one path."""
+    """Permission to send one secret to one exact origin, below one path; `scheme` is the word before it."""
 
     origin: str
     secret: Secret
     path_prefix: str = "/"
+    scheme: str = "Bearer"
 
 
 class Credentials:
@@ -116,13 +117,21 @@ class Credentials:
         allow_http: Iterable[str] = (),
         rewrites: Rewrites | None = None,
     ) -> None:
-        self._grants = tuple((origin_of(grant.origin), grant) for grant in grants if grant.secret)
+        self._grants: tuple[tuple[str, Grant], ...] = tuple(
+            (origin_of(grant.origin), grant) for grant in grants if grant.secret
+        )
         self._allow_http = frozenset(host.lower() for host in allow_http)
         self._rewrites = rewrites or Rewrites()
 
     def instead(self, grants: Iterable[Grant]) -> Credentials:
         """Return credentials with the same rules, and with these tokens instead."""
         return Credentials(grants, allow_http=self._allow_http, rewrites=self._rewrites)
+
+    def lend(self, grant: Grant) -> None:
+        """Add a token that was issued during this run; it replaces an earlier one for the same origin and path."""
+        place = (origin_of(grant.origin), grant.path_prefix)
+        kept = [(known, other) for known, other in self._grants if (known, other.path_prefix) != place]
+        self._grants = (*kept, (place[0], grant))
 
     def destination(self, url: str) -> str:
         """Return the URL that the user's rewrites make of this one; raises like `check_url`.
@@ -146,7 +155,7 @@ class Credentials:
         grant = self._grant_for(url)
         if grant is None or any(self._secret_for(before) is not grant.secret for before in via):
             return {}
-        return {"Authorization": f"Bearer {grant.secret.reveal()}"}
+        return {"Authorization": f"{grant.scheme} {grant.secret.reveal()}"}
 
     def has_token(self, url: str) -> bool:
         """Whether a request for this URL would carry a token."""

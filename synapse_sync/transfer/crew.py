@@ -15,7 +15,7 @@ from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.host_speeds import read_speeds
 from synapse_sync.transfer.health import Health
-from synapse_sync.transfer.want import Clock, Inspect, Limits, Nearby
+from synapse_sync.transfer.want import Clock, Inspect, Limits, Nearby, Offers
 
 
 class Bucket:
@@ -53,6 +53,7 @@ class Crew:
         inspect: Inspect,
         retry: Retry,
         nearby: Nearby,
+        offers: Offers,
         clock: Clock,
     ) -> None:
         self.store = store
@@ -63,6 +64,7 @@ class Crew:
         self.inspect = inspect
         self.retry = retry
         self.nearby = nearby
+        self.offers = offers
         self.clock = clock
         self.stop: threading.Event = threading.Event()
         self.bucket: Bucket = Bucket(limits.limit_rate, self.stop, clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from synapse_sync.errors import (
     WrongContent,
 )
 from synapse_sync.net.credentials import display_url
-from synapse_sync.sources.base import Relocating, raise_in_words
+from synapse_sync.sources.base import Location, Relocating, raise_in_words
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold
 from synapse_sync.store.partials import Partial, partial_key
@@ -29,7 +29,7 @@ from synapse_sync.transfer.hashing import Digests, digest_file
 from synapse_sync.transfer.opener import Opener, Stopped, host_of
 from synapse_sync.transfer.reception import Reception
 from synapse_sync.transfer.verdict import is_final, mismatch, size_remark
-from synapse_sync.transfer.want import Got, Want
+from synapse_sync.transfer.want import Got, Offer, Want
 
 #: Files below this size (bytes) are here in moments: nobody waits long enough for them to ask for whom.
 _MOMENTS = 1 << 20
@@ -60,7 +60,7 @@ class Download:
         signed = self._want.size is None or self._want.size >= _MOMENTS
         with hold(lock, f"`{self._want.subject}`", on_wait=self._waiting, signed=signed):
             # Race: another process may have brought the file while this one waited for the lock.
-            return self._stored() or self._from_nearby() or self._from_places()
+            return self._stored() or self._from_nearby() or self._from_elsewhere()
 
     def _waiting(self, text: str) -> None:
         self._crew.reporter.transfer_phase(self._want.key, "waiting")
@@ -88,6 +88,17 @@ class Download:
             fetched_bytes=self._fetched,
             place=place,
         )
+
+    def _from_elsewhere(self) -> Got:
+        """Ask the remotes before the locations; a file of this machine is used before both."""
+        if not self._want.is_local:
+            return self._from_remotes() or self._from_places()
+        try:
+            return self._from_places()
+        except NotFound:
+            if (got := self._from_remotes()) is not None:
+                return got
+            raise
 
     def _from_places(self) -> Got:
         """Try the locations, healthy and fast hosts first; if all fail, raise the first declared one's error."""
@@ -180,24 +191,30 @@ class Download:
         location = source.locate(place)
         if location.path is not None:
             return self._local(Path(location.path), place)
-        opener = Opener(
-            self._crew,
-            location.url,
-            text_ok=self._want.text_ok,
-            verified=self._want.is_pinned,
-            size=self._want.size,
-        )
+        opener = self._opener(location.url)
         try:
-            got = receive_at_once(
-                self._crew, self._want, place, opener, lambda data: self._publish_bytes(data, place)
-            )
-            return got if got is not None else self._from_network(place, opener)
+            return self._received(place, opener, origin=place)
         except (StatusError, WrongContent) as error:
             raise_in_words(source, place, error)
+
+    def _opener(self, url: str, sign: Callable[[], str] | None = None) -> Opener:
+        """An opener for the file at a URL; `sign` returns the URL with a fresh signature, where it needs one."""
+        want = self._want
+        return Opener(
+            self._crew, url, text_ok=want.text_ok, verified=want.is_pinned, size=want.size, sign=sign
+        )  # fmt: skip
+
+    def _received(self, place: Reference, opener: Opener, *, origin: Reference) -> Got:
+        """Receive the file through an opener, which is closed; `origin` can provide the bytes again."""
+        try:
+            got = receive_at_once(
+                self._crew, self._want, place, opener, lambda data: self._publish_bytes(data, place, origin)
+            )
+            return got if got is not None else self._from_network(place, opener, origin)
         finally:
             opener.passed()
 
-    def _from_network(self, place: Reference, opener: Opener) -> Got:
+    def _from_network(self, place: Reference, opener: Opener, origin: Reference) -> Got:
         partial = Partial(self._crew.store.home(self._want.sha256).root, self._key)
         reception = Reception(
             self._crew, self._want, partial, place, opener, strict=self._strict, impatient=self._impatient
@@ -207,7 +224,7 @@ class Download:
                 digests = reception.run()
             finally:
                 self._fetched += reception.fetched
-            got = self._publish(partial, digests, place)
+            got = self._publish(partial, digests, place, origin)
             if opener.doubt is not None:
                 self._warn(f"`{self._want.subject}`: {opener.doubt.message}; its digest is right, so it is used")
             self._warn(size_remark(self._want, got.size))
@@ -217,6 +234,34 @@ class Download:
             if partial.total is None or not partial.done_bytes:
                 partial.discard()  # nothing that a later run could continue
             partial.close()
+
+    # -- from remotes --------------------------------------------------------------------------------
+
+    def _from_remotes(self) -> Got | None:
+        """Bring the file from a remote; None if none can provide it, which each of them reports."""
+        if self._want.sha256 is None:
+            return None
+        for offer in self._crew.offers(self._want):
+            try:
+                return replace(self._from_offer(offer, offer.locate()), remote=offer.remote)
+            except SynapseError as error:
+                # A file of a directory is looked at before it is hashed, and its disk is not that of the store: its
+                # error is about this copy alone.
+                if not offer.is_directory and is_final(error, bytes_right=self._bytes_right):
+                    raise
+                self._bytes_right = False
+                self._warn(offer.failed(error))
+        return None
+
+    def _from_offer(self, offer: Offer, location: Location) -> Got:
+        """Bring the file from a remote, whose signed addresses stay in the opener."""
+        address = Reference("url", display_url(location.url) or offer.remote)
+        origin = self._want.places[0] if self._want.places else address
+        if location.path is not None:
+            return self._local(Path(location.path), origin, origin=str(origin))
+        fresh = [location.url]
+        opener = self._opener(address.id, lambda: fresh.pop() if fresh else offer.locate().url)
+        return replace(self._received(address, opener, origin=origin), place=origin)
 
     # -- from this machine --------------------------------------------------------------------------
 
@@ -293,17 +338,17 @@ class Download:
         if warning is not None:
             self._crew.reporter.warn(warning)
 
-    def _publish_bytes(self, data: memoryview, place: Reference) -> Got | None:
+    def _publish_bytes(self, data: memoryview, place: Reference, origin: Reference) -> Got | None:
         """Publish a file that arrived at once; None if a partial download is in the way."""
         assert self._want.sha256 is not None
         self._look(data)
-        path = self._crew.store.publish_bytes(data, sha256=self._want.sha256, origin=str(place))
+        path = self._crew.store.publish_bytes(data, sha256=self._want.sha256, origin=str(origin))
         if path is None:
             return None
         self._fetched += len(data)
         return self._got(self._want.sha256, None, len(data), path, place)
 
-    def _publish(self, partial: Partial, digests: Digests, place: Reference) -> Got:
+    def _publish(self, partial: Partial, digests: Digests, place: Reference, origin: Reference) -> Got:
         try:
             self._look(partial.path)
         except RefusedFormat:
@@ -320,7 +365,7 @@ class Download:
         # between leaves a complete partial download or a blob, never neither.
         partial.close()
         path = self._crew.store.publish(
-            partial.path, sha256=digests.sha256, size=digests.size, blake3=digests.blake3, origin=str(place)
+            partial.path, sha256=digests.sha256, size=digests.size, blake3=digests.blake3, origin=str(origin)
         )
         partial.published()
         return self._got(digests.sha256, digests.blake3, digests.size, path, place)

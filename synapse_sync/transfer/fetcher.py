@@ -18,7 +18,7 @@ from synapse_sync.store.blobs import BlobStore
 from synapse_sync.transfer.inspect import inspect_want
 from synapse_sync.transfer.run import transfer
 from synapse_sync.transfer.unpack import fetch_members, unpack
-from synapse_sync.transfer.want import Clock, Got, Limits, Member, Nearby, Want
+from synapse_sync.transfer.want import Clock, Got, Limits, Member, Nearby, Offers, Want
 
 #: Bytes of a file's beginning that say how long its header is, and often hold all of it.
 _FIRST_LOOK = 64 << 10
@@ -30,7 +30,7 @@ class Transfers:
     """Brings bytes into one store; its methods are a `Fetcher`, an `Unpacker` and a `Measurer`.
 
     `wire` makes the client for files when the first one is needed. `nearby` offers files on this machine that may
-    have the wanted bytes. Warnings go to `reporter` and are kept for `heard`.
+    have the wanted bytes, `offers` the remotes that may. Warnings go to `reporter` and are kept for `heard`.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Transfers:
         limits: Limits | None = None,
         retry: Retry | None = None,
         nearby: Nearby = lambda want: (),
+        offers: Offers = lambda want: (),
         clock: Clock | None = None,
     ) -> None:
         self._store = store
@@ -53,6 +54,7 @@ class Transfers:
         self._limits = limits
         self._retry = retry or Retry()
         self._nearby = nearby
+        self._offers = offers
         self._clock = clock
 
     def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
@@ -72,6 +74,7 @@ class Transfers:
             inspect=inspect_want,
             retry=self._retry,
             nearby=self._nearby,
+            offers=self._offers,
             clock=self._clock,
         )
 

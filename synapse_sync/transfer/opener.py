@@ -31,10 +31,21 @@ class Opener:
 
     A site may count its redirects, so they are followed once; when the signed URL has expired, the stable one is
     asked again. The signed URL lives here and nowhere else. `size` (bytes) is that of the file, if it is known.
+    `sign` returns a freshly signed form of `url`, which itself cannot be asked then.
     """
 
-    def __init__(self, crew: Crew, url: str, *, text_ok: bool, verified: bool, size: int | None = None) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        url: str,
+        *,
+        text_ok: bool,
+        verified: bool,
+        size: int | None = None,
+        sign: Callable[[], str] | None = None,
+    ) -> None:
         self.url = url
+        self._sign = sign or (lambda: url)
         self.host: str = urlsplit(url).netloc
         self._crew = crew
         self._text_ok = text_ok
@@ -75,7 +86,7 @@ class Opener:
                 if isinstance(error, StatusError) and error.status not in EXPIRED:
                     raise
                 self._signed = None
-        stream = self._ask(self.url, start, end, if_range, more=self._connections)
+        stream = self._ask(self._sign(), start, end, if_range, more=self._connections)
         self._signed = stream.url if stream.url != self.url else None
         return stream
 

@@ -18,7 +18,7 @@ from synapse_sync.store.partials import partial_key
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.download import Download
 from synapse_sync.transfer.opener import Stopped
-from synapse_sync.transfer.want import SMALL, Clock, Got, Inspect, Limits, Nearby, Want
+from synapse_sync.transfer.want import SMALL, Clock, Got, Inspect, Limits, Nearby, Offers, Want
 
 #: The number of threads at the start, if all files are small.
 _FIRST_LANES = 2
@@ -41,6 +41,7 @@ def transfer(
     inspect: Inspect,
     retry: Retry | None = None,
     nearby: Nearby = lambda want: (),
+    offers: Offers = lambda want: (),
     clock: Clock | None = None,
 ) -> tuple[Got | SynapseError, ...]:
     """Bring files into the store; return one answer for each want, in their order. Failures are values.
@@ -56,6 +57,7 @@ def transfer(
         inspect=inspect,
         retry=retry or Retry(),
         nearby=nearby,
+        offers=offers,
         clock=clock or Clock(),
     )
     groups: dict[str, list[Want]] = {}

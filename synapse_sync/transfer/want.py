@@ -11,6 +11,7 @@ from synapse_sync.core.artifact import Archive, Artifact
 from synapse_sync.core.policy import Permissions, documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import SynapseError
+from synapse_sync.sources.base import Location
 
 #: Files below this size (bytes) are bound by latency and by the work on each file, not by bandwidth.
 SMALL = 8 << 20
@@ -77,6 +78,7 @@ class Got:
     """A file that is in the store: `path` is the blob, `place` its location (None: the store had it already).
 
     `taken_from` is the file on this machine that was copied instead of a download, `copied_bytes` the length of it.
+    `remote` is the address of the remote that had it.
     """
 
     want: Want
@@ -88,6 +90,22 @@ class Got:
     copied_bytes: int = 0
     place: Reference | None = None
     taken_from: Path | None = None
+    remote: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A remote that may have the wanted bytes. `remote` is its address, as it may be shown; it may be a directory.
+
+    `locate` returns where the bytes are now; a URL with a signature is signed anew by each call. It is used up at
+    once, and never stored or shown. `failed` hears why the bytes could not be used; it returns what the user should
+    know of that, if anything.
+    """
+
+    remote: str
+    locate: Callable[[], Location]
+    failed: Callable[[SynapseError], str | None]
+    is_directory: bool = False
 
 
 #: Inspects a complete and verified file, at rest or in memory, before it is published; returns warnings, raises to
@@ -95,6 +113,8 @@ class Got:
 Inspect = Callable[[Path | memoryview, Want], Sequence[str]]
 #: Returns files on this machine that may have the wanted bytes; each of them is verified.
 Nearby = Callable[[Want], Iterable[Path]]
+#: Returns the remotes that may have the wanted bytes, in the order in which they are asked; all bytes are verified.
+Offers = Callable[[Want], Iterable[Offer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

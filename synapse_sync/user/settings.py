@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.nearest import suggestion
+from synapse_sync.core.remote import Remote
 from synapse_sync.core.size_text import parse_size
 from synapse_sync.core.switch import read_switch
 from synapse_sync.core.toml import read_toml, toml_text
@@ -29,6 +30,7 @@ from synapse_sync.user.places import (
     settings_digest,
     store_path,
 )
+from synapse_sync.user.remotes import named_remotes
 from synapse_sync.user.small_files import UnfitFile, content, refusal
 from synapse_sync.user.tokens import Token, clean_token, first, from_environment, from_file
 
@@ -37,7 +39,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "downloads": int, "limit-rate": (int, str), "allow-http": list, "offline": bool, "tokens": dict,
     "rewrites": dict, "mirrors": list, "ca-bundle": str, "trusted-owners": list, "trust": dict,
     "allow-pickle": bool, "allow-code": bool, "trees": list,
-    "host": dict,
+    "host": dict, "remote": (str, list),
 }  # fmt: skip
 _KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or false", dict: "a table"}
 #: The variables with which other programs name certificates: OpenSSL's own, and that of requests.
@@ -79,6 +81,7 @@ class Settings:
     tokens: tuple[tuple[str, Token], ...] = ()
     trust_all: bool = False  # SYNAPSE_TRUST=1
     trusted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by the keys of `[trust]`
+    remotes: tuple[Remote, ...] = ()  # stores of blobs elsewhere, in their order
     variants: tuple[str, ...] = ()  # names of variants that this machine prefers, the best first
     latest: int | None = None  # SOURCE_DATE_EPOCH, in seconds since 1970: no placed file gets a later time
     fingerprint: str = ""
@@ -170,6 +173,7 @@ def load_settings(environ: Mapping[str, str], home: Path | None) -> Settings:
         trees=(*_directories(table.get("trees", ()), "trees", config), *other_stores(environ, home)),
         trust_all=_switch(environ, "SYNAPSE_TRUST"),
         trusted=_trusted(environ, table.get("trust", {}), config),
+        remotes=named_remotes(environ, table.get("remote", ()), config),
         variants=_variants(given, table.get("host", {}), config),
         fingerprint=f"{digest} {given}" if given else digest,
         latest=_source_date_epoch(environ),

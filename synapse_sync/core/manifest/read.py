@@ -26,6 +26,7 @@ from synapse_sync.core.manifest.kinds import (
     wish_of,
 )
 from synapse_sync.core.manifest.mistakes import Mistakes, fields_of
+from synapse_sync.core.manifest.remotes import read_remotes
 from synapse_sync.core.manifest.roots import read_root
 from synapse_sync.core.manifest.rules import read_rules
 from synapse_sync.core.manifest.several import check_versions, known_variants, variants_of
@@ -216,6 +217,7 @@ class _Reader:
             sidecars=self._sidecars(path, raw.sidecars) or False,
             allow_dangerous=frozenset(digests),
             reproducible=raw.reproducible,
+            remotes=read_remotes((*path, "remote"), raw.remote, self._mistakes),
         )
 
     def _rules(self, table: dict[str, Any], models: Sequence[Requirement]) -> Rules:

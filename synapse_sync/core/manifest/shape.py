@@ -43,6 +43,7 @@ class WorkspaceTable(Table):
     sidecars: bool | list[str] = False
     allow_dangerous: list[str] = []
     reproducible: bool = False
+    remote: str | list[str] = []
 
 
 class PolicyTable(Table):

@@ -12,6 +12,7 @@ from synapse_sync.core.instant import instant_text
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath, declared_name
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.remote import Remote
 
 POLICIES = ("pinned", "same-base", "latest")
 #: The kinds of sidecars; `layouts/sidecars.py` has their content.
@@ -49,7 +50,8 @@ def _said(wish: FileWish) -> Iterable[tuple[str, str]]:
 class WorkspaceOptions:
     """Defaults and policy for all models; `exclude_newer` is in UTC.
 
-    `reproducible` says that nothing of a machine may get into its trees, for images.
+    `reproducible` says that nothing of a machine may get into its trees, for images. `remotes` are used only with
+    the user's consent.
     """
 
     name: str | None = None
@@ -64,6 +66,7 @@ class WorkspaceOptions:
     allow_dangerous: frozenset[str] = frozenset()
     forbidden: Mapping[str, str] = field(default_factory=dict)  # by the user's settings, see `policy.Permissions`
     reproducible: bool = False
+    remotes: tuple[Remote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,68 @@
+"""Pull: bring the locked files from the remotes into the store, and place nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+from synapse_sync.core.policy import permissions_for
+from synapse_sync.engine.push_choice import named
+from synapse_sync.engine.tools import Tools
+from synapse_sync.errors import NotFound, SynapseError
+from synapse_sync.project import Project
+from synapse_sync.transfer.want import Got, Want, want_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """The outcome of a pull: how many files were `there` already, those that came, and the failures."""
+
+    there: int
+    got: tuple[Got, ...]
+    errors: tuple[SynapseError, ...]
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as `--json` prints it."""
+        return {
+            "there": self.there,
+            "pulled": [{"sha256": got.sha256, "size": got.size, "remote": got.remote} for got in self.got],
+            "bytes": sum(got.size for got in self.got),
+            "errors": [error.to_dict() for error in self.errors],
+            "warnings": list(self.warnings),
+        }
+
+
+def pull(project: Project, names: Collection[str], tools: Tools) -> Pulled:
+    """Bring the files of the models called `names`, or of all, into the store; only remotes are asked.
+
+    Raises `InputError` for an unknown name. A file that no remote has is a failure in the answer.
+    """
+    entries = {entry.name: entry for entry in project.manifest.entries()}
+    models = named(project.lockfile.models, names) if names else project.lockfile.models
+    wants: dict[str, Want] = {}
+    for model in models:
+        for file in model.artifacts:
+            allowed = permissions_for(entries.get(model.name), file.filename, tools.forbidden)
+            want = want_of(file, f"{model.name} ({file.filename})", allowed=allowed)
+            wants[file.sha256] = replace(want, places=(), archive=None)
+    missing = [want for want in wants.values() if not tools.store.has(want.sha256 or "")]
+    transfers = tools.transfers()
+    answers = transfers.fetch(missing) if missing else ()
+    return Pulled(
+        there=len(wants) - len(missing),
+        got=tuple(got for got in answers if isinstance(got, Got)),
+        errors=tuple(_in_words(answer) for answer in answers if isinstance(answer, SynapseError)),
+        warnings=tuple(transfers.heard()),
+    )
+
+
+def _in_words(error: SynapseError) -> SynapseError:
+    if not isinstance(error, NotFound):
+        return error
+    return NotFound(
+        f"no remote has the file of `{error.subject}`",
+        hint="`synapse sync` asks its site, and `synapse sync --backfill` uploads it then",
+        subject=error.subject,
+    )

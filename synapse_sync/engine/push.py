@@ -1,0 +1,237 @@
+"""Push: upload locked files to a remote under their digests. Present ones are skipped; every byte is hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from synapse_sync.core.remote import Remote
+from synapse_sync.core.reporter import Reporter
+from synapse_sync.engine.push_choice import Choice, KeptBack, Upload
+from synapse_sync.errors import IntegrityError, NotFound, SynapseError
+from synapse_sync.net.retries import WORTH_TELLING, Retry
+from synapse_sync.net.wire import Wire
+from synapse_sync.store.durable import storage_error
+from synapse_sync.store.hashing import hash_file
+from synapse_sync.suppliers.remote.base import WritableRemote
+from synapse_sync.transfer.crew import Bucket
+from synapse_sync.transfer.want import Clock
+
+#: How many files are uploaded at the same time, each in several parts.
+FILES_AT_ONCE = 3
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """The outcome for one file: `state` is "pushed", "replaced", "there" or "failed"; `sent` is in bytes."""
+
+    upload: Upload
+    state: str
+    sent: int = 0
+    error: SynapseError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as `--json` prints it."""
+        return {
+            "sha256": self.upload.sha256,
+            "size": self.upload.size,
+            "model": self.upload.model,
+            "filename": self.upload.filename,
+            "state": self.state,
+            "error": None if self.error is None else self.error.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """The outcome of a push to one remote."""
+
+    remote: Remote
+    results: tuple[PushResult, ...]
+    kept: tuple[KeptBack, ...] = ()
+
+    @property
+    def errors(self) -> list[SynapseError]:
+        """The failures, one for each file."""
+        return [result.error for result in self.results if result.error is not None]
+
+    def count(self, *states: str) -> int:
+        """How many files have one of these states."""
+        return sum(result.state in states for result in self.results)
+
+    @property
+    def sent(self) -> int:
+        """The bytes that were uploaded."""
+        return sum(result.sent for result in self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as `--json` prints it."""
+        return {
+            "remote": self.remote.address,
+            "files": [result.to_dict() for result in self.results],
+            "kept_back": [{"model": each.model, "why": each.why} for each in self.kept],
+            "bytes": self.sent,
+        }
+
+
+class Stopped(Exception):
+    """The push was interrupted."""
+
+
+@dataclass(kw_only=True)
+class Pusher:
+    """The work of one push to an open `remote`.
+
+    `find` returns a file of this machine that seems to have the bytes of an upload, or None. With `repair`, the
+    files that are there are read and hashed, and wrong ones are replaced; `replaced` are known to be wrong.
+    `limit_rate` is in bytes per second over all files.
+    """
+
+    remote: WritableRemote
+    find: Callable[[Upload], Path | None]
+    wire: Callable[[], Wire]
+    reporter: Reporter
+    retry: Retry
+    repair: bool = False
+    replaced: frozenset[str] = frozenset()
+    limit_rate: int | None = None
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._bucket = Bucket(self.limit_rate, self._stop, Clock())
+
+    def push(self, choice: Choice) -> Pushed:
+        """Upload what the remote lacks, several files at once. Failures of single files are in the answer.
+
+        An interrupt (Ctrl-C) ends all uploads, of which nothing is visible, and is raised again.
+        """
+        uploads = choice.uploads
+        self.reporter.transfers_planned(len(uploads), sum(upload.size for upload in uploads))
+        results = self._each(uploads)
+        return Pushed(remote=self.remote.remote, results=tuple(results), kept=choice.kept)
+
+    def _each(self, uploads: Sequence[Upload]) -> list[PushResult]:
+        pool = ThreadPoolExecutor(max_workers=FILES_AT_ONCE, thread_name_prefix="synapse-push")
+        futures = [pool.submit(self._one, upload) for upload in uploads]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            self._stop.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _one(self, upload: Upload) -> PushResult:
+        """Upload one file unless it is there; a failure is a value."""
+        try:
+            result = self._pushed(upload)
+        except SynapseError as error:
+            result = PushResult(upload=upload, state="failed", error=error.about(upload.model))
+        self.reporter.transfer_finished(upload.sha256, result.error)
+        return result
+
+    def _pushed(self, upload: Upload) -> PushResult:
+        path = self.find(upload)
+        size = upload.size if path is None else _size(path)
+        there = self._patiently(upload, partial(self.remote.size, upload.sha256))
+        known = upload.sha256 in self.replaced
+        wrong = there is not None and (known or (path is not None and there != size))
+        if there is not None and not wrong:
+            wrong = self.repair and not self._is_right(upload)
+        if there is not None and not wrong:
+            return PushResult(upload=upload, state="there")
+        if wrong and not (known or self.repair):
+            raise IntegrityError(
+                f"`{upload.model}`: {self.remote.remote} has {there} bytes under {upload.sha256[:12]}…, "
+                f"which are not its {size}",
+                hint="`synapse store push --repair` replaces them",
+            )
+        if path is None:
+            raise NotFound(
+                f"`{upload.model}`: {upload.filename} is not on this machine, so it cannot be uploaded",
+                hint="`synapse sync` brings it",
+            )
+        self._patiently(upload, partial(self._put, upload, path, size))
+        return PushResult(upload=upload, state="replaced" if wrong else "pushed", sent=size)
+
+    def _put(self, upload: Upload, path: Path, size: int) -> None:
+        name = f"{upload.model} ({upload.filename})"
+        self.reporter.transfer_started(upload.sha256, name, size, 0, "uploading")
+        self.remote.put(upload.sha256, self._chunks(upload, path), size)
+
+    def _chunks(self, upload: Upload, path: Path) -> Iterator[bytes]:
+        """The bytes of a file, hashed on the way; raises `IntegrityError` at their end if they are others."""
+        digest = hashlib.sha256()
+        try:
+            with path.open("rb", buffering=0) as file:
+                while chunk := file.read(_CHUNK):
+                    if self._stop.is_set():
+                        raise Stopped
+                    digest.update(chunk)
+                    self._bucket.take(len(chunk))
+                    yield chunk
+                    self.reporter.transfer_advanced(upload.sha256, len(chunk))
+        except OSError as error:
+            raise storage_error(error, f"reading {path}") from error
+        if digest.hexdigest() != upload.sha256:
+            raise IntegrityError(
+                f"`{upload.model}`: {path} no longer has the bytes of its digest; it was not uploaded",
+                hint="`synapse verify --repair` mends it",
+            )
+
+    def _is_right(self, upload: Upload) -> bool:
+        """Whether the remote has the right bytes: they are read and hashed."""
+        self.reporter.transfer_started(
+            upload.sha256, f"{upload.model} ({upload.filename})", upload.size, 0, "verifying"
+        )
+        return bool(self._patiently(upload, partial(self._hash, upload)) == upload.sha256)
+
+    def _hash(self, upload: Upload) -> str:
+        location = self.remote.locate(upload.sha256)
+        if location is None:
+            return ""
+        if location.path is not None:
+            try:
+                return hash_file(Path(location.path))
+            except OSError as error:
+                raise storage_error(error, f"reading {location.path}") from error
+        digest, block = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+        with self.wire().open(location.url, verified=True) as stream:
+            while count := stream.readinto(block):
+                if self._stop.is_set():
+                    raise Stopped
+                digest.update(block[:count])
+                self._bucket.take(count)
+                self.reporter.transfer_advanced(upload.sha256, count)
+        return digest.hexdigest()
+
+    def _patiently(self, upload: Upload, do: Callable[[], Any]) -> Any:
+        """Do something, and try again after failures that may pass: the rules of all requests hold here, too."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return do()
+            except SynapseError as error:
+                wait = self.retry.after(attempt, error, random.random())
+                if wait is None or self._stop.is_set():
+                    raise
+                if wait >= WORTH_TELLING:
+                    self.reporter.note(f"{upload.model}: {error.message}; trying again in {wait:.0f} s")
+            if self._stop.wait(wait):
+                raise Stopped
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise storage_error(error, f"looking at {path}") from error

@@ -1,0 +1,129 @@
+"""Sharing: every verb that passes locked files on to other machines, or receives them from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from synapse_sync.errors import raise_all
+from synapse_sync.questions import Questions
+
+if TYPE_CHECKING:
+    from synapse_sync.engine.publish import Published
+    from synapse_sync.engine.pull import Pulled
+    from synapse_sync.engine.push import Pushed, Pusher
+    from synapse_sync.engine.remote_gc import RemoteCollection
+    from synapse_sync.engine.remote_status import RemoteState
+    from synapse_sync.suppliers.remote.base import WritableRemote
+    from synapse_sync.suppliers.remote.remotes import Remotes
+
+
+class Sharing(Questions):
+    """The part of a workspace for other machines: every verb is one method and one module of `engine/`."""
+
+    # -- remotes -----------------------------------------------------------------------------------
+
+    def push(self, names: Sequence[str] = (), *, to: str | None = None, repair: bool = False) -> Pushed:
+        """Upload the locked files of models, or of all that everybody may download, to a remote.
+
+        `to` is its address; None is the first one that can be written. With `repair`, wrong files there are
+        replaced. Raises `InputError`, or `NotTrusted` for a remote of the manifest alone.
+        """
+        from synapse_sync.engine.push_choice import choose
+
+        wiring = self._wiring
+        pusher = self._pusher(to, repair=repair)
+        return pusher.push(choose(self.project, names, wiring.tools(), open_wire=wiring.connections.open_wire))
+
+    def check_backfill(self) -> None:
+        """Raise `InputError` or `NotTrusted` unless a remote is named that files can be uploaded to."""
+        self._writable(None)
+
+    def backfill(self, *, repair: bool = False) -> Pushed:
+        """Upload what the first writable remote lacks of the locked files that this machine has.
+
+        With `repair`, the wrong files that a sync of this workspace has met there are replaced.
+        """
+        from synapse_sync.engine.push_choice import choose
+
+        wiring = self._wiring
+        pusher = self._pusher(None, repair=False)
+        if repair and wiring.remotes is not None:
+            remote = pusher.remote.remote
+            pusher.replaced = frozenset(sha256 for where, sha256 in wiring.remotes.wrong if where == remote)
+        choice = choose(self.project, (), wiring.tools(), open_wire=wiring.connections.open_wire)
+        here = tuple(upload for upload in choice.uploads if pusher.find(upload) is not None)
+        return pusher.push(replace(choice, uploads=here))
+
+    def _pusher(self, to: str | None, *, repair: bool) -> Pusher:
+        from synapse_sync.engine.push import Pusher
+
+        wiring = self._wiring
+        return Pusher(
+            remote=self._writable(to),
+            find=wiring.file_for,
+            wire=lambda: wiring.connections.wire,
+            reporter=wiring.reporter,
+            retry=wiring.connections.retry,
+            repair=repair,
+            limit_rate=self.settings.limit_rate,
+        )
+
+    def _writable(self, to: str | None) -> WritableRemote:
+        """Open a remote to write to; one that only the manifest names needs the user's consent."""
+        from synapse_sync.core.trust import Kind
+
+        wiring = self._wiring
+        remotes = wiring.remotes or wiring.remotes_at(())
+        store = remotes.writable(to)
+        if to is None and store.remote not in self.settings.remotes:
+            wiring.trust.require(wiring.trust.remotes([store.remote], Kind.PUSH))
+        return store
+
+    def pull(self, names: Sequence[str] = ()) -> Pulled:
+        """Bring the locked files of models, or of all, from the remotes into the store; nothing is placed."""
+        from synapse_sync.engine.pull import pull
+
+        raise_all(self._readable().problems())
+        return pull(self.project, names, self._wiring.tools())
+
+    def _readable(self) -> Remotes:
+        """The remotes of this run; raises `InputError` for none, `NotTrusted` for those of the manifest alone."""
+        from synapse_sync.suppliers.remote.remotes import no_remote
+
+        remotes, trust = self._wiring.remotes, self._wiring.trust
+        if remotes is None:
+            raise no_remote()
+        trust.require(trust.remotes(set(remotes.remotes) - set(self.settings.remotes)))
+        return remotes
+
+    def remote_states(self) -> tuple[RemoteState, ...]:
+        """The locked files that each remote has, and those that it lacks."""
+        from synapse_sync.engine.push_choice import uploads_of
+        from synapse_sync.engine.remote_status import remote_states
+
+        return remote_states(self._readable(), uploads_of(self.project.lockfile.models))
+
+    def publish(self, *, to: str | None = None) -> Published:
+        """Write the lockfile into a remote, so that a collection there keeps its files."""
+        from synapse_sync.engine.publish import publish
+
+        return publish(self.project.lockfile, self._writable(to))
+
+    def plan_remote_collection(self, *, to: str | None = None, age: float) -> RemoteCollection:
+        """The files of a remote that no published lockfile names, and that are older than `age` (seconds)."""
+        from synapse_sync.engine.remote_gc import plan_remote_collection
+
+        return plan_remote_collection(self._writable(to), before=time.time() - age)
+
+    def collect_remote(self, plan: RemoteCollection, *, age: float) -> tuple[int, int | None]:
+        """Delete the files of a plan, and drop what killed pushes left behind for longer than `age` (seconds).
+
+        Returns the freed bytes, and how many uploads were dropped: None where the remote does not list them.
+        """
+        from synapse_sync.engine.remote_gc import collect_remote
+
+        remote = self._writable(plan.remote.address)
+        return collect_remote(remote, plan), remote.abort_uploads(time.time() - age)

@@ -1,0 +1,99 @@
+"""The protocols of a remote, and all that a remote may know of the rest of synapse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from synapse_sync.core.remote import Remote
+from synapse_sync.sources.base import Location
+
+if TYPE_CHECKING:
+    from synapse_sync.net.credentials import Credentials
+    from synapse_sync.net.retries import Retry
+    from synapse_sync.net.wire import Wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """The means with which a remote is opened.
+
+    `wire`, `credentials` and `retry` make what they are named after when it is first needed. `environ` are the
+    variables, `home` is the user's directory, for the files of the clouds' own tools. `allow_http` are the hosts to
+    which plain http is allowed, `certificates` the files of certificates that are trusted, each with its origin.
+    """
+
+    wire: Callable[[], Wire]
+    credentials: Callable[[], Credentials]
+    retry: Callable[[], Retry]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    home: Path | None = None
+    allow_http: frozenset[str] = frozenset()
+    certificates: tuple[tuple[str, Path], ...] = ()
+    offline: bool = False
+
+
+class RemoteStore(Protocol):
+    """An open remote: blobs by their SHA-256. All methods may be called from several threads."""
+
+    remote: Remote
+
+    def locate(self, sha256: str) -> Location | None:
+        """Return where a blob would be now, signed anew by each call; None if it is surely not there.
+
+        It is not asked whether the blob is there. Raises `SynapseError`.
+        """
+        ...
+
+    def size(self, sha256: str) -> int | None:
+        """Return the size of a blob in bytes, 0 where it is not known; None if it is not there.
+
+        Raises `AccessDenied`, `Offline` or another `NetworkError`, or `StorageError`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An object in a remote: its path, its `size` in bytes, and when it was written, in seconds since 1970."""
+
+    path: str
+    size: int
+    modified: float
+
+
+@runtime_checkable
+class WritableRemote(RemoteStore, Protocol):
+    """A remote that blobs can be pushed to. Nothing is visible in it before it is complete."""
+
+    def put(self, sha256: str, chunks: Iterator[bytes], size: int) -> None:
+        """Write a blob of `size` bytes; an exception of `chunks` ends that, and leaves nothing visible.
+
+        A blob that is there is replaced. Raises like `size`.
+        """
+        ...
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a small object unless there is one, which is not touched; returns whether it was written."""
+        ...
+
+    def read(self, path: str, most: int) -> bytes:
+        """Return a small object of up to `most` bytes; raises `NotFound`, or `NetworkError` for a larger one."""
+        ...
+
+    def entries(self, below: str) -> Iterator[Entry]:
+        """Yield all objects whose paths begin with `below`."""
+        ...
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects; those that are not there are passed over."""
+        ...
+
+    def abort_uploads(self, before: float) -> int | None:
+        """Drop what killed pushes left behind, if they began `before` (seconds since 1970).
+
+        Returns how many there were, or None where the kind of remote, or its server, does not list them.
+        """
+        ...

@@ -1,0 +1,40 @@
+"""A plain web server as a remote, which is only read: a copy of a store's `blobs` directory below its address."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from synapse_sync.core.remote import Remote, blob_path
+from synapse_sync.errors import StatusError
+from synapse_sync.sources.base import Location
+from synapse_sync.suppliers.remote.base import Means
+
+#: The statuses of a file that is not there. 403: many servers of files answer so, where they do not list.
+_ABSENT = frozenset({403, 404, 410})
+
+
+class HttpRemote:
+    """A remote of files below one address."""
+
+    def __init__(self, remote: Remote, means: Means) -> None:
+        self.remote = remote
+        self._means = means
+
+    def locate(self, sha256: str) -> Location:
+        """The address of a blob, which needs no signature."""
+        return Location(f"{self.remote.address}/{quote(blob_path(sha256))}")
+
+    def size(self, sha256: str) -> int | None:
+        """Ask with one HEAD whether the blob is there; its size is not asked for."""
+        try:
+            self._means.wire().check(self.locate(sha256).url)
+        except StatusError as error:
+            if error.status in _ABSENT:
+                return None
+            raise
+        return 0
+
+
+def open_remote(remote: Remote, means: Means) -> HttpRemote:
+    """Open a web server as a remote."""
+    return HttpRemote(remote, means)

@@ -1,0 +1,275 @@
+"""Buckets as remotes: S3 and servers that speak it, Google Cloud Storage and Azure, by obstore.
+
+Reading: obstore signs an address, and the transfer wing downloads from it. Writing: a multipart upload of obstore,
+which becomes visible as a whole. Credentials come from the environment, and from the files of the clouds' tools.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from synapse_sync.core.remote import Remote, RemoteKind, blob_path
+from synapse_sync.errors import AccessDenied, NetworkError, NotFound, SynapseError
+from synapse_sync.net.failures import CONNECTION_HINT, Transient, switched_off
+from synapse_sync.sources.base import Location
+from synapse_sync.suppliers.remote.aws_profile import Profile, read_profile
+from synapse_sync.suppliers.remote.base import Entry, Means
+
+#: How long a signed address holds. A longer download asks for a fresh one.
+_SIGNED = timedelta(hours=1)
+#: The size of a part of an upload in bytes, and how many of one file are on the way: the memory that it needs.
+PART = 8 << 20
+PARTS_AT_ONCE = 4
+#: S3 takes 10,000 parts at most.
+_MOST_PARTS = 9_000
+_DELETE_AT_ONCE = 500
+#: The rest of the patience is outside, see `engine/push.py`: obstore does not wait as long as a server asks to.
+_RETRY: dict[str, Any] = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
+_STATUS = re.compile(r"\b(?:status(?: code)?:? ?|HTTP status \w+ error \()?([45]\d\d)\b(?: [A-Z]|\))")
+#: The codes by which servers say that credentials are not right, or not any more.
+_EXPIRED = frozenset({"ExpiredToken", "TokenRefreshRequired", "RequestExpired", "ExpiredTokenException"})
+_WRONG = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AccessDenied", "AuthFailure"})
+_BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "TooManyRequests"})
+
+
+class ObjectRemote:
+    """A remote in a bucket. `prefix` and bucket are those of `remote`."""
+
+    def __init__(self, remote: Remote, means: Means) -> None:
+        self.remote = remote
+        self._means = means
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def _store(self) -> Any:
+        """The store of obstore, which is made once; raises `InputError`, `NetworkError` or `Offline`."""
+        if self._means.offline:
+            raise switched_off(str(self.remote))
+        with self._lock:
+            if self._made is None:
+                self._made = _opened(self.remote, self._means)
+            return self._made
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def locate(self, sha256: str) -> Location:
+        """A freshly signed address of a blob."""
+        import obstore
+
+        store = self._store()
+        try:
+            return Location(obstore.sign(store, "GET", self.remote.key(blob_path(sha256)), _SIGNED))
+        except Exception as error:
+            raise translated(error, self.remote, "signing an address") from None
+
+    def size(self, sha256: str) -> int | None:
+        """The size of a blob in bytes; None if it is not there."""
+        import obstore
+
+        store = self._store()
+        try:
+            found = obstore.head(store, self.remote.key(blob_path(sha256)))
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise translated(error, self.remote, "looking for a file") from None
+        return int(found["size"])
+
+    def read(self, path: str, most: int) -> bytes:
+        """A small object of up to `most` bytes; raises `NotFound`, or `NetworkError` for a larger one."""
+        import obstore
+
+        store, key = self._store(), self.remote.key(path)
+        try:
+            if int(obstore.head(store, key)["size"]) > most:
+                raise NetworkError(f"{self.remote}: {path} has more than {most} bytes")
+            return bytes(obstore.get_range(store, key, start=0, end=most))
+        except SynapseError:
+            raise
+        except Exception as error:
+            raise translated(error, self.remote, f"reading {path}") from None
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def put(self, sha256: str, chunks: Iterator[bytes], size: int) -> None:
+        """Upload a blob of `size` bytes, in parts if it is large; an exception of `chunks` ends that."""
+        import obstore
+
+        store, key = self._store(), self.remote.key(blob_path(sha256))
+        feed = _Feed(chunks)
+        try:
+            if size <= PART:
+                obstore.put(store, key, b"".join(feed), use_multipart=False)
+            else:
+                part = max(PART, -(-size // _MOST_PARTS))
+                obstore.put(store, key, feed, use_multipart=True, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
+        except Exception as error:
+            if feed.failure is not None:
+                raise feed.failure from None
+            raise translated(error, self.remote, "uploading a file") from None
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a small object unless there is one; a server without conditional writes is asked before."""
+        import obstore
+
+        store, key = self._store(), self.remote.key(path)
+        try:
+            try:
+                obstore.put(store, key, data, mode="create")
+            except obstore.exceptions.AlreadyExistsError:
+                return False
+            except obstore.exceptions.NotSupportedError:
+                if _is_there(store, key):
+                    return False
+                obstore.put(store, key, data, use_multipart=False)
+        except Exception as error:
+            raise translated(error, self.remote, f"writing {path}") from None
+        return True
+
+    def entries(self, below: str) -> Iterator[Entry]:
+        """All objects whose paths begin with `below`."""
+        import obstore
+
+        store, cut = self._store(), len(self.remote.key(""))
+        try:
+            for page in obstore.list(store, prefix=self.remote.key(below).rstrip("/")):
+                for found in page:
+                    yield Entry(
+                        path=found["path"][cut:],
+                        size=int(found["size"]),
+                        modified=found["last_modified"].timestamp(),
+                    )
+        except Exception as error:
+            raise translated(error, self.remote, "listing it") from None
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects; those that are not there are passed over."""
+        import obstore
+
+        store = self._store()
+        keys = [self.remote.key(path) for path in paths]
+        for start in range(0, len(keys), _DELETE_AT_ONCE):
+            try:
+                obstore.delete(store, keys[start : start + _DELETE_AT_ONCE])
+            except FileNotFoundError:
+                continue
+            except Exception as error:
+                raise translated(error, self.remote, "deleting files") from None
+
+    def abort_uploads(self, before: float) -> int | None:
+        """None: obstore lists no uploads. A rule of the bucket ends them, see `docs/remote.md`."""
+        return None
+
+
+class _Feed:
+    """The chunks of a file, and the exception that ended them: obstore raises it as one of its own."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.failure: BaseException | None = None
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._chunks
+        except BaseException as failure:
+            self.failure = failure
+            raise
+
+
+def _is_there(store: Any, key: str) -> bool:
+    import obstore
+
+    try:
+        obstore.head(store, key)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _opened(remote: Remote, means: Means) -> Any:
+    """Open a bucket with obstore; raises `InputError`, or `NetworkError` for plain http that is not allowed."""
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+    from synapse_sync.net.agent import USER_AGENT
+
+    options: dict[str, Any] = {
+        "user_agent": USER_AGENT,
+        "connect_timeout": timedelta(seconds=10),
+        "timeout": timedelta(minutes=15),  # of one part, over a slow line
+    }
+    if means.certificates:
+        options["root_certificate"] = b"\n".join(path.read_bytes() for _, path in means.certificates)
+    if remote.kind is RemoteKind.S3:
+        config = _s3_config(remote, means)
+        if (endpoint := config.get("endpoint") or _endpoint_of(means)) is not None:
+            means.credentials().check_url(endpoint)
+            options["allow_http"] = urlsplit(endpoint).scheme == "http"
+        return S3Store(remote.container, config=config, client_options=options, retry_config=_RETRY)
+    kind = GCSStore if remote.kind is RemoteKind.GOOGLE else AzureStore
+    return kind(remote.container, client_options=options, retry_config=_RETRY)
+
+
+def _endpoint_of(means: Means) -> str | None:
+    """The endpoint that a variable names; obstore reads all but the first by itself."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    return next((means.environ[name] for name in names if means.environ.get(name)), None)
+
+
+def _s3_config(remote: Remote, means: Means) -> dict[str, Any]:
+    """The settings of an S3 store: those of the address, else of the environment, else of a profile.
+
+    The environment's keys go before a profile, unless the address names one: that is the order of the AWS tools.
+    """
+    asked = remote.option("profile")
+    profile: Profile | None = None
+    if asked or not means.environ.get("AWS_ACCESS_KEY_ID"):
+        profile = read_profile(asked, means.environ, means.home)
+    region = remote.option("region") or means.environ.get("AWS_REGION") or means.environ.get("AWS_DEFAULT_REGION")
+    endpoint = remote.option("endpoint") or _endpoint_of(means)
+    found: dict[str, Any] = {}
+    if profile is not None:
+        found |= profile.keys
+        region, endpoint = region or profile.region, endpoint or profile.endpoint
+    if region:
+        found["region"] = region
+    if endpoint:
+        found["endpoint"] = endpoint.rstrip("/")
+    return found
+
+
+def translated(error: Exception, remote: Remote, doing: str) -> SynapseError:
+    """Turn an exception of obstore into an error of synapse.
+
+    Hazard: its text may quote a signed address or a header, so only a code and a status are taken from it.
+    """
+    text = str(error)
+    code = match[1] if (match := _CODE.search(text)) else ""
+    status = match[1] if (match := _STATUS.search(text)) else ""
+    said = " ".join(filter(None, (status, code))) or type(error).__name__
+    name = type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return NotFound(
+            f"{remote}: {doing}: not found",
+            hint="check that the bucket exists" if code == "NoSuchBucket" else None,
+        )
+    if code in _EXPIRED:
+        return AccessDenied(f"{remote}: the credentials have expired ({said})", hint="renew them, and run it again")
+    if name in ("PermissionDeniedError", "UnauthenticatedError") or code in _WRONG or status in ("401", "403"):
+        return AccessDenied(
+            f"{remote} refuses access: {doing} ({said})",
+            hint="check the credentials in the environment, and what they may do in this bucket",
+        )
+    if code in _BUSY or status in ("429", "500", "502", "503", "504") or not (code or status):
+        return Transient(f"{remote}: {doing} failed ({said})", hint=CONNECTION_HINT)
+    return NetworkError(f"{remote}: {doing} failed ({said})", hint="the server refuses the request as it is")
+
+
+def open_remote(remote: Remote, means: Means) -> ObjectRemote:
+    """Open a bucket as a remote; no request is made."""
+    return ObjectRemote(remote, means)

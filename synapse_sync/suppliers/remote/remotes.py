@@ -1,0 +1,182 @@
+"""The remotes of one run: which of them may have a file, and what became of asking them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+
+from synapse_sync.core.remote import Remote, RemoteKind, parse_remote
+from synapse_sync.core.reporter import Reporter
+from synapse_sync.errors import (
+    AccessDenied,
+    InputError,
+    IntegrityError,
+    NetworkError,
+    NotFound,
+    Offline,
+    RefusedFormat,
+    StatusError,
+    SynapseError,
+)
+from synapse_sync.net.at_once import at_once
+from synapse_sync.sources.base import Location
+from synapse_sync.suppliers.remote.base import Means, RemoteStore, WritableRemote
+from synapse_sync.suppliers.remote.register import open_remote, unusable
+from synapse_sync.transfer.want import Offer, Want
+
+#: How many questions to one remote are asked at the same time.
+_AT_ONCE = 16
+#: Statuses of a file that is not there.
+_ABSENT = frozenset({404, 410})
+#: Statuses that may mean the same: a bucket that may not be listed says so for a missing object.
+_REFUSED = frozenset({401, 403})
+
+
+def no_remote(what: str = "no remote is named") -> InputError:
+    """The error for a verb that needs a remote, where none is named."""
+    return InputError(
+        what, hint='write `remote = "s3://BUCKET/PREFIX"` into your config.toml, or set SYNAPSE_REMOTE'
+    )
+
+
+class Remotes:
+    """The remotes of one run, in their order. Safe to use from threads.
+
+    `reporter` returns the one of this run. `allowed` says whether a remote may be read; one from a manifest needs
+    the user's consent. A remote that cannot be reached is reported once, and asked no more.
+    """
+
+    def __init__(
+        self,
+        remotes: Sequence[Remote],
+        means: Means,
+        reporter: Callable[[], Reporter],
+        *,
+        allowed: Callable[[Remote], bool] = lambda remote: True,
+    ) -> None:
+        self.remotes: tuple[Remote, ...] = tuple(remotes)
+        #: The blobs that remotes had other bytes for, each with its remote.
+        self.wrong: set[tuple[Remote, str]] = set()
+        self._means = means
+        self._reporter = reporter
+        self._allowed = allowed
+        self._open: dict[Remote, RemoteStore] = {}
+        self._down: set[Remote] = set()
+        self._told: set[Remote] = set()
+        self._lock = threading.Lock()
+
+    def problems(self) -> list[InputError]:
+        """Why remotes cannot be used on this machine, whatever they have; no request is made."""
+        return [problem for remote in self.remotes if (problem := unusable(remote)) is not None]
+
+    def open(self, remote: Remote) -> RemoteStore:
+        """The open remote; raises `InputError` for one that is unusable here."""
+        with self._lock:
+            if remote not in self._open:
+                self._open[remote] = open_remote(remote, self._means)
+            return self._open[remote]
+
+    def writable(self, address: str | None = None) -> WritableRemote:
+        """Open the remote with this address, which need not be one of them; None is the first that can be written.
+
+        Raises `InputError`.
+        """
+        if address is not None:
+            known = {remote.address: remote for remote in self.remotes}
+            remote = known.get(address) or parse_remote(address, "--to")
+        else:
+            first = next((remote for remote in self.remotes if remote.is_writable), None)
+            if first is None:
+                raise no_remote("no remote is named that files can be uploaded to")
+            remote = first
+        store = self.open(remote)
+        if not isinstance(store, WritableRemote):
+            raise InputError(
+                f"{remote} can only be read", hint="name a bucket or a directory: `--to s3://BUCKET/PREFIX`"
+            )
+        return store
+
+    def is_here(self, sha256: str) -> bool:
+        """Whether a directory among the remotes has a blob; nothing else is asked."""
+        for remote in self._usable():
+            if remote.kind is RemoteKind.DIRECTORY:
+                try:
+                    if self.open(remote).size(sha256) is not None:
+                        return True
+                except SynapseError:
+                    continue
+        return False
+
+    def offers(self, want: Want) -> Iterator[Offer]:
+        """Yield the remotes that may have the wanted bytes; whether one has them shows when it is asked."""
+        for remote in self._usable():
+            assert want.sha256 is not None
+            yield Offer(
+                remote=remote.address,
+                locate=partial(self._locate, remote, want.sha256),
+                failed=partial(self._failed, remote, want),
+                is_directory=remote.kind is RemoteKind.DIRECTORY,
+            )
+
+    def having(self, digests: Collection[str]) -> frozenset[str]:
+        """The blobs among `digests` that some remote has; one request for each blob and remote at most."""
+        found: set[str] = set()
+        for remote in self._usable():
+            left = [sha256 for sha256 in digests if sha256 not in found]
+            answers = at_once(partial(self._has, remote), left, _AT_ONCE)
+            found |= {sha256 for sha256, there in zip(left, answers, strict=True) if there}
+        return frozenset(found)
+
+    def _usable(self) -> Iterator[Remote]:
+        for remote in self.remotes:
+            if remote in self._down or not self._allowed(remote):
+                continue
+            if self._means.offline and remote.kind is not RemoteKind.DIRECTORY:
+                continue
+            yield remote
+
+    def _locate(self, remote: Remote, sha256: str) -> Location:
+        location = self.open(remote).locate(sha256)
+        if location is None:
+            raise NotFound(f"{remote} does not have {sha256[:12]}…")
+        return location
+
+    def _has(self, remote: Remote, sha256: str) -> bool:
+        if remote in self._down:
+            return False
+        try:
+            return self.open(remote).size(sha256) is not None
+        except SynapseError as error:
+            if (words := self._said(remote, error)) is not None:
+                self._reporter().warn(words)
+            return False
+
+    def _failed(self, remote: Remote, want: Want, error: SynapseError) -> str | None:
+        """Say what kept the bytes of a remote from being used; None: that it does not have them is normal."""
+        if isinstance(error, IntegrityError):
+            assert want.sha256 is not None
+            with self._lock:
+                self.wrong.add((remote, want.sha256))
+            return (
+                f"`{want.subject}`: the remote {remote} has wrong bytes under its digest, which were not used: "
+                f"{error.message}; `synapse store push --repair` replaces them"
+            )
+        if isinstance(error, RefusedFormat):  # the right bytes, which the next location has as well
+            return None
+        return self._said(remote, error)
+
+    def _said(self, remote: Remote, error: SynapseError) -> str | None:
+        """Say once that a remote cannot be used; it is asked no more then."""
+        if isinstance(error, NotFound | Offline) or (isinstance(error, StatusError) and error.status in _ABSENT):
+            return None
+        refused = isinstance(error, StatusError) and error.status in _REFUSED
+        with self._lock:
+            if isinstance(error, NetworkError | AccessDenied) and not refused:
+                self._down.add(remote)
+            if remote in self._told:
+                return None
+            self._told.add(remote)
+        hint = "" if error.hint is None else f"; {error.hint}"
+        words = "refuses to send files, or does not have them" if refused else "cannot be used now"
+        return f"the remote {remote} {words}: {error.message}{hint}"
