@@ -200,10 +200,11 @@ def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:
         return tuple(f"sync will refuse this: {e.message}" + (f"; {e.hint}" if e.hint else "") for e in errors)
     placed = {placement.model for placement in arrangement.placements}
     there = {placement.artifact.sha256 for placement in arrangement.placements}  # perhaps as another model's file
-    declared = {entry.name for entry in manifest.here()}  # with `--check`, the lockfile may have others
+    # Of those declared here: with `--check`, the lockfile may have others.
+    unplaced = {entry.name for entry in manifest.here()} - placed
     homeless = [
         name
         for name, model in models.items()
-        if name in declared - placed and model.artifacts and there.isdisjoint(a.sha256 for a in model.artifacts)
+        if name in unplaced and model.artifacts and there.isdisjoint(a.sha256 for a in model.artifacts)
     ]
     return (*arrangement.notes, *(f"`{name}` is placed nowhere: no target accepts it" for name in homeless))

@@ -142,8 +142,8 @@ class Trust:
             has = BlobStore(project.store).has
             there = {m.name for m in project.lockfile.models if all(has(a.given.sha256) for a in m.artifacts)}
             entries = project.manifest.entries()
-            stale = {entry.name for entry in stale_entries(entries, project.lockfile)}
-            found |= set(self.declared(e for e in entries if e.name in there - stale))
+            there -= {entry.name for entry in stale_entries(entries, project.lockfile)}
+            found |= set(self.declared(e for e in entries if e.name in there))
         return frozenset(found)
 
     def keep_earlier(self, wanted: Iterable[Capability]) -> None:
