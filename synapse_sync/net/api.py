@@ -7,7 +7,7 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -222,7 +222,7 @@ class Api:
             url=url,
             status=response.status_code,
             body=bytes(received),
-            headers=dict(response.headers),
+            headers=_joined(response.headers.multi_items()),
             retry_after=asked_wait(response.headers, self._clock()),
         )
 
@@ -239,6 +239,17 @@ class Api:
                     self._library, tls=self._tls, bounds=self._bounds, connections=self._connections
                 )
             return self._transports
+
+
+def _joined(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The headers by name, several of one name as one (RFC 9110, section 5.3).
+
+    Hazard: httpx looks through all headers for each one, so a hostile answer with 10,000 of them cost seconds.
+    """
+    values: dict[str, list[str]] = {}
+    for name, value in items:
+        values.setdefault(name, []).append(value)
+    return {name: ", ".join(found) for name, found in values.items()}
 
 
 def is_unready(answer: Answer) -> bool:

@@ -163,3 +163,13 @@ def test_a_wait_is_told(site, slept):
         assert api.get_json(f"{site.url}/m?secret=1") == {}
     assert len(told) == 1 and "503" in told[0] and "trying again in 1 s" in told[0]
     assert "secret" not in told[0]
+
+
+def test_headers_of_one_name_are_one_and_ten_thousand_are_read_once(site, api):
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        many = b"".join(b"X-%d: y\r\n" % number for number in range(10_000))
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\n" + many + b"Content-Length: 2\r\n\r\n{}")
+
+    site.answers["/m"] = answer
+    headers = api.exchange("GET", f"{site.url}/m").headers
+    assert (headers["x-a"], headers["x-9999"], headers["content-length"]) == ("1, 2", "y", "2")
