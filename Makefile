@@ -9,7 +9,7 @@ endif
 REQUIREMENTS := .ci/requirements
 PINNED := --quiet --require-hashes
 
-.PHONY: demo test snapshots test-windows pythons workflows services images types lists-real screenshots lint platforms bench independent torture \
+.PHONY: browser demo test snapshots test-windows pythons workflows services images types lists-real screenshots lint platforms bench independent torture \
   mutants requirements windows release-check onefile zipapp setup clean
 
 demo: $(VENV)/.ready
@@ -57,9 +57,18 @@ images: $(VENV)/.ready
 types: $(VENV)/.ready-dev
 	.ci/types.sh
 
-# README's picture: its quick start in a real terminal (Debian's tmux), against the demo hub.
-screenshots: $(VENV)/.ready
+# Pages in a real browser: Debian's chromium (apt, for root), driven by playwright. `make browser SHOTS=DIR` keeps screenshots.
+SHOTS ?=
+browser: $(VENV)/.ready-browser
+	.ci/browser chromium
+	SYNAPSE_BROWSER=1 SYNAPSE_SCREENSHOTS=$(SHOTS) $(BIN)/python -m pytest -q tests/browser
+	.ci/browser passed
+
+# README's picture: its quick start in a real terminal (Debian's tmux), against the demo hub. And the gallery's.
+screenshots: $(VENV)/.ready-browser
 	$(BIN)/python docs/screenshots.py
+	.ci/browser chromium
+	$(BIN)/python tests/browser/pictures.py
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
@@ -153,6 +162,14 @@ $(VENV)/.ready-services: $(VENV)/.ready-dev $(REQUIREMENTS)/services.txt
 	fi
 	@touch $@
 
+$(VENV)/.ready-browser: $(VENV)/.ready-dev $(REQUIREMENTS)/browser.txt
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install $(PINNED) --python $(BIN)/python -r $(REQUIREMENTS)/browser.txt ; \
+	else \
+	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check -r $(REQUIREMENTS)/browser.txt ; \
+	fi
+	@touch $@
+
 $(VENV)/.ready-mutants: $(VENV)/.ready-dev $(REQUIREMENTS)/mutants.txt
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv pip install $(PINNED) --python $(BIN)/python -r $(REQUIREMENTS)/mutants.txt ; \
@@ -168,6 +185,7 @@ requirements:
 	mkdir -p $(REQUIREMENTS)
 	$(COMPILE) --upgrade pyproject.toml --group dev -o $(REQUIREMENTS)/dev.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group mutants -o $(REQUIREMENTS)/mutants.txt
+	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group browser -o $(REQUIREMENTS)/browser.txt
 	$(COMPILE) --upgrade --no-deps --group weights -o $(REQUIREMENTS)/weights.txt
 	$(COMPILE) --upgrade --no-deps --group lists -o $(REQUIREMENTS)/lists.txt
 	$(COMPILE) --upgrade --group services -o $(REQUIREMENTS)/services.txt

@@ -12,12 +12,12 @@ from pathlib import Path
 import click
 
 import synapse_sync
-from benchmarks import download, growth, importing, noop, ours, verify, wan
+from benchmarks import download, gallery, growth, importing, noop, ours, verify, wan
 from benchmarks.measure import Failed
 from benchmarks.report import Table, results_text, table_text
 
 _HERE = Path(__file__).parent
-_NAMES = (*download.SUBJECTS, "wan", "noop", "verify", "import", "growth")
+_NAMES = (*download.SUBJECTS, "wan", "noop", "verify", "import", "gallery", "growth")
 
 
 def main() -> None:
@@ -46,7 +46,9 @@ def _compile() -> None:
         compileall.compile_dir(folder, quiet=2, workers=2)
 
 
-def _measure(names: list[str], work: Path, options: argparse.Namespace) -> Iterator[Table | growth.Growth]:
+def _measure(
+    names: list[str], work: Path, options: argparse.Namespace
+) -> Iterator[Table | growth.Growth | gallery.Pages]:
     downloads = [name for name in download.SUBJECTS if name in names]
     builds = (ours.OWN, *_builds(work, options.python)) if downloads or "noop" in names else ()
     if downloads:
@@ -63,6 +65,11 @@ def _measure(names: list[str], work: Path, options: argparse.Namespace) -> Itera
         yield verify.measure(work, 8, options.size // 4, options.runs)
     if "import" in names:
         yield from importing.measure(work, options.tree, options.placed, options.runs)
+    if "gallery" in names:
+        if (lacking := gallery.missing()) is None:
+            yield gallery.measure(work, options.runs)
+        else:
+            print(f"gallery: skipped: {lacking}", flush=True)
     if "growth" in names:
         yield growth.measure(work, options.models, min(options.runs, 3))
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.disk_use import DiskUse
     from synapse_sync.engine.doctor import Finding
     from synapse_sync.engine.export import Exported
+    from synapse_sync.engine.gallery import Made, Wanted
     from synapse_sync.engine.lacking import Lacking
     from synapse_sync.engine.made_with import MadeWith
     from synapse_sync.engine.outdated import Standing
@@ -176,6 +177,13 @@ class Questions(Machine):
         return export(
             self.project, tools, format, scope=scope or Scope(), endpoints=endpoints, given=given, output=output
         )
+
+    def gallery(self, scope: Scope, standings: Sequence[Standing] | None, wanted: Wanted) -> Made:
+        """Write a page of the models in scope; `engine/gallery.py` has the meaning of the parameters."""
+        from synapse_sync.engine.gallery import gallery
+
+        survey = self.survey(scope)
+        return gallery(self.project, scope, survey, self.unmanaged(survey), standings, wanted)
 
     def licenses(self) -> tuple[Terms, ...]:
         """The terms of every locked model."""

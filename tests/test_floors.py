@@ -81,6 +81,7 @@ ONLY = {
     "cyclonedx": {"interop/writers/cyclonedx.py"},
     "packageurl": {"interop/writers/cyclonedx.py"},
     "keyring": {"user/keychain.py"},
+    "PIL": {"engine/thumbnails.py"},
     "tomlkit": {"core/manifest/edit.py"},
     "rich": {"cli/progress.py"},
     "filelock": {"store/locks.py"},

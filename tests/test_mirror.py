@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 PACKAGE = Path(synapse_sync.__file__).parent
 #: Rooms of the tests that no room of the package has, with what their files have in common.
 OWN_ROOMS = {
+    "browser": "pages in a real browser: `make browser`",
     "black_box": "whole commands against the demo hub, by the story that a user would tell",
     "faults": "the catalogue of faults, by kind",
     "hints": "the command that each hint names, run in the state in which the hint is given",

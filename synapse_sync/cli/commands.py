@@ -34,6 +34,7 @@ VERBS = {
     "tree": ("Look", "Show targets, folders and files as a tree"),
     "unused": ("Look", "List the models that no workflow names, with their sizes"),
     "diff": ("Look", "Show how synapse.lock differs from that of a commit"),
+    "gallery": ("Look", "Write one static page of the models, with their previews"),
     "licenses": ("Look", "List the licences of the locked models"),
     "outdated": ("Look", "List newer versions, and which of them an upgrade would take"),
     "export": ("Leave", "Write the locked files for another program"),

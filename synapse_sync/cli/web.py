@@ -1,10 +1,11 @@
-"""`--web`: the page of a model in the user's browser."""
+"""The user's browser: `--web` opens the page of a model, `--open` a page that was written."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -33,11 +34,25 @@ def open_page(console: Console, url: str | None, what: str) -> None:
             f"`{what}` has no page on a known site", hint=f"known: {', '.join(site.title for site in SITES)}"
         )
     console.answer(url)
-    if _has_screen():
-        import webbrowser
+    _open(console, url)
 
-        if webbrowser.open(url):
-            console.say("opened in the browser")
+
+def open_file(console: Console, path: Path) -> None:
+    """Open a page of this machine where a browser can be shown; elsewhere say so."""
+    if not _open(console, path.resolve().as_uri()):
+        console.say("not opened: no browser can be shown here")
+
+
+def _open(console: Console, url: str) -> bool:
+    """Open an address in the browser, if one can be shown; returns whether it was."""
+    if not _has_screen():
+        return False
+    import webbrowser
+
+    if not webbrowser.open(url):
+        return False
+    console.say("opened in the browser")
+    return True
 
 
 def _has_screen() -> bool:

@@ -22,8 +22,8 @@ class Companion:
     placed companion is right as long as it is the same. For a preview, `url` is its location and `film` whether it
     moves.
     For a sidecar, `preview` is the path of the preview that UIs show, and `type` that of the model; `layout` names
-    the layout of the target. `shown` is what is locked about the preview that UIs show. `content` are the bytes of
-    a "ref", the note of a branch in a cache of the hub.
+    the layout of the target. `shown` is what is locked about the preview that UIs show, `depicts` about this very
+    preview. `content` are the bytes of a "ref", the note of a branch in a cache of the hub.
     """
 
     target: str
@@ -39,6 +39,7 @@ class Companion:
     layout: str = ""
     type: str | None = None
     shown: Preview | None = None
+    depicts: Preview | None = None
     content: bytes | None = None
 
     @property

@@ -18,3 +18,8 @@ def explicitness(rating: int, model: int | None) -> int:
 def may_be_shown(rating: int, model: int | None, most: str) -> bool:
     """Whether an image may be shown where `most` (`pg`, `pg13`, `r`, `x` or `xxx`) is the most explicit rating."""
     return explicitness(rating, model) <= RATINGS[most]
+
+
+def rating_name(rating: int, model: int | None) -> str:
+    """The rating of an image in a word of `RATINGS`; the parameters are those of `explicitness`."""
+    return {bit: name for name, bit in RATINGS.items()}.get(explicitness(rating, model), "xxx")

@@ -224,6 +224,7 @@ class _Beside:
             film=film,
             layout=self.layout,
             shown=preview if number == 1 else None,
+            depicts=preview,
         )
 
     def _sidecar(self, kind: str, *, path: SafePath | None, shown: Preview | None) -> Companion | None:

@@ -659,6 +659,16 @@ def _(bench: Bench) -> None:
 # -- sync --------------------------------------------------------------------------------------------
 
 
+@helps("engine: --force")
+def _(bench: Bench) -> None:
+    """The file to write is somebody else's."""
+    bench.project.manifest(ONE)
+    bench("lock")
+    (bench.project.path / "gallery.html").write_text("mine")
+    bench.advised("--force", "gallery", code=7)
+    bench("gallery", "--force")
+
+
 @helps("core: --force")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)

@@ -126,10 +126,10 @@ class Shapes:
         Smaller stills and films of it are published too; the address of a film has the ending of an image.
         """
         base = f"/demo/{uuid.uuid5(uuid.NAMESPACE_OID, str(image.id))}"
-        still = jpeg_bytes(f"still of {image.id}")
+        still = image.still or jpeg_bytes(f"still of {image.id}")
         shapes = {f"anim=false,transcode=true,width=450/{image.id}.jpeg": ("image/jpeg", still)}
         if image.type == "video":
-            film = mp4_bytes(f"film of {image.id}")
+            film = image.film or mp4_bytes(f"film of {image.id}")
             shapes[f"anim=true,transcode=true,width=450/{image.id}.mp4"] = ("video/mp4", film)
         for form, (kind, content) in shapes.items():
             self.storage.publish(f"{base}/{form}", Stored(content=content, content_type=kind))

@@ -19,6 +19,7 @@ class Image:
     """One image of a version; `nsfw_level` is the bitmask (1 PG, 2 PG13, 4 R, 8 X, 16 XXX).
 
     `hash` is its blurhash. `meta` are the settings that made it, to which the site adds a prompt of its own.
+    `still` and `film` are its small forms; empty, the site makes ones without anything to see.
     """
 
     id: int
@@ -29,6 +30,8 @@ class Image:
     nsfw_level: int = 1
     hash: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    still: bytes = b""
+    film: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
