@@ -9,7 +9,7 @@ endif
 REQUIREMENTS := .ci/requirements
 PINNED := --quiet --require-hashes
 
-.PHONY: browser demo test snapshots test-windows pythons workflows services images types lists-real screenshots lint platforms bench independent torture \
+.PHONY: browser demo test snapshots test-windows pythons workflows services images types lists-real screenshots docs lint platforms bench independent torture \
   mutants requirements windows release-check onefile zipapp setup clean
 
 demo: $(VENV)/.ready
@@ -64,11 +64,16 @@ browser: $(VENV)/.ready-browser
 	SYNAPSE_BROWSER=1 SYNAPSE_SCREENSHOTS=$(SHOTS) $(BIN)/python -m pytest -q tests/browser
 	.ci/browser passed
 
-# README's picture: its quick start in a real terminal (Debian's tmux), against the demo hub. And the gallery's.
+# The screens of README and the pages, in both themes: commands in a real terminal (Debian's tmux), against the demo
+# hub. And the gallery's.
 screenshots: $(VENV)/.ready-browser
 	$(BIN)/python docs/screenshots.py
 	.ci/browser chromium
 	$(BIN)/python tests/browser/pictures.py
+
+# The pages as a site, in build/docs/html: a warning of Sphinx and a broken link are errors.
+docs: $(VENV)/.ready-docs
+	$(BIN)/python docs/build_site.py
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
@@ -178,6 +183,14 @@ $(VENV)/.ready-mutants: $(VENV)/.ready-dev $(REQUIREMENTS)/mutants.txt
 	fi
 	@touch $@
 
+$(VENV)/.ready-docs: $(VENV)/.ready $(REQUIREMENTS)/docs.txt
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install $(PINNED) --python $(BIN)/python -r $(REQUIREMENTS)/docs.txt ; \
+	else \
+	  $(BIN)/python -m pip install $(PINNED) --disable-pip-version-check -r $(REQUIREMENTS)/docs.txt ; \
+	fi
+	@touch $@
+
 # Needs uv, which alone resolves for all systems at once.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --no-emit-find-links --custom-compile-command 'make requirements'
@@ -186,6 +199,7 @@ requirements:
 	$(COMPILE) --upgrade pyproject.toml --group dev -o $(REQUIREMENTS)/dev.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group mutants -o $(REQUIREMENTS)/mutants.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group browser -o $(REQUIREMENTS)/browser.txt
+	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group docs -o $(REQUIREMENTS)/docs.txt
 	$(COMPILE) --upgrade --no-deps --group weights -o $(REQUIREMENTS)/weights.txt
 	$(COMPILE) --upgrade --no-deps --group lists -o $(REQUIREMENTS)/lists.txt
 	$(COMPILE) --upgrade --group services -o $(REQUIREMENTS)/services.txt

@@ -1,4 +1,4 @@
-"""Screenshots: README's quick start, typed into a real terminal against the demo hub, as an SVG.
+"""Screenshots: commands typed into a real terminal against the demo hub, each as an SVG for both themes.
 
 tmux is the terminal, rich draws its screen. The SVG has no link and no font of another host. `make screenshots`.
 """
@@ -15,9 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from synapse_sync.demo import catalogue
@@ -25,19 +27,29 @@ from synapse_sync.demo.hub import Hub
 from synapse_sync.demo.serve import own_places
 
 ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "docs" / "quickstart.svg"
+SCREENS = ROOT / "docs" / "screens"
 COLUMNS, LINES = 84, 60
+#: Background, foreground, and the colours black, red, green, yellow, blue, magenta, cyan and white.
+_LIGHT = ["ffffff", "24292f", "24292f", "b02028", "116329", "7d4e00", "0550ae", "8250df", "1b6875", "57606a"]
+_DARK = ["161b22", "c9d1d9", "6e7681", "ff7b72", "3fb950", "d29922", "58a6ff", "bc8cff", "39c5cf", "c9d1d9"]
+
+
+def _theme(colors: list[str]) -> TerminalTheme:
+    background, foreground, *rest = [(int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in colors]
+    return TerminalTheme(background, foreground, rest)
+
+
+THEMES = {"light": _theme(_LIGHT), "dark": _theme(_DARK)}
 #: Seconds in which a command has to end.
-_PATIENCE = 30.0
+_PATIENCE = 120.0
 _SOCKET = f"synapse-screenshots-{os.getpid()}"
 
 
 def quick_start(readme: str) -> list[str]:
-    """Return the commands of README's first block of code, without the installation and the comments."""
-    block = re.search(r"(?:^ {4}.+\n)+", readme, re.MULTILINE)
+    """Return the commands of README's first block that is run, without the comments."""
+    block = re.search(r"^```console\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     assert block is not None
-    lines = [line.partition(" #")[0].strip() for line in block[0].splitlines()]
-    return [line for line in lines if line.startswith("synapse ")]
+    return [line.removeprefix("$ ").partition(" #")[0].strip() for line in block[1].splitlines()]
 
 
 class Terminal:
@@ -94,7 +106,50 @@ class Terminal:
         return subprocess.run(["tmux", "-L", _SOCKET, *words], check=True, capture_output=True, text=True).stdout
 
 
-def record(commands: list[str]) -> str:
+@dataclass(frozen=True)
+class Screen:
+    """What is typed, in a project that is made by `before`, which nobody sees; with or without tokens."""
+
+    commands: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    tokens: bool = True
+
+
+def screens() -> dict[str, Screen]:
+    """Return all screens by name."""
+    model = "ComfyUI/models/checkpoints/dreamshaper_8.safetensors"
+    add = "synapse add -q civitai:4384 civitai:58390@62833"
+    return {
+        "quickstart": Screen(tuple(quick_start((ROOT / "README.md").read_text("utf-8"))), tokens=False),
+        "plan": Screen(
+            ("synapse status", "synapse sync", "synapse sync"),
+            before=(
+                "synapse init -q",
+                add,
+                "synapse sync -q",
+                "synapse remove -q detail-tweaker-lora",
+                "synapse add -q hf://madebyollin/sdxl-vae-fp16-fix/sdxl_vae.safetensors",
+            ),
+        ),
+        "import": Screen(
+            ("synapse import ComfyUI", "synapse status"),
+            before=(
+                "synapse init -q",
+                add,
+                "synapse sync -q --link-mode copy",
+                "rm -r .gitattributes .gitignore synapse.toml synapse.lock ComfyUI/.synapse",
+                f"cp {model} ComfyUI/models/checkpoints/of-my-own.safetensors",
+                "truncate -s -64 ComfyUI/models/checkpoints/of-my-own.safetensors",
+            ),
+        ),
+        "refused": Screen(
+            ("synapse sync",), before=("synapse init -q", "synapse add -q civitai:4384 civitai:4468@57618 || true"),
+            tokens=False,
+        ),
+    }  # fmt: skip
+
+
+def record(wanted: Screen) -> str:
     """Run the commands in a terminal, in an empty directory that has a ComfyUI; return the screen."""
     # A short path: the store is named on the screen.
     with Hub() as hub, tempfile.TemporaryDirectory(prefix="", dir="/tmp") as place:
@@ -105,7 +160,7 @@ def record(commands: list[str]) -> str:
         (project / "ComfyUI" / "comfy").mkdir()
         (project / ".git").mkdir()
         variables = {
-            **hub.environment(tokens=False),
+            **hub.environment(tokens=wanted.tokens),
             **own_places(home),
             "HOME": str(home),
             "COLORTERM": "truecolor",
@@ -114,17 +169,19 @@ def record(commands: list[str]) -> str:
         variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         variables["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
         with Terminal(project, variables) as terminal:
+            for line in wanted.before:
+                terminal.run(line)
             terminal.run("clear")
-            for line in commands:
+            for line in wanted.commands:
                 terminal.run(line, hub.civitai_token if line.startswith("synapse login") else None)
             return terminal.screen()
 
 
-def drawn(screen: str) -> str:
+def drawn(screen: str, theme: TerminalTheme) -> str:
     """Return a screen as an SVG that refers to nothing outside itself."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(screen))
-    svg = console.export_svg(title="synapse", unique_id="synapse", font_aspect_ratio=0.61)
+    svg = console.export_svg(title="synapse", theme=theme, unique_id="synapse", font_aspect_ratio=0.61)
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)  # some readers drop blanks at the start of a text
@@ -132,12 +189,16 @@ def drawn(screen: str) -> str:
 
 
 def main() -> int:
-    """Draw the picture anew; returns the exit code."""
+    """Draw all screens anew; returns the exit code."""
     if shutil.which("tmux") is None:
         sys.stderr.write("tmux is missing: it is the terminal\n")
         return 1
-    PICTURE.write_text(drawn(record(quick_start((ROOT / "README.md").read_text("utf-8")))), encoding="utf-8")
-    sys.stdout.write(f"wrote {PICTURE.relative_to(ROOT)}\n")
+    SCREENS.mkdir(exist_ok=True)
+    for name, wanted in screens().items():
+        screen = record(wanted)
+        for theme, colors in THEMES.items():
+            (SCREENS / f"{name}-{theme}.svg").write_text(drawn(screen, colors), encoding="utf-8")
+        sys.stdout.write(f"drew {name}\n")
     return 0
 
 

@@ -15,8 +15,10 @@ from synapse_sync import errors
 from synapse_sync.cli.commands import VERBS, cli
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.manifest.read import parse_manifest
-from synapse_sync.core.manifest.shape import manifest_schema
+from synapse_sync.core.manifest.schema import manifest_schema
 from synapse_sync.layouts import LAYOUTS
+from synapse_sync.sites import SITES, variables
+from synapse_sync.user import settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -24,10 +26,9 @@ MANIFEST = (ROOT / "docs" / "manifest.md").read_text("utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text("utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
-PAGES = (
-    "README.md", "CHANGELOG.md", "docs/manifest.md", "docs/commands.md", "docs/settings.md", "docs/decisions.md",
-    "docs/python.md",
-)  # fmt: skip
+SETTINGS = (ROOT / "docs" / "settings.md").read_text("utf-8")
+EXIT_CODES = (ROOT / "docs" / "exit-codes.md").read_text("utf-8")
+PAGES = ("README.md", "CHANGELOG.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
 #: Everything a reader may copy a command from.
 TEXTS = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
@@ -107,7 +108,7 @@ def test_shown_manifests_are_some(page: str) -> None:
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
-    table = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", COMMANDS, re.MULTILINE)}
+    table = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", EXIT_CODES, re.MULTILINE)}
     kinds = [
         kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.SynapseError)
     ]
@@ -161,24 +162,33 @@ def test_environment_variables_are_read() -> None:
         assert f'"{name}"' in code, name
 
 
-def anchors(text: str) -> set[str]:
-    """The anchors that GitHub gives to the headings of a page."""
-    return {
-        "#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    }
-
-
 @pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md"])
-def test_links_and_paths_lead_somewhere(name: str) -> None:
-    text = TEXTS[name]
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target in anchors(text), target
-        else:
-            assert target.startswith("https://") or ((ROOT / name).parent / target).exists(), target
-    for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|json|toml))`", text):
-        assert (ROOT / path).exists() or (ROOT / "synapse_sync" / path).exists(), path
+def test_paths_lead_somewhere(name: str) -> None:
+    for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|json|toml))`", TEXTS[name]):
+        assert any((ROOT / above / path).exists() for above in ("", "synapse_sync", "docs")), path
+
+
+def test_every_page_is_in_the_contents_once() -> None:
+    contents = (ROOT / "docs" / "index.md").read_text("utf-8")
+    listed = list(re.findall(r"\]\(([\w-]+\.md)\)", contents))
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name != "index.md")
+
+
+def test_every_variable_and_every_setting_is_described() -> None:
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "synapse_sync").rglob("*.py"))
+    options = {str(option.envvar) for verb in VERBS for option in command(verb).params if option.envvar}
+    own = set(re.findall(r'"(SYNAPSE_[A-Z_]+)"', code)) - {"SYNAPSE_DEMO_DEBUG"}
+    sites = {name for site in SITES for name in variables(site) if name}
+    for name in (own | sites) - options:
+        assert f"`{name}`" in SETTINGS, name
+    table = {
+        name
+        for row in re.findall(r"^\| (`.+?) \|", SETTINGS, re.MULTILINE)
+        for name in re.findall(r"`\[?([\w-]+)\]?`", row)
+    }
+    keys = re.search(r"^_KEYS: .*?^\}", inspect.getsource(settings), re.MULTILINE | re.DOTALL)
+    assert keys is not None
+    assert set(re.findall(r'"([\w-]+)":', keys[0])) <= table
 
 
 def test_the_schema_that_the_page_names_is_the_generated_one() -> None:

@@ -36,6 +36,7 @@ ABOUT_MANY = {
     "test_docs.py": "the documentation",
     "test_english.py": "the words of messages and documentation",
     "test_examples.py": "the examples",
+    "test_extending.py": "the pages about a new source and a new layout",
     "test_floors.py": "the imports of all files",
     "test_guard.py": "the guard of these tests",
     "test_imports.py": "what a command imports",
@@ -46,6 +47,7 @@ ABOUT_MANY = {
     "test_public.py": "the names of the package itself",
     "test_real_lists.py": "genuine workflows and lists, through every reader",
     "test_real_weights.py": "genuine weights, through every reader",
+    "test_shown.py": "what the pages show",
     "transfer/test_crashes.py": "killed transfers, whole commands",
 }
 

@@ -46,7 +46,7 @@ def test_every_pin_has_hashes_and_no_line_names_an_index(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "group", ["dev", "mutants", "browser", "weights", "lists", "workflows", "services", "build", "release"]
+    "group", ["dev", "docs", "mutants", "browser", "weights", "lists", "workflows", "services", "build", "release"]
 )
 def test_the_pins_answer_the_groups(group: str) -> None:
     found = pins(ROOT / ".ci" / "requirements" / f"{group}.txt")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from world import Project
 
-from synapse_sync.core.manifest.shape import manifest_schema
+from synapse_sync.core.manifest.schema import manifest_schema
 from synapse_sync.demo.weights import safetensors_bytes
 
 

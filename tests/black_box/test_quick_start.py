@@ -8,6 +8,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+from shown import blocks
 from stand_ins import typed
 from world import Project
 
@@ -16,11 +18,9 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def commands() -> list[list[str]]:
-    """The commands of README's first block of code, as words, without the installation."""
-    block = re.search(r"(?:^ {4}.+\n)+", README, re.MULTILINE)
-    assert block is not None
-    lines = [shlex.split(line, comments=True) for line in block[0].splitlines()]
-    return [words[1:] for words in lines if words[0] == "synapse"]
+    """The commands of README's first console, as words."""
+    block = next(block for block in blocks(README) if block.language == "console")
+    return [shlex.split(line, comments=True)[1:] for line, _ in block.steps()]
 
 
 def test_the_quick_start_works_as_written(project: Project) -> None:
@@ -39,12 +39,18 @@ def test_the_quick_start_works_as_written(project: Project) -> None:
     assert list(project.tree(root="ComfyUI")) == ["models/checkpoints/dreamshaper_8.safetensors"]
 
 
-def test_the_picture_shows_these_commands_and_refers_to_nothing_else() -> None:
-    (picture,) = re.findall(r"!\[[^\]]+\]\(([^):]+\.svg)\)", README)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_screen_shows_these_commands(theme: str) -> None:
+    (picture,) = re.findall(rf'="([^"]+-{theme}\.svg)"', README)
     svg = (ROOT / picture).read_text("utf-8")
     shown = html.unescape(re.sub(r"<[^>]+>", "", svg)).replace("\xa0", " ")
     for words in commands():
         assert f"$ synapse {' '.join(words)}" in shown
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/screens").glob("*.svg")), ids=lambda path: path.stem)
+def test_a_screen_refers_to_nothing_else(path: Path) -> None:
+    svg = path.read_text("utf-8")
     links = re.findall(r'(?:href|src|xlink:href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', svg)
     assert all(link.startswith("#") for link in links), "nothing from elsewhere"
     assert "@import" not in svg and "@font-face" not in svg and "<script" not in svg

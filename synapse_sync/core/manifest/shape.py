@@ -1,8 +1,11 @@
-"""The tables and keys of `synapse.toml`, for the reader and for the JSON Schema."""
+"""The tables and keys of `synapse.toml`, for the reader and for the JSON Schema.
+
+`schema.py` has the description of every key.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -142,9 +145,3 @@ class ManifestTable(Table):
     policy: PolicyTable = msgspec.field(default_factory=PolicyTable)
     targets: dict[str, TargetTable] = {}
     models: dict[str, str | ModelTable] = {}
-
-
-def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema of `synapse.toml`, for editors; shipped as `synapse.schema.json`."""
-    schema = msgspec.json.schema(ManifestTable)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "synapse.toml", **schema}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import synapse_sync
 from synapse_sync.core.manifest.read import parse_manifest
-from synapse_sync.core.manifest.shape import manifest_schema
+from synapse_sync.core.manifest.schema import manifest_schema
 from synapse_sync.core.manifest.values import Manifest, Requirement, Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import InvalidManifest, Several, SynapseError
