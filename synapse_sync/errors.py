@@ -39,7 +39,8 @@ from typing import Any, Self
 class SynapseError(Exception):
     """An error with a message, an exit code and perhaps a hint: the next step.
 
-    `subject` names the model or file that the error is about, if the raiser or a caller above knows it.
+    `subject` names the model or file that the error is about, if the raiser or a caller above knows it. `model` is
+    the name of the model alone.
     """
 
     exit_code = 70
@@ -49,6 +50,12 @@ class SynapseError(Exception):
         self.message = message
         self.hint = hint
         self.subject = subject
+        self._model: str | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model, where the subject may name a file of it; the subject if nothing more is known."""
+        return self._model or self.subject
 
     def copy(self) -> Self:
         """Return the same error for another model: the copy can have another `subject`."""
@@ -62,13 +69,19 @@ class SynapseError(Exception):
             self.subject = subject
         return self
 
+    def of(self, model: str) -> SynapseError:
+        """Set the model, and the subject unless it names a file of it; returns itself."""
+        if self._model is None:
+            self._model = model
+        return self.about(model)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the error as `--json` prints it."""
         return {
             "kind": type(self).__name__,
             "message": self.message,
             "hint": self.hint,
-            "model": self.subject,
+            "model": self.model,
             "exit_code": self.exit_code,
         }
 
@@ -99,6 +112,10 @@ class InvalidSettings(InputError):
 
     def about(self, subject: str) -> SynapseError:
         """Return itself unchanged: no model is at fault."""
+        return self
+
+    def of(self, model: str) -> SynapseError:
+        """Return itself unchanged, like `about`."""
         return self
 
 

@@ -180,9 +180,11 @@ class Project:
                 self._lockfile = self._parsed(
                     LOCKFILE, text, lambda: parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
                 )
-            except InvalidLockfile:
+            except InvalidLockfile as error:
+                from synapse_sync.core.lockfile_repair import with_true_hint
+
                 _ = self.manifest
-                raise
+                raise with_true_hint(error, text) from error.__cause__
         return self._lockfile
 
     def stale(self) -> tuple[str, ...]:

@@ -167,15 +167,29 @@ class Questions(Machine):
         return found, diff_lockfiles(found.lockfile, self.lockfile)
 
     def export(
-        self, format: str, scope: Scope | None = None, *, given: Path | None = None, output: Path | None = None
+        self,
+        format: str,
+        scope: Scope | None = None,
+        *,
+        given: Path | None = None,
+        output: Path | None = None,
+        own_endpoints: bool = False,
     ) -> Exported:
-        """Write the locked files in the words of another program; `engine/export.py` has the parameters."""
-        from synapse_sync.engine.export import export
+        """Write the locked files in the words of another program; `engine/export.py` has the parameters.
+
+        It names the sites' public addresses; with `own_endpoints`, those that this machine's settings have.
+        """
+        from synapse_sync.engine.export import export, places_here, public_places
         from synapse_sync.engine.scope import Scope
 
-        tools, endpoints = self._wiring.tools(), self.settings.endpoints
+        wiring, settings = self._wiring, self.settings
+        places = (
+            places_here(wiring.sources, settings.endpoints)
+            if own_endpoints
+            else public_places(wiring.public_sources, settings.endpoints, settings.mirrors)
+        )
         return export(
-            self.project, tools, format, scope=scope or Scope(), endpoints=endpoints, given=given, output=output
+            self.project, wiring.tools(), format, scope=scope or Scope(), places=places, given=given, output=output
         )
 
     def gallery(self, scope: Scope, standings: Sequence[Standing] | None, wanted: Wanted) -> Made:

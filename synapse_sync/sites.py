@@ -268,6 +268,11 @@ def variables(site: Site) -> tuple[str, ...]:
     return (*(name for name, _ in site.endpoints), *token, *own)
 
 
+def public_endpoints() -> dict[str, tuple[str, ...]]:
+    """Return the sites' own endpoints by the names of the sites, whatever the environment says."""
+    return {site.name: tuple(url for _, url in site.endpoints) for site in SITES}
+
+
 def endpoint_variables() -> Iterator[str]:
     """Yield every environment variable that names an endpoint."""
     for site in SITES:

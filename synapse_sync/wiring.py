@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import SynapseError
 from synapse_sync.project import Project
+from synapse_sync.sites import public_endpoints
 from synapse_sync.sources.base import Means
 from synapse_sync.sources.register import Register
 from synapse_sync.user.settings import Settings
@@ -60,28 +62,35 @@ class Wiring:
         self.connections: Connections = Connections(
             settings, offline=offline, note=lambda text: self.reporter.note(text)
         )
-        self.sources: Mapping[str, Source] = Register(
-            Means(
-                project=project.directory,
-                api=lambda: self.connections.api,
-                wire=lambda: self.connections.wire,
-                credentials=lambda: self.connections.credentials,
-                tls=self.connections.tls,
-                tls_early=bool(settings.ca_bundles),
-                retry=lambda: self.connections.retry,
-                bounds=lambda: self.connections.bounds,
-                at_close=self.connections.at_close,
-                endpoints=settings.endpoints,
-                asked=settings.asked,
-                offline=offline,
-            )
+        self._means = Means(
+            project=project.directory,
+            api=lambda: self.connections.api,
+            wire=lambda: self.connections.wire,
+            credentials=lambda: self.connections.credentials,
+            tls=self.connections.tls,
+            tls_early=bool(settings.ca_bundles),
+            retry=lambda: self.connections.retry,
+            bounds=lambda: self.connections.bounds,
+            at_close=self.connections.at_close,
+            endpoints=settings.endpoints,
+            asked=settings.asked,
+            offline=offline,
         )
+        self.sources: Mapping[str, Source] = Register(self._means)
 
     def close(self) -> None:
         """Close connections, and keep the digests that were learned."""
         if {"tree_files", "transfers"} <= self.__dict__.keys():  # a command that only reads writes nothing
             self.tree_files.save()
         self.connections.close()
+
+    @cached_property
+    def public_sources(self) -> Mapping[str, Source]:
+        """The sources at the sites' own addresses, for a file that other machines read. They only locate files."""
+        endpoints = public_endpoints()
+        return Register(
+            replace(self._means, endpoints=endpoints, asked=lambda name: (endpoints[name][0], None), offline=True)
+        )
 
     @cached_property
     def store(self) -> BlobStore:

@@ -33,6 +33,12 @@ class Formats(click.Command):
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write FILE instead of stdout."
 )
+@click.option(
+    "--endpoints",
+    "own_endpoints",
+    is_flag=True,
+    help="Name the endpoints and mirrors of this machine's settings, not the public addresses.",
+)
 @scope
 @common
 @click.pass_obj
@@ -41,14 +47,15 @@ def command(
     name: str,
     given: Path | None,
     output: Path | None,
+    own_endpoints: bool,
     only: tuple[str, ...],
     groups: tuple[str, ...],
     targets: tuple[str, ...],
 ) -> int:
     """Write what synapse.lock pins, and where it belongs, as a file of another program.
 
-    One lockfile has one text, the same each time. It contains no token and no signed URL. Previews and sidecars are
-    left out.
+    One lockfile has one text, the same each time. It names the sites' public addresses, and contains neither
+    a token nor a signed URL. Previews and sidecars are left out.
     """
     from synapse_sync.engine.scope import Scope
     from synapse_sync.errors import InputError
@@ -68,6 +75,7 @@ def command(
             part,
             given=None if given is None else console.directory / given,
             output=None if output is None else console.directory / output,
+            own_endpoints=own_endpoints,
         )
     console.warnings(found.notes)
     if console.as_json:

@@ -93,7 +93,8 @@ def command(
     FILE and URL are lists, known by their content: a workflow of ComfyUI, an image with a workflow or with
     settings of A1111, the page of an image on Civitai, a list of ComfyUI-Manager, a file of comfyfetch, comfy-cli
     or kulai, a sidecar, an input of aria2, a list of addresses. Their models are declared and locked; names and
-    folders stay. A model without a location is listed.
+    folders stay. A model without a location is listed, and so is one that its site does not have or a rule refuses.
+    The others are imported all the same; the exit code is then that of the refusal (4: not found).
     """
     from synapse_sync.engine.adopt import Ways
     from synapse_sync.engine.list_entries import ListWishes

@@ -48,7 +48,9 @@ def command(
         use = workspace.disk_use(part, [stock.model for stock in found.stocks]) if sizes else None
     if console.as_json:
         more = {} if use is None else {"sizes": [each.to_dict() for each in use.models], "deletable": use.to_dict()}
-        console.document({"models": [_value(s) for s in found.stocks], "not_locked": list(found.stale)} | more)
+        elsewhere = [model.name for model in found.elsewhere]
+        models = [_value(stock) for stock in found.stocks]
+        console.document({"models": models, "not_locked": list(found.stale), "elsewhere": elsewhere} | more)
         return 0
     if use is not None:
         console.warnings(use.unused.warnings)
@@ -60,6 +62,8 @@ def command(
         console.answers(table_lines(rows, header, shrink=(1, 0), below=below))
     for name in found.stale:
         console.answer(f"{name}  not locked yet")
+    for model in found.elsewhere:
+        console.answer(f"{model.name}  locked for machines that prefer it")
     if use is not None:
         console.answers(deletable_lines(use))
     if not found.stocks and not found.stale:

@@ -181,7 +181,9 @@ def _change_lines(locked: Locked) -> Iterator[str]:
     for change in locked.changes:
         yield from change_lines([change])
         if change.kind == "changed" and change.name in diffs:
-            yield from fact_lines(diffs[change.name], _JUDGED if change.before != change.after else _FACTS)
+            diff = diffs[change.name]
+            lines = [*fact_lines(diff, _JUDGED if change.before != change.after else _FACTS)]
+            yield from lines if lines or change.before != change.after else fact_lines(diff)
 
 
 def _troubles(workspace: Workspace, locked: Locked) -> tuple[str, ...]:

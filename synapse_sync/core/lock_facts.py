@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.size_text import size_text
 
@@ -42,11 +43,22 @@ def facts(model: LockedModel) -> dict[str, tuple[str, ...]]:
         "licence": tuple(f"{key}: {_word(value)}" for key, value in card.license),
         "trigger words": card.trained_words,
         "files": tuple(f"{each.filename} (sha256 {each.sha256[:_SHORT]})" for each in model.artifacts),
+        "details": tuple(_details(each) for each in model.artifacts),
         "requirement": (model.requirement,),
         "mirrors": tuple(sorted({mirror.text for each in model.artifacts for mirror in each.mirrors})),
         "previews": tuple(preview.url.text for preview in card.previews),
     }
     return {fact: tuple(filter(None, values)) for fact, values in known.items() if any(values)}
+
+
+def _details(file: Artifact) -> str:
+    """The facts about one file that only a close look needs; "" if none is known."""
+    first_use = "trusted on first use" if file.trust is not None else None
+    scan = None if file.scan is None else f"scan {file.scan}"
+    words = [
+        word for word in (file.precision, file.role if file.role != "model" else None, scan, first_use) if word
+    ]
+    return f"{file.filename}: {', '.join(words)}" if words else ""
 
 
 def version_text(model: LockedModel) -> str:

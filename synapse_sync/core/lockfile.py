@@ -179,7 +179,7 @@ class _Table:
     def _number(self, key: str) -> int | None:
         value = self._table.pop(key, None)
         if value is not None and (type(value) is not int or not 0 <= value < 1 << 63):
-            raise self._bad(f"`{key}` is not a number of zero or more")
+            raise self._bad(f"`{key}` is not a whole number from 0 to 2^63")
         return value
 
     def _flag(self, key: str) -> bool:

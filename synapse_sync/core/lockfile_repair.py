@@ -60,6 +60,15 @@ def repair_lockfile(text: str, filename: str = "synapse.lock") -> Repaired:
     return Repaired(lockfile=Lockfile(models=models, extra=extra), damaged=tuple(sorted(damaged.values())))
 
 
+def with_true_hint(error: InvalidLockfile, text: str) -> InvalidLockfile:
+    """The error about a text, with a hint that works: `synapse lock` is none where nothing can be repaired."""
+    try:
+        repair_lockfile(text)
+    except InvalidLockfile as hopeless:
+        error.hint = hopeless.hint
+    return error
+
+
 def _blocks(text: str) -> Iterator[list[str]]:
     """The lines before the first model, then the lines of each model."""
     lines: list[str] = []

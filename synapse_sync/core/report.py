@@ -111,7 +111,7 @@ class Report:
         return {
             **self.plan.to_dict(),
             "in_sync": self.ok and not self.plan.withheld,
-            "not_locked": [error.subject for error in self.unlocked],
+            "not_locked": [error.model for error in self.unlocked],
             "lock_errors": [error.to_dict() for error in self.unlocked],
             "warnings": list(self.warnings),
             "fetched_bytes": self.fetched_bytes,

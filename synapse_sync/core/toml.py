@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli  # the standard library's reader, compiled: three times as fast
 
-from synapse_sync.core.toml_error import TomlError, explained
+from synapse_sync.core.toml_error import TomlError, explained, placed
 
 #: Characters: as many as a small file may have bytes. A lockfile of 50,000 models with all facts has 42 million.
 MAX_TEXT = 64 << 20
@@ -29,6 +29,7 @@ _PIECES = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _KEY = re.compile(rf"\s*(?:\[\[?)?\s*({_PART.strip()}(?:[ \t]*\.[ \t]*{_PART.strip()})*)\s*([=\]])", re.VERBOSE)
+_LONG_NUMBER = re.compile(r"[0-9_]{4300,}|[0-9a-fA-F_]{4300,}")
 _BARE = re.compile(r"[\w-]+(?:[ \t]*\.[ \t]*[\w-]+)*", re.ASCII)
 
 
@@ -60,8 +61,11 @@ def read_toml(text: str) -> dict[str, Any]:
     except tomli.TOMLDecodeError as error:
         # The reader counts in a text whose line ends are single characters.
         raise explained(text.replace("\r\n", "\n"), error.msg, error.pos) from error
-    except ValueError as error:  # a number of 5,000 digits
-        raise TomlError(str(error)) from error
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        digits = _LONG_NUMBER.search(text)
+        if digits is None:
+            raise TomlError(str(error)) from error
+        raise placed(TomlError(f"a number of {len(digits[0]):,} digits"), text, digits.start()) from error
 
 
 @dataclass(frozen=True, slots=True)

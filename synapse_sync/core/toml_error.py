@@ -48,7 +48,7 @@ class TomlError(ValueError):
 def explained(text: str, words: str, position: int) -> TomlError:
     """Return the mistake at a position of a text; `words` are those of the reader."""
     if (conflict := _CONFLICT.search(text)) is not None:
-        return _placed(TomlError(_CONFLICTS, hint="resolve the merge first"), text, conflict.start())
+        return placed(TomlError(_CONFLICTS, hint="resolve the merge first"), text, conflict.start())
     position = min(position, len(text))
     if words.startswith('Expected "\'"'):  # the reader has searched for the quote up to the end of the text
         end = text.find("\n", text.rfind("'", 0, position))
@@ -61,10 +61,11 @@ def explained(text: str, words: str, position: int) -> TomlError:
     what, hint = spot.explain(words)
     if words.startswith(_TWICE):  # the reader stops behind the value
         position += len(spot.line) - len(spot.line.lstrip()) - len(spot.before)
-    return _placed(TomlError(what, hint=hint), text, position)
+    return placed(TomlError(what, hint=hint), text, position)
 
 
-def _placed(error: TomlError, text: str, position: int) -> TomlError:
+def placed(error: TomlError, text: str, position: int) -> TomlError:
+    """Return the mistake with its line, its column and an excerpt."""
     spot = _Spot(text, position)
     error.line, error.column = text.count("\n", 0, position) + 1, len(spot.before) + 1
     error.excerpt = "".join(f"\n{line}" for line in spot.excerpt())

@@ -24,6 +24,7 @@ from synapse_sync.engine.import_entries import Adopted, declare_all
 from synapse_sync.engine.import_places import with_targets
 from synapse_sync.engine.new_project import manifest_so_far, write_both
 from synapse_sync.engine.origins import origins_of
+from synapse_sync.engine.remember import note_lock
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import trees_in
 from synapse_sync.engine.tools import Tools
@@ -228,6 +229,7 @@ def _any_missing(project: Project, tools: Tools) -> bool:
 def _write(project: Project, text: str, lockfile: Lockfile, tools: Tools) -> tuple[Capability, ...]:
     """Write the two files; the user's consent for what is in them comes with it. Returns what is new of that."""
     write_both(project, text, lockfile)
+    note_lock(project, tools)
     manifest = project.manifest
     trust = tools.trust
     missing = trust.missing([*trust.roots(manifest.targets), *trust.declared(manifest.entries())])

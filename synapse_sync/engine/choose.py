@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from synapse_sync.core.artifact import Candidate
@@ -18,6 +18,7 @@ from synapse_sync.core.selection import select
 from synapse_sync.errors import InputError, IntegrityError, NameClash, NotFound, SynapseError
 from synapse_sync.net.at_once import at_once
 from synapse_sync.sources.base import Ask, Resolved, Source
+from synapse_sync.transfer.want import Got
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,16 @@ def question(
     )
 
 
-#: Answers that a command has already, by their questions without the keys.
-Heard = dict[Ask, Resolved]
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Answers and files that a command has already: a second try costs neither a request nor a download.
+
+    `answers` are those of sites, by their questions without the keys. `files` are downloads with unknown digests,
+    by the words for the file and its locations.
+    """
+
+    answers: dict[Ask, Resolved] = field(default_factory=dict)
+    files: dict[tuple[str, tuple[Reference, ...]], Got] = field(default_factory=dict)
 
 
 def ask_all(
@@ -69,7 +78,7 @@ def ask_all(
     found: dict[str, Resolved | SynapseError] = {}
     asks: dict[str, dict[str, Ask]] = {}
     for name, ask in questions:
-        known = heard.get(replace(ask, key="")) if heard else None
+        known = heard.answers.get(replace(ask, key="")) if heard else None
         if known is not None:
             found[ask.key] = replace(known, key=ask.key)
         else:
@@ -81,7 +90,8 @@ def ask_all(
         for key, answer in answered.items():
             if heard is not None and isinstance(answer, Resolved):
                 ask = replace(several[key], key="")
-                heard[ask] = heard[replace(ask, reference=answer.meant or ask.reference)] = answer
+                heard.answers[ask] = answer
+                heard.answers[replace(ask, reference=answer.meant or ask.reference)] = answer
     return found
 
 

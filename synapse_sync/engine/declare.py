@@ -15,6 +15,7 @@ from synapse_sync.engine.choose import Heard, ask_all
 from synapse_sync.engine.import_places import known_place
 from synapse_sync.engine.include import bring_includes
 from synapse_sync.engine.lock import Locked, resolve, undone
+from synapse_sync.engine.remember import note_lock
 from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, SynapseError, UnsafeName, raise_all
@@ -68,7 +69,7 @@ def add(
         project.check_writable()
         text = project.text(MANIFEST)
         taken = [model.name for model in project.manifest.models]
-        heard: Heard = {}
+        heard = Heard()
         models = propose(references, wishes, taken, tools.sources, heard)
         text = add_models(text, models)
         manifest = project.as_manifest(text)
@@ -81,6 +82,7 @@ def add(
             # The manifest first: a crash in between leaves a stale lockfile, which the next sync or lock renews.
             project.write(MANIFEST, text, manifest)
             project.write_lockfile(locked.lockfile)
+            note_lock(project, tools)
         tools.trust.keep(typed)
     return [name for name, _ in models], locked
 
@@ -190,7 +192,7 @@ def propose(
     """
     references = tuple(dict.fromkeys(references))
     names = dict(zip(references, _names(references, wishes, sources, heard), strict=True))
-    meant = {ask.reference: answer.meant for ask, answer in (heard or {}).items()}
+    meant = {ask.reference: answer.meant for ask, answer in (heard or Heard()).answers.items()}
     used = {name.casefold() for name in taken}
     entries: list[tuple[str, str | dict[str, object]]] = []
     for reference in references:
@@ -215,7 +217,7 @@ def _names(
     asks = [(reference.source, Ask(key=str(n), reference=reference)) for n, reference in enumerate(references)]
     answers = ask_all(asks, sources, heard)
     raise_all([answer for answer in answers.values() if isinstance(answer, SynapseError)])
-    return [_name_for(reference, answers[str(n)]) for n, reference in enumerate(references)]
+    return [name_for(reference, answers[str(n)]) for n, reference in enumerate(references)]
 
 
 def _checked(name: str) -> str:
@@ -227,7 +229,7 @@ def _checked(name: str) -> str:
         raise InputError(f"`{name}` cannot be a model's name: {error.message}") from error
 
 
-def _name_for(reference: Reference, answer: Resolved | SynapseError) -> str:
+def name_for(reference: Reference, answer: Resolved | SynapseError) -> str:
     """A short name from the title or, for files of a repository and of plain hosts, from the file."""
     assert isinstance(answer, Resolved)
     title = answer.card.title

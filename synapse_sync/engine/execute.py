@@ -14,6 +14,7 @@ from synapse_sync.core.report import Outcome, Report
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.errors import SynapseError
 from synapse_sync.layouts import LAYOUTS, ui_folders
+from synapse_sync.store.aside import keep_changed
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.receipt import keep_apart
@@ -63,6 +64,7 @@ def execute(
         if action.leads_to:
             continue
         run.uses.setdefault(action.sha256, []).append(action)
+    run.warnings += keep_changed(plan, trees, observed, store=store, command=command)
     run.supply(plan.of(Verb.FETCH, Verb.SALVAGE), fetch)
     try:
         for action in plan.actions:
@@ -119,7 +121,7 @@ class _Run:
             if a.artifact is not None
         ]
         for action, got in zip(missing, fetch(wants) if wants else (), strict=True):
-            error = got.about(action.model) if isinstance(got, SynapseError) else None
+            error = got.of(action.model) if isinstance(got, SynapseError) else None
             if error is not None:
                 self.failed[action.sha256] = error
             else:
@@ -154,7 +156,7 @@ class _Run:
             try:
                 inspect_file(self.store.path(sha256), facts, self.allowed(use.model, use.artifact.filename))
             except SynapseError as error:
-                return error.about(use.model)
+                return error.of(use.model)
         return None
 
     def accompany(self, actions: Sequence[Action], bring: Bringer) -> None:
@@ -190,7 +192,7 @@ class _Run:
                 detail = self.writer.carry_out(action, content)
             except SynapseError as problem:
                 error = problem
-        self._note(Outcome(action=action, error=error and error.about(action.model), detail=detail))
+        self._note(Outcome(action=action, error=error and error.of(action.model), detail=detail))
         self.writer.save_sometimes()
 
     def _note(self, outcome: Outcome) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,7 +32,8 @@ from synapse_sync.layouts.arrange import arrange, kind_of
 from synapse_sync.layouts.hub_cache import branch_notes
 from synapse_sync.net.credentials import origin_of
 from synapse_sync.project import Project
-from synapse_sync.sites import SITES
+from synapse_sync.sites import SITES, public_endpoints
+from synapse_sync.sources.base import Source
 from synapse_sync.store.durable import about_project, behind_link, write_atomic
 from synapse_sync.store.ownership import root_of
 from synapse_sync.user.places import LOCKFILE, MANIFEST, expanded
@@ -42,6 +43,43 @@ from synapse_sync.version import __version__
 
 #: A file that an export completes or replaces is text of at most this many bytes; a model is larger.
 _LARGEST = 16 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The addresses that an export may name: `sources` locate files at `endpoints`, by the names of the sites.
+
+    `hidden` are the origins of mirrors that only the user's settings know: an address there is left out unless the
+    manifest declares it, since it may be private. `unnamed` has the variables whose endpoints are not named, by the
+    public address in their place.
+    """
+
+    sources: Mapping[str, Source]
+    endpoints: Mapping[str, tuple[str, ...]]
+    hidden: frozenset[str] = frozenset()
+    unnamed: Mapping[str, str] = field(default_factory=dict)
+
+
+def public_places(
+    sources: Mapping[str, Source], here: Mapping[str, tuple[str, ...]], mirrors: Sequence[str]
+) -> Places:
+    """The addresses for everybody: those of the sites themselves, whatever endpoints are used `here`.
+
+    `sources` locate files at the sites; `mirrors` are the templates of the user's settings.
+    """
+    unnamed = {
+        public: variable
+        for site in SITES
+        for (variable, public), used in zip(site.endpoints, here[site.name], strict=True)
+        if used != public
+    }
+    hidden = frozenset(map(origin_of, mirrors))
+    return Places(sources=sources, endpoints=public_endpoints(), hidden=hidden, unnamed=unnamed)
+
+
+def places_here(sources: Mapping[str, Source], here: Mapping[str, tuple[str, ...]]) -> Places:
+    """The addresses that this machine uses; `sources` locate files there."""
+    return Places(sources=sources, endpoints=here)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,27 +98,28 @@ def export(
     format: str,
     *,
     scope: Scope,
-    endpoints: Mapping[str, tuple[str, ...]],
+    places: Places,
     given: Path | None = None,
     output: Path | None = None,
 ) -> Exported:
     """Write the locked files of a project in the words of another program.
 
     `format` is a row of `WRITERS`. `given` is the file that the format completes, `output` the file to write, None
-    to write none. `endpoints` are those of each site. Raises `InputError`, `OutOfDate` for a model that is not
+    to write none. `places` are the addresses to name. Raises `InputError`, `OutOfDate` for a model that is not
     locked, `RefusedFormat` for a file that policy refuses, and `StorageError`.
     """
     writer = WRITERS[format]
     if output is not None:
         output = _checked(output, project, writer, given)
-    values = _values(project, tools, scope, endpoints, writer, output)
+    values = _values(project, tools, scope, places, writer, output)
     before = _given(writer, given, output)
     written: Written = writer.write(replace(values, given=before))
     if output is not None:
         with about_project():
             write_atomic(output, written.text.encode())
     files = sum(1 for _ in values.placed())
-    return Exported(text=written.text, files=files, notes=written.notes, output=output)
+    notes = (*written.notes, *_left_out(places, written.text))
+    return Exported(text=written.text, files=files, notes=notes, output=output)
 
 
 def _checked(output: Path, project: Project, writer: Writer, given: Path | None) -> Path:
@@ -126,7 +165,7 @@ def _values(
     project: Project,
     tools: Tools,
     scope: Scope,
-    endpoints: Mapping[str, tuple[str, ...]],
+    places: Places,
     writer: Writer,
     output: Path | None,
 ) -> Export:
@@ -155,7 +194,7 @@ def _values(
             model=locked[place.model],
             kind=kind_of(by_name[place.model], locked[place.model], place.artifact),
             artifact=place.artifact,
-            addresses=tuple(_addresses(place.artifact.locations, tools, endpoints)),
+            addresses=tuple(_addresses(place.artifact.locations, by_name[place.model], places)),
             link=place.link,
         )
         for place in found
@@ -200,19 +239,25 @@ def _refused(
             yield problem
 
 
-def _addresses(
-    locations: Sequence[Reference], tools: Tools, endpoints: Mapping[str, tuple[str, ...]]
-) -> Iterator[Address]:
-    """The URL of each location that has one, with the site whose token may be sent there."""
+def _addresses(locations: Sequence[Reference], entry: Requirement, places: Places) -> Iterator[Address]:
+    """The URL of each location that has one and may be named, with the site whose token may be sent there."""
     seen: set[str] = set()
     for reference in locations:
         try:
-            url = tools.sources[reference.source].locate(reference).url  # a file of this machine has none
+            url = places.sources[reference.source].locate(reference).url  # a file of this machine has none
         except InputError:
             continue
-        if url and url not in seen:
+        declared = reference in (entry.reference, *entry.mirrors)
+        if url and url not in seen and (declared or origin_of(url) not in places.hidden):
             seen.add(url)
-            yield Address(url, _site_for(url, endpoints))
+            yield Address(url, _site_for(url, places.endpoints))
+
+
+def _left_out(places: Places, text: str) -> Iterator[str]:
+    """A warning if the text names sites at their own addresses, although this machine has other endpoints."""
+    if names := [name for url, name in places.unnamed.items() if f"{url}/" in text]:
+        own = ", ".join(names)
+        yield f"it names the sites' public addresses; `--endpoints` names {own} of this machine instead"
 
 
 def _site_for(url: str, endpoints: Mapping[str, tuple[str, ...]]) -> str:

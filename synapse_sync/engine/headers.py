@@ -16,6 +16,7 @@ from synapse_sync.core.weights.agreement import (
     doubt_about,
     file_of,
     says_type,
+    with_facts,
     with_header,
     without_base,
 )
@@ -69,21 +70,16 @@ def settle_types(
     warnings: dict[str, str | None] = {}
     for name, weights in found.items():
         if name in here:
+            models[name], _ = with_facts(models[name], here[name], weights)
             warnings[name] = contradiction(models[name], here[name], weights, typed=True)
         else:
             models[name], warnings[name] = with_header(models[name], wanted[name], weights)
     if check:
-        asked = entries.keys() - typed - found.keys()
-        rest = {
-            name: file
-            for name in asked
-            if says_type(models[name])
-            and (file := _checked(models[name]))
-            and _is_unusual(models[name].card.type, file.size)
-        }
+        said = [models[name] for name in entries.keys() - typed - found.keys() if says_type(models[name])]
+        rest = {model.name: (file, model.card.type) for model in said if (file := _checked(model)) is not None}
         for name, weights in _in_passing(rest, tools, peek).items():
             found[name] = weights
-            warnings[name] = contradiction(models[name], rest[name], weights, typed=False)
+            warnings[name] = contradiction(models[name], rest[name][0], weights, typed=False)
     return models, found, [warning for name in sorted(warnings) if (warning := warnings[name]) is not None]
 
 
@@ -148,14 +144,17 @@ def _answers(files: Mapping[str, Artifact], tools: Tools, peek: Peeker) -> dict[
     return found | _remembered(rest, dict(zip(rest, answers, strict=True)), tools)
 
 
-def _in_passing(files: Mapping[str, Artifact], tools: Tools, peek: Peeker) -> dict[str, Weights]:
-    """The answers about files that are known, here, or few and quick to get; the others are left out."""
-    found, rest = _known(files, tools)
+def _in_passing(files: Mapping[str, tuple[Artifact, str | None]], tools: Tools, peek: Peeker) -> dict[str, Weights]:
+    """The answers about files that are known, here, or few and quick to get; the others are left out.
+
+    `files` have the word of the site for their type. Only a file of an unusual size is requested.
+    """
+    found, rest = _known({name: file for name, (file, _) in files.items()}, tools)
     near = {name: file for name, file in rest.items() if tools.store.path(file.sha256).is_file()}
-    if len(rest) - len(near) > _CHECKED:
-        rest = near
-    answers = in_time(lambda name: _weights(rest[name], tools, peek), list(rest), PATIENCE)
-    return found | _remembered(rest, answers, tools)
+    far = {name: file for name, file in rest.items() if name not in near and _is_unusual(files[name][1], file.size)}
+    asked = near | (far if len(far) <= _CHECKED else {})
+    answers = in_time(lambda name: _weights(asked[name], tools, peek), list(asked), PATIENCE)
+    return found | _remembered(asked, answers, tools)
 
 
 def _known(files: Mapping[str, Artifact], tools: Tools) -> tuple[dict[str, Weights], dict[str, Artifact]]:

@@ -304,9 +304,15 @@ def _locked(text: str, drafts: Drafts, project: Project, tools: Tools) -> tuple[
         chosen.append(item)
     before = {model.name: model for model in project.lockfile.models}
     pinned, _ = pin(chosen, {}, frozenset(), options, never, never, never)
+    pinned = {name: model if drafts.origins[name] else _first_seen(model) for name, model in pinned.items()}
     models = {**before, **pinned}
     refused |= _misplaced(manifest, models, drafts)
     return refused, replace(project.lockfile, models=tuple(models[name] for name in sorted(models)))
+
+
+def _first_seen(model: LockedModel) -> LockedModel:
+    """The model of a file that no site knows, locked as any later lock of that file would: nobody promises it."""
+    return replace(model, artifacts=tuple(replace(each, trust="first-use") for each in model.artifacts))
 
 
 def _chosen(entry: Requirement, file: FoundFile, origin: Origin | None) -> Chosen:
@@ -340,7 +346,7 @@ def _misplaced(manifest: Manifest, models: Mapping[str, LockedModel], drafts: Dr
         placements = arrange(entries, models, manifest.targets).placements
     except SynapseError as error:
         errors = error.errors if isinstance(error, Several) else (error,)
-        subjects = {each.subject: each.message for each in errors}
+        subjects = {each.model: each.message for each in errors}
         own = {name: why for name, why in subjects.items() if name in drafts.values}
         if not own:
             raise

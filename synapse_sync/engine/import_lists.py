@@ -15,12 +15,14 @@ from synapse_sync.core.policy import ALLOW_PICKLE
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.trust import not_trusted
 from synapse_sync.engine.choose import Heard, ask_all, choose, question
+from synapse_sync.engine.declare import name_for
 from synapse_sync.engine.init import suggested_target
-from synapse_sync.engine.list_entries import Draft, ListWishes, drafts, source_name
+from synapse_sync.engine.list_entries import Draft, ListWishes, drafts, source_name, with_titles
 from synapse_sync.engine.lock import Locked, resolve, undone
 from synapse_sync.engine.made_with import MadeWith
 from synapse_sync.engine.new_project import manifest_so_far, write_both
-from synapse_sync.engine.present import Present, PresentFile, present_in
+from synapse_sync.engine.present import Present, PresentFile, locked_as, present_in
+from synapse_sync.engine.remember import note_lock
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import (
     InputError,
@@ -37,6 +39,7 @@ from synapse_sync.interop.readers import Reading
 from synapse_sync.interop.readers.listed import Listed
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project
+from synapse_sync.sources.base import Resolved
 from synapse_sync.user.places import MANIFEST
 
 #: The question to Civitai about resources of images.
@@ -106,6 +109,7 @@ def import_lists(
         if found and not wishes.dry_run:
             with undone(locked):
                 write_both(project, work.text, locked.lockfile, work.manifest)
+                note_lock(project, tools)
         return ImportedLists(
             readings=tuple(readings),
             added=tuple(found),
@@ -160,10 +164,13 @@ class _Work:
         here = present_in(self.project, self._tools)
         declared = self._declared()
         unlocked = self._unlocked(declared.locked)
+        # Variants that other machines place are declared as well.
+        elsewhere = [declared.locked[e.name] for e in self.manifest.elsewhere() if e.name in declared.locked]
         new: _Pairs = []
         for reading, model in pairs:
             wanted = [file.model for file in declared.find(model)]
             wanted += [unlocked.get((reference, model.filename)) for reference in model.references]
+            wanted += sorted(locked_as(model, elsewhere))
             if name := next(filter(None, wanted), None):
                 name = declared_name(name)
                 self.known.append(Known(file=reading.file, model=model, name=name))
@@ -204,7 +211,7 @@ class _Work:
         if self._wishes.dry_run or not found:
             return found, Locked(lockfile=self.project.lockfile)
         found = self._trusted(found)
-        heard: Heard = {}
+        heard = Heard()
         found = self._answered(found, heard)
         return self._locked(found, heard)
 
@@ -270,7 +277,19 @@ class _Work:
                 choose(entry, answers[entry.name], options)
             except SynapseError as error:
                 errors[draft.name] = error
-        return self._without(found, errors)
+        return self._named(self._without(found, errors), answers)
+
+    def _named(self, found: list[Draft], answers: Mapping[str, Resolved | SynapseError]) -> list[Draft]:
+        """The entries with the titles of their sites as names, where the list has only a number."""
+        titles = {
+            draft.name: name_for(draft.model.references[0], answers[draft.name])
+            for draft in found
+            if draft.is_number
+        }
+        if titles:
+            found = with_titles(found, titles, [model.name for model in self._before[1].models])
+            self._put(found)
+        return found
 
     def _locked(self, found: list[Draft], heard: Heard) -> tuple[list[Draft], Locked]:
         """The entries that can be locked and have a place in every target, and the lockfile with them."""
@@ -316,9 +335,9 @@ def _by_name(error: SynapseError, found: Sequence[Draft]) -> dict[str, SynapseEr
     """The errors of single entries by their names; raises an error that is about none of them."""
     names = {draft.name for draft in found}
     errors = error.errors if isinstance(error, Several) else (error,)
-    if any(each.subject not in names for each in errors):
+    if any(each.model not in names for each in errors):
         raise error
-    return {str(each.subject): each for each in errors}
+    return {str(each.model): each for each in reversed(errors)}
 
 
 def _hint(error: SynapseError) -> str | None:

@@ -17,7 +17,7 @@ from synapse_sync.engine.find_files import Place, count_files
 from synapse_sync.engine.git_rules import ignore_rule, merge_rule
 from synapse_sync.engine.ui_root import folder_of_the_ui, root_above
 from synapse_sync.errors import InputError, SynapseError
-from synapse_sync.layouts import LAYOUTS, guess
+from synapse_sync.layouts import LAYOUTS, guess, guess_named
 from synapse_sync.sites import named
 from synapse_sync.store.durable import about_project, write_atomic
 from synapse_sync.store.receipt import state_directory
@@ -221,7 +221,7 @@ def layout_at(place: Path) -> str | None:
         }
     except OSError:
         return None
-    found = guess(names)
+    found = guess(names) or guess_named(place.name, names)
     return found.name if found is not None else None
 
 

@@ -26,10 +26,14 @@ class Stock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """The locked models in scope; `stale` names those that the lockfile does not answer."""
+    """The locked models in scope; `stale` names those that the lockfile does not answer.
+
+    `elsewhere` are the locked variants of these models that only other machines place.
+    """
 
     stocks: tuple[Stock, ...]
     stale: tuple[str, ...] = ()
+    elsewhere: tuple[LockedModel, ...] = ()
 
 
 def inventory(project: Project, scope: Scope, tools: Tools, *, unchanged: bool) -> Inventory:
@@ -69,7 +73,9 @@ def _listed(
     is_placed: Callable[[Placement], bool],
     stale: tuple[str, ...] = (),
 ) -> Inventory:
-    names = {entry.name for entry in entries_in(project.manifest, scope)}
+    entries = entries_in(project.manifest, scope)
+    names, models = {entry.name for entry in entries}, {entry.model for entry in entries}
+    others = {entry.name for entry in project.manifest.elsewhere() if entry.model in models}
     places: dict[str, list[tuple[Placement, bool]]] = {}
     for placement in placements:
         if placement.known_as is None:  # else the path by which programs find it is listed
@@ -79,4 +85,5 @@ def _listed(
         for model in project.lockfile.models
         if model.name in names
     )
-    return Inventory(stocks=tuple(stocks), stale=stale)
+    elsewhere = (model for model in project.lockfile.models if model.name in others)
+    return Inventory(stocks=tuple(stocks), stale=stale, elsewhere=tuple(elsewhere))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from synapse_sync.core.artifact import format_of, stem_of
@@ -36,12 +36,16 @@ class ListWishes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A new entry: its name and value in the manifest, and the listed model with the name of its file."""
+    """A new entry: its name and value in the manifest, and the listed model with the name of its file.
+
+    `is_number` says that the list has only a number of the site, which is no name for people.
+    """
 
     name: str
     value: Mapping[str, object]
     model: Listed
     file: str
+    is_number: bool = False
 
 
 def drafts(
@@ -54,8 +58,26 @@ def drafts(
     for reading, model in models:
         name = names.free(_name(model))
         value = {key: item for key, item in _value(model, reading, wanting, wishes) if item}
-        found.append(Draft(name=name, value=value, model=model, file=reading.file))
+        found.append(Draft(name=name, value=value, model=model, file=reading.file, is_number=_is_number(model)))
     return found
+
+
+def with_titles(found: Sequence[Draft], titles: Mapping[str, str], taken: Collection[str]) -> list[Draft]:
+    """The entries with the names that their sites' titles make; `titles` has these by the names so far."""
+    names = _Names([*taken, *(draft.name for draft in found if draft.name not in titles)])
+    return [
+        replace(draft, name=names.free(titles[draft.name])) if draft.name in titles else draft for draft in found
+    ]
+
+
+def _is_number(model: Listed) -> bool:
+    """Whether nothing in the list names a model, so that its name would be a number of its site."""
+    reference = model.references[0]
+    if model.filename is not None or source_name(reference) is not None:
+        return False
+    if model.resource is not None:
+        return model.resource.name is None
+    return model.name == str(reference) or "/" in model.name or ":" in model.name
 
 
 def _name(model: Listed) -> str:
@@ -63,7 +85,7 @@ def _name(model: Listed) -> str:
     if model.filename is not None:
         return name_of(SafePath(f"{model.folder}/{model.filename}" if model.folder else model.filename))
     reference = model.references[0]
-    if model.name == str(reference) or "/" in model.name or ":" in model.name:
+    if _is_number(model) or "/" in model.name or ":" in model.name:
         file = source_name(reference) or reference.id.rpartition("/")[2]
         return slug(stem_of(file) or f"{reference.source} {reference.revision or ''}")
     return slug(stem_of(model.name))

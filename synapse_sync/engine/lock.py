@@ -25,6 +25,7 @@ from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.include import bring_includes
 from synapse_sync.engine.optional import optional_names, required_only, to_leave_out, warning
 from synapse_sync.engine.pin import pin
+from synapse_sync.engine.remember import note_lock
 from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InvalidLockfile, StatusError, SynapseError, WrongContent, raise_all
@@ -135,6 +136,7 @@ def lock(
                 warnings = (*locked.warnings, *healed.warnings)
                 locked = replace(locked, lockfile=healed.lockfile, warnings=warnings, healed=healed.found)
             project.write_lockfile(locked.lockfile)
+            note_lock(project, tools)
     return locked
 
 
@@ -187,12 +189,12 @@ def resolve(
 
     `old` is the last lockfile. `upgrade` names models or requirements that may move; None means all.
     `exclude_newer` is an instant in UTC. With `check`, headers of a few files are compared with their sites' words;
-    a sync compares them when it has the bytes. `heard` are answers that need not be asked for again. Each source
+    a sync compares them when it has the bytes. `heard` has what need not be asked for again. Each source
     receives all other questions at once. Nothing is written. Raises all failures together. Where
     only optional models fail, a warning names each, and the lock is that of the others. With `go_on`, so are models
     whose site refuses this region, as long as another one is locked: they keep their last pin or have none.
     """
-    heard = {} if heard is None else heard
+    heard = heard or Heard()
     optional = optional_names(manifest.entries())
     warnings: list[str] = []
     left: frozenset[str] = frozenset()
@@ -247,7 +249,7 @@ def _resolve(
         for e in stale
     )
     transfers = tools.transfers()
-    copies = _Copies(transfers, tools.store)
+    copies = _Copies(transfers, tools.store, heard)
     said: list[str] = []
     headers: Mapping[str, Weights] = {}
     with _reported(said, copies, tools, optional):
@@ -258,9 +260,11 @@ def _resolve(
         resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, copies.unpack)
         said[:] = warnings
         if chosen:
+            from synapse_sync.core.weights.agreement import with_last_facts
             from synapse_sync.engine.headers import settle_types
 
             resolved, headers, notes = settle_types(manifest, resolved, tools, transfers.peek, check=check)
+            resolved = {name: with_last_facts(model, pins.get(name)) for name, model in resolved.items()}
             warnings += notes
         after = with_true_sizes(_pinned_anew(old, entries, resolved, left), tools.store.true_size)
         raise_all(violations(manifest.rules, after.models))
@@ -321,18 +325,25 @@ def _reported(said: Sequence[str], copies: _Copies, tools: Tools, optional: froz
 class _Copies:
     """Fetches files, and knows the copies of local files that this made: a lock that fails leaves none behind."""
 
-    def __init__(self, transfers: Transfers, store: BlobStore) -> None:
+    def __init__(self, transfers: Transfers, store: BlobStore, heard: Heard) -> None:
         self._transfers = transfers
         self._store = store
+        self._heard = heard
         self._began = time.time_ns()
         self._made: list[str] = []
 
     def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
-        """Fetch files, as `Transfers.fetch` does."""
-        answers = self._transfers.fetch(wants)
-        for got in answers:
-            if isinstance(got, Got) and got.place is not None and got.place.source == "path":
-                self._note(got.sha256)
+        """Fetch files, as `Transfers.fetch` does, but none that this command has fetched before."""
+        known = [self._heard.files.get((want.subject, want.places)) for want in wants]
+        again = [got if got is not None and self._store.has(got.sha256) else None for got in known]
+        new = [want for want, got in zip(wants, again, strict=True) if got is None]
+        fetched = iter(self._transfers.fetch(new) if new else ())
+        answers = tuple(next(fetched) if got is None else got for got in again)
+        for want, got in zip(wants, answers, strict=True):
+            if isinstance(got, Got):
+                self._heard.files[(want.subject, want.places)] = got
+                if got.place is not None and got.place.source == "path":
+                    self._note(got.sha256)
         return answers
 
     def unpack(self, archive: Got, patterns: Sequence[str]) -> tuple[Member, ...]:
@@ -374,7 +385,7 @@ def _choose_all(
         try:
             chosen.append(choose(entry, answers[entry.name], options))
         except SynapseError as error:
-            errors.append(error.about(entry.name))
+            errors.append(error.of(entry.name))
     raise_all(errors)
     return chosen
 

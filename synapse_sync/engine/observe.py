@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,9 +44,10 @@ def observe(
     if ways is None:
         ways = ways_to(placements, trees, companions)
     spelled = _other_spellings([*wanted, *(companion.key for companion in companions)], trees)
-    return {
+    found = {
         key: _observe_one(key, wanted.get(key), trees[key[0]], way, spelled.get(key)) for key, way in ways.items()
     }
+    return found | dict(_with_facts_of_sites(companions, found, trees))
 
 
 def _other_spellings(wanted: Sequence[Key], trees: Mapping[str, Tree]) -> dict[Key, str]:
@@ -140,6 +141,27 @@ def with_own_sources(
             if is_own_source(artifact, place, locate):
                 found[placement.key] = replace(seen, own_source=True)
     return found
+
+
+def _with_facts_of_sites(
+    companions: Sequence[Companion], observed: Mapping[Key, Observed], trees: Mapping[str, Tree]
+) -> Iterator[tuple[Key, Observed]]:
+    """The states of sidecars that an ordinary sync wrote, in a workspace that is reproducible now.
+
+    They have facts of their sites, which the lockfile does not have: another machine would write others today. So
+    they count as made from something else, and are written again.
+    """
+    for companion in companions:
+        tree = trees[companion.target]
+        entry = tree.entry(companion.path.text) if tree.reproducible and companion.is_sidecar else None
+        if entry is not None and entry.sample is None and _asks(companion.kind):
+            yield companion.key, replace(observed[companion.key], made="facts of the site")
+
+
+def _asks(kind: str) -> bool:
+    from synapse_sync.layouts.sidecars import SIDECARS  # most projects have none
+
+    return SIDECARS[kind].asks
 
 
 def is_own_source(artifact: Artifact, place: Path, locate: Callable[[Reference], str | None]) -> bool:

@@ -22,15 +22,15 @@ def to_leave_out(error: SynapseError, optional: frozenset[str], *, abroad: bool 
     With `abroad`, a required model is left out where its site refuses this region.
     """
     errors = error.errors if isinstance(error, Several) else (error,)
-    if any(each.subject not in optional and not (abroad and isinstance(each, RegionRefused)) for each in errors):
+    if any(each.model not in optional and not (abroad and isinstance(each, RegionRefused)) for each in errors):
         return {}
-    return {each.subject: each for each in reversed(errors) if each.subject is not None}
+    return {each.model: each for each in reversed(errors) if each.model is not None}
 
 
 def required_only(error: SynapseError, optional: frozenset[str]) -> list[SynapseError]:
     """The failures of required models, where optional ones failed beside them; else none."""
     errors = error.errors if isinstance(error, Several) else ()
-    required = [each for each in errors if each.subject not in optional]
+    required = [each for each in errors if each.model not in optional]
     return required if len(required) < len(errors) else []
 
 

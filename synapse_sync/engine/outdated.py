@@ -133,7 +133,7 @@ def _chosen(
     try:
         return choose(entry, answer, options)
     except SynapseError as problem:
-        return problem.about(entry.name)
+        return problem.of(entry.name)
 
 
 def _lengths(chosen: Iterable[Chosen | SynapseError], tools: Tools) -> Sizes:
@@ -189,12 +189,12 @@ def _standing(
         try:
             upgrade = _upgrade(chosen, old, lengths)
         except SynapseError as problem:
-            error = problem.copy().about(entry.name)  # several models may want this file
+            error = problem.copy().of(entry.name)  # several models may want this file
         if not upgrade.kept:
             taken = _pin(chosen.resolved.reference, chosen.resolved.card)
     top = _pin(newest.reference, newest.card) if isinstance(newest, Resolved) else None
     if error is None and isinstance(newest, NetworkError):
-        error = newest.about(entry.name)
+        error = newest.of(entry.name)
     return Standing(
         name=entry.name,
         policy=entry.policy,

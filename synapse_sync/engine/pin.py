@@ -80,7 +80,7 @@ def _known_artifacts(
                         item.entry, candidate, old, sizes, anew=name in upgrade
                     )
             except SynapseError as error:
-                errors.append(error.about(name))
+                errors.append(error.of(name))
                 continue
             if known:
                 artifacts[(name, index)] = known
@@ -105,7 +105,7 @@ def _download(
     for file, got in _fetched(wants, options, fetch):
         entry, candidate = by_file[file]
         if isinstance(got, SynapseError):
-            errors.append(got.about(entry.name))
+            errors.append(got.of(entry.name))
             continue
         if not entry.extract:
             named = _named_by_content(candidate, got.path)
@@ -114,7 +114,7 @@ def _download(
         try:
             artifacts[file] = _extracted(entry, candidate, got, unpack, options)
         except SynapseError as error:
-            errors.append(error.about(entry.name))
+            errors.append(error.of(entry.name))
     raise_all(errors)
     return artifacts
 

@@ -216,7 +216,7 @@ def _local(fetches: Sequence[Action], tools: Tools) -> Iterator[SynapseError]:
         answers = [tools.sources["path"].resolve([Ask(key="", reference=place)])[""] for place in places]
         errors = [answer for answer in answers if isinstance(answer, SynapseError)]
         if len(errors) == len(places):
-            yield errors[0].about(action.model)
+            yield errors[0].of(action.model)
 
 
 # -- access --------------------------------------------------------------------------------------------

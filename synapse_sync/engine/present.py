@@ -98,11 +98,16 @@ class Present:
 
     def _of_versions(self, model: Listed) -> list[PresentFile]:
         """The files of the locked models that a reference or a hash means."""
-        references = set(model.references)
-        if model.resource is not None and model.resource.reference is not None:
-            references.add(model.resource.reference)
-        names = {name for name, locked in self.locked.items() if any(_is_for(r, locked) for r in references)}
+        names = locked_as(model, self.locked.values())
         return [file for file in self.files if file.model in names]
+
+
+def locked_as(model: Listed, locked: Iterable[LockedModel]) -> frozenset[str]:
+    """The names of the locked models that a listed model means, by its references or its hash."""
+    references = set(model.references)
+    if model.resource is not None and model.resource.reference is not None:
+        references.add(model.resource.reference)
+    return frozenset(each.name for each in locked if any(_is_for(reference, each) for reference in references))
 
 
 def _is_for(reference: Reference, locked: LockedModel) -> bool:
@@ -113,12 +118,23 @@ def _is_for(reference: Reference, locked: LockedModel) -> bool:
             artifact.sha256.startswith(value) if algorithm in ("sha256", "autov2") else artifact.blake3 == value
             for artifact in locked.artifacts
         )
-    if reference.source != locked.reference.source:
+    at = locked.reference
+    if reference.source != at.source or not _has_file(reference, locked):
         return False
     if reference.pinned and reference.revision is not None:
-        files = (None, reference.file, locked.reference.file)
-        return reference.revision == locked.reference.revision and len({*files}) <= 2
-    return (reference.id, reference.file) == (locked.reference.id, locked.reference.file)
+        return reference.revision == at.revision
+    return reference.id == at.id
+
+
+def _has_file(reference: Reference, locked: LockedModel) -> bool:
+    """Whether a locked model has the file that a reference names; one that names none may mean a single file."""
+    own = locked.reference.file
+    if reference.file is None:
+        # Where a site numbers its files, a page or a version means the one that was chosen at lock.
+        return own is None or own.isdigit()
+    return own == reference.file or any(
+        own is None and reference.file in (artifact.filename, artifact.url.file) for artifact in locked.artifacts
+    )
 
 
 def present_in(project: Project, tools: Tools) -> Present:

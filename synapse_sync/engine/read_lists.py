@@ -16,6 +16,7 @@ from synapse_sync.errors import InputError, NotFound, StatusError
 from synapse_sync.interop.readers import Reading, of_resource, read_file
 from synapse_sync.interop.readers.document import LARGEST
 from synapse_sync.interop.readers.listed import each_once, label
+from synapse_sync.store.receipt_index import DIRECTORY
 from synapse_sync.user.small_files import UnfitFile, read_small, refusal
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def workflows_below(directory: Path) -> tuple[list[Reading], list[tuple[Path, st
 def _files_below(directory: Path) -> Iterator[Path]:
     count = 0
     for folder, below, names in os.walk(directory):
-        below.sort()
+        below[:] = sorted(name for name in below if name != DIRECTORY)
         for name in sorted(names):
             if Path(name).suffix.lower() not in _ENDINGS:
                 continue

@@ -10,13 +10,22 @@ from pathlib import Path
 from synapse_sync.core.look import Looks
 from synapse_sync.core.plan import Verb
 from synapse_sync.engine.survey import Survey
+from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import StorageError
 from synapse_sync.project import Project
 from synapse_sync.store import receipt
 from synapse_sync.store.durable import is_unwritable, where_writable
 from synapse_sync.store.licence import read_licensed
+from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.ownership import Tree, remembered_roots
-from synapse_sync.store.projects import ProjectRecord, located, mounts_of, read_record, write_record
+from synapse_sync.store.projects import (
+    COLLECTION,
+    ProjectRecord,
+    located,
+    mounts_of,
+    read_record,
+    write_record,
+)
 from synapse_sync.store.refresh import refresh
 
 
@@ -59,6 +68,20 @@ def note_use(project: Project, survey: Survey, others: Iterable[Path] = ()) -> l
                 "its owner's `synapse store gc` may remove files that this project links to"
             ]
     return []
+
+
+def note_lock(project: Project, tools: Tools) -> None:
+    """Note in the store that this project uses it, from its first lock on; a later sync notes the rest.
+
+    Without that, a collection would drop what the lock brought. Raises `StorageError`.
+    """
+    if not project.lockfile.models or read_record(project.store, project.key) is not None:
+        return
+    record = located(ProjectRecord(project=str(project.directory), roots={}, links={}))
+    collection = lock_path(project.store, COLLECTION)
+    with where_writable(), hold(collection, f"the store {project.store}", tools.reporter.note, optional=True):
+        write_record(project.store, project.key, record)
+        _note_in_others((member.root for member in tools.store.members[1:]), project.key, record)
 
 
 def _note_in_others(others: Iterable[Path], key: str, record: ProjectRecord) -> None:

@@ -85,12 +85,15 @@ def verify_tree(
     """Hash the content of every wanted file, and of every blob behind one.
 
     `observed` are the states of the `placements` in `trees`. A blob with wrong content goes to quarantine in any
-    case. With `repair`, a wrong file that synapse placed moves aside, so that a sync can place the right one. Other
-    files stay as they are, and so does one that is its own source: no place has its bytes. `reporter` receives the
-    name of each file, `locate` returns the path of a local source. Raises `StorageError`.
+    case, unless somebody changed it through a link in a tree: then it stays, and nothing uses it. With `repair`, a
+    wrong file that synapse placed moves aside, so that a sync can place the right one. Others stay as they are, and
+    so does one that is its own source: no place has its bytes. `reporter` receives the name of each file, `locate`
+    returns the path of a local source. Raises `StorageError`.
     """
     run = _Run(store=store, reporter=reporter, trees=trees, locate=locate, repair=repair)
     run.placed = {key: found.sha256 for key, found in observed.items() if found.state is State.PLACED}
+    altered = (p for p in placements if observed[p.key].state is State.ALTERED and observed[p.key].link is not None)
+    run.edited = frozenset(placement.artifact.sha256 for placement in altered)
     # No sync moves a directory, or follows a link into another target.
     barred = "move or rename what is in the way, and sync again"
     for placement in placements:
@@ -165,6 +168,7 @@ class _Run:
     locate: Callable[[Reference], str | None]
     repair: bool
     placed: Mapping[Key, str | None] = field(default_factory=dict)
+    edited: frozenset[str] = frozenset()  # blobs that somebody changed through a link: nothing uses them
     blobs: dict[str, bool] = field(default_factory=dict)
     inodes: dict[tuple[int, int, str], bool] = field(default_factory=dict)
     bad: list[SynapseError] = field(default_factory=list)
@@ -200,18 +204,7 @@ class _Run:
             good = self._inode(place, sha256)
             self.size += place.stat().st_size
         if stored and not linked and sha256 not in self.blobs:
-            self.blobs[sha256] = self._inode(blob, sha256)
-            if not self.blobs[sha256]:
-                moved = self._quarantine(sha256)
-                self.bad.append(
-                    IntegrityError(
-                        f"the store's copy of `{placement.artifact.filename}` does not have the right content",
-                        hint="it was set aside; `synapse sync` downloads it again when it is needed"
-                        if moved is not None
-                        else "you may only read this store: its owner can set the file aside with `synapse verify`",
-                        subject=placement.model,
-                    )
-                )
+            self._check_blob(placement, blob)
         if good:
             self.good[sha256] = place
             return
@@ -234,16 +227,33 @@ class _Run:
                 subject=placement.model,
             )
         )
+        if linked and not own and sha256 in self.edited and not self.repair:
+            return
         ours = place.is_symlink() and entry is not None and entry.link == str(place.readlink())
         if linked and (where := self._quarantine(sha256)) is not None and own:
             # Its path is the only source of these bytes: a dangling link would be all that is left of them.
-            give_back(tree, placement.path, found.real, where, sha256=sha256, command="verify")
+            why = "bad content of its own source, moved back out of the store"
+            give_back(tree, placement.path, found.real, where, sha256=sha256, why=why, command="verify")
             self.aside[-1] = f"{placement.path}: its own bytes, back at this path, and no longer in the store"
             return
         # synapse moves only files that it placed
         if self.repair and found.state is not State.FOREIGN and not theirs and not stuck:
             kept = linked or ours or (place.exists() and self.store.has_aside(sha256, place))
             self._clear(placement, found.real, keep=not kept)
+
+    def _check_blob(self, placement: Placement, blob: Path) -> None:
+        """Hash a blob that has no name in the tree; a bad one goes to quarantine."""
+        sha256 = placement.artifact.sha256
+        self.blobs[sha256] = self._inode(blob, sha256)
+        if self.blobs[sha256]:
+            return
+        hint = "it was set aside; `synapse sync` downloads it again when it is needed"
+        if sha256 in self.edited and not self.repair:
+            hint = "somebody changed it through a link, where it stays; `synapse verify --repair` sets it aside"
+        elif self._quarantine(sha256) is None:
+            hint = "you may only read this store: its owner can set the file aside with `synapse verify`"
+        what = f"the store's copy of `{placement.artifact.filename}` does not have the right content"
+        self.bad.append(IntegrityError(what, hint=hint, subject=placement.model))
 
     def _is_stuck(self, placement: Placement, place: Path, *, stored: bool) -> bool:
         """Whether a wrong file must stay: it is its own source, and neither the store nor a tree has its bytes."""

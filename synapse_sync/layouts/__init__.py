@@ -152,6 +152,18 @@ def guess(names: Collection[str]) -> Layout | None:
     return LAYOUTS[max(scores)[2]] if scores else None
 
 
+def guess_named(name: str, names: Collection[str]) -> Layout | None:
+    """Guess the layout of a directory by its own name, where it has the UI's folder for models; None if none fits.
+
+    A volume of a pod has `ComfyUI/models` and nothing of the program.
+    """
+    for layout in LAYOUTS.values():
+        above = {folder.partition("/")[0] for folders in layout.folders.values() for folder in folders}
+        if layout.markers and name.casefold() in (layout.name, layout.title.casefold()) and above & {*names}:
+            return layout
+    return None
+
+
 def folders_of(layout: str) -> frozenset[str]:
     """The folders of one UI for models, relative to the UI's directory; "" is that directory itself."""
     known = LAYOUTS[layout]

@@ -69,7 +69,7 @@ def arrange(
         try:
             found, missing = _arrange_one(entry, model, targets, layouts, outside)
         except SynapseError as error:
-            errors.append(error.about(entry.name))
+            errors.append(error.of(entry.name))
             continue
         placements += found
         notes += missing

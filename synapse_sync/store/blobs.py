@@ -69,6 +69,7 @@ class BlobStore:
         self._paths: dict[str, Path] = {}
         self._notes = Notes(self.root, self._owners)
         self._foreign: dict[str, tuple[int, ...]] = {}  # right blobs of others, as they were hashed
+        self._bad: dict[str, tuple[int, ...]] = {}  # changed blobs, as they were hashed
 
     def path(self, sha256: str) -> Path:
         """The path of the blob with this digest, whether it exists or not; raises `ValueError` for no digest."""
@@ -113,7 +114,10 @@ class BlobStore:
     # -- asking ------------------------------------------------------------------------------------
 
     def has(self, sha256: str) -> bool:
-        """Whether the store has this blob, whole and unchanged; a changed one goes to quarantine."""
+        """Whether the store has this blob, whole and unchanged.
+
+        A changed one stays until right bytes come in its place: the user may have changed it through a link.
+        """
         path = self.path(sha256)
         try:
             found = os.lstat(path)
@@ -124,6 +128,8 @@ class BlobStore:
         with _doing("looking into the store"):
             if not stat.S_ISREG(found.st_mode):
                 raise StorageError(f"{path} is not a regular file", hint="move it out of the store")
+            if self._bad.get(sha256) == _look(found):
+                return False
             if not self._owners.trust(found):
                 return self._foreign.get(sha256) == _look(found) or self._recheck(sha256)
             return self._trusts(sha256, found) or self._recheck(sha256)
@@ -148,7 +154,7 @@ class BlobStore:
         return meta.get("size") == found.st_size and meta.get("mtime_ns") == found.st_mtime_ns
 
     def _recheck(self, sha256: str) -> bool:
-        """Hash a blob whose stat is not the noted one; a bad one is set aside."""
+        """Hash a blob whose stat is not the noted one; a bad one is not used."""
         path = self.path(sha256)
         try:
             before = path.lstat()
@@ -164,8 +170,7 @@ class BlobStore:
             else:
                 self._foreign[sha256] = _look(after)
         else:
-            with where_writable():  # a bad blob is not used, even where it cannot be set aside
-                self.quarantine(sha256, "changed inside the store")
+            self._bad[sha256] = _look(after)
         return good
 
     def verify(self, sha256: str) -> bool:
@@ -261,6 +266,7 @@ class BlobStore:
                 remove(temp)
                 found = path.stat()
             else:
+                self.make_way(sha256)
                 make_dirs(path.parent)
                 set_mode(temp, mode)
                 readers = _readers(temp.stat()) if mode == READ_ONLY else None
@@ -294,6 +300,7 @@ class BlobStore:
                     found = os.fstat(handle)
                 finally:
                     os.close(handle)
+                self.make_way(sha256)
                 try:
                     replace_file(temp, path)
                 except FileNotFoundError:
@@ -332,6 +339,11 @@ class BlobStore:
             return self.path(sha256) if self.has(sha256) else copy_in(self, source, sha256, origin, advanced)
 
     # -- setting aside and dropping ------------------------------------------------------------------
+
+    def make_way(self, sha256: str) -> None:
+        """Set a changed blob aside, right before the right bytes come in its place."""
+        if os.path.lexists(self.path(sha256)):
+            self.quarantine(sha256, "changed inside the store")
 
     def quarantine(self, sha256: str, why: str) -> Path | None:
         """Set a bad blob aside, with a note; it is never used again. None if there is none."""

@@ -32,6 +32,7 @@ class Shelf(Protocol):
     def path(self, sha256: str) -> Path: ...
     def temporary(self) -> Path: ...
     def has(self, sha256: str) -> bool: ...
+    def make_way(self, sha256: str) -> None: ...
     def publish(
         self, temp: Path, *, sha256: str, size: int, blake3: str | None, origin: str | None, mode: int
     ) -> Path: ...
@@ -76,7 +77,7 @@ def move_in(shelf: Shelf, notes: Notes, source: Path, sha256: str) -> Path:
         raise _other_content(source)
     # If the file has another name, that must not become read-only, nor be able to change the blob: copy then.
     path = shelf.path(sha256)
-    if before.st_nlink == 1 and not shelf.has(sha256) and _rename_in(source, path):
+    if before.st_nlink == 1 and not shelf.has(sha256) and _rename_in(shelf, source, sha256):
         moved = path.lstat()
         if not is_same(before, moved):  # a program wrote to it after it was hashed
             with contextlib.suppress(FileExistsError):
@@ -99,8 +100,10 @@ def is_same(before: os.stat_result, after: os.stat_result) -> bool:
     return (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
 
 
-def _rename_in(source: Path, path: Path) -> bool:
+def _rename_in(shelf: Shelf, source: Path, sha256: str) -> bool:
     """Rename a file to its place in the store; False if that is on another file system (or mount of it)."""
+    path = shelf.path(sha256)
+    shelf.make_way(sha256)
     make_dirs(path.parent)
     fsync_file(source)  # before the rename, or a power loss could leave the name without the bytes
     try:

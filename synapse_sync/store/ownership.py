@@ -267,7 +267,8 @@ def former_roots(project: Path, key: str, store: Path, models: Collection[str]) 
     store does not know, a new one, the roots near the manifest are found by their receipts.
     """
     found: list[tuple[str, dict[str, str]]] = []
-    if read_record(store, key) is None:
+    own = read_record(store, key)
+    if own is None or not own.every_root:  # it was only locked so far
         found.append((key, _roots_near(project, key)))
     for other, record in records(store):
         if other == key:

@@ -169,6 +169,9 @@ class SeveralStores(BlobStore):
             member = receiver or (there if move or there in self._serving else self._usual)
         return member.import_file(source, sha256=sha256, move=move, origin=origin, advanced=advanced)
 
+    def make_way(self, sha256: str) -> None:
+        self.home(sha256).make_way(sha256)
+
     def quarantine(self, sha256: str, why: str) -> Path | None:
         return self.home(sha256).quarantine(sha256, why)
 

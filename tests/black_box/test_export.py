@@ -77,7 +77,7 @@ def files_of(directory: Path) -> dict[str, bytes]:
 @needs_curl
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_script_rebuilds_the_tree_without_synapse(full: Project, tmp_path: Path, shell: list[str]) -> None:
-    script = full("export", "sh").out
+    script = full("export", "sh", "--endpoints").out
     there = tmp_path / "elsewhere"
     first = run(script, there, shell)
     assert first.returncode == 0, first.stderr
@@ -93,7 +93,7 @@ def test_the_script_keeps_other_files_and_reports_what_is_missing(full: Project,
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
     full.hub.faults.add("/api/download/", Fault(status=404))
-    done = run(full("export", "sh").out, there, ["sh"])
+    done = run(full("export", "sh", "--endpoints").out, there, ["sh"])
     assert done.returncode == 1
     assert "error: other content is in the way" in done.stderr and mine.read_bytes() == b"mine"
     assert "error: no address has it" in done.stderr
@@ -102,7 +102,7 @@ def test_the_script_keeps_other_files_and_reports_what_is_missing(full: Project,
 
 @needs_curl
 def test_the_script_goes_on_with_half_a_file_and_refuses_wrong_bytes(full: Project, tmp_path: Path) -> None:
-    script = full("export", "sh", "--only", "vae").out
+    script = full("export", "sh", "--endpoints", "--only", "vae").out
     there = tmp_path / "elsewhere"
     place = there / "Comfy UI/models/vae/portrait_vae.safetensors"
     place.parent.mkdir(parents=True)
@@ -132,7 +132,7 @@ def test_the_script_unpacks_archives(project: Project, tmp_path: Path) -> None:
     project.manifest(f'[models.parcel]\nsource = "{url}"\ntype = "lora"\nextract = ["*.safetensors"]\n')
     project("lock")
     there = tmp_path / "elsewhere"
-    done = run(project("export", "sh").out, there, ["sh"])
+    done = run(project("export", "sh", "--endpoints").out, there, ["sh"])
     assert done.returncode == 0, done.stderr
     project("sync")
     assert files_of(there) == project.tree()
@@ -145,7 +145,7 @@ def test_the_script_fills_a_cache_of_the_hub(project: Project, tmp_path: Path) -
     )
     project("lock")
     there = tmp_path / "elsewhere"
-    done = run(project("export", "sh").out, there, ["sh"])
+    done = run(project("export", "sh", "--endpoints").out, there, ["sh"])
     assert done.returncode == 0, done.stderr
     project("sync")
     assert files_of(there) == project.tree()
@@ -168,7 +168,7 @@ def test_sha256sums_checks_the_tree(full: Project) -> None:
 
 @pytest.mark.skipif(shutil.which("aria2c") is None, reason="no aria2c here")
 def test_aria2_downloads_what_needs_no_token(full: Project, tmp_path: Path) -> None:
-    found = full("export", "aria2", "--only", "vae", "--only", "odd", "--only", "tree")
+    found = full("export", "aria2", "--endpoints", "--only", "vae", "--only", "odd", "--only", "tree")
     there = tmp_path / "elsewhere"
     there.mkdir()
     (there / "input").write_text(found.out, "utf-8")
@@ -191,6 +191,49 @@ def test_every_format_is_the_same_twice_and_holds_no_secret(full: Project, expor
         for variable in ("CIVITAI_API_KEY", "HF_TOKEN"):
             assert os.environ[variable] not in text
         assert "X-Amz" not in text and "token=" not in text.replace("token=$1", "") and str(full.path) not in text
+
+
+def test_an_export_names_public_addresses_whatever_this_machine_asks(
+    full: Project, exported: dict[str, str]
+) -> None:
+    """An endpoint of the environment may be a private mirror: an export is made to be shared."""
+    flow = {"nodes": [{"id": 1, "type": "VAELoader", "widgets_values": ["portrait_vae.safetensors"]}]}
+    (full.path / "flow.json").write_text(json.dumps(flow))
+    texts = exported | {"workflow": full("export", "workflow", "flow.json").out}
+    private = [os.environ["CIVITAI_ENDPOINT"], os.environ["HF_ENDPOINT"]]
+    for name, text in texts.items():
+        assert not any(url in text for url in private), name
+    named = {
+        name for name, text in texts.items() if f"https://huggingface.co/{catalogue.VAE_REPO}/resolve/" in text
+    }
+    assert named == {"aria2", "comfy-lock", "cyclonedx", "sh", "urls", "workflow"}
+    said = full("export", "urls").err
+    assert "`--endpoints` names CIVITAI_ENDPOINT, HF_ENDPOINT of this machine instead" in said
+    own = full("export", "urls", "--endpoints")
+    assert all(url in own.out for url in private) and "public" not in own.err
+
+
+def test_a_rewritten_address_is_not_exported(full: Project) -> None:
+    """The hub's library is told the address after the rewrites; a script for everybody is not."""
+    del os.environ["HF_ENDPOINT"]
+    config = Path(os.environ["SYNAPSE_CONFIG"])
+    config.write_text('[rewrites]\n"huggingface.co" = "https://proxy.corp.example/hf"\n')
+    assert "corp.example" not in full("export", "urls").out
+    assert "https://proxy.corp.example/hf/" in full("export", "urls", "--endpoints").out
+
+
+def test_a_mirror_of_the_settings_is_exported_only_when_asked_for(project: Project) -> None:
+    """`lock --heal` writes it into the lockfile; one that the manifest declares is the project's own word."""
+    files, content = project.hub.files, safetensors_bytes("both")
+    source, declared = (files.put(f"{name}/both.safetensors", content) for name in ("one", "two"))
+    files.put(f"blobs/{hashlib.sha256(content).hexdigest()}", content)
+    Path(os.environ["SYNAPSE_CONFIG"]).write_text(f'mirrors = ["{files.url}/blobs/{{sha256}}"]\n')
+    project.manifest(f'[models.both]\nsource = "{source}"\ntype = "lora"\nmirrors = ["{declared}"]\n')
+    project("lock", "--heal")
+    assert "/blobs/" in project.lock_text
+    found = project("export", "sh").out
+    assert source in found and declared in found and "/blobs/" not in found
+    assert "/blobs/" in project("export", "sh", "--endpoints").out
 
 
 def test_a_model_that_is_not_locked_ends_the_export(full: Project) -> None:

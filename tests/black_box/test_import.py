@@ -703,3 +703,19 @@ def test_identify_asks_later_for_what_an_offline_import_declared(comfy: Project)
     assert looks(comfy) == before
     assert "identified 0 models" in comfy("import", "--identify").err
     comfy("import", code=2)
+
+
+def test_an_upgrade_keeps_what_the_header_said(comfy: Project) -> None:
+    """A lock reads the base of a file that no site knows from its header, or keeps the last answer."""
+    data, size = beginning({
+        "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight": ("F16", (4, 2048)),
+        "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_up.weight": ("F16", (640, 4)),
+    })  # fmt: skip
+    put(comfy, "ComfyUI/models/loras/mine.safetensors", data + bytes(size - len(data)))
+    comfy("import", "ComfyUI")
+    (mine,) = [model for model in comfy.locked() if model["name"] == "mine"]
+    assert mine["base-model"] == "SDXL 1.0"
+    before = comfy.lock_text
+    assert "nothing that `synapse lock --upgrade` would change" in comfy("outdated").err
+    comfy("lock", "--upgrade")
+    assert comfy.lock_text == before

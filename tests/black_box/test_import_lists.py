@@ -138,6 +138,46 @@ def test_a_model_that_its_site_lacks_is_left_out_and_listed(project: Project) ->
     assert [model["name"] for model in project.locked()] == ["portrait-vae"]
 
 
+def test_a_dead_plain_address_costs_only_itself(project: Project) -> None:
+    """Only its download shows that it is dead; what was downloaded beside it is not asked for again."""
+    files = project.hub.files.url
+    text = f"{files}/dead/gone.safetensors\n{files}/{catalogue.PLAIN_LORA}\n"
+    found = project("import", put(project, "list.txt", text.encode()), "--type", "lora", "--json", code=4).json
+    (dead,) = found["unresolved"]
+    assert dead["locations"] == [f"{files}/dead/gone.safetensors"] and "no such file (404)" in dead["reason"]
+    assert [model["name"] for model in project.locked()] == ["film-grain"]
+    asked = [seen.path for seen in project.hub.requests("files")]
+    assert sum(catalogue.PLAIN_LORA in path for path in asked) == 1, asked
+    assert (
+        "imported 0 models; 1 not resolved"
+        in project("import", put(project, "dead.txt", text.splitlines()[0].encode()), "--type", "lora", code=4).out
+    )
+
+
+def test_a_page_without_a_version_is_what_is_locked_for_it(project: Project) -> None:
+    text = f"https://civitai.com/models/{catalogue.PORTRAIT}\ncivitai:{catalogue.DETAIL}@{catalogue.DETAIL_V1}\n"
+    file = put(project, "list.txt", text.encode())
+    project("import", "--check", file, code=8)
+    project("import", file)
+    project("sync")
+    assert "nothing is missing: 2 models" in project("import", "--check", file).out
+    assert "imported 0 models; 2 declared already" in project("import", file).out
+    other = put(project, "other.txt", f"civitai:{catalogue.DETAIL}@{catalogue.DETAIL_V2}\n".encode())
+    project("import", "--check", other, code=8)
+    whole = put(project, "whole.txt", f"hf://{catalogue.VAE_REPO}\n".encode())
+    project("add", f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors")
+    project("sync")
+    project("import", "--check", whole, code=8)
+
+
+def test_a_number_of_the_site_is_no_name(project: Project) -> None:
+    text = f"https://civitai.com/models/{catalogue.PORTRAIT}\nhttps://civitai.com/api/download/models/{catalogue.DETAIL_V1}\n"
+    project("import", put(project, "list.txt", text.encode()))
+    still = project.hub.civitai.models[catalogue.DETAIL].versions[0].images[0].id
+    project("import", f"https://civitai.com/images/{still}")
+    assert [model["name"] for model in project.locked()] == ["detail-slider", "detail-slider-2", "portrait-studio"]
+
+
 def test_a_failure_of_the_network_writes_nothing(project: Project, impatient: None) -> None:
     project.hub.faults.add("/api", Fault(status=503, times=1000))
     file = put(project, "list.txt", f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors\n".encode())
@@ -216,11 +256,7 @@ def test_an_export_is_a_list_that_an_import_reads(project: Project, format: str)
     file = put(project, "exported.txt", project("export", format).out.encode())
     other = replace(project, path=project.path.parent / "other")
     other.path.mkdir()
-    if format == "urls":
-        assert "`--type lora`" in other("import", file, code=2).out
-        other("import", file, "--type", "lora")
-    else:
-        other("import", file)
+    other("import", file)
     other("sync")
     assert sorted(other.tree().values()) == sorted(project.tree().values())
     if format != "urls":

@@ -134,3 +134,13 @@ def test_models_that_are_there_are_offered_for_import(project: Project, answer: 
     os.close(terminal)
     assert ("mine" in (project.path / "synapse.toml").read_text()) is imported
     assert (b"synapse import" in said) is not imported
+
+
+@pytest.mark.parametrize("name", ["ComfyUI", "comfyui"])
+def test_a_bare_volume_with_the_name_of_a_ui_is_its_root(project: Project, name: str) -> None:
+    """A pod mounts the models alone: nothing of the program is there."""
+    (project.path / "synapse.toml").unlink(missing_ok=True)
+    (project.path / name / "models").mkdir(parents=True)
+    (project.path / "other" / "models").mkdir(parents=True)
+    assert f"layout comfyui, root {name}" in project("init").err
+    assert f'root = "{name}"' in (project.path / "synapse.toml").read_text("utf-8")

@@ -170,3 +170,13 @@ def test_the_tree_of_a_project(studio: Project) -> None:
 def test_models_that_are_not_locked_are_a_branch(project: Project) -> None:
     project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
     assert project("tree").out.splitlines()[-2:] == ["└─ not locked", "   └─ eyes"]
+
+
+def test_what_synapse_wrote_is_no_workflow(studio: Project) -> None:
+    """A project's own schema is JSON, too."""
+    (studio.path / ".synapse").mkdir(exist_ok=True)
+    (studio.path / ".synapse/synapse.schema.json").write_text('{"type": "object"}')
+    flow = workflow(node(1, "VAELoader", widgets=["portrait_vae.safetensors"]))
+    (studio.path / "flow.json").write_text(json.dumps(flow))
+    found = studio("unused", "--workflows", str(studio.path), "--json").json
+    assert (found["workflows"], found["unread"]) == (1, [])

@@ -116,3 +116,11 @@ def test_a_refusal_of_preflight_leaves_out_the_optional_model_alone(project: Pro
     project.manifest(f'[policy]\nexempt = ["portrait"]\nmax-size = "1kB"\n{PORTRAIT}{EYES}')
     result = project("sync")
     assert "optional model `extra` is left out: [policy] `max-size`" in result.err and len(files(project)) == 1
+
+
+def test_a_dead_plain_address_is_a_warning(project: Project) -> None:
+    """Only its download shows that it is dead."""
+    gone = f'[models.extra]\nsource = "{project.hub.files.url}/gone.safetensors"\ntype = "lora"\noptional = true\n'
+    project.manifest(PORTRAIT + gone)
+    assert "optional model `extra` is left out" in project("lock").err
+    assert [model["name"] for model in project.locked()] == ["portrait"]

@@ -191,7 +191,6 @@ def test_a_reproducible_tree_is_still_synapses_own(project: Project, elsewhere: 
 def test_an_old_tree_becomes_reproducible_without_a_download(
     project: Project, elsewhere: Callable[..., str], mode: str
 ) -> None:
-    # Sidecars of an ordinary sync have facts that the site reports, and they keep them.
     wanted = elsewhere("copy", head=bare(REPRODUCIBLE))
     elsewhere(mode, head=bare(HEAD))
     for path in (project.path / "ui/models").rglob("*"):
@@ -201,6 +200,20 @@ def test_an_old_tree_becomes_reproducible_without_a_download(
     project.manifest(manifest("auto", bare(REPRODUCIBLE)))
     project("sync", "--offline")
     assert tar_digest(project) == wanted
+
+
+def test_sidecars_of_an_ordinary_sync_lose_what_only_the_site_knows(
+    project: Project, elsewhere: Callable[..., str]
+) -> None:
+    """Their tags and descriptions are those of one day: the lockfile does not have them."""
+    wanted = elsewhere("copy", head=REPRODUCIBLE)
+    elsewhere("copy", head=HEAD)
+    project("sync")
+    project.manifest(manifest("auto", REPRODUCIBLE))
+    assert "sidecars" in project("status").out
+    project("sync", "--offline")
+    assert tar_digest(project) == wanted
+    assert "nothing to do" in project("sync", "--offline").out
 
 
 def test_a_mode_that_shares_is_refused(project: Project) -> None:

@@ -116,3 +116,16 @@ def test_a_mistake_in_a_variant_names_its_line(project: Project, lines: str, wor
     project.manifest(f'[models.face]\nsource = "civitai:{catalogue.PORTRAIT}"\n{lines}\n')
     refused = project("lock", code=2)
     assert words in refused.err and "synapse.toml:" in refused.err
+
+
+def test_a_variant_of_other_machines_is_declared_all_the_same(project: Project) -> None:
+    project.manifest(MANIFEST)
+    project("sync")
+    (project.path / "urls.txt").write_text(f"{VAE}\n", "utf-8")
+    found = project("import", "urls.txt", "--json").json
+    assert found["added"] == [] and [each["model"] for each in found["known"]] == ["face"]
+    project("import", "--check", "urls.txt", code=8)  # it is not on this machine
+    listed = project("list", "--json").json
+    assert [each["name"] for each in listed["models"]] == ["face"]
+    assert listed["elsewhere"] == ["face@small", "face@vae"]
+    assert "face@vae  locked for machines that prefer it" in project("list").out

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synapse_sync.core.lockfile import LockedModel, Lockfile, parse_lockfile
-from synapse_sync.core.lockfile_repair import repair_lockfile
+from synapse_sync.core.lockfile_repair import repair_lockfile, with_true_hint
 from synapse_sync.core.lockfile_text import format_lockfile
 from synapse_sync.errors import InvalidLockfile
 
@@ -153,3 +153,17 @@ def test_keys_of_a_model_in_a_table_below_it_are_damage(table: str, key: str) ->
     with pytest.raises(InvalidLockfile, match=f"`{key}` belongs to a model"):
         parse_lockfile(damaged)
     assert repair_lockfile(damaged).damaged == ("beta",)
+
+
+def test_the_hint_is_one_that_works() -> None:
+    """`synapse lock` mends single blocks: where there is none, it would only fail."""
+    for text, hint in (
+        ("garbage = = [[[", "restore it from git, or delete it and run `synapse lock`"),
+        (
+            f"{format_lockfile(lockfile('alpha'))}\nbroken",
+            "run `synapse lock`, which resolves damaged blocks again",
+        ),
+    ):
+        with pytest.raises(InvalidLockfile) as caught:
+            parse_lockfile(text)
+        assert hint in (with_true_hint(caught.value, text).hint or "")

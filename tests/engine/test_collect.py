@@ -249,3 +249,15 @@ def test_a_project_that_was_renamed_keeps_its_files(project: Project, without_gr
     assert len(project.blobs()) == 1
     assert "in sync" in moved("sync", "--offline").out
     assert "nothing is dropped" not in project("store", "gc", "--yes").err and len(project.blobs()) == 1
+
+
+def test_what_a_first_lock_brought_is_in_use(project: Project) -> None:
+    """A project is known from its first lock on, and not only from its first sync."""
+    project.manifest("[models]\n")
+    project("add", f"{project.hub.files.url}/{catalogue.PLAIN_LORA}", "--type", "lora")
+    assert len(project.blobs()) == 1
+    project("store", "gc", "--now", "--yes", "--irreplaceable")
+    assert len(project.blobs()) == 1
+    project.hub.clear_log()
+    project("sync")
+    assert project.hub.requests() == []

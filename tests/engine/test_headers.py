@@ -259,3 +259,18 @@ def test_the_demo_has_no_contradictions(project: Project) -> None:
         f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\ndetail = "civitai:{catalogue.DETAIL}"\n'
     )
     assert "is for" not in project("lock").err
+
+
+def test_a_file_that_is_here_already_is_judged_whatever_its_size(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request is needed for it."""
+    usual(monkeypatch, "lora", 0)
+    source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
+    project.manifest(f'[models]\nx = "{source}"\n')
+    assert "the site says" not in project("lock").err
+    project("sync")
+    (project.path / "synapse.lock").unlink()
+    project.hub.clear_log()
+    assert "the site says LoRA, but" in " ".join(project("lock").err.split())
+    assert project.hub.requests("storage") == []

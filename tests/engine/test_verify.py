@@ -225,3 +225,48 @@ def test_a_bad_blob_behind_a_link_that_is_its_own_source_goes_back_to_its_path(
     project("lock", "--upgrade-model", "own")
     project("sync")
     assert "all good" in project("verify").err and own.read_bytes() == bad
+
+
+def test_a_file_that_was_edited_through_its_link_stays_where_it_is(project: Project) -> None:
+    """Neither a look, nor a lock, nor a verification takes it away; `--force` says where its bytes are."""
+    good = placed(project, "symlink")
+    place = project.path / CHECKPOINT
+    mine = good + b"my own change"
+    place.resolve().chmod(0o644)
+    place.write_bytes(mine)
+    for words, code in (("status", 0), ("sync", 7), ("verify", 6), ("lock", 0), ("sync", 7)):
+        project(words, code=code)
+        assert place.read_bytes() == mine, words
+    said = project("sync", "--force").out
+    aside = place.with_name(f"{place.name}.set-aside-1")
+    assert aside.name in " ".join(said.split()) and not aside.is_symlink()
+    assert (place.read_bytes(), aside.read_bytes()) == (good, mine)
+    assert "all good" in project("verify").err
+
+
+def test_an_edit_through_a_link_stays_where_another_target_needs_the_right_bytes(project: Project) -> None:
+    head = target("a", "a", "symlink") + target("c", "c", "symlink")
+    project.manifest(declare("portrait", head=head))
+    project("sync")
+    good = content_of(project.hub, catalogue.PORTRAIT_V1)
+    place = project.path / "a" / CHECKPOINT
+    place.resolve().chmod(0o644)
+    place.write_bytes(mine := b"mine" + good)
+    project.manifest(declare("portrait", head=head + target("b", "b", "hardlink")))
+    project("sync", code=7)
+    assert project.tree() == {
+        f"a/{CHECKPOINT}": mine, f"b/{CHECKPOINT}": good, f"c/{CHECKPOINT}": mine,
+    }  # fmt: skip
+    assert not place.is_symlink()
+
+
+def test_a_changed_blob_that_nobody_links_to_is_named_when_it_is_replaced(project: Project) -> None:
+    good = placed(project, "symlink")
+    place = project.path / CHECKPOINT
+    blob(project, good).chmod(0o644)
+    place.write_bytes(b"mine")
+    place.unlink()
+    said = " ".join(project("sync").err.split())
+    (kept,) = [path for path in (project.store / "quarantine").iterdir() if path.suffix != ".why"]
+    assert kept.name in said.replace(" ", "") and kept.read_bytes() == b"mine"
+    assert place.read_bytes() == good

@@ -6,7 +6,7 @@ import pytest
 
 from synapse_sync.core.artifact import MODEL_TYPES
 from synapse_sync.core.names import SafePath
-from synapse_sync.layouts import LAYOUTS, folders_of, guess, ui_folders
+from synapse_sync.layouts import LAYOUTS, folders_of, guess, guess_named, ui_folders
 
 UIS = [layout for layout in LAYOUTS.values() if layout.folders]
 
@@ -135,6 +135,21 @@ def test_a_directory_with_all_its_markers_is_recognised(layout: object) -> None:
 def test_what_a_directory_is_guessed_to_be(names: set[str], name: str | None) -> None:
     found = guess(names)
     assert (found.name if found else None) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "layout"),
+    [
+        ("ComfyUI", {"models", "models/loras"}, "comfyui"),
+        ("comfyui", {"models"}, "comfyui"),
+        ("ComfyUI", {"README.md"}, None),
+        ("models", {"models"}, None),
+        ("flat", {"models"}, None),
+    ],
+)
+def test_a_directory_may_be_known_by_its_own_name(name: str, names: set[str], layout: str | None) -> None:
+    found = guess_named(name, names)
+    assert (found.name if found else None) == layout
 
 
 def test_the_folder_of_an_extension_receives_its_type_and_is_no_sign_of_the_ui() -> None:

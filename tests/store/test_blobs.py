@@ -165,9 +165,9 @@ def test_change_through_a_hard_link_is_found(store: BlobStore, tmp_path: Path, d
     os.link(path, tmp_path / "model.safetensors")
     damage(tmp_path / "model.safetensors", data)
     changed = (tmp_path / "model.safetensors").read_bytes()
-    assert not store.has(SHA)
-    assert not path.exists()
-    assert not meta_path(store).exists()
+    assert not store.has(SHA) and not store.has(SHA)
+    assert path.read_bytes() == changed, "to look changes nothing: a link of the user may lead here"
+    assert put(store).read_bytes() == DATA and store.has(SHA)
     aside = store.root / "quarantine" / f"{SHA}-1"
     assert aside.read_bytes() == changed
     assert "changed" in aside.with_name(f"{SHA}-1.why").read_text()

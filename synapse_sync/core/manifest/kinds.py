@@ -23,8 +23,8 @@ def choices(kind: Any) -> tuple[str, ...]:
 
 _WORDS = {
     "str": "a string",
-    "int": "a number",
-    "float": "a number",
+    "int": "a whole number",
+    "float": "a decimal number",
     "bool": "true or false",
     "array": "a list",
     "object": "a table",
@@ -50,7 +50,7 @@ def kind_of(value: object) -> str:
         bool: "a boolean",
         str: "a string",
         int: "a number",
-        float: "a number",
+        float: "a decimal number",
         list: "a list",
         dict: "a table",
     }

@@ -430,7 +430,7 @@ class _Reader:
 
     def _previews(self, path: tuple[str, ...], value: bool | int) -> bool | int:
         if not isinstance(value, bool) and not 0 <= value <= 100:
-            self._mistakes.bad((*path, "previews"), "expected true, false or a number from 0 to 100")
+            self._mistakes.bad((*path, "previews"), "expected true, false or a whole number from 0 to 100")
             return True
         return value
 

@@ -27,7 +27,7 @@ def check_versions(path: tuple[str, ...], raw: ModelTable, reference: Reference 
             (*path, "versions"), f"`source` names the version {reference.revision} already", "drop one of them"
         )
     if any(not 0 < version < 1 << 53 for version in raw.versions):
-        mistakes.bad((*path, "versions"), "expected version ids, numbers above zero")
+        mistakes.bad((*path, "versions"), "expected version ids, whole numbers from 1 to 2^53")
     if len(raw.versions) > 1 and (given := [key for key in ("sha256", "filename", "mirrors") if getattr(raw, key)]):
         mistakes.bad(
             (*path, given[0]), "one value cannot apply to several versions", "write an entry for each version"

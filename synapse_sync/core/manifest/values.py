@@ -244,6 +244,11 @@ class Manifest:
         best = {model.name: self._best(model) for model in self.models if model.variants}
         return tuple(entry for entry in self.entries() if best.get(entry.model, entry.name) == entry.name)
 
+    def elsewhere(self) -> tuple[Requirement, ...]:
+        """The variants that only other machines place; the model itself counts as one of its variants."""
+        here = {entry.name for entry in self.here()}
+        return tuple(entry for entry in self.entries() if entry.name not in here)
+
     def _best(self, model: Requirement) -> str:
         """The name of the variant that this machine prefers; that of the model itself if it prefers none."""
         names = {variant.name for variant in model.variants}

@@ -78,7 +78,7 @@ def doubt_about(model: LockedModel) -> Doubt | None:
 def with_header(model: LockedModel, file: Artifact, weights: Weights) -> tuple[LockedModel, str | None]:
     """The model with what its file's header says where the site says less, and a warning about a contradiction."""
     kind, said = weights.type, model.card.type
-    model, file = _filled(model, file, weights)
+    model, file = with_facts(model, file, weights)
     if kind is None:
         return model, None
     if said in _SILENT:
@@ -91,7 +91,7 @@ def with_header(model: LockedModel, file: Artifact, weights: Weights) -> tuple[L
     return model, contradiction(model, file, weights, typed=False)
 
 
-def _filled(model: LockedModel, file: Artifact, weights: Weights) -> tuple[LockedModel, Artifact]:
+def with_facts(model: LockedModel, file: Artifact, weights: Weights) -> tuple[LockedModel, Artifact]:
     """The model and its file with the precision and the base of the header, where the site says neither.
 
     The header of the first of several parts says nothing about the precision of the others.
@@ -101,6 +101,21 @@ def _filled(model: LockedModel, file: Artifact, weights: Weights) -> tuple[Locke
     artifacts = tuple(told if one is file else one for one in model.artifacts)
     card = replace(model.card, base_model=model.card.base_model or base_of(weights))
     return replace(model, card=card, artifacts=artifacts), told
+
+
+def with_last_facts(model: LockedModel, old: LockedModel | None) -> LockedModel:
+    """The model with the base and the precision that its last pin has for the same bytes, where none is known now.
+
+    A header said them then, and nothing reads it again for every lock.
+    """
+    known = {artifact.sha256: artifact for artifact in old.artifacts} if old is not None else {}
+    if old is None or not all(artifact.sha256 in known for artifact in model.artifacts):
+        return model
+    artifacts = (
+        replace(each, precision=each.precision or known[each.sha256].precision) for each in model.artifacts
+    )
+    card = replace(model.card, base_model=model.card.base_model or old.card.base_model)
+    return replace(model, card=card, artifacts=tuple(artifacts))
 
 
 def base_of(weights: Weights) -> str | None:
