@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from synapse_sync.core.reporter import Reporter
+from synapse_sync.core.shard import WHOLE, Shard
+from synapse_sync.errors import Offline
 from synapse_sync.project import Project
 from synapse_sync.user.places import home_directory
 from synapse_sync.user.settings import Settings, load_settings
@@ -16,6 +18,7 @@ from synapse_sync.wiring import Wiring
 
 if TYPE_CHECKING:
     from synapse_sync.engine.collect import Collection
+    from synapse_sync.engine.parallel import Part
     from synapse_sync.engine.stores import StoreState
     from synapse_sync.engine.unbundle import Unbundled
     from synapse_sync.engine.verify import Verification
@@ -148,11 +151,31 @@ class Machine:
 
         forget(self.settings.store, directory, others=self._other_stores())
 
-    def verify_store(self) -> Verification:
-        """Hash every blob of the store; bad ones go to quarantine."""
+    def verify_store(self, shard: Shard = WHOLE, dask: str | None = None) -> Verification:
+        """Hash every blob of the store; bad ones go to quarantine. `part` has the meaning of the parameters."""
         from synapse_sync.engine.verify import verify_store
 
-        return verify_store(self.settings.store, others=self._other_stores(), repair=True)
+        part = self.part(shard, dask)
+        return verify_store(self.settings.store, others=self._other_stores(), repair=True, part=part)
+
+    def part(self, shard: Shard = WHOLE, dask: str | None = None) -> Part:
+        """A part of some work: `shard` of the files, on the workers of the scheduler at `dask`, or in threads here.
+
+        Raises `InputError` where the package for `dask` is missing, and `Offline`.
+        """
+        from synapse_sync.engine.parallel import Part, readers, threads
+
+        if dask is None:
+            from synapse_sync.store.several import device_of
+
+            return Part(
+                each=threads(readers({device_of(member.root) for member in self.store.members})), shard=shard
+            )
+        from synapse_sync.engine.cluster import cluster
+
+        if self._wiring.offline:
+            raise Offline("--dask needs a connection to its scheduler, and --offline prevents it")
+        return Part(each=cluster(dask), shard=shard, smallest=0)
 
     @staticmethod
     def opened_bundle(path: Path) -> AbstractContextManager[BinaryIO]:

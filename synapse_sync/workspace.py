@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from synapse_sync.core.reporter import Reporter
+from synapse_sync.core.shard import WHOLE, Shard
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
 from synapse_sync.errors import InputError, raise_all
 from synapse_sync.sharing import Sharing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.detach import Detachment
     from synapse_sync.engine.identify import Identified
     from synapse_sync.engine.import_lists import ImportedLists
+    from synapse_sync.engine.import_part import HashedPart
     from synapse_sync.engine.init import Created, NearbyUI
     from synapse_sync.engine.inventory import Inventory
     from synapse_sync.engine.list_entries import ListWishes
@@ -200,6 +202,12 @@ class Workspace(Sharing):
             raise_all(report.errors)
         return found
 
+    def hash_part(self, directories: Sequence[Path], shard: Shard, dask: str | None = None) -> HashedPart:
+        """Hash a part of the files that an import of these directories will declare; declares nothing."""
+        from synapse_sync.engine.import_part import hash_part
+
+        return hash_part(self.project, directories, self._wiring.tools(), self.part(shard, dask))
+
     def import_lists(self, readings: Sequence[Reading], wishes: ListWishes) -> ImportedLists:
         """Declare and lock the models that other programs' files list; `read_lists` reads these."""
         from synapse_sync.engine.import_lists import import_lists
@@ -304,8 +312,14 @@ class Workspace(Sharing):
             command=command,
         )
 
-    def verify(self, *, repair: bool = False, whole_store: bool = False) -> Verification:
-        """Hash every wanted file and the blobs behind them; with `repair`, set bad ones aside and sync again."""
+    def verify(
+        self, *, repair: bool = False, whole_store: bool = False, shard: Shard = WHOLE, dask: str | None = None
+    ) -> Verification:
+        """Hash every wanted file and the blobs behind them; with `repair`, set bad ones aside and sync again.
+
+        `part` has the meaning of `shard` and `dask`.
+        """
         from synapse_sync.engine.repair import verify
 
-        return verify(self.project, self._wiring.tools(), self.state, repair=repair, whole_store=whole_store)
+        tools, part = self._wiring.tools(), self.part(shard, dask)
+        return verify(self.project, tools, self.state, repair=repair, whole_store=whole_store, part=part)

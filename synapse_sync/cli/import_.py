@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ import click
 from synapse_sync.cli.complete import group_names, target_names, type_names
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.import_lists import are_lists, import_lists
-from synapse_sync.cli.options import common, switch, trusting
+from synapse_sync.cli.options import common, spread, switch, trusting
 from synapse_sync.cli.render import signed_line
 from synapse_sync.cli.texts import cell_text, shown_paths
-from synapse_sync.core.size_text import size_text
+from synapse_sync.core.size_text import count_text, size_text
 
 if TYPE_CHECKING:
+    from synapse_sync.core.shard import Shard
     from synapse_sync.engine.adopt import Adoption, Ways
 
 #: How many files that stay unmanaged are listed, and how many groups of copies.
@@ -60,6 +62,7 @@ _SHOWN = 20
     help="Of a list: the type of models for which it has none.",
 )
 @click.option("--allow-pickle", is_flag=True, help="Of a list: accept formats that can run code when loaded.")
+@spread
 @trusting
 @common
 @click.pass_obj
@@ -80,6 +83,8 @@ def command(
     targets: tuple[str, ...],
     kind: str | None,
     allow_pickle: bool,
+    shard: Shard,
+    dask: str | None,
     trust: bool,
 ) -> int:
     """Declare the models that are here already, where they are, or those that another program's file lists.
@@ -100,7 +105,7 @@ def command(
     from synapse_sync.engine.list_entries import ListWishes
 
     of_trees = {"in-place": in_place, "copy": copy, "move": move, "dedupe": dedupe, "only-known": only_known,
-                "identify": identify, "yes": yes}  # fmt: skip
+                "identify": identify, "yes": yes, "dask": dask, "shard": shard.count > 1}  # fmt: skip
     of_lists = {"check": check, "group": groups, "target": targets, "type": kind, "allow-pickle": allow_pickle}
     if are_lists(console.directory, names):
         _refuse(of_trees, "is about a directory, not about a list")
@@ -112,6 +117,8 @@ def command(
     paths = tuple(map(Path, names))
     if identify:
         return _identify(console, paths)
+    if shard.count > 1:
+        return _hash_part(console, paths, shard, dask)
     ways = Ways(
         copy=copy,
         move=move,
@@ -121,14 +128,14 @@ def command(
         ask_sites=not offline,
         across=yes,
     )
-    return _import_trees(console, paths, ways, trust=trust)
+    return _import_trees(console, paths, ways, trust=trust, dask=dask)
 
 
-def _import_trees(console: Console, paths: Sequence[Path], ways: Ways, *, trust: bool) -> int:
+def _import_trees(console: Console, paths: Sequence[Path], ways: Ways, *, trust: bool, dask: str | None) -> int:
     """Import directories, and print what became of their files."""
     if not paths:
         raise click.UsageError("name a directory: the UI's own, a folder in it, or any other one")
-    found = take_in(console, [console.directory / path for path in paths], ways, trust=trust)
+    found = take_in(console, [console.directory / path for path in paths], ways, trust=trust, dask=dask)
     if console.as_json:
         console.document(adopted_value(found, dry_run=ways.dry_run))
     show_adopted(console, found, ways=ways)
@@ -160,7 +167,9 @@ def _identify(console: Console, paths: tuple[Path, ...]) -> int:
     return 0
 
 
-def take_in(console: Console, paths: Sequence[Path], ways: Ways, *, trust: bool) -> Adoption:
+def take_in(
+    console: Console, paths: Sequence[Path], ways: Ways, *, trust: bool, dask: str | None = None
+) -> Adoption:
     """Import some directories into the project of the console's directory; without one, it becomes one."""
     from synapse_sync.workspace import Workspace
 
@@ -172,7 +181,26 @@ def take_in(console: Console, paths: Sequence[Path], ways: Ways, *, trust: bool)
         ask=console.confirm,
         new=True,
     ) as workspace:
+        if dask is not None:
+            ways = replace(ways, part=workspace.part(dask=dask))
         return workspace.adopt(paths, ways, console.confirm)
+
+
+def _hash_part(console: Console, paths: Sequence[Path], shard: Shard, dask: str | None) -> int:
+    """Hash one part of the files of directories, for an import when all parts are done."""
+    from synapse_sync.workspace import Workspace
+
+    if not paths:
+        raise click.UsageError("name a directory: the UI's own, a folder in it, or any other one")
+    with Workspace.find(console.directory, reporter=console.reporter(), new=True) as workspace:
+        found = workspace.hash_part([console.directory / path for path in paths], shard, dask)
+    if console.as_json:
+        console.document({"part": str(shard), "files": found.files, "bytes": found.size})
+    console.say(f"part {shard}: {count_text(found.files, 'file')}, {size_text(found.size)} hashed")
+    console.say(
+        "when all parts are done, `synapse import` without `--shard` declares the files, and hashes none anew"
+    )
+    return 0
 
 
 def adopted_value(found: Adoption, *, dry_run: bool) -> dict[str, Any]:

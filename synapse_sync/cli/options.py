@@ -16,6 +16,8 @@ from synapse_sync.core.switch import read_switch
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from synapse_sync.core.shard import Shard
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -188,6 +190,28 @@ def trusting(command: F) -> F:
     """Add `--trust`: consent to what the manifest wants outside its project."""
     text = "Agree to what synapse.toml wants outside its project.  [SYNAPSE_TRUST]"
     return click.option("--trust", is_flag=True, help=text)(command)
+
+
+def spread(command: F) -> F:
+    """Add the options that spread the work over many machines."""
+    shard = click.option(
+        "--shard", metavar="I/N", callback=_shard,
+        help="Only part I of N equal ones, as a job of an array: 1/8 to 8/8 are everything.",
+    )  # fmt: skip
+    dask = click.option(
+        "--dask", metavar="ADDRESS",
+        help="Hash on the workers of this Dask scheduler, such as tcp://host:8786, which see the same paths.",
+    )  # fmt: skip
+    return shard(dask(command))
+
+
+def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> Shard:
+    from synapse_sync.core.shard import WHOLE, parse_shard
+
+    try:
+        return WHOLE if value is None else parse_shard(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 def exclude_newer(text: str) -> Callable[[F], F]:

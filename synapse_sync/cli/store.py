@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common
+from synapse_sync.cli.options import common, spread
 from synapse_sync.cli.store_remote import AGE, collect_remote, publish, pull, push, status, to_remote
 from synapse_sync.cli.texts import count_text
 from synapse_sync.core.size_text import size_text
 from synapse_sync.user.places import expanded
+
+if TYPE_CHECKING:
+    from synapse_sync.core.shard import Shard
 
 
 @click.group("store", short_help="The store and its remotes: size, gc, verify, push, pull, …")
@@ -149,14 +153,15 @@ def forget(console: Console, project: str) -> int:
 
 
 @command.command("verify", short_help="Hash every blob again; bad ones are set aside.")
+@spread
 @common
 @click.pass_obj
-def verify(console: Console) -> int:
+def verify(console: Console, shard: Shard, dask: str | None) -> int:
     """Hash every blob again; bad ones are set aside and never used."""
     from synapse_sync.errors import IntegrityError
     from synapse_sync.workspace import Workspace
 
-    result = Workspace.anywhere(console.directory).verify_store()
+    result = Workspace.anywhere(console.directory).verify_store(shard, dask)
     if console.as_json:
         console.document({"blobs": result.files, "bytes": result.bytes, "set_aside": list(result.set_aside)})
     console.errors(result.bad)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common, offline
+from synapse_sync.cli.options import common, offline, spread
 from synapse_sync.cli.render import outcome_lines
+
+if TYPE_CHECKING:
+    from synapse_sync.core.shard import Shard
 
 
 @click.command("verify", short_help="Hash every placed file again; --repair mends")
@@ -14,19 +19,25 @@ from synapse_sync.cli.render import outcome_lines
 @click.option(
     "--store", "whole_store", is_flag=True, help="Check every blob of the store, not only this project's."
 )
+@spread
 @offline
 @common
 @click.pass_obj
-def command(console: Console, repair: bool, whole_store: bool, offline: bool) -> int:
+def command(
+    console: Console, repair: bool, whole_store: bool, shard: Shard, dask: str | None, offline: bool
+) -> int:
     """Hash the content of every placed file and its blob, and compare it with the lockfile.
 
-    Bad blobs are set aside in the store's quarantine and never used again.
+    Bad blobs are set aside in the store's quarantine and never used again. Many machines can share
+    the work on a huge tree: --shard for the jobs of an array, --dask for the workers of a cluster.
     """
     from synapse_sync.errors import IntegrityError, OutOfDate
     from synapse_sync.workspace import Workspace
 
+    if repair and shard.count > 1:
+        raise click.UsageError("--repair cannot be combined with --shard: verify all parts, then repair once")
     with Workspace.find(console.directory, offline=offline, reporter=console.reporter()) as workspace:
-        result = workspace.verify(repair=repair, whole_store=whole_store)
+        result = workspace.verify(repair=repair, whole_store=whole_store, shard=shard, dask=dask)
     console.close()
     report = result.report
     if console.as_json:
@@ -41,7 +52,7 @@ def command(console: Console, repair: bool, whole_store: bool, offline: bool) ->
         console.errors(report.errors)
         console.say("repaired" if not report.errors else "some files could not be repaired")
         return report.exit_code
-    console.say(result.summary())
+    console.say(result.summary() + (f" (part {shard})" if shard.count > 1 else ""))
     if not result.bad:
         return 0
     unlocked = all(isinstance(error, OutOfDate) for error in result.bad)

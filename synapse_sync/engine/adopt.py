@@ -24,6 +24,7 @@ from synapse_sync.engine.import_entries import Adopted, declare_all
 from synapse_sync.engine.import_places import with_targets
 from synapse_sync.engine.new_project import manifest_so_far, write_both
 from synapse_sync.engine.origins import origins_of
+from synapse_sync.engine.parallel import Part
 from synapse_sync.engine.remember import note_lock
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import trees_in
@@ -46,6 +47,7 @@ class Ways:
 
     `name` and `more` are the name and further keys of the entry for a single file. With `whole`, a file that cannot
     be declared is an error. `across` says that bytes may be moved to the volume of the store without a question.
+    With `part`, large files are hashed there first.
     """
 
     copy: bool = False
@@ -58,6 +60,7 @@ class Ways:
     across: bool = False
     name: str | None = None
     more: Mapping[str, object] = field(default_factory=dict)
+    part: Part | None = None
 
 
 class Asked(StrEnum):
@@ -123,7 +126,7 @@ def adopt(
         text, manifest, places, new = with_targets(text, manifest, project, directories)
         tools.trust.check_roots(place.target for place in places)
         managed = _managed(project, tools)
-        files, left, known = _found(places, project, tools, managed)
+        files, left, known = _found(places, project, tools, managed, ways.part)
         taken = [file for file in known if file is not None]
         origins, warnings = origins_of(files, tools.sources, cache) if ways.ask_sites and files else ({}, [])
         asked = Asked.NONE if not ways.ask_sites else Asked.SOME if warnings else Asked.ALL
@@ -177,7 +180,11 @@ def _with_bytes_in_store(
 
 
 def _found(
-    places: Sequence[Place], project: Project, tools: Tools, managed: Mapping[tuple[str, str], FoundFile | None]
+    places: Sequence[Place],
+    project: Project,
+    tools: Tools,
+    managed: Mapping[tuple[str, str], FoundFile | None],
+    part: Part | None,
 ) -> tuple[list[FoundFile], list[Left], list[FoundFile | None]]:
     """The new files in some places, those that stay unmanaged, and the managed ones, as `_managed` has them."""
     with contextlib.suppress(OSError):  # a store that this user may only read remembers nothing
@@ -190,7 +197,7 @@ def _found(
         seen.append(managed[target, path])
         return True
 
-    files, left = find_files(places, KnownDigests(project.store), tools.reporter, listed=listed)
+    files, left = find_files(places, KnownDigests(project.store), tools.reporter, listed=listed, part=part)
     return files, left, seen
 
 

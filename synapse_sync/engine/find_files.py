@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +16,10 @@ from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.weights.identify import Weights, identify
+from synapse_sync.engine.parallel import Part, readers, threads
 from synapse_sync.errors import UnsafeName
 from synapse_sync.layouts.adopt import top_folders
-from synapse_sync.store.known_digests import KnownDigests
+from synapse_sync.store.known_digests import KnownDigests, digests_at
 from synapse_sync.suppliers.tree_files import files_below
 from synapse_sync.transfer.inspect import content_of, header_of
 
@@ -94,19 +93,46 @@ def find_files(
     reporter: Reporter,
     *,
     listed: Callable[[str, str], bool] = lambda target, path: False,
+    part: Part | None = None,
 ) -> tuple[list[FoundFile], list[Left]]:
     """Find and hash the weights in these places; returns them in the order of their paths, and the others.
 
     `known` remembers digests by stat; it is saved now and then and at the end. `listed` says whether a target's
-    path is managed already: such a file is passed over. Raises `StorageError` if `known` cannot be saved.
+    path is managed already: such a file is passed over. With `part`, large files are hashed there first. Raises
+    `StorageError` if `known` cannot be saved.
     """
     candidates: list[_Candidate] = []
     left: list[Left] = []
     for place in places:
         for each in _walk(place, listed):
             (left if isinstance(each, Left) else candidates).append(each)  # type: ignore[arg-type]
+    if part is not None:
+        _learn(candidates, known, part)
     hashed, unfit = _hash_all(candidates, known, reporter)
     return sorted(hashed, key=lambda file: (file.target, file.path.text)), [*left, *unfit]
+
+
+def learn_digests(places: Sequence[Place], known: KnownDigests, part: Part) -> tuple[int, int]:
+    """Hash a part of the large weights in these places, and remember their digests for a later import.
+
+    Returns the number of files of the part, and the bytes that were read. Raises `StorageError`.
+    """
+    found = [each for place in places for each in _walk(place) if isinstance(each, _Candidate)]
+    return _learn(found, known, part)
+
+
+def _learn(candidates: Sequence[_Candidate], known: KnownDigests, part: Part) -> tuple[int, int]:
+    """Hash the files of a part whose digests are not known; files that cannot be read are left to the import."""
+    mine = [each.place for each in candidates if part.shard.has(str(each.place))]
+    size, saved = 0, time.monotonic()
+    for path, seen in part.each(digests_at, [str(place) for place in mine if not known.has(place)]):
+        if seen is not None and known.learn(Path(path), seen):
+            size += seen.size
+        if time.monotonic() - saved > _KEPT_EVERY:
+            known.save()
+            saved = time.monotonic()
+    known.save()
+    return len(mine), size
 
 
 def count_files(place: Place) -> int:
@@ -165,45 +191,17 @@ def _hash_all(
     saved = time.monotonic()
     stop = threading.Event()
     try:
-        with _pool(_workers(candidates)) as pool:
-            try:
-                for result in _as_done(pool, candidates, lambda c: _hash_one(c, known, reporter, stop)):
-                    (found if isinstance(result, FoundFile) else left).append(result)  # type: ignore[arg-type]
-                    if time.monotonic() - saved > _KEPT_EVERY:
-                        known.save()
-                        saved = time.monotonic()
-            finally:
-                stop.set()  # Ctrl-C must not wait for twenty gigabytes
+        each = threads(_workers(candidates))
+        for _, result in each(lambda candidate: _hash_one(candidate, known, reporter, stop), candidates):
+            (found if isinstance(result, FoundFile) else left).append(result)  # type: ignore[arg-type]
+            if time.monotonic() - saved > _KEPT_EVERY:
+                known.save()
+                saved = time.monotonic()
     finally:
+        stop.set()  # Ctrl-C must not wait for twenty gigabytes
         reporter.transfer_finished(_PROGRESS, None)
         known.save()
     return found, left
-
-
-@contextlib.contextmanager
-def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="hash")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _as_done(
-    pool: ThreadPoolExecutor,
-    candidates: Iterable[_Candidate],
-    work: Callable[[_Candidate], FoundFile | Left],
-) -> Iterator[FoundFile | Left]:
-    """The results as they come, with few files under way: their order on the disk is that of the walk."""
-    running: set[Future[FoundFile | Left]] = set()
-    for candidate in candidates:
-        running.add(pool.submit(work, candidate))
-        if len(running) >= 64:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    while running:
-        done, running = wait(running, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in done)
 
 
 class _Stopped(Exception):
@@ -257,19 +255,9 @@ def _weights(place: Path) -> Weights:
 
 
 def _workers(candidates: Sequence[_Candidate]) -> int:
-    """As many readers as processors; one where a disk turns, whose head would go to and fro between files."""
+    """How many files are read at the same time."""
     devices = set()
     for candidate in candidates[:1000]:
         with contextlib.suppress(OSError):
             devices.add(candidate.place.stat().st_dev)
-    return 1 if any(map(_turns, devices)) else max(2, os.cpu_count() or 1)
-
-
-def _turns(device: int) -> bool:
-    """Whether a device is a rotating disk, as Linux says (Documentation/block/queue-sysfs); False elsewhere."""
-    if sys.platform == "linux":
-        base = Path("/sys/dev/block") / f"{os.major(device)}:{os.minor(device)}"
-        for queue in (base / "queue", base / ".." / "queue"):  # of a partition, its disk's
-            with contextlib.suppress(OSError, ValueError):
-                return int((queue / "rotational").read_text()) == 1
-    return False
+    return readers(devices)

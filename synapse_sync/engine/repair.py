@@ -8,6 +8,7 @@ from dataclasses import replace
 from synapse_sync.core.findings import listed
 from synapse_sync.core.freshness import expected, unlocked
 from synapse_sync.engine.headers import contradictions
+from synapse_sync.engine.parallel import ALONE, Part
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import survey_project, trees_in
 from synapse_sync.engine.sync import sync
@@ -19,12 +20,19 @@ from synapse_sync.store.ownership import hold_roots
 
 
 def verify(
-    project: Project, tools: Tools, state: Callable[[], str], *, repair: bool = False, whole_store: bool = False
+    project: Project,
+    tools: Tools,
+    state: Callable[[], str],
+    *,
+    repair: bool = False,
+    whole_store: bool = False,
+    part: Part = ALONE,
 ) -> Verification:
     """Hash every wanted file and the blobs behind them.
 
     `state` returns the fingerprint of the two files and the settings. With `repair`, bad files are set aside and a
-    sync follows, whose report is in the result. With `whole_store`, every blob of the store is hashed too.
+    sync follows, whose report is in the result. With `whole_store`, every blob of the store is hashed too. `part`
+    says which of them, and where they are hashed.
     """
     trees = trees_in(project, Scope(), tools.link_mode)
     with hold_roots(trees, project.store, tools.reporter.note):
@@ -37,6 +45,7 @@ def verify(
             reporter=tools.reporter,
             locate=tools.local_path,
             repair=repair,
+            part=part,
         )
     warnings = contradictions(
         project.manifest, project.lockfile.models, lambda file: result.good.get(file.sha256), tools
@@ -44,7 +53,7 @@ def verify(
     result = replace(result, bad=(*result.bad, *_not_locked(project)), warnings=tuple(warnings))
     if whole_store:
         others = [member.root for member in tools.store.members[1:]]
-        rest = verify_store(project.store, others=others, repair=True)
+        rest = verify_store(project.store, others=others, repair=True, part=part)
         result = replace(
             result,
             blobs=rest.files,

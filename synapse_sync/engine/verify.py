@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +17,12 @@ from synapse_sync.core.report import Report, lock_what_is_there
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.size_text import count_text, size_text
 from synapse_sync.engine.observe import is_own_source
+from synapse_sync.engine.parallel import ALONE, Part
 from synapse_sync.errors import IntegrityError, SynapseError
 from synapse_sync.store.aside import clear_bad, give_back
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import storage_error, where_writable
+from synapse_sync.store.hashing import Answer, Question, answer_or_no
 from synapse_sync.store.ownership import Tree, is_outside
 
 
@@ -81,6 +85,7 @@ def verify_tree(
     reporter: Reporter,
     locate: Callable[[Reference], str | None],
     repair: bool = False,
+    part: Part = ALONE,
 ) -> Verification:
     """Hash the content of every wanted file, and of every blob behind one.
 
@@ -88,19 +93,22 @@ def verify_tree(
     case, unless somebody changed it through a link in a tree: then it stays, and nothing uses it. With `repair`, a
     wrong file that synapse placed moves aside, so that a sync can place the right one. Others stay as they are, and
     so does one that is its own source: no place has its bytes. `reporter` receives the name of each file, `locate`
-    returns the path of a local source. Raises `StorageError`.
+    returns the path of a local source. `part` says which files, and where they are hashed. Raises `StorageError`.
     """
+    placements = [each for each in placements if part.shard.has(each.artifact.sha256)]
     run = _Run(store=store, reporter=reporter, trees=trees, locate=locate, repair=repair)
     run.placed = {key: found.sha256 for key, found in observed.items() if found.state is State.PLACED}
     altered = (p for p in placements if observed[p.key].state is State.ALTERED and observed[p.key].link is not None)
     run.edited = frozenset(placement.artifact.sha256 for placement in altered)
     # No sync moves a directory, or follows a link into another target.
     barred = "move or rename what is in the way, and sync again"
+    absent = (State.ABSENT, State.MISSING, State.OBSTRUCTED)
+    run.read_ahead([each for each in placements if observed[each.key].state not in absent], part)
     for placement in placements:
         found = observed[placement.key]
         if found.state is State.PLACED and found.how == WITHIN and _is_checked(placement, observed):
             continue  # its bytes are checked at the path that it leads to
-        if found.state in (State.ABSENT, State.MISSING, State.OBSTRUCTED):
+        if found.state in absent:
             run.bad.append(
                 IntegrityError(
                     f"`{placement.path}` in target `{placement.target}`: {found.detail or 'missing'}",
@@ -126,20 +134,40 @@ def _is_checked(placement: Placement, observed: Mapping[Key, Observed]) -> bool:
     return blob is not None and blob.state in (State.PLACED, State.ALTERED, State.FOREIGN)
 
 
-def verify_store(root: Path, *, others: Sequence[Path] = (), repair: bool = True) -> Verification:
-    """Hash every blob of the store at `root`, and of the `others`; with `repair` bad ones go to quarantine."""
+def verify_store(
+    root: Path, *, others: Sequence[Path] = (), repair: bool = True, part: Part = ALONE
+) -> Verification:
+    """Hash every blob of the store at `root`, and of the `others`; with `repair` bad ones go to quarantine.
+
+    `part` says which blobs, and where they are hashed.
+    """
     files = size = 0
     bad: list[SynapseError] = []
     aside: list[str] = []
-    stores = [BlobStore(place) for place in (root, *others)]
-    for store, entry in ((each, entry) for each in stores for entry in each.entries()):
-        files, size = files + 1, size + entry.size
-        if store.verify(entry.sha256):
-            continue
-        bad.append(IntegrityError(f"blob {entry.sha256[:16]}… does not have the content of its name"))
-        if repair and (where := _quarantine(store, entry.sha256, "content does not match its digest")) is not None:
-            aside.append(f"blob {entry.sha256[:16]}… → {where}")
+    for store in [BlobStore(place) for place in (root, *others)]:
+        questions = [store.question(e.path, e.sha256) for e in store.entries() if part.shard.has(e.sha256)]
+        for question, answer in part.each(answer_or_no, questions):
+            sha256 = question.sha256
+            files, size = files + 1, size + answer.size
+            if answer.right:
+                _noted(store, sha256, answer)
+            # Only this process may call a blob bad: a worker may see another file, or none, under its path.
+            if answer.right or store.verify(sha256):
+                continue
+            bad.append(IntegrityError(f"blob {sha256[:16]}… does not have the content of its name"))
+            if repair and (where := _quarantine(store, sha256, "content does not match its digest")) is not None:
+                aside.append(f"blob {sha256[:16]}… → {where}")
     return Verification(files=files, size=size, bytes=size, bad=tuple(bad), set_aside=tuple(aside))
+
+
+def _noted(store: BlobStore, sha256: str, answer: Answer) -> None:
+    """Note that a blob is right; one that has just left the store needs no note. Raises `StorageError`."""
+    try:
+        store.heard(sha256, answer)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise storage_error(error, "reading the store") from error
 
 
 def _quarantine(store: BlobStore, sha256: str, why: str) -> Path | None:
@@ -188,6 +216,29 @@ class _Run:
             set_aside=tuple(self.aside),
             good=self.good,
         )
+
+    def read_ahead(self, placements: Sequence[Placement], part: Part) -> None:
+        """Hash the large files of these placements, and their blobs, several at once.
+
+        Only right ones are noted. All others are hashed once more when they are checked: then it is decided.
+        """
+        questions: dict[Question, tuple[int, int, str]] = {}
+        for placement in placements:
+            sha256 = placement.artifact.sha256
+            place = SafePath(placement.path.text).under(self.trees[placement.target].root)
+            for path in (place, self.store.path(sha256)):
+                with contextlib.suppress(OSError):
+                    found = path.stat()
+                    if found.st_size >= part.smallest and stat.S_ISREG(found.st_mode):
+                        key = (found.st_dev, found.st_ino, sha256)
+                        questions.setdefault(self.store.question(path, sha256), key)
+        first = {key: question for question, key in reversed(questions.items())}
+        for question, answer in part.each(answer_or_no, list(first.values())):
+            if answer.right:
+                self.inodes[questions[question]] = True
+                self.bytes += answer.size
+                with contextlib.suppress(OSError):
+                    self.store.learn(question.sha256, answer)
 
     def check(self, placement: Placement, found: Observed) -> None:
         """Hash one file, unless it is a blob that was hashed already."""

@@ -29,7 +29,7 @@ from synapse_sync.store.durable import (
     where_writable,
     write_atomic,
 )
-from synapse_sync.store.hashing import blake3_of, both_of, hash_file
+from synapse_sync.store.hashing import Answer, Question, answer_to, hash_file
 from synapse_sync.store.incoming import copy_in, is_same, move_in
 from synapse_sync.store.notes import Notes
 from synapse_sync.store.owners import Owners
@@ -38,8 +38,6 @@ from synapse_sync.store.owners import Owners
 _STALE = 86_400.0
 #: How many paths of blobs are kept: a sync needs each a dozen times, and making one costs as much as a call.
 _PATHS = 8192
-#: A blob of this size (bytes) is verified sooner by its BLAKE3 than by its SHA-256.
-_WORTH_BLAKE3 = 8 << 20
 _TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}\Z")
 
 
@@ -178,42 +176,46 @@ class BlobStore:
 
         A bad one stays where it is, but is no longer trusted.
         """
-        path = self.path(sha256)
         with _doing("reading the store"):
             try:
-                before = path.stat()
-                good = self.matches(path, sha256)
-                if good and is_same(before, path.stat()) and self._owners.trust(before):
-                    self._notes.add(sha256, before)
+                answer = answer_to(self.question(self.path(sha256), sha256))
+                self.heard(sha256, answer)
             except FileNotFoundError:
                 return False
-            if not good:
-                with where_writable():
-                    self._notes.forget(sha256)
-        return good
+        return answer.right
 
-    def matches(self, path: Path, sha256: str) -> bool:
-        """Whether a file has the content of this digest; by BLAKE3 where that digest is known.
+    def heard(self, sha256: str, answer: Answer) -> None:
+        """Note whether a blob was found right; raises `OSError`, and `StorageError` where it cannot be noted."""
+        if answer.right:
+            found = self.path(sha256).lstat()
+            if (answer.size, answer.mtime_ns) == (found.st_size, found.st_mtime_ns) and self._owners.trust(found):
+                self._notes.add(sha256, found, blake3=answer.blake3)
+        else:
+            with where_writable():
+                self._notes.forget(sha256)
+
+    def question(self, path: Path, sha256: str) -> Question:
+        """The question whether a file has the content of this digest, with everything that is known of it.
 
         Own blobs are read through a memory map on all cores. Other files are read plainly: one that its owner
         truncates meanwhile must not kill the process.
         """
-        known = self.blake3(sha256)
         mapped = path == self.path(sha256) and not self.is_foreign(sha256)
-        # A wrong BLAKE3 may be a wrong note: the SHA-256 has the last word.
-        if known is not None and blake3_of(path, mapped=mapped) == known:
-            return True
-        if not mapped or path.stat().st_size < _WORTH_BLAKE3:
-            return hash_file(path) == sha256
-        found, blake3 = both_of(path)
-        if found == sha256:
-            self._learn(sha256, path.lstat(), blake3)
-        return found == sha256
+        return Question(path, sha256, self.blake3(sha256), mapped)
 
-    def _learn(self, sha256: str, found: os.stat_result, blake3: str) -> None:
-        """Note the BLAKE3 of a blob that is trusted and looks like `found`: a fast download came without it."""
+    def matches(self, path: Path, sha256: str) -> bool:
+        """Whether a file has the content of this digest; by BLAKE3 where that digest is known. Raises `OSError`."""
+        answer = answer_to(self.question(path, sha256))
+        self.learn(sha256, answer)
+        return answer.right
+
+    def learn(self, sha256: str, answer: Answer) -> None:
+        """Note the BLAKE3 of a blob that is trusted: a fast download came without it."""
+        if answer.blake3 is None:
+            return
+        found = self.path(sha256).lstat()
         if self._owners.trust(found) and self._trusts(sha256, found):
-            self._notes.add(sha256, found, blake3=blake3)
+            self._notes.add(sha256, found, blake3=answer.blake3)
 
     def entries(self) -> Iterator[BlobEntry]:
         """Every blob; other files in the store's directories are passed over."""

@@ -5,11 +5,41 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_sync.store.durable import SHARED, narrowed
 
 _CHUNK = 1 << 20
+#: A blob of this size (bytes) is verified sooner by its BLAKE3 than by its SHA-256.
+WORTH_BLAKE3 = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Does the file at `path` have the content of this digest?
+
+    `blake3` is the BLAKE3 of that content, if it is known. With `mapped`, the file may be read through a memory
+    map: nobody truncates it meanwhile. It can be pickled, for another machine that has the same paths.
+    """
+
+    path: Path
+    sha256: str
+    blake3: str | None = None
+    mapped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether the content is right. `blake3` is that of right content, where it was not known before.
+
+    `size` in bytes and `mtime_ns` are those of the file before it was read. An unreadable file is not right.
+    """
+
+    right: bool
+    size: int = 0
+    mtime_ns: int = 0
+    blake3: str | None = None
 
 
 def hash_file(path: Path) -> str:
@@ -69,3 +99,30 @@ def both_of(path: Path, advanced: Callable[[int], None] = lambda count: None) ->
         other.update(chunk)
         advanced(len(chunk))
     return digest.hexdigest(), other.hexdigest()
+
+
+def answer_to(question: Question) -> Answer:
+    """Hash a file and compare; raises `OSError`."""
+    found = question.path.stat()
+    right, blake3 = _is_right(question, found.st_size)
+    return Answer(right, found.st_size, found.st_mtime_ns, blake3)
+
+
+def answer_or_no(question: Question) -> Answer:
+    """The same for a file that may be elsewhere for this process, or not readable: the answer is no then."""
+    try:
+        return answer_to(question)
+    except OSError:
+        return Answer(right=False)
+
+
+def _is_right(question: Question, size: int) -> tuple[bool, str | None]:
+    """Whether the content is right, and its BLAKE3 where that was learned."""
+    path, sha256 = question.path, question.sha256
+    # A wrong BLAKE3 may be a wrong note: the SHA-256 has the last word.
+    if question.blake3 is not None and blake3_of(path, mapped=question.mapped) == question.blake3:
+        return True, None
+    if not question.mapped or size < WORTH_BLAKE3:
+        return hash_file(path) == sha256, None
+    found, blake3 = both_of(path)
+    return found == sha256, blake3 if found == sha256 else None

@@ -5,17 +5,38 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.store.durable import where_writable, write_note
 from synapse_sync.store.hashing import both_of, hash_file
+from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.user.small_files import read_small
 
 _NAME = "digests.json"
 #: Smaller files (in bytes) are hashed each time: that takes no longer than remembering them.
 _LARGE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The digests of a file as some process read it: `size` in bytes and `mtime_ns` are those before that."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+    blake3: str
+
+
+def digests_at(path: str) -> Seen | None:
+    """Hash a file, perhaps on another machine that has the same paths; None if it cannot be read there."""
+    try:
+        found = Path(path).stat()
+        return Seen(found.st_size, found.st_mtime_ns, *both_of(Path(path)))
+    except OSError:
+        return None
 
 
 class KnownDigests:
@@ -57,30 +78,58 @@ class KnownDigests:
             self._changed = True
         return digests
 
+    def has(self, path: Path) -> bool:
+        """Whether the digests of a file are known, or the file is too small to be remembered."""
+        try:
+            found = path.stat()
+        except OSError:
+            return False
+        known = self._load().get(str(path))
+        look = [found.st_size, found.st_mtime_ns, found.st_ino]
+        return found.st_size < _LARGE or (known is not None and known[:3] == look and len(known) == 5)
+
+    def learn(self, path: Path, seen: Seen) -> bool:
+        """Remember digests that another process computed; False if the file looks otherwise here and now."""
+        try:
+            found = path.stat()
+        except OSError:
+            return False
+        if (found.st_size, found.st_mtime_ns) != (seen.size, seen.mtime_ns):
+            return False
+        self._load()[str(path)] = [found.st_size, found.st_mtime_ns, found.st_ino, seen.sha256, seen.blake3]
+        self._changed = True
+        return True
+
     def save(self) -> None:
         """Write new digests to the store, where that can be written to; files that are gone are dropped.
 
-        Raises `StorageError`.
+        What other processes wrote meanwhile stays: each job of an array adds its part. Raises `StorageError`.
         """
         if not self._changed or not self._path.parent.is_dir():
             return
-        here = {path: value for path, value in list(self._load().items()) if Path(path).exists()}
+        with hold(lock_path(self._path.parent, "digests"), "the known digests", optional=True, signed=False):
+            self._save()
+
+    def _save(self) -> None:
+        self._known = {**self._read(), **self._load()}
+        here = {path: value for path, value in list(self._known.items()) if Path(path).exists()}
         with where_writable():
             # Not durable: without it a file is only hashed once more.
             write_note(self._path, json.dumps(here).encode("ascii"))
         self._changed = False
 
     def _load(self) -> dict[str, list[Any]]:
-        """The remembered digests; a damaged file counts as empty."""
+        """The remembered digests, those of this process included."""
         if self._known is None:
-            self._known = {}
-            with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
-                for path, value in json.loads(read_small(self._path)).items():
-                    # A BLAKE3 as the fifth is newer; it has as many digits.
-                    if (
-                        isinstance(value, list)
-                        and len(value) in (4, 5)
-                        and all(is_sha256(str(d)) for d in value[3:])
-                    ):
-                        self._known[path] = value
+            self._known = self._read()
         return self._known
+
+    def _read(self) -> dict[str, list[Any]]:
+        """The digests in the file; a damaged one counts as empty."""
+        found: dict[str, list[Any]] = {}
+        with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
+            for path, value in json.loads(read_small(self._path)).items():
+                # A BLAKE3 as the fifth is newer; it has as many digits.
+                if isinstance(value, list) and len(value) in (4, 5) and all(is_sha256(str(d)) for d in value[3:]):
+                    found[path] = value
+        return found

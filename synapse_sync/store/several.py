@@ -13,6 +13,7 @@ from pathlib import Path
 
 from synapse_sync.store.blobs import BlobEntry, BlobStore
 from synapse_sync.store.durable import READ_ONLY
+from synapse_sync.store.hashing import Answer, Question
 from synapse_sync.store.partials import has_partial
 
 
@@ -117,9 +118,19 @@ class SeveralStores(BlobStore):
     def verify(self, sha256: str) -> bool:
         return self.home(sha256).verify(sha256)
 
+    def heard(self, sha256: str, answer: Answer) -> None:
+        self.home(sha256).heard(sha256, answer)
+
+    def question(self, path: Path, sha256: str) -> Question:
+        there = (member for member in self._members if path.is_relative_to(member.root))
+        return next(there, self.home(sha256)).question(path, sha256)
+
     def matches(self, path: Path, sha256: str) -> bool:
         there = (member for member in self._members if path.is_relative_to(member.root))
         return next(there, self.home(sha256)).matches(path, sha256)
+
+    def learn(self, sha256: str, answer: Answer) -> None:
+        self.home(sha256).learn(sha256, answer)
 
     def entries(self) -> Iterator[BlobEntry]:
         for member in self._members:

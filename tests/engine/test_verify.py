@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 from workbench import CHECKPOINT, EYES, blob, content_of, declare, downloads, target, workspace, write_over
@@ -9,7 +12,10 @@ from world import Project
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
+from synapse_sync.engine.parallel import Each, Part
 from synapse_sync.engine.verify import verify_store
+from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.hashing import Answer, Question
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -270,3 +276,19 @@ def test_a_changed_blob_that_nobody_links_to_is_named_when_it_is_replaced(projec
     (kept,) = [path for path in (project.store / "quarantine").iterdir() if path.suffix != ".why"]
     assert kept.name in said.replace(" ", "") and kept.read_bytes() == b"mine"
     assert place.read_bytes() == good
+
+
+def test_only_this_process_calls_a_blob_bad(tmp_path: Path) -> None:
+    """A worker of a cluster may see another file under a path, or none: its no is checked here."""
+    store = BlobStore(tmp_path)
+    data = b"content"
+    temp = store.temporary()
+    temp.write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.publish(temp, sha256=sha256, size=len(data))
+
+    def says_no(do: object, items: Sequence[Question]) -> Iterator[tuple[Question, Answer]]:
+        return ((item, Answer(right=False)) for item in items)
+
+    found = verify_store(tmp_path, part=Part(each=cast(Each, says_no)))
+    assert found.ok and found.files == 1 and store.has(sha256)

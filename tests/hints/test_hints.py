@@ -1358,6 +1358,18 @@ def _(bench: Bench) -> None:
         subprocess.run([*command, "unbundle", "-", "new"], stdin=sender.stdout, check=True)
 
 
+@helps("cli: synapse import --shard")
+def _(bench: Bench) -> None:
+    folder = bench.project.path / "ComfyUI/models/loras"
+    folder.mkdir(parents=True)
+    (folder / "mine.safetensors").write_bytes(safetensors_bytes("mine"))
+    bench.project.manifest('[targets.ui]\nlayout = "comfyui"\nroot = "ComfyUI"\n')
+    for part in ("1/2", "2/2"):
+        bench.advised("synapse import", "import", "ComfyUI", "--offline", "--shard", part, code=0)
+    bench("import", "ComfyUI", "--offline")
+    assert [model["name"] for model in bench.project.locked()] == ["mine"]
+
+
 # -- the doctor -------------------------------------------------------------------------------------
 
 
