@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
+from synapse_sync.core.shard import WHOLE, Shard
 from synapse_sync.errors import raise_all
 from synapse_sync.questions import Questions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from synapse_sync.engine.bundle import Bundled, BundleWish
     from synapse_sync.engine.publish import Published
     from synapse_sync.engine.pull import Pulled
     from synapse_sync.engine.push import Pushed, Pusher
@@ -23,19 +27,31 @@ if TYPE_CHECKING:
 class Sharing(Questions):
     """The part of a workspace for other machines: every verb is one method and one module of `engine/`."""
 
+    def bundle(self, output: Path | BinaryIO, wish: BundleWish) -> Bundled:
+        """Write everything that another machine needs as one archive; `engine/bundle.py` has the parameters."""
+        from synapse_sync.engine.bundle import bundle
+
+        wiring = self._wiring
+        open_wire = None if wiring.offline else wiring.connections.open_wire
+        return bundle(self.project, output, wish, wiring.tools(), wiring.nearby, open_wire=open_wire)
+
     # -- remotes -----------------------------------------------------------------------------------
 
-    def push(self, names: Sequence[str] = (), *, to: str | None = None, repair: bool = False) -> Pushed:
+    def push(
+        self, names: Sequence[str] = (), *, to: str | None = None, repair: bool = False, shard: Shard = WHOLE
+    ) -> Pushed:
         """Upload the locked files of models, or of all that everybody may download, to a remote.
 
         `to` is its address; None is the first one that can be written. With `repair`, wrong files there are
-        replaced. Raises `InputError`, or `NotTrusted` for a remote of the manifest alone.
+        replaced. `shard` is the part of the files that is uploaded. Raises `InputError`, or `NotTrusted` for a
+        remote of the manifest alone.
         """
         from synapse_sync.engine.push_choice import choose
 
         wiring = self._wiring
         pusher = self._pusher(to, repair=repair)
-        return pusher.push(choose(self.project, names, wiring.tools(), open_wire=wiring.connections.open_wire))
+        open_wire = wiring.connections.open_wire
+        return pusher.push(choose(self.project, names, wiring.tools(), open_wire=open_wire, shard=shard))
 
     def check_backfill(self) -> None:
         """Raise `InputError` or `NotTrusted` unless a remote is named that files can be uploaded to."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.shard import WHOLE, Shard
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from synapse_sync.core.report import Report
     from synapse_sync.core.trust import Capability
     from synapse_sync.engine.adopt import Adoption, Ways
-    from synapse_sync.engine.bundle import Bundled, BundleWish
     from synapse_sync.engine.declare import Wishes
     from synapse_sync.engine.detach import Detachment
     from synapse_sync.engine.identify import Identified
@@ -256,12 +255,6 @@ class Workspace(Sharing):
         from synapse_sync.engine.detach import detach
 
         return detach(self.project, scope, self._wiring.tools(), own=own, dry_run=dry_run)
-
-    def bundle(self, output: Path | BinaryIO, wish: BundleWish) -> Bundled:
-        """Write everything that another machine needs as one archive; `engine/bundle.py` has the parameters."""
-        from synapse_sync.engine.bundle import bundle
-
-        return bundle(self.project, output, wish, self._wiring.tools(), self._wiring.nearby)
 
     def take(self, names: Sequence[str]) -> tuple[str, ...]:
         """Hand the adopted files of these models to synapse; returns their paths. Raises `InputError`."""

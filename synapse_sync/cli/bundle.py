@@ -9,7 +9,7 @@ import click
 
 from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common
+from synapse_sync.cli.options import common, offline
 from synapse_sync.cli.texts import on_terminal
 from synapse_sync.core.size_text import count_text, size_text
 
@@ -24,19 +24,24 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--include", "named", multiple=True, metavar="NAME", shell_complete=model_names,
-    help="Hand on this model, although it is a local file or gated (repeatable).",
+    help="Hand on this model, whatever it is (repeatable).",
 )  # fmt: skip
-@click.option("--all", "everything", is_flag=True, help="Hand on all models, local files and gated ones, too.")
+@click.option("--all", "everything", is_flag=True, help="Hand on all models, whatever they are.")
+@offline
 @common
 @click.pass_obj
-def command(console: Console, output: str, since: str | None, named: tuple[str, ...], everything: bool) -> int:
+def command(
+    console: Console, output: str, since: str | None, named: tuple[str, ...], everything: bool, offline: bool
+) -> int:
     """Write OUT, a tar archive with synapse.toml, synapse.lock and the files of all models; `-` is stdout.
 
     `synapse unbundle OUT` brings it into the store of a machine without a network, and `synapse sync --frozen
     --offline` places it there. Equal content has equal bytes. No second copy is made on disk: the files are read in
     the store and hashed while they are written.
 
-    A bundle hands files on to others. Local files and gated models are left out, unless you name them.
+    A bundle hands files on to others. Files of this machine, of gated or private repositories, and those that need
+    your token are left out, unless you name their model. One request without a token asks each repository;
+    --offline asks none, and goes by synapse.lock alone.
     """
     from synapse_sync.engine.bundle import BundleWish
     from synapse_sync.workspace import Workspace
@@ -45,7 +50,7 @@ def command(console: Console, output: str, since: str | None, named: tuple[str, 
     if output == "-" and console.as_json:
         raise click.UsageError("--json cannot be combined with `-`: both are for stdout")
     wish = BundleWish(since=since, named=named, everything=everything)
-    with Workspace.find(console.directory, reporter=console.reporter(), offline=True) as workspace:
+    with Workspace.find(console.directory, reporter=console.reporter(), offline=offline) as workspace:
         found = workspace.bundle(place, wish)
     console.close()
     _report(console, found, None if output == "-" else output)

@@ -120,14 +120,9 @@ def command(
     if shard.count > 1:
         return _hash_part(console, paths, shard, dask)
     ways = Ways(
-        copy=copy,
-        move=move,
-        dedupe=dedupe,
-        only_known=only_known,
-        dry_run=dry_run,
-        ask_sites=not offline,
-        across=yes,
-    )
+        copy=copy, move=move, dedupe=dedupe, only_known=only_known,
+        dry_run=dry_run, ask_sites=not offline, across=yes,
+    )  # fmt: skip
     return _import_trees(console, paths, ways, trust=trust, dask=dask)
 
 

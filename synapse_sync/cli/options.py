@@ -192,17 +192,21 @@ def trusting(command: F) -> F:
     return click.option("--trust", is_flag=True, help=text)(command)
 
 
-def spread(command: F) -> F:
-    """Add the options that spread the work over many machines."""
-    shard = click.option(
+def one_part(command: F) -> F:
+    """Add `--shard`: one part of the work, for the jobs of an array."""
+    return click.option(
         "--shard", metavar="I/N", callback=_shard,
         help="Only part I of N equal ones, as a job of an array: 1/8 to 8/8 are everything.",
-    )  # fmt: skip
+    )(command)  # fmt: skip
+
+
+def spread(command: F) -> F:
+    """Add the options that spread the work over many machines."""
     dask = click.option(
         "--dask", metavar="ADDRESS",
         help="Hash on the workers of this Dask scheduler, such as tcp://host:8786, which see the same paths.",
     )  # fmt: skip
-    return shard(dask(command))
+    return one_part(dask(command))
 
 
 def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> Shard:

@@ -10,11 +10,12 @@ import click
 
 from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common, offline
+from synapse_sync.cli.options import common, offline, one_part
 from synapse_sync.cli.texts import count_text
 from synapse_sync.core.size_text import size_text
 
 if TYPE_CHECKING:
+    from synapse_sync.core.shard import Shard
     from synapse_sync.engine.push import Pushed
     from synapse_sync.errors import SynapseError
 
@@ -36,9 +37,12 @@ def exit_code(errors: Sequence[SynapseError]) -> int:
 @click.option("--all", "everything", is_flag=True, help="All locked files that everybody may download.")
 @to_remote
 @click.option("--repair", is_flag=True, help="Read and hash what is there, and replace wrong files.")
+@one_part
 @common
 @click.pass_obj
-def push(console: Console, names: tuple[str, ...], everything: bool, to: str | None, repair: bool) -> int:
+def push(
+    console: Console, names: tuple[str, ...], everything: bool, to: str | None, repair: bool, shard: Shard
+) -> int:
     """Upload the locked files of models to a remote: only what it lacks, under their digests.
 
     A sync on another machine asks its remotes before the sites. Files of this machine, of gated or private
@@ -50,7 +54,7 @@ def push(console: Console, names: tuple[str, ...], everything: bool, to: str | N
 
     with Workspace.find(console.directory, ask=console.confirm) as workspace:
         workspace.reporter = console.reporter()
-        pushed = workspace.push(names, to=to, repair=repair)
+        pushed = workspace.push(names, to=to, repair=repair, shard=shard)
     console.close()
     if console.as_json:
         console.document(pushed.to_dict())

@@ -196,7 +196,7 @@ class ModelCard:
     """The facts about a model version that the lockfile keeps; every field may be unknown.
 
     `nsfw` has a bit for each rating that the model may show. `gated` is how its authors let accounts in ("auto",
-    "manual"); None if they let everybody in, and in lockfiles of versions that did not note it.
+    "manual", "private"); None if they let everybody in, and in lockfiles of versions that did not note it.
     """
 
     title: str | None = None

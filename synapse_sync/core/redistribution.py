@@ -6,11 +6,13 @@ files of a gated repository are for the accounts that its authors let in: to pas
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from synapse_sync.core.lockfile import LockedModel
 
-LOCAL, GATED = "a local file", "gated"
+LOCAL, GATED = "a file of this machine", "a gated or private repository"
+
+_NONE: Mapping[str, str] = {}
 
 
 def reserved_because(model: LockedModel) -> str | None:
@@ -20,15 +22,11 @@ def reserved_because(model: LockedModel) -> str | None:
     return GATED if model.card.gated is not None else None
 
 
-def withheld(
-    models: Iterable[LockedModel], named: Collection[str] = (), *, everything: bool = False
-) -> Mapping[str, str]:
-    """The models that are not handed on, by name, each with the reason: `LOCAL` or `GATED`.
+def withheld(models: Iterable[LockedModel], *, closed: Mapping[str, str] = _NONE) -> Mapping[str, str]:
+    """The models that are not handed on unless their user names them, by name, each with the reason.
 
-    `named` are the models that the user names, as the lockfile or the manifest calls them; `everything` names all.
-    The gate of a model is unknown if an earlier version locked it: `synapse lock --upgrade-model` notes it.
+    `closed` has further reasons by name: the answers of sites that were asked. Without one, the gate of a model is
+    unknown if an earlier version locked it: `synapse lock --upgrade-model` notes it.
     """
-    if everything:
-        return {}
-    reasons = {model.name: reserved_because(model) for model in models if not {model.name, model.model} & {*named}}
+    reasons = {model.name: reserved_because(model) or closed.get(model.name) for model in models}
     return {name: reason for name, reason in reasons.items() if reason is not None}

@@ -27,12 +27,14 @@ from synapse_sync.core.findings import listed
 from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 from synapse_sync.core.redistribution import withheld
 from synapse_sync.engine.companions import document_question
+from synapse_sync.engine.push_choice import closed_because, named
 from synapse_sync.engine.revision import lockfile_at
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.survey import Survey, check_frozen, survey_project, unknown_model
+from synapse_sync.engine.survey import Survey, check_frozen, survey_project
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import InputError, IntegrityError, OutOfDate, StorageError, SynapseError, raise_all
+from synapse_sync.errors import InputError, IntegrityError, OutOfDate, StorageError, SynapseError
 from synapse_sync.layouts.sidecars import SIDECARS
+from synapse_sync.net.wire import Wire
 from synapse_sync.project import Project
 from synapse_sync.store.answers import Answers, answer_name
 from synapse_sync.store.blobs import BlobStore
@@ -90,10 +92,19 @@ class _Part:
     mode: int = SHARED
 
 
-def bundle(project: Project, output: Path | BinaryIO, wish: BundleWish, tools: Tools, nearby: Nearby) -> Bundled:
+def bundle(
+    project: Project,
+    output: Path | BinaryIO,
+    wish: BundleWish,
+    tools: Tools,
+    nearby: Nearby,
+    *,
+    open_wire: Wire | None = None,
+) -> Bundled:
     """Write a bundle of a project to a file, or to a stream; nothing is copied anywhere else first.
 
-    Equal files of the project and equal blobs make equal bytes. Raises `OutOfDate` for a stale lockfile and for
+    Equal files of the project and equal blobs make equal bytes. `open_wire` asks each repository without a token
+    whether everybody may download its files; None asks none. Raises `OutOfDate` for a stale lockfile and for
     files that are not on this machine, `InputError` for unknown names, and `IntegrityError` for a file that is
     damaged: then no bundle is written, and a stream ends early.
     """
@@ -103,7 +114,7 @@ def bundle(project: Project, output: Path | BinaryIO, wish: BundleWish, tools: T
     survey = survey_project(project, Scope(prune=False), tools)
     if survey.stale:
         raise OutOfDate(f"{LOCKFILE} does not answer {listed(survey.stale)}", hint="run `synapse lock`")
-    kept_back = _withheld(project, wish)
+    kept_back = _withheld(project, wish, tools, open_wire)
     files = {p.artifact.sha256: p.artifact for p in survey.arrangement.placements if p.model not in kept_back}
     has = _digests(_earlier(project, wish.since)) if wish.since is not None else frozenset()
     parts = [
@@ -172,12 +183,12 @@ def _add(archive: ArchiveWriter, part: _Part, tools: Tools) -> None:
 # -- what belongs to it --------------------------------------------------------------------------------
 
 
-def _withheld(project: Project, wish: BundleWish) -> Mapping[str, str]:
+def _withheld(project: Project, wish: BundleWish, tools: Tools, open_wire: Wire | None) -> Mapping[str, str]:
     """The models that are not handed on; raises `InputError` for names that do not exist."""
     models = project.lockfile.models
-    known = {model.name for model in models} | {model.model for model in models}
-    raise_all([unknown_model(name, known) for name in wish.named if name not in known])
-    return withheld(models, wish.named, everything=wish.everything)
+    handed = {model.name for model in named(models, wish.named)}
+    others = [model for model in models if model.name not in handed and not wish.everything]
+    return withheld(others, closed=closed_because(others, tools, open_wire))
 
 
 def _earlier(project: Project, since: str) -> Lockfile:

@@ -1,6 +1,6 @@
 """Cluster: the same work on the workers of a Dask scheduler, which see the files under the same paths.
 
-Only content is read there: nothing is written, moved or decided. What the workers found is judged here.
+Only content is read there: nothing is written, moved or decided. Their findings are judged here.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.nearest import suggestion
+from synapse_sync.core.redistribution import GATED, reserved_because, withheld
 from synapse_sync.core.reference import Reference
+from synapse_sync.core.shard import WHOLE, Shard
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, StatusError, SynapseError
 from synapse_sync.net.at_once import at_once
@@ -17,9 +19,7 @@ from synapse_sync.sources.base import Guarding
 
 _AT_ONCE = 8
 _CLOSED = frozenset({401, 403, 404, 451})
-_LOCAL = "a file of this machine"
 _TOKEN = "a file that needs your token"
-_GATED = "a gated or private repository"
 _UNKNOWN = "its repository could not be asked whether everybody may download it"
 
 
@@ -49,18 +49,25 @@ class Choice:
     kept: tuple[KeptBack, ...] = ()
 
 
-def choose(project: Project, names: Collection[str], tools: Tools, *, open_wire: Wire | None) -> Choice:
+def choose(
+    project: Project, names: Collection[str], tools: Tools, *, open_wire: Wire, shard: Shard = WHOLE
+) -> Choice:
     """Choose the files of the models called `names` or, without names, of all that everybody may download.
 
-    `open_wire` sends requests without any token: one HEAD asks each repository that may be closed. None asks
-    nothing, so that such repositories count as closed. Raises `InputError` for an unknown name.
+    `open_wire` sends requests without any token: one HEAD asks each repository that may be closed. `shard` is the
+    part of the files that is uploaded. Raises `InputError` for an unknown name.
     """
     models = project.lockfile.models
     if names:
-        return Choice(uploads=uploads_of(named(models, names)))
-    reasons = _reasons(models, tools, open_wire)
+        return Choice(uploads=_part_of(uploads_of(named(models, names)), shard))
+    reasons = withheld(models, closed=closed_because(models, tools, open_wire))
     kept = tuple(KeptBack(model=name, why=why) for name, why in reasons.items())
-    return Choice(uploads=uploads_of([m for m in models if m.name not in reasons]), kept=kept)
+    uploads = uploads_of([model for model in models if model.name not in reasons])
+    return Choice(uploads=_part_of(uploads, shard), kept=kept)
+
+
+def _part_of(uploads: Sequence[Upload], shard: Shard) -> tuple[Upload, ...]:
+    return tuple(upload for upload in uploads if shard.has(upload.sha256))
 
 
 def named(models: Sequence[LockedModel], names: Collection[str]) -> list[LockedModel]:
@@ -83,11 +90,16 @@ def uploads_of(models: Sequence[LockedModel]) -> tuple[Upload, ...]:
     return tuple(sorted(found.values(), key=lambda upload: (-upload.size, upload.sha256)))
 
 
-def _reasons(models: Sequence[LockedModel], tools: Tools, open_wire: Wire | None) -> dict[str, str]:
-    """Why models are kept back, by their names; a model is as private as its most private file."""
-    closed = _closed(models, tools, open_wire)
+def closed_because(models: Sequence[LockedModel], tools: Tools, open_wire: Wire | None) -> dict[str, str]:
+    """Why models are closed to strangers, by their names, as far as the lockfile does not say it.
+
+    A model is as private as its most private file. One HEAD request asks each repository; without `open_wire` none
+    is asked.
+    """
+    unsaid = [model for model in models if reserved_because(model) is None]
+    closed = {} if open_wire is None else _closed(unsaid, tools, open_wire)
     found: dict[str, str] = {}
-    for model in models:
+    for model in unsaid:
         for file in model.artifacts:
             if (why := _reason(file.url, tools, closed)) is not None:
                 found[model.name] = why
@@ -96,8 +108,6 @@ def _reasons(models: Sequence[LockedModel], tools: Tools, open_wire: Wire | None
 
 def _reason(place: Reference, tools: Tools, closed: Mapping[tuple[str, str], str | None]) -> str | None:
     """Why the file at its first location is private; None for one that everybody may download."""
-    if place.source == "path":
-        return _LOCAL
     if place.source == "url" and tools.has_token(tools.sources["url"].locate(place).url):
         return _TOKEN
     source = tools.sources[place.source]
@@ -105,9 +115,7 @@ def _reason(place: Reference, tools: Tools, closed: Mapping[tuple[str, str], str
     return None if gate is None else closed.get((place.source, gate))
 
 
-def _closed(
-    models: Sequence[LockedModel], tools: Tools, open_wire: Wire | None
-) -> dict[tuple[str, str], str | None]:
+def _closed(models: Sequence[LockedModel], tools: Tools, open_wire: Wire) -> dict[tuple[str, str], str | None]:
     """Why each repository of these models is closed to strangers; None for an open one."""
     gates: dict[tuple[str, str], Reference] = {}
     for place in (file.url for model in models for file in model.artifacts):
@@ -118,16 +126,14 @@ def _closed(
     return dict(zip(gates, answers, strict=True))
 
 
-def _ask(place: Reference, tools: Tools, open_wire: Wire | None) -> str | None:
+def _ask(place: Reference, tools: Tools, open_wire: Wire) -> str | None:
     """Ask a repository as a stranger, whether it is open; returns why not, or None."""
-    if open_wire is None:
-        return _UNKNOWN
     source = tools.sources[place.source]
     assert isinstance(source, Guarding)
     try:
         open_wire.check(source.gate_url(place))
     except StatusError as error:
-        return _GATED if error.status in _CLOSED else _UNKNOWN
+        return GATED if error.status in _CLOSED else _UNKNOWN
     except SynapseError:
         return _UNKNOWN
     return None

@@ -11,6 +11,9 @@ from synapse_sync.net.failures import NOT_READY, Unreachable, may_pass
 
 #: A wait (seconds) below this is over before it could be read, and is not reported.
 WORTH_TELLING = 0.5
+#: A wait that a server asks for is made longer by up to this part of it: a fleet that was refused in one second
+#: does not come back in one second.
+_SPREAD = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,8 @@ class Retry:
             return None
         if retry_after is not None:
             # Never earlier than asked: servers count early attempts as abuse.
-            return None if retry_after > self.patience else retry_after + jitter * self.first_delay
+            spread = max(self.first_delay, retry_after / _SPREAD)
+            return None if retry_after > self.patience else retry_after + jitter * spread
         backoff = min(self.longest, self.first_delay * 2.0 ** (attempt - 1))
         return backoff * (0.5 + jitter / 2)
 

@@ -161,7 +161,7 @@ def test_local_files_and_gated_models_are_handed_on_by_name(project: Project, tm
     assert 'gated = "manual"' in project.lock_text
     out = str(tmp_path / "x.tar")
     said = project("bundle", out)
-    assert "`mine` is a local file" in said.err and "`closed` is gated" in said.err
+    assert "`mine` is a file of this machine" in said.err and "`closed` is a gated or private" in said.err
     counts = [
         project("bundle", out, *words, "--json").json["files"]
         for words in ([], ["--include", "mine"], ["--include", "mine", "--include", "closed"], ["--all"])

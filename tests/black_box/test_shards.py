@@ -79,7 +79,19 @@ def test_the_parts_of_an_import_are_hashed_before_it(project: Project) -> None:
     assert {model["artifact"][0]["sha256"] for model in project.locked()} == {value[3] for value in known.values()}
 
 
-@pytest.mark.parametrize("words", [["verify"], ["store", "verify"], ["import", "."]], ids=" ".join)
+def test_the_parts_of_a_push_are_everything(synced: Project, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    parts = [
+        synced("store", "push", "--all", "--to", str(remote), "--shard", part, "--json").json for part in PARTS
+    ]
+    assert sum(len(part["files"]) for part in parts) == 4
+    assert sorted(path.name for path in (remote / "blobs").rglob("*") if path.is_file()) == synced.blobs()
+
+
+@pytest.mark.parametrize(
+    "words", [["verify"], ["store", "verify"], ["import", "."], ["store", "push", "--all"]], ids=" ".join
+)
 def test_a_part_that_is_none_is_refused(synced: Project, words: list[str]) -> None:
     assert "the parts of 3 are 1/3 to 3/3" in " ".join(synced(*words, "--shard", "4/3", code=2).err.split())
 

@@ -27,9 +27,9 @@ def test_local_files_and_gated_models_stay() -> None:
     assert withheld(MODELS) == {"mine@2": LOCAL, "closed": GATED}
 
 
-def test_a_model_is_named_as_the_lockfile_or_as_the_manifest_calls_it() -> None:
-    assert withheld(MODELS, ["mine"]) == {"closed": GATED}
-    assert withheld(MODELS, ["mine@2", "closed"]) == {} == withheld(MODELS, everything=True)
+def test_a_site_may_say_more() -> None:
+    assert withheld(MODELS, closed={"free": "a reason", "mine@2": "another"})["free"] == "a reason"
+    assert withheld(MODELS[:1]) == {}
 
 
 @given(st.sampled_from([None, "auto", "manual", 'a "word" \\ of the future']))

@@ -15,7 +15,7 @@ def test_back_off_doubles_up_to_its_limit_and_then_ends():
 def test_server_is_never_asked_earlier_than_it_says():
     retry = Retry(patience=60.0, first_delay=1.0)
     assert retry.delay(1, 7.0, 0.0) == 7.0
-    assert retry.delay(1, 7.0, 1.0) == 8.0
+    assert retry.delay(1, 7.0, 1.0) == 8.75
     assert retry.delay(1, 61.0, 0.0) is None
     assert retry.delay(4, 0.0, 0.0) is None
 
@@ -46,3 +46,8 @@ def test_a_server_that_prepares_its_answer_gets_more_attempts_and_not_for_ever()
     assert retry.after(19, status(202, retry_after=1.0), 0.0) == 1.0
     assert retry.after(19, status(202), 1.0) == 30.0
     assert retry.after(20, status(202, retry_after=1.0), 0.0) is None
+
+
+def test_clients_that_were_refused_together_come_back_apart():
+    waits = [Retry(first_delay=1.0).delay(1, 20.0, jitter / 100) for jitter in range(101)]
+    assert min(waits) == 20.0 and max(waits) == 25.0, "never earlier than asked, and spread over a quarter of it"

@@ -58,6 +58,8 @@ class Repository:
     modified: datetime | None = None
     #: How it grants access: `auto` after a click on its page, `manual` after a decision of its authors.
     gated: str | None = None
+    #: Whether only its owners see it.
+    private: bool = False
     #: The reason why the token does not open a gated repository, if the hub reported it.
     refusal: SynapseError | None = None
     license: str | None = None
@@ -227,6 +229,7 @@ class Client:
             files=files,
             modified=info.last_modified,
             gated=gated,
+            private=getattr(info, "private", None) is True,
             license=_one_line(card.get("license_name") or card.get("license")) if card else None,
             base_model=_one_line(card.get("base_model")) if card else None,
         )

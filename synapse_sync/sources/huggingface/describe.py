@@ -41,5 +41,5 @@ def card_of(repository: Repository, files: Sequence[RepoFile]) -> ModelCard:
         base_model=repository.base_model,
         published=instant_text(modified) if modified else None,
         license=facts,
-        gated=repository.gated,
+        gated=repository.gated or ("private" if repository.private else None),
     )
