@@ -45,8 +45,10 @@ lists-real: $(VENV)/.ready-dev
 	fi
 	$(BIN)/python -m pytest -q tests/test_real_lists.py
 
-# Buckets of real servers (SeaweedFS, JuiceFS) as remotes, with faults: three minutes.
+# Buckets of real servers (SeaweedFS, JuiceFS) as remotes, with faults; and, for root on Debian, a registry with other
+# programs that read it: four minutes.
 services: $(VENV)/.ready-services
+	.ci/registry-tools.sh
 	TESTS_SERVICES=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope tests/services
 
 # Images with models, built for real by Debian's buildah: for root, some minutes the first time.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
     from synapse_sync.net.api import Api
     from synapse_sync.net.bounds import Bounds
-    from synapse_sync.net.credentials import Credentials, Grant, Secret
+    from synapse_sync.net.credentials import Credentials, Grant, Renewing, Secret
+    from synapse_sync.net.registry_tokens import Login
     from synapse_sync.net.retries import Retry
     from synapse_sync.net.wire import Wire
     from synapse_sync.sites import Site
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Seconds to connect in, for a user who waits.
 _HASTY_CONNECT = 2.5
+#: Seconds in which a server verifies a large file that was sent to it, and moves it to its place.
+_PATIENCE = 600.0
+_API_CONNECTIONS = 4
 
 
 class Connections:
@@ -52,6 +58,7 @@ class Connections:
         self._credentials: Credentials | None = None
         self._tls: ssl.SSLContext | None = None
         self._api: Api | None = None
+        self._uploads: Api | None = None
         self._wire: Wire | None = None
         self._cleanup = ExitStack()
         self._making = threading.RLock()  # sources are asked from several threads, and share one client
@@ -59,7 +66,7 @@ class Connections:
     def close(self) -> None:
         """Close connections; a later request opens new ones."""
         self._cleanup.close()
-        self._api = self._wire = None
+        self._api = self._uploads = self._wire = None
 
     def at_close(self, ending: Callable[[], None]) -> None:
         """Call `ending` once, when the connections are closed."""
@@ -69,15 +76,32 @@ class Connections:
     def credentials(self) -> Credentials:
         """All tokens, and the rules where each may be sent."""
         if self._credentials is None:
-            self._credentials = self._credentials_of(self.settings.grants)
+            self._credentials = self._credentials_of(self.settings.grants, renewing=self._registry_tokens())
         return self._credentials
 
-    def _credentials_of(self, grants: Sequence[Grant]) -> Credentials:
+    def _credentials_of(self, grants: Sequence[Grant], renewing: Renewing | None = None) -> Credentials:
         from synapse_sync.net.credentials import Credentials
         from synapse_sync.net.rewrites import Rewrites
 
-        settings = self.settings
-        return Credentials(grants, allow_http=settings.allow_http, rewrites=Rewrites(settings.rewrites))
+        rewrites = Rewrites(self.settings.rewrites)
+        return Credentials(grants, allow_http=self.settings.allow_http, rewrites=rewrites, renewing=renewing)
+
+    def _registry_tokens(self) -> Renewing:
+        """The tokens of registries, for which the logins of Docker and Podman are shown to them."""
+        from synapse_sync.net.registry_tokens import RegistryTokens
+
+        def login(host: str, name: str) -> Login | None:
+            import shutil
+
+            from synapse_sync.user.docker_logins import DockerLogins
+            from synapse_sync.user.places import home_directory
+
+            return DockerLogins(os.environ, home_directory(), shutil.which).of(host, name)
+
+        plain = self._credentials_of(())
+        return RegistryTokens(
+            login=login, client=lambda grants: self._client(self._credentials_of(grants)), check=plain.check_realm
+        )
 
     def tls(self) -> ssl.SSLContext:
         """The certificates that all connections trust."""
@@ -116,14 +140,23 @@ class Connections:
                 self._api = self._cleanup.enter_context(self._client(self.credentials))
             return self._api
 
-    def _client(self, credentials: Credentials) -> Api:
+    def uploads(self) -> Api:
+        """A client that sends files; a server may be busy with one for some minutes before it answers."""
+        with self._making:
+            if self._uploads is None:
+                bounds = replace(self.bounds, read=_PATIENCE, answer=2 * _PATIENCE)
+                self._uploads = self._cleanup.enter_context(self._client(self.credentials, bounds))
+            return self._uploads
+
+    def _client(self, credentials: Credentials, bounds: Bounds | None = None) -> Api:
         from synapse_sync.net.api import Api
 
         return Api(
             credentials,
             offline=self.offline,
             retry=self.retry,
-            bounds=self.bounds,
+            bounds=bounds or self.bounds,
+            connections=max(_API_CONNECTIONS, self.settings.downloads),
             tls=self.tls,
             tls_early=bool(self.settings.ca_bundles),
             on_wait=self._note,

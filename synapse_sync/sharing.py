@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.publish import Published
     from synapse_sync.engine.pull import Pulled
     from synapse_sync.engine.push import Pushed, Pusher
+    from synapse_sync.engine.push_registry import InRegistry, RegistryWish
     from synapse_sync.engine.remote_gc import RemoteCollection
     from synapse_sync.engine.remote_status import RemoteState
     from synapse_sync.suppliers.remote.base import WritableRemote
@@ -34,6 +35,12 @@ class Sharing(Questions):
         wiring = self._wiring
         open_wire = None if wiring.offline else wiring.connections.open_wire
         return bundle(self.project, output, wish, wiring.tools(), wiring.nearby, open_wire=open_wire)
+
+    def push_to_registry(self, wish: RegistryWish) -> InRegistry:
+        """Write the locked files into a repository of a registry; `engine/push_registry.py` has the parameters."""
+        from synapse_sync.engine.push_registry import push_registry
+
+        return push_registry(self.project, wish, self._wiring.tools(), self._wiring.registry_means())
 
     # -- remotes -----------------------------------------------------------------------------------
 

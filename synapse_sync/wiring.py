@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.reference import Reference
     from synapse_sync.core.remote import Remote
     from synapse_sync.engine.push_choice import Upload
+    from synapse_sync.engine.push_registry import RegistryMeans
     from synapse_sync.engine.trust import Trust
     from synapse_sync.sources.base import Source
     from synapse_sync.store.blobs import BlobStore
@@ -291,6 +292,20 @@ class Wiring:
     def nearby(self, artifact: Artifact) -> Iterator[Path]:
         """Files on this machine, beside the store, that seem to have the bytes of an artifact."""
         yield from self._nearby(artifact.sha256, artifact.size, artifact.locations)
+
+    def registry_means(self) -> RegistryMeans:
+        """The means of a push into a registry."""
+        from synapse_sync.engine.push_registry import RegistryMeans
+
+        settings = self.settings
+        return RegistryMeans(
+            api=self.connections.uploads,
+            nearby=self.nearby,
+            open_wire=lambda: self.connections.open_wire,
+            uploads=settings.downloads,
+            limit_rate=settings.limit_rate,
+            allow_http=frozenset(map(str.lower, settings.allow_http)),
+        )
 
     def _is_nearby(self, artifact: Artifact) -> bool:
         given = artifact.given

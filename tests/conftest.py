@@ -118,7 +118,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with surroundings():
         for name in list(os.environ):
             if (
-                name in ("GITHUB_ACTIONS", "SOURCE_DATE_EPOCH")
+                name in ("DOCKER_CONFIG", "GITHUB_ACTIONS", "REGISTRY_AUTH_FILE", "SOURCE_DATE_EPOCH")
                 or name.startswith(("SYNAPSE_", "XDG_", "SSL_CERT", "REQUESTS_CA", *sites))
                 or name.lower().endswith("_proxy")
             ):

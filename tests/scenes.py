@@ -276,6 +276,7 @@ STATES = {
             Scene("info-file", "info ComfyUI/models/loras/details/detail_v2.safetensors"),
             Scene("detach-dry-run", "detach -n"),
             Scene("bundle", "bundle studio.tar", acts=True),
+            Scene("push-no-tag", "push oci://registry.example/models"),
             Scene("unbundle-no-bundle", "unbundle synapse.lock"),
             Scene("export-unknown", "export sha256"),
             Scene("status-part", "status --group portrait --target forge"),

@@ -108,7 +108,8 @@ def fits(shown: list[str], printed: str) -> bool:
 def _in_order(lines: list[str]) -> list[str]:
     """The lines with those of downloads sorted: they end in any order."""
     found: list[str] = []
-    for ending, group in itertools.groupby(lines, lambda line: line.startswith(("verified ", "hashed "))):
+    endings = ("verified ", "hashed ", "uploaded ")
+    for ending, group in itertools.groupby(lines, lambda line: line.startswith(endings)):
         run = list(group)
         found += sorted(run) if ending else run
     return found

@@ -40,6 +40,7 @@ VERBS = {
     "export": ("Leave", "Write the locked files for another program"),
     "bundle": ("Leave", "Write project and model files as one archive, for an air gap"),
     "unbundle": ("Leave", "Bring a bundle into the store, and write its project"),
+    "push": ("Leave", "Write the locked files into a registry"),
     "detach": ("Leave", "Turn links into files: the trees work without synapse"),
     "search": ("Discover", "Search Civitai and Hugging Face; --add adds a result"),
     "info": ("Discover", "Show what a site offers, or what local files of weights are"),

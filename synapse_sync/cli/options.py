@@ -186,6 +186,24 @@ def scope(command: F) -> F:
     return command
 
 
+def limit_rate(text: str) -> Callable[[F], F]:
+    """Add `--limit-rate`, in bytes a second; `text` is its help."""
+    return click.option(
+        "--limit-rate",
+        cls=EnvironmentOption,
+        metavar="RATE",
+        callback=_rate,
+        envvar="SYNAPSE_LIMIT_RATE",
+        help=text,
+    )
+
+
+def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    from synapse_sync.user.settings import parse_rate
+
+    return parse_rate(value, param.get_error_hint(ctx).strip("'"))
+
+
 def trusting(command: F) -> F:
     """Add `--trust`: consent to what the manifest wants outside its project."""
     text = "Agree to what synapse.toml wants outside its project.  [SYNAPSE_TRUST]"

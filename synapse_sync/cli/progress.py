@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PLAIN_EVERY = 5.0
 #: A download of fewer bytes ends before anybody reads a line about its beginning.
 _SOON = 8 << 20
+#: What became of a file at the end of other work than a download.
+_DONE = {"hashing": "hashed", "uploading": "uploaded"}
 
 
 @dataclass(slots=True)
@@ -138,10 +140,9 @@ class Lines(_Talk):
         with self._lock:
             file = self._sum.ended(key, failed=error is not None)
         if error is None:
-            name, done = (key, 0) if file is None else (file.name, file.done)
-            hashing = file is not None and file.work == "hashing"
-            if done or not hashing:  # none of them was a model that had to be read
-                self._say(f"{'hashed' if hashing else 'verified'} {name}  {size_text(done)}")
+            name, done, work = (key, 0, "") if file is None else (file.name, file.done, file.work)
+            if done or work not in _DONE:  # none of them was a model that had to be read
+                self._say(f"{_DONE.get(work, 'verified')} {name}  {size_text(done)}")
 
     def _lines(self, elapsed: float) -> Iterator[str]:
         for file in self._sum.active.values():

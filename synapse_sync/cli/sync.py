@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value, nothing_done_value
-from synapse_sync.cli.options import EnvironmentOption, common, offline, scope, switch, trusting
+from synapse_sync.cli.options import EnvironmentOption, common, limit_rate, offline, scope, switch, trusting
 from synapse_sync.cli.render import outcome_lines
 from synapse_sync.cli.texts import count_text, in_sync_text, rest_text
 from synapse_sync.core.link_mode import LinkMode
@@ -29,12 +29,6 @@ _MODES = [mode.value for mode in LinkMode]
 
 def _link_mode(ctx: click.Context, param: click.Parameter, value: str | None) -> LinkMode | None:
     return None if value is None else LinkMode(value)
-
-
-def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    from synapse_sync.user.settings import parse_rate
-
-    return parse_rate(value, param.get_error_hint(ctx).strip("'"))
 
 
 @click.command(
@@ -57,10 +51,7 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
     "--link-mode", cls=EnvironmentOption, metavar="M", type=click.Choice(_MODES), callback=_link_mode,
     envvar="SYNAPSE_LINK_MODE", help=f"{', '.join(_MODES[:-1])} or {_MODES[-1]}; without it, as declared or auto.",
 )  # fmt: skip
-@click.option(
-    "--limit-rate", cls=EnvironmentOption, metavar="RATE", callback=_rate, envvar="SYNAPSE_LIMIT_RATE",
-    help="Limit all downloads together: 20MB, 500k (bytes a second).",
-)  # fmt: skip
+@limit_rate("Limit all downloads together: 20MB, 500k (bytes a second).")
 @click.option("--force", is_flag=True, help="Move files aside that are in the way; nothing is deleted.")
 @click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
 @click.option(

@@ -66,7 +66,7 @@ class Remote:
     @property
     def is_writable(self) -> bool:
         """Whether blobs can be pushed to this kind of remote."""
-        return self.kind is not RemoteKind.HTTP
+        return self.kind not in (RemoteKind.HTTP, RemoteKind.OCI)
 
     def option(self, name: str) -> str | None:
         """The value of an option of the address, or None."""

@@ -8,16 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from synapse_sync.core.freshness import expected, stale_entries, with_renamed
-from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.plan import Placement
-from synapse_sync.core.policy import code_allowed, facts_of, left_out, objection, permissions_for
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.survey import entries_in, targets_in
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import Conflict, InputError, OutOfDate, SynapseError, raise_all
+from synapse_sync.engine.wanted import Wanted, refused, wanted
+from synapse_sync.errors import Conflict, InputError, raise_all
 from synapse_sync.interop.writers import WRITERS, Writer
 from synapse_sync.interop.writers.values import (
     Address,
@@ -28,7 +25,7 @@ from synapse_sync.interop.writers.values import (
     Written,
 )
 from synapse_sync.layouts import LAYOUTS
-from synapse_sync.layouts.arrange import arrange, kind_of
+from synapse_sync.layouts.arrange import kind_of
 from synapse_sync.layouts.hub_cache import branch_notes
 from synapse_sync.net.credentials import origin_of
 from synapse_sync.project import Project
@@ -172,71 +169,32 @@ def _values(
     """The values of a project for a writer; see `export` for what is raised."""
     manifest = project.manifest
     base = output.parent if writer.beside and output is not None else project.directory
-    entries = entries_in(manifest, scope)
-    lockfile = with_renamed(manifest.entries(), project.lockfile)
-    if stale := [entry.name for entry in stale_entries(expected(entries, lockfile), lockfile)]:
-        raise OutOfDate(
-            f"{LOCKFILE} does not answer `{stale[0]}`" + (f" and {len(stale) - 1} more" if stale[1:] else ""),
-            hint="run `synapse lock`, then export again",
-        )
-    locked = {model.name: model for model in lockfile.models}
-    targets = targets_in(manifest, scope)
-    by_name = {entry.name: entry for entry in entries}
-    found = [
-        p for p in arrange(entries, locked, targets).placements if not _is_left_out(by_name[p.model], p, locked)
-    ]
+    part = wanted(project, scope)
     if writer.fetches:
-        raise_all(list(_refused(project, tools, by_name, found)))
+        raise_all(refused(project, tools, part))
     files = (
         ExportedFile(
             target=place.target,
             path=place.path,
-            model=locked[place.model],
-            kind=kind_of(by_name[place.model], locked[place.model], place.artifact),
+            model=part.locked[place.model],
+            kind=kind_of(part.entries[place.model], part.locked[place.model], place.artifact),
             artifact=place.artifact,
-            addresses=tuple(_addresses(place.artifact.locations, by_name[place.model], places)),
+            addresses=tuple(_addresses(place.artifact.locations, part.entries[place.model], places)),
             link=place.link,
         )
-        for place in found
+        for place in part.placements
     )
     included = tuple(path.text for path in manifest.included)
     return Export(
         name=manifest.workspace.name,
-        targets=tuple(_target(target, project.directory, base) for target in targets),
+        targets=tuple(_target(target, project.directory, base) for target in part.targets),
         files=tuple(sorted(files, key=lambda file: (file.target, file.path))),
-        notes=tuple(_branches(by_name, locked, found, targets)),
+        notes=tuple(_branches(part)),
         comfyui={kind: names[0].removeprefix("models/") for kind, names in LAYOUTS["comfyui"].folders.items()},
         version=__version__,
         included=included,
         downloaded=tuple(sorted({m.declared_in for m in manifest.models if m.declared_in} - {*included})),
     )
-
-
-def _is_left_out(entry: Requirement, place: Placement, locked: Mapping[str, LockedModel]) -> bool:
-    """Whether a sync leaves this file of a repository out, as code that the manifest does not allow."""
-    name = place.artifact.filename
-    return (
-        len(locked[entry.name].artifacts) > 1
-        and not code_allowed(entry, name)
-        and left_out(name, pickles=entry.allow_pickle, include=entry.include)
-    )
-
-
-def _refused(
-    project: Project, tools: Tools, entries: Mapping[str, Requirement], places: Sequence[Placement]
-) -> Iterator[SynapseError]:
-    """The errors for files that a sync would refuse, each once."""
-    dangerous = project.manifest.workspace.allow_dangerous
-    seen: set[tuple[str, str]] = set()
-    for place in places:
-        if place.leads_to is not None or (place.model, place.artifact.sha256) in seen:
-            continue
-        allowed = permissions_for(entries[place.model], place.artifact.filename, tools.forbidden)
-        shown = (place.known_as or place.path).text
-        problem = objection(facts_of(place.artifact, place.model, shown), replace(allowed, dangerous=dangerous))
-        if problem is not None:
-            seen.add((place.model, place.artifact.sha256))
-            yield problem
 
 
 def _addresses(locations: Sequence[Reference], entry: Requirement, places: Places) -> Iterator[Address]:
@@ -271,20 +229,15 @@ def _site_for(url: str, endpoints: Mapping[str, tuple[str, ...]]) -> str:
     return ""
 
 
-def _branches(
-    entries: Mapping[str, Requirement],
-    locked: Mapping[str, LockedModel],
-    places: Sequence[Placement],
-    targets: Sequence[Target],
-) -> Iterator[ExportedNote]:
+def _branches(part: Wanted) -> Iterator[ExportedNote]:
     """The notes of branches in caches of Hugging Face."""
-    caches = {target.name for target in targets if LAYOUTS[target.layout].repositories}
+    caches = {target.name for target in part.targets if LAYOUTS[target.layout].repositories}
     by_model: dict[str, list[Placement]] = {}
-    for place in places:
+    for place in part.placements:
         if place.target in caches:
             by_model.setdefault(place.model, []).append(place)
     for name, its_places in by_model.items():
-        for note in branch_notes(entries[name], locked[name], its_places):
+        for note in branch_notes(part.entries[name], part.locked[name], its_places):
             assert note.content is not None
             yield ExportedNote(target=note.target, path=note.path, content=note.content)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,17 +56,31 @@ def preflight(
 def _supply(fetches: Sequence[Action], tools: Tools) -> list[SynapseError]:
     """Every reason why files cannot be brought here; those that a remote has need nothing else.
 
-    Remotes are asked only where something is missing without them: one request for each file.
+    Remotes are asked only where something is missing without them, or where a site would have to be asked: one
+    request for each file.
     """
     remotes = tools.remotes() if fetches else None
-    if remotes is not None and (unusable := remotes.problems()):
+    if remotes is None:
+        return _refusals(fetches, tools)
+    if unusable := remotes.problems():
         return [*unusable]
+    guarding = {} if tools.offline else _guarding(fetches, tools)
+    gated = [action for action in fetches if any(_gate(place, guarding) is not None for place in _places(action))]
+    fetches = _without(fetches, remotes.having(_digests(gated)))
     problems = _refusals(fetches, tools)
-    if problems and remotes is not None:
-        there = remotes.having({action.artifact.given.sha256 for action in fetches if action.artifact is not None})
-        fetches = [a for a in fetches if a.artifact is None or a.artifact.given.sha256 not in there]
-        problems = _refusals(fetches, tools) if there else problems
+    if problems and (there := remotes.having(_digests(fetches) - _digests(gated))):
+        problems = _refusals(_without(fetches, there), tools)
     return problems
+
+
+def _digests(fetches: Iterable[Action]) -> set[str]:
+    """The digests of the bytes at the locations of files."""
+    return {action.artifact.given.sha256 for action in fetches if action.artifact is not None}
+
+
+def _without(fetches: Iterable[Action], there: Collection[str]) -> list[Action]:
+    """The downloads without those whose bytes a remote has."""
+    return [a for a in fetches if a.artifact is None or a.artifact.given.sha256 not in there]
 
 
 def _refusals(fetches: Sequence[Action], tools: Tools) -> list[SynapseError]:
@@ -237,9 +251,7 @@ class _Refusal:
 def _access(fetches: Sequence[Action], tools: Tools) -> Iterator[SynapseError]:
     """Files that no location will send: a token is missing, or a repository is closed to this account."""
     tokens = {place: refusal for place in _all_places(fetches) if (refusal := _token(place, tools)) is not None}
-    sources = {place.source for action in fetches for place in _places(action)}
-    # Asked once a source: whether a value has the methods of a protocol takes as long as a call of the system.
-    guarding = {name: source for name in sources if isinstance(source := tools.sources[name], Guarding)}
+    guarding = _guarding(fetches, tools)
     asked = [a for a in fetches if _places(a) and not any(_is_open(p, tokens, guarding) for p in _places(a))]
     closed = tokens | _closed_gates(asked, tokens, guarding, tools)
     causes: dict[str, tuple[_Refusal, list[Action]]] = {}
@@ -249,6 +261,13 @@ def _access(fetches: Sequence[Action], tools: Tools) -> Iterator[SynapseError]:
             causes.setdefault(refusals[0].cause, (refusals[0], []))[1].append(action)
     for refusal, actions in causes.values():
         yield _grouped(refusal, actions)
+
+
+def _guarding(fetches: Iterable[Action], tools: Tools) -> dict[str, Guarding]:
+    """The sources of some files that may have gates, by name."""
+    sources = {place.source for action in fetches for place in _places(action)}
+    # Asked once a source: whether a value has the methods of a protocol takes as long as a call of the system.
+    return {name: source for name in sources if isinstance(source := tools.sources[name], Guarding)}
 
 
 def _all_places(fetches: Iterable[Action]) -> list[Reference]:

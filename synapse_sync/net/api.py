@@ -22,6 +22,12 @@ from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait
 from synapse_sync.net.transports import Transports
 from synapse_sync.net.trust import tls_context
 
+#: The body of a request: its bytes, or a function that returns its pieces anew for each attempt. Such a request
+#: needs a `content-length`, unless it is sent in chunks.
+Body = bytes | Callable[[], Iterable[bytes]]
+#: How often one request is sent once more because of a 401 that a token may answer.
+_MOST_CHALLENGES = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -92,15 +98,24 @@ class Api:
         return self._json("POST", url, json.dumps(body).encode())
 
     def exchange(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        redirects: bool = True,
     ) -> Answer:
         """Return the answer to one request, whatever its status, without trying again.
 
-        Redirects are followed, except those of a HEAD. Raises `Offline`, or `NetworkError` where no answer comes.
+        Redirects are followed, except those of a HEAD, and without `redirects`. A 401 is answered if the
+        credentials can. Raises `Offline`, or `NetworkError` where no answer comes.
         """
         if self.offline:
             raise switched_off(display_url(url))
-        answer = self._follow(method, url, {name.lower(): value for name, value in (headers or {}).items()}, body)
+        redirects = redirects and method != "HEAD"
+        lower = {name.lower(): value for name, value in (headers or {}).items()}
+        answer = self._follow(method, url, lower, body, redirects)
         if answer.status == 407:
             raise proxy_refused(407, display_url(answer.url))
         return answer
@@ -181,13 +196,19 @@ class Api:
             hint=hint,
         )
 
-    def _follow(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    def _follow(self, method: str, url: str, headers: dict[str, str], body: Body | None, redirects: bool) -> Answer:
         """One attempt: ask, and follow each redirect as a new request with the token of its own origin or none."""
         chain = Chain(url, self.credentials)
+        challenges = 0
         while True:
             own = chain.next_headers()
             answer, location, baked = self._send(method, chain.current, headers | own, body)
-            if answer.status not in STATUSES or method == "HEAD":
+            if answer.status == 401 and challenges < _MOST_CHALLENGES:
+                challenges += 1
+                said = answer.headers.get("www-authenticate")
+                if self.credentials.answers(chain.current, said, own.get("Authorization")):
+                    continue
+            if answer.status not in STATUSES or not redirects:
                 return answer
             chain.follow(location, baked)
             if answer.status in {301, 302, 303} and method != "GET":
@@ -195,7 +216,7 @@ class Api:
                 headers.pop("content-type", None)
 
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+        self, method: str, url: str, headers: Mapping[str, str], body: Body | None
     ) -> tuple[Answer, str | None, list[str]]:
         """The answer to one request, where it redirects to, and the cookies that it sets."""
         transports = self._connect()
@@ -203,7 +224,8 @@ class Api:
         with self._lock:
             self.request_count += 1
         try:
-            with transports.send(method, url, usual | dict(headers), body) as response:
+            content = body() if callable(body) else body
+            with transports.send(method, url, usual | dict(headers), content) as response:
                 location = response.headers.get("location")
                 return self._read(response, url), location, response.headers.get_list("set-cookie")
         except (self._library.HTTPError, self._library.InvalidURL, self._library.StreamError) as error:

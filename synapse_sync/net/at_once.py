@@ -11,11 +11,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def at_once(do: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
+def at_once(
+    do: Callable[[T], R], items: Sequence[T], most: int, halt: Callable[[], object] = lambda: None
+) -> list[R]:
     """Do one thing with each of several items, with at most `most` at the same time.
 
     Returns the results in the order of the items, or raises the first failure; then items that still wait are not
-    begun. `do` must be safe to call from threads. A single item needs no thread.
+    begun. `do` must be safe to call from threads. A single item needs no thread. After a failure or an interrupt,
+    those at work are waited for: `halt` is called before, to end them sooner.
     """
     if len(items) < 2 or most < 2:
         return [do(item) for item in items]
@@ -24,6 +27,9 @@ def at_once(do: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
     pool = ThreadPoolExecutor(max_workers=min(most, len(items)), thread_name_prefix="synapse-ask")
     try:
         return list(pool.map(do, items))
+    except BaseException:
+        halt()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from synapse_sync.errors import NetworkError
@@ -102,12 +102,37 @@ class Grant:
     path_prefix: str = "/"
     scheme: str = "Bearer"
 
+    @property
+    def value(self) -> str:
+        """The value of the `Authorization` header."""
+        return f"{self.scheme} {self.secret.reveal()}"
+
+
+class Renewing(Protocol):
+    """Tokens that servers hand out during a run, as registries do (`net/registry_tokens.py`)."""
+
+    def add(self, host: str, name: str, base: str) -> None:
+        """Answer the challenges of a repository from now on: its registry's `host`, its name, the API's address."""
+        ...
+
+    def grants(self) -> Iterable[Grant]:
+        """Return the tokens that count now."""
+        ...
+
+    def secrets(self) -> Iterable[Secret]:
+        """Return everything that must not be shown."""
+        ...
+
+    def answer(self, url: str, challenge: str, refused: str | None) -> bool:
+        """Answer a 401 with its `WWW-Authenticate`; whether there is a token now that was not `refused`."""
+        ...
+
 
 class Credentials:
     """All tokens of this run, and the rules where each may be sent.
 
     `grants` are the tokens with their origins. `allow_http` are the hosts to which plain http is allowed.
-    `rewrites` are those that are replaced before anything is sent.
+    `rewrites` are those that are replaced before anything is sent. `renewing` are tokens of this run alone.
     """
 
     def __init__(
@@ -116,22 +141,16 @@ class Credentials:
         *,
         allow_http: Iterable[str] = (),
         rewrites: Rewrites | None = None,
+        renewing: Renewing | None = None,
     ) -> None:
-        self._grants: tuple[tuple[str, Grant], ...] = tuple(
-            (origin_of(grant.origin), grant) for grant in grants if grant.secret
-        )
+        self._renewing = renewing
+        self._grants = tuple((origin_of(grant.origin), grant) for grant in grants if grant.secret)
         self._allow_http = frozenset(host.lower() for host in allow_http)
         self._rewrites = rewrites or Rewrites()
 
     def instead(self, grants: Iterable[Grant]) -> Credentials:
         """Return credentials with the same rules, and with these tokens instead."""
         return Credentials(grants, allow_http=self._allow_http, rewrites=self._rewrites)
-
-    def lend(self, grant: Grant) -> None:
-        """Add a token that was issued during this run; it replaces an earlier one for the same origin and path."""
-        place = (origin_of(grant.origin), grant.path_prefix)
-        kept = [(known, other) for known, other in self._grants if (known, other.path_prefix) != place]
-        self._grants = (*kept, (place[0], grant))
 
     def destination(self, url: str) -> str:
         """Return the URL that the user's rewrites make of this one; raises like `check_url`.
@@ -155,7 +174,20 @@ class Credentials:
         grant = self._grant_for(url)
         if grant is None or any(self._secret_for(before) is not grant.secret for before in via):
             return {}
-        return {"Authorization": f"{grant.scheme} {grant.secret.reveal()}"}
+        return {"Authorization": grant.value}
+
+    def expect(self, host: str, name: str, base: str) -> None:
+        """Have challenges of one repository of a registry answered; `Renewing.add` has the parameters."""
+        if self._renewing is not None:
+            self._renewing.add(host, name, base)
+
+    def answers(self, url: str, challenge: str | None, refused: str | None) -> bool:
+        """Whether a request that was answered with 401 should be sent once more, with a new token.
+
+        `challenge` is the answer's `WWW-Authenticate`, `refused` the `Authorization` of the request. Raises
+        `SynapseError` if a login cannot be read, or if the service that hands out tokens fails.
+        """
+        return self._renewing is not None and self._renewing.answer(url, challenge or "", refused)
 
     def has_token(self, url: str) -> bool:
         """Whether a request for this URL would carry a token."""
@@ -193,10 +225,21 @@ class Credentials:
             hint="if you expect that, name the host under `allow-http` in your config.toml",
         )
 
+    def check_realm(self, current: str, realm: str) -> None:
+        """Raise `NetworkError` unless a login may be shown at `realm`, which a challenge at `current` names.
+
+        It needs https, or is this machine, or an allowed host. From outside, it does not lead into the own network.
+        """
+        self.check_url(realm)
+        if _split(current).scheme.lower() == "https" and _split(realm).scheme.lower() == "http":
+            raise NetworkError(f"{display_url(current)} wants a login over plain http, which is refused")
+        self.check_hop(current, realm)
+
     def scrub(self, text: str) -> str:
         """Return the text with every revealed secret replaced by `***`, also in its percent-encoded form."""
-        for _, grant in self._grants:
-            value = grant.secret.seen
+        renewing = () if self._renewing is None else self._renewing.secrets()
+        for secret in (*(grant.secret for _, grant in self._grants), *renewing):
+            value = secret.seen
             for form in (value, quote(value, safe="")) if value else ():
                 text = text.replace(form, _MASK)
         return text
@@ -212,7 +255,8 @@ class Credentials:
         return None if grant is None else grant.secret
 
     def _grant_for(self, url: str) -> Grant | None:
-        if not self._grants:
+        renewing = () if self._renewing is None else tuple(self._renewing.grants())
+        if not self._grants and not renewing:
             return None
         try:
             parts = _split(url)
@@ -225,5 +269,6 @@ class Credentials:
         if any(part in {".", ".."} for part in path.split("/")):
             return None
         origin = _origin(parts)
-        fits = (g for known, g in self._grants if known == origin and path.startswith(g.path_prefix))
+        grants = (*self._grants, *((grant.origin, grant) for grant in renewing))
+        fits = (g for known, g in grants if known == origin and path.startswith(g.path_prefix))
         return max(fits, key=lambda grant: len(grant.path_prefix), default=None)

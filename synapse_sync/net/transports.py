@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from synapse_sync.net.bounds import Bounds
@@ -42,10 +42,13 @@ class Transports:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Iterator[Any]:
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None
+    ) -> Iterator[Any]:
         """Send one request, and yield the library's response, whose body is read inside the `with`.
 
-        The names of `headers` are in lower case.
+        The names of `headers` are in lower case. A body in pieces without `content-length` is sent in
+        chunks.
 
         Raises exceptions of the library, or `Blocked` for an unusable proxy. No client of the library is used:
         one would keep cookies, and judges redirects before they can be judged here.

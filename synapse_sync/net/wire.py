@@ -89,10 +89,14 @@ class Wire:
             raise switched_off(display_url(url))
         asked = Asked(start, end)
         chain = Chain(url, self.credentials)
+        challenged = False
         while True:
             own = chain.next_headers()
             response, waited = self._send(chain.current, asked, if_range, own)
             try:
+                if not challenged and self._lets_in(response, chain.current, own):
+                    challenged = True
+                    continue
                 if response.status not in STATUSES:
                     stream = self._judge(response, chain.current, asked, expect_text, verified)
                     stream.waited = waited
@@ -121,6 +125,9 @@ class Wire:
         own = self.credentials.headers_for(current, [])
         response, _ = self._send(current, Asked(0, None), None, own, method="HEAD")
         try:
+            if self._lets_in(response, current, own):
+                own = self.credentials.headers_for(current, [])
+                response, _ = self._send(current, Asked(0, None), None, own, method="HEAD")
             if response.status >= 400:
                 raise self._status_error(response, display_url(current))
             _read_aside(response)  # an answer to HEAD has no body: the next gate is asked over the same connection
@@ -157,6 +164,17 @@ class Wire:
             raise unreachable(error, display_url(url), self._pools.proxies.of(url)) from None
         except ValueError:
             raise unsendable(display_url(url)) from None
+
+    def _lets_in(self, response: Answer, url: str, own: Mapping[str, str]) -> bool:
+        """Whether this answer is a 401 after which the request should be sent once more, with a new token.
+
+        The answer is read then. `own` are the headers with the token of the request.
+        """
+        said = response.headers.get("WWW-Authenticate")
+        if response.status != 401 or not self.credentials.answers(url, said, own.get("Authorization")):
+            return False
+        _read_aside(response)
+        return True
 
     def _judge(self, response: Answer, url: str, asked: Asked, expect_text: bool, verified: bool) -> Stream:
         """Turn an answer that is no redirect into a stream, or refuse it."""

@@ -18,8 +18,8 @@ from synapse_sync.user.small_files import read_small
 
 #: The words of the command line that other processes may see; any other word might be private.
 _VERBS = frozenset({
-    "add", "bundle", "demo", "export", "images", "import", "info", "init", "list", "lock", "outdated", "remove",
-    "search", "show", "status", "store", "sync", "unbundle", "upgrade", "verify", "watch",
+    "add", "bundle", "demo", "export", "images", "import", "info", "init", "list", "lock", "outdated", "push",
+    "remove", "search", "show", "status", "store", "sync", "unbundle", "upgrade", "verify", "watch",
 })  # fmt: skip
 #: The errors of a network file system without locks, or with a lock service that does not answer.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}

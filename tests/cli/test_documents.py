@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import msgspec
 import pytest
 from jsonschema import Draft202012Validator
+from registry_double import RegistryDouble
 from world import Project
 
 import synapse_sync
@@ -67,6 +69,7 @@ COMMANDS: list[tuple[str, str, int | None]] = [
     ("sync", "sync", 0),
     ("bundle studio.tar", "bundle", 0),
     ("unbundle studio.tar elsewhere", "unbundle", 0),
+    ("push oci://REGISTRY/models:v1", "push", 0),
     ("store publish", "store publish", 0),
     ("store push --all", "store push", 0),
     ("store status", "store status", 0),
@@ -80,7 +83,13 @@ COMMANDS: list[tuple[str, str, int | None]] = [
 ELSEWHERE = {"diff", "rollback", "unused", "login", "store forget", "store add", "store remove"}
 
 
-def test_each_command_prints_its_document(project: Project) -> None:
+@pytest.fixture
+def registry() -> Iterator[RegistryDouble]:
+    with RegistryDouble() as running:
+        yield running
+
+
+def test_each_command_prints_its_document(project: Project, registry: RegistryDouble) -> None:
     (project.path / "list.txt").write_text("https://civitai.com/models/4384\n", "utf-8")
     (project.path / "remote").mkdir()
     os.environ["SYNAPSE_REMOTE"] = str(project.path / "remote")
@@ -88,7 +97,7 @@ def test_each_command_prints_its_document(project: Project) -> None:
     Draft202012Validator.check_schema(schema)
     wrong = []
     for words, row, code in COMMANDS:
-        value = project(*words.split(), "--json", code=code).json
+        value = project(*words.replace("REGISTRY", registry.host).split(), "--json", code=code).json
         try:
             msgspec.convert(value, DOCUMENTS[row])  # which allows no key that is not described
         except msgspec.ValidationError as error:

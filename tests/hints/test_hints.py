@@ -29,6 +29,7 @@ import msgspec
 import pytest
 from advice import SCENARIOS, Scenario, advice, helps, keys
 from lists import node, workflow
+from registry_hints import UNREACHED as UNREACHED_BY_PUSH
 from stand_ins import free_space, nothing_is_recent, placing_by, refusing, space, typed
 from workbench import another_device, content_of
 from world import Project, Result
@@ -52,7 +53,7 @@ from synapse_sync.store.durable import RESERVE
 from synapse_sync.user.settings import _KEYS
 
 #: Advice without a scenario, and why: what it names cannot be run here, or the state cannot be reached by commands.
-UNREACHED = {
+UNREACHED = UNREACHED_BY_PUSH | {
     "core: --name": "the command refuses a taken name before the text is edited",
     "core: synapse list": "the command looks for the name before the text is edited",
     "engine: synapse store gc": "a warning about what another user's command would do",

@@ -42,6 +42,7 @@ DOCUMENTS: Mapping[str, type[Shape]] = {
     "outdated": look.OutdatedDocument,
     "export": look.ExportDocument,
     "gallery": look.GalleryDocument,
+    "push": remote.RegistryPushDocument,
     "detach": look.DetachDocument,
     "bundle": look.BundleDocument,
     "unbundle": look.UnbundleDocument,

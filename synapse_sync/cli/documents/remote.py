@@ -37,6 +37,32 @@ class PushDocument(Shape):
     bytes: int
 
 
+class Blobs(Shape):
+    """How many blobs a repository had, how many came from another one, and how many were sent."""
+
+    present: int
+    mounted: int
+    sent: int
+
+
+class RegistryPushDocument(Shape):
+    """A push into a registry: `digest` is what the tag means, and `renewed` whether it meant something else before.
+
+    `bytes` is the size of all blobs, `sent_bytes` of those that were sent or, with `dry_run`, would be. `withheld`
+    are models that are handed on only by name, each with the reason.
+    """
+
+    address: str
+    digest: str
+    files: int
+    bytes: int
+    blobs: Blobs
+    sent_bytes: int
+    renewed: bool
+    dry_run: bool
+    withheld: dict[str, str]
+
+
 class Pulled(Shape):
     """A file that came from a remote."""
 

@@ -16,6 +16,7 @@ MODULES = {
     RemoteKind.AZURE: "objects",
     RemoteKind.HTTP: "http",
     RemoteKind.DIRECTORY: "directory",
+    RemoteKind.OCI: "oci",
 }
 #: The library that a kind needs, which an extra of the package installs.
 LIBRARIES = dict.fromkeys((RemoteKind.S3, RemoteKind.GOOGLE, RemoteKind.AZURE), ("obstore", "remote"))
@@ -23,10 +24,6 @@ LIBRARIES = dict.fromkeys((RemoteKind.S3, RemoteKind.GOOGLE, RemoteKind.AZURE), 
 
 def unusable(remote: Remote) -> InputError | None:
     """Why no remote of this kind can be opened here, with the next step; None if it can. No request is made."""
-    if remote.kind not in MODULES:
-        return InputError(
-            f"{remote}: this kind of remote is not supported yet", hint="name another kind, or leave it out"
-        )
     library, extra = LIBRARIES.get(remote.kind, ("", ""))
     if library and find_spec(library) is None:
         return InputError(

@@ -156,12 +156,12 @@ class Remotes:
         """Say what kept the bytes of a remote from being used; None: that it does not have them is normal."""
         if isinstance(error, IntegrityError):
             assert want.sha256 is not None
+            words = f"`{want.subject}`: the remote {remote} has wrong bytes under its digest, which were not used"
+            if remote.kind is RemoteKind.OCI:
+                return f"{words}: {error.message}; ask who runs it"
             with self._lock:
                 self.wrong.add((remote, want.sha256))
-            return (
-                f"`{want.subject}`: the remote {remote} has wrong bytes under its digest, which were not used: "
-                f"{error.message}; `synapse store push --repair` replaces them"
-            )
+            return f"{words}: {error.message}; `synapse store push --repair` replaces them"
         if isinstance(error, RefusedFormat):  # the right bytes, which the next location has as well
             return None
         return self._said(remote, error)

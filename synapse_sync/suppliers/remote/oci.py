@@ -1,0 +1,44 @@
+"""A repository of a registry as a remote, which is only read: `synapse push` fills it.
+
+Its blobs are the files themselves where it has model artifacts. An image has other blobs.
+"""
+
+from __future__ import annotations
+
+from synapse_sync.core.remote import Remote
+from synapse_sync.errors import StatusError
+from synapse_sync.sources.base import Location
+from synapse_sync.suppliers.registry import let_in, repository_of
+from synapse_sync.suppliers.remote.base import Means
+
+#: The statuses of a blob, or of a whole repository, that is not there.
+_ABSENT = frozenset({404, 410})
+
+
+class RegistryRemote:
+    """A remote of blobs in one repository."""
+
+    def __init__(self, remote: Remote, means: Means) -> None:
+        self.remote = remote
+        self._means = means
+        self._repository = repository_of(remote.container, remote.prefix, means.allow_http)
+        let_in(self._repository, means.credentials())
+
+    def locate(self, sha256: str) -> Location:
+        """The address of a blob; the client for files shows the user's login where the registry wants one."""
+        return Location(self._repository.blob(sha256))
+
+    def size(self, sha256: str) -> int | None:
+        """Ask with one HEAD whether the blob is there; its size is not asked for."""
+        try:
+            self._means.wire().check(self.locate(sha256).url)
+        except StatusError as error:
+            if error.status in _ABSENT:
+                return None
+            raise
+        return 0
+
+
+def open_remote(remote: Remote, means: Means) -> RegistryRemote:
+    """Open a repository of a registry as a remote."""
+    return RegistryRemote(remote, means)
