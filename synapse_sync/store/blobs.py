@@ -345,7 +345,8 @@ class BlobStore:
     def make_way(self, sha256: str) -> None:
         """Set a changed blob aside, right before the right bytes come in its place."""
         if os.path.lexists(self.path(sha256)):
-            self.quarantine(sha256, "changed inside the store")
+            with where_writable():  # the quarantine of a shared store may be another user's
+                self.quarantine(sha256, "changed inside the store")
 
     def quarantine(self, sha256: str, why: str) -> Path | None:
         """Set a bad blob aside, with a note; it is never used again. None if there is none."""

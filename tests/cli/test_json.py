@@ -51,7 +51,7 @@ VERBS: list[tuple[list[str], int, set[str]]] = [
     (["sync"], 0, REPORT),
     (["whoami"], 0, {"identities", "exit_code"}),
     (["logout", "civitai"], 0, {"host", "forgotten", "left_in"}),
-    (["list"], 0, {"models", "not_locked"}),
+    (["list"], 0, {"models", "not_locked", "elsewhere"}),
     (["show", "portrait"], 0, {"models"}),
     (["tree"], 0, {"targets", "not_locked", "warnings"}),
     (["why", "portrait_v1.safetensors"], 0, {"answers"}),

@@ -816,6 +816,21 @@ def _(bench: Bench) -> None:
     bench("verify")
 
 
+@helps("engine: synapse verify --repair")
+def _(bench: Bench) -> None:
+    """Somebody changed the store's copy through a link of one target; another one has a file of its own."""
+    targets = "".join(f'[targets.{mode}]\nroot = "{mode}"\nlink-mode = "{mode}"\n' for mode in ("symlink", "copy"))
+    bench.project.manifest(targets + ONE)
+    bench("sync")
+    place = next(path for path in (bench.project.path / "symlink").rglob("*.safetensors"))
+    place.resolve().chmod(0o644)
+    place.write_bytes(b"mine")
+    bench.advised("synapse verify --repair", "verify", code=6)
+    assert place.read_bytes() == b"mine"
+    bench("verify", "--repair")
+    bench("verify")
+
+
 @helps("engine: synapse sync")
 def _(bench: Bench) -> None:
     bench.project.manifest(ONE)

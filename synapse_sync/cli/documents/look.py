@@ -77,6 +77,7 @@ class ListDocument(Shape):
 
     models: list[Stock]
     not_locked: list[str]
+    elsewhere: list[str]
     sizes: list[ModelUse] | UnsetType = UNSET
     deletable: Deletable | UnsetType = UNSET
 
