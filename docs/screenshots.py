@@ -138,8 +138,7 @@ def screens() -> dict[str, Screen]:
                 add,
                 "synapse sync -q --link-mode copy",
                 "rm -r .gitattributes .gitignore synapse.toml synapse.lock ComfyUI/.synapse",
-                f"cp {model} ComfyUI/models/checkpoints/of-my-own.safetensors",
-                "truncate -s -64 ComfyUI/models/checkpoints/of-my-own.safetensors",
+                f"(head -c -64 {model}; head -c 64 /dev/zero) > ComfyUI/models/checkpoints/of-my-own.safetensors",
             ),
         ),
         "refused": Screen(
@@ -174,7 +173,7 @@ def record(wanted: Screen) -> str:
             terminal.run("clear")
             for line in wanted.commands:
                 terminal.run(line, hub.civitai_token if line.startswith("synapse login") else None)
-            return terminal.screen()
+            return terminal.screen().replace(str(home), "/home/ada")
 
 
 def drawn(screen: str, theme: TerminalTheme) -> str:
@@ -184,6 +183,8 @@ def drawn(screen: str, theme: TerminalTheme) -> str:
     svg = console.export_svg(title="synapse", theme=theme, unique_id="synapse", font_aspect_ratio=0.61)
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    if theme is THEMES["light"]:
+        svg = svg.replace("rgba(255,255,255,0.35)", "rgba(0,0,0,0.25)")  # the frame
     svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)  # some readers drop blanks at the start of a text
     return re.sub(r"[ \t]+$", "", svg.replace("Fira Code", "DejaVu Sans Mono"), flags=re.MULTILINE)
 

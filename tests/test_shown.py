@@ -40,7 +40,7 @@ RUN = [
     if any(block.language == "console" and block.reason is None for block in found)
 ]
 #: At most this many blocks are not run; each says why.
-NOT_RUN = 20
+NOT_RUN = 14
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the pages show the shell of POSIX")
 

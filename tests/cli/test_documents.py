@@ -64,6 +64,8 @@ COMMANDS: list[tuple[str, str, int | None]] = [
     ("store list", "store list", 0),
     ("import --identify", "import --identify", 0),
     ("import -n models", "import DIR", 0),
+    ("import models --shard 1/2", "import DIR --shard I/N", 0),
+    ("verify --shard 1/2", "verify", 0),
     ("import --check list.txt", "import --check FILE", 8),
     ("import list.txt", "import FILE", 0),
     ("sync", "sync", 0),

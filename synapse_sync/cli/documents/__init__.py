@@ -22,6 +22,7 @@ DOCUMENTS: Mapping[str, type[Shape]] = {
     "init": declare.InitDocument,
     "add": lock.AddDocument,
     "import DIR": declare.ImportDocument,
+    "import DIR --shard I/N": declare.ImportPartDocument,
     "import FILE": declare.ImportListDocument,
     "import --check FILE": declare.ImportCheckDocument,
     "import --identify": declare.IdentifyDocument,

@@ -126,3 +126,11 @@ class IdentifyDocument(Shape):
 
     identified: dict[str, str]
     warnings: list[str]
+
+
+class ImportPartDocument(Shape):
+    """One part of the files of directories, which was hashed (`import --shard`)."""
+
+    part: str
+    files: int
+    bytes: int

@@ -73,7 +73,7 @@ class Deletable(Shape):
 
 
 class ListDocument(Shape):
-    """The locked models; `sizes` and `deletable` with `--sizes`."""
+    """The locked models, and the names of those for other machines; `sizes` and `deletable` with `--sizes`."""
 
     models: list[Stock]
     not_locked: list[str]
