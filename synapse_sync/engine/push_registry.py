@@ -123,12 +123,7 @@ def push_registry(project: Project, wish: RegistryWish, tools: Tools, means: Reg
     kept_back = _withheld(part, wish, tools, means)
     files = tuple(_packed(part, kept_back))
     if not files:
-        raise InputError(
-            "there is nothing to push: no file is in scope",
-            hint="`--include NAME` hands on a local or gated model"
-            if kept_back
-            else "`synapse list` lists the models",
-        )
+        raise _nothing(kept_back)
     paths = _paths(part, files, tools, means)
     run = _Run(wish, tools, means)
     layers, package = run.packed(files, paths, project.manifest.workspace.name)
@@ -166,6 +161,18 @@ def _withheld(part: Wanted, wish: RegistryWish, tools: Tools, means: RegistryMea
     chosen = {model.name for model in named(models, (*wish.named, *wish.scope.only))}
     others = [] if wish.everything else [model for model in models if model.name not in chosen]
     return dict(withheld(others, closed=closed_because(others, tools, means.open_wire())))
+
+
+def _nothing(kept_back: Mapping[str, str]) -> InputError:
+    """The error for a push of no file, of which some may be kept back."""
+    if not kept_back:
+        return InputError("nothing to push: no file is in scope", hint="`synapse list` lists the models")
+    names = listed(kept_back)
+    return InputError(
+        f"nothing to push: {names} {'is' if len(kept_back) == 1 else 'are'} pushed only by name "
+        f"({next(iter(kept_back.values()))})",
+        hint="`--include NAME` hands such a model on",
+    )
 
 
 def _packed(part: Wanted, kept_back: Mapping[str, str]) -> Iterator[PackedFile]:

@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import os
+import signal
+import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 from registry_double import RegistryDouble, Trouble
 from second_machine import emptied
-from world import Project
+from world import Project, wait_for
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
@@ -105,11 +107,12 @@ def test_blobs_are_mounted_from_another_repository(synced: Project, registry: Re
 def test_a_local_file_is_pushed_only_by_name(synced: Project, registry: RegistryDouble) -> None:
     (synced.path / "own.safetensors").write_bytes(safetensors_bytes("own"))
     manifest = (synced.path / "synapse.toml").read_text()
-    synced.manifest(f'{manifest}\n[models.own]\nsource = "./own.safetensors"\ntype = "lora"\n')
+    synced.manifest(f'{manifest}\n[models.own]\nsource = "./own.safetensors"\ntype = "lora"\ngroups = ["g"]\n')
     synced("sync")
     said = synced("push", registry.address("m:v1"))
     assert "`own` is not pushed (a file of this machine)" in said.err and "--include own" in said.err
     assert len(registry.manifest("m", "v1")["layers"]) == 2
+    assert "`own` is pushed only by name" in synced("push", registry.address("m:v1"), "--group", "g", code=2).err
     synced("push", registry.address("m:v2"), "--include", "own")
     assert len(registry.manifest("m", "v2")["layers"]) == 3
 
@@ -218,6 +221,18 @@ def test_a_file_that_was_damaged_is_not_published(synced: Project, registry: Reg
     for words in ([], ["--format", "image"]):
         assert "synapse verify --repair" in synced("push", registry.address("m:v1"), *words, code=6).err
     assert registry.tags("m") == set()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process gets no SIGINT there")
+def test_an_interrupt_ends_a_push_at_once(synced: Project, registry: RegistryDouble) -> None:
+    words = ["push", registry.address("m:v1"), "--limit-rate", "20k", "-C", str(synced.path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "synapse_sync", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_for(lambda: registry.uploads)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and registry.tags("m") == set() and b"Traceback" not in said
 
 
 # -- who may ------------------------------------------------------------------------------------------

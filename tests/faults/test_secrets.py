@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +18,7 @@ import pytest
 from authority import Authority
 from cases import case
 from liar import Asked, Liar
+from registry_double import RegistryDouble
 from stage import Stage
 from world import Result, surroundings
 
@@ -253,6 +257,35 @@ def test_a_canary_goes_through_everything(stage: Stage, fault: Fault | None) -> 
     assert not [seen for seen in stage.hub.requests() if CANARY in seen.path + seen.query]
     os.environ["CIVITAI_API_KEY"] = stage.hub.civitai_token
     os.environ["HF_TOKEN"] = stage.hub.huggingface_token
+
+
+@case(123)
+@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+@pytest.mark.parametrize("right", [True, False])
+def test_a_login_of_docker_goes_through_push_and_sync(stage: Stage, scheme: str, right: bool) -> None:
+    """Neither the password nor a token is in an output or a file of ours, nor at a host to which a blob moved."""
+    registry = stage.cleanup.enter_context(RegistryDouble({"ada": CANARY if right else "another"}, scheme))
+    elsewhere = stage.cleanup.enter_context(RegistryDouble())
+    coded = base64.b64encode(f"ada:{CANARY}".encode()).decode()
+    stage.secrets.extend([CANARY, coded, "token-", "s3cret"])
+    config = Path.home() / ".docker/config.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps({"auths": {registry.host: {"auth": coded}}}))
+    stage.manifest(WANTED)
+    stage("sync")
+    for words in (["--debug"], ["-v"], ["--json"], ["--format", "image"]):
+        stage("push", registry.address("m:v1"), *words, code=0 if right else 3)
+    elsewhere.files = {f"/{digest[7:]}": data for digest, data in registry.content.items()}
+    registry.elsewhere = elsewhere.url
+    registry.revoke()
+    with surroundings():
+        os.environ |= {"SYNAPSE_STORE": str(config.parent / "store"), "SYNAPSE_REMOTE": registry.address("m")}
+        for path in stage.tree():
+            if "mine" not in path:
+                (stage.path / path).unlink()
+        stage("sync", "--debug", code=None)
+    assert bool(elsewhere.asked) == right and not [one for one in elsewhere.asked if one.authorization]
+    shutil.rmtree(config.parent)
 
 
 @case(123)

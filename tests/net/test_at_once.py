@@ -51,6 +51,19 @@ def test_the_first_failure_is_raised_and_what_waits_is_not_begun() -> None:
     assert len(begun) < 1000
 
 
+def test_those_at_work_are_halted_after_a_failure() -> None:
+    halt = threading.Event()
+
+    def work(number: int) -> None:
+        if number == 0:
+            raise KeyError(number)
+        assert halt.wait(10), "it was not told to end"
+
+    with pytest.raises(KeyError):
+        at_once(work, range(2), 2, halt.set)
+    assert halt.is_set()
+
+
 @pytest.mark.parametrize("items", [[], [3]])
 def test_one_item_needs_no_thread(items: list[int]) -> None:
     thread = threading.current_thread()
