@@ -12,12 +12,12 @@ from pathlib import Path
 import click
 
 import synapse_sync
-from benchmarks import download, gallery, growth, importing, noop, ours, verify, wan
+from benchmarks import download, gallery, growth, importing, noop, ours, remote, verify, wan
 from benchmarks.measure import Failed
 from benchmarks.report import Table, results_text, table_text
 
 _HERE = Path(__file__).parent
-_NAMES = (*download.SUBJECTS, "wan", "noop", "verify", "import", "gallery", "growth")
+_NAMES = (*download.SUBJECTS, "wan", "noop", "verify", "import", "gallery", "growth", "remote")
 
 
 def main() -> None:
@@ -70,6 +70,11 @@ def _measure(
             yield gallery.measure(work, options.runs)
         else:
             print(f"gallery: skipped: {lacking}", flush=True)
+    if "remote" in names:
+        if (lacks := remote.missing()) is None:
+            yield from remote.measure(work, 8, options.size // 8, options.runs)
+        else:
+            print(f"remote: skipped: {lacks}", flush=True)
     if "growth" in names:
         yield growth.measure(work, options.models, min(options.runs, 3))
 

@@ -157,7 +157,7 @@ class Pusher:
         if path is None:
             raise NotFound(
                 f"`{upload.model}`: {upload.filename} is not on this machine, so it cannot be uploaded",
-                hint="`synapse sync` brings it",
+                hint="`synapse sync` downloads it",
             )
         self._patiently(upload, partial(self._put, upload, path, size))
         return PushResult(upload=upload, state="replaced" if wrong else "pushed", sent=size)

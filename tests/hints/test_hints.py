@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 import pytest
+import remote_scenarios  # noqa: F401 - its scenarios are registered
 from advice import SCENARIOS, Scenario, advice, helps, keys
 from lists import node, workflow
 from registry_hints import UNREACHED as UNREACHED_BY_PUSH
@@ -62,6 +63,7 @@ UNREACHED = UNREACHED_BY_PUSH | {
     "interop: synapse export --from-file --frozen --no-progress": "the comment of a Pod, for kubectl",
     "interop: synapse export --layers --no-cache-dir --timestamp": "the comment of a Dockerfile",
     "sources: --repo": "a command of GitHub's own tool",
+    "suppliers: --format --profile": "a command of Amazon's own tool",
     "user: --pretty": "an option of git",
     "user: synapse login": "the keyring of the system is not there in tests; see test_tokens.py",
 }

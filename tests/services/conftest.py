@@ -10,7 +10,9 @@ import pytest
 collect_ignore_glob = [] if os.environ.get("TESTS_SERVICES") else ["test_*.py"]
 
 if os.environ.get("TESTS_SERVICES"):
-    from s3_servers import Gateway, Server, gateway, juicefs, seaweedfs
+    from s3_servers import Gateway, gateway
+
+    from benchmarks.object_servers import Server, juicefs, seaweedfs
 
     @pytest.fixture(scope="session")
     def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

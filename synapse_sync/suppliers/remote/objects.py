@@ -72,14 +72,20 @@ class ObjectRemote:
         """The size of a blob in bytes; None if it is not there."""
         import obstore
 
-        store = self._store()
+        store, key = self._store(), self.remote.key(blob_path(sha256))
         try:
-            found = obstore.head(store, self.remote.key(blob_path(sha256)))
+            return int(obstore.head(store, key)["size"])
         except FileNotFoundError:
             return None
         except Exception as error:
-            raise translated(error, self.remote, "looking for a file") from None
-        return int(found["size"])
+            failure = error
+        try:  # an answer to a HEAD has no body, which would say why
+            obstore.get_range(store, key, start=0, end=1)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            failure = error
+        raise translated(failure, self.remote, "looking for a file") from None
 
     def read(self, path: str, most: int) -> bytes:
         """A small object of up to `most` bytes; raises `NotFound`, or `NetworkError` for a larger one."""
@@ -155,12 +161,22 @@ class ObjectRemote:
         store = self._store()
         keys = [self.remote.key(path) for path in paths]
         for start in range(0, len(keys), _DELETE_AT_ONCE):
+            batch = keys[start : start + _DELETE_AT_ONCE]
             try:
-                obstore.delete(store, keys[start : start + _DELETE_AT_ONCE])
-            except FileNotFoundError:
-                continue
-            except Exception as error:
-                raise translated(error, self.remote, "deleting files") from None
+                obstore.delete(store, batch)
+            except Exception:  # many at once: not every server of S3 has that
+                for key in batch:
+                    self._delete(store, key)
+
+    def _delete(self, store: Any, key: str) -> None:
+        import obstore
+
+        try:
+            obstore.delete(store, key)
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise translated(error, self.remote, "deleting a file") from None
 
     def abort_uploads(self, before: float) -> int | None:
         """None: obstore lists no uploads. A rule of the bucket ends them, see `docs/remote.md`."""
@@ -171,13 +187,13 @@ class _Feed:
     """The chunks of a file, and the exception that ended them: obstore raises it as one of its own."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
         self._chunks = chunks
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._chunks
-        except BaseException as failure:
+        except Exception as failure:  # not the end that obstore makes of it when the server fails
             self.failure = failure
             raise
 
@@ -251,7 +267,7 @@ def translated(error: Exception, remote: Remote, doing: str) -> SynapseError:
     text = str(error)
     code = match[1] if (match := _CODE.search(text)) else ""
     status = match[1] if (match := _STATUS.search(text)) else ""
-    said = " ".join(filter(None, (status, code))) or type(error).__name__
+    said = " ".join(filter(None, (status, code))) or "no answer"
     name = type(error).__name__
     if isinstance(error, FileNotFoundError):
         return NotFound(

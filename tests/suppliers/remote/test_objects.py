@@ -30,7 +30,7 @@ def said(code: str, status: str = "") -> GenericError:
     [
         (said("SlowDown", "503 Service Unavailable"), NetworkError, True, "503 SlowDown"),
         (said("TooManyRequests", "429 Too Many Requests"), NetworkError, True, "429"),
-        (GenericError(f"error sending request for url ({URL})"), NetworkError, True, "GenericError"),
+        (GenericError(f"error sending request for url ({URL})"), NetworkError, True, "no answer"),
         (said("ExpiredToken", "400 Bad Request"), AccessDenied, False, "credentials have expired"),
         (said("SignatureDoesNotMatch", "403 Forbidden"), AccessDenied, False, "refuses access"),
         (PermissionDeniedError(URL), AccessDenied, False, "refuses access"),

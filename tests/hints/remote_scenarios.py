@@ -1,0 +1,132 @@
+"""The scenarios of advice about remotes: a directory is the remote of a synced project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from advice import helps
+from second_machine import emptied, path_of
+from workbench import declare
+
+
+def drive_of(bench: Any) -> Path:
+    """An empty directory that is the remote; the project is synced."""
+    place: Path = bench.project.path.parent / "drive"
+    place.mkdir()
+    os.environ["SYNAPSE_REMOTE"] = str(place)
+    bench.project.manifest(declare("eyes", "sharpen"))
+    bench("sync")
+    return place
+
+
+def spoilt(drive: Path) -> Path:
+    """The first file of a remote, which has another size now."""
+    bad = sorted(path for path in (drive / "blobs").rglob("*") if path.is_file())[0]
+    bad.chmod(0o644)
+    bad.write_bytes(b"other bytes")
+    return bad
+
+
+@helps("cli: --dry-run --yes")
+def _(bench: Any) -> None:
+    drive = drive_of(bench)
+    bench("store", "publish")
+    unused = drive / path_of("ab" * 32)
+    unused.parent.mkdir(parents=True)
+    unused.write_bytes(b"unused")
+    os.utime(unused, (time.time() - 9e6,) * 2)
+    bench.advised("--yes", "store", "gc", "--remote", code=2)
+    bench("store", "gc", "--remote", "--dry-run")
+    assert unused.exists()
+    bench("store", "gc", "--remote", "--yes")
+    assert not unused.exists()
+
+
+@helps("engine: synapse list")
+def _(bench: Any) -> None:
+    drive_of(bench)
+    bench.advised("synapse list", "store", "push", "zzzzzzzz", code=2)
+    assert "eyes" in bench("list").out
+
+
+@helps("engine: synapse lock")
+def _(bench: Any) -> None:
+    drive_of(bench)
+    lockfile = bench.project.path / "synapse.lock"
+    lockfile.unlink()
+    bench.advised("synapse lock", "store", "publish", code=2)
+    bench("lock")
+    bench("store", "publish")
+
+
+@helps("engine: synapse store publish")
+def _(bench: Any) -> None:
+    drive_of(bench)
+    bench.advised("synapse store publish", "store", "gc", "--remote", "--yes", code=2)
+    bench("store", "publish")
+    bench("store", "gc", "--remote", "--yes")
+
+
+@helps("engine: synapse store push --repair")
+def _(bench: Any) -> None:
+    drive = drive_of(bench)
+    bench("store", "push", "--all")
+    bad = spoilt(drive)
+    bench.advised("synapse store push --repair", "store", "push", "--all", code=6)
+    bench("store", "push", "--repair", "--all")
+    assert bad.read_bytes() != b"other bytes"
+
+
+@helps("suppliers: synapse store push --repair")
+def _(bench: Any) -> None:
+    drive = drive_of(bench)
+    bench("store", "push", "--all")
+    bad = spoilt(drive)
+    emptied(bench.project)
+    bench.advised("synapse store push --repair", "sync", code=0)
+    bench("store", "push", "--repair", "--all")
+    assert bad.read_bytes() != b"other bytes"
+
+
+@helps("engine: synapse sync")
+def _(bench: Any) -> None:
+    drive = drive_of(bench)
+    emptied(bench.project)
+    bench.advised("synapse sync", "store", "push", "--all", code=4)
+    bench("sync")
+    bench("store", "push", "--all")
+    assert list(drive.rglob("*"))
+
+
+@helps("engine: synapse sync --backfill")
+def _(bench: Any) -> None:
+    drive_of(bench)
+    emptied(bench.project)
+    bench.advised("synapse sync --backfill", "store", "pull", code=4)
+    bench("sync", "--backfill")
+    shutil.rmtree(bench.project.store)
+    bench("store", "pull")
+
+
+@helps("engine: synapse verify --repair")
+def _(bench: Any) -> None:
+    drive_of(bench)
+    blob = sorted(path for path in (bench.project.store / "blobs").rglob("*") if path.is_file())[0]
+    found = blob.stat()
+    blob.chmod(0o644)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\x01")
+    os.utime(blob, ns=(found.st_atime_ns, found.st_mtime_ns))
+    bench.advised("synapse verify --repair", "store", "push", "--all", code=6)
+    bench("verify", "--repair", code=None)
+    bench("store", "push", "--all")
+
+
+@helps("suppliers: --to")
+def _(bench: Any) -> None:
+    drive = drive_of(bench)
+    bench.advised("--to", "store", "push", "--all", "--to", "https://models.example/store", code=2)
+    bench("store", "push", "--all", "--to", str(drive))
