@@ -59,7 +59,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, and wait until it takes a write: its pages of health say so too early."""
+        """Start it, and wait until a write succeeds: its pages of health say so too early."""
         with (self.directory / "log").open("ab") as log:
             # In the group of the tests: a limit of time that ends them ends it, too.
             self._process = subprocess.Popen(

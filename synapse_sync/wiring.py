@@ -204,6 +204,7 @@ class Wiring:
         settings = self.settings
         means = RemoteMeans(
             wire=lambda: self.connections.wire,
+            api=lambda: self.connections.api,
             credentials=lambda: self.connections.credentials,
             retry=lambda: self.connections.retry,
             environ=os.environ,
@@ -311,7 +312,8 @@ class Wiring:
         given = artifact.given
         if any(self._nearby(given.sha256, given.size, artifact.locations)):
             return True
-        return self.remotes is not None and self.remotes.is_here(given.sha256)
+        remotes = self.remotes
+        return remotes is not None and any(map(remotes.is_here, {artifact.sha256, given.sha256}))
 
     def file_for(self, upload: Upload) -> Path | None:
         """A file of this machine that seems to have the bytes of an upload: that of the store, or another one."""

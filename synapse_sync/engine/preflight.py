@@ -74,13 +74,14 @@ def _supply(fetches: Sequence[Action], tools: Tools) -> list[SynapseError]:
 
 
 def _digests(fetches: Iterable[Action]) -> set[str]:
-    """The digests of the bytes at the locations of files."""
-    return {action.artifact.given.sha256 for action in fetches if action.artifact is not None}
+    """The digests of files, and of the archives that contain them."""
+    files = [action.artifact for action in fetches if action.artifact is not None]
+    return {digest for file in files for digest in (file.sha256, file.given.sha256)}
 
 
 def _without(fetches: Iterable[Action], there: Collection[str]) -> list[Action]:
     """The downloads without those whose bytes a remote has."""
-    return [a for a in fetches if a.artifact is None or a.artifact.given.sha256 not in there]
+    return [a for a in fetches if a.artifact is None or not {a.sha256, a.artifact.given.sha256} & {*there}]
 
 
 def _refusals(fetches: Sequence[Action], tools: Tools) -> list[SynapseError]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from synapse_sync.core.reference import Reference
@@ -61,7 +62,23 @@ class Transfers:
         """Bring files into the store, members of archives too; one answer for each want, in their order."""
         if all(want.archive is None for want in wants):
             return self._transfer(wants)
-        return fetch_members(wants, self._transfer, store=self._store, check=inspect_want, reporter=self._reporter)
+        here = self._members_in_remotes(wants)
+        left = [want for number, want in enumerate(wants) if number not in here]
+        rest = iter(
+            fetch_members(left, self._transfer, store=self._store, check=inspect_want, reporter=self._reporter)
+        )
+        return tuple(here[number] if number in here else next(rest) for number in range(len(wants)))
+
+    def _members_in_remotes(self, wants: Sequence[Want]) -> dict[int, Got]:
+        """Bring members of archives that remotes have by themselves; returns them by their numbers."""
+        asked = {
+            number: replace(want, archive=None, places=())
+            for number, want in enumerate(wants)
+            if want.archive is not None and any(self._offers(want))
+        }
+        answers = self._transfer(list(asked.values())) if asked else ()
+        found = zip(asked, answers, strict=True)
+        return {number: replace(got, want=wants[number]) for number, got in found if isinstance(got, Got)}
 
     def _transfer(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
         return transfer(

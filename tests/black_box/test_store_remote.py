@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,26 @@ def test_local_and_gated_models_are_pushed_only_by_name(project: Project, drive:
     del os.environ["HF_TOKEN"]
     project("sync")
     assert project.tree() == tree
+
+
+def test_a_file_out_of_an_archive_comes_alone(project: Project, drive: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("style.safetensors", safetensors_bytes("style", size=4000))
+        archive.writestr("read me.txt", b"hello")
+    url = project.hub.files.put("parcel.zip", packed.getvalue())
+    project.manifest(f'[models]\nstyle = {{ source = "{url}", extract = "*.safetensors", type = "lora" }}\n')
+    project("sync")
+    tree = project.tree()
+    project("store", "push", "--all")
+    emptied(project)
+    project("sync")
+    assert project.tree() == tree and not project.hub.log
+    shutil.rmtree(drive)
+    drive.mkdir()
+    emptied(project)
+    project("sync")
+    assert project.tree() == tree and [seen.path for seen in project.hub.log] == ["/files/parcel.zip"]
 
 
 def test_backfill_uploads_what_came_from_the_site(project: Project, drive: Path) -> None:

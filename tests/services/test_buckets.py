@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -71,8 +72,11 @@ def key(prefix: str, digest: str) -> str:
 
 def objects(server: Server, prefix: str) -> dict[str, bytes]:
     """All objects of a test, by their keys."""
-    pages = obstore.list(server.store(), prefix=prefix)
-    return {o["path"]: bytes(obstore.get(server.store(), o["path"]).bytes()) for page in pages for o in page}
+    found: dict[str, bytes] = {}
+    for listed in (entry for page in obstore.list(server.store(), prefix=prefix) for entry in page):
+        with contextlib.suppress(FileNotFoundError):  # JuiceFS lists empty directories as well
+            found[listed["path"]] = bytes(obstore.get(server.store(), listed["path"]).bytes())
+    return found
 
 
 def sites_asked(project: Project) -> list[str]:
@@ -244,8 +248,11 @@ def test_a_killed_pusher_leaves_no_half_file(
     process.communicate()
     front.rules.clear()
     assert objects(server, prefix) == {}
+    bucket("store", "publish")
+    assert "dropped 1 upload that never ended" in bucket("store", "gc", "--remote", "--yes", "--days", "0").err
+    assert "dropped" not in bucket("store", "gc", "--remote", "--yes", "--days", "0").err
     bucket("store", "push", "--all")
-    assert set(objects(server, prefix)) == {key(prefix, big)}
+    assert key(prefix, big) in objects(server, prefix)
 
 
 def test_an_interrupted_push_leaves_no_half_file(

@@ -11,6 +11,7 @@ from synapse_sync.core.remote import Remote
 from synapse_sync.sources.base import Location
 
 if TYPE_CHECKING:
+    from synapse_sync.net.api import Api
     from synapse_sync.net.credentials import Credentials
     from synapse_sync.net.retries import Retry
     from synapse_sync.net.wire import Wire
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 class Means:
     """The means with which a remote is opened.
 
-    `wire`, `credentials` and `retry` make what they are named after when it is first needed. `environ` are the
-    variables, `home` is the user's directory, for the files of the clouds' own tools. `allow_http` are the hosts to
-    which plain http is allowed, `certificates` the files of certificates that are trusted, each with its origin.
+    `wire`, `api`, `credentials` and `retry` make what they are named after when it is first needed. `environ` are
+    the variables, `home` is the user's directory, for the files of the clouds' tools. `allow_http` are the hosts
+    to which plain http is allowed, `certificates` the files of certificates that are trusted, each with its origin.
     """
 
     wire: Callable[[], Wire]
+    api: Callable[[], Api]
     credentials: Callable[[], Credentials]
     retry: Callable[[], Retry]
     environ: Mapping[str, str] = field(default_factory=dict)

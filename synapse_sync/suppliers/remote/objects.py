@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from synapse_sync.core.remote import Remote, RemoteKind, blob_path
+from synapse_sync.core.remote import BLOBS, Remote, RemoteKind, blob_path
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, SynapseError
 from synapse_sync.net.failures import CONNECTION_HINT, Transient, switched_off
 from synapse_sync.sources.base import Location
 from synapse_sync.suppliers.remote.aws_profile import Profile, read_profile
 from synapse_sync.suppliers.remote.base import Entry, Means
+from synapse_sync.suppliers.remote.uploads import Signer, Unfinished, parse_listing
 
 #: How long a signed address holds. A longer download asks for a fresh one.
 _SIGNED = timedelta(hours=1)
@@ -28,6 +29,7 @@ PARTS_AT_ONCE = 4
 #: S3 takes 10,000 parts at most.
 _MOST_PARTS = 9_000
 _DELETE_AT_ONCE = 500
+_MOST_PAGES = 1000
 #: The rest of the patience is outside, see `engine/push.py`: obstore does not wait as long as a server asks to.
 _RETRY: dict[str, Any] = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
@@ -164,23 +166,73 @@ class ObjectRemote:
             batch = keys[start : start + _DELETE_AT_ONCE]
             try:
                 obstore.delete(store, batch)
-            except Exception:  # many at once: not every server of S3 has that
+            except Exception:  # many in one request: not every server has that
                 for key in batch:
                     self._delete(store, key)
 
     def _delete(self, store: Any, key: str) -> None:
+        """Delete one object by an address that is signed for it."""
         import obstore
 
         try:
-            obstore.delete(store, key)
-        except FileNotFoundError:
-            return
+            url = obstore.sign(store, "DELETE", key, _SIGNED)
         except Exception as error:
-            raise translated(error, self.remote, "deleting a file") from None
+            raise translated(error, self.remote, "signing an address") from None
+        self._exchange("DELETE", url, "deleting a file")
+
+    def _exchange(self, method: str, url: str, doing: str) -> bytes | None:
+        """Send a signed request by our own client; None for something that is not there. Raises like `delete`."""
+        answer = self._means.api().exchange(method, url)
+        if answer.status == 404:
+            return None
+        if answer.status >= 400:
+            code = match[1] if (match := _CODE.search(answer.body.decode("utf-8", "replace"))) else ""
+            error = Exception(f"status {answer.status} Error <Code>{code or 'Unknown'}</Code>")
+            raise translated(error, self.remote, doing)
+        return answer.body
 
     def abort_uploads(self, before: float) -> int | None:
-        """None: obstore lists no uploads. A rule of the bucket ends them, see `docs/remote.md`."""
-        return None
+        """Abort the unfinished uploads below the prefix that began before that time; None where none are listed.
+
+        Only S3 lists them, and only static keys are known here: elsewhere a rule of the bucket ends them.
+        """
+        signer = self._signer()
+        if signer is None:
+            return None
+        found = [each for each in self._unfinished(signer) if each.began < before]
+        for each in found:
+            url = signer.url("DELETE", each.key, {"uploadId": each.id}, datetime.now(UTC))
+            self._exchange("DELETE", url, "ending an upload")
+        return len(found)
+
+    def _unfinished(self, signer: Signer) -> Iterator[Unfinished]:
+        prefix, following = self.remote.key(BLOBS), dict[str, str]()
+        for _ in range(_MOST_PAGES):
+            query = {"uploads": "", "prefix": prefix, **following}
+            body = self._exchange("GET", signer.url("GET", "", query, datetime.now(UTC)), "listing uploads")
+            if body is None:
+                return
+            page = parse_listing(body)
+            yield from (each for each in page.uploads if each.key.startswith(prefix))
+            if not (following := dict(page.following)):
+                return
+
+    def _signer(self) -> Signer | None:
+        """The keys for requests that obstore does not know; None without static keys."""
+        import obstore
+
+        if self.remote.kind is not RemoteKind.S3:
+            return None
+        store, environ = self._store(), self._means.environ
+        config = _s3_config(self.remote, self._means)
+        secret = config.get("secret_access_key") or environ.get("AWS_SECRET_ACCESS_KEY")
+        parts = urlsplit(obstore.sign(store, "GET", "", _SIGNED))
+        scope = dict(parse_qsl(parts.query)).get("X-Amz-Credential", "").split("/")
+        if not secret or len(scope) != 5:
+            return None
+        token = config.get("session_token") or environ.get("AWS_SESSION_TOKEN")
+        bucket = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/"
+        return Signer(bucket=bucket, region=scope[2], key_id=scope[0], secret=secret, token=token)
 
 
 class _Feed:
