@@ -28,8 +28,11 @@ def command(
 ) -> int:
     """Hash the content of every placed file and its blob, and compare it with the lockfile.
 
-    Bad blobs are set aside in the store's quarantine and never used again. Many machines can share
-    the work on a huge tree: --shard for the jobs of an array, --dask for the workers of a cluster.
+    Bad blobs are set aside in the store's quarantine and never used again. One that was changed through its link in
+    a tree stays there, unused, until --repair sets it aside.
+
+    Many machines can share the work on a huge tree: --shard for the jobs of an array, --dask for the workers of a
+    cluster.
     """
     from synapse_sync.errors import IntegrityError, OutOfDate
     from synapse_sync.workspace import Workspace
