@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from jsonschema import Draft202012Validator
 from shown import Block, Shell, blocks, fits
 
+from synapse_sync.cli.commands import VERBS
 from synapse_sync.core.manifest.read import parse_manifest
-from synapse_sync.core.manifest.schema import manifest_schema
+from synapse_sync.core.manifest.schema import KEYS, manifest_schema
 from synapse_sync.core.toml import read_toml
 from synapse_sync.demo.catalogue import populate
 from synapse_sync.demo.hub import Hub
@@ -187,3 +190,39 @@ def test_blocks_are_found() -> None:
     first, scene, last = blocks(text)
     assert first.reason == "docker" and first.steps() == [("a b", ["out"]), ("c", [])]
     assert (scene.language, scene.words) == ("scene", ("models",)) and last.text == "[models]\n"
+
+
+# -- parts of the pages that come from the code --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def generated() -> ModuleType:
+    """`docs/generated.py`, which Sphinx's build imports."""
+    spec = importlib.util.spec_from_file_location("generated", ROOT / "docs" / "generated.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_part_is_on_one_page_and_every_mark_has_a_part(generated: ModuleType) -> None:
+    marks = [mark for text in TEXTS.values() for mark in generated.MARK.findall(text)]
+    assert sorted(marks) == sorted(generated.parts())
+
+
+def test_generated_tables_are_whole(generated: ModuleType) -> None:
+    commands = generated.commands()
+    for verb in VERBS:
+        assert f"### `synapse {verb}`" in commands
+    assert "| `--frozen` |" in commands and "`SYNAPSE_FROZEN`" in commands and "#### `synapse store gc`" in commands
+    keys = generated.manifest_keys()
+    for table in KEYS.values():
+        assert all(f"| `{key}` |" in keys for key in table)
+    folders = generated.folders()
+    assert all(f"(`{name}`)" in folders for name in LAYOUTS)
+    assert "| `lora` | `models/Lora` | `models/LyCORIS` |" in folders
+    assert "| `synapse sync --json` | [SyncDocument](#syncdocument) |" in generated.documents()
+    for part in (commands, keys, folders, generated.documents()):
+        for table in re.findall(r"(?:^\|.*\|\n?)+", part, re.MULTILINE):
+            widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+            assert len(widths) == 1, table
