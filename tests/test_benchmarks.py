@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from world import Project
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks import growth, importing, large_projects  # noqa: E402
+from benchmarks import fleet, growth, importing, large_projects  # noqa: E402
 from benchmarks.measure import Runs, Sample  # noqa: E402
 from benchmarks.report import Table, Target, table_text  # noqa: E402
 
@@ -74,3 +75,16 @@ def test_a_target_without_a_peer_is_in_its_own_unit() -> None:
     targets = (Target(of="seconds", most=2.0), Target(of="memory", most=100))
     text = table_text(Table(title="t", ours="synapse import", runs=runs, targets=targets))
     assert "≤ 2 s | 1.50 s | reached" in text and "≤ 100 MB | 50 MB | reached" in text
+
+
+def test_a_wait_is_from_a_refusal_to_the_next_request() -> None:
+    seen = fleet.Seen(asked={"/a": [(6.0, False), (1.0, True), (3.5, True)], "/b": [(2.0, False), (4.0, True)]})
+    assert (seen.refused, seen.waits()) == (3, [2.5, 2.5])
+
+
+def test_a_fleet_is_judged_by_bytes_trees_and_failures() -> None:
+    good = fleet.Outcome(remote="none", clients=2, copies=3.0, seconds=(1.0, 2.0), waits=(2.0, 3.0), refused=2)
+    assert fleet.problems(good) == []
+    assert fleet.problems(replace(good, remote="s3")) == ["s3: 3.00 copies came from the origin, and 1 should have"]
+    assert len(fleet.problems(replace(good, failed=("client-01",), wrong=("client-01",)))) == 2
+    assert good.row() == "| none | 2 | 3.00 | 1.0 / 1.5 / 2.0 | 0 | 0 | 2 | 2.0 / 2.5 / 3.0 |"

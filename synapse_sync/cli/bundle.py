@@ -49,6 +49,8 @@ def command(
     place = _stdout() if output == "-" else console.directory / output
     if output == "-" and console.as_json:
         raise click.UsageError("--json cannot be combined with `-`: both are for stdout")
+    if since is not None and (console.directory / since).is_file():
+        since = str((console.directory / since).absolute())
     wish = BundleWish(since=since, named=named, everything=everything)
     with Workspace.find(console.directory, reporter=console.reporter(), offline=offline) as workspace:
         found = workspace.bundle(place, wish)

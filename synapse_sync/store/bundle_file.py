@@ -22,10 +22,9 @@ _BEGINNING = header_bytes(LIST, 0)[:124]
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a regular file begins as a bundle does; an empty one is what is left of a kill. Raises `OSError`."""
+    """Whether a regular file begins as a bundle does. Raises `OSError`."""
     with path.open("rb", buffering=0) as file:
-        first = file.read(BLOCK)
-    return not first or first.startswith(_BEGINNING)
+        return file.read(BLOCK).startswith(_BEGINNING)
 
 
 def check_output(path: Path) -> None:
@@ -66,7 +65,8 @@ def written(
     partial = path.with_name(f"{path.name}.partial")
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     with hold(lock_path(store, f"bundle-{name}"), f"the bundle {path}", on_wait=on_wait):
-        check_output(partial)
+        if not _is_empty(partial):  # as a kill right after its beginning leaves it
+            check_output(partial)
         try:
             remove(partial, missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -83,6 +83,15 @@ def written(
                 raise
         except OSError as error:
             raise storage_error(error, f"writing {path}") from error
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether there is a regular file without content."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and not found.st_size
 
 
 @contextlib.contextmanager

@@ -125,7 +125,9 @@ def test_since_leaves_out_what_an_earlier_lockfile_has(synced: Project, tmp_path
     synced("bundle", str(tmp_path / "first.tar"))
     synced("add", f"civitai:{catalogue.SHARPEN}", "--name", "sharpen", "--allow-pickle", "--trust")
     synced("sync")
-    said = synced("bundle", str(tmp_path / "second.tar"), "--since", str(tmp_path / "earlier.lock"), "--json").json
+    (synced.path / "below").mkdir()
+    below = replace(synced, path=synced.path / "below")  # the path is one of the working directory
+    said = below("bundle", str(tmp_path / "second.tar"), "--since", "../../earlier.lock", "--json").json
     assert (said["files"], len(said["left_out"])) == (1, 3)
     with another_machine(synced, tmp_path / "far") as far:
         refused = far("unbundle", str(tmp_path / "second.tar"), code=8)
@@ -200,7 +202,11 @@ def test_only_a_bundle_is_replaced(synced: Project, tmp_path: Path) -> None:
     synced("bundle", str(out))
     out.write_bytes(b"my own")
     assert "no earlier bundle" in synced("bundle", str(out), code=7).err and out.read_bytes() == b"my own"
+    out.write_bytes(b"")
+    synced("bundle", str(out), code=7)
     out.unlink()
+    out.with_name("x.tar.partial").write_bytes(b"")
+    synced("bundle", str(out))
     out.with_name("x.tar.partial").write_bytes(b"my own")
     assert "no earlier bundle" in synced("bundle", str(out), code=7).err
     assert "not a directory" in synced("bundle", str(tmp_path / "absent/x.tar"), code=2).err
