@@ -335,7 +335,7 @@ def _remote(place: Path, kind: str) -> Iterator[dict[str, str]]:
 
 
 def problems(outcome: Outcome, most: float = 1.05) -> list[str]:
-    """What is not as it should be: bytes from the origin, trees, clients that starve."""
+    """The faults of a run: bytes from the origin, wrong trees, clients that starve."""
     wanted = 1.0 if outcome.remote != "none" else outcome.clients + 1.0  # with the machine that locked
     found = [f"{name} failed" for name in outcome.failed] + [
         f"the tree of {name} is wrong" for name in outcome.wrong
