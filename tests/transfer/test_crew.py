@@ -26,6 +26,7 @@ def crew_of(tmp_path: Path) -> Any:
             inspect=lambda path, want: (),
             retry=Retry(),
             nearby=lambda want: (),
+            offers=lambda want: (),
             clock=Clock(),
         )
 
