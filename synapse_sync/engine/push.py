@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 from synapse_sync.core.remote import Remote
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.push_choice import Choice, KeptBack, Upload
-from synapse_sync.errors import IntegrityError, NotFound, SynapseError
+from synapse_sync.errors import AccessDenied, IntegrityError, NetworkError, NotFound, SynapseError
 from synapse_sync.net.retries import WORTH_TELLING, Retry
 from synapse_sync.net.wire import Wire
 from synapse_sync.store.durable import storage_error
@@ -24,8 +25,13 @@ from synapse_sync.suppliers.remote.base import WritableRemote
 from synapse_sync.transfer.crew import Bucket
 from synapse_sync.transfer.want import Clock
 
-#: How many files are uploaded at the same time, each in several parts.
-FILES_AT_ONCE = 3
+#: How many files are uploaded at the same time, and how many of them may be large: these go in several parts, and
+#: each part needs memory.
+FILES_AT_ONCE = 8
+LARGE_AT_ONCE = 3
+_LARGE = 8 << 20
+#: After so many failures in a row, the remote counts as down, and the other files are not tried.
+_MOST_FAILURES = 3
 _CHUNK = 1 << 20
 
 
@@ -106,6 +112,9 @@ class Pusher:
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
+        self._large = threading.Semaphore(LARGE_AT_ONCE)
+        self._failures = 0
+        self._down: SynapseError | None = None
         self._bucket = Bucket(self.limit_rate, self._stop, Clock())
 
     def push(self, choice: Choice) -> Pushed:
@@ -130,13 +139,26 @@ class Pusher:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _one(self, upload: Upload) -> PushResult:
-        """Upload one file unless it is there; a failure is a value."""
-        try:
-            result = self._pushed(upload)
-        except SynapseError as error:
-            result = PushResult(upload=upload, state="failed", error=error.about(upload.model))
+        """Upload one file unless it is there; a failure is a value. Where the remote is down, nothing is tried."""
+        if self._down is not None:
+            error = self._down.copy()
+            error.subject = upload.model
+            result = PushResult(upload=upload, state="failed", error=error)
+        else:
+            try:
+                result = self._pushed(upload)
+                self._failures = 0
+            except SynapseError as error:
+                self._note(error)
+                result = PushResult(upload=upload, state="failed", error=error.about(upload.model))
         self.reporter.transfer_finished(upload.sha256, result.error)
         return result
+
+    def _note(self, error: SynapseError) -> None:
+        """Take note of a failure: after a refusal, or several failures of the network, the remote is down."""
+        self._failures += isinstance(error, NetworkError)
+        if isinstance(error, AccessDenied) or self._failures >= _MOST_FAILURES:
+            self._down = error
 
     def _pushed(self, upload: Upload) -> PushResult:
         path = self.find(upload)
@@ -159,7 +181,8 @@ class Pusher:
                 f"`{upload.model}`: {upload.filename} is not on this machine, so it cannot be uploaded",
                 hint="`synapse sync` downloads it",
             )
-        self._patiently(upload, partial(self._put, upload, path, size))
+        with self._large if size > _LARGE else contextlib.nullcontext():
+            self._patiently(upload, partial(self._put, upload, path, size))
         return PushResult(upload=upload, state="replaced" if wrong else "pushed", sent=size)
 
     def _put(self, upload: Upload, path: Path, size: int) -> None:
