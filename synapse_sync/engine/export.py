@@ -115,7 +115,7 @@ def export(
         with about_project():
             write_atomic(output, written.text.encode())
     files = sum(1 for _ in values.placed())
-    notes = (*written.notes, *_left_out(places, written.text))
+    notes = (*written.notes, *_left_out(values, places, written.text))
     return Exported(text=written.text, files=files, notes=notes, output=output)
 
 
@@ -211,11 +211,20 @@ def _addresses(locations: Sequence[Reference], entry: Requirement, places: Place
             yield Address(url, _site_for(url, places.endpoints))
 
 
-def _left_out(places: Places, text: str) -> Iterator[str]:
-    """A warning if the text names sites at their own addresses, although this machine has other endpoints."""
+def _left_out(export: Export, places: Places, text: str) -> Iterator[str]:
+    """Warnings about what is not named: the endpoints of this machine, and mirrors that only its settings know."""
     if names := [name for url, name in places.unnamed.items() if f"{url}/" in text]:
         own = ", ".join(names)
         yield f"it names the sites' public addresses; `--endpoints` names {own} of this machine instead"
+    hosts = {
+        urlsplit(place.id).netloc
+        for _, file in export.placed()
+        for place in file.artifact.locations
+        if place.source == "url" and place.id not in {address.url for address in file.addresses}
+    }
+    if hosts:
+        where = ", ".join(sorted(hosts))
+        yield f"mirrors at {where}, which only your settings name, are left out; `--endpoints` names them"
 
 
 def _site_for(url: str, endpoints: Mapping[str, tuple[str, ...]]) -> str:

@@ -57,7 +57,7 @@ def give_back(
     command: str,
     mode: LinkMode = LinkMode.MOVE,
 ) -> None:
-    """Replace a link to a blob by the bytes themselves, which are at `aside` in the store's quarantine.
+    """Replace a link to a blob by the bytes themselves, which are at `aside` in the store.
 
     `sha256` is the digest that they should have had, `why` is for the journal, `mode` copies or moves. `real` as in
     `clear_bad`.
@@ -84,7 +84,9 @@ def keep_changed(
             for action in plan.of(Verb.CONFLICT, Verb.REPLACE)
             if action.sha256 == sha256 and _is_edit(action, trees[action.target], observed)
         ]
-        if (aside := store.quarantine(sha256, "changed inside the store")) is None:
+        alone = store.path(sha256) if len(edits) == 1 else None  # moved in one step: it is always here or there
+        aside = alone or store.quarantine(sha256, "changed inside the store")
+        if aside is None:
             continue
         for number, action in enumerate(edits, start=1):
             mode = LinkMode.MOVE if number == len(edits) else LinkMode.COPY

@@ -231,8 +231,9 @@ def test_a_mirror_of_the_settings_is_exported_only_when_asked_for(project: Proje
     project.manifest(f'[models.both]\nsource = "{source}"\ntype = "lora"\nmirrors = ["{declared}"]\n')
     project("lock", "--heal")
     assert "/blobs/" in project.lock_text
-    found = project("export", "sh").out
-    assert source in found and declared in found and "/blobs/" not in found
+    said = project("export", "sh")
+    assert source in said.out and declared in said.out and "/blobs/" not in said.out
+    assert "which only your settings name, are left out" in said.err
     assert "/blobs/" in project("export", "sh", "--endpoints").out
 
 
