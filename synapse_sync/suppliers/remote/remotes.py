@@ -170,7 +170,8 @@ class Remotes:
         """Say once that a remote cannot be used; it is asked no more then."""
         if isinstance(error, NotFound | Offline) or (isinstance(error, StatusError) and error.status in _ABSENT):
             return None
-        refused = isinstance(error, StatusError) and error.status in _REFUSED
+        closed = isinstance(error, StatusError) and error.status in _REFUSED
+        refused = closed and remote.kind is not RemoteKind.OCI  # a registry says 404 of a blob that it lacks
         with self._lock:
             if isinstance(error, NetworkError | AccessDenied) and not refused:
                 self._down.add(remote)
@@ -178,5 +179,7 @@ class Remotes:
                 return None
             self._told.add(remote)
         hint = "" if error.hint is None else f"; {error.hint}"
+        if closed and not refused:
+            hint = f"; `docker login {remote.container}` or `podman login {remote.container}` keeps a login for it"
         words = "refuses to send files, or does not have them" if refused else "cannot be used now"
         return f"the remote {remote} {words}: {error.message}{hint}"
