@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import importlib
 import itertools
 import os
 import re
@@ -26,6 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
+from benchmarks import object_servers
 from benchmarks.measure import Failed
 from benchmarks.servers import File, make_files
 
@@ -318,16 +318,14 @@ def _remote(place: Path, kind: str) -> Iterator[dict[str, str]]:
         (place / "remote").mkdir()
         yield {"SYNAPSE_REMOTE": str(place / "remote")}
     else:
-        sys.path.append(str(_ROOT / "tests" / "services"))
-        servers: Any = importlib.import_module("s3_servers")
-        server = servers.seaweedfs(place / "seaweedfs")
+        server = object_servers.seaweedfs(place / "seaweedfs")
         server.start()
         try:
             yield {
-                "SYNAPSE_REMOTE": f"s3://{servers.BUCKET}/fleet",
+                "SYNAPSE_REMOTE": f"s3://{object_servers.BUCKET}/fleet",
                 "AWS_ENDPOINT_URL": server.url,
-                "AWS_ACCESS_KEY_ID": servers.KEY,
-                "AWS_SECRET_ACCESS_KEY": servers.SECRET,
+                "AWS_ACCESS_KEY_ID": object_servers.KEY,
+                "AWS_SECRET_ACCESS_KEY": object_servers.SECRET,
                 "AWS_REGION": "us-east-1",
             }
         finally:

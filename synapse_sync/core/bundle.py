@@ -11,20 +11,20 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.names import SafePath
+from synapse_sync.core.tar import BLOCK, file_header
 from synapse_sync.errors import IntegrityError, UnsafeName
 
 LIST = "SHA256SUMS"
 #: The folder of each kind of member, in their order. Those of the project come first, since they say what follows.
 PROJECT, INCLUDES, PREVIEWS, DOCUMENTS, BLOBS = "project", "includes", "previews", "documents", "blobs"
 _ORDER = (PROJECT, INCLUDES, PREVIEWS, DOCUMENTS, BLOBS)
-#: A block of a tar archive, and a record, of which a whole archive is a multiple; in bytes.
-BLOCK, RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
+#: A whole archive is a multiple of this many bytes.
+RECORD = 20 * BLOCK
 #: The most bytes of an extended header: a path of a project has far fewer.
 MOST_EXTENDED = 16 * BLOCK
 #: The largest members that are held in memory, in bytes: the list, and texts of a project.
@@ -153,14 +153,7 @@ def damaged(what: str) -> IntegrityError:
 # -- the archive -------------------------------------------------------------------------------------
 
 
-def header_bytes(name: str, size: int) -> bytes:
-    """The header of a member of `size` bytes, one or more blocks."""
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = size, 0o644
-    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
-
-
-def padding(size: int, unit: int = BLOCK) -> int:
+def filling(size: int, unit: int = BLOCK) -> int:
     """How many bytes follow `size` bytes up to a whole number of units."""
     return -size % unit
 
@@ -175,18 +168,18 @@ def extended_size(block: bytes) -> int:
     size = _octal(block)
     if size is None or size > MOST_EXTENDED:
         raise damaged("a header of a member is too large")
-    return size + padding(size)
+    return size + filling(size)
 
 
 def size_in(header: bytes, name: str) -> int:
     """The size of the member `name`, from its whole header; raises `IntegrityError` for any other header.
 
-    Only the bytes that `header_bytes` writes are accepted: no links, devices, folders, sparse files or owners, and
+    Only the bytes that `file_header` writes are accepted: no links, devices, folders, sparse files or owners, and
     no keys of extended headers but path and size.
     """
     stated = re.search(rb"(?:\A|\n)[0-9]{2} size=([0-9]{1,19})\n", header[BLOCK:-BLOCK])
     size = int(stated[1]) if stated is not None else _octal(header[-BLOCK:])
-    if size is None or header_bytes(name, size) != header:
+    if size is None or file_header(name, size) != header:
         raise damaged(f"where `{name}` should begin, something else is")
     return size
 
@@ -201,5 +194,5 @@ def archive_size(contents: Contents, sizes: Sequence[int]) -> int:
     """The bytes of the whole archive; `sizes` are those of the members, in their order."""
     text = len(contents_text(contents))
     pairs = [(LIST, text), *((m.name, size) for m, size in zip(contents.members, sizes, strict=True))]
-    total = sum(len(header_bytes(name, size)) + size + padding(size) for name, size in pairs) + 2 * BLOCK
-    return total + padding(total, RECORD)
+    total = sum(len(file_header(name, size)) + size + filling(size) for name, size in pairs) + 2 * BLOCK
+    return total + filling(total, RECORD)

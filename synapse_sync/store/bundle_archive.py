@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from synapse_sync.core.bundle import (
-    BLOCK,
     LIST,
     MOST_TEXT,
     RECORD,
@@ -16,11 +15,11 @@ from synapse_sync.core.bundle import (
     contents_text,
     damaged,
     extended_size,
-    header_bytes,
-    padding,
+    filling,
     parse_contents,
     size_in,
 )
+from synapse_sync.core.tar import BLOCK, file_header
 from synapse_sync.errors import IntegrityError
 
 _PIECE = 1 << 20
@@ -37,7 +36,7 @@ class ArchiveWriter:
     def begin(self, contents: Contents) -> None:
         """Write the list, which is the first member."""
         text = contents_text(contents)
-        self._write(header_bytes(LIST, len(text)))
+        self._write(file_header(LIST, len(text)))
         self._write(text)
         self._fill(BLOCK)
 
@@ -52,7 +51,7 @@ class ArchiveWriter:
 
         Raises `IntegrityError` for other bytes than the member promises: the archive is of no use then.
         """
-        self._write(header_bytes(member.name, size))
+        self._write(file_header(member.name, size))
         digest, left = hashlib.sha256(), size
         for piece in pieces:
             count = memoryview(piece).nbytes
@@ -73,7 +72,7 @@ class ArchiveWriter:
         self._out.flush()
 
     def _fill(self, unit: int) -> None:
-        self._write(bytes(padding(self.written, unit)))
+        self._write(bytes(filling(self.written, unit)))
 
     def _write(self, data: Bytes) -> None:
         self._out.write(data)
@@ -95,7 +94,7 @@ class ArchiveReader:
         """The list; raises `IntegrityError`, too, for one of a newer format."""
         size = self._begin(LIST, MOST_TEXT)
         text = self._exactly(size)
-        self._skip_zeros(padding(size))
+        self._skip_zeros(filling(size))
         return parse_contents(text)
 
     def small(self, member: Member, most: int) -> bytes:
@@ -119,12 +118,12 @@ class ArchiveReader:
             yield piece
         if digest.hexdigest() != member.sha256:
             raise damaged(f"the bytes of `{member.name}` are not the ones that {LIST} promises")
-        self._skip_zeros(padding(size))
+        self._skip_zeros(filling(size))
 
     def end(self) -> None:
         """Read the end of the archive; nothing may follow it."""
         self._skip_zeros(2 * BLOCK)
-        self._skip_zeros(padding(self._read, RECORD))
+        self._skip_zeros(filling(self._read, RECORD))
         if self._source.read(1):
             raise damaged("more bytes follow its end")
 

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from synapse_sync.core.bundle import BLOCK, LIST, header_bytes
+from synapse_sync.core.bundle import LIST
 from synapse_sync.core.size_text import size_text
+from synapse_sync.core.tar import BLOCK, file_header
 from synapse_sync.errors import Conflict, InputError, StorageError
 from synapse_sync.store.durable import RESERVE, SHARED, flush, fsync_dir, remove, replace_file, storage_error
 from synapse_sync.store.locks import hold, lock_path
 
 #: The header of a bundle up to the size of its list, which is the first member.
-_BEGINNING = header_bytes(LIST, 0)[:124]
+_BEGINNING = file_header(LIST, 0)[:124]
 
 
 def is_bundle(path: Path) -> bool:

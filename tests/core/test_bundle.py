@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synapse_sync.core.bundle import (
-    BLOCK,
     LIST,
     RECORD,
     Contents,
@@ -20,11 +19,11 @@ from synapse_sync.core.bundle import (
     contents_of,
     contents_text,
     extended_size,
-    header_bytes,
     parse_contents,
     size_in,
     with_end,
 )
+from synapse_sync.core.tar import BLOCK, file_header
 from synapse_sync.errors import IntegrityError
 
 DIGEST = hashlib.sha256(b"x").hexdigest()
@@ -87,7 +86,7 @@ def test_a_newer_format_says_so() -> None:
 
 @given(st.sampled_from([f"blobs/{DIGEST}", LIST]) | PATHS.map("project/{}".format), SIZES)
 def test_a_header_is_read_as_it_was_written(name: str, size: int) -> None:
-    header = header_bytes(name, size)
+    header = file_header(name, size)
     assert size_in(header, name) == size
     assert BLOCK + (extended_size(header) and extended_size(header) + BLOCK) == len(header)
     read = tarfile.TarInfo.frombuf(header[-BLOCK:], "utf-8", "strict")
@@ -96,7 +95,7 @@ def test_a_header_is_read_as_it_was_written(name: str, size: int) -> None:
 
 @given(SIZES, st.data())
 def test_any_other_header_is_refused(size: int, data: st.DataObject) -> None:
-    header = bytearray(header_bytes(f"blobs/{DIGEST}", size))
+    header = bytearray(file_header(f"blobs/{DIGEST}", size))
     at = data.draw(st.integers(0, len(header) - 1))
     header[at] ^= data.draw(st.integers(1, 255))
     with pytest.raises(IntegrityError):

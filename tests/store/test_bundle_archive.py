@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.bundle import LIST, Contents, Member, contents_of, contents_text, header_bytes
+from synapse_sync.core.bundle import LIST, Contents, Member, contents_of, contents_text
+from synapse_sync.core.tar import file_header
 from synapse_sync.errors import IntegrityError
 from synapse_sync.store.bundle_archive import ArchiveReader, ArchiveWriter
 
@@ -124,14 +125,14 @@ def test_another_order_is_refused(order: list[int]) -> None:
 def test_a_size_that_never_comes_takes_no_memory() -> None:
     contents, _ = listed()
     text = contents_text(contents)
-    data = header_bytes(LIST, len(text)) + text + bytes(-len(text) % 512)
-    reader = ArchiveReader(io.BytesIO(data + header_bytes(contents.members[0].name, 1 << 60)))
+    data = file_header(LIST, len(text)) + text + bytes(-len(text) % 512)
+    reader = ArchiveReader(io.BytesIO(data + file_header(contents.members[0].name, 1 << 60)))
     member = reader.contents().members[0]
     size = reader.size_of(member)
     with pytest.raises(IntegrityError, match="in the middle"):
         list(reader.pieces(member, size))
     with pytest.raises(IntegrityError, match="at most"):
-        ArchiveReader(io.BytesIO(header_bytes(LIST, 1 << 40))).contents()
+        ArchiveReader(io.BytesIO(file_header(LIST, 1 << 40))).contents()
 
 
 def test_a_file_that_grows_or_shrinks_or_changes_is_noticed() -> None:
