@@ -62,6 +62,7 @@ types: $(VENV)/.ready-dev
 # Pages in a real browser: Debian's chromium (apt, for root), driven by playwright. `make browser SHOTS=DIR` keeps screenshots.
 SHOTS ?=
 browser: $(VENV)/.ready-browser
+	.ci/browser lint
 	.ci/browser chromium
 	SYNAPSE_BROWSER=1 SYNAPSE_SCREENSHOTS=$(SHOTS) $(BIN)/python -m pytest -q tests/browser
 	.ci/browser passed

@@ -29,7 +29,7 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) window.tasks.push([entry.startTime, entry.duration]);
 }).observe({ type: "longtask", buffered: true });
 """
-#: Scrolls to the end and back, by the step of a quick wheel in each frame; returns the lengths of the frames in ms.
+#: Scrolls to the end and back, by a step of a quick wheel in each frame; returns the lengths of the frames in ms.
 _SCROLL = """async () => {
   const frames = [];
   let before = performance.now();
@@ -40,9 +40,9 @@ _SCROLL = """async () => {
     frames.push(now - before);
     before = now;
   };
-  const end = Math.min(document.documentElement.scrollHeight - innerHeight, 60000);
-  for (let at = 0; at < end; at += 240) await step(240);
-  for (let at = end; at > 0; at -= 480) await step(-480);
+  const end = Math.min(document.documentElement.scrollHeight - innerHeight, 30000);
+  for (let at = 0; at < end; at += 120) await step(120);
+  for (let at = end; at > 0; at -= 240) await step(-240);
   return frames;
 }"""
 

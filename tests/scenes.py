@@ -265,6 +265,7 @@ STATES = {
             Scene("verify", "verify"),
             Scene("doctor", "doctor"),
             Scene("doctor-without", "doctor --without civitai.com"),
+            Scene("gallery-refused", "gallery -o synapse.toml"),
             Scene("licenses", "licenses"),
             Scene("outdated-none", "outdated"),
             Scene("store-gc-now", "store gc --now -n"),

@@ -64,8 +64,13 @@
     return `${value.toFixed(unit === 0 || value >= 99.95 ? 0 : 1)} ${units[unit]}`;
   }
 
+  function numberText(number) {
+    // toLocaleString would load the data of a language first.
+    return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
+  }
+
   function countText(count, noun) {
-    return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+    return `${numberText(count)} ${noun}${count === 1 ? "" : "s"}`;
   }
 
   function contentText() {
@@ -86,6 +91,8 @@
   }
 
   function folded(text) {
+    // Most names are ASCII, and the rest takes fifty times as long.
+    if (/^[\x20-\x7e\n]*$/.test(text)) return text.toLowerCase();
     return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
   }
 
@@ -142,17 +149,24 @@
   const cards = data.cards;
   for (const card of cards) {
     card.media = card.media || [];
+    card.facets = {};
     card.label = card.title || card.name;
     card.sortName = folded(card.label);
-    const files = (card.files || []).map((file) => file[0]);
-    const places = (card.places || []).map((place) => place[1]);
-    const texts = [
-      card.label, card.name, card.version, kindText(card.kind), card.base, card.creator, card.reference,
-      ...(card.words || []), ...(card.groups || []), ...files, ...places,
-    ];
-    card.text = folded(texts.filter(Boolean).join("\n"));
     card.hue = hueOf(card.base || card.kind || "");
     card.ratio = ratioOf(card);
+  }
+
+  function searchText(card) {
+    if (card.text === undefined) {
+      const files = (card.files || []).map((file) => file[0]);
+      const paths = (card.places || []).map((place) => place[1]);
+      const texts = [
+        card.label, card.name, card.version, kindText(card.kind), card.base, card.creator, card.reference,
+        ...(card.words || []), ...(card.groups || []), ...files, ...paths,
+      ];
+      card.text = folded(texts.filter(Boolean).join("\n"));
+    }
+    return card.text;
   }
 
   function ratioOf(card) {
@@ -168,7 +182,7 @@
     const block = Math.floor(number / data.block);
     if (!blocks.has(block)) {
       const node = $(`thumbnails-${block}`);
-      if (!node) return null; // the page is still being read
+      if (!node) return null;
       blocks.set(block, JSON.parse(node.textContent));
       node.remove();
     }
@@ -205,7 +219,7 @@
     facet.all = new Map();
     for (const card of cards) {
       const values = facet.of(card);
-      (card.facets = card.facets || {})[facet.id] = values;
+      card.facets[facet.id] = values;
       for (const value of values) facet.all.set(value, (facet.all.get(value) || 0) + 1);
     }
     facet.values = [...facet.all.keys()].sort((a, b) => facet.all.get(b) - facet.all.get(a) || compare(a, b));
@@ -215,7 +229,7 @@
   let shown = [];
 
   function fits(card, except) {
-    if (!words.every((word) => card.text.includes(word))) return false;
+    if (words.length > 0 && !words.every((word) => searchText(card).includes(word))) return false;
     return facets.every(
       (facet) =>
         facet === except ||
@@ -227,7 +241,7 @@
   function chip(text, count, pressed, onclick) {
     const button = el("button", { type: "button", class: "chip", title: text, "aria-pressed": String(pressed), onclick });
     button.append(el("span", null, text));
-    if (count !== null) button.append(el("i", null, count.toLocaleString("en")));
+    if (count !== null) button.append(el("i", null, numberText(count)));
     button.classList.toggle("none", count === 0);
     return button;
   }
@@ -274,7 +288,7 @@
   }
 
   function showFacets() {
-    const focused = document.activeElement && document.activeElement.dataset.key;
+    const focused = document.activeElement?.dataset.key;
     $("facets").replaceChildren(
       ...facets
         .filter((facet) => facet.values.length > 1 || facet.chosen.size > 0)
@@ -302,7 +316,7 @@
     shown = cards.filter((card) => fits(card, null)).sort(SORTS[$("sort").value][1]);
     const size = shown.reduce((sum, card) => sum + (card.size || 0), 0);
     const all = shown.length === cards.length;
-    const what = all ? contentText() : `${shown.length.toLocaleString("en")} of ${contentText()} · ${sizeText(size)}`;
+    const what = all ? contentText() : `${numberText(shown.length)} of ${contentText()} · ${sizeText(size)}`;
     $("count").textContent = shown.length > 0 ? what : "No model fits";
     $("empty").hidden = shown.length > 0;
     showFacets();
@@ -376,17 +390,13 @@
         insert(node, at);
       }
     }
+    rest();
   }
 
   function insert(node, at) {
-    // In the order of the list, for readers that follow the document.
+    // In the order of the list, for readers that follow the document. Most cards come at one of its ends.
     let before = null;
-    for (const child of grid.children) {
-      if (Number(child.dataset.at) > at) {
-        before = child;
-        break;
-      }
-    }
+    for (let child = grid.lastChild; child && Number(child.dataset.at) > at; child = child.previousSibling) before = child;
     grid.insertBefore(node, before);
   }
 
@@ -394,24 +404,40 @@
     return media.rating > veilLevel && !media.revealed;
   }
 
-  function image(media, label, full) {
+  function image(media, label) {
     const found = [];
     const small = media.thumbnail === undefined ? null : thumbnail(media.thumbnail);
     if (small) found.push(el("img", { src: small, alt: label, decoding: "async", draggable: "false" }));
-    const veiled = isVeiled(media);
-    if (media.still && (!small || (full && !veiled))) {
-      const node = el("img", { alt: small ? "" : label, decoding: "async", loading: "lazy", draggable: "false", class: "full" });
-      node.addEventListener("load", () => node.classList.add("ready"));
-      node.addEventListener("error", () => node.remove());
-      node.src = media.still;
-      if (node.complete) node.classList.add("ready");
-      found.push(node);
+    if (media.still && !small) {
+      found.push(el("img", { src: media.still, alt: label, decoding: "async", draggable: "false", class: "full" }));
+      found[0].addEventListener("error", () => found[0].remove());
     }
     if (found.length === 0 && media.film) {
       found.push(el("video", { src: media.film, preload: "metadata", muted: "", playsinline: "", tabindex: "-1", "aria-label": label }));
       found[0].muted = true;
     }
     return found;
+  }
+
+  // A thumbnail is sharp enough while the page moves. The originals follow when it rests.
+  let resting = 0;
+
+  function sharpen() {
+    for (const [at, node] of nodes) {
+      const media = shown[at].media[0];
+      const small = node.querySelector(".cover > img:not(.full)");
+      const box = node.getBoundingClientRect();
+      if (!small || !media.still || isVeiled(media) || box.bottom < 0 || box.top > innerHeight) continue;
+      if (small.complete && small.naturalWidth >= width * Math.min(devicePixelRatio, 2)) continue;
+      const full = el("img", { alt: small.alt, draggable: "false", class: "full" });
+      full.src = media.still;
+      full.decode().then(() => small.replaceWith(full), () => {});
+    }
+  }
+
+  function rest() {
+    clearTimeout(resting);
+    resting = setTimeout(sharpen, 180);
   }
 
   function veil(media) {
@@ -431,7 +457,7 @@
     const node = el("span", { class: "cover" });
     const media = card.media[0];
     if (media) {
-      node.append(...image(media, `Preview of ${card.label}`, true));
+      node.append(...image(media, `Preview of ${card.label}`));
       if (isVeiled(media)) {
         node.classList.add("veiled");
         node.append(veil(media));
@@ -479,7 +505,7 @@
 
   function film(card, picture, button) {
     const media = card.media[0];
-    if (!media || !media.film || isVeiled(media)) return;
+    if (!media?.film || isVeiled(media)) return;
     let timer = 0;
     let playing = null;
     const start = () => {
@@ -603,7 +629,7 @@
     const label = `Preview ${number + 1} of ${card.label}`;
     if (isVeiled(media)) {
       node.classList.add("veiled", "cover");
-      node.append(...image(media, label, false));
+      node.append(...image(media, label));
       const cloth = veil(media);
       cloth.append(el("button", { type: "button", class: "plain", onclick: () => reveal(card, number) }, "Show it"));
       node.append(cloth);
@@ -706,7 +732,7 @@
       const hash = el("button", { type: "button", class: "hash", title: "Copy the SHA-256", onclick: () => copy(sha256) }, `${sha256.slice(0, 12)}…`);
       list.append(el("li", null, name, el("small", null, `${line} · `, hash)));
     }
-    if (card.more) list.append(el("li", null, `and ${card.more.toLocaleString("en")} more`));
+    if (card.more) list.append(el("li", null, `and ${numberText(card.more)} more`));
     return el("section", null, heading(card.files.length === 1 ? "File" : "Files"), list);
   }
 
@@ -732,7 +758,7 @@
     const next = iconButton("next", "Next model", () => step(1));
     previous.disabled = at <= 0;
     next.disabled = at >= shown.length - 1;
-    const position = `${(at + 1).toLocaleString("en")} of ${shown.length.toLocaleString("en")}`;
+    const position = `${numberText(at + 1)} of ${numberText(shown.length)}`;
     const head = el("div", { class: "head" }, el("p", null, position), previous, next, iconButton("close", "Close", close));
     const body = el("div", { class: "body" });
     const sub = card.label === card.name ? card.version : [card.name, card.version].filter(Boolean).join(" · ");
@@ -794,7 +820,7 @@
 
   data.ratings.forEach((_, rating) => {
     const last = rating === data.ratings.length - 1;
-    $("most").append(el("option", { value: rating }, last ? "Show all images" : `Show up to ${ratingText(rating)}`));
+    $("most").append(el("option", { value: rating }, last ? "All ratings" : `Up to ${ratingText(rating)}`));
   });
   $("most").value = String(veilLevel);
   $("most").addEventListener("change", () => {
@@ -860,7 +886,7 @@
     if ($("side").classList.contains("open") && !inside) openSide(false);
   });
 
-  function escape() {
+  function stepBack() {
     if (!panel.hidden) close();
     else if ($("side").classList.contains("open")) openSide(false);
     else if ($("search").value || facets.some((facet) => facet.chosen.size > 0)) clearAll();
@@ -873,7 +899,7 @@
     const typing = event.target.closest("input, select, textarea");
     const onCard = event.target.closest(".card");
     if (event.key === "Escape") {
-      if (escape()) event.preventDefault();
+      if (stepBack()) event.preventDefault();
     } else if (event.key === "/" && !typing) {
       event.preventDefault();
       $("search").focus();
@@ -920,7 +946,5 @@
   const targets = facets.find((facet) => facet.id === "target").values.length;
   $("summary").textContent = targets > 0 ? `${sizeText(total)} in ${countText(targets, "target")}` : sizeText(total);
   refresh();
-  // The blocks of thumbnails come after this script.
-  document.addEventListener("DOMContentLoaded", () => arrange());
   root.dataset.ready = "true";
 })();

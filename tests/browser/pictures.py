@@ -30,7 +30,7 @@ def main() -> None:
             for scheme in ("light", "dark"):
                 tab = browser.new_page(viewport=SIZE, color_scheme=scheme)
                 tab.goto((found.path / "gallery.html").as_uri())
-                tab.wait_for_selector(".full.ready")
+                tab.wait_for_selector(".card img")
                 if scheme == "dark":
                     tab.locator(".card button", has_text="Film Grain").click()
                 tab.wait_for_timeout(800)

@@ -102,14 +102,14 @@ def test_every_model_and_file_has_a_card_and_the_images_are_there(opened: Seen) 
 
 
 def test_nothing_shifts_while_the_images_arrive(browser: Any, project: Studio) -> None:
-    page = browser.new_page(viewport=WIDE)
+    page = browser.new_page(viewport=WIDE, device_scale_factor=2)
     page.add_init_script(
         "window.shift = 0; new PerformanceObserver((list) => {"
         "for (const entry of list.getEntries()) window.shift += entry.value;"
         "}).observe({type: 'layout-shift', buffered: true})"
     )
     page.goto((project.path / "gallery.html").as_uri())
-    page.wait_for_selector(".full.ready")
+    page.wait_for_selector(".card img.full")  # the screen is finer than the thumbnails
     page.wait_for_timeout(300)
     assert page.evaluate("window.shift") < 0.01
     page.close()
@@ -410,9 +410,9 @@ def test_a_portable_page_is_whole_on_a_server(browser: Any, project: Studio, tmp
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Quiet.serving(tmp_path / "out"))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}/"
-    seen = Seen(browser.new_page(viewport=WIDE))
+    seen = Seen(browser.new_page(viewport=WIDE, device_scale_factor=2))
     seen.page.goto(address)
-    seen.page.wait_for_selector(".full.ready")
+    seen.page.wait_for_selector(".card img.full")
     seen.page.wait_for_load_state("networkidle")
     assert all(url.startswith((address, "data:")) for url in seen.requests) and len(seen.requests) > 5
     assert seen.page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)")
