@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,6 +155,16 @@ def test_the_settings_name_remotes(locked: Project) -> None:
     (locked.store.parent / "config.toml").write_text(f"remote = [{Path(drive).as_posix()!r}]\n")
     locked("sync")
     assert locked.tree() == tree and not locked.hub.log
+
+
+def test_a_missing_extra_says_how_to_install_it(locked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied(locked)
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    os.environ["SYNAPSE_REMOTE"] = "s3://models/team"
+    for words in (("sync",), ("store", "pull"), ("store", "push", "--all"), ("store", "status")):
+        said = locked(*words, code=2).err
+        assert said.count("error:") == 1 and "pip install 'synapse-sync[remote]'" in " ".join(said.split())
+    assert not locked.tree() and not from_the_site(locked)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import obstore
 import pytest
+import trustme
+from relay import relay
 from s3_servers import Gateway, Rule, gateway
 from second_machine import emptied, path_of
 from workbench import declare
@@ -206,6 +208,46 @@ def test_a_profile_has_the_keys(bucket: Project) -> None:
 def test_plain_http_to_another_host_is_refused(bucket: Project) -> None:
     os.environ["AWS_ENDPOINT_URL"] = "http://storage.example"
     assert "refusing plain http" in bucket("store", "push", "--all", code=5).err
+
+
+def test_a_certificate_of_ones_own(bucket: Project, front: Gateway, tmp_path: Path) -> None:
+    """Uploads and downloads trust the `ca-bundle` of the settings, and nothing that it does not name."""
+    authority = trustme.CA()
+    tree = bucket.tree()
+    with relay({"localhost": front.server_port}, authority, direct=True) as outside:
+        os.environ["AWS_ENDPOINT_URL"] = f"https://localhost:{outside.port}"
+        assert "error:" in bucket("store", "push", "--all", code=5).err
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        (bucket.store.parent / "config.toml").write_text(f'ca-bundle = "{tmp_path}/ca.pem"\n')
+        assert "3 files uploaded" in bucket("store", "push", "--all").out
+        emptied(bucket)
+        bucket("sync")
+    assert bucket.tree() == tree and not sites_asked(bucket)
+
+
+def test_through_a_proxy(bucket: Project, front: Gateway, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    (bucket.store.parent / "config.toml").write_text(f'ca-bundle = "{tmp_path}/ca.pem"\n')
+    tree = bucket.tree()
+    with relay({"bucket.example": front.server_port}, authority) as proxy:
+        os.environ |= {
+            "AWS_ENDPOINT_URL": "https://bucket.example",
+            "HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}",
+        }
+        assert "3 files uploaded" in bucket("store", "push", "--all").out
+        pushed = len(proxy.asked)
+        emptied(bucket)
+        bucket("sync")
+        assert pushed and len(proxy.asked) > pushed
+    assert bucket.tree() == tree and not sites_asked(bucket)
+
+
+def test_the_limit_of_the_settings_holds_for_uploads(bucket: Project, big: str) -> None:
+    (bucket.store.parent / "config.toml").write_text('limit-rate = "20MB"\n')
+    began = time.monotonic()
+    bucket("store", "push", "--all")
+    assert time.monotonic() - began > 1.5
 
 
 def test_publish_and_collect(bucket: Project, server: Server, prefix: str) -> None:

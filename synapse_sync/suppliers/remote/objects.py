@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from synapse_sync.core.remote import BLOBS, Remote, RemoteKind, blob_path
-from synapse_sync.errors import AccessDenied, NetworkError, NotFound, SynapseError
+from synapse_sync.errors import AccessDenied, InputError, NetworkError, NotFound, SynapseError
 from synapse_sync.net.failures import CONNECTION_HINT, Transient, switched_off
 from synapse_sync.sources.base import Location
 from synapse_sync.suppliers.remote.aws_profile import Profile, read_profile
@@ -55,7 +55,12 @@ class ObjectRemote:
             raise switched_off(str(self.remote))
         with self._lock:
             if self._made is None:
-                self._made = _opened(self.remote, self._means)
+                try:
+                    self._made = _opened(self.remote, self._means)
+                except SynapseError:
+                    raise
+                except Exception as error:  # a value that obstore cannot use; its text may quote it
+                    raise _unusable(self.remote, error) from None
             return self._made
 
     # -- reading -----------------------------------------------------------------------------------
@@ -281,6 +286,19 @@ def _opened(remote: Remote, means: Means) -> Any:
         return S3Store(remote.container, config=config, client_options=options, retry_config=_RETRY)
     kind = GCSStore if remote.kind is RemoteKind.GOOGLE else AzureStore
     return kind(remote.container, client_options=options, retry_config=_RETRY)
+
+
+def _unusable(remote: Remote, error: Exception) -> InputError:
+    """The error for settings with which a bucket cannot even be opened."""
+    needed = {
+        RemoteKind.S3: "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION",
+        RemoteKind.GOOGLE: "GOOGLE_APPLICATION_CREDENTIALS",
+        RemoteKind.AZURE: "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY",
+    }
+    return InputError(
+        f"{remote} cannot be opened with the credentials that were found ({type(error).__name__})",
+        hint=f"check {needed[remote.kind]}, or what your cloud's own tools use in their place",
+    )
 
 
 def _endpoint_of(means: Means) -> str | None:
