@@ -26,7 +26,7 @@ COMMIT = "0123456789" * 4
 def copied(tmp_path: Path) -> Path:
     """A copy of the package, and an empty project beside it; returns the directory of both."""
     package = Path(synapse_sync.__file__).parent
-    shutil.copytree(package, tmp_path / "synapse_sync", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package, tmp_path / "synapse_sync")  # with its bytecode, which is valid there
     (tmp_path / "studio").mkdir()
     return tmp_path
 
