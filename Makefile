@@ -50,6 +50,7 @@ lists-real: $(VENV)/.ready-dev
 services: $(VENV)/.ready-services
 	.ci/registry-tools.sh
 	TESTS_SERVICES=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope tests/services
+	.ci/services passed
 
 # Images with models, built for real by Debian's buildah: for root, some minutes the first time.
 images: $(VENV)/.ready

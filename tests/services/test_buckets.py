@@ -25,6 +25,7 @@ from benchmarks.object_servers import BUCKET, KEY, SECRET, Server
 from synapse_sync.demo.weights import safetensors_bytes
 
 BIG = 40 << 20
+BOTH = pytest.mark.parametrize("server", ["seaweed", "juice"], indirect=True)
 
 
 def bucket_of(project: Project, front: Gateway, prefix: str) -> None:
@@ -85,6 +86,7 @@ def sites_asked(project: Project) -> list[str]:
     return [seen.path for seen in project.hub.log if seen.origin in ("civitai", "files") and seen.method == "GET"]
 
 
+@BOTH
 def test_pushed_on_one_machine_and_synced_on_another(bucket: Project, server: Server, prefix: str) -> None:
     tree = bucket.tree()
     assert "3 files uploaded" in bucket("store", "push", "--all").out
@@ -110,6 +112,7 @@ def test_nothing_secret_is_kept_or_shown(bucket: Project, front: Gateway) -> Non
         assert secret not in said and secret.encode() not in kept
 
 
+@BOTH
 def test_a_large_file_in_several_parts_and_connections(
     bucket: Project, server: Server, prefix: str, big: str
 ) -> None:
@@ -152,6 +155,7 @@ def test_answers_that_break_off(bucket: Project, front: Gateway, big: str) -> No
     assert not sites_asked(bucket)
 
 
+@BOTH
 def test_wrong_bytes_are_refused_and_repaired(bucket: Project, server: Server, prefix: str) -> None:
     tree = bucket.tree()
     bucket("store", "push", "--all")
@@ -185,6 +189,7 @@ def test_an_address_that_expires_meanwhile_is_signed_anew(bucket: Project, front
     assert not sites_asked(bucket) and "warning" not in done.err
 
 
+@BOTH
 def test_wrong_keys(bucket: Project) -> None:
     os.environ["AWS_SECRET_ACCESS_KEY"] = "wrong"
     done = bucket("store", "push", "--all", code=3)
@@ -250,6 +255,7 @@ def test_the_limit_of_the_settings_holds_for_uploads(bucket: Project, big: str) 
     assert time.monotonic() - began > 1.5
 
 
+@BOTH
 def test_publish_and_collect(bucket: Project, server: Server, prefix: str) -> None:
     bucket("store", "push", "--all")
     assert "published as" in bucket("store", "publish").out
@@ -272,6 +278,7 @@ def pushing(project: Project) -> subprocess.Popen[bytes]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+@BOTH
 def test_two_pushers_at_once(bucket: Project, server: Server, prefix: str, big: str) -> None:
     both = [pushing(bucket) for _ in range(2)]
     assert [one.wait(timeout=60) for one in both] == [0, 0]
@@ -280,6 +287,7 @@ def test_two_pushers_at_once(bucket: Project, server: Server, prefix: str, big: 
     assert hashlib.sha256(objects(server, prefix)[key(prefix, big)]).hexdigest() == big
 
 
+@BOTH
 def test_a_killed_pusher_leaves_no_half_file(
     bucket: Project, front: Gateway, server: Server, prefix: str, big: str
 ) -> None:
@@ -297,6 +305,7 @@ def test_a_killed_pusher_leaves_no_half_file(
     assert key(prefix, big) in objects(server, prefix)
 
 
+@BOTH
 def test_an_interrupted_push_leaves_no_half_file(
     bucket: Project, front: Gateway, server: Server, prefix: str, big: str
 ) -> None:
