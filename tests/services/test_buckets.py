@@ -281,7 +281,7 @@ def pushing(project: Project) -> subprocess.Popen[bytes]:
 @BOTH
 def test_two_pushers_at_once(bucket: Project, server: Server, prefix: str, big: str) -> None:
     both = [pushing(bucket) for _ in range(2)]
-    assert [one.wait(timeout=60) for one in both] == [0, 0]
+    assert [one.wait(timeout=200) for one in both] == [0, 0]
     for one in both:
         one.communicate()
     assert hashlib.sha256(objects(server, prefix)[key(prefix, big)]).hexdigest() == big
