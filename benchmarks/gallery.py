@@ -49,12 +49,16 @@ _SCROLL = """async () => {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One load of a page: seconds until it works, and the long tasks (ms) while it was loaded and scrolled."""
+    """One load of a page: seconds until it works, and the long tasks (ms) while it was loaded and scrolled.
+
+    `work` is the CPU time of the main thread in ms for each frame of the scroll; other programs hardly change it.
+    """
 
     interactive: float
     loading: float
     scrolling: tuple[float, ...]
     frames: tuple[float, ...]
+    work: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,10 @@ class Pages:
         row("longest task while loading, ms", (f"{_median(self.loads[size], 'loading'):.0f}" for size in sizes))
         row("tasks over 50 ms while scrolling", (self._tasks(size) for size in sizes))
         row("frames while scrolling, median and 99 %, ms", (self._frames(size) for size in sizes))
+        row(
+            "CPU of the main thread for such a frame, ms",
+            (f"{_median(self.loads[size], 'work'):.1f}" for size in sizes),
+        )
         last = sizes[-1]
         reached = _median(self.loads[last], "interactive")
         verdict = "reached" if reached <= _TARGET else "missed"
@@ -175,7 +183,11 @@ def _load(tab: Any, page: Path) -> Load:
     tasks = tab.evaluate("window.tasks.splice(0)")
     ready = tab.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
     ended = max([ready, *(start + length for start, length in tasks)])
+    session = tab.context.new_cdp_session(tab)
+    session.send("Performance.enable")
+    before = _thread_time(session)
     frames = tab.evaluate(_SCROLL)
+    used = _thread_time(session) - before
     tab.wait_for_timeout(200)
     scrolling = tab.evaluate("window.tasks.splice(0)")
     return Load(
@@ -183,4 +195,11 @@ def _load(tab: Any, page: Path) -> Load:
         loading=max((length for _, length in tasks), default=0.0),
         scrolling=tuple(length for _, length in scrolling),
         frames=tuple(frames),
+        work=used * 1e3 / max(1, len(frames)),
     )
+
+
+def _thread_time(session: Any) -> float:
+    """Seconds of CPU time of the page's main thread so far."""
+    values = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    return float(values["ThreadTime"])
