@@ -56,7 +56,7 @@ class Sharing(Questions):
         from synapse_sync.engine.push_choice import choose
 
         wiring = self._wiring
-        pusher = self._pusher(to, repair=repair)
+        pusher = self._pusher(to, repair=repair, reads=repair)
         open_wire = wiring.connections.open_wire
         return pusher.push(choose(self.project, names, wiring.tools(), open_wire=open_wire, shard=shard))
 
@@ -67,20 +67,21 @@ class Sharing(Questions):
     def backfill(self, *, repair: bool = False) -> Pushed:
         """Upload what the first writable remote lacks of the locked files that this machine has.
 
-        With `repair`, the wrong files that a sync of this workspace has met there are replaced.
+        With `repair`, the wrong files that a sync of this workspace has met there are replaced; without it, each is
+        a failure in the answer.
         """
         from synapse_sync.engine.push_choice import choose
 
         wiring = self._wiring
-        pusher = self._pusher(None, repair=False)
-        if repair and wiring.remotes is not None:
+        pusher = self._pusher(None, repair=repair)
+        if wiring.remotes is not None:
             remote = pusher.remote.remote
-            pusher.replaced = frozenset(sha256 for where, sha256 in wiring.remotes.wrong if where == remote)
+            pusher.known_wrong = frozenset(sha256 for where, sha256 in wiring.remotes.wrong if where == remote)
         choice = choose(self.project, (), wiring.tools(), open_wire=wiring.connections.open_wire)
         here = tuple(upload for upload in choice.uploads if pusher.find(upload) is not None)
         return pusher.push(replace(choice, uploads=here))
 
-    def _pusher(self, to: str | None, *, repair: bool) -> Pusher:
+    def _pusher(self, to: str | None, *, repair: bool, reads: bool = False) -> Pusher:
         from synapse_sync.engine.push import Pusher
 
         wiring = self._wiring
@@ -91,6 +92,7 @@ class Sharing(Questions):
             reporter=wiring.reporter,
             retry=wiring.connections.retry,
             repair=repair,
+            reads=reads,
             limit_rate=self.settings.limit_rate,
         )
 
@@ -109,8 +111,9 @@ class Sharing(Questions):
         """Bring the locked files of models, or of all, from the remotes into the store; nothing is placed."""
         from synapse_sync.engine.pull import pull
 
-        raise_all(self._readable().problems())
-        return pull(self.project, names, self._wiring.tools())
+        remotes = self._readable()
+        raise_all(remotes.problems())
+        return pull(self.project, names, self._wiring.tools(), remotes)
 
     def _readable(self) -> Remotes:
         """The remotes of this run; raises `InputError` for none, `NotTrusted` for those of the manifest alone."""

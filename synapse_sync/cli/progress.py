@@ -139,10 +139,10 @@ class Lines(_Talk):
     def transfer_finished(self, key: str, error: SynapseError | None) -> None:
         with self._lock:
             file = self._sum.ended(key, failed=error is not None)
-        if error is None:
-            name, done, work = (key, 0, "") if file is None else (file.name, file.done, file.work)
-            if done or work not in _DONE:  # none of them was a model that had to be read
-                self._say(f"{_DONE.get(work, 'verified')} {name}  {size_text(done)}")
+        if error is not None or file is None:  # nothing was read of a file that had never begun
+            return
+        if file.done or file.work not in _DONE:  # none of them was a model that had to be read
+            self._say(f"{_DONE.get(file.work, 'verified')} {file.name}  {size_text(file.done)}")
 
     def _lines(self, elapsed: float) -> Iterator[str]:
         for file in self._sum.active.values():

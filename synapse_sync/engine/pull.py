@@ -11,6 +11,7 @@ from synapse_sync.engine.push_choice import named
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import NotFound, SynapseError
 from synapse_sync.project import Project
+from synapse_sync.suppliers.remote.remotes import Remotes
 from synapse_sync.transfer.want import Got, Want, want_of
 
 
@@ -34,7 +35,7 @@ class Pulled:
         }
 
 
-def pull(project: Project, names: Collection[str], tools: Tools) -> Pulled:
+def pull(project: Project, names: Collection[str], tools: Tools, remotes: Remotes) -> Pulled:
     """Bring the files of the models called `names`, or of all, into the store; only remotes are asked.
 
     Raises `InputError` for an unknown name. A file that no remote has is a failure in the answer.
@@ -50,19 +51,17 @@ def pull(project: Project, names: Collection[str], tools: Tools) -> Pulled:
     missing = [want for want in wants.values() if not tools.store.has(want.sha256 or "")]
     transfers = tools.transfers()
     answers = transfers.fetch(missing) if missing else ()
+    pairs = zip(missing, answers, strict=True)
     return Pulled(
         there=len(wants) - len(missing),
         got=tuple(got for got in answers if isinstance(got, Got)),
-        errors=tuple(_in_words(answer) for answer in answers if isinstance(answer, SynapseError)),
+        errors=tuple(
+            _in_words(want, answer, remotes) for want, answer in pairs if isinstance(answer, SynapseError)
+        ),
         warnings=tuple(transfers.heard()),
     )
 
 
-def _in_words(error: SynapseError) -> SynapseError:
-    if not isinstance(error, NotFound):
-        return error
-    return NotFound(
-        f"no remote has the file of `{error.subject}`",
-        hint="`synapse sync` asks its site, and `synapse sync --backfill` uploads it then",
-        subject=error.subject,
-    )
+def _in_words(want: Want, error: SynapseError, remotes: Remotes) -> SynapseError:
+    """The error for a file that did not come: where no location was left, why the remotes had none."""
+    return remotes.shortfall(want) if isinstance(error, NotFound) else error

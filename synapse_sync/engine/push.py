@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -96,9 +97,9 @@ class Stopped(Exception):
 class Pusher:
     """The work of one push to an open `remote`.
 
-    `find` returns a file of this machine that seems to have the bytes of an upload, or None. With `repair`, the
-    files that are there are read and hashed, and wrong ones are replaced; `replaced` are known to be wrong.
-    `limit_rate` is in bytes per second over all files.
+    `find` returns a file of this machine that seems to have the bytes of an upload, or None. With `repair`, wrong
+    files that are there are replaced. They are those of another size, and those that are `known_wrong`; with
+    `reads`, all that are there are read and hashed. `limit_rate` is in bytes per second over all files.
     """
 
     remote: WritableRemote
@@ -107,7 +108,8 @@ class Pusher:
     reporter: Reporter
     retry: Retry
     repair: bool = False
-    replaced: frozenset[str] = frozenset()
+    reads: bool = False
+    known_wrong: frozenset[str] = frozenset()
     limit_rate: int | None = None
 
     def __post_init__(self) -> None:
@@ -164,17 +166,18 @@ class Pusher:
         path = self.find(upload)
         size = upload.size if path is None else _size(path)
         there = self._patiently(upload, partial(self.remote.size, upload.sha256))
-        known = upload.sha256 in self.replaced
+        known = upload.sha256 in self.known_wrong
         wrong = there is not None and (known or (path is not None and there != size))
         if there is not None and not wrong:
-            wrong = self.repair and not self._is_right(upload)
+            wrong = self.reads and not self._is_right(upload)
         if there is not None and not wrong:
             return PushResult(upload=upload, state="there")
-        if wrong and not (known or self.repair):
+        if wrong and not self.repair:
+            having = "wrong bytes" if there == size else f"{there} bytes"
+            lacking = "" if there == size else f", which are not its {size}"
             raise IntegrityError(
-                f"`{upload.model}`: {self.remote.remote} has {there} bytes under {upload.sha256[:12]}…, "
-                f"which are not its {size}",
-                hint="`synapse store push --repair` replaces them",
+                f"`{upload.model}`: {self.remote.remote} has {having} under {upload.sha256[:12]}…{lacking}",
+                hint=f"`synapse store push {shlex.quote(upload.model)} --repair` replaces them",
             )
         if path is None:
             raise NotFound(
@@ -223,9 +226,11 @@ class Pusher:
             return ""
         if location.path is not None:
             try:
-                return hash_file(Path(location.path))
+                sha256 = hash_file(Path(location.path))
             except OSError as error:
                 raise storage_error(error, f"reading {location.path}") from error
+            self.reporter.transfer_advanced(upload.sha256, upload.size)
+            return sha256
         digest, block = hashlib.sha256(), memoryview(bytearray(_CHUNK))
         with self.wire().open(location.url, verified=True) as stream:
             while count := stream.readinto(block):

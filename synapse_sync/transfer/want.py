@@ -53,6 +53,11 @@ class Want:
         """Whether a digest of the whole file is known, which then decides alone."""
         return any(digest is not None for digest in (self.sha256, self.blake3, self.git_sha1))
 
+    @property
+    def model(self) -> str:
+        """The name of the model that the subject begins with."""
+        return self.subject.partition(" (")[0]
+
     def needs_blake3(self, size: int | None) -> bool:
         """Whether the BLAKE3 of a file of this size (bytes, None: unknown) is computed when it arrives.
 

@@ -129,13 +129,60 @@ def test_wrong_bytes_are_replaced_by_repair(project: Project, drive: Path, words
     assert files_in(drive) == right and "1 of them replaced" in done.out
 
 
+def spoil(drive: Path) -> Path:
+    """Change the last byte of a file of the remote; returns it."""
+    bad = sorted(path for path in (drive / "blobs").rglob("*") if path.is_file())[0]
+    bad.chmod(0o644)
+    bad.write_bytes(bad.read_bytes()[:-1] + b"\x01")
+    return bad
+
+
+def test_a_backfill_does_not_pass_over_wrong_bytes_that_its_sync_met(project: Project, drive: Path) -> None:
+    project("store", "push", "--all")
+    spoil(drive)
+    emptied(project)
+    done = project("sync", "--backfill", code=6)
+    said = " ".join(done.err.split())
+    assert "has wrong bytes under" in said and "--repair` replaces them" in said and "2 there already" in done.out
+    command = said.partition("hint: `synapse ")[2].partition("`")[0]
+    assert "1 of them replaced" in project(*command.split()).out
+    emptied(project)
+    assert "3 there already" in project("sync", "--backfill").out
+
+
+def test_a_pull_says_why_no_remote_had_the_right_bytes(project: Project, drive: Path) -> None:
+    project("store", "push", "--all")
+    spoil(drive)
+    emptied(project)
+    said = " ".join(project("store", "pull", code=6).err.split())
+    assert "has wrong bytes" in said and "no remote has" not in said
+    os.environ["SYNAPSE_REMOTE"] = f"{project.hub.storage.url}/remote"
+    assert "no remote has the file" in project("store", "pull", code=4).err
+    assert "switched off" in project("store", "pull", "--offline", code=5).err
+    shutil.rmtree(drive)
+    os.environ["SYNAPSE_REMOTE"] = str(drive)
+    assert "no remote has" not in project("store", "pull", code=9).err
+
+
+@pytest.mark.parametrize("words", [("sync", "--backfill", "--repair"), ("store", "push", "--all")])
+def test_a_file_that_was_only_found_there_is_not_called_verified(
+    project: Project, drive: Path, words: tuple[str, ...]
+) -> None:
+    project("store", "push", "--all")
+    spoil(drive)
+    done = project(*words)
+    assert "3 there already" in done.out and "verified" not in done.out + done.err
+    read = project("store", "push", "--all", "--repair").err
+    assert read.count("verified") == 2 and " 0 B" not in read
+
+
 def test_another_size_is_seen_without_reading(project: Project, drive: Path) -> None:
     project("store", "push", "--all")
     bad = next(path for path in drive.rglob("*") if path.is_file())
     bad.chmod(0o644)
     bad.write_bytes(b"half")
     done = project("store", "push", "--all", code=6)
-    assert "store push --repair" in done.err and bad.read_bytes() == b"half"
+    assert "--repair` replaces them" in " ".join(done.err.split()) and bad.read_bytes() == b"half"
 
 
 def test_a_blob_that_changed_here_is_not_uploaded(project: Project, drive: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -29,6 +31,17 @@ def spoilt(drive: Path) -> Path:
     bad.chmod(0o644)
     bad.write_bytes(b"other bytes")
     return bad
+
+
+def typed_from(result: Any, near: str) -> list[str]:
+    """The words of the command that a message names before or after some words, exactly as it is printed."""
+    said = " ".join(f"{result.out}{result.err}".split())
+    (command,) = {
+        each
+        for each in re.findall(r"`synapse ([^`]+)`", said)
+        if near in each or f"`synapse {each}` {near}" in said
+    }
+    return shlex.split(command)
 
 
 @helps("cli: --dry-run --yes")
@@ -76,8 +89,7 @@ def _(bench: Any) -> None:
     drive = drive_of(bench)
     bench("store", "push", "--all")
     bad = spoilt(drive)
-    bench.advised("synapse store push --repair", "store", "push", "--all", code=6)
-    bench("store", "push", "--repair", "--all")
+    bench(*typed_from(bench.advised("synapse store push", "store", "push", "--all", code=6), "--repair"))
     assert bad.read_bytes() != b"other bytes"
 
 
@@ -87,8 +99,22 @@ def _(bench: Any) -> None:
     bench("store", "push", "--all")
     bad = spoilt(drive)
     emptied(bench.project)
-    bench.advised("synapse store push --repair", "sync", code=0)
-    bench("store", "push", "--repair", "--all")
+    command = typed_from(bench.advised("synapse store push", "sync", code=0), "--repair")
+    bench(*command)
+    assert bad.read_bytes() != b"other bytes"
+
+
+@helps("suppliers: synapse sync")
+def _(bench: Any) -> None:
+    drive = drive_of(bench)
+    bench("store", "push", "--all")
+    bad = spoilt(drive)
+    emptied(bench.project)
+    pulled = bench.advised("synapse sync", "store", "pull", code=6)
+    bench("sync")
+    bench(*typed_from(pulled, "--repair"))
+    shutil.rmtree(bench.project.store)
+    bench("store", "pull")
     assert bad.read_bytes() != b"other bytes"
 
 
@@ -102,14 +128,15 @@ def _(bench: Any) -> None:
     assert list(drive.rglob("*"))
 
 
-@helps("engine: synapse sync --backfill")
+@helps("suppliers: synapse store push", "suppliers: synapse sync")
 def _(bench: Any) -> None:
     drive_of(bench)
     emptied(bench.project)
-    bench.advised("synapse sync --backfill", "store", "pull", code=4)
-    bench("sync", "--backfill")
+    pulled = bench.advised("synapse sync", "store", "pull", "eyes", code=4)
+    bench("sync")
+    bench(*typed_from(pulled, "uploads it"))
     shutil.rmtree(bench.project.store)
-    bench("store", "pull")
+    bench("store", "pull", "eyes")
 
 
 @helps("engine: synapse verify --repair")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from synapse_sync.errors import (
     SynapseError,
 )
 from synapse_sync.net.at_once import at_once
+from synapse_sync.net.failures import switched_off
 from synapse_sync.sources.base import Location
 from synapse_sync.suppliers.remote.base import Means, RemoteStore, WritableRemote
 from synapse_sync.suppliers.remote.register import open_remote, unusable
@@ -62,7 +64,8 @@ class Remotes:
         self._reporter = reporter
         self._allowed = allowed
         self._open: dict[Remote, RemoteStore] = {}
-        self._down: set[Remote] = set()
+        self._down: dict[Remote, SynapseError] = {}
+        self._failures: dict[tuple[Remote, str], SynapseError] = {}
         self._told: set[Remote] = set()
         self._lock = threading.Lock()
 
@@ -154,27 +157,66 @@ class Remotes:
 
     def _failed(self, remote: Remote, want: Want, error: SynapseError) -> str | None:
         """Say what kept the bytes of a remote from being used; None: that it does not have them is normal."""
+        assert want.sha256 is not None
+        if not _is_absence(remote, error):
+            with self._lock:
+                self._failures[remote, want.sha256] = error
         if isinstance(error, IntegrityError):
-            assert want.sha256 is not None
-            words = f"`{want.subject}`: the remote {remote} has wrong bytes under its digest, which were not used"
-            if remote.kind is RemoteKind.OCI:
-                return f"{words}: {error.message}; ask who runs it"
             with self._lock:
                 self.wrong.add((remote, want.sha256))
-            return f"{words}: {error.message}; `synapse store push --repair` replaces them"
+            digest = f"{want.sha256[:12]}…"
+            words = f"`{want.subject}`: the remote {remote} has wrong bytes under {digest}, which were not used"
+            return f"{words}; {self._to_repair(remote, want.model)}"
         if isinstance(error, RefusedFormat):  # the right bytes, which the next location has as well
             return None
         return self._said(remote, error)
+
+    def _to_repair(self, remote: Remote, model: str) -> str:
+        """The next step for a wrong file of a model in a remote."""
+        if not remote.is_writable:
+            return "ask who runs it"
+        first = next(each for each in self.remotes if each.is_writable)
+        to = "" if remote == first else f" --to {shlex.quote(remote.address)}"
+        return f"`synapse store push {shlex.quote(model)} --repair{to}` replaces them"
+
+    def shortfall(self, want: Want) -> SynapseError:
+        """Why none of the remotes has delivered the wanted bytes: wrong bytes, no answer, or nothing there."""
+        found = self._shortfall(want)
+        found.subject = want.subject
+        return found
+
+    def _shortfall(self, want: Want) -> SynapseError:
+        """The error of `shortfall`, without its subject."""
+        assert want.sha256 is not None
+        for remote in self.remotes:
+            if (remote, want.sha256) in self.wrong:
+                return IntegrityError(
+                    f"`{want.subject}`: the remote {remote} has wrong bytes, which were not used",
+                    hint=f"`synapse sync` asks its site; then {self._to_repair(remote, want.model)}",
+                )
+        for remote in self.remotes:
+            if self._means.offline and remote.kind is not RemoteKind.DIRECTORY:
+                return switched_off(f"`{want.subject}`: the remote {remote}")
+            error = self._down.get(remote) or self._failures.get((remote, want.sha256))
+            if isinstance(error, RefusedFormat):
+                return error.copy()
+            if error is not None:
+                failure = error.copy()
+                failure.message = f"`{want.subject}`: the remote {remote} cannot be used now: {error.message}"
+                return failure
+        writable = any(remote.is_writable for remote in self.remotes)
+        after = f"; then `synapse store push {shlex.quote(want.model)}` uploads it" if writable else ""
+        return NotFound(f"no remote has the file of `{want.subject}`", hint=f"`synapse sync` asks its site{after}")
 
     def _said(self, remote: Remote, error: SynapseError) -> str | None:
         """Say once that a remote cannot be used; it is asked no more then."""
         if isinstance(error, NotFound | Offline) or (isinstance(error, StatusError) and error.status in _ABSENT):
             return None
+        refused = _is_absence(remote, error)
         closed = isinstance(error, StatusError) and error.status in _REFUSED
-        refused = closed and remote.kind is not RemoteKind.OCI  # a registry says 404 of a blob that it lacks
         with self._lock:
             if isinstance(error, NetworkError | AccessDenied) and not refused:
-                self._down.add(remote)
+                self._down[remote] = error
             if remote in self._told:
                 return None
             self._told.add(remote)
@@ -183,3 +225,11 @@ class Remotes:
             hint = f"; `docker login {remote.container}` or `podman login {remote.container}` keeps a login for it"
         words = "refuses to send files, or does not have them" if refused else "cannot be used now"
         return f"the remote {remote} {words}: {error.message}{hint}"
+
+
+def _is_absence(remote: Remote, error: SynapseError) -> bool:
+    """Whether an error may only mean that a remote lacks the file."""
+    if isinstance(error, StatusError):
+        # A registry says 404 of a blob that it lacks.
+        return error.status in _ABSENT or (error.status in _REFUSED and remote.kind is not RemoteKind.OCI)
+    return isinstance(error, NotFound | Offline)
