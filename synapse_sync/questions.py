@@ -109,8 +109,8 @@ class Questions(Machine):
 
     def entries(self, scope: Scope | None = None) -> tuple[Requirement, ...]:
         """The requirements in scope; raises `InputError` for names and groups that do not exist."""
+        from synapse_sync.engine.part import entries_in
         from synapse_sync.engine.scope import Scope
-        from synapse_sync.engine.survey import entries_in
 
         return entries_in(self.manifest, scope or Scope())
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lists import node, workflow
 
@@ -153,6 +154,7 @@ def with_previews(studio: Studio) -> None:
 
 def untrusted(studio: Studio) -> None:
     """The lockfile names addresses of a host that nobody has agreed to."""
+    os.environ["SYNAPSE_TRUST_HOSTS"] = urlsplit(studio.hub.files.url).netloc
     studio.manifest(f"[workspace]\npreviews = 2\n{COMFY}{MODELS}")
     studio.run("lock")
 

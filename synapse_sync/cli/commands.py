@@ -196,8 +196,8 @@ def _of_the_machine(error: Exception) -> StorageError | None:
 
 
 def _failed_call(console: Console, error: BaseException | None) -> int:
-    """Report a failed system call; returns the exit code."""
+    """Report a failed system call; returns the exit code. None is a broken pipe of which no more is known."""
     where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-    what = getattr(error, "strerror", None) or str(error)
+    what = getattr(error, "strerror", None) or str(error or "the program at the other end of a pipe has gone")
     console.failure(StorageError(f"{where}{what}"))
     return StorageError.exit_code

@@ -105,6 +105,8 @@ def show_survey(console: Console, survey: Survey, part: Scope, *, everything: bo
             console.answer(f"  · {name}")
     console.answers(plan_lines(survey.plan, everything=everything or console.verbose))
     if survey.in_sync:
-        console.answer_text(in_sync_text(survey.plan.unchanged, part) + rest_text(survey.plan.spared, part))
+        tried = f"; {survey.tried}" if survey.tried else ""
+        rest = rest_text(survey.plan.spared, part)
+        console.answer_text(in_sync_text(survey.plan.unchanged, part) + tried + rest)
     elif survey.plan.unchanged:
         console.answer(f"{count_text(survey.plan.unchanged, 'file')} in place")

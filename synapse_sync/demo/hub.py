@@ -90,8 +90,9 @@ class Hub:
             "GITHUB_API_URL": self.github.api_url,
             "GITHUB_SERVER_URL": self.github.url,
             "MODELSCOPE_ENDPOINT": self.modelscope.url,
-            # The plain file host is on this machine and no endpoint: synapse would ask before it sends a request.
-            "SYNAPSE_TRUST_HOSTS": urlsplit(self.files.url).netloc,
+            # The hosts of plain files and of images are on this machine and no endpoints: synapse would ask before
+            # it sends a request.
+            "SYNAPSE_TRUST_HOSTS": ",".join(urlsplit(site.url).netloc for site in (self.files, self.storage)),
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
         }

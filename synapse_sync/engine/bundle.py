@@ -39,7 +39,7 @@ from synapse_sync.project import Project
 from synapse_sync.store.answers import Answers, answer_name
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.bundle_archive import ArchiveWriter
-from synapse_sync.store.bundle_file import check_output, check_room, written
+from synapse_sync.store.bundle_file import Pipe, check_output, check_room, written
 from synapse_sync.store.durable import SHARED, narrowed, storage_error
 from synapse_sync.store.hashing import chunks
 from synapse_sync.store.includes import kept_include
@@ -140,7 +140,7 @@ def _write(
 ) -> int:
     """Write all members; returns the bytes of the archive."""
     size = archive_size(contents, [part.size for part in parts])
-    opened: contextlib.AbstractContextManager[BinaryIO]
+    opened: contextlib.AbstractContextManager[BinaryIO | Pipe]
     if isinstance(output, Path):
         check_room(output.parent, size)
         readers = SHARED
@@ -148,7 +148,7 @@ def _write(
             readers &= part.mode
         opened = written(output, readers=readers, store=project.store, on_wait=tools.reporter.note)
     else:
-        opened = contextlib.nullcontext(output)
+        opened = contextlib.nullcontext(Pipe(output))
     tools.reporter.transfers_planned(len(parts), size)
     with opened as file:
         archive = ArchiveWriter(file)
@@ -173,9 +173,9 @@ def _add(archive: ArchiveWriter, part: _Part, tools: Tools) -> None:
             hint="`synapse verify --repair` brings it again; then make the bundle anew",
         )
         raise failed from error
-    except BrokenPipeError as error:
-        failed = StorageError("the reader of the bundle has gone", hint="its own message says why")
-        raise failed from error
+    except StorageError as error:
+        failed = error
+        raise
     finally:
         tools.reporter.transfer_finished(key, failed)
 

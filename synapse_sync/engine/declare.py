@@ -15,8 +15,8 @@ from synapse_sync.engine.choose import Heard, ask_all
 from synapse_sync.engine.import_places import known_place
 from synapse_sync.engine.include import bring_includes
 from synapse_sync.engine.lock import Locked, resolve, undone
+from synapse_sync.engine.part import unknown_model
 from synapse_sync.engine.remember import note_lock
-from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, SynapseError, UnsafeName, raise_all
 from synapse_sync.layouts.arrange import arrange

@@ -17,8 +17,9 @@ from synapse_sync.core.plan import Placement, State
 from synapse_sync.core.rating import rating_name
 from synapse_sync.engine.gallery_media import Found, Page, Previews, shown
 from synapse_sync.engine.outdated import Standing
+from synapse_sync.engine.part import entries_in
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.survey import Survey, entries_in
+from synapse_sync.engine.survey import Survey
 from synapse_sync.engine.unmanaged import Unmanaged
 from synapse_sync.errors import Conflict, InputError, UnsafeName
 from synapse_sync.gallery.page import MARKER, is_page, page

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.plan import Placement, State
+from synapse_sync.engine.part import entries_in
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.survey import entries_in, survey_project, targets_here, without_code
+from synapse_sync.engine.survey import survey_project, targets_here, without_code
 from synapse_sync.engine.tools import Tools
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project

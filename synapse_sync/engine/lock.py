@@ -24,9 +24,9 @@ from synapse_sync.engine.choose import Chosen, Heard, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.include import bring_includes
 from synapse_sync.engine.optional import optional_names, required_only, to_leave_out, warning
+from synapse_sync.engine.part import unknown_model
 from synapse_sync.engine.pin import pin
 from synapse_sync.engine.remember import note_lock
-from synapse_sync.engine.survey import unknown_model
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InvalidLockfile, StatusError, SynapseError, WrongContent, raise_all
 from synapse_sync.project import Project

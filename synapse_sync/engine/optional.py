@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
+from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement
-from synapse_sync.core.plan import Plan
+from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.report import Report
 from synapse_sync.errors import RegionRefused, Several, SynapseError, raise_all
 
@@ -66,9 +67,33 @@ def admitted(
     return kept, warnings
 
 
+def judged(whole: Plan, kept: Plan, models: Iterable[LockedModel]) -> list[LockedModel]:
+    """The locked models without those that a plan left out: the rules of the project do not judge them."""
+    gone = {action.model for action in whole.actions} - {action.model for action in kept.actions}
+    return [model for model in models if model.name not in gone]
+
+
 def _without(plan: Plan, models: Collection[str]) -> Plan:
     """A plan without the actions of some models."""
     return replace(plan, actions=tuple(action for action in plan.actions if action.model not in models))
+
+
+def awaited(plan: Plan, optional: Collection[str]) -> tuple[Action, ...]:
+    """The actions that wait for a download of an optional model: only its site knows whether it comes.
+
+    They are the downloads, the places of those bytes where nothing is yet, and what is written beside them. They
+    are work for a sync, and no reason for a check to fail: where the site refuses, no sync could end the failure.
+    """
+    fetches = [action for action in plan.of(Verb.FETCH) if action.model in optional]
+    digests = {action.sha256 for action in fetches}
+    places = [a for a in plan.of(Verb.PLACE) if a.model in optional and a.sha256 in digests]
+    keys, placed = {(a.target, a.path) for a in places}, {a.sha256 for a in places}
+    beside = (a for a in plan.of(Verb.WRITE) if a.companion is not None)
+    return (
+        *(action for action in fetches if action.sha256 in placed),
+        *places,
+        *(a for a in beside if a.companion is not None and (a.target, a.companion.beside.text) in keys),
+    )
 
 
 def excused(report: Report, optional: frozenset[str]) -> Report:

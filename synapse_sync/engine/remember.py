@@ -52,7 +52,7 @@ def note_use(project: Project, survey: Survey, others: Iterable[Path] = ()) -> l
         placed=placed,
         mounts=mounts_of(placed, known.mounts if known is not None else {}),
         # A sync with nothing to do completes the same state again.
-        complete=known.complete if known is not None and survey.in_sync else None,
+        complete=known.complete if known is not None and survey.is_complete else None,
         links=known.links if known is not None else {},
     )
     try:
@@ -173,7 +173,7 @@ def _write_changed(project: Project, known: ProjectRecord | None, record: Projec
 
 def _noted(record: ProjectRecord, known: ProjectRecord | None, survey: Survey) -> ProjectRecord:
     """The record with the place of its project, which alone is no reason to write: a copied volume is as it was."""
-    if known is not None and known.host and survey.in_sync:
+    if known is not None and known.host and survey.is_complete:
         same = replace(record, identity=known.identity, above=known.above, host=known.host)
         if same == known:
             return known

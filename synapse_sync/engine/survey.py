@@ -13,16 +13,17 @@ from synapse_sync.core.freshness import expected, stale_entries, undeclared, unl
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, WITHIN, LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Manifest, Requirement, Target
-from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.plan import Key, Observed, Placement, Plan, State, Verb, make_plan
 from synapse_sync.core.policy import code_allowed, left_out, listed_code
 from synapse_sync.core.size_text import count_text
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.observe import followed_links, links_to_report, observe, ways_to, with_own_sources
+from synapse_sync.engine.optional import awaited, optional_names
+from synapse_sync.engine.part import entries_in, targets_in
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey_notes import moved_roots, with_moved, withheld_warning
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import InputError, OutOfDate, raise_all
+from synapse_sync.errors import OutOfDate
 from synapse_sync.layouts import LAYOUTS
 from synapse_sync.layouts.arrange import Arrangement, arrange
 from synapse_sync.layouts.companions import Accompaniment, arrange_companions
@@ -57,6 +58,7 @@ class Survey:
     the capabilities that a sync would ask the user for. `links` are the directory links that are followed, by path
     with the real path they lead to. `emptied` says that both files agree on no model at all, `refused` that a sync
     would end before its first act, `left_out` that the plan lacks optional models that a sync cannot have now.
+    `optional` names the optional models.
     """
 
     plan: Plan
@@ -71,6 +73,7 @@ class Survey:
     emptied: bool = False
     refused: bool = False
     left_out: bool = False
+    optional: frozenset[str] = frozenset()
     links: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     asks: tuple[Capability, ...] = ()
@@ -87,13 +90,29 @@ class Survey:
 
     @property
     def in_sync(self) -> bool:
-        """Whether a sync would change nothing: no file, and not the lockfile."""
-        return self.plan.in_sync and self.is_locked and not self.refused
+        """Whether a sync has nothing that it must do: no file, and not the lockfile.
+
+        A download of an optional model is tried by each sync, and may be refused by its site for ever.
+        """
+        rest = len(self.plan.actions) - len(awaited(self.plan, self.optional))
+        return not rest and not self.plan.withheld and self.is_locked and not self.refused
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a sync would do nothing at all, and try nothing."""
+        return self.in_sync and self.plan.in_sync
+
+    @property
+    def tried(self) -> str:
+        """The words about the downloads of optional models that the next sync tries; empty if there are none."""
+        count = sum(action.verb is Verb.FETCH for action in awaited(self.plan, self.optional))
+        return f"{count_text(count, 'optional file')} to download" if count else ""
 
     def summary(self) -> str:
         """Return one line: in sync, or how many actions of each kind a sync would carry out."""
         if self.in_sync:
-            return f"in sync: {count_text(self.plan.unchanged, 'file')}"
+            tried = f"; {self.tried}" if self.tried else ""
+            return f"in sync: {count_text(self.plan.unchanged, 'file')}{tried}"
         counts = [(len(self.plan.of(verb)), f"to {verb.value}") for verb in Verb]
         counts += [(len(self.stale), "not locked"), (self.plan.unchanged, "in place")]
         return ", ".join(f"{count:,} {word}" for count, word in counts if count) or "not in sync"
@@ -124,32 +143,6 @@ class Survey:
         return sum(self.observed[action.target, action.path].how != WITHIN for action in removed)
 
 
-def unknown_model(name: str, known: Collection[str]) -> InputError:
-    """The error for a name that is not declared, with the nearest that is."""
-    hint = suggestion(name, sorted(known), "`synapse list` lists all")
-    return InputError(f"no model `{name}` in synapse.toml", hint=hint)
-
-
-def entries_in(manifest: Manifest, scope: Scope) -> tuple[Requirement, ...]:
-    """The requirements in scope on this machine; raises `InputError` for names and groups that do not exist."""
-    entries = manifest.here()
-    if scope.only:
-        names = {entry.name for entry in entries} | {entry.model for entry in entries}
-        raise_all([unknown_model(name, names) for name in scope.only if name not in names])
-        entries = tuple(e for e in entries if e.name in scope.only or e.model in scope.only)
-    if scope.groups:
-        groups = sorted({group for entry in entries for group in entry.groups})
-        raise_all(
-            [
-                InputError(f"no model is in group `{g}`", hint=suggestion(g, groups) or "no model has `groups`")
-                for g in scope.groups
-                if g not in groups
-            ]
-        )
-        entries = tuple(entry for entry in entries if set(entry.groups) & set(scope.groups))
-    return entries
-
-
 def check_frozen(project: Project, scope: Scope) -> None:
     """Raise `OutOfDate` if the lockfile lacks a model in scope: its files are unknown, not unwanted."""
     entries = entries_in(project.manifest, scope)
@@ -162,19 +155,6 @@ def check_frozen(project: Project, scope: Scope) -> None:
         f"{LOCKFILE} does not have {listed(missing)}, and --frozen locks nothing",
         hint="restore it from git, or run `synapse lock`",
     )
-
-
-def targets_in(manifest: Manifest, scope: Scope) -> list[Target]:
-    """The targets in scope; raises `InputError` for names that do not exist."""
-    targets = {target.name: target for target in manifest.targets}
-    raise_all(
-        [
-            InputError(f"no target `{name}` in synapse.toml", hint=suggestion(name, targets))
-            for name in scope.targets
-            if name not in targets
-        ]
-    )
-    return [target for name, target in targets.items() if not scope.targets or name in scope.targets]
 
 
 def targets_here(project: Project, scope: Scope) -> list[Target]:
@@ -273,6 +253,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
         unmet=tuple(sorted(unmet)),
         dropped=tuple(undeclared(manifest.entries(), project.lockfile)),
         emptied=emptied,
+        optional=optional_names(manifest.entries()),
         links={link.path: link.to for link in links},
         warnings=(
             *(

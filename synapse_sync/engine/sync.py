@@ -19,7 +19,7 @@ from synapse_sync.core.rules import violations
 from synapse_sync.core.true_sizes import with_true_sizes, wrong_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.include import bring_includes
-from synapse_sync.engine.optional import admitted, excused, optional_names
+from synapse_sync.engine.optional import admitted, excused, judged
 from synapse_sync.engine.preflight import preflight
 from synapse_sync.engine.remember import note_completion, note_links, note_placed, note_use, placed_roots
 from synapse_sync.engine.room import apart
@@ -82,7 +82,7 @@ def sync(
         report = carry_out(survey, project, tools, command)
         warnings += misnamed(report, survey, project, tools)
         warnings += _correct_sizes(project, survey, tools, write=not locked and not frozen)
-        report = replace(excused(report, optional_names(project.manifest.entries())), unlocked=refused)
+        report = replace(excused(report, survey.optional), unlocked=refused)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
         in_sync = (
             done and survey.is_locked and not survey.unmet and not survey.left_out and not survey.plan.withheld
@@ -172,16 +172,13 @@ def check_before(survey: Survey, project: Project, tools: Tools) -> tuple[Survey
     Returns the survey with the part of its plan that can be carried out, and warnings about optional models.
     """
     placed = placed_roots(project)
-    models = {model.name: model for model in project.lockfile.models}
-    planned = {action.model for action in survey.plan.actions}
 
     def problems(plan: Plan) -> list[SynapseError]:
-        gone = planned - {action.model for action in plan.actions}
-        judged = (model for name, model in models.items() if name not in gone)
         found = preflight(plan, project.manifest, survey.trees, tools, project=project.directory, placed=placed)
-        return [*violations(project.manifest.rules, judged), *found]
+        kept = judged(survey.plan, plan, project.lockfile.models)
+        return [*violations(project.manifest.rules, kept), *found]
 
-    plan, warnings = admitted(survey.plan, optional_names(project.manifest.entries()), problems)
+    plan, warnings = admitted(survey.plan, survey.optional, problems)
     for text in apart(plan, survey.trees, tools.store):
         tools.reporter.warn(text)
     return replace(survey, plan=plan, left_out=bool(warnings)), warnings

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, TAKEN
+from synapse_sync.engine.part import entries_in
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.survey import entries_in, trees_in
+from synapse_sync.engine.survey import trees_in
 from synapse_sync.engine.tools import Tools
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project

@@ -10,8 +10,8 @@ from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.plan import Placement
 from synapse_sync.core.policy import code_allowed, facts_of, left_out, objection, permissions_for
+from synapse_sync.engine.part import entries_in, targets_in
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.survey import entries_in, targets_in
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import OutOfDate, SynapseError
 from synapse_sync.layouts.arrange import arrange

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from synapse_sync.core.bundle import (
     LIST,
@@ -26,10 +26,20 @@ _PIECE = 1 << 20
 Bytes = bytes | memoryview
 
 
+class Out(Protocol):
+    """The stream or file to which an archive is written."""
+
+    def write(self, data: Bytes, /) -> object:
+        """Write bytes."""
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+
+
 class ArchiveWriter:
     """Writes a bundle to a stream that only moves forward. `written` counts its bytes."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: Out) -> None:
         self._out = out
         self.written = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -84,6 +85,35 @@ def written(
                 raise
         except OSError as error:
             raise storage_error(error, f"writing {path}") from error
+
+
+class Pipe:
+    """A stream to another program, as an archive is written to it: `StorageError` says in words why it failed."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        """Write bytes."""
+        with _in_words():
+            self._stream.write(data)
+
+    def flush(self) -> None:
+        """Hand on what was written: a reader that has gone may show only here."""
+        with _in_words():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # Windows says EINVAL of a pipe without a reader.
+        is_gone = isinstance(error, ConnectionError) or (os.name == "nt" and error.errno == errno.EINVAL)
+        if is_gone:
+            raise StorageError("the reader of the bundle has gone", hint="its own message says why") from error
+        raise storage_error(error, "writing the bundle to standard output") from error
 
 
 def _is_empty(path: Path) -> bool:

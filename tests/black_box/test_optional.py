@@ -118,6 +118,44 @@ def test_a_refusal_of_preflight_leaves_out_the_optional_model_alone(project: Pro
     assert "optional model `extra` is left out: [policy] `max-size`" in result.err and len(files(project)) == 1
 
 
+def test_a_check_does_not_wait_for_a_site_that_may_refuse(project: Project) -> None:
+    """A file that only its site can grant is no failure of a check; a required one beside it is."""
+    vae = f"hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"
+    extra = f'[models.extra]\nsource = "{vae}"\noptional = true\n'
+    project.manifest(PORTRAIT + extra)
+    project("lock")
+    assert project("status", "--check", code=8).out and project("sync", "--check", code=8).out
+    project.hub.faults.add(f"/{catalogue.VAE_REPO}/resolve", Fault(status=403))
+    project("sync", "--locked")
+    shown = project("status", "--check")
+    assert "in sync: 1 file; 1 optional file to download" in shown.out and "portrait_vae" in shown.out
+    assert project("sync", "--check").out == project("sync", "--dry-run", "--check", "--locked").out == shown.out
+    value = project("status", "--json").json
+    assert value["in_sync"] and {action["model"] for action in value["actions"]} == {"extra"}
+    project.hub.faults.clear()
+    project("sync")  # no check and no sync noted that all is done
+    assert len(files(project)) == 2
+    assert "optional" not in project("status", "--check").out
+    kept = next(path for path in (project.path / "models").rglob("portrait_vae.safetensors"))
+    kept.unlink()
+    project("status", "--check", code=8)  # the store has it: a sync would place it
+
+
+def test_a_check_leaves_out_what_a_sync_leaves_out(project: Project) -> None:
+    project.manifest(PORTRAIT + EYES)
+    project("sync")
+    (file,) = (path for path in (project.path / "models").rglob("*eyes*.safetensors"))
+    file.unlink()
+    project.manifest(f'[policy]\nexempt = ["portrait"]\nmax-size = "1kB"\n{PORTRAIT}{EYES}')
+    assert "optional model `extra` is left out: [policy]" in project("sync").err
+    for words in (("status", "--check"), ("sync", "--check")):
+        shown = project(*words)
+        assert "optional model `extra` is left out: [policy]" in shown.err and "in sync: 1 file" in shown.out
+        assert "sync will refuse" not in shown.err
+    project.manifest(f'[policy]\nmax-size = "1kB"\n{PORTRAIT}{EYES}')
+    assert "sync will refuse" in project("status", "--check", code=8).err
+
+
 def test_a_dead_plain_address_is_a_warning(project: Project) -> None:
     """Only its download shows that it is dead."""
     gone = f'[models.extra]\nsource = "{project.hub.files.url}/gone.safetensors"\ntype = "lora"\noptional = true\n'

@@ -45,12 +45,15 @@ def test_a_shell_is_pointed_at_the_hub(serving: subprocess.Popen[str], tmp_path:
     call = " ".join(COMMAND)
     script = (
         f"{line}\n{call} init && {call} add civitai:{catalogue.PORTRAIT} && {call} sync && {call} whoami civitai"
+        # as `synapse gallery` advises
+        f" && sed -i.bak 's/^name = .*/&\\npreviews = true/' synapse.toml && {call} sync && {call} gallery"
     )
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
     done = subprocess.run(
         ["sh", "-c", script], env=environment, cwd=project, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert "1 with a preview" in done.stdout + done.stderr
     assert "1 placed" in done.stdout and "newcomer" in done.stdout
     assert list((tmp_path / "home").rglob("*")) == [], "the user's own store and settings are left alone"
     serving.send_signal(signal.SIGINT)
