@@ -68,6 +68,8 @@ def command(
         raise click.UsageError(f"`{name}` completes a file: name it after the format")
     if given is not None and not WRITERS[name].completes:
         raise click.UsageError(f"`{name}` completes no file; `-o FILE` names the file to write")
+    if str(output) == "-":
+        output = None  # as other programs mean it
     part = Scope(only=only, groups=groups, targets=targets)
     with Workspace.find(console.directory, offline=True) as workspace:
         found = workspace.export(

@@ -64,6 +64,8 @@ def command(
 
     if output is not None and portable is not None:
         raise click.UsageError("`--portable DIR` names its own page: leave out `-o`")
+    if "-" in (str(output), str(portable)):
+        raise click.UsageError("a gallery is a file: `-` is not stdout here; name a file, or `./-`")
     given = portable or output
     wanted = Wanted(
         output=None if given is None else console.directory / given,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common, spread
@@ -92,10 +93,9 @@ def gc(
 
     With --remote, files are deleted from a remote: those that no lockfile there names, and that are old enough.
     """
+    _check_gc(remote=remote, to=to, irreplaceable=irreplaceable, at_once=at_once)
     if remote:
         return collect_remote(console, to=to, days=days, dry_run=dry_run, yes=yes)
-    if to is not None:
-        raise click.UsageError("--to needs --remote")
     from synapse_sync.errors import InputError
     from synapse_sync.workspace import Workspace
 
@@ -131,6 +131,18 @@ def gc(
         else f"freed {size_text(freed)}; {kept}"
     )
     return 0
+
+
+def _check_gc(*, remote: bool, to: str | None, irreplaceable: bool, at_once: bool) -> None:
+    """Raise `UsageError` for options that the collection would ignore: of a store, or of a remote."""
+    source = click.get_current_context().get_parameter_source
+    if not remote and to is not None:
+        raise click.UsageError("--to needs --remote")
+    if not remote and source("days") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--days needs --remote; a store keeps what is younger than an hour")
+    if remote and (irreplaceable or at_once):
+        name = "--irreplaceable" if irreplaceable else "--now"
+        raise click.UsageError(f"{name} cannot be combined with --remote: `--days` says what is old enough")
 
 
 @command.command("forget", short_help="Forget a project that is gone.")

@@ -28,7 +28,7 @@ from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 from synapse_sync.core.redistribution import withheld
 from synapse_sync.engine.companions import document_question
 from synapse_sync.engine.push_choice import closed_because, named
-from synapse_sync.engine.revision import lockfile_at
+from synapse_sync.engine.revision import commit_of, lockfile_at
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import Survey, check_frozen, survey_project
 from synapse_sync.engine.tools import Tools
@@ -195,6 +195,7 @@ def _earlier(project: Project, since: str) -> Lockfile:
     """The lockfile at a path, or that of a commit; raises `InputError`."""
     path = project.directory / since
     if not path.is_file():
+        _check_commit(project, since, path)
         return lockfile_at(project, since).lockfile
     try:
         text = read_small(path, LARGEST).decode("utf-8-sig")
@@ -205,6 +206,14 @@ def _earlier(project: Project, since: str) -> Lockfile:
     except OSError as error:
         raise storage_error(error, f"reading {path}") from error
     return parse_lockfile(text, since) if text.strip() else Lockfile()
+
+
+def _check_commit(project: Project, since: str, path: Path) -> None:
+    """Raise `InputError` that names both, the commit and the path, for what is neither."""
+    try:
+        commit_of(project, since)
+    except InputError as error:
+        raise InputError(f"{error.message}, and no file is at {path}", hint=error.hint) from error
 
 
 def _digests(lockfile: Lockfile) -> frozenset[str]:

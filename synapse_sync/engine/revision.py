@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +128,20 @@ def git(directory: Path, *words: str, about: str) -> bytes:
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
     if any("not a git repository" in line for line in said):
         raise InputError(f"{directory} is not in a git repository", hint="`git init` makes it one")
+    if not said and not _has_commits([found, "-C", str(directory)]):
+        raise InputError(
+            f"no commit is in the repository of {directory} yet", hint="`git commit` makes the first one"
+        )
     if not said:
         raise InputError(f"`{about}` is no commit of this repository", hint=_HINT)
     raise InputError(f"git cannot read `{about}`: {said[0].removeprefix('fatal: ')}")
+
+
+def _has_commits(git_here: Sequence[str]) -> bool:
+    """Whether a branch or a tag of the repository has a commit, or HEAD."""
+    command = [*git_here, "rev-list", "--max-count=1", "HEAD", "--all", "--"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, **_QUIETLY}, check=False)
+    if done.returncode:  # HEAD is on a branch without commits; others may have some
+        command.remove("HEAD")
+        done = subprocess.run(command, capture_output=True, env={**os.environ, **_QUIETLY}, check=False)
+    return bool(done.stdout.strip())

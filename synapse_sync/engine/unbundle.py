@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,13 +30,14 @@ from synapse_sync.core.names import SafePath
 from synapse_sync.core.policy import Facts, Permissions, facts_of, permissions_for
 from synapse_sync.core.size_text import count_text
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import Conflict, OutOfDate, SynapseError, raise_all
+from synapse_sync.errors import Conflict, InputError, OutOfDate, StorageError, SynapseError, raise_all
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project
 from synapse_sync.store.answers import Answers
 from synapse_sync.store.bundle_archive import ArchiveReader
 from synapse_sync.store.durable import about_project, make_dirs, storage_error, write_atomic
 from synapse_sync.store.includes import LARGEST, keep_include
+from synapse_sync.store.links import try_file
 from synapse_sync.store.projects import ProjectRecord, located, read_record, write_record
 from synapse_sync.store.reach import make_way
 from synapse_sync.store.streamed import receive
@@ -89,7 +92,9 @@ def unbundle(source: BinaryIO, directory: Path, tools: Tools, *, preferred: tupl
     that this machine prefers. Nothing in the bundle is the user's consent. Raises `IntegrityError` for a damaged
     bundle, `Conflict` before any blob if the directory has other files of these names, `OutOfDate` if a bundle that
     was made with `--since` needs blobs that the store does not have, `RefusedFormat`, and `StorageError`.
+    `InputError` or `StorageError` comes before the first byte where no project can be written.
     """
+    _check_place(directory)
     archive = ArchiveReader(source)
     contents = archive.contents()
     _check_earlier(contents, tools)
@@ -106,6 +111,31 @@ def unbundle(source: BinaryIO, directory: Path, tools: Tools, *, preferred: tupl
         size=sum(size for _, size in sizes),
         sha256=hashlib.sha256(contents_text(contents)).hexdigest(),
     )
+
+
+def _check_place(directory: Path) -> None:
+    """Raise `InputError` or `StorageError` where the project could not be written; the trial leaves nothing behind.
+
+    A directory that has both files may be read-only: they are compared, and perhaps nothing is to write.
+    """
+    hint = "name another directory as the second argument; it may be a new one"
+    chain = (directory, *directory.parents)
+    there = next(path for path in chain if os.path.lexists(path))
+    if not there.is_dir():
+        raise InputError(f"{there} is not a directory; nothing was unpacked", hint=hint)
+    if (directory / MANIFEST).exists() and (directory / LOCKFILE).exists():
+        return
+    new = list(itertools.takewhile(lambda path: path != there, chain))
+    try:
+        make_dirs(directory, durable=False)
+        try_file(directory)
+    except OSError as error:
+        failed = storage_error(error, f"writing in {directory}")
+        raise StorageError(f"{failed.message}; nothing was unpacked", hint=hint) from error
+    finally:
+        for path in new:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _check_earlier(contents: Contents, tools: Tools) -> None:

@@ -70,6 +70,11 @@ def why(project: Project, file: Path, directory: Path, survey: Survey, store: Bl
             return (explain.blob(place, blob),)
         return (explain.stranger(place, _inside(place, survey.trees)),)
     named = tuple(explain.named(place.name)) if file.name == str(file) else ()
+    if not named and file.name == str(file) and explain.declares(file.name):
+        raise InputError(
+            f"no file has the name `{file}`: it is a model's",
+            hint=f"`synapse show {file}` tells what is known of it",
+        )
     if not named:
         raise InputError(
             f"{place}: no such file, and no model wants one there", hint="`synapse tree` lists all paths"
@@ -103,6 +108,10 @@ class _Explainer:
         self._locked = {model.name: model for model in project.lockfile.models}
         self._placements = {placement.key: placement for placement in survey.arrangement.placements}
         self._companions = {companion.key: companion for companion in survey.companions}
+
+    def declares(self, name: str) -> bool:
+        """Whether a model has this name."""
+        return any(name in (entry.name, entry.model) for entry in self._entries.values())
 
     def at(self, target: str, path: str) -> Why | None:
         """The answer for a path of a target that is wanted or listed; None for any other."""

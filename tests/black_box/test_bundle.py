@@ -143,6 +143,24 @@ def test_since_leaves_out_what_an_earlier_lockfile_has(synced: Project, tmp_path
         assert len(far.blobs()) == 4
 
 
+def test_a_place_for_the_project_is_tried_before_the_first_byte(synced: Project, tmp_path: Path) -> None:
+    out = tmp_path / "studio.tar"
+    synced("bundle", str(out))
+    (tmp_path / "taken").write_text("mine")
+    places = [tmp_path / "taken", tmp_path / "taken/below"]
+    places += [Path("/proc/nowhere")] if sys.platform == "linux" else []
+    with another_machine(synced, tmp_path / "far") as far:
+        for place in places:
+            refused = far("unbundle", str(out), str(place), code=9 if place.parts[1] == "proc" else 2)
+            assert "nothing was unpacked" in refused.err and "name another directory" in refused.err
+            assert "verified" not in refused.out + refused.err and far.blobs() == []
+        assert (tmp_path / "taken").read_text() == "mine"
+        new = tmp_path / "a/b"
+        out.write_bytes(out.read_bytes()[:-10_000])
+        far("unbundle", str(out), str(new), code=6)
+        assert not new.parent.exists(), "a trial leaves no directory behind"
+
+
 def test_since_may_name_a_commit(synced: Project, tmp_path: Path) -> None:
     for words in (
         ["init", "-q"],
@@ -152,7 +170,8 @@ def test_since_may_name_a_commit(synced: Project, tmp_path: Path) -> None:
         subprocess.run(["git", *words], cwd=synced.path, check=True)
     said = synced("bundle", str(tmp_path / "x.tar"), "--since", "HEAD", "--json").json
     assert (said["files"], len(said["left_out"])) == (0, 3)
-    assert "no commit" in synced("bundle", str(tmp_path / "y.tar"), "--since", "lost", code=2).err
+    refused = synced("bundle", str(tmp_path / "y.tar"), "--since", "lost", code=2).err
+    assert "`lost` is no commit" in refused and f"no file is at {synced.path / 'lost'}" in " ".join(refused.split())
 
 
 def test_local_files_and_gated_models_are_handed_on_by_name(project: Project, tmp_path: Path) -> None:

@@ -83,6 +83,13 @@ def test_options_that_exclude_each_other(project: Project, words: tuple[str, ...
     assert "cannot be combined" in project("lock", *words, code=2).err
 
 
+def test_a_repository_without_commits(project: Project) -> None:
+    project.manifest("[models]\n")
+    subprocess.run(["git", "-C", str(project.path), "init", "-q"], check=True)
+    refused = project("diff", code=2).err
+    assert "no commit is in the repository" in refused and "`git commit`" in refused
+
+
 def test_a_commit_that_does_not_exist(project: Project, committed: Callable[..., None]) -> None:
     committed(PORTRAIT)
     said = project("diff", "v9", code=2).err

@@ -278,6 +278,11 @@ def test_a_wrong_call_writes_nothing(full: Project, words: list[str], said: str)
     assert full.lock_text == before
 
 
+def test_a_dash_is_stdout(full: Project) -> None:
+    assert full("export", "urls", "-o", "-").out == full("export", "urls").out
+    assert not (full.path / "-").exists()
+
+
 @pytest.mark.parametrize("name", [name for name, writer in WRITERS.items() if not writer.merges])
 def test_only_an_earlier_export_is_replaced(full: Project, name: str) -> None:
     if name == "cyclonedx":

@@ -141,6 +141,12 @@ def test_a_file_of_the_project_or_no_place_at_all_is_refused(synced: Project) ->
     assert not (synced.path / "nowhere").exists()
 
 
+def test_a_page_is_not_written_to_a_pipe(synced: Project) -> None:
+    for option in ("-o", "--portable"):
+        assert "`-` is not stdout here" in synced("gallery", option, "-", code=2).err
+    assert not (synced.path / "-").exists()
+
+
 def test_a_portable_page_has_its_previews_beside_it(synced: Project, tmp_path: Path) -> None:
     (synced.path / "Comfy UI/models/loras/detail_v1.png").write_bytes(png_bytes("mine"))
     synced("gallery", "--portable", "out")

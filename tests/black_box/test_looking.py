@@ -94,6 +94,12 @@ def test_a_path_at_which_nothing_is(studio: Project) -> None:
     assert "no model wants one there" in studio("why", "nowhere/x.safetensors", code=2).err
 
 
+def test_the_name_of_a_model_is_no_file(studio: Project) -> None:
+    refused = studio("why", "portrait", code=2)
+    assert "it is a model's" in refused.err and "`synapse show portrait`" in refused.err
+    studio("show", "portrait")
+
+
 def test_a_file_behind_a_link_of_the_user(studio: Project) -> None:
     (studio.path / "short").symlink_to(studio.path / "ui" / "models")
     (answer,) = studio("why", "short/vae/portrait_vae.safetensors", "--json").json["answers"]

@@ -246,6 +246,13 @@ def test_a_remote_of_the_manifest_is_written_only_with_consent(project: Project,
     assert not files_in(drive)
 
 
+@pytest.mark.parametrize(
+    "words", [("--days", "3"), ("--to", "x"), ("--remote", "--now"), ("--remote", "--irreplaceable")]
+)
+def test_a_collection_ignores_no_option(project: Project, words: tuple[str, ...]) -> None:
+    assert "--remote" in project("store", "gc", "--yes", *words, code=2).err
+
+
 def test_without_a_remote(project: Project, drive: Path) -> None:
     del os.environ["SYNAPSE_REMOTE"]
     for words in (("push", "--all"), ("pull",), ("status",), ("publish",), ("gc", "--remote")):

@@ -1109,6 +1109,15 @@ def _(bench: Bench) -> None:
     assert "models/checkpoints" in bench("tree").out
 
 
+@helps("engine: synapse show")
+def _(bench: Bench) -> None:
+    bench.project.manifest(ONE)
+    bench("lock")
+    (name,) = (model["name"] for model in bench.project.locked())
+    bench.advised(f"synapse show {name}", "why", name, code=2)
+    assert name in bench("show", name).out
+
+
 @helps("engine: synapse import --identify")
 def _(bench: Bench) -> None:
     _tree(bench, "a.safetensors")
