@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common, spread
+from synapse_sync.cli.options import common, spread, trusting
 from synapse_sync.cli.store_remote import AGE, collect_remote, publish, pull, push, status, to_remote
 from synapse_sync.cli.texts import count_text
 from synapse_sync.core.size_text import size_text
@@ -73,6 +73,7 @@ def size(console: Console) -> int:
     "--days", metavar="N", type=click.FloatRange(min=0), default=AGE, show_default=True,
     help="With --remote: keep files that are younger than N days.",
 )  # fmt: skip
+@trusting
 @common
 @click.pass_obj
 def gc(
@@ -84,6 +85,7 @@ def gc(
     remote: bool,
     to: str | None,
     days: float,
+    trust: bool,
 ) -> int:
     """Drop blobs that no project's lockfile or tree uses, after showing which.
 
@@ -93,9 +95,9 @@ def gc(
 
     With --remote, files are deleted from a remote: those that no lockfile there names, and that are old enough.
     """
-    _check_gc(remote=remote, to=to, irreplaceable=irreplaceable, at_once=at_once)
+    _check_gc(remote=remote, to=to, trust=trust, irreplaceable=irreplaceable, at_once=at_once)
     if remote:
-        return collect_remote(console, to=to, days=days, dry_run=dry_run, yes=yes)
+        return collect_remote(console, to=to, days=days, dry_run=dry_run, yes=yes, trust=trust)
     from synapse_sync.errors import InputError
     from synapse_sync.workspace import Workspace
 
@@ -133,11 +135,13 @@ def gc(
     return 0
 
 
-def _check_gc(*, remote: bool, to: str | None, irreplaceable: bool, at_once: bool) -> None:
+def _check_gc(*, remote: bool, to: str | None, trust: bool, irreplaceable: bool, at_once: bool) -> None:
     """Raise `UsageError` for options that the collection would ignore: of a store, or of a remote."""
     source = click.get_current_context().get_parameter_source
     if not remote and to is not None:
         raise click.UsageError("--to needs --remote")
+    if not remote and trust:
+        raise click.UsageError("--trust needs --remote: a collection of the store asks for no consent")
     if not remote and source("days") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--days needs --remote; a store keeps what is younger than an hour")
     if remote and (irreplaceable or at_once):

@@ -10,7 +10,7 @@ import click
 
 from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common, offline, one_part
+from synapse_sync.cli.options import common, offline, one_part, trusting
 from synapse_sync.cli.texts import count_text
 from synapse_sync.core.size_text import size_text
 
@@ -38,10 +38,17 @@ def exit_code(errors: Sequence[SynapseError]) -> int:
 @to_remote
 @click.option("--repair", is_flag=True, help="Read and hash what is there, and replace wrong files.")
 @one_part
+@trusting
 @common
 @click.pass_obj
 def push(
-    console: Console, names: tuple[str, ...], everything: bool, to: str | None, repair: bool, shard: Shard
+    console: Console,
+    names: tuple[str, ...],
+    everything: bool,
+    to: str | None,
+    repair: bool,
+    shard: Shard,
+    trust: bool,
 ) -> int:
     """Upload the locked files of models to a remote: only what it lacks, under their digests.
 
@@ -52,7 +59,7 @@ def push(
         raise click.UsageError("name the models to upload, or add --all" if not names else "--all needs no names")
     from synapse_sync.workspace import Workspace
 
-    with Workspace.find(console.directory, ask=console.confirm) as workspace:
+    with Workspace.find(console.directory, trust=trust, ask=console.confirm) as workspace:
         workspace.reporter = console.reporter()
         pushed = workspace.push(names, to=to, repair=repair, shard=shard)
     console.close()
@@ -81,16 +88,17 @@ def conclude_push(console: Console, pushed: Pushed) -> int:
 @click.command("pull", short_help="Bring locked files from the remotes into the store.")
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=model_names)
 @offline
+@trusting
 @common
 @click.pass_obj
-def pull(console: Console, names: tuple[str, ...], offline: bool) -> int:
+def pull(console: Console, names: tuple[str, ...], offline: bool, trust: bool) -> int:
     """Bring the locked files of models, or of all, from the remotes into the store, and place nothing.
 
     Only the remotes are asked: a file that none of them has is an error.
     """
     from synapse_sync.workspace import Workspace
 
-    with Workspace.find(console.directory, offline=offline, ask=console.confirm) as workspace:
+    with Workspace.find(console.directory, offline=offline, trust=trust, ask=console.confirm) as workspace:
         workspace.reporter = console.reporter()
         pulled = workspace.pull(names)
     console.close()
@@ -108,13 +116,14 @@ def pull(console: Console, names: tuple[str, ...], offline: bool) -> int:
 
 @click.command("status", short_help="Show which locked files each remote has.")
 @click.option("--missing", is_flag=True, help="Name the files that are missing.")
+@trusting
 @common
 @click.pass_obj
-def status(console: Console, missing: bool) -> int:
+def status(console: Console, missing: bool, trust: bool) -> int:
     """Show how many of the locked files each remote has; each is asked once for each file."""
     from synapse_sync.workspace import Workspace
 
-    with Workspace.find(console.directory, ask=console.confirm) as workspace:
+    with Workspace.find(console.directory, trust=trust, ask=console.confirm) as workspace:
         states = workspace.remote_states()
     if console.as_json:
         console.document({"remotes": [state.to_dict() for state in states]})
@@ -135,16 +144,17 @@ def status(console: Console, missing: bool) -> int:
 
 @click.command("publish", short_help="Write the lockfile into a remote, which keeps its files.")
 @to_remote
+@trusting
 @common
 @click.pass_obj
-def publish(console: Console, to: str | None) -> int:
+def publish(console: Console, to: str | None, trust: bool) -> int:
     """Write synapse.lock into a remote, under its digest: `synapse store gc --remote` keeps the files it names.
 
     Publish before you push. A lockfile that is published is not changed any more; a later one is a second one.
     """
     from synapse_sync.workspace import Workspace
 
-    with Workspace.find(console.directory, ask=console.confirm) as workspace:
+    with Workspace.find(console.directory, trust=trust, ask=console.confirm) as workspace:
         done = workspace.publish(to=to)
     if console.as_json:
         console.document({"remote": done.remote.address, "sha256": done.sha256, "new": done.new})
@@ -153,13 +163,13 @@ def publish(console: Console, to: str | None) -> int:
     return 0
 
 
-def collect_remote(console: Console, *, to: str | None, days: float, dry_run: bool, yes: bool) -> int:
+def collect_remote(console: Console, *, to: str | None, days: float, dry_run: bool, yes: bool, trust: bool) -> int:
     """Delete what no published lockfile names from a remote, after showing it: `synapse store gc --remote`."""
     from synapse_sync.errors import InputError
     from synapse_sync.workspace import Workspace
 
     age = days * 86_400
-    with Workspace.find(console.directory, ask=console.confirm) as workspace:
+    with Workspace.find(console.directory, trust=trust, ask=console.confirm) as workspace:
         plan = workspace.plan_remote_collection(to=to, age=age)
         for entry in plan.drop:
             day = time.strftime("%Y-%m-%d", time.gmtime(entry.modified))

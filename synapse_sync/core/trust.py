@@ -169,15 +169,25 @@ def _text(parts: Parts) -> str:
 
 def not_trusted(wanted: Iterable[Capability]) -> NotTrusted:
     """The one error for all capabilities that the user has not agreed to."""
+    wanted = frozenset(wanted)
     words = "; ".join(_in_words(wanted))
     return NotTrusted(
         f"synapse.toml wants more than its own project, and you have not agreed to it: {words}",
-        hint="; ".join(
-            (
-                "read synapse.toml; if you trust it, `synapse trust` keeps your consent",
-                "`--trust` does the same as part of a command, SYNAPSE_TRUST=1 agrees for one run",
-            )
-        ),
+        hint=_consent_hint({each.kind for each in wanted}),
+    )
+
+
+def _consent_hint(kinds: Collection[Kind]) -> str:
+    """The ways to agree; `synapse trust` agrees to no upload, only the command that uploads does."""
+    if Kind.PUSH in kinds:
+        return (
+            "read synapse.toml; if you trust it, add `--trust`, which is kept, or set SYNAPSE_TRUST=1 for one run"
+        )
+    return "; ".join(
+        (
+            "read synapse.toml; if you trust it, `synapse trust` keeps your consent",
+            "`--trust` does the same as part of a command, SYNAPSE_TRUST=1 agrees for one run",
+        )
     )
 
 

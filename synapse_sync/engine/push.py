@@ -20,9 +20,9 @@ from synapse_sync.engine.push_choice import Choice, KeptBack, Upload
 from synapse_sync.errors import AccessDenied, IntegrityError, NetworkError, NotFound, SynapseError
 from synapse_sync.net.retries import WORTH_TELLING, Retry
 from synapse_sync.net.wire import Wire
-from synapse_sync.store.durable import storage_error
+from synapse_sync.store.durable import outside_store, storage_error
 from synapse_sync.store.hashing import hash_file
-from synapse_sync.suppliers.remote.base import WritableRemote
+from synapse_sync.suppliers.remote.base import ACCESS_HINT, WritableRemote
 from synapse_sync.transfer.crew import Bucket
 from synapse_sync.transfer.want import Clock
 
@@ -228,7 +228,7 @@ class Pusher:
             try:
                 sha256 = hash_file(Path(location.path))
             except OSError as error:
-                raise storage_error(error, f"reading {location.path}") from error
+                raise outside_store(storage_error(error, f"reading {location.path}"), ACCESS_HINT) from error
             self.reporter.transfer_advanced(upload.sha256, upload.size)
             return sha256
         digest, block = hashlib.sha256(), memoryview(bytearray(_CHUNK))

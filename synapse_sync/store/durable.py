@@ -87,9 +87,15 @@ def about_project() -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        if error.hint is not None and "SYNAPSE_STORE" in error.hint:
-            error.hint = "make the project's directory writable for you, or work in a copy of it"
+        outside_store(error, "make the project's directory writable for you, or work in a copy of it")
         raise
+
+
+def outside_store(error: StorageError, hint: str) -> StorageError:
+    """The error about a file that is in no store: `hint` is in the place of one that names another store."""
+    if error.hint is not None and "SYNAPSE_STORE" in error.hint:
+        error.hint = hint
+    return error
 
 
 def is_junction(found: os.stat_result) -> bool:

@@ -244,10 +244,36 @@ def test_a_remote_of_the_manifest_is_written_only_with_consent(project: Project,
     project("trust")
     assert f"upload files to the remote {drive}" in " ".join(project("store", "push", "--all", code=2).err.split())
     assert not files_in(drive)
+    project("store", "push", "--all", "--trust")
+    project("store", "publish")
+    assert len(files_in(drive)) == 4
+
+
+@pytest.mark.parametrize("verb", ["status", "pull", "publish", "gc"])
+def test_consent_as_part_of_a_command_about_remotes(project: Project, drive: Path, verb: str) -> None:
+    project("store", "push", "--all")
+    project("store", "publish")
+    del os.environ["SYNAPSE_REMOTE"]
+    where = f'[workspace]\nremote = "{drive.as_posix()}"\n'
+    project.manifest(declare("portrait", "eyes", "sharpen", head=where))
+    words = ("store", verb, *(["--remote"] if verb == "gc" else []))
+    assert "`--trust`" in project(*words, code=2).err
+    project(*words, "--trust")
+    project(*words)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="modes do not hold here")
+def test_a_file_that_cannot_be_read_there_needs_no_other_store(project: Project, drive: Path) -> None:
+    project("store", "push", "eyes")
+    next(path for path in (drive / "blobs").rglob("*") if path.is_file()).chmod(0)
+    emptied(project)
+    for words in (("sync",), ("store", "push", "eyes", "--repair")):
+        said = " ".join(project(*words, code=None).err.split())
+        assert "check who may" in said and "SYNAPSE_STORE" not in said
 
 
 @pytest.mark.parametrize(
-    "words", [("--days", "3"), ("--to", "x"), ("--remote", "--now"), ("--remote", "--irreplaceable")]
+    "words", [("--days", "3"), ("--to", "x"), ("--trust",), ("--remote", "--now"), ("--remote", "--irreplaceable")]
 )
 def test_a_collection_ignores_no_option(project: Project, words: tuple[str, ...]) -> None:
     assert "--remote" in project("store", "gc", "--yes", *words, code=2).err
@@ -259,7 +285,9 @@ def test_without_a_remote(project: Project, drive: Path) -> None:
         assert "SYNAPSE_REMOTE" in project("store", *words, code=2).err
     assert "SYNAPSE_REMOTE" in project("sync", "--backfill", code=2).err
     os.environ["SYNAPSE_REMOTE"] = "https://models.example/store"
-    assert "no remote is named that files can be uploaded to" in project("store", "push", "--all", code=2).err
+    for words in (("store", "push", "--all"), ("store", "publish"), ("sync", "--backfill")):
+        said = " ".join(project(*words, code=2).err.split())
+        assert "models.example/store can only be read" in said and "add a bucket or a directory" in said
     shutil.rmtree(drive)
     assert "is missing" in project("store", "push", "--all", "--to", str(drive), code=9).err
     assert not drive.exists()

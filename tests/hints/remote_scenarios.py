@@ -157,3 +157,13 @@ def _(bench: Any) -> None:
     drive = drive_of(bench)
     bench.advised("--to", "store", "push", "--all", "--to", "https://models.example/store", code=2)
     bench("store", "push", "--all", "--to", str(drive))
+
+
+@helps("core: --trust")
+def _(bench: Any) -> None:
+    drive = drive_of(bench)
+    del os.environ["SYNAPSE_REMOTE"]
+    bench.project.manifest(declare("eyes", "sharpen", head=f'[workspace]\nremote = "{drive.as_posix()}"\n'))
+    bench.advised("--trust", "store", "push", "--all", code=2)
+    bench("store", "push", "--all", "--trust")
+    assert list((drive / "blobs").iterdir())

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from synapse_sync.net.retries import Retry
     from synapse_sync.net.wire import Wire
 
+#: The next step where the file system refuses access to a directory: no other store helps.
+ACCESS_HINT = "check who may read and write in that directory, and whether its drive is mounted writable"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:

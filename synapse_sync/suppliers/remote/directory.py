@@ -16,13 +16,14 @@ from synapse_sync.store.durable import (
     flush,
     fsync_dir,
     make_dirs,
+    outside_store,
     random_name,
     remove,
     rename_new,
     replace_file,
     storage_error,
 )
-from synapse_sync.suppliers.remote.base import Entry, Means
+from synapse_sync.suppliers.remote.base import ACCESS_HINT, Entry, Means
 
 #: Temporary files are in this directory, as in a local store.
 _TEMPORARY = "tmp"
@@ -52,7 +53,7 @@ class DirectoryRemote:
                 ) from None
             return None
         except OSError as error:
-            raise storage_error(error, f"looking into {self._root}") from error
+            raise self._trouble(error, "looking into") from error
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     # -- writing -----------------------------------------------------------------------------------
@@ -64,6 +65,11 @@ class DirectoryRemote:
             if temp.stat().st_size != size:
                 raise StorageError(f"{sha256[:12]}…: {temp.stat().st_size} bytes were written instead of {size}")
             make_dirs(path.parent)
+            if path.is_dir():
+                raise StorageError(
+                    f"{path} is a directory, in the place of a file of the remote",
+                    hint="move it away, and push again",
+                )
             replace_file(temp, path)
             fsync_dir(path.parent)
 
@@ -100,10 +106,18 @@ class DirectoryRemote:
                 os.close(handle)
             yield temp
         except OSError as error:
-            raise storage_error(error, f"writing into {self._root}") from error
+            raise self._trouble(error, "writing into") from error
         finally:
             with contextlib.suppress(OSError):
                 remove(temp, missing_ok=True)
+
+    def _trouble(self, error: OSError, doing: str) -> StorageError:
+        """The error for a directory that does not serve: the deepest one that exists, no temporary file."""
+        place = Path(error.filename or self._root)
+        while place != self._root and place != place.parent and not place.is_dir():
+            place = place.parent
+        error.filename = str(place)
+        return outside_store(storage_error(error, f"{doing} {self._root}"), ACCESS_HINT)
 
     # -- small files, and all of them -----------------------------------------------------------------
 
@@ -115,7 +129,7 @@ class DirectoryRemote:
         except FileNotFoundError:
             raise NotFound(f"{self.remote} has no {path}") from None
         except OSError as error:
-            raise storage_error(error, f"reading {self._root / path}") from error
+            raise self._trouble(error, "reading") from error
         if len(data) > most:
             raise NetworkError(f"{self.remote}: {path} has more than {most} bytes")
         return data
@@ -139,7 +153,7 @@ class DirectoryRemote:
             try:
                 remove(self._root / path, missing_ok=True)
             except OSError as error:
-                raise storage_error(error, f"deleting {self._root / path}") from error
+                raise self._trouble(error, "deleting in") from error
 
     def abort_uploads(self, before: float) -> int:
         """Remove the temporary files of killed pushes, if they were last written before that time."""

@@ -18,12 +18,14 @@ from synapse_sync.errors import (
     Offline,
     RefusedFormat,
     StatusError,
+    StorageError,
     SynapseError,
 )
 from synapse_sync.net.at_once import at_once
 from synapse_sync.net.failures import switched_off
 from synapse_sync.sources.base import Location
-from synapse_sync.suppliers.remote.base import Means, RemoteStore, WritableRemote
+from synapse_sync.store.durable import outside_store
+from synapse_sync.suppliers.remote.base import ACCESS_HINT, Means, RemoteStore, WritableRemote
 from synapse_sync.suppliers.remote.register import open_remote, unusable
 from synapse_sync.transfer.want import Offer, Want
 
@@ -91,7 +93,7 @@ class Remotes:
         else:
             first = next((remote for remote in self.remotes if remote.is_writable), None)
             if first is None:
-                raise no_remote("no remote is named that files can be uploaded to")
+                raise self._no_writable()
             remote = first
         store = self.open(remote)
         if not isinstance(store, WritableRemote):
@@ -99,6 +101,17 @@ class Remotes:
                 f"{remote} can only be read", hint="name a bucket or a directory: `--to s3://BUCKET/PREFIX`"
             )
         return store
+
+    def _no_writable(self) -> InputError:
+        """The error where none of the remotes can be written."""
+        if not self.remotes:
+            return no_remote("no remote is named that files can be uploaded to")
+        named = ", ".join(map(str, self.remotes))
+        can = "can only be read" if len(self.remotes) == 1 else "can all only be read"
+        return InputError(
+            f"{named} {can}, so there is no remote that files can be uploaded to",
+            hint="add a bucket or a directory to `remote` in your config.toml, or to SYNAPSE_REMOTE after a comma",
+        )
 
     def is_here(self, sha256: str) -> bool:
         """Whether a directory among the remotes has a blob; nothing else is asked."""
@@ -158,6 +171,8 @@ class Remotes:
     def _failed(self, remote: Remote, want: Want, error: SynapseError) -> str | None:
         """Say what kept the bytes of a remote from being used; None: that it does not have them is normal."""
         assert want.sha256 is not None
+        if isinstance(error, StorageError):
+            outside_store(error, ACCESS_HINT)
         if not _is_absence(remote, error):
             with self._lock:
                 self._failures[remote, want.sha256] = error
