@@ -26,6 +26,7 @@ from synapse_sync.engine.remember import note_lock
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import (
     InputError,
+    InvalidReference,
     InvalidSettings,
     MissingType,
     NetworkError,
@@ -82,7 +83,7 @@ class ImportedLists:
 
     @property
     def exit_code(self) -> int:
-        """0, unless a site, policy or missing consent refused a listed model: then the code of these errors."""
+        """0, unless a listed model was refused: by a site, policy, missing consent, or for its address."""
         errors = [each.error for each in self.unresolved if each.error is not None]
         return Several(errors).exit_code if errors else 0
 
@@ -179,7 +180,9 @@ class _Work:
             elif places := here.find(model):
                 self.known.append(Known(file=reading.file, model=model, place=places[0]))
             else:
-                self.unresolved.append(Unresolved(file=reading.file, model=model, why=_lack(model, self._tools)))
+                why = _lack(model, self._tools)
+                error = InvalidReference(why) if model.refused else None
+                self.unresolved.append(Unresolved(file=reading.file, model=model, why=why, error=error))
         return new
 
     def _unlocked(self, locked: Mapping[str, LockedModel]) -> dict[tuple[Reference, str | None], str]:

@@ -47,6 +47,18 @@ def put(project: Project, name: str, content: object) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize("secret", ["?token=abcdefgh", "?X-Amz-Signature=abcdefgh"])
+def test_an_address_that_is_refused_is_a_failure(project: Project, secret: str) -> None:
+    """It has a credential, so nothing is declared for it; the other lines are."""
+    good = f"{project.hub.files.url}/{catalogue.PLAIN_LORA}"
+    file = put(project, "list.txt", f"{project.hub.files.url}/a.safetensors{secret}\n".encode())
+    refused = project("import", file, code=2)
+    assert "imported 0 models; 1 not resolved" in refused.out and "abcdefgh" not in refused.out + refused.err
+    assert project("import", file, "--json", code=2).json["exit_code"] == 2
+    file = put(project, "list.txt", f"{good}\n{project.hub.files.url}/a.safetensors{secret}\n".encode())
+    assert "imported 1 model; 1 not resolved" in project("import", file, "--trust", "--type", "lora", code=2).out
+
+
 def test_from_a_workflow_to_its_files(project: Project) -> None:
     file = put(project, "portrait.json", shared(project))
     assert project("import", "--check", file, code=8).out.count("\n  - ") == 3

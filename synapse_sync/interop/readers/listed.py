@@ -33,6 +33,7 @@ class Listed:
     which the file's program looks for it, in `folder`, which is relative to the UI's directory, in ComfyUI's words.
     `type` is its type in synapse's words, where no folder says more. `at` is the place in the file: a node, a line.
     `problem` says why it cannot become a requirement. With `resource`, a site has to be asked for its version.
+    `refused` says that its only locations are addresses that synapse does not read, such as one with a token.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Listed:
     at: str = ""
     problem: str | None = None
     resource: Resource | None = None
+    refused: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -76,7 +78,8 @@ def listed(
     place = _folder("/".join(part for part in (_slashes(folder), above) if part), problems)
     digest = _digest(sha256, problems)
     unread: list[str] = []
-    references = list(_references(locations, unread))
+    given = list(locations)
+    references = list(_references(given, unread))
     if not references and digest is not None:
         references = [Reference("hash", f"sha256:{digest}")]
     if not references:
@@ -93,7 +96,12 @@ def listed(
         at=label(at),
         problem=problems[0] if problems else None,
         resource=resource,
+        refused=not references and any(isinstance(each, str) and _is_address(each) for each in given),
     )
+
+
+def _is_address(text: str) -> bool:
+    return text.strip().lower().startswith(("https://", "http://"))
 
 
 def label(value: object) -> str:
@@ -181,6 +189,7 @@ def _together(one: Listed, other: Listed) -> Listed:
         groups=tuple(dict.fromkeys((*one.groups, *other.groups))),
         problem=None if None in (one.problem, other.problem) else one.problem,
         resource=one.resource or other.resource,
+        refused=not references and (one.refused or other.refused),
     )
 
 
