@@ -130,7 +130,8 @@ class Sharing(Questions):
         from synapse_sync.engine.push_choice import uploads_of
         from synapse_sync.engine.remote_status import remote_states
 
-        return remote_states(self._readable(), uploads_of(self.project.lockfile.models))
+        uploads = uploads_of(self.project.lockfile.models)
+        return remote_states(self._readable(), uploads, self._wiring.store.true_size)
 
     def publish(self, *, to: str | None = None) -> Published:
         """Write the lockfile into a remote, so that a collection there keeps its files."""

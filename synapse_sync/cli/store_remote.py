@@ -115,12 +115,14 @@ def pull(console: Console, names: tuple[str, ...], offline: bool, trust: bool) -
 
 
 @click.command("status", short_help="Show which locked files each remote has.")
-@click.option("--missing", is_flag=True, help="Name the files that are missing.")
+@click.option("--missing", is_flag=True, help="Name the files that are missing or wrong.")
+@click.option("--check", is_flag=True, help="Exit 8 if a remote lacks a file, or has one of a wrong size.")
 @trusting
 @common
 @click.pass_obj
-def status(console: Console, missing: bool, trust: bool) -> int:
+def status(console: Console, missing: bool, check: bool, trust: bool) -> int:
     """Show how many of the locked files each remote has; each is asked once for each file."""
+    from synapse_sync.errors import OutOfDate
     from synapse_sync.workspace import Workspace
 
     with Workspace.find(console.directory, trust=trust, ask=console.confirm) as workspace:
@@ -135,11 +137,14 @@ def status(console: Console, missing: bool, trust: bool) -> int:
         there, lacking = (sum(upload.size for upload in part) for part in (state.there, state.missing))
         words = f"has {count_text(len(state.there), 'file')}, {size_text(there)}"
         lack = f"lacks {count_text(len(state.missing), 'file')}, {size_text(lacking)}"
-        console.answer(f"{state.remote}  {words}; {lack}" if state.missing else f"{state.remote}  {words}: all")
-        for upload in state.missing if missing else ():
+        wrong = f"has {count_text(len(state.wrong), 'file')} of a wrong size"
+        rest = [*([lack] if state.missing else []), *([wrong] if state.wrong else [])]
+        console.answer(f"{state.remote}  {'; '.join([words, *rest])}" if rest else f"{state.remote}  {words}: all")
+        for upload in (*state.missing, *state.wrong) if missing else ():
             console.answer(f"  {upload.model}  {upload.filename}  {size_text(upload.size)}")
     console.errors(errors)
-    return exit_code(errors)
+    lacking = check and any(state.missing or state.wrong for state in states)
+    return exit_code(errors) or (OutOfDate.exit_code if lacking else 0)
 
 
 @click.command("publish", short_help="Write the lockfile into a remote, which keeps its files.")

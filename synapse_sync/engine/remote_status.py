@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,11 +19,15 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteState:
-    """The files of one remote that are `there`, and those that are `missing`; an `error` if nobody knows."""
+    """The files of one remote that are `there`, and those that are `missing`; an `error` if nobody knows.
+
+    `wrong` are files under a right digest that have another size. Where a remote does not say sizes, it has none.
+    """
 
     remote: Remote
     there: tuple[Upload, ...] = ()
     missing: tuple[Upload, ...] = ()
+    wrong: tuple[Upload, ...] = ()
     error: SynapseError | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -32,30 +36,42 @@ class RemoteState:
             "remote": self.remote.address,
             "there": len(self.there),
             "there_bytes": sum(upload.size for upload in self.there),
-            "missing": [
-                {"sha256": each.sha256, "size": each.size, "model": each.model, "filename": each.filename}
-                for each in self.missing
-            ],
+            "missing": [_value(each) for each in self.missing],
+            "wrong": [_value(each) for each in self.wrong],
             "error": None if self.error is None else self.error.to_dict(),
         }
 
 
-def remote_states(remotes: Remotes, uploads: Sequence[Upload]) -> tuple[RemoteState, ...]:
-    """Ask each remote for each file: one request a file, several at once. A failure is in the answer."""
-    return tuple(_state(remotes, remote, uploads) for remote in remotes.remotes)
+def _value(upload: Upload) -> dict[str, Any]:
+    return {"sha256": upload.sha256, "size": upload.size, "model": upload.model, "filename": upload.filename}
 
 
-def _state(remotes: Remotes, remote: Remote, uploads: Sequence[Upload]) -> RemoteState:
+def remote_states(
+    remotes: Remotes, uploads: Sequence[Upload], true_size: Callable[[str, int], int | None]
+) -> tuple[RemoteState, ...]:
+    """Ask each remote for each file: one request a file, several at once. A failure is in the answer.
+
+    `true_size(sha256, said)` returns the size in bytes of a verified file of this machine, if it is another than
+    the locked one: sites are wrong about sizes at times.
+    """
+    sizes = {each.sha256: true_size(each.sha256, each.size) or each.size for each in uploads}
+    return tuple(_state(remotes, remote, uploads, sizes) for remote in remotes.remotes)
+
+
+def _state(remotes: Remotes, remote: Remote, uploads: Sequence[Upload], true: Mapping[str, int]) -> RemoteState:
     try:
         store = remotes.open(remote)
         sizes = at_once(partial(_size, store), uploads, _AT_ONCE)
     except SynapseError as error:
         return RemoteState(remote=remote, error=error)
     pairs = list(zip(uploads, sizes, strict=True))
+    # A web server or a registry is not asked for sizes, and 0 is their answer.
+    right = {sha256: {size} if remote.is_writable else {size, 0} for sha256, size in true.items()}
     return RemoteState(
         remote=remote,
-        there=tuple(upload for upload, size in pairs if size is not None),
+        there=tuple(upload for upload, size in pairs if size in right[upload.sha256]),
         missing=tuple(upload for upload, size in pairs if size is None),
+        wrong=tuple(upload for upload, size in pairs if size is not None and size not in right[upload.sha256]),
     )
 
 

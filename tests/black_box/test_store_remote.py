@@ -176,6 +176,17 @@ def test_a_file_that_was_only_found_there_is_not_called_verified(
     assert read.count("verified") == 2 and " 0 B" not in read
 
 
+def test_status_sees_another_size(project: Project, drive: Path) -> None:
+    assert "lacks 3 files" in project("store", "status", "--check", code=8).out
+    project("store", "push", "--all")
+    project("store", "status", "--check")
+    bad = spoil(drive)
+    bad.write_bytes(bad.read_bytes()[:100])
+    assert "1 file of a wrong size" in project("store", "status").out
+    (state,) = project("store", "status", "--check", "--json", code=8).json["remotes"]
+    assert [each["sha256"] for each in state["wrong"]] == [bad.name] and state["there"] == 2
+
+
 def test_another_size_is_seen_without_reading(project: Project, drive: Path) -> None:
     project("store", "push", "--all")
     bad = next(path for path in drive.rglob("*") if path.is_file())

@@ -82,12 +82,13 @@ class PullDocument(Shape):
 
 
 class RemoteState(Shape):
-    """The locked files that a remote has, and those that it lacks."""
+    """The locked files that a remote has, those that it lacks, and those that have a `wrong` size there."""
 
     remote: str
     there: int
     there_bytes: int
     missing: list[Upload]
+    wrong: list[Upload]
     error: Error | None
 
 
