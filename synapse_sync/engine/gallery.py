@@ -132,9 +132,10 @@ def _checked(wanted: Wanted, project: Project) -> Path:
     if place.is_dir():
         raise InputError(f"{place} is a directory", hint="name a file in it")
     if place.exists() and not wanted.force and not _is_ours(place):
+        other = "name another directory" if wanted.portable else "give `-o` another name"
         raise Conflict(
             f"{place} exists, and is no gallery of synapse; it was not replaced",
-            hint="give `-o` another name, or replace it with `--force`",
+            hint=f"{other}, or replace it with `--force`",
         )
     return place
 

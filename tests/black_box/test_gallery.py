@@ -141,6 +141,13 @@ def test_a_file_of_the_project_or_no_place_at_all_is_refused(synced: Project) ->
     assert not (synced.path / "nowhere").exists()
 
 
+def test_the_hint_of_a_portable_page_names_no_option_that_it_refuses(synced: Project) -> None:
+    (synced.path / "web").mkdir()
+    (synced.path / "web/index.html").write_text("mine")
+    refused = " ".join(synced("gallery", "--portable", "web", code=7).err.split())
+    assert "name another directory, or replace it with `--force`" in refused and "`-o`" not in refused
+
+
 def test_a_page_is_not_written_to_a_pipe(synced: Project) -> None:
     for option in ("-o", "--portable"):
         assert "`-` is not stdout here" in synced("gallery", option, "-", code=2).err
