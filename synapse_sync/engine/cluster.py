@@ -19,7 +19,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 #: Seconds in which the scheduler has to answer.
-_PATIENCE = 30.0
+PATIENCE = 30.0
 #: Items of one task: a task costs a millisecond, and a task of a killed worker is done again.
 _TASK = 16
 _INSTALL = f"install synapse-sync {__version__} on every worker, in the environment of its Dask"
@@ -52,7 +52,7 @@ def _connected(address: str) -> Client:
     from distributed import Client
 
     try:
-        return Client(address, timeout=_PATIENCE)
+        return Client(address, timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
         raise NetworkError(
             f"no Dask scheduler answers at `{address}`", hint="`dask scheduler` starts one, and prints its address"

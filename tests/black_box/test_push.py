@@ -352,7 +352,7 @@ def test_a_registry_that_lacks_a_file_or_lies_is_passed_over(synced: Project, re
     registry.content[second] = bytes(len(registry.content[second]))
     found, said = on_a_second_machine(synced, registry)
     assert found == tree and synced.hub.requests() != []
-    assert "has wrong bytes under its digest" in " ".join(said.split()) and "--repair" not in said
+    assert "has wrong bytes under " in " ".join(said.split()) and "--repair" not in said
 
 
 def test_a_registry_that_lets_nobody_in_is_reported_once(synced: Project, guarded: RegistryDouble) -> None:

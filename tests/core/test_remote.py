@@ -31,7 +31,7 @@ def test_each_form(text: str, kind: RemoteKind, container: str, prefix: str) -> 
     found = parse_remote(text, "remote")
     assert (found.kind, found.container, found.prefix) == (kind, container, prefix)
     assert parse_remote(found.address, "remote") == found
-    assert found.is_writable == (kind is not RemoteKind.HTTP)
+    assert found.is_writable == (kind not in (RemoteKind.HTTP, RemoteKind.OCI)), "`push oci://` writes a registry"
 
 
 def test_options_of_s3() -> None:

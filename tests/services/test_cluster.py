@@ -130,7 +130,7 @@ def test_an_import_reads_nothing_again(project: Project, dask: Cluster) -> None:
 
 
 def test_no_scheduler_and_no_worker_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synapse_sync.engine.cluster._PATIENCE", 1.0)
+    monkeypatch.setattr("synapse_sync.engine.cluster.PATIENCE", 1.0)
     with pytest.raises(NetworkError, match="no Dask scheduler answers"):
         list(cluster("tcp://127.0.0.1:1")(doubled, [("x", 1)]))
     empty = Cluster(tmp_path)
