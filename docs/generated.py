@@ -120,7 +120,8 @@ def _default(value: Mapping[str, Any]) -> str:
 
 def commands() -> str:
     """Return a section for each command: usage, help, arguments and options."""
-    top = click.Context(cli, info_name="synapse")
+    # Hazard: a command keeps its first help option, so a context without these settings would take `-h` from it.
+    top = click.Context(cli, info_name="synapse", **cli.context_settings)
     common = {option.name for option in cli.params} | {"help"}
     out = [
         "### Options of every command",
