@@ -135,13 +135,16 @@ def in_image(tag: str, project: Path) -> None:
 
 
 def as_nobody(place: Path, project: Path, words: Sequence[str], trace: Path) -> int:
-    """Run one command in a mounted image; `trace` gets its reads, if strace is here. Returns its exit code."""
+    """Run one command in a mounted image; `trace` gets its reads, if strace is here. Returns its exit code.
+
+    HOME is the root, as runc sets it for a user that nobody knows.
+    """
     script = (
         'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && place=$1 project=$2 trace=$3 && shift 3 && '
         'trace_it=""; command -v strace >/dev/null && '
         'trace_it="strace -f -y -qq -e trace=read,pread64,readv,preadv,mmap -o $trace"; '
         'exec $trace_it chroot --userspec=12345:12345 "$place" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin '
-        'SYNAPSE_OFFLINE=1 synapse "$@" -C "$project"'
+        'HOME=/ SYNAPSE_OFFLINE=1 synapse "$@" -C "$project"'
     )
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
     done = subprocess.run([*command, str(place), str(project), str(trace), *words], capture_output=True, text=True)
