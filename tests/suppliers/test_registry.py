@@ -100,7 +100,9 @@ def test_a_registry_that_says_when_to_come_back(
 ) -> None:
     double.troubles.append(Trouble("POST", "/uploads/", status=429, headers={"Retry-After": "7"}))
     send(registry, SMALL)
-    assert len(waits) == 1 and 7 <= waits[0] <= 7 * 1.25 + 1, "a quarter of the wait at most, so that not all come at once"
+    assert len(waits) == 1 and 7 <= waits[0] <= 7 * 1.25 + 1, (
+        "a quarter of the wait at most, so that not all come at once"
+    )
 
 
 def test_a_wait_beyond_patience_is_given_up(double: RegistryDouble, registry: Registry) -> None:
