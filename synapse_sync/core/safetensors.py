@@ -15,8 +15,8 @@ from typing import Any, TypeGuard
 
 MAX_HEADER = 100_000_000  # bytes; the reference implementation's own limit
 #: The most tensors and texts of metadata in one file. The largest models have some 100,000 tensors in many files;
-#: without the limit, a header of the largest size costs a minute and a gigabyte; at the limit, some seconds.
-MAX_NAMES = 250_000
+#: without the limit, a header of the largest size costs a minute and a gigabyte.
+MAX_NAMES = 500_000
 #: The longest description of a tensor, and the longest text of the metadata, in characters.
 MAX_TENSOR, MAX_TEXT = 1 << 16, 24 << 20
 _BITS = {
