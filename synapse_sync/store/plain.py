@@ -45,9 +45,13 @@ def looks_sampled(place: Path, entry: ReceiptEntry, found: os.stat_result) -> bo
 
     Such an entry has no inode, and layers keep whole seconds only: the sample tells files of one size apart.
     """
+    return may_be_sampled(entry, found) and sample_of(place) == entry.sample
+
+
+def may_be_sampled(entry: ReceiptEntry, found: os.stat_result) -> bool:
+    """Whether the stat alone leaves it to the sample whether a file is that of a plain entry."""
     times = (entry.mtime_ns, whole_second(entry.mtime_ns))
-    alike = entry.sample is not None and found.st_size == entry.size and found.st_mtime_ns in times
-    return alike and sample_of(place) == entry.sample
+    return entry.sample is not None and found.st_size == entry.size and found.st_mtime_ns in times
 
 
 def remember(root: Path, known: Receipt, content: bytes, store: Path, secret: bytes) -> Path:

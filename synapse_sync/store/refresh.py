@@ -19,7 +19,7 @@ from synapse_sync.store.folder_times import OWN_FILES, folders_of, settle_folder
 from synapse_sync.store.licence import read_licensed, write_sealed
 from synapse_sync.store.looks import give_look, look_beside, look_of_blob, settle_folder_modes
 from synapse_sync.store.ownership import Tree
-from synapse_sync.store.plain import looks_sampled, settle_state
+from synapse_sync.store.plain import may_be_sampled, settle_state
 from synapse_sync.store.receipt import ReceiptEntry
 
 
@@ -44,7 +44,8 @@ def refresh(tree: Tree, observed: Mapping[Key, Observed], complete: str | None, 
         if tree.reproducible and state == "same" and (settled := _settled(place, entry, looks)) != entry:
             entries[path] = settled
             stale = True
-        elif state == "changed" and not (place.exists() and looks_sampled(place, entry, place.stat())):
+        # A file that the survey sampled is not sampled again: its entry stays as it is.
+        elif state == "changed" and not (place.exists() and may_be_sampled(entry, place.stat())):
             mode = os.lstat(place).st_mode
             if stat.S_ISREG(mode) or place.exists():
                 fresh = receipt.note(

@@ -246,6 +246,32 @@ def test_an_image_is_in_sync_without_hashing(
     project("verify")
 
 
+_COUNTED = """
+import collections, sys
+opened = collections.Counter()
+def count(event, details):
+    if event == "open" and str(details[0]).endswith(".safetensors"):
+        opened[str(details[0])] += 1
+sys.addaudithook(count)
+from synapse_sync.cli.main import main
+code = main(sys.argv[1:])
+print("opened", sorted(opened.values()))
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("words", [SYNC, ("sync", "--frozen", "--offline"), ("status",)], ids=" ".join)
+def test_a_file_in_an_image_is_sampled_once(
+    project: Project, elsewhere: Callable[..., str], sandbox: Path, words: tuple[str, ...]
+) -> None:
+    elsewhere("copy", head=REPRODUCIBLE)
+    as_in_an_image(project, sandbox)
+    command = [sys.executable, "-c", _COUNTED, *words, "-C", str(project.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "opened [1, 1, 1]" in done.stdout, done.stdout
+
+
 def test_a_swap_in_an_image_is_seen(project: Project, elsewhere: Callable[..., str], sandbox: Path) -> None:
     elsewhere("copy", head=REPRODUCIBLE)
     as_in_an_image(project, sandbox)
