@@ -271,16 +271,17 @@ def example(hub: object) -> None:
     build(context, "example:1", "--build-arg", f"BASE={BUILDER}")
     build(context, "example:2", "--build-arg", f"BASE={BUILDER}")
     expect(digest("example:1") == digest("example:2"), f"two builds, one digest: {digest('example:1')}")
-    weights = sum(path.stat().st_size for path in files_of("example:1"))
+    weights = sum(path.stat().st_size for path in files_of("example:1", "opt/ComfyUI"))
     own = [each for each in layers("example:1") if each not in layers(BUILDER)]
     layer = sum(size_of("example:1", each) for each in own)
     expect(weights <= layer < 2 * weights, f"{weights:,} bytes of models, {layer:,} bytes of layers: each once")
 
 
-def files_of(tag: str) -> list[Path]:
+def files_of(tag: str, directory: str) -> list[Path]:
+    """Copies of the weights below a directory of an image."""
     name = buildah("from", tag)
     place = Path(buildah("mount", name))
-    found = [path for path in place.rglob("*.safetensors") if path.is_file()]
+    found = [path for path in (place / directory).rglob("*.safetensors") if path.is_file()]
     copies = WORK / "copies"
     shutil.rmtree(copies, ignore_errors=True)
     copies.mkdir()

@@ -209,7 +209,9 @@ def test_no_memory_left(stage: Stage, megabytes: int) -> None:
     process = start(stage, "sync", preexec_fn=limited(resource.RLIMIT_AS, megabytes << 20))
     _, err = process.communicate(timeout=60)
     # What fails while modules are loaded is Python's to tell; of a codec it says that there is none of this name.
-    if "import" not in err and "LookupError" not in err:
+    # And where memory lacks for the error itself, Python gives up: on its way out, say, when all is done.
+    gave_up = any(words in err for words in ("Fatal Python error: _PyErr_NormalizeException", "lost sys.stderr"))
+    if not gave_up and "import" not in err and "LookupError" not in err:
         assert process.returncode in (0, 9) and "Traceback" not in err, err
     stage.holds()
 
