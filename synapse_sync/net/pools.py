@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 def library_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
     """Return the exceptions of a request or a body that failed, and `more`; urllib3 is imported only then."""
-    import urllib3
+    # By the module's own name: where memory ran out in the first import, the package lacks its attributes.
+    from urllib3.exceptions import HTTPError
 
-    return OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, *more
+    return OSError, http.client.HTTPException, HTTPError, *more
 
 
 class Pools:

@@ -341,3 +341,14 @@ def test_unusable_proxy_is_named_without_its_password():
 )
 def test_only_strong_validators_are_sent(etag, date, expected):
     assert strong_validator(etag, date) == expected
+
+
+def test_a_first_import_that_ran_out_of_memory(wire: Wire, monkeypatch: pytest.MonkeyPatch):
+    """Python then has the modules of the package, and the package imported again lacks them as attributes."""
+    import urllib3
+
+    monkeypatch.delattr(urllib3, "exceptions")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(NetworkError):
+            wire.open(f"http://127.0.0.1:{taken.getsockname()[1]}/f")

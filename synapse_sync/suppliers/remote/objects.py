@@ -130,14 +130,15 @@ class ObjectRemote:
     def create(self, path: str, data: bytes) -> bool:
         """Write a small object unless there is one; a server without conditional writes is asked before."""
         import obstore
+        from obstore.exceptions import AlreadyExistsError, NotSupportedError
 
         store, key = self._store(), self.remote.key(path)
         try:
             try:
                 obstore.put(store, key, data, mode="create")
-            except obstore.exceptions.AlreadyExistsError:
+            except AlreadyExistsError:
                 return False
-            except obstore.exceptions.NotSupportedError:
+            except NotSupportedError:
                 if _is_there(store, key):
                     return False
                 obstore.put(store, key, data, use_multipart=False)
