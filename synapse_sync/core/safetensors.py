@@ -32,7 +32,10 @@ _MAX_SIZE = (1 << 63) - 1
 _MAX_KEPT, _MAX_FACTS, _MAX_NAME, _MAX_AXES, _MAX_FACT = 50_000, 2_000, 250, 8, 20_000
 #: Bytes of the header that are read at once.
 WINDOW = 1 << 18
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACES = " \t\r\n"
+_SPACE = re.compile(rf"[{_SPACES}]*")
+#: A name that needs no decoding, with the colon behind it.
+_PLAIN_NAME = re.compile(rf'[{_SPACES}]*"([^"\\\x00-\x1f]*)"[{_SPACES}]*:')
 _INTEGERS = {int}
 
 
@@ -181,7 +184,7 @@ class _Text:
             self._at += 1
             return
         while True:
-            name = self.string("Expecting property name enclosed in double quotes", MAX_TENSOR)
+            name = self._name()
             # Hazard: as text, a name with one rare character costs four bytes for each of its characters.
             key = name.encode("utf-8", "surrogatepass")
             if key in seen:
@@ -190,12 +193,22 @@ class _Text:
             self._names += 1
             if self._names > MAX_NAMES:
                 raise ValueError(f"the header has more than {MAX_NAMES:,} names")
-            self._expect(":", "Expecting ':' delimiter")
             member(name)
             if not self.next_is(","):
                 break
             self._at += 1
         self._expect("}", "Expecting ',' delimiter")
+
+    def _name(self) -> str:
+        """The next name of a table, and the colon behind it."""
+        # A plain name costs one step: a hostile header has hundreds of thousands.
+        match = _PLAIN_NAME.match(self._window, self._at)
+        if match is not None and match.end() - self._at <= MAX_TENSOR:
+            self._at = match.end()
+            return match[1]
+        name = self.string("Expecting property name enclosed in double quotes", MAX_TENSOR)
+        self._expect(":", "Expecting ':' delimiter")
+        return name
 
     def value(self) -> Any:
         """The next value, of at most `MAX_TENSOR` characters."""
@@ -224,6 +237,9 @@ class _Text:
 
     def _peek(self) -> str:
         """The next character that is no white space; empty at the end."""
+        char = self._window[self._at : self._at + 1]
+        if char and char not in _SPACES:
+            return char
         while True:
             match = _SPACE.match(self._window, self._at)
             self._at = self._at if match is None else match.end()
