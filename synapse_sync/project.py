@@ -173,19 +173,24 @@ class Project:
         A mistake in the manifest is raised first: while it is there, no lock can mend the lockfile.
         """
         if self._lockfile is None:
-            from synapse_sync.core.lockfile import Lockfile, parse_lockfile
-
             text = self._texts[LOCKFILE] = self.text(LOCKFILE)
             try:
-                self._lockfile = self._parsed(
-                    LOCKFILE, text, lambda: parse_lockfile(text, LOCKFILE) if text.strip() else Lockfile()
-                )
+                self._lockfile = self._as_lockfile(text)
             except InvalidLockfile as error:
                 from synapse_sync.core.lockfile_repair import with_true_hint
 
                 _ = self.manifest
                 raise with_true_hint(error, text) from error.__cause__
         return self._lockfile
+
+    def _as_lockfile(self, text: str) -> Lockfile:
+        """A text as the lockfile of this project, an empty one if it is blank; raises `InvalidLockfile`."""
+        from synapse_sync.core.lockfile import Lockfile, parse_lockfile
+
+        if not text.strip():
+            return Lockfile()
+        last: Any = self._read.get(LOCKFILE)
+        return self._parsed(LOCKFILE, text, lambda: parse_lockfile(text, LOCKFILE, last))
 
     def stale(self) -> tuple[str, ...]:
         """Names of models that the lockfile does not answer, and of locked ones that are no longer declared."""
@@ -265,13 +270,9 @@ class Project:
 
     def _locked_now(self) -> Lockfile | None:
         """The lockfile as it is on disk now; None if it does not exist or is damaged."""
-        from synapse_sync.core.lockfile import parse_lockfile
-
         text = self.text(LOCKFILE)
-        if not text.strip():
-            return None
         try:
-            return self._parsed(LOCKFILE, text, lambda: parse_lockfile(text))
+            return self._as_lockfile(text) if text.strip() else None
         except InvalidLockfile:
             return None
 

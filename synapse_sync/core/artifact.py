@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from synapse_sync.core.quick_init import quick_init
 from synapse_sync.core.reference import Reference
 
 #: The known types of models. The set is open: a layout may refuse an unknown type.
@@ -102,6 +103,7 @@ class Archive:
     extra: tuple[tuple[str, object], ...] = ()
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """A wanted file: its bytes, and the locations that offer them.
@@ -191,6 +193,7 @@ class Preview:
     extra: tuple[tuple[str, object], ...] = ()
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
     """The facts about a model version that the lockfile keeps; every field may be unknown.

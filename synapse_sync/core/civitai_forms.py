@@ -32,9 +32,13 @@ _CIVITAI = (
     r"(?a)(?P<id>\d+)?(?:@(?P<revision>\d+))?(?::[\w\-]+)?(?:\+(?P<file>\d+))?(?::[\w\-]+)?(?:\.[\w\-]+)?"
     r"(?:\?(?P<query>.*))?\Z"
 )
+#: The same with nothing but ids in their one form, as most are.
+_IDS = r"([1-9][0-9]{0,14})(?:@([1-9][0-9]{0,14})(?:\+([1-9][0-9]{0,14}))?)?\Z"
 
 
 def read_civitai(rest: str, text: str) -> Coordinates:
+    if (plain := re.match(_IDS, rest)) is not None:
+        return Coordinates("civitai", plain[1], plain[2], plain[3])
     match = re.match(_CIVITAI, rest)
     if match is None or (match["id"] is None and match["revision"] is None):
         raise InvalidReference(

@@ -20,12 +20,20 @@ _HF_PAGES = frozenset({
     "spaces", "storage", "tasks",
 })
 # fmt: on
+#: Owner, repository, revision and path, where none of them has a second form or could be anything else.
+_PLAIN = (
+    r"(?a)(\w[\w.\-]{0,95})/(\w[\w.\-]{0,95})(?:@(?!refs/)([A-Za-z0-9]{1,255}))?"
+    r"(?:/(\w[\w.\-]*(?:/\w[\w.\-]*)*))?\Z"
+)
 _HF_REFS = r"(refs/pr/[0-9]+|refs/convert/[^/]+)(?:/|\Z)"
 _WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".onnx")
 
 
 def read_hub(rest: str, text: str) -> Coordinates:
     """`[datasets/|spaces/]owner/repo[@revision][/path]`, the hub library's own path form."""
+    plain = None if "--" in rest or ".." in rest else re.match(_PLAIN, rest)
+    if plain is not None and plain[1] not in _HF_PAGES:
+        return Coordinates("huggingface", f"{plain[1]}/{plain[2]}", plain[3], plain[4])
     parts = rest.split("/")
     prefix = parts.pop(0) if len(parts) > 1 and parts[0] in {*_HF_KINDS, "models"} else ""
     # A revision after the first part means a repository of the early days, which has no owner.

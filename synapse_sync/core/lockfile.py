@@ -9,8 +9,9 @@ from typing import Any
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.digest import is_sha256
-from synapse_sync.core.lockfile_blocks import Irregular, blocks
+from synapse_sync.core.lockfile_blocks import Block, Irregular, blocks, cut
 from synapse_sync.core.names import SafePath, clash_key, declared_name
+from synapse_sync.core.quick_init import quick_init
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
@@ -28,6 +29,7 @@ _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
 Pairs = tuple[tuple[str, object], ...]
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedModel:
     """One locked model: its `requirement` in canonical text, the pinned `reference`, and its files.
@@ -72,25 +74,44 @@ class Lockfile:
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def parse_lockfile(text: str, filename: str = "synapse.lock") -> Lockfile:
-    """Read a lockfile; `filename` is for messages. Raises `InvalidLockfile`, which names the line or the model."""
-    if (models := _regular_models(text)) is not None:
+def parse_lockfile(text: str, filename: str = "synapse.lock", last: tuple[str, Lockfile] | None = None) -> Lockfile:
+    """Read a lockfile; `filename` is for messages. Raises `InvalidLockfile`, which names the line or the model.
+
+    `last` is another text with its values: what both have in common is not read anew.
+    """
+    if (models := _regular_models(text, {} if last is None else _known_blocks(*last))) is not None:
         return Lockfile(models=models)
     return _parse_thoroughly(text, filename)
 
 
-def _regular_models(text: str) -> tuple[LockedModel, ...] | None:
+def _known_blocks(text: str, lockfile: Lockfile) -> dict[str, LockedModel]:
+    """The models of a lockfile by the texts of their blocks; those of which it is not certain are left out."""
+    parts = cut(text)
+    if len(parts) != len(lockfile.models):
+        return {}
+    return {
+        part: model
+        for part, model in zip(parts, lockfile.models, strict=True)
+        if part.startswith(f'name = "{model.name}"\n', part.find("\n", 1) + 1)
+    }
+
+
+def _regular_models(text: str, known: Mapping[str, LockedModel]) -> tuple[LockedModel, ...] | None:
     """The models of a lockfile as the formatter writes it; None for one that has to be read thoroughly."""
     try:
-        models = [
-            LockedModel(name=name, requirement=requirement, reference=reference, card=card, artifacts=files)
-            for name, requirement, reference, card, files in blocks(text)
-        ]
+        models = [_as_model(block) for block in blocks(text, known)]
     except (Irregular, InvalidReference, UnsafeName):
         return None
     if len({clash_key(model.name) for model in models}) < len(models):
         return None
     return tuple(sorted(models, key=lambda model: model.name))
+
+
+def _as_model(block: Block | LockedModel) -> LockedModel:
+    if isinstance(block, LockedModel):
+        return block
+    name, requirement, reference, card, files = block
+    return LockedModel(name=name, requirement=requirement, reference=reference, card=card, artifacts=files)
 
 
 def _parse_thoroughly(text: str, filename: str) -> Lockfile:

@@ -7,9 +7,9 @@ or by a newer version is read as TOML instead: with the same values, and with wo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.names import SafePath, clash_key
@@ -19,6 +19,11 @@ from synapse_sync.core.toml_error import TomlError
 
 #: The parts of one block: its name, requirement, reference, card and files.
 Block = tuple[str, str, Reference, ModelCard, tuple[Artifact, ...]]
+
+
+T = TypeVar("T")
+#: The beginning of a block, and the quotes around strings of several lines, which the formatter does not write.
+_MARK, _SEVERAL_LINES = "\n[[model]]", ('"""', "'''")
 
 
 class Irregular(ValueError):
@@ -69,10 +74,21 @@ _FACTS = rf"\{{ {_ANY_FACT}(?:, {_ANY_FACT})* \}}"
 _ARCHIVE = rf'\{{ member = {_TEXT}, size = {_NUMBER}(?:, git-sha1 = "([0-9a-f]{{40}})")?, sha256 = {_HEX} \}}'
 
 
-def blocks(text: str) -> Iterator[Block]:
+def cut(text: str) -> list[str]:
+    """The texts of the blocks of a lockfile; together with what is above the first one they are the text.
+
+    Empty if a string may go over several lines: then a line that looks like the first one of a block may be in it.
+    """
+    if any(quotes in text for quotes in _SEVERAL_LINES):
+        return []
+    return [_MARK + part for part in text.split(_MARK)[1:]]
+
+
+def blocks(text: str, known: Mapping[str, T]) -> Iterator[Block | T]:
     """The blocks of a lockfile, in their order; raises `Irregular`, `InvalidReference` or `UnsafeName`.
 
-    No block has two keys of one name, but two blocks may have the same name.
+    No block has two keys of one name, but two blocks may have the same name. `known` has blocks that were read
+    before, by their texts as `cut` returns them: those are not read anew.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n")
@@ -81,7 +97,15 @@ def blocks(text: str) -> Iterator[Block]:
         raise Irregular
     at = head.end()
     model, artifact, preview = (re.compile(pattern).match for pattern in (_MODEL, _ARTIFACT, _PREVIEW))
+    is_cut = bool(known) and not any(quotes in text for quotes in _SEVERAL_LINES)
     while at < len(text):
+        if is_cut:
+            end = text.find(_MARK, at + 1)
+            part = text[at:] if end < 0 else text[at:end]
+            if (same := known.get(part)) is not None:
+                yield same
+                at += len(part)
+                continue
         if (found := model(text, at)) is None:
             raise Irregular
         at = found.end()
@@ -183,9 +207,12 @@ def _preview(values: list[Any]) -> Preview:
 
 def _items(text: str) -> tuple[str, ...]:
     """The texts of a list."""
+    if "\\" not in text:
+        return tuple(text[1:-1].split('", "'))
     return tuple(map(_plain, re.findall(_ITEM, text)))
 
 
+@lru_cache(maxsize=1 << 12)  # there are few licences
 def _facts(text: str) -> tuple[tuple[str, object], ...]:
     """The keys of a table with their values, which are texts or truth values."""
     if re.fullmatch(_FACTS, text) is None:

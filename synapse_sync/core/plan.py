@@ -11,6 +11,7 @@ from synapse_sync.core.artifact import Artifact, stem_of
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.link_mode import ADOPTED, BESIDE, CLAIMED, TAKEN, WITHIN, LinkMode
 from synapse_sync.core.names import SafePath
+from synapse_sync.core.quick_init import quick_init
 
 Key = tuple[str, str]  # (target name, path text)
 #: The placement of a sidecar that existed before, or that somebody changed: it is never removed.
@@ -18,6 +19,7 @@ MERGED = "merged"
 _BEFORE = "it was there before synapse, and is yours"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """One wanted path of an artifact in a target.
@@ -68,6 +70,7 @@ class State(StrEnum):
     OBSTRUCTED = "obstructed"  # no regular file, or a path whose way is barred
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """The file at one path.

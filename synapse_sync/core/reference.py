@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 from synapse_sync.core import civitai_forms, hub_forms
 from synapse_sync.core.characters import named_character
 from synapse_sync.core.digest import LENGTHS, Digest
+from synapse_sync.core.quick_init import quick_init
 from synapse_sync.core.reference_text import (
     check_inner_path,
     has_control,
@@ -44,6 +45,7 @@ _BY_SCHEME = {site.repositories.scheme: site for site in SITES if site.repositor
 _SCHEME_OF = {site.name: scheme for scheme, site in _BY_SCHEME.items()}
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A coordinate of a model, a version or a file; `str()` returns the canonical text.
@@ -132,7 +134,7 @@ def _read(text: str) -> Reference:
     except ValueError:
         # Without the cause: the messages of urlsplit and unquote repeat the text, which may contain a secret.
         raise InvalidReference(f"`{shown(text)}` is not a valid URL") from None
-    canonical = str(found)
+    canonical = found._spelled()
     if len(canonical) > MAX_LENGTH:
         raise InvalidReference(f"`{shown(text)}`: longer than {MAX_LENGTH} characters when written out")
     if canonical != text:

@@ -317,8 +317,9 @@ def _merge(placements: Sequence[Placement], errors: list[SynapseError]) -> tuple
     for placement in placements:
         key = (placement.target, clash_key(placement.path.text))
         other = by_path.setdefault(key, placement)
-        same = other.artifact.sha256 == placement.artifact.sha256 and other.path == placement.path
-        if other is not placement and not same:
+        if other is placement:  # nearly always
+            continue
+        if other.artifact.sha256 != placement.artifact.sha256 or other.path != placement.path:
             hint = 'give one of them another `filename = "…"` or `subfolder = "…"`'
             if other.model == placement.model:
                 hint = "leave one of its files out with `exclude`, or keep the folders: remove `flatten`"

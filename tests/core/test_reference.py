@@ -282,3 +282,37 @@ def test_reading_a_text_again_gives_the_canonical_one_whoever_kept_it_before() -
 )
 def test_a_floating_reference_has_no_version(text: str, floating: str) -> None:
     assert str(Reference.parse(text).floating()) == floating
+
+
+@given(st.integers(1, 10**17), st.integers(1, 10**17), st.sampled_from(["", "0", "+"]))
+def test_plain_ids_are_read_like_those_of_a_page(model: int, version: int, odd: str) -> None:
+    text, page = f"civitai:{odd}{model}@{version}", f"https://civitai.com/models/{model}?modelVersionId={version}"
+    try:
+        expected = Reference.parse(page)
+    except InvalidReference:
+        with pytest.raises(InvalidReference):
+            Reference.parse(text)
+        return
+    if odd != "+":
+        assert Reference.parse(text) == expected
+        assert str(Reference.parse(text)) == f"civitai:{model}@{version}"
+
+
+_PART = st.text(st.sampled_from("aZ0._-"), min_size=1, max_size=6)
+_FIRST = st.sampled_from(["owner", "datasets", "models", "api", "refs", ".", "..", "a--b", "a..b", "-a", "_"])
+
+
+@given(
+    _FIRST | _PART, _FIRST | _PART, _FIRST | _PART, st.lists(_FIRST | _PART | st.just("pr"), min_size=1, max_size=3)
+)
+def test_a_plain_repository_is_read_like_its_page(owner: str, repo: str, revision: str, path: list[str]) -> None:
+    def read(text: str) -> Reference | None:
+        try:
+            return Reference.parse(text)
+        except InvalidReference:
+            return None
+
+    file = "/".join(path)
+    page = read(f"https://huggingface.co/{owner}/{repo}/resolve/{revision}/{file}")
+    if owner not in ("datasets", "models", "spaces") and repo not in ("resolve", "blob", "raw", "tree"):
+        assert read(f"hf://{owner}/{repo}@{revision}/{file}") == page

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from synapse_sync.core.manifest.shape import FileTable, Table
-from synapse_sync.core.manifest.values import FileWish
+from synapse_sync.core.manifest.values import ANY_FILE, FileWish
 from synapse_sync.core.unseen import is_plain_line
 
 
@@ -87,13 +87,12 @@ def patterns_of(value: str | list[str]) -> tuple[str, ...]:
 
 
 NOTHING = FileTable()
-_ANY = FileWish()
 
 
 def wish_of(raw: FileTable) -> FileWish:
     """A table that describes a file, as a value; most are empty."""
     if raw == NOTHING:
-        return _ANY
+        return ANY_FILE
     return FileWish(
         format=raw.format,
         precision=raw.precision,

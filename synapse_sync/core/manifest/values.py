@@ -11,6 +11,7 @@ from synapse_sync.core.artifact import DEFAULT_RATING, ONCE_OTHER
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath, declared_name
+from synapse_sync.core.quick_init import quick_init
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.remote import Remote
 
@@ -37,11 +38,12 @@ class FileWish:
         return dataclasses.replace(other, **own)
 
 
-_ANY = FileWish()
+#: No wish at all, which nearly every model has.
+ANY_FILE = FileWish()
 
 
 def _said(wish: FileWish) -> Iterable[tuple[str, str]]:
-    if wish == _ANY:
+    if wish is ANY_FILE or wish == ANY_FILE:
         return ()
     return ((name, value) for name in FileWish.__dataclass_fields__ if (value := getattr(wish, name)) is not None)
 
@@ -56,7 +58,7 @@ class WorkspaceOptions:
 
     name: str | None = None
     previews: bool | int = False
-    prefer: FileWish = FileWish()
+    prefer: FileWish = ANY_FILE
     allow_pickle: bool = False
     exclude_newer: datetime | None = None
     preview_rating: str = DEFAULT_RATING
@@ -109,14 +111,17 @@ class Target:
 
     def wants_type(self, kind: str | None) -> bool:
         """Whether models of a type belong into this target; None is an unknown type."""
+        if self.types is None and not self.exclude_types:
+            return True
         words = {kind, "other"} if kind in ONCE_OTHER else {kind}
         return (self.types is None or bool(words & {*self.types})) and not words & {*self.exclude_types}
 
     def folder(self, kind: str) -> SafePath | None:
         """The manifest's own folder for a type in this target; None if it names none."""
-        return dict(self.folders).get(kind)
+        return dict(self.folders).get(kind) if self.folders else None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
     """One wanted model, as the manifest describes it.
@@ -133,8 +138,8 @@ class Requirement:
     reference: Reference
     versions: tuple[int, ...] = ()
     type: str | None = None
-    wish: FileWish = FileWish()
-    prefer: FileWish = FileWish()
+    wish: FileWish = ANY_FILE
+    prefer: FileWish = ANY_FILE
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     extract: tuple[str, ...] = ()
@@ -172,7 +177,7 @@ class Requirement:
 
     def folder_in(self, target: str) -> SafePath | None:
         """The manifest's own folder for this model in a target; None if it names none."""
-        return dict(self.folders).get(target, self.folder)
+        return dict(self.folders).get(target, self.folder) if self.folders else self.folder
 
     @property
     def preview_count(self) -> int:
