@@ -10,7 +10,7 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 MAX_HEADER = 100_000_000  # bytes; the reference implementation's own limit
@@ -37,6 +37,15 @@ _SPACE = re.compile(rf"[{_SPACES}]*")
 #: A name that needs no decoding, with the colon behind it.
 _PLAIN_NAME = re.compile(rf'[{_SPACES}]*"([^"\\\x00-\x1f]*)"[{_SPACES}]*:')
 _INTEGERS = {int}
+_SIZE = "(?:0|[1-9][0-9]{0,17})"
+#: The description of a tensor as every writer of this format writes it.
+_USUAL = re.compile(
+    rf'[{_SPACES}]*\{{"dtype": ?"([A-Z0-9_]{{1,16}})", ?"shape": ?\[((?:{_SIZE}(?:, ?{_SIZE})*)?)\], ?'
+    rf'"data_offsets": ?\[({_SIZE}), ?({_SIZE})\]\}}'
+)
+#: Types and shapes by name, and one description: type, shape, and where the data begin and end.
+Tensors = dict[str, tuple[str, tuple[int, ...]]]
+Described = tuple[str, list[int], int, int]
 
 
 def header_length(first: bytes, file_size: int) -> int:
@@ -67,12 +76,70 @@ def check_safetensors(file_size: int, read: Callable[[int, int], bytes]) -> None
     Raises ValueError: not JSON, a name twice, a tensor that misses its data, holes, overlaps, bytes left over, or
     more names than any model has.
     """
+    _check(file_size, read, None)
+
+
+def read_checked(file_size: int, read: Callable[[int, int], bytes]) -> tuple[Tensors, dict[str, str]]:
+    """Read what `read_safetensors` reads, in the one pass that checks it. Raises like `check_safetensors`."""
+    kept = _Kept()
+    _check(file_size, read, kept)
+    return kept.tensors, kept.metadata
+
+
+def read_safetensors(file_size: int, read: Callable[[int, int], bytes]) -> tuple[Tensors, dict[str, str]]:
+    """Read the types and shapes of all tensors by name, and the metadata, without looking at the offsets.
+
+    Parameters like those of `check_safetensors`. Long names and tensors beyond `_MAX_KEPT` are left out, long texts
+    are cut. Raises ValueError for a header that is no table of tensors.
+    """
+    length = header_length(read(0, 8), file_size)
+    text = _Text(length, read)
+    kept = _Kept()
+
+    def member(name: str) -> None:
+        if name == "__metadata__":
+            _read_metadata(text, kept)
+        elif (usual := text.tensor()) is not None:
+            kept.tensor(name, usual[0], usual[1])
+        else:
+            value = text.value()
+            if not isinstance(value, dict) or not isinstance(dtype := value.get("dtype"), str):
+                raise ValueError(f"tensor {name[:200]!r} is not a table with a dtype")
+            if not _is_sizes(shape := value.get("shape")):
+                raise ValueError(f"tensor {name[:200]!r} has no valid shape")
+            kept.tensor(name, dtype, shape)
+
+    try:
+        text.members(member)
+    except RecursionError:
+        raise ValueError("the header is nested too deeply") from None
+    return kept.tensors, kept.metadata
+
+
+class _Kept:
+    """The `tensors` and the `metadata` that are kept of a header."""
+
+    def __init__(self) -> None:
+        self.tensors: Tensors = {}
+        self.metadata: dict[str, str] = {}
+
+    def tensor(self, name: str, dtype: str, shape: Sequence[int]) -> None:
+        if len(name) <= _MAX_NAME and len(shape) <= _MAX_AXES and len(self.tensors) < _MAX_KEPT:
+            self.tensors[name] = (dtype[:16], tuple(shape))
+
+    def fact(self, name: str, value: str) -> None:
+        if len(name) <= _MAX_NAME and len(self.metadata) < _MAX_FACTS:
+            self.metadata[name] = value[:_MAX_FACT]
+
+
+def _check(file_size: int, read: Callable[[int, int], bytes], kept: _Kept | None) -> None:
+    """Check a header as `check_safetensors` does; `kept` receives what is in it."""
     length = header_length(read(0, 8), file_size)
     if read(8, 1) != b"{":
         raise ValueError("the header does not begin with `{`")
     text = _Text(length, read)
     try:
-        spans = _spans(text)
+        spans = _spans(text, kept)
     except RecursionError:
         raise ValueError("the header is nested too deeply") from None
     spans.sort()
@@ -85,60 +152,26 @@ def check_safetensors(file_size: int, read: Callable[[int, int], bytes]) -> None
         raise ValueError(f"the header describes {8 + length + end} bytes, the file has {file_size}")
 
 
-def read_safetensors(
-    file_size: int, read: Callable[[int, int], bytes]
-) -> tuple[dict[str, tuple[str, tuple[int, ...]]], dict[str, str]]:
-    """Read the types and shapes of all tensors by name, and the metadata, without looking at the offsets.
-
-    Parameters like those of `check_safetensors`. Long names and tensors beyond `_MAX_KEPT` are left out, long texts
-    are cut. Raises ValueError for a header that is no table of tensors.
-    """
-    length = header_length(read(0, 8), file_size)
-    text = _Text(length, read)
-    tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
-    metadata: dict[str, str] = {}
-
-    def fact(name: str) -> None:
-        value = text.string("`__metadata__` is not a table of strings")
-        if len(name) <= _MAX_NAME and len(metadata) < _MAX_FACTS:
-            metadata[name] = value[:_MAX_FACT]
-
-    def member(name: str) -> None:
-        if name == "__metadata__":
-            if text.next_is("{"):
-                text.members(fact)
-            elif text.value() is not None:
-                raise ValueError("`__metadata__` is not a table of strings")
-            return
-        value = text.value()
-        if not isinstance(value, dict) or not isinstance(dtype := value.get("dtype"), str):
-            raise ValueError(f"tensor {name[:200]!r} is not a table with a dtype")
-        if not _is_sizes(shape := value.get("shape")):
-            raise ValueError(f"tensor {name[:200]!r} has no valid shape")
-        if len(name) <= _MAX_NAME and len(shape) <= _MAX_AXES and len(tensors) < _MAX_KEPT:
-            tensors[name] = (dtype[:16], tuple(shape))
-
-    try:
-        text.members(member)
-    except RecursionError:
-        raise ValueError("the header is nested too deeply") from None
-    return tensors, metadata
-
-
-def _spans(text: _Text) -> list[tuple[int, int]]:
+def _spans(text: _Text, kept: _Kept | None) -> list[tuple[int, int]]:
     """Where the data of all tensors are, in the order of the header."""
     spans: list[tuple[int, int]] = []
     faults: list[ValueError] = []
 
     def member(name: str) -> None:
         if name == "__metadata__":
-            _check_metadata(text)
-        else:
-            value = text.value()
-            try:
-                spans.append(_span(name, value))
-            except ValueError as error:
-                faults[1:] = [error]  # a header that is no JSON is reported first
+            _read_metadata(text, kept)
+            return
+        usual = text.tensor()
+        value = text.value() if usual is None else None
+        try:
+            dtype, shape, start, stop = usual or _described(name, value)
+            _check_tensor(name, dtype, shape, start, stop)
+        except ValueError as error:
+            faults[1:] = [error]  # a header that is no JSON is reported first
+            return
+        spans.append((start, stop))
+        if kept is not None:
+            kept.tensor(name, dtype, shape)
 
     text.members(member)
     text.end()
@@ -147,9 +180,14 @@ def _spans(text: _Text) -> list[tuple[int, int]]:
     return spans
 
 
-def _check_metadata(text: _Text) -> None:
+def _read_metadata(text: _Text, kept: _Kept | None) -> None:
+    def fact(name: str) -> None:
+        value = text.string("`__metadata__` is not a table of strings")
+        if kept is not None:
+            kept.fact(name, value)
+
     if text.next_is("{"):
-        text.members(lambda name: text.string("`__metadata__` is not a table of strings"))
+        text.members(fact)
     elif text.value() is not None:
         raise ValueError("`__metadata__` is not a table of strings")
 
@@ -214,6 +252,15 @@ class _Text:
         """The next value, of at most `MAX_TENSOR` characters."""
         self._peek()
         return self._grown(MAX_TENSOR)
+
+    def tensor(self) -> Described | None:
+        """The next value, if it describes a tensor in the usual form; else None, and it is the next one still."""
+        match = _USUAL.match(self._window, self._at)
+        if match is None or match.end() - self._at > MAX_TENSOR:
+            return None
+        self._at = match.end()
+        dtype, sizes, start, stop = match.groups()
+        return dtype, [*map(int, sizes.split(","))] if sizes else [], int(start), int(stop)
 
     def string(self, otherwise: str, limit: int = MAX_TEXT) -> str:
         """The next string; raises ValueError with the words `otherwise` if something else follows."""
@@ -285,8 +332,8 @@ def _is_sizes(values: Any) -> TypeGuard[list[int]]:
     return not values or (set(map(type, values)) == _INTEGERS and min(values) >= 0 and max(values) <= _MAX_SIZE)
 
 
-def _span(name: str, value: Any) -> tuple[int, int]:
-    """Where a tensor's data are; raises ValueError unless dtype, shape and offsets agree."""
+def _described(name: str, value: Any) -> Described:
+    """The description of a tensor as JSON has it; raises ValueError for another value."""
     if not isinstance(value, dict):
         raise ValueError(f"tensor {name[:200]!r} is not a table")
     dtype, shape, offsets = value.get("dtype"), value.get("shape"), value.get("data_offsets")
@@ -294,7 +341,11 @@ def _span(name: str, value: Any) -> tuple[int, int]:
         raise ValueError(f"tensor {name[:200]!r} has no valid dtype and shape")
     if not _is_sizes(offsets) or len(offsets) != 2:
         raise ValueError(f"tensor {name[:200]!r} has no valid data_offsets")
-    start, stop = offsets
+    return dtype, shape, offsets[0], offsets[1]
+
+
+def _check_tensor(name: str, dtype: str, shape: Sequence[int], start: int, stop: int) -> None:
+    """Raise ValueError unless the type, the shape and the offsets of a tensor agree."""
     if stop < start:
         raise ValueError(f"tensor {name[:200]!r} ends before it begins")
     if len(shape) > _MAX_DIMENSIONS:
@@ -302,4 +353,3 @@ def _span(name: str, value: Any) -> tuple[int, int]:
     bits = _BITS.get(dtype)  # an unknown dtype is a newer one: its size cannot be checked
     if bits is not None and (stop - start) * 8 != bits * math.prod(shape):
         raise ValueError(f"tensor {name[:200]!r}: {stop - start} bytes do not fit its shape")
-    return start, stop

@@ -136,7 +136,7 @@ def adopt(
         if ways.move or ways.dedupe:
             # What an interrupted import, or one in place, left where it was is brought in as well.
             check_volumes([*files, *taken], tools, lambda what: ways.across or (not ways.dry_run and confirm(what)))
-        text, adopted, locked, refused = declare_all(
+        text, manifest, adopted, locked, refused = declare_all(
             text, manifest, files, origins, project, tools, name=ways.name, more=ways.more
         )
         if ways.whole:
@@ -161,7 +161,7 @@ def adopt(
         if ways.dry_run:
             return result
         if adopted:
-            consents = _write(project, text, locked, tools)
+            consents = _write(project, text, manifest, locked, tools)
             result = replace(result, manifest=project.directory / MANIFEST, consents=consents)
             _list_in_receipts(project, adopted, tools)
         return _with_bytes_in_store(result, taken, ways, project, tools)
@@ -233,11 +233,12 @@ def _any_missing(project: Project, tools: Tools) -> bool:
     )
 
 
-def _write(project: Project, text: str, lockfile: Lockfile, tools: Tools) -> tuple[Capability, ...]:
+def _write(
+    project: Project, text: str, manifest: Manifest, lockfile: Lockfile, tools: Tools
+) -> tuple[Capability, ...]:
     """Write the two files; the user's consent for what is in them comes with it. Returns what is new of that."""
-    write_both(project, text, lockfile)
+    write_both(project, text, lockfile, manifest)
     note_lock(project, tools)
-    manifest = project.manifest
     trust = tools.trust
     missing = trust.missing([*trust.roots(manifest.targets), *trust.declared(manifest.entries())])
     trust.keep(missing)
@@ -320,19 +321,18 @@ def _that_run_code(adopted: Sequence[Adopted], ways: Ways) -> Iterator[str]:
 
 def _of_several_files(adopted: Sequence[Adopted]) -> Iterator[str]:
     """A note about directories of a whole repository: a diffusers model, or weights in several pieces."""
-    known: dict[Path, tuple[bool, bool]] = {}  # a folder with thousands of files is looked through once
+    known: dict[str, tuple[bool, bool]] = {}  # a folder with thousands of files is looked through once
     found: dict[str, int] = {}
     for each in adopted:
         file = each.file
-        for above, folder in enumerate((file.place.parent, file.place.parent.parent)):
+        here = os.path.dirname(file.place)  # noqa: PTH120 - a path costs ten times as much
+        for above, folder in enumerate((here, os.path.dirname(here))):  # noqa: PTH120
             if folder not in known:
                 names = _names_in(folder)
                 known[folder] = INDEX in names, any(name.endswith(_PIECES) for name in names)
             index, pieces = known[folder]
             if index or (pieces and not above):
-                path = (
-                    file.path.text.rsplit("/", above + 1)[0] if file.path.text.count("/") > above else str(folder)
-                )
+                path = file.path.text.rsplit("/", above + 1)[0] if file.path.text.count("/") > above else folder
                 found[path] = found.get(path, 0) + 1
                 break
     if found:
@@ -349,7 +349,7 @@ INDEX = "model_index.json"
 _PIECES = (".safetensors.index.json", ".bin.index.json")
 
 
-def _names_in(folder: Path) -> frozenset[str]:
+def _names_in(folder: str) -> frozenset[str]:
     try:
         return frozenset(os.listdir(folder))  # noqa: PTH208 - names alone
     except OSError:

@@ -16,12 +16,12 @@ from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.weights.identify import Weights, identify
-from synapse_sync.engine.parallel import Part, readers, threads
+from synapse_sync.engine.parallel import SMALLEST, Part, readers, threads
 from synapse_sync.errors import UnsafeName
 from synapse_sync.layouts.adopt import top_folders
 from synapse_sync.store.known_digests import KnownDigests, digests_at
 from synapse_sync.suppliers.tree_files import files_below
-from synapse_sync.transfer.inspect import content_of, header_of
+from synapse_sync.transfer.inspect import content_and_header
 
 #: Learned digests are kept at least this often (seconds), so that an interrupted run goes on.
 _KEPT_EVERY = 20.0
@@ -158,22 +158,22 @@ def _walk(
 
     one = within.is_file()
     files = [(str(within), within.stat().st_size)] if one else files_below(folders, _MOST, cannot)
+    above = str(place.root).rstrip(os.sep) + os.sep
     for text, size in files:
-        path = Path(text)
-        if format_of(path.name) not in WEIGHT_FORMATS:
+        if format_of(os.path.basename(text)) not in WEIGHT_FORMATS:  # noqa: PTH119 - a path costs more, and most go
             continue
         try:
-            inside = SafePath(path.relative_to(place.root).as_posix())
-        except (UnsafeName, ValueError) as error:
-            why = error.message.partition(": ")[2] if isinstance(error, UnsafeName) else "it is outside of the root"
-            yield Left(place=path, why=f"its name cannot be in a manifest: {why}")
+            inside = SafePath(text[len(above) :].replace(os.sep, "/") if text.startswith(above) else "")
+        except UnsafeName as error:
+            why = error.message.partition(": ")[2] if text.startswith(above) else "it is outside of the root"
+            yield Left(place=Path(text), why=f"its name cannot be in a manifest: {why}")
             continue
         if listed(place.target.name, inside.text):
             continue
-        if path.is_symlink():
-            yield Left(place=path, why=f"it is a link to {os.path.realpath(path)}")
+        if os.path.islink(text):  # noqa: PTH114
+            yield Left(place=Path(text), why=f"it is a link to {os.path.realpath(text)}")
             continue
-        yield _Candidate(target=place.target.name, path=inside, place=path, size=size)
+        yield _Candidate(target=place.target.name, path=inside, place=Path(text), size=size)
     yield from unread
 
 
@@ -191,8 +191,7 @@ def _hash_all(
     saved = time.monotonic()
     stop = threading.Event()
     try:
-        each = threads(_workers(candidates))
-        for _, result in each(lambda candidate: _hash_one(candidate, known, reporter, stop), candidates):
+        for _, result in _each(candidates, lambda candidate: _hash_one(candidate, known, reporter, stop)):
             (found if isinstance(result, FoundFile) else left).append(result)  # type: ignore[arg-type]
             if time.monotonic() - saved > _KEPT_EVERY:
                 known.save()
@@ -202,6 +201,16 @@ def _hash_all(
         reporter.transfer_finished(_PROGRESS, None)
         known.save()
     return found, left
+
+
+def _each(
+    candidates: Sequence[_Candidate], do: Callable[[_Candidate], FoundFile | Left]
+) -> Iterator[tuple[_Candidate, FoundFile | Left]]:
+    """Do something with each file: small ones one after the other, then large ones in several threads."""
+    small = [each for each in candidates if each.size < SMALLEST]
+    large = [each for each in candidates if each.size >= SMALLEST]
+    yield from threads(1)(do, small)
+    yield from threads(_workers(large))(do, large)
 
 
 class _Stopped(Exception):
@@ -220,11 +229,10 @@ def _hash_one(
 
     try:
         before = candidate.place.stat()
-        content = content_of(candidate.place)
+        content, header = content_and_header(candidate.place)
         if content.kind not in WEIGHTS or content.fault is not None:
             why = content.fault or _NOT_A_MODEL.get(content.kind, "synapse does not recognise its content")
             return Left(place=candidate.place, why=why)
-        weights = _weights(candidate.place)
         sha256, blake3 = known.both(candidate.place, advanced)
         after = candidate.place.stat()
         if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
@@ -241,17 +249,8 @@ def _hash_one(
         sha256=sha256,
         blake3=blake3,
         format=content.kind,
-        weights=weights,
+        weights=UNKNOWN if header is None else identify(header),
     )
-
-
-def _weights(place: Path) -> Weights:
-    """The answer of a file's header; raises `OSError`."""
-    try:
-        header = header_of(place)
-    except ValueError:
-        return UNKNOWN
-    return UNKNOWN if header is None else identify(header)
 
 
 def _workers(candidates: Sequence[_Candidate]) -> int:

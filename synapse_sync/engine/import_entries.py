@@ -126,13 +126,13 @@ def declare_all(
     *,
     name: str | None = None,
     more: Mapping[str, object] | None = None,
-) -> tuple[str, list[Adopted], Lockfile, list[Left]]:
+) -> tuple[str, Manifest, list[Adopted], Lockfile, list[Left]]:
     """The manifest with an entry for each file, the entries, the lockfile, and the files that no entry can name.
 
-    `text` and `manifest` are the manifest so far.
+    `text` and `manifest` are the manifest so far; it is returned likewise.
     """
     if not files:
-        return text, [], project.lockfile, []
+        return text, manifest, [], project.lockfile, []
     wanted = _wanted_paths(manifest, project)
     left: list[Left] = []
     again: list[Adopted] = []
@@ -162,19 +162,22 @@ def declare_all(
             left.append(Left(place=file.place, why=str(error)))
             continue
         drafts.put(file, value, origin, several=len(targets) > 1, name=name)
-    added, locked, refused = _without_refused(text, drafts, project, tools)
-    return added, [*again, *_adopted(drafts, locked)], locked, [*left, *refused]
+    text, manifest, locked, refused = _without_refused(text, drafts, project, tools)
+    return text, manifest, [*again, *_adopted(drafts, locked)], locked, [*left, *refused]
 
 
-def _without_refused(text: str, drafts: Drafts, project: Project, tools: Tools) -> tuple[str, Lockfile, list[Left]]:
+def _without_refused(
+    text: str, drafts: Drafts, project: Project, tools: Tools
+) -> tuple[str, Manifest, Lockfile, list[Left]]:
     """The manifest and the lockfile with all drafts that can be, and the files of the others, which are dropped."""
     left: list[Left] = []
     while True:
         entries = sorted((clash_key(key), key, _shortest(value)) for key, value in drafts.values.items())
         added = add_models(text, [entry[1:] for entry in entries]) if entries else text
-        refused, locked = _locked(added, drafts, project, tools)
+        manifest = project.as_manifest(added)
+        refused, locked = _locked(manifest, drafts, project, tools)
         if not refused:
-            return added, locked, left
+            return added, manifest, locked, left
         for name, why in refused.items():
             left += [Left(place=file.place, why=why) for file in drafts.files[name]]
             del drafts.values[name], drafts.files[name], drafts.origins[name]
@@ -287,9 +290,8 @@ def _source_text(place: Path, project: Project) -> str:
 # -- locking -------------------------------------------------------------------------------------------
 
 
-def _locked(text: str, drafts: Drafts, project: Project, tools: Tools) -> tuple[dict[str, str], Lockfile]:
+def _locked(manifest: Manifest, drafts: Drafts, project: Project, tools: Tools) -> tuple[dict[str, str], Lockfile]:
     """The names of entries that cannot be, with reasons, and the lockfile with all others."""
-    manifest = project.as_manifest(text)
     options = replace(manifest.workspace, forbidden=tools.forbidden)
     entries = {entry.name: entry for entry in manifest.entries()}
     refused: dict[str, str] = {}

@@ -29,7 +29,7 @@ class Each(Protocol):
 
 
 #: Files of fewer bytes are read one after the other: threads of Python would cost more than they save.
-_SMALLEST = 1 << 20
+SMALLEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Part:
 
     each: Each
     shard: Shard = WHOLE
-    smallest: int = _SMALLEST
+    smallest: int = SMALLEST
 
 
 def threads(workers: int) -> Each:

@@ -389,7 +389,7 @@ def _model(item: Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
         reference = replace(reference, file=item.candidates[0].file_id, query=())
     card: ModelCard = item.resolved.card
     if entry.type is not None:
-        card = replace(card, type=entry.type)
+        card = card if card.type == entry.type else replace(card, type=entry.type)
     elif len(artifacts) == 1 and artifacts[0].role in _TYPED_ROLES:
         card = replace(card, type=artifacts[0].role)  # a checkpoint's VAE, chosen alone, is no checkpoint
     previews = chosen_previews(card, cover=entry.cover, rating=entry.preview_rating, count=entry.preview_count)
@@ -397,7 +397,7 @@ def _model(item: Chosen, artifacts: tuple[Artifact, ...]) -> LockedModel:
         name=entry.name,
         requirement=entry.text,
         reference=reference.canonical(),
-        card=replace(card, previews=previews),
+        card=card if card.previews == previews else replace(card, previews=previews),
         artifacts=artifacts,
     )
 

@@ -251,10 +251,11 @@ class Trust:
 
     def declared(self, entries: Iterable[Requirement]) -> Iterator[Capability]:
         """The capabilities for these models: local files and hosts that the manifest names, and code."""
+        folders: dict[str, str] = {}
         for entry in entries:
             yield from self.code([entry])
             for place in _places(entry):
-                yield from self._place(place, implied=True)
+                yield from self._place(place, folders, implied=True)
 
     def named_remotes(self) -> tuple[Remote, ...]:
         """The remotes that the manifest names; raises `InputError` for a directory that cannot be meant."""
@@ -280,8 +281,9 @@ class Trust:
         A place that the manifest does not name for that model is the lockfile's word alone.
         """
         known = {entry.name: set(_places(entry)) for entry in entries}
+        folders: dict[str, str] = {}
         for model, place in places:
-            yield from self._place(place, implied=place in known.get(model, ()))
+            yield from self._place(place, folders, implied=place in known.get(model, ()))
 
     def everywhere(
         self, targets: Iterable[Target], entries: Sequence[Requirement], lockfile: Lockfile
@@ -297,10 +299,11 @@ class Trust:
         )
         return {*self.roots(targets), *self.declared(entries), *self.locked(places, entries)}
 
-    def _place(self, place: Reference, *, implied: bool) -> Iterator[Capability]:
+    def _place(self, place: Reference, folders: dict[str, str], *, implied: bool) -> Iterator[Capability]:
+        """The capability for a place; `folders` are the real paths of folders so far, as thousands share one."""
         if place.source == "path":
             written = _local(place, self.project.directory)
-            real = Path(os.path.realpath(written))
+            real = Path(_real(str(written), folders))
             # With `..` behind a link, the text does not say which links the system follows: it is asked.
             link = "" if ".." in written.parts else self._link(Path(os.path.normpath(written)), real)
             found = trust.source_capability(real.parts, self.project.directory.parts, link=link, implied=implied)
@@ -370,6 +373,17 @@ def _local(place: Reference, project: Path) -> Path:
         return project / Path(place.id).expanduser()
     except RuntimeError:
         return project / place.id  # the source itself reports a home that does not exist
+
+
+def _real(path: str, folders: dict[str, str]) -> str:
+    """The real path of a path, as `os.path.realpath` has it; that of its folder is kept in `folders`."""
+    folder, name = os.path.split(path)
+    if name in ("", ".", ".."):
+        return os.path.realpath(path)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    inside = os.path.join(folders[folder], name)  # noqa: PTH118
+    return os.path.realpath(inside) if os.path.islink(inside) else inside  # noqa: PTH114
 
 
 def _origin(url: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from synapse_sync.store.durable import SHARED, narrowed
 
-_CHUNK = 1 << 20
+_CHUNK, _LEAST_CHUNK = 1 << 20, 1 << 14
 #: A blob of this size (bytes) is verified sooner by its BLAKE3 than by its SHA-256.
 WORTH_BLAKE3 = 8 << 20
 
@@ -50,8 +50,10 @@ def hash_file(path: Path) -> str:
 
 def chunks(path: Path) -> Iterator[memoryview]:
     """The content of a file in pieces of a mebibyte; each piece is valid until the next one. Raises `OSError`."""
-    buffer = memoryview(bytearray(_CHUNK))
     with path.open("rb", buffering=0) as file:
+        # Python fills a new buffer with zeros: a whole one takes longer than hashing a small file.
+        size = os.fstat(file.fileno()).st_size
+        buffer = memoryview(bytearray(min(_CHUNK, max(_LEAST_CHUNK, size))))
         while count := file.readinto(buffer):
             yield buffer[:count]
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from synapse_sync.core.weights.header import Header
 
 _PAGE_BYTES = 64 << 10
+#: The bytes at the beginning of a file that are read at once: all of most headers.
+_FIRST = 256 << 10
 #: The most bytes of a configuration that is searched for names of code.
 _CONFIG_BYTES = 4 << 20
 #: How many names of code a note has, and how long they are (characters).
@@ -95,6 +97,23 @@ def header_of(path: Path) -> Header | None:
 
     with path.open("rb", buffering=0) as file:
         return read_header(os.fstat(file.fileno()).st_size, lambda start, count: _read(file, start, count))
+
+
+def content_and_header(path: Path) -> tuple[Content, Header | None]:
+    """The content of a file at rest, and its header if it is a whole file of weights, as `read_content` has them.
+
+    Raises `OSError` if the file cannot be read.
+    """
+    from synapse_sync.core.weights.header import read_content
+
+    with path.open("rb", buffering=0) as file:
+        first = _read(file, 0, _FIRST)
+
+        def read(start: int, count: int) -> bytes:
+            inside = start + count <= len(first) or len(first) < _FIRST
+            return first[start : start + count] if inside else _read(file, start, count)
+
+        return read_content(os.fstat(file.fileno()).st_size, read)
 
 
 def _content(file: FileIO) -> Content:

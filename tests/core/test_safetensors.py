@@ -17,7 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synapse_sync.core.content import kind_of
-from synapse_sync.core.safetensors import MAX_HEADER, MAX_NAMES, MAX_TEXT, check_header, header_length
+from synapse_sync.core.safetensors import (
+    MAX_HEADER,
+    MAX_NAMES,
+    MAX_TEXT,
+    check_header,
+    header_length,
+    read_checked,
+    read_safetensors,
+)
 
 
 def packed(header: object, data: int = 0) -> tuple[bytes, int]:
@@ -229,3 +237,52 @@ def test_a_header_that_is_large_for_its_own_sake_costs_little(tmp_path: Path, ki
 def test_large_honest_headers_pass() -> None:
     many = {f"layer.{number}.weight": tensor(2 * number, 2 * number + 2) for number in range(50_000)}
     check_header(*packed({"__metadata__": {"workflow": "ü" * 4_000_000}, **many}, 100_000))
+
+
+_NUMBERS = st.sampled_from(["0", "1", "2", "12", "01", "-1", "1.0", "1e0", "true", '"2"', "9" * 17, "9" * 19, ""])
+_DTYPES = st.sampled_from(["F16", "F4", "NEW_1", "f16", "F-16", "", "X" * 40, "F1\\u0036"])
+
+
+@given(
+    st.lists(st.tuples(_DTYPES, st.lists(_NUMBERS, max_size=3), st.lists(_NUMBERS, min_size=1, max_size=3))),
+    st.sampled_from([",", ", ", " ,", ",  "]),
+    st.sampled_from([":", ": ", " :"]),
+)
+def test_a_description_in_the_usual_form_is_judged_like_any_other(
+    described: list[tuple[str, list[str], list[str]]], comma: str, colon: str
+) -> None:
+    """The same descriptions with one more key, which no writer writes, have the same faults."""
+
+    def fault(more: str) -> str | None:
+        members = (
+            f'"{number}"{colon}{{"dtype"{colon}"{dtype}"{comma}"shape"{colon}[{comma.join(shape)}]{comma}'
+            f'"data_offsets"{colon}[{comma.join(offsets)}]{more}}}'
+            for number, (dtype, shape, offsets) in enumerate(described)
+        )
+        data, size = packed(f"{{{comma.join(members)}}}".encode(), 2)
+        try:
+            check_header(data, size)
+        except ValueError as error:
+            return re.sub(r"\d+ bytes", "", str(error))  # such as that of the header itself
+        return None
+
+    assert fault("") == fault(f'{comma}"more"{colon}0')
+
+
+def test_what_is_checked_is_what_is_read() -> None:
+    table = {
+        "__metadata__": {"format": "pt", "n" * 300: "", "long": "x" * 50_000},
+        "a": tensor(0, 12, [2, 3]),
+        "b": {**tensor(12, 16), "note": 1},
+        "n" * 300: tensor(16, 18),
+        "deep": tensor(18, 20, [1] * 20),
+    }
+    data, size = packed(table, 20)
+
+    def read(start: int, count: int) -> bytes:
+        return data[start : start + count]
+
+    assert read_checked(size, read) == read_safetensors(size, read)
+    assert read_checked(size, read)[0] == {"a": ("F16", (2, 3)), "b": ("F16", (2,))}
+    with pytest.raises(ValueError, match="the file has"):
+        read_checked(size + 1, read)

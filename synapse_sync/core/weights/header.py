@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from synapse_sync.core.content import HEAD, Content, identify, kind_of
 from synapse_sync.core.gguf import read_gguf
 from synapse_sync.core.pickled_tensors import read_tensors
-from synapse_sync.core.safetensors import read_safetensors
+from synapse_sync.core.safetensors import read_checked, read_safetensors
 
 #: Reads up to `count` bytes of a file from `start` on.
 Read = Callable[[int, int], bytes]
@@ -49,6 +50,23 @@ def read_header(size: int, read: Read) -> Header | None:
         return None
     tensors, metadata = read_safetensors(size, read)
     return Header("safetensors", tensors, metadata)
+
+
+def read_content(size: int, read: Read) -> tuple[Content, Header | None]:
+    """The content of a file of `size` bytes, and its header if it is a whole file of weights; both in one pass.
+
+    None stands for a format that has no header, and for one that cannot be read.
+    """
+    if kind_of(read(0, HEAD)) == "safetensors":
+        try:
+            return Content("safetensors"), Header("safetensors", *read_checked(size, read))
+        except ValueError as error:
+            return Content("safetensors", str(error)), None
+    content = identify(size, read)
+    try:
+        return content, read_header(size, read) if content.is_weights else None
+    except ValueError:
+        return content, None
 
 
 def header_end(first: bytes) -> int:

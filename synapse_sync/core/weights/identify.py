@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import marshal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -86,16 +88,43 @@ _BESIDE = (
     ".SCB",
     ".qzeros", ".scales", ".g_idx", "._scale", ".weight_shape",
 )  # fmt: skip
+#: The facts of the metadata that the answer depends on, besides the family that it claims: in a GGUF file, its
+#: architecture and how it was quantised, and the shapes that tensors had before that.
+_FACTS = frozenset({"general.architecture", "general.file_type"})
+_SHAPE = "comfy.gguf.orig_shape."
 _CHECKPOINT_PARTS = ("vae", "text_encoder", "clip_vision")
+
+
+#: The answers so far, by `_outline`: of thousands of LoRAs, most have the tensors of another one.
+_known: dict[bytes, Weights] = {}
+_MOST_KNOWN = 1_000
 
 
 def identify(header: Header) -> Weights:
     """Say what the file with this header is."""
+    outline = _outline(header)
+    if (found := _known.get(outline)) is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        found = _known[outline] = _judged(header)
+    training = training_of(header.metadata)
+    return replace(found, training=training) if training else found
+
+
+def _outline(header: Header) -> bytes:
+    """A digest of all that `_judged` looks at."""
+    facts = [(key, header.metadata[key]) for key in header.metadata if key in _FACTS or key.startswith(_SHAPE)]
+    seen = (header.format, list(header.tensors.items()), claimed_family(header.metadata), facts)
+    return hashlib.sha256(marshal.dumps(seen, 2)).digest()  # later versions write equal values in several ways
+
+
+def _judged(header: Header) -> Weights:
+    """The answer by the tensors, and by those few facts of the metadata that count."""
     tensors = _logical(header)
     found = _identified(tensors, header.metadata)
     if found.kind is None and header.format == "gguf":
         found = _by_architecture(header.metadata) or found
-    return replace(found, precision=precision_of(header), training=training_of(header.metadata))
+    return replace(found, precision=precision_of(header))
 
 
 def _logical(header: Header) -> Tensors:
@@ -107,7 +136,7 @@ def _logical(header: Header) -> Tensors:
         if name.endswith(_QUANTISED):
             end = next(end for end in _QUANTISED if name.endswith(end))
             name, tensor = f"{name.removesuffix(end)}.weight", ("packed", tensor[1])
-        if (shape := header.metadata.get(f"comfy.gguf.orig_shape.{name}")) is not None:
+        if (shape := header.metadata.get(_SHAPE + name)) is not None:
             tensor = (tensor[0], _shape(shape) or tensor[1])
         found[name] = tensor
     return found

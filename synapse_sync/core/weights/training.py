@@ -63,7 +63,7 @@ def claimed_family(metadata: Mapping[str, str]) -> tuple[str, str] | None:
     """The family that the metadata claims, and the key that says it; None if unknown."""
     for key in ("modelspec.architecture", "ss_base_model_version"):
         value = metadata.get(key, "").strip().lower()
-        for beginning, family in _FAMILIES.items():
+        for beginning, family in _FAMILIES.items() if value else ():
             if value.startswith(beginning):
                 return family, key
     return None

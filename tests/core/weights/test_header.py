@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import struct
 import time
 import tracemalloc
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.weights.header import Header, read_header
+from synapse_sync.core.content import identify as content_of
+from synapse_sync.core.weights.header import Header, read_content, read_header
 from synapse_sync.core.weights.identify import identify
 
 
@@ -133,3 +135,27 @@ def test_hostile_names_cost_little() -> None:
     tracemalloc.stop()
     assert peak < 60 << 20
     assert seconds < 15  # measured with tracemalloc, which multiplies it
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        safetensors({"a": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}}) + b"1234",
+        safetensors({"a": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}}),
+        gguf({"general.architecture": (8, text("flux"))}, {"a": (0, [32])}) + bytes(256),
+        b"GGUF",
+        pickle.dumps({"a": 1}, 2),
+        pickle.dumps({"a": 1}, 2)[:-1],
+        b"words",
+        b"",
+        b"PK\x03\x04",
+        bytes(8) + b"{",
+    ],
+)
+def test_content_and_header_are_those_of_two_looks(data: bytes) -> None:
+    def read(start: int, count: int) -> bytes:
+        return data[start : start + count]
+
+    content, found = read_content(len(data), read)
+    assert content == content_of(len(data), read)
+    assert found == (read_header(len(data), read) if content.is_weights else None)

@@ -402,3 +402,33 @@ def test_any_header_has_an_answer(tensors: Tensors, metadata: dict[str, str]) ->
     for format in ("safetensors", "gguf"):
         found = identify(Header(format, tensors, metadata))
         assert found.type is None or found.type not in ADAPTER_KINDS or found.type == "lora"
+
+
+def test_files_with_the_same_tensors_differ_by_their_metadata_alone() -> None:
+    tensors = samples.flux()
+    first = identify(Header("safetensors", tensors, {"ss_output_name": "one", "modelspec.title": "A"}))
+    again = identify(Header("safetensors", dict(tensors), {"ss_output_name": "two"}))
+    assert (first.kind, first.bases, first.precision) == (again.kind, again.bases, again.precision)
+    assert dict(first.training) == {"modelspec.title": "A", "ss_output_name": "one"}
+    assert dict(again.training) == {"ss_output_name": "two"}
+    assert identify(Header("safetensors", tensors)).training == ()
+
+
+def test_what_the_metadata_decides_is_never_that_of_another_file() -> None:
+    tensors = {"unknown": ("F16", (1, 1))}
+    found = [
+        identify(Header("gguf", tensors, {"general.architecture": name, "general.file_type": number}))
+        for name, number in (("flux", "1"), ("sdxl", "1"), ("sdxl", "14"), ("nobody", "14"))
+    ]
+    assert [each.family for each in found] == ["Flux.1", "SDXL", "SDXL", None]
+    assert [each.precision for each in found] == ["gguf F16", "gguf F16", "gguf Q4_K_S", "gguf Q4_K_S"]
+    shape = {"comfy.gguf.orig_shape.emb": "[1, 768]"}
+    assert identify(Header("gguf", {"emb": ("F16", (7,))}, shape)).kind == "embedding"
+    assert identify(Header("gguf", {"emb": ("F16", (7,))})).kind is None
+
+
+def test_a_claim_counts_where_the_tensors_are_the_same() -> None:
+    wan = samples.kohya(MODULES["Wan2.1/2.2"])
+    words = ("wan2.1", "wan2.2", "", "wan2.1")
+    found = [identify(Header("safetensors", wan, {"ss_base_model_version": word})).family for word in words]
+    assert found == ["Wan2.1", "Wan2.2", "Wan2.1/2.2", "Wan2.1"]
