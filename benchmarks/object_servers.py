@@ -136,7 +136,7 @@ def seaweedfs(directory: Path) -> Server:
         command=[
             program("weed"), "server", f"-dir={directory / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             f"-master.port={ports[0]}", f"-volume.port={ports[1]}", "-filer=true", f"-filer.port={ports[2]}",
-            "-s3", f"-s3.port={ports[3]}", f"-s3.config={directory / 's3.json'}", "-volume.max=200",
+            "-s3", f"-s3.port={ports[3]}", f"-s3.config={directory / 's3.json'}", "-volume.max=2000",
             "-s3.port.iceberg=0", "-s3.port.lance=0",
             "-master.volumeSizeLimitMB=64",
         ],
