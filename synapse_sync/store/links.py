@@ -33,6 +33,7 @@ from synapse_sync.store.durable import (
     storage_error,
 )
 from synapse_sync.store.looks import give_link_time, give_look, look_beside, make_tree_dirs
+from synapse_sync.store.writeback import Writeback
 
 #: Temporary names in a target begin with this; `sweep` removes those that a crash left.
 PREFIX = ".synapse-tmp-"
@@ -321,12 +322,14 @@ def _copy(blob: Path, temporary: Path) -> None:
     """A copy, hashed on the way: a bad disk must not put bad bytes into a tree under a good name."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(_CHUNK))
+    writeback = Writeback()
     with blob.open("rb", buffering=0) as source, _new(temporary, source.fileno()) as handle:
         while count := source.readinto(buffer):
             digest.update(buffer[:count])
             rest = buffer[:count]
             while rest:
                 rest = rest[os.write(handle, rest) :]
+            writeback.wrote(handle, count)
         flush(handle)
     if is_sha256(blob.name) and digest.hexdigest() != blob.name:
         raise IntegrityError(

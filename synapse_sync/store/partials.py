@@ -29,6 +29,7 @@ from synapse_sync.store.durable import (
     storage_error,
     write_atomic,
 )
+from synapse_sync.store.writeback import Writeback
 from synapse_sync.user.small_files import read_small
 
 Range = tuple[int, int]  # (start, end), end exclusive
@@ -110,6 +111,7 @@ class Partial:
         self._saved: dict[str, Any] | None = None
         self._may_have_state = True
         self._fd = -1
+        self._writeback = Writeback()
         try:
             fresh = self._open()
         except OSError as error:
@@ -174,6 +176,7 @@ class Partial:
                 data, offset = data[count:], offset + count
         except OSError as error:
             raise storage_error(error, f"writing {self.path}") from error
+        self._writeback.wrote(self._fd, offset - start)
         with self._lock:
             add_range(self._done, start, offset)
 

@@ -12,7 +12,7 @@ from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.store.partials import Partial
 from synapse_sync.transfer.connection import SMALLEST, Connection, speed_and_share
 from synapse_sync.transfer.crew import Crew
-from synapse_sync.transfer.hashing import Chaser, Digests
+from synapse_sync.transfer.hashing import Chaser, Digests, is_hurried
 from synapse_sync.transfer.opener import Changed, Opener, Stopped
 from synapse_sync.transfer.pieces import Piece, Pieces
 from synapse_sync.transfer.verdict import CHANGED_HINT, mismatch
@@ -28,8 +28,6 @@ _WAIT = 0.1
 _STALLED, _STALLED_ANSWERS = 1.0, 8.0
 _LAG = 32 << 20
 _ENDLESS = 1 << 62
-#: After this many hashed bytes the rate says whether the network or the processor is the limit.
-_TELLING = 64 << 20
 #: A promised size may be wrong by up to this factor; a longer body is refused.
 _EXCUSED = 4
 
@@ -74,6 +72,7 @@ class Flow:
         self._connections: list[Connection] = []
         waited = 0.0 if first is None else first.waited
         self._main = Connection(begun=crew.clock.now() - waited)
+        self._worked = crew.clock.worked()
         # With a limited rate there is no hurry: each step is judged.
         self._count = Count(far=None if crew.bucket.rate is None else False)
         self._grows = splits
@@ -182,13 +181,11 @@ class Flow:
             raise
 
     def _is_hurried(self, hashed: int) -> bool:
-        """Whether bytes arrive so fast that the processor is the limit: then the SHA-256 has to do.
-
-        A file without a promised size or SHA-256 gets its BLAKE3 all the same, since the lockfile keeps it.
-        """
-        if self._want.sha256 is None or self._want.size is None or hashed < _TELLING:
+        """Whether the BLAKE3 is given up; without a promised size or SHA-256 the lockfile keeps it."""
+        if self._want.sha256 is None or self._want.size is None:
             return False
-        return self.fetched > self._crew.limits.fast_enough * (self._clock.now() - self._main.begun)
+        took, worked = self._clock.now() - self._main.begun, self._clock.worked() - self._worked
+        return is_hurried(hashed, self.fetched, took, worked, self._crew.limits.fast_enough)
 
     # -- pieces -------------------------------------------------------------------------------------
 

@@ -24,6 +24,10 @@ _WORTH_A_THREAD = 4 << 20
 _TICK = 1.0
 #: The number of blocks between the network and the hashes; the network waits for a free one.
 _BLOCKS = 8
+#: After this many hashed bytes it shows whether the network or the processor is the limit.
+_TELLING = 32 << 20
+#: The processor is the limit while this process uses so much of one core.
+_BUSY = 0.9
 #: Blocks of earlier files for reuse, since Python fills a new one with zeros.
 _spare: deque[memoryview] = deque(maxlen=_BLOCKS)
 
@@ -82,6 +86,15 @@ def digest_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lam
     except OSError as error:
         raise storage_error(error, f"reading {path}") from error
     return hashes.digests()
+
+
+def is_hurried(hashed: int, fetched: int, took: float, worked: float, enough: float) -> bool:
+    """Whether the processor is the limit, for this file or for all at once: then the SHA-256 has to do.
+
+    `hashed` and `fetched` are bytes of the file, `took` the seconds since its request, `worked` the processor time
+    of this process in them, `enough` the bytes per second that no network has.
+    """
+    return hashed >= _TELLING and (worked > _BUSY * took or fetched > enough * took)
 
 
 def take_block() -> memoryview:
@@ -253,6 +266,7 @@ class Chaser:
                     if not count:
                         raise OSError(None, "the file became shorter while it was read")
                     self._hashes.update(buffer[:count])
+                    self._hurry()
         except OSError as error:
             self._error = storage_error(error, f"reading {self._path}")
             self._error.__cause__ = error
@@ -264,12 +278,16 @@ class Chaser:
         at, count, block = self._given[0]
         if at == self._hashes.size:
             self._hashes.update(block[:count])
-        if self._hashes.blake3 is not None and self._hurried(self._hashes.size):
-            self._hashes.blake3 = None
+        self._hurry()
         with self._changed:
             self._given.popleft()
             self._free.append(block)
             self._changed.notify_all()
+
+    def _hurry(self) -> None:
+        """Give the BLAKE3 up, if there is no time for it."""
+        if self._hashes.blake3 is not None and self._hurried(self._hashes.size):
+            self._hashes.blake3 = None
 
     def _wait(self) -> int:
         """Return how far the file may be read; wait for more unless it is complete."""

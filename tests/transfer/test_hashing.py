@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synapse_sync.errors import StorageError
-from synapse_sync.transfer.hashing import Chaser, digest_file
+from synapse_sync.transfer.hashing import Chaser, digest_file, is_hurried
 
 MIB = 1 << 20
 DATA = hashlib.shake_128(b"data").digest(11 * MIB + 7)
@@ -62,6 +62,19 @@ def test_in_a_hurry_the_sha256_has_to_do(tmp_path: Path) -> None:
     digests = chaser.finish()
     assert (digests.sha256, digests.blake3) == (hashlib.sha256(DATA).hexdigest(), None)
     assert [one for one in asked if one > 6 * MIB] == [7 * MIB], "nobody is asked twice"
+
+
+@pytest.mark.parametrize(
+    ("hashed", "fetched", "worked", "expected"),
+    [
+        (40 * MIB, 40 * MIB, 0.2, False),
+        (40 * MIB, 400 * MIB, 0.2, True),
+        (40 * MIB, 40 * MIB, 0.95, True),
+        (4 * MIB, 400 * MIB, 0.95, False),
+    ],
+)
+def test_the_processor_is_the_limit(hashed: int, fetched: int, worked: float, expected: bool) -> None:
+    assert is_hurried(hashed, fetched, 1.0, worked, 300e6) is expected
 
 
 def test_a_block_is_lent_for_the_next_bytes_only(tmp_path: Path) -> None:

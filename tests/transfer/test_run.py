@@ -481,6 +481,16 @@ def test_no_more_connections_while_this_process_is_the_slow_one(server, bench):
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("work", [0.0, 2.0])
+def test_the_blake3_is_given_up_while_this_process_is_the_slow_one(server, bench, work):
+    bench.clock = Clock(worked=lambda: work * time.monotonic())
+    body = content(40 * MIB)
+    server.files["/f"] = File(body)
+    bench.limits = split(streams_per_file=1)
+    got = bench.got(want_of(body, server.ref()))
+    assert got.blake3 == (None if work else blake3(body).hexdigest())
+
+
 def test_reads_begin_at_the_size_that_their_host_last_took(server, second, bench, monkeypatch):
     firsts: dict[str, int] = {}
     real = Stream.readinto

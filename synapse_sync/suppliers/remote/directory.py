@@ -23,6 +23,7 @@ from synapse_sync.store.durable import (
     replace_file,
     storage_error,
 )
+from synapse_sync.store.writeback import Writeback
 from synapse_sync.suppliers.remote.base import ACCESS_HINT, Entry, Means
 
 #: Temporary files are in this directory, as in a local store.
@@ -96,11 +97,13 @@ class DirectoryRemote:
         try:
             make_dirs(temp.parent)
             handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), READ_ONLY)
+            writeback = Writeback()
             try:
                 for chunk in chunks:
                     rest = memoryview(chunk)
                     while rest:
                         rest = rest[os.write(handle, rest) :]
+                    writeback.wrote(handle, len(chunk))
                 flush(handle)
             finally:
                 os.close(handle)
