@@ -186,7 +186,7 @@ def exports() -> str:
 def documents() -> str:
     """Return a table of commands with their documents, and a section for each shape."""
     schema = documents_schema()
-    rows = ((code(f"synapse {words} --json"), _shape_link(value)) for words, value in schema["commands"].items())
+    rows = ((code(f"synapse {words} --json"), _value(value)) for words, value in schema["commands"].items())
     shapes = (
         f"### {name}\n\n{plain(shape['description'])}\n\n" + table(("key", "value"), _fields(shape))
         for name, shape in sorted(schema["$defs"].items())
@@ -208,6 +208,8 @@ def _value(value: Mapping[str, Any]) -> str:
         return _shape_link(value)
     if value.get("type") == "array":
         return f"list of {_value(value['items'])}"
+    if isinstance(each := value.get("additionalProperties"), dict):
+        return f"{plain(value['description'])} Each key has a {_value(each)}"
     return {"null": "null", "object": "table", None: "any value", **_TYPES}[value.get("type")]
 
 

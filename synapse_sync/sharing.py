@@ -91,6 +91,7 @@ class Sharing(Questions):
             wire=lambda: wiring.connections.wire,
             reporter=wiring.reporter,
             retry=wiring.connections.retry,
+            to=to,
             repair=repair,
             reads=reads,
             limit_rate=self.settings.limit_rate,

@@ -6,14 +6,17 @@ import json
 import os
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import platformdirs
 
+from synapse_sync.cli.documents import DOCUMENTS
+from synapse_sync.cli.documents.shape import Errors
 from synapse_sync.demo.hub import Hub
 
 # -- the guard: nothing of the user's, and nothing of the internet ----------------------------------
@@ -125,6 +128,24 @@ class Result:
         return json.loads(self.out)
 
 
+def check_document(words: Sequence[str], text: str) -> None:
+    """A document of `--json` has one of the shapes that are described for its command."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return  # the test that reads it says so
+    verbs = [word for word in words if not word.startswith("-")][: 2 if "store" in words else 1]
+    rows = [kind for row, kind in DOCUMENTS.items() if row.split()[: len(verbs)] == verbs]
+    wrong = []
+    for kind in (*rows, Errors):
+        try:
+            msgspec.convert(value, kind)  # which allows no key that is not described
+            return
+        except msgspec.ValidationError as error:
+            wrong.append(f"{kind}: {error}")
+    raise AssertionError(f"`synapse {' '.join(words)}` prints a document that is not described: {wrong}")
+
+
 @dataclass(frozen=True)
 class Project:
     """A project directory, and the command at work in it."""
@@ -137,6 +158,8 @@ class Project:
     def __call__(self, *words: str, code: int | None = 0) -> Result:
         """Run one command; it must end with this code (None: with any)."""
         result = self._run([*words, "-C", str(self.path)])
+        if "--json" in words:
+            check_document(words, result.out)
         if code is not None:
             assert result.code == code, f"{words}: {result.code}\n{result.out}\n{result.err}"
         return result

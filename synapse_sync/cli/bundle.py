@@ -62,7 +62,7 @@ def command(
 def _stdout() -> BinaryIO:
     """Stdout as bytes; raises `click.UsageError` for a terminal."""
     if sys.stdout is None or on_terminal(sys.stdout):
-        raise click.UsageError("`-` writes the archive to stdout: lead it into a pipe or a file")
+        raise click.UsageError("`-` writes the archive to stdout: send it to a pipe or a file")
     stream: BinaryIO = sys.stdout.buffer
     return stream
 

@@ -62,5 +62,5 @@ def command(console: Console, file: str, into: Path | None) -> int:
 def _stdin() -> contextlib.AbstractContextManager[BinaryIO]:
     """Stdin as bytes; raises `click.UsageError` for a terminal."""
     if sys.stdin is None or on_terminal(sys.stdin):
-        raise click.UsageError("`-` reads the archive from stdin: lead a pipe or a file into it")
+        raise click.UsageError("`-` reads the archive from stdin: send a pipe or a file to it")
     return contextlib.nullcontext(sys.stdin.buffer)

@@ -94,20 +94,21 @@ def parse_remote(text: str, where: str) -> Remote:
     """
     text = text.strip()
     prefix = f"{where}: " if where else ""
-    shown = f"{prefix}`{text[:200]}`" if is_plain_line(text) else f"{prefix}this text"
-    if not text or len(text) > _LONGEST or not is_plain_line(text):
-        raise InputError(f"{shown} is no address of a remote", hint=f"write {_FORMS}")
     found = _SCHEME.match(text)
     scheme = found[1].lower() if found else ""
+    # Hazard: any part of what cannot be read may have been meant as a password or a signature.
+    unread = f"{prefix}`{scheme}:…`" if scheme else f"{prefix}this text"
+    if not text or len(text) > _LONGEST or not is_plain_line(text):
+        raise InputError(f"{unread} is no address of a remote", hint=f"write {_FORMS}")
     if not scheme:
         return Remote(kind=RemoteKind.DIRECTORY, address=text)
     if scheme not in _SCHEMES or not text[len(scheme) :].startswith("://"):
-        raise InputError(f"{shown}: no such kind of remote", hint=f"write {_FORMS}")
+        raise InputError(f"{unread}: no such kind of remote", hint=f"write {_FORMS}")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise InputError(f"{shown} is no address of a remote", hint=f"write {_FORMS}") from None
+        raise InputError(f"{unread} is no address of a remote", hint=f"write {_FORMS}") from None
     if "@" in parts.netloc or parts.fragment:
         raise InputError(
             f"{prefix}the address of a remote has no user, password or fragment",
@@ -115,6 +116,7 @@ def parse_remote(text: str, where: str) -> Remote:
         )
     kind = _SCHEMES[scheme]
     options = _options(kind, parts.query, prefix)
+    shown = f"{prefix}`{text.partition('?')[0][:200]}`"
     if kind is RemoteKind.DIRECTORY:
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query:
             raise InputError(f"{shown}: expected `file:///PATH`", hint="or write the path alone")

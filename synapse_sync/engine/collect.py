@@ -22,6 +22,7 @@ from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
+from synapse_sync.store.project_note import RECORDS
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, forget_record, identity_of, records
 from synapse_sync.store.several import device_of
 from synapse_sync.user.places import LOCKFILE, MANIFEST, this_system
@@ -102,8 +103,8 @@ def plan_collection(
             warnings.append(f"{record.project} cannot be read, so nothing is dropped: {error}")
             blind = True
     for place in places:
-        if {path.stem for path in (place / "projects").glob("*.json")} - {key for key, _ in records(place)}:
-            warnings.append(f"{place / 'projects'} has unreadable notes of a project, so nothing is dropped")
+        if {path.stem for path in (place / RECORDS).glob("*.json")} - {key for key, _ in records(place)}:
+            warnings.append(f"{place / RECORDS} has unreadable notes of a project, so nothing is dropped")
             blind = True
     now = math.inf if at_once else time.time() if now is None else now
     found = _sorted_out(uses, now, irreplaceable=irreplaceable)

@@ -215,8 +215,7 @@ def _model_card(
         rating=None if card.nsfw is None else rating_name(0, card.nsfw),
         groups=entry.groups,
         files=tuple(
-            File(name=f.filename, size=f.size, sha256=f.sha256, format=f.format, precision=f.precision)
-            for f in model.artifacts
+            File(name=f.filename, size=f.size, sha256=f.sha256, precision=f.precision) for f in model.artifacts
         ),
         places=places,
         newer=newer,

@@ -31,7 +31,7 @@ from synapse_sync.transfer.want import Clock
 FILES_AT_ONCE = 8
 LARGE_AT_ONCE = 3
 _LARGE = 8 << 20
-#: After so many failures in a row, the remote counts as down, and the other files are not tried.
+#: After this many failures in a row, the remote counts as down, and the other files are not tried.
 _MOST_FAILURES = 3
 _CHUNK = 1 << 20
 
@@ -95,7 +95,7 @@ class Stopped(Exception):
 
 @dataclass(kw_only=True)
 class Pusher:
-    """The work of one push to an open `remote`.
+    """The work of one push to an open `remote`; `to` is the address by which the user named it.
 
     `find` returns a file of this machine that seems to have the bytes of an upload, or None. With `repair`, wrong
     files that are there are replaced. They are those of another size, and those that are `known_wrong`; with
@@ -107,6 +107,7 @@ class Pusher:
     wire: Callable[[], Wire]
     reporter: Reporter
     retry: Retry
+    to: str | None = None
     repair: bool = False
     reads: bool = False
     known_wrong: frozenset[str] = frozenset()
@@ -175,9 +176,10 @@ class Pusher:
         if wrong and not self.repair:
             having = "wrong bytes" if there == size else f"{there} bytes"
             lacking = "" if there == size else f", which are not its {size}"
+            to = "" if self.to is None else f" --to {shlex.quote(self.to)}"
             raise IntegrityError(
                 f"`{upload.model}`: {self.remote.remote} has {having} under {upload.sha256[:12]}…{lacking}",
-                hint=f"`synapse store push {shlex.quote(upload.model)} --repair` replaces them",
+                hint=f"`synapse store push {shlex.quote(upload.model)} --repair{to}` replaces them",
             )
         if path is None:
             raise NotFound(

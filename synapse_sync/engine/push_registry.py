@@ -121,7 +121,7 @@ def push_registry(project: Project, wish: RegistryWish, tools: Tools, means: Reg
     part = wanted(project, wish.scope)
     raise_all(refused(project, tools, part))
     kept_back = _withheld(part, wish, tools, means)
-    files = tuple(_packed(part, kept_back))
+    files = tuple(_packed(part, kept_back, tools))
     if not files:
         raise _nothing(kept_back)
     paths = _paths(part, files, tools, means)
@@ -175,8 +175,11 @@ def _nothing(kept_back: Mapping[str, str]) -> InputError:
     )
 
 
-def _packed(part: Wanted, kept_back: Mapping[str, str]) -> Iterator[PackedFile]:
-    """The files of an artifact. With several targets, those of each are below its name."""
+def _packed(part: Wanted, kept_back: Mapping[str, str], tools: Tools) -> Iterator[PackedFile]:
+    """The files of an artifact. With several targets, those of each are below its name.
+
+    Their sizes are the true ones, where the store knows better: sites are wrong about sizes at times.
+    """
     several = len(part.targets) > 1
     for place in part.placements:
         if place.model in kept_back:
@@ -185,7 +188,7 @@ def _packed(part: Wanted, kept_back: Mapping[str, str]) -> Iterator[PackedFile]:
         yield PackedFile(
             path=SafePath(place.target) / place.path if several else place.path,
             sha256=file.sha256,
-            size=file.size,
+            size=tools.store.true_size(file.sha256, file.size) or file.size,
             format=file.judged_format,
             precision=file.precision,
             model=place.model,

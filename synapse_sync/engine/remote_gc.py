@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.lockfile import Lockfile, parse_lockfile
-from synapse_sync.core.remote import BLOBS, LOCKFILES, Remote, blob_path, lockfile_path
-from synapse_sync.errors import InputError, IntegrityError, NetworkError, NotFound, SynapseError
+from synapse_sync.core.remote import BLOBS, LOCKFILES, Remote, RemoteKind, blob_path, lockfile_path
+from synapse_sync.errors import Conflict, InputError, IntegrityError, NetworkError, NotFound, SynapseError
+from synapse_sync.store.project_note import RECORDS
 from synapse_sync.suppliers.remote.base import Entry, WritableRemote
 
 #: The largest lockfile that is read, in bytes, and how many of them.
 _LARGEST = 64 << 20
 _MOST = 100_000
-#: So many files are deleted before the published lockfiles are listed again.
+#: How many files are deleted before the published lockfiles are listed again.
 _BATCH = 200
 
 
@@ -41,9 +42,14 @@ class RemoteCollection:
 def plan_remote_collection(remote: WritableRemote, *, before: float) -> RemoteCollection:
     """The blobs that no published lockfile names, and that were written `before` (seconds since 1970).
 
-    Raises `InputError` for a remote without a published lockfile, where every file would be unused, and the error
-    of a lockfile that cannot be read.
+    Raises `InputError` for a remote without a published lockfile, where every file would be unused, `Conflict` for
+    a directory that is the store of a machine, and the error of a lockfile that cannot be read.
     """
+    if remote.remote.kind is RemoteKind.DIRECTORY and any(remote.entries(f"{RECORDS}/")):
+        raise Conflict(
+            f"{remote.remote} is the store of a machine: its projects use the files, and publish no lockfile",
+            hint="`synapse store gc` collects a store, on its own machine; give the remote a directory of its own",
+        )
     lockfiles = _published(remote)
     if not lockfiles:
         raise InputError(

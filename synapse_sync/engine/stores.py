@@ -15,13 +15,14 @@ from synapse_sync.errors import InputError
 from synapse_sync.store import links
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import behind_link, make_dirs, storage_error, write_atomic
+from synapse_sync.store.project_note import RECORDS
 from synapse_sync.store.several import device_of
 from synapse_sync.user.small_files import content
 
 #: The key of the settings that lists further stores.
 KEY = "stores"
 #: The directories of a store: one that has them is a store already, and may be added again.
-_OWN = ("blobs", "meta", "locks", "partials", "projects")
+_OWN = ("blobs", "meta", "locks", "partials", RECORDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

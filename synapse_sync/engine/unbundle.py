@@ -90,14 +90,16 @@ def unbundle(source: BinaryIO, directory: Path, tools: Tools, *, preferred: tupl
     judged by its content like a download; the project is written after the last blob. So a bundle that is cut off
     or altered leaves only right blobs behind, which a later run need not write again. `preferred` are the variants
     that this machine prefers. Nothing in the bundle is the user's consent. Raises `IntegrityError` for a damaged
-    bundle, `Conflict` before any blob if the directory has other files of these names, `OutOfDate` if a bundle that
-    was made with `--since` needs blobs that the store does not have, `RefusedFormat`, and `StorageError`.
+    bundle, `Conflict` before any blob if the directory has other files of these names or somebody changed blobs of
+    the store, `OutOfDate` if a bundle that was made with `--since` needs blobs that the store does not have,
+    `RefusedFormat`, and `StorageError`.
     `InputError` or `StorageError` comes before the first byte where no project can be written.
     """
     _check_place(directory)
     archive = ArchiveReader(source)
     contents = archive.contents()
     _check_earlier(contents, tools)
+    _check_changed(contents, tools)
     project = _project(archive, contents, directory, tools, preferred)
     sizes = _take_blobs(archive, contents, project, tools)
     archive.end()
@@ -120,7 +122,7 @@ def _check_place(directory: Path) -> None:
     """
     hint = "name another directory as the second argument; it may be a new one"
     chain = (directory, *directory.parents)
-    there = next(path for path in chain if os.path.lexists(path))
+    there = next((path for path in chain if os.path.lexists(path)), chain[-1])  # Windows: a drive may be missing
     if not there.is_dir():
         raise InputError(f"{there} is not a directory; nothing was unpacked", hint=hint)
     if (directory / MANIFEST).exists() and (directory / LOCKFILE).exists():
@@ -146,6 +148,17 @@ def _check_earlier(contents: Contents, tools: Tools) -> None:
             f"the bundle was made with `--since`, and leaves out {count_text(len(missing), 'file')} that this "
             "store does not have",
             hint="unbundle the earlier bundle first, or make one without `--since`",
+        )
+
+
+def _check_changed(contents: Contents, tools: Tools) -> None:
+    """Raise `Conflict` for files of the store that somebody changed: a link of the user may lead to them."""
+    changed = [member.sha256 for member in contents.of(BLOBS) if tools.store.is_changed(member.sha256)]
+    if changed:
+        raise Conflict(
+            f"somebody changed the store's copy of {count_text(len(changed), 'file')} of the bundle, perhaps "
+            f"through a link ({listed(sha256[:16] for sha256 in changed)}); nothing was unpacked",
+            hint="`synapse store verify` sets such files aside; then unbundle again",
         )
 
 

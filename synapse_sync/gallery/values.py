@@ -25,12 +25,11 @@ class Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One locked file of a model: its name, its size in bytes, its SHA-256, its format and precision."""
+    """One locked file of a model: its name, its size in bytes, its SHA-256 and its precision."""
 
     name: str
     size: int
     sha256: str
-    format: str = ""
     precision: str | None = None
 
 

@@ -167,7 +167,7 @@ def describe(error: BaseException) -> str:
 
 def _too_long(shown: str, words: str) -> NetworkError:
     return NetworkError(
-        f"{shown} answered with {words}", hint="no download needs that: ask who runs the server, or use a mirror"
+        f"{shown} answered with {words}", hint="no download needs that: ask its administrator, or use a mirror"
     )
 
 

@@ -195,7 +195,7 @@ class RegistryTokens:
         if not isinstance(token, str) or len(token) > _LONGEST_TOKEN or not all("!" <= c <= "~" for c in token):
             raise NetworkError(
                 f"{display_url(answer.url)} answered {answer.status}, and with no token for the registry",
-                hint="try again later, or ask who runs the registry",
+                hint="try again later, or ask the administrator of the registry",
             )
         said = seconds if isinstance(seconds, int | float) and not isinstance(seconds, bool) else _USUAL
-        return token, max(_USUAL, min(float(said), 86_400.0))
+        return token, float(max(_USUAL, min(said, 86_400.0)))  # compared first: a long number fits into no float

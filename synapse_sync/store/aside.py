@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def keep_changed(
     its path. Raises `Conflict` and `StorageError`.
     """
     coming = {action.sha256: action for action in plan.of(Verb.FETCH, Verb.SALVAGE)}
-    changed = [sha256 for sha256 in coming if os.path.lexists(store.path(sha256)) and not store.has(sha256)]
+    changed = [sha256 for sha256 in coming if store.is_changed(sha256)]
     lines = []
     for sha256 in changed:
         edits = [

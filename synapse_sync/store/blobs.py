@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from synapse_sync.store.durable import (
     flush,
     fsync_dir,
     fsync_file,
+    is_random_name,
     make_dirs,
     random_name,
     remove,
@@ -38,7 +38,6 @@ from synapse_sync.store.owners import Owners
 _STALE = 86_400.0
 #: How many paths of blobs are kept: a sync needs each a dozen times, and making one costs as much as a call.
 _PATHS = 8192
-_TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +130,10 @@ class BlobStore:
             if not self._owners.trust(found):
                 return self._foreign.get(sha256) == _look(found) or self._recheck(sha256)
             return self._trusts(sha256, found) or self._recheck(sha256)
+
+    def is_changed(self, sha256: str) -> bool:
+        """Whether a file with other bytes has the name of this blob: a user may have changed it through a link."""
+        return os.path.lexists(self.path(sha256)) and not self.has(sha256)
 
     def is_foreign(self, sha256: str) -> bool:
         """Whether another user owns a blob, who may change it at any time: it is copied, never linked or moved."""
@@ -397,7 +400,7 @@ class BlobStore:
         for path in directory.iterdir() if directory.is_dir() else ():
             with contextlib.suppress(OSError):
                 found = path.lstat()
-                if _TEMPORARY.match(path.name) and stat.S_ISREG(found.st_mode) and found.st_mtime < limit:
+                if is_random_name(path.name) and stat.S_ISREG(found.st_mode) and found.st_mtime < limit:
                     remove(path)
                     freed += found.st_size
         for name in ("blobs", "meta", "partials"):

@@ -77,6 +77,7 @@ def written(
                     yield file
                     file.flush()
                     flush(file.fileno())
+                check_output(path)  # once more: writing took its time, and somebody may have made a file there
                 replace_file(partial, path)
                 fsync_dir(path.parent)
             except BaseException:

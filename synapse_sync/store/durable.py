@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ _SAID_ALIKE = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EXDEV}
 _MOUNT_POINT = 0xA0000003
 #: Modes of new files, less the umask: a store or a tree may be shared by the users of one group.
 SHARED, READ_ONLY = 0o666, 0o444
+_RANDOM_NAME = re.compile(r"[0-9]+-[0-9a-f]{12}")
 
 
 def is_unwritable(error: BaseException) -> bool:
@@ -109,6 +111,11 @@ def is_junction(found: os.stat_result) -> bool:
 def random_name() -> str:
     """A name that no other process uses: the process id and some randomness."""
     return f"{os.getpid()}-{os.urandom(6).hex()}"
+
+
+def is_random_name(name: str) -> bool:
+    """Whether a name is one of `random_name`, perhaps of another process: a file of any other name is not ours."""
+    return _RANDOM_NAME.fullmatch(name) is not None
 
 
 @contextlib.contextmanager

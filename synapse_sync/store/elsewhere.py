@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from synapse_sync.store import receipt, receipt_log
+from synapse_sync.store.project_note import RECORDS
 from synapse_sync.store.projects import records
 
 
@@ -27,7 +28,7 @@ class ListedElsewhere:
         return any(sha256 in self._digests(path) for root in self._others() for path in receipt.paths(root))
 
     def _others(self) -> tuple[Path, ...]:
-        if self._noted != (noted := _look(self._store / "projects")):
+        if self._noted != (noted := _look(self._store / RECORDS)):
             self._noted = noted
             self._roots = tuple(
                 {

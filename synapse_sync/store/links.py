@@ -7,7 +7,6 @@ import errno
 import functools
 import hashlib
 import os
-import re
 import stat
 import sys
 import time
@@ -24,6 +23,7 @@ from synapse_sync.store.durable import (
     flush,
     fsync_dir,
     fsync_file,
+    is_random_name,
     narrowed,
     random_name,
     remove,
@@ -37,7 +37,6 @@ from synapse_sync.store.writeback import Writeback
 
 #: Temporary names in a target begin with this; `sweep` removes those that a crash left.
 PREFIX = ".synapse-tmp-"
-_TEMPORARY = re.compile(re.escape(PREFIX) + r"\d+-[0-9a-f]{12}\Z")
 #: A temporary file that was not touched for this many seconds belongs to a process that was killed.
 STALE = 3600.0
 #: The errors of a file system that cannot clone at all; errors about one file only are not among them.
@@ -387,7 +386,7 @@ def sweep(directory: Path, now: float | None = None) -> int:
     count = 0
     with contextlib.suppress(OSError), os.scandir(directory) as found:
         for item in found:
-            if _TEMPORARY.match(item.name) is None:
+            if not (item.name.startswith(PREFIX) and is_random_name(item.name.removeprefix(PREFIX))):
                 continue
             with contextlib.suppress(OSError):
                 info = item.stat(follow_symlinks=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from synapse_sync.errors import SynapseError
 from synapse_sync.store import receipt
+from synapse_sync.store.project_note import RECORDS
 from synapse_sync.store.projects import records
 from synapse_sync.store.receipt import ReceiptEntry
 from synapse_sync.store.receipt_index import directory_of
@@ -35,7 +36,7 @@ class PlacedElsewhere:
     def _from_receipts(self) -> tuple[list[Path], list[int], dict[str, list[tuple[str, ReceiptEntry]]]]:
         """The directories whose files were read, when each of them last changed, and the files by digest."""
         roots = dict.fromkeys(root for _, record in records(self._store) for root in record.every_root.values())
-        folders = [self._store / "projects", *(Path(directory_of(root)) for root in roots)]
+        folders = [self._store / RECORDS, *(Path(directory_of(root)) for root in roots)]
         times = _times(folders)  # before they are read: what changes meanwhile is read again
         found: dict[str, list[tuple[str, ReceiptEntry]]] = {}
         for root in roots:

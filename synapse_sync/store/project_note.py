@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+#: The directory of a store with a note for each project that uses its files.
+RECORDS = "projects"
+
+
 def project_key(project: str | Path) -> str:
     """The short name of a project in receipts and records, made from the real path of its directory."""
     return hashlib.sha256(os.path.realpath(project).encode("utf-8", "surrogateescape")).hexdigest()[:16]
@@ -22,7 +26,7 @@ def project_key(project: str | Path) -> str:
 
 def note_path(store: str | Path, key: str) -> str:
     """The path of a project's note."""
-    return os.path.join(store, "projects", f"{key}.json")
+    return os.path.join(store, RECORDS, f"{key}.json")
 
 
 def read_note(store: str | Path, key: str) -> Any:

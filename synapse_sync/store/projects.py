@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
-from synapse_sync.store.project_note import note_path, read_note
+from synapse_sync.store.project_note import RECORDS, note_path, read_note
 from synapse_sync.store.receipt_index import directory_of
 
 #: The lock under which unused blobs are dropped, and under which a sync notes the project that uses some.
@@ -185,7 +185,7 @@ def records(store: Path, *, all_of_them: bool = False) -> Iterator[tuple[str, Pr
     for it if `all_of_them` are needed.
     """
     try:
-        names = sorted(path.name for path in (store / "projects").iterdir())
+        names = sorted(path.name for path in (store / RECORDS).iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return
     except PermissionError:

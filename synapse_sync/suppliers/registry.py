@@ -93,7 +93,7 @@ class Registry:
 
     def has(self, sha256: str) -> bool:
         """Whether the repository has a blob; raises `AccessDenied` or another `SynapseError`."""
-        # Where the blobs are elsewhere, the answer is a redirect to one that is there.
+        # A registry that keeps its blobs on another host redirects a question about one that exists.
         return self._ask("HEAD", self.repository.blob(sha256), also={302, 303, 307, 404}).status != 404
 
     def digest(self, tag: str) -> str | None:
@@ -117,10 +117,10 @@ class Registry:
         After a failure that may pass, the upload continues where the registry says that it is.
         """
         upload = _Upload(self, sha256, size, pieces)
-        attempt, before = 0, 0  # an attempt that brought bytes over is none
+        attempt, furthest = 0, 0  # an attempt that brought new bytes over is none
         while True:
-            attempt = 1 if upload.offset > before else attempt + 1
-            before = upload.offset
+            attempt = 1 if upload.offset > furthest else attempt + 1
+            furthest = max(furthest, upload.offset)
             try:
                 return upload.run()
             except _Lost:
@@ -140,7 +140,7 @@ class Registry:
         if said is not None and said != own:
             raise NetworkError(
                 f"{self.repository.host} keeps the document of `{reference}` as {said[:80]!r}, and not as {own}",
-                hint="it changes what is pushed to it: ask who runs the registry",
+                hint="it changes documents that are pushed to it: ask its administrator",
             )
 
     # -- requests ------------------------------------------------------------------------------------
@@ -178,6 +178,10 @@ class Registry:
             return answer
         raise self._refusal(answer)
 
+    def check_hop(self, current: str, target: str) -> None:
+        """Raise `NetworkError` for an upload that a registry outside sends into the own network."""
+        self._api.credentials.check_hop(current, target)
+
     def wait(self, attempt: int, error: NetworkError) -> None:
         """Wait for the next attempt after a failed one; raises the error if there is to be none."""
         seconds = self._retry.after(attempt, error, self._jitter())
@@ -207,7 +211,7 @@ class Registry:
                 hint="`synapse verify --repair` mends files of this machine; then push once more",
             )
         if answer.status == 413:
-            error.hint = "the registry, or a proxy before it, limits the size of a request: ask who runs it"
+            error.hint = "the registry, or a proxy before it, limits the size of a request: ask its administrator"
         return error
 
 
@@ -275,7 +279,9 @@ class _Upload:
                 f"{display_url(answer.url)} answered {answer.status}, and not with the address of an upload",
                 hint="it is no registry, or does not accept uploads",
             )
-        self._location = urljoin(answer.url, location)
+        target = urljoin(answer.url, location)
+        self._registry.check_hop(answer.url, target)
+        self._location = target
 
     def _at(self, query: str) -> str:
         assert self._location is not None

@@ -50,6 +50,22 @@ def synced(project: Project) -> Project:
     return project
 
 
+def test_a_size_that_the_site_says_wrongly_is_no_other_content(project: Project, registry: RegistryDouble) -> None:
+    """With --frozen, the lockfile keeps the wrong size; the digest decides."""
+    project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n')
+    project("lock")
+    size = project.locked()[0]["artifact"][0]["size"]
+    (project.path / "synapse.lock").write_text(project.lock_text.replace(f"size = {size}", f"size = {size * 2}"))
+    project("sync", "--frozen")
+    for tag, words in (("v1", ()), ("v2", ("--format", "image"))):
+        project("push", registry.address(f"m:{tag}"), *words)
+    (layer,) = registry.manifest("m", "v1")["layers"]
+    assert (
+        layer["size"] == size
+        and f"sha256:{hashlib.sha256(registry.content[layer['digest']]).hexdigest()}" == (layer["digest"])
+    )
+
+
 def digests(project: Project) -> dict[str, str]:
     """The SHA-256 of each file of the tree, by its path."""
     return {path: f"sha256:{hashlib.sha256(data).hexdigest()}" for path, data in project.tree().items()}

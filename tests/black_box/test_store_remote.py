@@ -248,6 +248,46 @@ def test_a_lockfile_that_was_altered_there_stops_the_collection(project: Project
     assert unused.exists()
 
 
+def test_the_store_of_a_machine_is_not_collected_as_a_remote(project: Project, drive: Path) -> None:
+    """Its projects link to its files, and publish nothing."""
+    tree = project.tree()
+    os.environ["SYNAPSE_REMOTE"] = str(project.store)
+    project("store", "publish")
+    project("remove", "eyes")
+    refused = project("store", "gc", "--remote", "--yes", "--days", "0", code=7)
+    assert "is the store of a machine" in " ".join(refused.err.split())
+    assert len(project.blobs()) == 3 and project.tree() == tree
+
+
+def test_a_collection_leaves_a_directory_of_temporary_files_alone(project: Project, drive: Path) -> None:
+    project("store", "publish")
+    mine = drive / "tmp/thesis.odt"
+    mine.write_bytes(b"mine")
+    os.utime(mine, (1, 1))
+    project("store", "gc", "--remote", "--yes", "--days", "0")
+    assert mine.read_bytes() == b"mine"
+
+
+def test_an_edit_through_a_link_stays_when_files_are_pulled(project: Project, drive: Path) -> None:
+    project("store", "push", "--all")
+    shutil.rmtree(project.path / "models")
+    project("sync", "--link-mode", "symlink")
+    place = next(path for path in (project.path / "models").rglob("*eyes*") if path.is_symlink())
+    place.resolve().chmod(0o644)
+    place.write_bytes(mine := b"my own change")
+    said = project("store", "pull", code=7)
+    assert "not replaced" in said.err and place.read_bytes() == mine
+    bundle = project.path.parent / "one.tar"
+    other = project.store.parent / "another store"
+    os.environ["SYNAPSE_STORE"] = str(other)
+    project("store", "pull")
+    project("bundle", str(bundle))
+    os.environ["SYNAPSE_STORE"] = str(project.store)
+    said = project("unbundle", str(bundle), "new", code=7)
+    assert "nothing was unpacked" in said.err and place.read_bytes() == mine
+    assert not (project.path / "new").exists()
+
+
 def test_a_remote_of_the_manifest_is_written_only_with_consent(project: Project, drive: Path) -> None:
     del os.environ["SYNAPSE_REMOTE"]
     where = f'[workspace]\nremote = "{drive.as_posix()}"\n'

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from registry_double import RegistryDouble
-from world import Project
+from world import Project, check_document
 
 import synapse_sync
 from synapse_sync.cli.commands import VERBS, cli
@@ -50,6 +50,7 @@ COMMANDS: list[tuple[str, str, int | None]] = [
     ("creators", "creators", 0),
     ("tags", "tags", 0),
     ("trust", "trust", 0),
+    ("trust --list", "trust --list", 0),
     ("trust --revoke", "trust", 0),
     ("whoami", "whoami", None),
     ("logout civitai", "logout", 0),
@@ -113,6 +114,34 @@ def test_each_command_prints_its_document(project: Project, registry: RegistryDo
 
 def test_a_failed_command_prints_errors(project: Project) -> None:
     msgspec.convert(project("status", "--json", code=2).json, Errors)
+
+
+def test_consents_are_described(project: Project, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    project.manifest(f'[targets.a]\nlayout = "flat"\nroot = "{other.as_posix()}"\n[models]\n')
+    project("trust")
+    value = project("trust", "--list", "--json").json
+    ((path, (consent,)),) = value.items()
+    assert path == str(project.path) and consent["value"] == str(other)
+    schema = documents_schema()
+    wanted = Draft202012Validator({**schema, **schema["commands"]["trust --list"]})
+    wanted.validate(value)
+    assert not wanted.is_valid({path: [{**consent, "kind": 1}]}) and not wanted.is_valid({path: consent})
+
+
+def test_a_document_that_is_not_described_is_noticed() -> None:
+    """`Project` looks at each document that a test of this suite has printed."""
+    check_document(["--json", "store", "path"], '{"path": "/x"}')
+    check_document(["store", "path", "--json"], '{"errors": [], "exit_code": 2}')
+    for text in ('{"path": "/x", "new": 1}', "{}", "[]", '{"blobs": 1, "bytes": 2}'):
+        with pytest.raises(AssertionError, match="not described"):
+            check_document(["store", "path", "--json"], text)
+
+
+def test_commands_without_a_document_refuse_to_print_one(project: Project) -> None:
+    for words in WITHOUT:
+        assert "--json" in project(*words.split(), "--json", code=2).json["errors"][0]["message"]
 
 
 def test_every_command_has_a_row() -> None:

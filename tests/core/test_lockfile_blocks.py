@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -94,6 +95,15 @@ def thorough(text: str) -> Lockfile | str:
         return error.message
 
 
+def one_space_less(error: str) -> str:
+    """An error of the thorough way about the first line, as the usual way words it: column, line and caret."""
+    place = re.match(r"synapse\.lock:1:([0-9]+): ", error)
+    if place is None:
+        return error
+    shown, _, caret = error[place.end() :].replace("version  = 1", "version = 1", 1).rpartition("\n")
+    return f"synapse.lock:1:{int(place[1]) - 1}: {shown}\n{caret[1:]}"
+
+
 def usual(text: str, last: str | None = None) -> Lockfile | str:
     """The lockfile or the error, perhaps by what is the same as in an earlier text."""
     try:
@@ -113,6 +123,13 @@ def a_model(**card: object) -> LockedModel:
     )
 
 
+@pytest.mark.parametrize("end", ["x", " y = 2", '"', "\\", "<<<<<<< ours", "\x01#", "#\t\x01", "x = 1\n[[model]]"])
+def test_both_ways_word_an_error_on_the_first_line_alike(end: str) -> None:
+    text = f"version = 1{end}\n"
+    found = thorough(text)
+    assert isinstance(found, str) and usual(text) == one_space_less(found) != found
+
+
 @given(written, st.data())
 def test_both_ways_find_the_same(text: str, data: st.DataObject) -> None:
     before = text
@@ -125,12 +142,10 @@ def test_both_ways_find_the_same(text: str, data: st.DataObject) -> None:
     if data.draw(st.booleans(), "windows"):
         text = text.replace("\n", "\r\n")
     found, same = thorough(text), usual(text)
-    # An error on the first line shows it, with the space that sent it the thorough way.
     if not isinstance(usual(before), str):
         assert usual(text, before) == same
-    assert same == found or (
-        isinstance(found, str) and str(same).startswith("synapse.lock:1:") and "  = 1" in found
-    )
+    # An error on the first line shows it, and its column, with the space that sent it the thorough way.
+    assert same == found or (isinstance(found, str) and isinstance(same, str) and same == one_space_less(found))
     if isinstance(found, Lockfile) and not found.extra and (models := quick(text)) is not None:
         assert models == found.models
         assert [each.reference.text for each in models] == [each.reference.text for each in found.models]

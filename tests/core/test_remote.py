@@ -58,7 +58,10 @@ def test_keys_without_a_prefix() -> None:
         "https://user:hidden@host/x", "https://host/x?sig=hidden", "https://host/x#hidden", "s3://b?key=hidden",
         "s3://b?region=", "s3://b?endpoint=ftp://x", "s3://b?endpoint=https://u:hidden@x", "gs://b?region=x",
         "https://[::1/x", "https://host:0/x", "https://host:99999/x", "oci://registry", "oci://registry/UPPER",
-        "oci://registry/a:", "file://host/x", "s3://b/\u202e", "x" * 2000,
+        "oci://registry/a:", "file://host/x", "s3://b/\u202e", "x" * 2000, "https://user:hidden@host:99999/x",
+        "https://user:hidden/x", "https://u:hidden?@h/x", "https://host:99999/?sig=hidden", "s3:key:hidden@b",
+        "s3s://key:hidden@b/x", "s3s://key:hidden/x", "azure://host/c?sig=hidden", "x+s3://b?token=hidden",
+        "s3://b/../x?profile=hidden", "https://user:hidden@h/" + "x" * 2000, "https://u:hidden@h/\u202e",
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant(text: str) -> None:

@@ -84,12 +84,35 @@ def _(bench: Any) -> None:
     bench("store", "gc", "--remote", "--yes")
 
 
+@helps("engine: synapse store gc")
+def _(bench: Any) -> None:
+    """The store of this machine is its own remote."""
+    drive_of(bench)
+    os.environ["SYNAPSE_REMOTE"] = str(bench.project.store)
+    bench("store", "publish")
+    bench.advised("synapse store gc", "store", "gc", "--remote", "--yes", code=7)
+    bench("store", "gc", "--yes")
+
+
 @helps("engine: synapse store push --repair")
 def _(bench: Any) -> None:
     drive = drive_of(bench)
     bench("store", "push", "--all")
     bad = spoilt(drive)
     bench(*typed_from(bench.advised("synapse store push", "store", "push", "--all", code=6), "--repair"))
+    assert bad.read_bytes() != b"other bytes"
+
+
+@helps("engine: synapse store push --repair")
+def _(bench: Any) -> None:
+    """The remote is another one than the usual: the command names it."""
+    drive_of(bench)
+    other = bench.project.path.parent / "other drive"
+    other.mkdir()
+    bench("store", "push", "--all", "--to", str(other))
+    bad = spoilt(other)
+    said = bench.advised("synapse store push", "store", "push", "--all", "--to", str(other), code=6)
+    bench(*typed_from(said, "--repair"))
     assert bad.read_bytes() != b"other bytes"
 
 
@@ -167,3 +190,35 @@ def _(bench: Any) -> None:
     bench.advised("--trust", "store", "push", "--all", code=2)
     bench("store", "push", "--all", "--trust")
     assert list((drive / "blobs").iterdir())
+
+
+def changed(project: Any) -> Path:
+    """A path of a synced project through whose link somebody changed the bytes."""
+    shutil.rmtree(project.path / "models")
+    project("sync", "--link-mode", "symlink")
+    place: Path = next(path for path in (project.path / "models").rglob("*") if path.is_symlink())
+    place.resolve().chmod(0o644)
+    place.write_bytes(b"mine")
+    return place
+
+
+@helps("engine: synapse verify --repair")
+def _(bench: Any) -> None:
+    drive_of(bench)
+    bench("store", "push", "--all")
+    place = changed(bench.project)
+    bench.advised("synapse verify --repair", "store", "pull", code=7)
+    assert place.read_bytes() == b"mine"
+    bench("verify", "--repair")
+    bench("store", "pull")
+
+
+@helps("engine: synapse store verify")
+def _(bench: Any) -> None:
+    drive_of(bench)
+    bundle = bench.project.path.parent / "one.tar"
+    bench("bundle", str(bundle))
+    changed(bench.project)
+    bench.advised("synapse store verify", "unbundle", str(bundle), "new", code=7)
+    bench("store", "verify", code=6)
+    bench("unbundle", str(bundle), "new")

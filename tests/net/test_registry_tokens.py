@@ -190,6 +190,15 @@ def test_an_answer_without_a_token(registry: RegistryDouble, body: bytes) -> Non
         read(wire, blob(registry))
 
 
+@pytest.mark.parametrize("seconds", ["1" + "0" * 400, "1e400", "NaN", "-1", "null", '"60"', "[]"])
+def test_an_odd_time_to_live_is_no_error(registry: RegistryDouble, seconds: str) -> None:
+    token = registry.token({"m:pull"})
+    body = f'{{"token": "{token}", "expires_in": {seconds}}}'.encode()
+    registry.troubles.append(Trouble("GET", "/token", status=200, body=body))
+    with Wire(credentials(registry)) as wire:
+        assert read(wire, blob(registry)) == DATA
+
+
 def test_no_secret_is_shown(registry: RegistryDouble) -> None:
     own = credentials(registry)
     with Wire(own) as wire:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synapse_sync.core.bundle import Member, contents_of
-from synapse_sync.errors import StorageError
+from synapse_sync.errors import Conflict, StorageError
 from synapse_sync.store.bundle_archive import ArchiveWriter
-from synapse_sync.store.bundle_file import Pipe
+from synapse_sync.store.bundle_file import Pipe, written
 
 
 class Failing(io.BytesIO):
@@ -49,3 +50,12 @@ def test_a_stream_that_fails_is_named_wherever_it_does(error: OSError, words: st
         archive.begin(contents_of([member]))
         archive.add(member, 1, [b"x"])
         archive.end()
+
+
+def test_a_file_that_somebody_made_meanwhile_stays(tmp_path: Path) -> None:
+    out = tmp_path / "studio.tar"
+    with pytest.raises(Conflict, match="no earlier bundle"):  # noqa: SIM117 - the second one writes
+        with written(out, store=tmp_path / "store", on_wait=print) as file:
+            file.write(b"an archive")
+            out.write_bytes(b"mine")
+    assert out.read_bytes() == b"mine" and not out.with_name("studio.tar.partial").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from registry_double import RegistryDouble, Trouble, digest_of
@@ -11,7 +12,7 @@ from registry_double import RegistryDouble, Trouble, digest_of
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.oci import PackedFile, model_package
 from synapse_sync.errors import AccessDenied, IntegrityError, NetworkError, NotFound, StatusError, SynapseError
-from synapse_sync.net.api import Api
+from synapse_sync.net.api import Answer, Api
 from synapse_sync.net.credentials import Credentials
 from synapse_sync.net.retries import Retry
 from synapse_sync.suppliers.registry import Registry, repository_of
@@ -84,6 +85,41 @@ def test_without_progress_it_is_given_up(double: RegistryDouble, registry: Regis
     with pytest.raises(StatusError, match="503"):
         send(registry, DATA)
     assert double.methods().count("PATCH") == 3 and double.content == {}
+
+
+def test_the_same_bytes_once_more_are_no_progress(double: RegistryDouble, registry: Registry) -> None:
+    """A registry that forgets each upload in its middle, again and again, is given up."""
+    for _ in range(30):
+        double.troubles += [
+            Trouble("PATCH", "/uploads/", after=1 << 20), Trouble("PUT", "/uploads/", status=404),
+        ]  # fmt: skip
+    with pytest.raises(NetworkError):
+        send(registry, DATA)
+    assert double.methods().count("PATCH") < 4 and double.content == {}
+
+
+class Outside:
+    """The client of a registry on the internet, which names an address of this network for each upload."""
+
+    credentials = Credentials()
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def exchange(self, method: str, url: str, **more: object) -> Answer:
+        self.asked.append(f"{method} {url}")
+        where = {"location": "https://10.0.0.1/v2/m/blobs/uploads/1"}
+        return Answer(url=url, status=202, body=b"", headers=where, retry_after=None)
+
+
+def test_an_upload_is_not_sent_into_the_own_network() -> None:
+    api = Outside()
+    registry = Registry(
+        repository_of("registry.example", "m"), cast(Api, api), retry=Retry(), sleep=lambda seconds: None
+    )
+    with pytest.raises(NetworkError, match="inside your own network"):
+        send(registry, SMALL)
+    assert api.asked == ["POST https://registry.example/v2/m/blobs/uploads/"]
 
 
 @pytest.mark.parametrize(("method", "status"), [("PATCH", 404), ("PUT", 404), ("PATCH", 416)])
@@ -168,7 +204,7 @@ def test_a_registry_that_changes_documents(double: RegistryDouble, registry: Reg
     package = model_package([PackedFile(path=SafePath("a"), sha256="a" * 64, size=1)])
     headers = {"Docker-Content-Digest": "sha256:" + "b" * 64}
     double.troubles.append(Trouble("PUT", "/manifests/", status=201, headers=headers))
-    with pytest.raises(NetworkError, match="changes what is pushed"):
+    with pytest.raises(NetworkError, match="changes documents that are pushed"):
         try:
             registry.put(package.top, "v1")
         except NetworkError as error:

@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from synapse_sync.cli.documents import declare, house, lock, look, plan, remote, sites
-from synapse_sync.cli.documents.shape import Errors, Shape
+from synapse_sync.cli.documents.shape import Errors
 
 #: The version of all documents. Within it, no key goes or changes its meaning; new keys may come.
 VERSION = 1
 
 #: The document of each command by its words; a command with several forms has one row for each.
-DOCUMENTS: Mapping[str, type[Shape]] = {
+DOCUMENTS: Mapping[str, Any] = {
     "init": declare.InitDocument,
     "add": lock.AddDocument,
     "import DIR": declare.ImportDocument,
@@ -54,6 +54,7 @@ DOCUMENTS: Mapping[str, type[Shape]] = {
     "creators": sites.CreatorsDocument,
     "tags": sites.TagsDocument,
     "trust": house.TrustDocument,
+    "trust --list": house.ConsentsDocument,
     "login": house.LoginDocument,
     "logout": house.LogoutDocument,
     "whoami": house.WhoamiDocument,
@@ -74,8 +75,8 @@ DOCUMENTS: Mapping[str, type[Shape]] = {
     "store gc --remote": remote.RemoteCollectDocument,
     "completion": house.CompletionDocument,
 }
-#: Commands without a document of their own, with the reason.
-WITHOUT = {"demo": "it shows a tour", "trust --list": "a table of consents by project"}
+#: Commands without a document, with the reason: they refuse `--json`.
+WITHOUT = {"demo": "it shows a tour"}
 
 
 def documents_schema() -> dict[str, Any]:
@@ -84,14 +85,14 @@ def documents_schema() -> dict[str, Any]:
     `$defs` has the shapes, and `commands` says which one is that of a command. A command that fails as a whole
     prints `Errors` instead.
     """
-    shapes = [Errors, *dict.fromkeys(DOCUMENTS.values())]
-    _, defs = msgspec.json.schema_components(shapes, ref_template="#/$defs/{name}")
+    kinds = [Errors, *DOCUMENTS.values()]
+    (_, *commands), defs = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     for shape in defs.values():
         shape.pop("additionalProperties", None)  # a program has to accept the keys of a later version
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The documents of synapse --json",
         "version": VERSION,
-        "commands": {words: {"$ref": f"#/$defs/{shape.__name__}"} for words, shape in DOCUMENTS.items()},
+        "commands": dict(zip(DOCUMENTS, commands, strict=True)),
         "$defs": defs,
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, UnsetType
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
 
 from synapse_sync.cli.documents.plan import Consent
 from synapse_sync.cli.documents.shape import Error, Shape
@@ -167,3 +169,9 @@ class TrustDocument(Shape):
     agreed: list[Consent] | UnsetType = UNSET
     revoked: list[Consent] | UnsetType = UNSET
     taken: list[str] | UnsetType = UNSET
+
+
+#: The document of `trust --list`: its keys are no names, so it is no shape of its own.
+ConsentsDocument = Annotated[
+    dict[str, list[Consent]], Meta(description="The consents of each project, by its path.")
+]

@@ -15,6 +15,7 @@ from synapse_sync.store.durable import (
     READ_ONLY,
     flush,
     fsync_dir,
+    is_random_name,
     make_dirs,
     outside_store,
     random_name,
@@ -138,17 +139,24 @@ class DirectoryRemote:
         return data
 
     def entries(self, below: str) -> Iterator[Entry]:
-        """All files whose paths begin with `below`, which ends with a slash; links are not followed."""
+        """All files whose paths begin with `below`, which ends with a slash; links are not followed.
+
+        Hazard: a collection deletes what no lockfile of this list names. So a directory that cannot be listed is an
+        error, and not an empty one. Raises `StorageError`.
+        """
         if not self._root.is_dir():
             raise StorageError(f"the directory {self._root} is missing", hint="is its drive mounted?")
-        for folder, _, names in os.walk(self._root / below):
-            for name in sorted(names):
-                path = Path(folder) / name
-                with contextlib.suppress(FileNotFoundError):
-                    found = path.lstat()
-                    if stat.S_ISREG(found.st_mode):
-                        inside = path.relative_to(self._root).as_posix()
-                        yield Entry(path=inside, size=found.st_size, modified=found.st_mtime)
+        try:
+            for folder, _, names in os.walk(self._root / below, onerror=_unless_missing):
+                for name in sorted(names):
+                    path = Path(folder) / name
+                    with contextlib.suppress(FileNotFoundError):
+                        found = path.lstat()
+                        if stat.S_ISREG(found.st_mode):
+                            inside = path.relative_to(self._root).as_posix()
+                            yield Entry(path=inside, size=found.st_size, modified=found.st_mtime)
+        except OSError as error:
+            raise self._trouble(error, "listing") from error
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete files; those that are not there are passed over."""
@@ -159,16 +167,25 @@ class DirectoryRemote:
                 raise self._trouble(error, "deleting in") from error
 
     def abort_uploads(self, before: float) -> int:
-        """Remove the temporary files of killed pushes, if they were last written before that time."""
+        """Remove the temporary files of killed pushes, if they were last written before that time.
+
+        The directory may have been somebody's before: only names of synapse's own form are removed.
+        """
         count = 0
         directory = self._root / _TEMPORARY
         for path in directory.iterdir() if directory.is_dir() else ():
             with contextlib.suppress(OSError):
                 found = path.lstat()
-                if stat.S_ISREG(found.st_mode) and found.st_mtime < before:
+                if is_random_name(path.name) and stat.S_ISREG(found.st_mode) and found.st_mtime < before:
                     remove(path)
                     count += 1
         return count
+
+
+def _unless_missing(error: OSError) -> None:
+    """Raise an error of a directory listing, unless the directory does not exist."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def open_remote(remote: Remote, means: Means) -> DirectoryRemote:

@@ -21,7 +21,7 @@ from synapse_sync.suppliers.remote.aws_profile import Profile, read_profile
 from synapse_sync.suppliers.remote.base import Entry, Means
 from synapse_sync.suppliers.remote.uploads import Signer, Unfinished, parse_listing
 
-#: How long a signed address holds. A longer download asks for a fresh one.
+#: How long a signed address is valid. A longer download asks for a fresh one.
 _SIGNED = timedelta(hours=1)
 #: The size of a part of an upload in bytes, and how many of one file are on the way: the memory that it needs.
 PART = 8 << 20
@@ -232,7 +232,10 @@ class ObjectRemote:
         store, environ = self._store(), self._means.environ
         config = _s3_config(self.remote, self._means)
         secret = config.get("secret_access_key") or environ.get("AWS_SECRET_ACCESS_KEY")
-        parts = urlsplit(obstore.sign(store, "GET", "", _SIGNED))
+        try:
+            parts = urlsplit(obstore.sign(store, "GET", "", _SIGNED))
+        except Exception as error:
+            raise translated(error, self.remote, "signing an address") from None
         scope = dict(parse_qsl(parts.query)).get("X-Amz-Credential", "").split("/")
         if not secret or len(scope) != 5:
             return None

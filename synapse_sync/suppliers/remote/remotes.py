@@ -189,7 +189,7 @@ class Remotes:
     def _to_repair(self, remote: Remote, model: str) -> str:
         """The next step for a wrong file of a model in a remote."""
         if not remote.is_writable:
-            return "ask who runs it"
+            return "ask its administrator"
         first = next(each for each in self.remotes if each.is_writable)
         to = "" if remote == first else f" --to {shlex.quote(remote.address)}"
         return f"`synapse store push {shlex.quote(model)} --repair{to}` replaces them"

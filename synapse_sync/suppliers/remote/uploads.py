@@ -35,7 +35,7 @@ class Signer:
     def url(
         self, method: str, key: str, query: Mapping[str, str], now: datetime, *, seconds: int = _SECONDS
     ) -> str:
-        """The URL of a request for a key, empty for the bucket itself; its signature holds for some seconds."""
+        """The URL of a request for a key, empty for the bucket itself; its signature is valid for `seconds`."""
         parts = urlsplit(self.bucket)
         path = parts.path + quote(key, safe="/-_.~")
         day, moment = f"{now:%Y%m%d}", f"{now:%Y%m%dT%H%M%SZ}"
