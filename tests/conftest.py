@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from late import load_grammar_late
 from needs import made_where_possible, other_volume, reason_for
 from world import Project, Result, guard, places_below, surroundings
 
@@ -23,6 +24,7 @@ from synapse_sync.demo.hub import Hub
 from synapse_sync.sites import SITES, variables
 
 sys.addaudithook(guard)
+load_grammar_late()
 
 # synapse syncs thousands of files to the disk here, and disks are slow at that. No test observes it, except on
 # a file system that it mounts itself. Containers often have little memory there, or forbid to run files in it.

@@ -5,7 +5,6 @@ The public ids have the names, types and file names of the real models; their co
 
 from __future__ import annotations
 
-import copy
 import functools
 
 from synapse_sync.demo.civitai.things import File, Image, Model, Version
@@ -36,7 +35,7 @@ def populate(hub: Hub) -> None:
     """Fill the hub with the whole catalogue."""
     models, repositories, grain = _made()
     hub.civitai.add(*models)
-    hub.huggingface.repos |= copy.deepcopy(repositories)
+    hub.huggingface.repos |= {name: repo.copy() for name, repo in repositories.items()}
     hub.files.put(PLAIN_LORA, grain)
 
 

@@ -17,7 +17,7 @@ from synapse_sync.demo.files import Files
 from synapse_sync.demo.github import GitHub
 from synapse_sync.demo.huggingface import HuggingFace
 from synapse_sync.demo.modelscope import ModelScope
-from synapse_sync.demo.server import Door
+from synapse_sync.demo.server import Door, Together
 from synapse_sync.demo.storage import Storage
 
 
@@ -46,6 +46,7 @@ class Hub:
             Door("files", self.files.answer, self.faults, self._saw),
             Door("storage", self.storage.answer, self.faults, self._saw),
         )
+        self._together = Together(self._doors, "hub")
         civitai, huggingface, github, modelscope, files, storage = (door.url for door in self._doors)
         self.civitai_url = civitai
         self.huggingface.url = huggingface
@@ -55,13 +56,11 @@ class Hub:
         self.storage.url = storage
 
     def __enter__(self) -> Hub:
-        for door in self._doors:
-            door.start()
+        self._together.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for door in self._doors:
-            door.stop()
+        self._together.stop()
 
     @property
     def crashes(self) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -36,6 +37,17 @@ class Repo:
     rejected: bool = False
     disabled: bool = False
     xet: bool = False
+
+    def copy(self) -> Repo:
+        """Return another repository with the same contents, which can be changed alone."""
+        return replace(
+            self,
+            commits={commit: dict(files) for commit, files in self.commits.items()},
+            dates=dict(self.dates),
+            refs=dict(self.refs),
+            tags=dict(self.tags),
+            card=copy.deepcopy(self.card),
+        )
 
     def tags_of(self) -> list[str]:
         """The tags that its card adds: its own, and the repository that it was made from."""

@@ -7,7 +7,7 @@ import os
 import selectors
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -35,8 +35,8 @@ class Listener(HTTPServer):
         self.closing: threading.Event = threading.Event()
         self._lock = threading.Lock()
         self._open: dict[Any, threading.Thread] = {}
-        self._waking, self._woken = socket.socketpair()
-        self._main = threading.Thread(target=self._accept, name=name, daemon=True)
+        self._name = name
+        self._alone: Together | None = None
 
     @property
     def url(self) -> str:
@@ -51,13 +51,24 @@ class Listener(HTTPServer):
 
     def start(self) -> None:
         """Begin to answer."""
-        self._main.start()
+        self._alone = Together((self,), self._name)
+        self._alone.start()
 
     def stop(self) -> None:
         """Stop answering, and wait until every connection is closed."""
-        self.closing.set()
-        self._waking.close()
-        self._main.join()
+        if self._alone is not None:
+            self._alone.stop()
+        self._alone = None
+
+    def accept(self) -> None:
+        """Accept the connection that is waiting; one that was given up meanwhile is left out."""
+        with contextlib.suppress(OSError):
+            connection, address = self.get_request()
+            connection.setblocking(True)  # on some systems it is as its listener
+            self.process_request(connection, address)
+
+    def hang_up(self) -> None:
+        """End every connection and close the port, once nobody accepts for it any more."""
         with self._lock:
             running = dict(self._open)
         for connection in running:
@@ -70,19 +81,6 @@ class Listener(HTTPServer):
                     socket.close(connection.detach())
                 thread.join()
         self.server_close()
-        self._woken.close()
-
-    def _accept(self) -> None:
-        # A connection can be given up between select and accept, which must not wait for the next one then.
-        self.socket.setblocking(False)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
-            while selector.select() and not self.closing.is_set():
-                with contextlib.suppress(OSError):
-                    connection, address = self.get_request()
-                    connection.setblocking(True)  # on some systems it is as its listener
-                    self.process_request(connection, address)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Talk to each connection in a thread of its own."""
@@ -99,6 +97,49 @@ class Listener(HTTPServer):
             with self._lock:
                 self._open.pop(request, None)
             self.shutdown_request(request)
+
+
+class Together:
+    """Listeners for which one thread, called `name`, accepts, and which stop together.
+
+    A thread for each port took most of the time in which a hub starts and stops.
+    """
+
+    def __init__(self, listeners: Sequence[Listener], name: str) -> None:
+        self._listeners = listeners
+        self._name = name
+        self._ends: tuple[socket.socket, socket.socket] | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to answer at every port."""
+        self._ends = socket.socketpair()
+        self._thread = threading.Thread(target=self._accept, args=(self._ends[1],), name=self._name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering, and wait until every connection is closed."""
+        for listener in self._listeners:
+            listener.closing.set()
+        if self._ends is not None and self._thread is not None:
+            self._ends[0].close()
+            self._thread.join()
+            self._ends[1].close()
+        for listener in self._listeners:
+            listener.hang_up()
+
+    def _accept(self, woken: socket.socket) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(woken, selectors.EVENT_READ)
+            for listener in self._listeners:
+                # A connection can be given up between select and accept, which must not wait for the next one then.
+                listener.socket.setblocking(False)
+                selector.register(listener, selectors.EVENT_READ, listener.accept)
+            while True:
+                for key, _ in selector.select():
+                    if key.data is None:
+                        return
+                    key.data()
 
 
 class Door(Listener):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -118,6 +122,34 @@ def test_mature_models_vanish_from_lists_without_nsfw(hub: Hub) -> None:
     base = f"{hub.civitai_url}/api/v1/models?ids={catalogue.MATURE}&limit=100"
     assert json.loads(ask(base)[2])["items"] == []
     assert len(json.loads(ask(base + "&nsfw=true")[2])["items"]) == 1
+
+
+def test_all_doors_of_a_hub_stop_together() -> None:
+    """One thread accepts for all. A connection that nobody closed ends with the hub, and nothing answers then."""
+    before = threading.active_count()
+    with Hub() as hub:
+        assert threading.active_count() == before + 1
+        place = urllib.parse.urlsplit(hub.civitai_url).netloc
+        kept = http.client.HTTPConnection(place, timeout=10)
+        kept.request("GET", "/login")
+        kept.getresponse().read()
+        assert threading.active_count() == before + 2
+    assert threading.active_count() == before
+    kept.close()
+    with pytest.raises(OSError):
+        socket.create_connection((kept.host, kept.port), timeout=1).close()
+
+
+def test_what_becomes_of_one_hub_is_unknown_to_the_next() -> None:
+    for _ in range(2):
+        with Hub() as hub:
+            catalogue.populate(hub)
+            repo = hub.huggingface.repos[catalogue.TREE_REPO]
+            (commit,) = repo.commits
+            assert "new" not in {*repo.commits[commit], *repo.refs, *repo.tags, *repo.dates, *repo.card}
+            for part in (repo.commits[commit], repo.refs, repo.tags, repo.dates, repo.card):
+                part["new"] = ""
+            hub.huggingface.add_repo(catalogue.TREE_REPO, {"new": b""})
 
 
 def test_every_file_of_weights_is_genuine() -> None:

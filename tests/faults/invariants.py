@@ -142,19 +142,29 @@ def forms(secret: str) -> set[str]:
     return {plain, quote(plain, safe=""), encoded, repr(plain)[1:-1], plain[-12:]}
 
 
+@functools.lru_cache(maxsize=64)
+def _sought(secret: str) -> tuple[str, ...]:
+    """The forms of a secret without those that hold another one: where they are, that one is."""
+    found = forms(secret)
+    return tuple(form for form in found if not any(other in form for other in found - {form}))
+
+
 def says_no_secret(text: str, secrets: Iterable[str], where: str) -> None:
     """I6: none of the secrets is in this text, in any form."""
     for secret in secrets:
-        for form in forms(secret):
+        for form in _sought(secret):
             assert form not in text, f"I6: a secret in {where}"
 
 
 def files_hold_no_secret(roots: Iterable[Path], secrets: Collection[str]) -> None:
     """I6: none of the secrets is in a file or its name."""
+    read: set[tuple[int, int]] = set()  # a file with several names, or below two of the roots, is read once
     for root in roots:
         for path in sorted(root.rglob("*")):
             says_no_secret(str(path), secrets, f"the name {path}")
-            if path.is_file() and not path.is_symlink():
+            info = path.lstat()
+            if stat.S_ISREG(info.st_mode) and (info.st_dev, info.st_ino) not in read:
+                read.add((info.st_dev, info.st_ino))
                 says_no_secret(path.read_bytes().decode("latin-1"), secrets, str(path))
 
 
