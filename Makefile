@@ -45,10 +45,11 @@ lists-real: $(VENV)/.ready-dev
 	fi
 	$(BIN)/python -m pytest -q tests/test_real_lists.py
 
-# Buckets of real servers (SeaweedFS, JuiceFS) as remotes, with faults; and, for root on Debian, a registry with other
-# programs that read it: four minutes.
+# Buckets of real servers (SeaweedFS, JuiceFS) as remotes, with faults, and of the emulators of Azure (npm) and Google;
+# and, for root on Debian, a registry with other programs that read it: three minutes.
 services: $(VENV)/.ready-services
 	.ci/registry-tools.sh
+	@.ci/npm-tools.sh services || echo "services: the tests of Azure are skipped: npm cannot install its emulator"
 	TESTS_SERVICES=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope tests/services
 	.ci/services passed
 

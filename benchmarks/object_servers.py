@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 #: The keys of every server here.
 KEY, SECRET = "an-access-key", "a-secret-key"
 BUCKET = "models"
+#: The prefix in SeaweedFS's bucket that everybody may read.
+PUBLIC = "public"
 _READY = 90.0
 
 
@@ -126,7 +128,8 @@ def seaweedfs(directory: Path) -> Server:
     (directory / "data").mkdir()
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     keys = [{"accessKey": KEY, "secretKey": SECRET}]
-    config = {"identities": [{"name": "root", "credentials": keys, "actions": actions}]}
+    public = {"name": "anonymous", "actions": [f"Read:{BUCKET}/{PUBLIC}/*"]}
+    config = {"identities": [{"name": "root", "credentials": keys, "actions": actions}, public]}
     (directory / "s3.json").write_text(json.dumps(config))
     ports = [free_port(offsets=(0, 10_000)) for _ in range(4)]
     return Server(

@@ -32,8 +32,8 @@ Errors carry plain data only, so that no room has to import another one for them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar
 
 
 class SynapseError(Exception):
@@ -59,9 +59,11 @@ class SynapseError(Exception):
 
     def copy(self) -> Self:
         """Return the same error for another model: the copy can have another `subject`."""
-        again = type(self).__new__(type(self), *self.args)
-        again.__dict__.update(self.__dict__)
-        return again
+        return _restored(type(self), self.args, self.__dict__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let other processes have it: the parameters of a subclass are in its attributes, not in `args`."""
+        return _restored, (type(self), self.args, self.__dict__)
 
     def about(self, subject: str) -> SynapseError:
         """Set the subject, unless a deeper function has set one; returns itself."""
@@ -87,6 +89,16 @@ class SynapseError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+_Error = TypeVar("_Error", bound=SynapseError)
+
+
+def _restored(kind: type[_Error], args: tuple[object, ...], values: Mapping[str, Any]) -> _Error:
+    """An error with these attributes, made without its constructor."""
+    again = kind.__new__(kind, *args)
+    again.__dict__.update(values)
+    return again
 
 
 class InputError(SynapseError):

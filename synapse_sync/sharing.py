@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.shard import WHOLE, Shard
-from synapse_sync.errors import raise_all
+from synapse_sync.errors import SynapseError, raise_all
+from synapse_sync.project import Project
 from synapse_sync.questions import Questions
+from synapse_sync.user.places import home_directory
+from synapse_sync.user.settings import load_settings
+from synapse_sync.wiring import Wiring
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from synapse_sync.engine.bundle import Bundled, BundleWish
     from synapse_sync.engine.publish import Published
     from synapse_sync.engine.pull import Pulled
-    from synapse_sync.engine.push import Pushed, Pusher
+    from synapse_sync.engine.push import Pushed, Pusher, PushResult
+    from synapse_sync.engine.push_choice import Upload
     from synapse_sync.engine.push_registry import InRegistry, RegistryWish
+    from synapse_sync.engine.push_spread import Errand
     from synapse_sync.engine.remote_gc import RemoteCollection
     from synapse_sync.engine.remote_status import RemoteState
     from synapse_sync.suppliers.remote.base import WritableRemote
@@ -45,20 +52,35 @@ class Sharing(Questions):
     # -- remotes -----------------------------------------------------------------------------------
 
     def push(
-        self, names: Sequence[str] = (), *, to: str | None = None, repair: bool = False, shard: Shard = WHOLE
+        self,
+        names: Sequence[str] = (),
+        *,
+        to: str | None = None,
+        repair: bool = False,
+        shard: Shard = WHOLE,
+        dask: str | None = None,
     ) -> Pushed:
         """Upload the locked files of models, or of all that everybody may download, to a remote.
 
         `to` is its address; None is the first one that can be written. With `repair`, wrong files there are
-        replaced. `shard` is the part of the files that is uploaded. Raises `InputError`, or `NotTrusted` for a
-        remote of the manifest alone.
+        replaced. `shard` is the part of the files that is uploaded. With `dask`, the workers of the scheduler there
+        upload them, with their own settings and credentials. Raises `InputError`, or `NotTrusted` for a remote of
+        the manifest alone.
         """
         from synapse_sync.engine.push_choice import choose
 
         wiring = self._wiring
-        pusher = self._pusher(to, repair=repair, reads=repair)
-        open_wire = wiring.connections.open_wire
-        return pusher.push(choose(self.project, names, wiring.tools(), open_wire=open_wire, shard=shard))
+        remote = self._writable(to)
+        each = None if dask is None else self.part(shard, dask).each
+        choice = choose(self.project, names, wiring.tools(), open_wire=wiring.connections.open_wire, shard=shard)
+        if each is None:
+            return _pusher(wiring, remote, wiring.file_for, to=to, repair=repair, reads=repair).push(choice)
+        from synapse_sync.engine.push_spread import push_spread
+
+        return push_spread(
+            remote.remote, choice, each=each, do=upload, find=wiring.file_for, reporter=wiring.reporter,
+            to=to, repair=repair,
+        )  # fmt: skip
 
     def check_backfill(self) -> None:
         """Raise `InputError` or `NotTrusted` unless a remote is named that files can be uploaded to."""
@@ -73,29 +95,13 @@ class Sharing(Questions):
         from synapse_sync.engine.push_choice import choose
 
         wiring = self._wiring
-        pusher = self._pusher(None, repair=repair)
+        pusher = _pusher(wiring, self._writable(None), wiring.file_for, repair=repair)
         if wiring.remotes is not None:
             remote = pusher.remote.remote
             pusher.known_wrong = frozenset(sha256 for where, sha256 in wiring.remotes.wrong if where == remote)
         choice = choose(self.project, (), wiring.tools(), open_wire=wiring.connections.open_wire)
         here = tuple(upload for upload in choice.uploads if pusher.find(upload) is not None)
         return pusher.push(replace(choice, uploads=here))
-
-    def _pusher(self, to: str | None, *, repair: bool, reads: bool = False) -> Pusher:
-        from synapse_sync.engine.push import Pusher
-
-        wiring = self._wiring
-        return Pusher(
-            remote=self._writable(to),
-            find=wiring.file_for,
-            wire=lambda: wiring.connections.wire,
-            reporter=wiring.reporter,
-            retry=wiring.connections.retry,
-            to=to,
-            repair=repair,
-            reads=reads,
-            limit_rate=self.settings.limit_rate,
-        )
 
     def _writable(self, to: str | None) -> WritableRemote:
         """Open a remote to write to; one that only the manifest names needs the user's consent."""
@@ -155,3 +161,49 @@ class Sharing(Questions):
 
         remote = self._writable(plan.remote.address)
         return collect_remote(remote, plan), remote.abort_uploads(time.time() - age)
+
+
+def _pusher(
+    wiring: Wiring,
+    remote: WritableRemote,
+    find: Callable[[Upload], Path | None],
+    *,
+    to: str | None = None,
+    repair: bool,
+    reads: bool = False,
+) -> Pusher:
+    from synapse_sync.engine.push import Pusher
+
+    return Pusher(
+        remote=remote,
+        find=find,
+        wire=lambda: wiring.connections.wire,
+        reporter=wiring.reporter,
+        retry=wiring.connections.retry,
+        to=to,
+        repair=repair,
+        reads=reads,
+        limit_rate=wiring.settings.limit_rate,
+    )
+
+
+def upload(errand: Errand) -> PushResult:
+    """Upload one file for a push of another machine, with the settings and the credentials of this one.
+
+    A worker of a cluster runs this; a failure is a value.
+    """
+    from synapse_sync.engine.push import PushResult
+
+    settings = load_settings(os.environ, home_directory())
+    project = Project(Path.cwd(), settings.store, settings.variants)
+    wiring = Wiring(project, settings, reporter=Reporter(), offline=settings.offline)
+    try:
+        remote = wiring.remotes_at(()).writable(errand.address)
+        pusher = _pusher(
+            wiring, remote, lambda asked: errand.path, to=errand.to, repair=errand.repair, reads=errand.repair
+        )
+        return pusher.one(errand.upload)
+    except SynapseError as error:
+        return PushResult(upload=errand.upload, state="failed", error=error.about(errand.upload.model))
+    finally:
+        wiring.close()

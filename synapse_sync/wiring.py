@@ -233,6 +233,7 @@ class Wiring:
             retry=lambda: self.connections.retry,
             has_token=lambda url: self.connections.credentials.has_token(url),
             nearby=self._is_nearby,
+            shared=self._is_shared,
             remotes=lambda: self.remotes,
             link_mode=self.settings.link_mode,
             trust=self.trust,
@@ -310,10 +311,11 @@ class Wiring:
 
     def _is_nearby(self, artifact: Artifact) -> bool:
         given = artifact.given
-        if any(self._nearby(given.sha256, given.size, artifact.locations)):
-            return True
+        return any(self._nearby(given.sha256, given.size, artifact.locations))
+
+    def _is_shared(self, artifact: Artifact) -> bool:
         remotes = self.remotes
-        return remotes is not None and any(map(remotes.is_here, {artifact.sha256, given.sha256}))
+        return remotes is not None and any(map(remotes.is_shared, {artifact.sha256, artifact.given.sha256}))
 
     def file_for(self, upload: Upload) -> Path | None:
         """A file of this machine that seems to have the bytes of an upload: that of the store, or another one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import pytest
 
@@ -34,3 +35,16 @@ def test_a_copy_keeps_the_fields() -> None:
     assert isinstance(refused, RefusedFormat) and refused.permission == "allow-pickle"
     status = StatusError("503", status=503, url="https://example.org", body="b", retry_after=2.0).copy()
     assert isinstance(status, StatusError) and (status.status, status.body, status.retry_after) == (503, "b", 2.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_process_may_have_it(kind: type[SynapseError]) -> None:
+    one = kind("words", hint="do this").of("model")
+    other = pickle.loads(pickle.dumps(one))
+    assert type(other) is kind and other.to_dict() == one.to_dict()
+
+
+def test_the_fields_of_a_status_arrive_as_well() -> None:
+    status = StatusError("503", status=503, url="https://example.org", body="b", retry_after=2.0).about("m")
+    both = pickle.loads(pickle.dumps(errors.Several([status, SynapseError("other")])))
+    assert both.errors[0].__dict__ == status.__dict__ and both.exit_code == 1

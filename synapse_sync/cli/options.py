@@ -218,13 +218,17 @@ def one_part(command: F) -> F:
     )(command)  # fmt: skip
 
 
-def spread(command: F) -> F:
-    """Add the options that spread the work over many machines."""
+def spread(verb: str) -> Callable[[F], F]:
+    """Add the options that spread the work over many machines; `verb` is the work."""
     dask = click.option(
         "--dask", metavar="ADDRESS",
-        help="Hash on the workers of this Dask scheduler, such as tcp://host:8786, which see the same paths.",
+        help=f"{verb} on the workers of this Dask scheduler, such as tcp://host:8786, which see the same paths.",
     )  # fmt: skip
-    return one_part(dask(command))
+
+    def add(command: F) -> F:
+        return one_part(dask(command))
+
+    return add
 
 
 def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> Shard:

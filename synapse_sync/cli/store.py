@@ -169,7 +169,7 @@ def forget(console: Console, project: str) -> int:
 
 
 @command.command("verify", short_help="Hash every blob again; bad ones are set aside.")
-@spread
+@spread("Hash")
 @common
 @click.pass_obj
 def verify(console: Console, shard: Shard, dask: str | None) -> int:

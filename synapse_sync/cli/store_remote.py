@@ -10,7 +10,7 @@ import click
 
 from synapse_sync.cli.complete import model_names
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.options import common, offline, one_part, trusting
+from synapse_sync.cli.options import common, offline, spread, trusting
 from synapse_sync.cli.texts import count_text
 from synapse_sync.core.size_text import size_text
 
@@ -37,7 +37,7 @@ def exit_code(errors: Sequence[SynapseError]) -> int:
 @click.option("--all", "everything", is_flag=True, help="All locked files that everybody may download.")
 @to_remote
 @click.option("--repair", is_flag=True, help="Read and hash what is there, and replace wrong files.")
-@one_part
+@spread("Upload")
 @trusting
 @common
 @click.pass_obj
@@ -48,6 +48,7 @@ def push(
     to: str | None,
     repair: bool,
     shard: Shard,
+    dask: str | None,
     trust: bool,
 ) -> int:
     """Upload the locked files of models to a remote: only what it lacks, under their digests.
@@ -61,7 +62,7 @@ def push(
 
     with Workspace.find(console.directory, trust=trust, ask=console.confirm) as workspace:
         workspace.reporter = console.reporter()
-        pushed = workspace.push(names, to=to, repair=repair, shard=shard)
+        pushed = workspace.push(names, to=to, repair=repair, shard=shard, dask=dask)
     console.close()
     if console.as_json:
         console.document(pushed.to_dict())
@@ -155,16 +156,20 @@ def status(console: Console, missing: bool, check: bool, trust: bool) -> int:
 def publish(console: Console, to: str | None, trust: bool) -> int:
     """Write synapse.lock into a remote, under its digest: `synapse store gc --remote` keeps the files it names.
 
-    Publish before you push. A lockfile that is published is not changed any more; a later one is a second one.
+    Publish before you push. A lockfile that is published is not changed any more; a later one is a second one. One
+    whose bytes were damaged there is written anew.
     """
     from synapse_sync.workspace import Workspace
 
     with Workspace.find(console.directory, trust=trust, ask=console.confirm) as workspace:
         done = workspace.publish(to=to)
     if console.as_json:
-        console.document({"remote": done.remote.address, "sha256": done.sha256, "new": done.new})
-    words = "published" if done.new else "already published"
-    console.conclude(f"{done.remote}: synapse.lock is {words} as {done.sha256[:16]}…")
+        console.document(
+            {"remote": done.remote.address, "sha256": done.sha256, "new": done.new, "mended": done.mended}
+        )
+    words = "published" if done.new else "published again" if done.mended else "already published"
+    why = ": other bytes were there" if done.mended else ""
+    console.conclude(f"{done.remote}: synapse.lock is {words} as {done.sha256[:16]}…{why}")
     return 0
 
 

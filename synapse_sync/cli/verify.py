@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--store", "whole_store", is_flag=True, help="Check every blob of the store, not only this project's."
 )
-@spread
+@spread("Hash")
 @offline
 @common
 @click.pass_obj

@@ -213,6 +213,7 @@ def make_plan(
     companions: Sequence[Companion] = (),
     nearby: Container[str] = (),
     packed: Container[str] = (),
+    shared: Container[str] = (),
     prune: bool = True,
     certain: bool = True,
     force: bool = False,
@@ -221,17 +222,18 @@ def make_plan(
 
     `observed` has every wanted path and every path of the receipts in scope. `stored` contains the SHA-256 of the
     store's blobs. `packed` contains those of files in an archive of the store, `nearby` those in caches of this
-    machine. Unless it is `certain` that all wanted paths are known, nothing is removed. With `force`, a file in the
-    way is moved aside (REPLACE with a reason) instead of being a conflict. A file in the way of weights has no
-    companion written beside it.
+    machine, `shared` those in directories among the remotes. Unless it is `certain` that all wanted paths are
+    known, nothing is removed. With `force`, a file in the way is moved aside (REPLACE with a reason), and is no
+    conflict. A file in the way of weights has no companion written beside it.
     """
     here = (State.PLACED, State.ALTERED, State.FOREIGN)  # in these states `sha256` is that of the file on the disk
     placed = {found.sha256 for found in observed.values() if found.state in here}
+    known = (stored, placed, nearby, shared)
     todo: list[Action] = []
     unchanged = 0
     for placement in wanted:
         found = observed[placement.key]
-        if found.own_source and any(placement.artifact.sha256 in known for known in (stored, placed, nearby)):
+        if found.own_source and any(placement.artifact.sha256 in each for each in known):
             found = replace(found, own_source=False)
         action = _for_wanted(placement, found, force=force)
         if action is None:
@@ -258,7 +260,7 @@ def make_plan(
         removals = []
     withheld = 0 if certain or not prune else pruned
     removals = removals if certain else []
-    supply = _supply(todo, stored, placed, packed, nearby)
+    supply = _supply(todo, stored, placed, packed, nearby, shared)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
     return Plan(
         actions=(*supply, *order, *beside, *removals), unchanged=unchanged, withheld=withheld, spared=spared
@@ -411,6 +413,7 @@ def _supply(
     placed: Container[str | None],
     packed: Container[str],
     nearby: Container[str],
+    shared: Container[str],
 ) -> list[Action]:
     """The actions that bring missing blobs into the store: one for each blob, the largest first."""
     needed = {
@@ -427,6 +430,8 @@ def _supply(
             reason = "in an archive that the store has"
         elif sha256 in nearby:
             reason = "the same bytes are on this machine"
+        elif sha256 in shared:
+            reason = "the directory of a remote has it"
         else:
             verb = Verb.FETCH
         supply.append(

@@ -13,11 +13,15 @@ from synapse_sync.errors import Conflict, SynapseError, raise_all
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The outcome of one action: done, or the error. `detail` says how, for example by which link mode."""
+    """The outcome of one action: done, or the error. `detail` says how, for example by which link mode.
+
+    `remote` is the address of the remote that had the bytes.
+    """
 
     action: Action
     error: SynapseError | None = None
     detail: str | None = None
+    remote: str | None = None
     left_out: bool = False  # a companion or an optional model was not available: reported, no failure
 
     def to_dict(self) -> dict[str, Any]:
@@ -38,15 +42,17 @@ class Outcome:
 class Report:
     """The outcome of a sync.
 
-    `fetched_bytes` came over the network. `copied_files` were taken from elsewhere on this machine instead of a
-    download (a local source, another program's cache); `copied_bytes` were copied for that. `unlocked` are the
-    failures of models that could not be locked, while the others were synced.
+    `fetched_bytes` came over the network, `remote_fetched_bytes` of them from remotes. `copied_files` were taken
+    from elsewhere on this machine instead of a download (a local source, another program's cache); `copied_bytes`
+    were copied for that, or from the directory of a remote. `unlocked` are the failures of models that could not
+    be locked, while the others were synced.
     """
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     warnings: tuple[str, ...] = ()
     fetched_bytes: int = 0
+    remote_fetched_bytes: int = 0
     copied_files: int = 0
     copied_bytes: int = 0
     unlocked: tuple[SynapseError, ...] = ()
@@ -87,12 +93,26 @@ class Report:
         beside = [o for o in self.outcomes if o.action.verb in (Verb.WRITE, Verb.MERGE)]
         return sum(o.error is None and not o.left_out for o in beside)
 
+    @property
+    def _from_remotes(self) -> list[Action]:
+        """The actions whose bytes a remote had, whatever was expected."""
+        return [outcome.action for outcome in self.outcomes if outcome.remote and outcome.error is None]
+
+    @property
+    def remote_bytes(self) -> int:
+        """The size of the files that remotes had, in bytes."""
+        return sum(action.size for action in self._from_remotes)
+
     def summary(self) -> str:
         """Return one line that counts the outcomes: `2 downloaded (1.5 GB), 2 placed`."""
+        remote = [action.verb for action in self._from_remotes]
+        downloaded = self.done(Verb.FETCH) - self.copied_files - remote.count(Verb.FETCH)
+        from_sites = self.fetched_bytes - self.remote_fetched_bytes
         parts = [
-            (self.done(Verb.FETCH) - self.copied_files, f"downloaded ({size_text(self.fetched_bytes)})"),
+            (downloaded, f"downloaded ({size_text(from_sites)})"),
+            (len(remote), f"from a remote ({size_text(self.remote_bytes)})"),
             (self.copied_files, f"copied from this machine ({size_text(self.copied_bytes)})"),
-            (self.done(Verb.SALVAGE), "found on this machine"),
+            (self.done(Verb.SALVAGE) - remote.count(Verb.SALVAGE), "found on this machine"),
             (self.done(Verb.PLACE), "placed"),
             (self.done(Verb.REPLACE), "replaced"),
             (self.done(Verb.ADOPT), "adopted"),
@@ -116,6 +136,8 @@ class Report:
             "warnings": list(self.warnings),
             "fetched_bytes": self.fetched_bytes,
             "copied_bytes": self.copied_bytes,
+            "remote_files": len(self._from_remotes),
+            "remote_bytes": self.remote_bytes,
             "outcomes": [outcome.to_dict() for outcome in self.outcomes],
             "exit_code": self.exit_code,
         }

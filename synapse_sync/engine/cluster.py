@@ -1,6 +1,6 @@
 """Cluster: the same work on the workers of a Dask scheduler, which see the files under the same paths.
 
-Only content is read there: nothing is written, moved or decided. Their findings are judged here.
+Files are only read there, and hashed or uploaded: no file is written or moved. Findings are judged here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ R = TypeVar("R")
 
 #: Seconds in which the scheduler has to answer.
 PATIENCE = 30.0
-#: Items of one task: a task costs a millisecond, and a task of a killed worker is done again.
-_TASK = 16
+#: Items of one task at most: a task costs a millisecond, and a task of a killed worker is done again. Each worker
+#: gets several tasks, so that none works alone at the end.
+_TASK, _TASKS_EACH = 16, 4
 _INSTALL = f"install synapse-sync {__version__} on every worker, in the environment of its Dask"
 
 
@@ -85,7 +86,9 @@ def _results(client: Client, do: Callable[[T], R], items: Sequence[T]) -> Iterat
     """Each item with its result, as tasks end."""
     from distributed import as_completed
 
-    parts = [items[start : start + _TASK] for start in range(0, len(items), _TASK)]
+    threads = sum(client.nthreads().values())
+    length = max(1, min(_TASK, len(items) // max(1, _TASKS_EACH * threads)))
+    parts = [items[start : start + length] for start in range(0, len(items), length)]
     tasks = {client.submit(_do_all, do, part, pure=False): part for part in parts}
     for task in as_completed(list(tasks)):
         try:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_sync.core.link_mode import LinkMode
-from synapse_sync.core.size_text import size_text
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import former_of, trees_in
 from synapse_sync.engine.tools import Tools
@@ -17,7 +15,8 @@ from synapse_sync.errors import IntegrityError, StorageError, SynapseError, rais
 from synapse_sync.project import Project
 from synapse_sync.store import links, receipt
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import RESERVE, fsync_dir, storage_error
+from synapse_sync.store.durable import fsync_dir, storage_error
+from synapse_sync.store.free_space import no_room
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.leave import is_left, leave
 from synapse_sync.store.ownership import Tree, hold_roots, take_over
@@ -155,12 +154,9 @@ def _missing_room(plan: Detachment, store: BlobStore) -> Iterator[StorageError]:
             needed[device] = needed.get(device, 0) + turn.size
             where.setdefault(device, directory)
     for device, size in needed.items():
-        free = shutil.disk_usage(where[device]).free
-        if size + RESERVE > free:
+        if (words := no_room(where[device], size, "needed for the files that links become")) is not None:
             yield StorageError(
-                f"not enough space on the file system of {where[device]}: {size_text(size)} needed for the files "
-                f"that links become, {size_text(free)} free, and {size_text(RESERVE)} must stay free",
-                hint="free some space there, or detach one target after another with `--target`",
+                words, hint="free some space there, or detach one target after another with `--target`"
             )
 
 

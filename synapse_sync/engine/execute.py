@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.look import Looks
@@ -84,6 +83,7 @@ def execute(
         outcomes=tuple(run.outcomes),
         warnings=tuple(run.warnings),
         fetched_bytes=run.fetched,
+        remote_fetched_bytes=run.remote_fetched,
         copied_files=run.copied_files,
         copied_bytes=run.copied_bytes,
         unfinished=run.unfinished,
@@ -103,6 +103,7 @@ class _Run:
     warnings: list[str] = field(default_factory=list)
     failed: dict[str, SynapseError] = field(default_factory=dict)  # blobs that could not be supplied
     fetched: int = 0
+    remote_fetched: int = 0
     copied_files: int = 0
     copied_bytes: int = 0
     unfinished: bool = False
@@ -126,13 +127,20 @@ class _Run:
                 self.failed[action.sha256] = error
             else:
                 self.writer.arrived(action.sha256)
-            taken: Path | str | None = None
-            if isinstance(got, Got):
-                taken = got.remote or got.taken_from
-                self.fetched += got.fetched_bytes
-                self.copied_bytes += got.copied_bytes
-                self.copied_files += action.verb is Verb.FETCH and got.taken_from is not None
-            self._note(Outcome(action=action, error=error, detail=f"from {taken}" if taken else None))
+            self._note(self._brought(action, got, error))
+
+    def _brought(self, action: Action, got: Got | SynapseError, error: SynapseError | None) -> Outcome:
+        """The outcome for a blob that was to be brought, counted by where it came from."""
+        if not isinstance(got, Got):
+            return Outcome(action=action, error=error)
+        taken = got.remote or got.taken_from
+        self.fetched += got.fetched_bytes
+        self.copied_bytes += got.copied_bytes
+        if got.remote:
+            self.remote_fetched += got.fetched_bytes
+        else:
+            self.copied_files += action.verb is Verb.FETCH and got.taken_from is not None
+        return Outcome(action=action, detail=f"from {taken}" if taken else None, remote=got.remote)
 
     def _salvage(self, action: Action) -> bool:
         """Copy a blob back from a tree that has the same bytes; False if none has."""

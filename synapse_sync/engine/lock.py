@@ -49,7 +49,8 @@ class Locked:
 
     `checked` says that nothing was written. `absent` are the words for a lockfile that is missing then. `undo`
     removes the copies of local files that the lock made, for a caller that fails to write the lockfile. `refused`
-    are the failures of models whose site refuses this region, if the caller lets the others go on.
+    are the failures of models whose site refuses this region, if the caller lets the others go on. `left_out` names
+    the optional models of which a warning says why they could not be locked.
     """
 
     lockfile: Lockfile
@@ -61,6 +62,7 @@ class Locked:
     undo: Callable[[], None] = field(default=lambda: None, compare=False)
     checked: bool = False
     refused: tuple[SynapseError, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
     @property
     def ok(self) -> bool:
@@ -216,7 +218,9 @@ def resolve(
             continue
         if not locked.lockfile.models:
             raise_all(refused)
-        return replace(locked, warnings=(*warnings, *locked.warnings), refused=tuple(refused))
+        return replace(
+            locked, warnings=(*warnings, *locked.warnings), refused=tuple(refused), left_out=left & optional
+        )
 
 
 def _resolve(

@@ -41,6 +41,11 @@ def warning(name: str, error: SynapseError) -> str:
     return f"optional model `{name}` is left out: {error.message}{hint}"
 
 
+def not_locked(name: str) -> str:
+    """The warning about an optional model without a pin, where nothing was tried just now."""
+    return f"optional model `{name}` is not locked; each lock and sync tries it again"
+
+
 def admitted(
     plan: Plan, optional: frozenset[str], problems: Callable[[Plan], Sequence[SynapseError]]
 ) -> tuple[Plan, list[str]]:

@@ -93,6 +93,31 @@ class Stopped(Exception):
     """The push was interrupted."""
 
 
+class Standing:
+    """Whether a remote is worth asking: `down` is why not, after a refusal or failures of the network in a row."""
+
+    def __init__(self) -> None:
+        self.down: SynapseError | None = None
+        self._failures = 0
+
+    def note(self, error: SynapseError | None) -> None:
+        """Take note of the outcome for one file."""
+        if error is None:
+            self._failures = 0
+            return
+        self._failures += isinstance(error, NetworkError)
+        if isinstance(error, AccessDenied) or self._failures >= _MOST_FAILURES:
+            self.down = error
+
+    def refused(self, upload: Upload) -> PushResult | None:
+        """The result for a file that is not tried any more; None while it may be tried."""
+        if self.down is None:
+            return None
+        error = self.down.copy()
+        error.subject = upload.model
+        return PushResult(upload=upload, state="failed", error=error)
+
+
 @dataclass(kw_only=True)
 class Pusher:
     """The work of one push to an open `remote`; `to` is the address by which the user named it.
@@ -116,8 +141,7 @@ class Pusher:
     def __post_init__(self) -> None:
         self._stop = threading.Event()
         self._large = threading.Semaphore(LARGE_AT_ONCE)
-        self._failures = 0
-        self._down: SynapseError | None = None
+        self._standing = Standing()
         self._bucket = Bucket(self.limit_rate, self._stop, Clock())
 
     def push(self, choice: Choice) -> Pushed:
@@ -142,26 +166,18 @@ class Pusher:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _one(self, upload: Upload) -> PushResult:
-        """Upload one file unless it is there; a failure is a value. Where the remote is down, nothing is tried."""
-        if self._down is not None:
-            error = self._down.copy()
-            error.subject = upload.model
-            result = PushResult(upload=upload, state="failed", error=error)
-        else:
-            try:
-                result = self._pushed(upload)
-                self._failures = 0
-            except SynapseError as error:
-                self._note(error)
-                result = PushResult(upload=upload, state="failed", error=error.about(upload.model))
+        result = self._standing.refused(upload) or self.one(upload)
         self.reporter.transfer_finished(upload.sha256, result.error)
         return result
 
-    def _note(self, error: SynapseError) -> None:
-        """Take note of a failure: after a refusal, or several failures of the network, the remote is down."""
-        self._failures += isinstance(error, NetworkError)
-        if isinstance(error, AccessDenied) or self._failures >= _MOST_FAILURES:
-            self._down = error
+    def one(self, upload: Upload) -> PushResult:
+        """Upload one file unless it is there; a failure is a value."""
+        try:
+            result = self._pushed(upload)
+        except SynapseError as error:
+            result = PushResult(upload=upload, state="failed", error=error.about(upload.model))
+        self._standing.note(result.error)
+        return result
 
     def _pushed(self, upload: Upload) -> PushResult:
         path = self.find(upload)
@@ -234,7 +250,8 @@ class Pusher:
             self.reporter.transfer_advanced(upload.sha256, upload.size)
             return sha256
         digest, block = hashlib.sha256(), memoryview(bytearray(_CHUNK))
-        with self.wire().open(location.url, verified=True) as stream:
+        opened = self.wire().open(location.url, verified=True) if location.open is None else location.open(0, None)
+        with opened as stream:
             while count := stream.readinto(block):
                 if self._stop.is_set():
                     raise Stopped

@@ -11,7 +11,7 @@ from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 from synapse_sync.core.remote import BLOBS, LOCKFILES, Remote, RemoteKind, blob_path, lockfile_path
 from synapse_sync.errors import Conflict, InputError, IntegrityError, NetworkError, NotFound, SynapseError
 from synapse_sync.store.project_note import RECORDS
-from synapse_sync.suppliers.remote.base import Entry, WritableRemote
+from synapse_sync.suppliers.remote.base import Entry, TooLarge, WritableRemote
 
 #: The largest lockfile that is read, in bytes, and how many of them.
 _LARGEST = 64 << 20
@@ -113,12 +113,19 @@ def _used(remote: WritableRemote, lockfiles: Sequence[str] | frozenset[str]) -> 
 
 def _read(remote: WritableRemote, sha256: str) -> Lockfile:
     where = f"{remote.remote}: the published lockfile {sha256[:12]}…"
+    damaged = IntegrityError(
+        f"{where} has other bytes than its digest says",
+        hint="`synapse store publish` in its project mends it; to give it up, delete "
+        f"{lockfile_path(sha256)} in the remote",
+    )
     try:
         data = remote.read(lockfile_path(sha256), _LARGEST)
     except NotFound:  # it was withdrawn meanwhile
         return Lockfile()
+    except TooLarge:  # none of that size is ever published
+        raise damaged from None
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise IntegrityError(f"{where} has other bytes than its digest says", hint="publish it again, or delete it")
+        raise damaged
     try:
         return parse_lockfile(data.decode("utf-8"))
     except (SynapseError, UnicodeDecodeError) as error:

@@ -15,7 +15,8 @@ from synapse_sync.core.size_text import size_text
 from synapse_sync.errors import StorageError
 from synapse_sync.store import links, partials
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import RESERVE, storage_error
+from synapse_sync.store.durable import storage_error
+from synapse_sync.store.free_space import no_room
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.receipt_index import directory_of
 from synapse_sync.store.several import device_of
@@ -141,11 +142,9 @@ def missing_room(plan: Plan, trees: Mapping[str, Tree], store: BlobStore) -> Ite
             need(directory, size)
     devices = {_nearest(member.root).stat().st_dev for member in store.members}
     for device, size in needed.items():
-        free = shutil.disk_usage(where[device]).free
-        if size and size + RESERVE > free:
+        if size and (words := no_room(where[device], size)) is not None:
             yield StorageError(
-                f"not enough space on the file system of {where[device]}: "
-                f"{size_text(size)} needed, {size_text(free)} free, and {size_text(RESERVE)} must stay free",
+                words,
                 hint="free some space (`synapse store gc` shows what the store could give back), "
                 "or put the store elsewhere with SYNAPSE_STORE"
                 if device in devices

@@ -18,7 +18,7 @@ from synapse_sync.core.policy import code_allowed, left_out, listed_code
 from synapse_sync.core.size_text import count_text
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.observe import followed_links, links_to_report, observe, ways_to, with_own_sources
-from synapse_sync.engine.optional import awaited, optional_names
+from synapse_sync.engine.optional import awaited, not_locked, optional_names
 from synapse_sync.engine.part import entries_in, targets_in
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey_notes import moved_roots, with_moved, withheld_warning
@@ -256,10 +256,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
         optional=optional_names(manifest.entries()),
         links={link.path: link.to for link in links},
         warnings=(
-            *(
-                f"optional model `{name}` is not locked; each lock and sync tries it again"
-                for name in sorted(unmet)
-            ),
+            *map(not_locked, sorted(unmet)),
             *arrangement.notes,
             *beside.notes,
             *links_to_report(links, walked, _reported(project) if links else None),
@@ -305,6 +302,7 @@ def _plan(
         _Asked(arrangement, lambda artifact: store.has(artifact.sha256)),
         companions=[companion for companion in companions if companion.model.name not in pending],
         nearby=_Asked(arrangement, tools.nearby),
+        shared=_Asked(arrangement, tools.shared),
         packed=_Asked(arrangement, lambda file: file.archive is not None and store.has(file.archive.sha256)),
         prune=scope.prune and not scope.only and not scope.groups,
         certain=certain,

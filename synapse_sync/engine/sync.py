@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion, LeftOut
@@ -19,7 +20,7 @@ from synapse_sync.core.rules import violations
 from synapse_sync.core.true_sizes import with_true_sizes, wrong_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.include import bring_includes
-from synapse_sync.engine.optional import admitted, excused, judged
+from synapse_sync.engine.optional import admitted, excused, judged, not_locked
 from synapse_sync.engine.preflight import preflight
 from synapse_sync.engine.remember import note_completion, note_links, note_placed, note_use, placed_roots
 from synapse_sync.engine.room import apart
@@ -33,6 +34,9 @@ from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.ownership import Tree, hold_roots, take_over
 from synapse_sync.store.projects import COLLECTION
 from synapse_sync.user.places import LOCKFILE, MANIFEST
+
+if TYPE_CHECKING:
+    from synapse_sync.engine.lock import Locked
 
 
 def sync(
@@ -62,7 +66,8 @@ def sync(
         tools.trust.check_roots(tree.target for tree in trees.values())
         if not frozen and not locked:
             ask_for_lock(project, trees.values(), tools)
-        warnings, refused = ([], ()) if frozen else refresh_lock(project, tools, locked=locked)
+        answer = None if frozen else refresh_lock(project, tools, locked=locked)
+        warnings = [] if answer is None else list(answer.warnings)
         held.enter_context(hold_roots(trees, project.store, tools.reporter.note))
         take_over(trees.values())
         survey = survey_project(project, scope, tools, frozen=frozen)
@@ -82,7 +87,7 @@ def sync(
         report = carry_out(survey, project, tools, command)
         warnings += misnamed(report, survey, project, tools)
         warnings += _correct_sizes(project, survey, tools, write=not locked and not frozen)
-        report = replace(excused(report, survey.optional), unlocked=refused)
+        report = replace(excused(report, survey.optional), unlocked=() if answer is None else answer.refused)
         done = not report.errors and not report.plan.of(Verb.CONFLICT) and not report.unfinished
         in_sync = (
             done and survey.is_locked and not survey.unmet and not survey.left_out and not survey.plan.withheld
@@ -92,7 +97,14 @@ def sync(
             note_completion(project, survey, state() if in_sync else None, project.looks(tools.latest))
         else:
             note_placed(project, survey)
-    return replace(report, warnings=(*warnings, *survey.warnings, *tools.transfers().heard(), *report.warnings))
+    surveyed = _untold(survey, answer)
+    return replace(report, warnings=(*warnings, *surveyed, *tools.transfers().heard(), *report.warnings))
+
+
+def _untold(survey: Survey, answer: Locked | None) -> list[str]:
+    """The warnings of a survey, without those about optional models of which the lock has said more just now."""
+    told = set() if answer is None else set(map(not_locked, answer.left_out))
+    return [text for text in survey.warnings if text not in told]
 
 
 def _correct_sizes(project: Project, survey: Survey, tools: Tools, *, write: bool) -> list[str]:
@@ -116,8 +128,8 @@ def ask_for_lock(project: Project, trees: Iterable[Tree], tools: Tools) -> None:
     tools.trust.require([*tools.trust.declared(entries), *roots])
 
 
-def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> tuple[list[str], tuple[SynapseError, ...]]:
-    """Lock stale models and write the lockfile; returns warnings, and what sites refuse in this region.
+def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> Locked | None:
+    """Lock stale models and write the lockfile; returns the result, or None if nothing had to be locked.
 
     With `locked`, a stale lockfile raises `OutOfDate`. A manifest without models changes no lockfile: it was rather
     emptied by accident. A site that refuses this region does not stop the models that are locked.
@@ -128,15 +140,16 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> tuple[list[
         optional = {entry.name for entry in project.manifest.entries()} - required
         stale = tuple(name for name in stale if name not in optional)
     if not stale:
-        return [], ()
+        return None
     if locked:
         if (absent := project.no_lockfile()) is not None:
             raise OutOfDate(f"{absent}, and --locked needs it", hint="restore it from git, or run `synapse lock`")
         raise OutOfDate(f"{LOCKFILE} does not answer {MANIFEST} for {listed(stale)}", hint="run `synapse lock`")
-    if not project.manifest.models:
-        return [f"{MANIFEST} declares no model; {LOCKFILE} is left unchanged (`synapse lock` empties it)"], ()
-    from synapse_sync.engine.lock import resolve, undone  # a sync of locked models starts without it
+    from synapse_sync.engine.lock import Locked, resolve, undone  # a sync of locked models starts without it
 
+    if not project.manifest.models:
+        words = f"{MANIFEST} declares no model; {LOCKFILE} is left unchanged (`synapse lock` empties it)"
+        return Locked(lockfile=project.lockfile, warnings=(words,))
     project.check_writable()
     answer = resolve(project.manifest, project.lockfile, tools, go_on=True)
     with undone(answer):
@@ -147,7 +160,7 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> tuple[list[
         if change.kind == "renamed":
             known = f"`{change.before}` is called `{change.name}` now"
         tools.reporter.note(gone if change.after is None else known)
-    return list(answer.warnings), answer.refused
+    return answer
 
 
 def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:

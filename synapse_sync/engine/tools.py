@@ -28,11 +28,12 @@ class Tools:
 
     `transfers` and `wire` return the means to bring bytes into the store, and the client for files. `retry` returns
     how often and how patiently a request is repeated. `has_token` says whether a request to a URL would carry a
-    token. `nearby` says whether a cache on this machine seems to have a file. `link_mode` is the user's default,
-    `mirrors` are the user's own, as URL templates. `trust` is the user's consent for this project. `forbidden` are
-    the permissions that the user's settings withhold from every manifest, each with the file of those settings.
-    `remotes` returns the remotes of this run, None without any.
-    `latest` is the value of SOURCE_DATE_EPOCH: no placed file gets a later time, in seconds since 1970.
+    token. `nearby` says whether a cache on this machine seems to have a file, `shared` whether the directory of a
+    remote has it under its digest. `link_mode` is the user's default, `mirrors` are the user's own, as URL
+    templates. `trust` is the user's consent for this project. `forbidden` are the permissions that the user's
+    settings withhold from every manifest, each with the file of those settings. `remotes` returns the remotes of
+    this run, None without any. `latest` is the value of SOURCE_DATE_EPOCH: no placed file gets a later time, in
+    seconds since 1970.
     """
 
     store: BlobStore
@@ -43,6 +44,7 @@ class Tools:
     retry: Callable[[], Retry]
     has_token: Callable[[str], bool]
     nearby: Callable[[Artifact], bool]
+    shared: Callable[[Artifact], bool]
     remotes: Callable[[], Remotes | None]
     link_mode: LinkMode
     trust: Trust

@@ -19,7 +19,8 @@ from synapse_sync.sites import Site, host_site, site_of
 class Remaining:
     """One model without a host: where each of its files is still to be had; `lost` are those with no such place.
 
-    `places` are words: "the store", "this machine", or a host. `size` of the lost files in bytes.
+    `places` are words: "the store", "this machine", "a remote" (its directory), or a host. `size` of the lost files
+    in bytes.
     """
 
     name: str
@@ -52,6 +53,8 @@ def _place(artifact: Artifact, tools: Tools, host: str, site: Site | None) -> st
         return "the store"
     if tools.nearby(artifact):
         return "this machine"
+    if tools.shared(artifact):
+        return "a remote"
     for reference in artifact.locations:
         there = _host_of(reference, tools)
         if there is not None and not _is_gone(reference, there, host, site):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from synapse_sync.errors import WrongContent
 from synapse_sync.net.answers import TimedResponse
@@ -19,6 +20,37 @@ if TYPE_CHECKING:
     import urllib3  # imported when it is needed
 
     Answer = urllib3.BaseHTTPResponse | LaneAnswer
+
+
+class Body(Protocol):
+    """The part of an answer that a stream needs; `headers` are looked up by their usual spelling."""
+
+    @property
+    def status(self) -> int:
+        """The status of the answer."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer."""
+        ...
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer with the bytes that have arrived; 0 at the end."""
+        ...
+
+    def shutdown(self) -> None:
+        """Wake a thread that reads."""
+        ...
+
+    def close(self) -> None:
+        """Give the answer up."""
+        ...
+
+    def release_conn(self) -> None:
+        """Let the next request use the connection."""
+        ...
+
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z", re.IGNORECASE | re.ASCII)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
@@ -56,7 +88,7 @@ class Stream:
 
     def __init__(
         self,
-        response: Answer,
+        response: Answer | Body,
         *,
         url: str,
         start: int,
@@ -210,7 +242,7 @@ def strong_validator(etag: str | None, last_modified: str | None) -> str | None:
     return next((value for value in values if value and not _CONTROLS.search(value)), None)
 
 
-def content_type(response: Answer) -> str:
+def content_type(response: Answer | Body) -> str:
     """The media type of an answer in lower case, without its parameters."""
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 

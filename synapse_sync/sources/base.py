@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from synapse_sync.net.bounds import Bounds
     from synapse_sync.net.credentials import Credentials, Secret
     from synapse_sync.net.retries import Retry
+    from synapse_sync.net.stream import Stream
     from synapse_sync.net.wire import Wire
 
 
@@ -141,11 +142,13 @@ def description_of(resolved: Resolved, *, creator: str | None = None, page: str 
 class Location:
     """The place of bytes at this moment: a URL to GET or, with `path`, a file on this machine. It is never stored.
 
-    It has no headers: `net` adds credentials at the last moment, by exact origin.
+    It has no headers: `net` adds credentials at the last moment, by exact origin. With `open`, the URL only names
+    the bytes: `open(start, end)` returns the stream of those from `start` to before `end` (None: the end).
     """
 
     url: str
     path: str | None = None
+    open: Callable[[int, int | None], Stream] | None = None
 
 
 class Source(Protocol):

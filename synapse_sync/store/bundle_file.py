@@ -6,17 +6,16 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from synapse_sync.core.bundle import LIST
-from synapse_sync.core.size_text import size_text
 from synapse_sync.core.tar import BLOCK, file_header
 from synapse_sync.errors import Conflict, InputError, StorageError
-from synapse_sync.store.durable import RESERVE, SHARED, flush, fsync_dir, remove, replace_file, storage_error
+from synapse_sync.store.durable import SHARED, flush, fsync_dir, remove, replace_file, storage_error
+from synapse_sync.store.free_space import no_room
 from synapse_sync.store.locks import hold, lock_path
 
 #: The header of a bundle up to the size of its list, which is the first member.
@@ -46,12 +45,9 @@ def check_output(path: Path) -> None:
 
 def check_room(directory: Path, size: int) -> None:
     """Raise `StorageError` where a bundle of `size` bytes does not fit."""
-    free = shutil.disk_usage(directory).free
-    if size + RESERVE > free:
+    if (words := no_room(directory, size, "needed for the bundle")) is not None:
         raise StorageError(
-            f"not enough space in {directory}: the bundle has {size_text(size)}, {size_text(free)} are free, and "
-            f"{size_text(RESERVE)} must stay free",
-            hint="write it to another disk, or send it on: `synapse bundle - | ssh HOST synapse unbundle -`",
+            words, hint="write it to another disk, or send it on: `synapse bundle - | ssh HOST synapse unbundle -`"
         )
 
 

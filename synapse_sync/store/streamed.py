@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from synapse_sync.core.size_text import size_text
 from synapse_sync.errors import StorageError
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import READ_ONLY, RESERVE, remove, storage_error
+from synapse_sync.store.durable import READ_ONLY, remove, storage_error
+from synapse_sync.store.free_space import no_room
 
 
 def receive(
@@ -34,7 +33,9 @@ def receive(
         inspect(store.path(sha256))
         return False
     temp = store.home(sha256).temporary()
-    _check_room(temp.parent, size)
+    words = no_room(temp.parent, size, "needed for the next file", shown=temp.parents[1])
+    if words is not None:
+        raise StorageError(words, hint="free some space and run it again: finished files are kept")
     try:
         blake3 = _write(temp, pieces)
         inspect(temp)
@@ -59,14 +60,3 @@ def _write(temp: Path, pieces: Iterable[memoryview]) -> str:
             while rest:
                 rest = rest[file.write(rest) :]
     return digest.hexdigest()
-
-
-def _check_room(directory: Path, size: int) -> None:
-    """Raise `StorageError` where a file of `size` bytes does not fit."""
-    free = shutil.disk_usage(directory).free
-    if size + RESERVE > free:
-        raise StorageError(
-            f"not enough space on the file system of {directory.parent}: {size_text(size)} needed for the next "
-            f"file, {size_text(free)} free, and {size_text(RESERVE)} must stay free",
-            hint="free some space and run it again: finished files are kept",
-        )

@@ -49,6 +49,17 @@ class Repository:
         return f"{self.url}/blobs/sha256:{sha256}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request to a registry; `also` are the statuses that are an answer beside those of success."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] | None = None
+    body: Body | None = None
+    also: frozenset[int] = frozenset()
+
+
 def repository_of(host: str, name: str, allow_http: frozenset[str] = frozenset()) -> Repository:
     """A repository by the host of its registry, with its port, and its name.
 
@@ -94,12 +105,14 @@ class Registry:
     def has(self, sha256: str) -> bool:
         """Whether the repository has a blob; raises `AccessDenied` or another `SynapseError`."""
         # A registry that keeps its blobs on another host redirects a question about one that exists.
-        return self._ask("HEAD", self.repository.blob(sha256), also={302, 303, 307, 404}).status != 404
+        asked = Request(method="HEAD", url=self.repository.blob(sha256), also=frozenset({302, 303, 307, 404}))
+        return self._ask(asked).status != 404
 
     def digest(self, tag: str) -> str | None:
         """The digest of the document that a tag means now, None if the tag does not exist; raises like `has`."""
         accept = {"accept": f"{INDEX}, {MANIFEST}"}
-        answer = self._ask("HEAD", f"{self.repository.url}/manifests/{tag}", headers=accept, also={404})
+        url = f"{self.repository.url}/manifests/{tag}"
+        answer = self._ask(Request(method="HEAD", url=url, headers=accept, also=frozenset({404})))
         return None if answer.status == 404 else answer.headers.get("docker-content-digest")
 
     def mount(self, sha256: str, other: str) -> bool:
@@ -107,8 +120,8 @@ class Registry:
 
         False if the registry does not do that, or does not find it there.
         """
-        query = f"?mount=sha256:{sha256}&from={other}"
-        answer = self._ask("POST", f"{self.repository.url}/blobs/uploads/{query}", also={403, 404, 405}, body=b"")
+        url = f"{self.repository.url}/blobs/uploads/?mount=sha256:{sha256}&from={other}"
+        answer = self._ask(Request(method="POST", url=url, body=b"", also=frozenset({403, 404, 405})))
         return answer.status == _CREATED
 
     def upload(self, sha256: str, size: int, pieces: Pieces) -> None:
@@ -135,7 +148,7 @@ class Registry:
         """Write a document under a tag, or under its digest; raises like `has`."""
         headers = {"content-type": document.media_type}
         url = f"{self.repository.url}/manifests/{reference}"
-        answer = self._ask("PUT", url, headers=headers, body=document.data)
+        answer = self._ask(Request(method="PUT", url=url, headers=headers, body=document.data))
         said, own = answer.headers.get("docker-content-digest"), document.descriptor.digest
         if said is not None and said != own:
             raise NetworkError(
@@ -145,36 +158,20 @@ class Registry:
 
     # -- requests ------------------------------------------------------------------------------------
 
-    def _ask(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
-        also: set[int] | frozenset[int] = frozenset(),
-    ) -> Answer:
-        """Ask until the answer is a success or one of `also`, or until no further attempt makes sense."""
+    def _ask(self, request: Request) -> Answer:
+        """Ask until there is an answer, or until no further attempt makes sense."""
         attempt = 0
         while True:
             attempt += 1
             try:
-                return self.once(method, url, headers=headers, body=body, also=also)
+                return self.once(request)
             except NetworkError as error:
                 self.wait(attempt, error)
 
-    def once(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
-        also: set[int] | frozenset[int] = frozenset(),
-    ) -> Answer:
-        """Send one request; raises `SynapseError` unless its answer is a success or one of `also`."""
-        answer = self._api.exchange(method, url, headers=headers, body=body)
-        if 200 <= answer.status < 300 or answer.status in also:
+    def once(self, request: Request) -> Answer:
+        """Send a request once; raises `SynapseError` unless it is answered."""
+        answer = self._api.exchange(request.method, request.url, headers=request.headers, body=request.body)
+        if 200 <= answer.status < 300 or answer.status in request.also:
             return answer
         raise self._refusal(answer)
 
@@ -234,7 +231,7 @@ class _Upload:
         """Send what is missing; raises `NetworkError`."""
         if self._location is None:
             url = f"{self._registry.repository.url}/blobs/uploads/"
-            self._moved(self._registry.once("POST", url, body=b""))
+            self._moved(self._registry.once(Request(method="POST", url=url, body=b"")))
         if self._size - self.offset > _SMALL:
             self._send("PATCH", self._at(""))
             self.offset = self._size
@@ -250,7 +247,7 @@ class _Upload:
         if location is None or self._size <= _SMALL:
             return
         try:
-            answer = self._registry.once("GET", location)
+            answer = self._registry.once(Request(method="GET", url=location))
         except SynapseError:
             return
         self._location = location
@@ -263,7 +260,7 @@ class _Upload:
         if left and (method == "PATCH" or begin):
             headers["content-range"] = f"{begin}-{self._size - 1}"
         body: Body = (lambda: self._pieces(begin)) if left else b""
-        answer = self._registry.once(method, url, headers=headers, body=body, also=_LOST)
+        answer = self._registry.once(Request(method=method, url=url, headers=headers, body=body, also=_LOST))
         if answer.status in _LOST:
             raise _Lost(f"{display_url(answer.url)} answered {answer.status}: the registry lost the upload")
         if method == "PATCH":

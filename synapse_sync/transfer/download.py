@@ -19,6 +19,7 @@ from synapse_sync.errors import (
     WrongContent,
 )
 from synapse_sync.net.credentials import display_url
+from synapse_sync.net.stream import Stream
 from synapse_sync.sources.base import Location, Relocating, raise_in_words
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold
@@ -197,11 +198,16 @@ class Download:
         except (StatusError, WrongContent) as error:
             raise_in_words(source, place, error)
 
-    def _opener(self, url: str, sign: Callable[[], str] | None = None) -> Opener:
-        """An opener for the file at a URL; `sign` returns the URL with a fresh signature, where it needs one."""
+    def _opener(
+        self,
+        url: str,
+        sign: Callable[[], str] | None = None,
+        read: Callable[[int, int | None], Stream] | None = None,
+    ) -> Opener:
+        """An opener for the file at a URL; `Opener` has the other parameters."""
         want = self._want
         return Opener(
-            self._crew, url, text_ok=want.text_ok, verified=want.is_pinned, size=want.size, sign=sign
+            self._crew, url, text_ok=want.text_ok, verified=want.is_pinned, size=want.size, sign=sign, read=read
         )  # fmt: skip
 
     def _received(self, place: Reference, opener: Opener, *, origin: Reference) -> Got:
@@ -260,7 +266,9 @@ class Download:
         if location.path is not None:
             return self._local(Path(location.path), origin, origin=str(origin))
         fresh = [location.url]
-        opener = self._opener(address.id, lambda: fresh.pop() if fresh else offer.locate().url)
+        opener = self._opener(
+            address.id, lambda: fresh.pop() if fresh else offer.locate().url, location.open
+        )  # fmt: skip
         return replace(self._received(address, opener, origin=origin), place=origin)
 
     # -- from this machine --------------------------------------------------------------------------

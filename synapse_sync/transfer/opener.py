@@ -31,7 +31,8 @@ class Opener:
 
     A site may count its redirects, so they are followed once; when the signed URL has expired, the stable one is
     asked again. The signed URL lives here and nowhere else. `size` (bytes) is that of the file, if it is known.
-    `sign` returns a freshly signed form of `url`, which itself cannot be asked then.
+    `sign` returns a freshly signed form of `url`, which itself cannot be asked then. With `read`, no URL is asked:
+    it returns the stream of the bytes from a position to before another one (None: the end).
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Opener:
         verified: bool,
         size: int | None = None,
         sign: Callable[[], str] | None = None,
+        read: Callable[[int, int | None], Stream] | None = None,
     ) -> None:
         self.url = url
+        self._read = read
         self._sign = sign or (lambda: url)
         self.host: str = urlsplit(url).netloc
         self._crew = crew
@@ -113,15 +116,18 @@ class Opener:
         if self._crew.stop.is_set():
             raise Stopped
         asked = self._crew.clock.now()
-        stream = self._crew.wire.open(
-            url,
-            start=start,
-            end=end,
-            if_range=if_range,
-            expect_text=self._text_ok,
-            verified=self._verified,
-            more=more,
-        )
+        if self._read is not None:
+            stream = self._read(start, end)
+        else:
+            stream = self._crew.wire.open(
+                url,
+                start=start,
+                end=end,
+                if_range=if_range,
+                expect_text=self._text_ok,
+                verified=self._verified,
+                more=more,
+            )
         self.doubt = self.doubt or stream.doubt
         self._crew.health.answered(host_of(self.url), self._crew.clock.now() - asked)
         self._crew.watch(stream)

@@ -6,7 +6,6 @@ files of the store. Links and devices are refused, and the unpacked size is boun
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -15,7 +14,6 @@ from synapse_sync.core.artifact import format_of
 from synapse_sync.core.names import clash_key, safe_path
 from synapse_sync.core.nearest import alike
 from synapse_sync.core.reporter import Reporter
-from synapse_sync.core.size_text import size_text
 from synapse_sync.errors import (
     IntegrityError,
     NotFound,
@@ -25,7 +23,8 @@ from synapse_sync.errors import (
     UnsafeName,
 )
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import RESERVE, remove, storage_error
+from synapse_sync.store.durable import remove, storage_error
+from synapse_sync.store.free_space import no_room
 from synapse_sync.transfer.archives import MAX_RATIO, SLACK, Entry, open_archive
 from synapse_sync.transfer.hashing import digest_file
 from synapse_sync.transfer.want import Fetcher, Got, Inspect, Member, Want
@@ -191,12 +190,9 @@ def _checked(chosen: Sequence[Entry], archive: Got, store: BlobStore) -> dict[st
             f"`{subject}`: the archive is refused: {archive.size:,} bytes would become {total:,}",
             hint="archives of models are never like that; ask its author",
         )
-    free = shutil.disk_usage(store.home(None).root).free
-    if total + RESERVE > free:
+    if (words := no_room(store.home(None).root, total, "needed to unpack it")) is not None:
         raise StorageError(
-            f"`{subject}`: unpacking needs {size_text(total)}; {size_text(free)} are free, "
-            f"and {size_text(RESERVE)} must stay free",
-            hint="free some space (`synapse store gc` shows what the store could free)",
+            f"`{subject}`: {words}", hint="free some space (`synapse store gc` shows what the store could free)"
         )
     return names
 

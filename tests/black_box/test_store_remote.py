@@ -40,7 +40,9 @@ def test_what_is_pushed_is_what_a_second_machine_syncs(project: Project, drive: 
     assert "3 there already" in project("store", "push", "--all").out
     had = emptied(project)
     assert files_in(drive) == {path_of(digest): content for digest, content in had.items()}
-    project("sync")
+    assert "on this machine" not in project("status", "--json", code=None).out
+    done = project("sync")
+    assert "3 from a remote (" in done.out and "on this machine" not in done.out + done.err
     assert project.tree() == tree and not from_the_site(project)
 
 
@@ -234,6 +236,31 @@ def test_a_collection_keeps_what_a_published_lockfile_names(project: Project, dr
     assert "freed 6 B" in done.err and "dropped 1 upload" in done.err
     assert not unused.exists() and young.exists() and theirs.exists() and not left.exists()
     assert "0 files to delete" not in done.err and project("store", "status").out.rstrip().endswith(": all")
+
+
+DAMAGES = {
+    "other": lambda data: data[:-1] + b"#",
+    "shorter": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "longer": lambda data: data + b"\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_lockfile_is_mended_by_publishing_again(project: Project, drive: Path, damage: str) -> None:
+    """The collection stops, names the command, and works after it."""
+    project("store", "push", "--all")
+    project("store", "publish")
+    (lockfile,) = (drive / "lockfiles").rglob("*/*/*")
+    right = lockfile.read_bytes()
+    lockfile.chmod(0o644)
+    lockfile.write_bytes(DAMAGES[damage](right))
+    refused = " ".join(project("store", "gc", "--remote", "--yes", "--days", "0", code=6).err.split())
+    assert "`synapse store publish` in its project mends it" in refused
+    assert "published again as" in project("store", "publish").out
+    assert lockfile.read_bytes() == right and not list((drive / "tmp").iterdir())
+    assert project("store", "publish", "--json").json["mended"] is False
+    assert "3 in use" in project("store", "gc", "--remote", "--yes", "--days", "0").err
 
 
 def test_a_lockfile_that_was_altered_there_stops_the_collection(project: Project, drive: Path) -> None:

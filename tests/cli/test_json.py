@@ -22,7 +22,15 @@ PLAN = {
     "warnings",
 }
 STATUS = PLAN | {"unmanaged"}
-REPORT = PLAN | {"fetched_bytes", "copied_bytes", "outcomes", "lock_errors", "exit_code"}
+REPORT = PLAN | {
+    "fetched_bytes",
+    "copied_bytes",
+    "remote_files",
+    "remote_bytes",
+    "outcomes",
+    "lock_errors",
+    "exit_code",
+}
 LOCK = {"changes", "diff", "healed", "models", "warnings"}
 MODEL = {
     "name",

@@ -8,6 +8,7 @@ import pytest
 
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.report import Outcome, Report, conflict_error
+from synapse_sync.core.size_text import size_text
 from synapse_sync.errors import Conflict, IntegrityError, NetworkError, SynapseError
 
 
@@ -64,6 +65,20 @@ def test_another_name_is_advised_only_where_it_helps() -> None:
     barred = conflict_error(replace(action(Verb.CONFLICT, "models/x"), movable=False))
     assert barred.hint == "move or rename what is in the way"
     assert "`filename`" in (conflict_error(action(Verb.CONFLICT, "models/x")).hint or "")
+
+
+def test_what_remotes_had_is_counted_apart() -> None:
+    outcomes = tuple(
+        Outcome(action=action(verb), remote=remote)
+        for verb in (Verb.FETCH, Verb.SALVAGE)
+        for remote in (None, "s3://models/team", "/mnt/models")
+    )
+    report = Report(plan=Plan(), outcomes=outcomes, fetched_bytes=3000, remote_fetched_bytes=1000)
+    size = outcomes[0].action.size
+    assert report.remote_bytes == report.to_dict()["remote_bytes"] == 4 * size
+    assert report.summary() == (
+        f"1 downloaded (2.0 kB), 4 from a remote ({size_text(4 * size)}), 1 found on this machine"
+    )
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "1 preview or sidecar"), (2, "2 previews and sidecars")])

@@ -49,6 +49,9 @@ class Shelf:
     def create(self, path: str, data: bytes) -> bool:
         raise NotImplementedError
 
+    def overwrite(self, path: str, data: bytes) -> None:
+        raise NotImplementedError
+
     def read(self, path: str, most: int) -> bytes:
         raise NotImplementedError
 

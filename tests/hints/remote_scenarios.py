@@ -94,6 +94,18 @@ def _(bench: Any) -> None:
     bench("store", "gc", "--yes")
 
 
+@helps("engine: synapse store publish")
+def _(bench: Any) -> None:
+    drive = drive_of(bench)
+    bench("store", "publish")
+    (lockfile,) = (path for path in (drive / "lockfiles").rglob("*") if path.is_file())
+    lockfile.chmod(0o644)
+    lockfile.write_bytes(b"version = 1\n")
+    bench.advised("synapse store publish", "store", "gc", "--remote", "--yes", code=6)
+    bench("store", "publish")
+    bench("store", "gc", "--remote", "--yes")
+
+
 @helps("engine: synapse store push --repair")
 def _(bench: Any) -> None:
     drive = drive_of(bench)

@@ -44,6 +44,12 @@ class Gateway(ThreadingHTTPServer):
         self.behind = server
         self.rules: list[Rule] = []
         self.seen: list[tuple[str, str]] = []
+        #: Changes the path of a request before it is passed on.
+        self.path_for: Callable[[str, str], str] = lambda method, path: path
+        #: The host that the server believes to be asked, where it answers to no other name.
+        self.host: str | None = None
+        #: Headers that an answer gets where the server forgets them.
+        self.forgotten: dict[str, str] = {}
         self.lock = threading.Lock()
 
     @property
@@ -85,10 +91,12 @@ class _Passing(BaseHTTPRequestHandler):
             return self._answer(rule.status, rule.headers, text)
         connection = http.client.HTTPConnection("127.0.0.1", self.server.behind.port, timeout=60)
         try:
-            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            path = self.server.path_for(self.command, self.path)
+            connection.putrequest(self.command, path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 if name.lower() != "connection":
-                    connection.putheader(name, value)
+                    named = self.server.host if name.lower() == "host" else None
+                    connection.putheader(name, named or value)
             connection.endheaders(body or None)
             answer = connection.getresponse()
             data = answer.read()
@@ -98,6 +106,8 @@ class _Passing(BaseHTTPRequestHandler):
         finally:
             connection.close()
         named = {n: v for n, v in answer.getheaders() if n.lower() not in ("connection", "transfer-encoding")}
+        known = {name.lower() for name in named}
+        named |= {name: value for name, value in self.server.forgotten.items() if name.lower() not in known}
         if rule.flip and data:
             data = data[:-1] + bytes([data[-1] ^ 1])
         return self._answer(answer.status, named, data, cut=rule.cut)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -21,7 +22,7 @@ from second_machine import emptied, path_of
 from workbench import declare
 from world import Project, wait_for
 
-from benchmarks.object_servers import BUCKET, KEY, SECRET, Server
+from benchmarks.object_servers import BUCKET, KEY, PUBLIC, SECRET, Server
 from synapse_sync.demo.weights import safetensors_bytes
 
 BIG = 40 << 20
@@ -248,6 +249,71 @@ def test_through_a_proxy(bucket: Project, front: Gateway, tmp_path: Path) -> Non
     assert bucket.tree() == tree and not sites_asked(bucket)
 
 
+@pytest.fixture
+def public(impatient: None, project: Project, front: Gateway, prefix: str) -> str:
+    """A pushed file of many parts that everybody may read, on a machine without keys; its digest."""
+    bucket_of(project, front, f"{PUBLIC}/{prefix}")
+    digest = declare_big(project)
+    project("store", "push", "--all")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del os.environ[name]
+    os.environ["AWS_SKIP_SIGNATURE"] = "true"
+    front.seen.clear()
+    return digest
+
+
+def test_a_public_bucket_is_read_without_credentials(project: Project, front: Gateway, public: str) -> None:
+    tree = project.tree()
+    assert project("store", "status").out.rstrip().endswith(": all")
+    emptied(project)
+    done = project("sync")
+    assert "1 from a remote (" in done.out and "warning" not in done.err and not sites_asked(project)
+    assert project.tree() == tree
+    assert not any("Signature" in path for _, path in front.seen)
+    assert sum(method == "GET" and public in path for method, path in front.seen) > 1, "in several parts"
+
+
+@pytest.mark.parametrize("fault", [{"cut": 5 << 20}, {"status": 503, "code": "SlowDown"}])
+def test_a_streamed_file_is_continued_after_a_fault(
+    project: Project, front: Gateway, public: str, fault: dict[str, Any]
+) -> None:
+    tree = project.tree()
+    emptied(project)
+    front.rules.append(Rule(method="GET", part=public, times=1, **fault))
+    done = project("sync")
+    assert project.tree() == tree and not sites_asked(project) and "warning" not in done.err
+
+
+def test_wrong_bytes_of_a_streamed_file_are_refused(project: Project, front: Gateway, public: str) -> None:
+    tree = project.tree()
+    emptied(project)
+    front.rules.append(Rule(method="GET", part=public, flip=True))
+    done = project("sync", "--json")
+    assert any("wrong bytes under" in warning for warning in done.json["warnings"])
+    assert project.tree() == tree and sites_asked(project)
+
+
+def test_the_limit_of_the_settings_holds_for_a_streamed_file(project: Project, public: str) -> None:
+    emptied(project)
+    (project.store.parent / "config.toml").write_text('limit-rate = "20MB"\n')
+    began = time.monotonic()
+    assert "1 from a remote (" in project("sync").out and time.monotonic() - began > 1.5
+
+
+def test_an_interrupt_ends_a_streamed_file_at_once(project: Project, front: Gateway, public: str) -> None:
+    """What came is kept, although the server does not send another byte."""
+    emptied(project)
+    front.rules.append(Rule(method="GET", part=public, delay=30))
+    words = [sys.executable, "-m", "synapse_sync", "sync", "-C", str(project.path)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: any(method == "GET" and public in path for method, path in front.seen))
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130 and time.monotonic() - began < 10
+
+
 def test_the_limit_of_the_settings_holds_for_uploads(bucket: Project, big: str) -> None:
     (bucket.store.parent / "config.toml").write_text('limit-rate = "20MB"\n')
     began = time.monotonic()
@@ -267,6 +333,22 @@ def test_publish_and_collect(bucket: Project, server: Server, prefix: str) -> No
     done = bucket("store", "gc", "--remote", "--yes", "--days", "0")
     assert "freed 6 B" in done.err
     assert objects(server, prefix) == {name: data for name, data in before.items() if name != unused}
+
+
+@BOTH
+@pytest.mark.parametrize("wrong", [b"", b"version = 1\n", b"#" * 50_000])
+def test_a_damaged_lockfile_is_mended_by_publishing_again(
+    bucket: Project, server: Server, prefix: str, wrong: bytes
+) -> None:
+    bucket("store", "publish")
+    before = objects(server, prefix)
+    (lockfile,) = before
+    obstore.put(server.store(), lockfile, wrong, use_multipart=False)
+    refused = bucket("store", "gc", "--remote", "--yes", "--days", "0", code=6)
+    assert "`synapse store publish`" in " ".join(refused.err.split())
+    assert bucket("store", "publish", "--json").json["mended"] is server.conditional
+    assert objects(server, prefix) == before
+    assert bucket("store", "publish", "--json").json["mended"] is False
 
 
 # -- processes that die -----------------------------------------------------------------------------

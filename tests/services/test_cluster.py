@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from world import Project, wait_for
@@ -37,11 +39,12 @@ vae = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors"
 class Cluster:
     """A scheduler and its workers, each a process."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **environ: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as found:
             port = found.getsockname()[1]
         self.address = f"tcp://127.0.0.1:{port}"
         self._directory = directory
+        self._environ = environ
         self._scheduler = self._start("scheduler", "--port", str(port))
         self.workers: list[subprocess.Popen[bytes]] = []
 
@@ -51,7 +54,8 @@ class Cluster:
         with (self._directory / f"{kind}.log").open("ab") as out:
             return subprocess.Popen(
                 [*command, "--no-dashboard"],
-                cwd=self._directory, env={**os.environ, "PYTHONPATH": search}, stdout=out, stderr=out,
+                cwd=self._directory, env={**os.environ, "PYTHONPATH": search, **self._environ},
+                stdout=out, stderr=out,
             )  # fmt: skip
 
     def add_worker(self) -> subprocess.Popen[bytes]:
@@ -127,6 +131,64 @@ def test_an_import_reads_nothing_again(project: Project, dask: Cluster) -> None:
     assert sum(part["files"] for part in parts) == 3 and sum(part["bytes"] for part in parts) >= 3 * (17 << 20)
     project("import", "ComfyUI", "--dask", dask.address)
     assert len(project.locked()) == 3
+
+
+@pytest.fixture
+def drive(project: Project) -> Path:
+    """An empty directory that is the remote of the project, and that the workers see as well."""
+    place = project.path.parent / "drive"
+    place.mkdir()
+    os.environ["SYNAPSE_REMOTE"] = str(place)
+    return place
+
+
+def wrong_in(drive: Path) -> list[str]:
+    """The files of a remote that have other bytes than their names say."""
+    files = (path for path in (drive / "blobs").rglob("*") if path.is_file())
+    return [path.name for path in files if hashlib.sha256(path.read_bytes()).hexdigest() != path.name]
+
+
+def test_workers_upload_what_a_push_uploads(project: Project, dask: Cluster, drive: Path) -> None:
+    project.manifest(MANIFEST)
+    project("sync")
+    push = ("store", "push", "--all", "--dask", dask.address)
+    done = project(*push, "--json").json
+    assert {each["state"] for each in done["files"]} == {"pushed"} and done["bytes"] > 0
+    assert not wrong_in(drive) and project("store", "status").out.rstrip().endswith(": all")
+    assert "3 there already" in project(*push).out
+    bad = next(path for path in (drive / "blobs").rglob("*") if path.is_file())
+    bad.chmod(0o600)
+    bad.write_bytes(b"other bytes")
+    assert "--repair` replaces them" in " ".join(project(*push, code=6).err.split())
+    assert "1 of them replaced" in project(*push, "--repair").out and not wrong_in(drive)
+    assert "1 file uploaded" not in project(*push[:2], "eyes", *push[3:]).out
+
+
+def test_a_worker_that_is_killed_leaves_no_half_file(project: Project, drive: Path, tmp_path: Path) -> None:
+    """Another one uploads its files. The workers have settings of their own: a limit that makes them slow."""
+    lines = ["[models]"]
+    for number in range(12):
+        content = safetensors_bytes(f"large {number}", size=2 << 20)
+        url = project.hub.files.put(f"large-{number}.safetensors", content)
+        digest = hashlib.sha256(content).hexdigest()
+        lines.append(f'large-{number} = {{ source = "{url}", type = "lora", sha256 = "{digest}" }}')
+    project.manifest("\n".join(lines) + "\n")
+    project("sync")
+    config = tmp_path / "config.toml"
+    config.write_text('limit-rate = "4MB"\n')
+    slow = Cluster(tmp_path, SYNAPSE_CONFIG=str(config))
+    try:
+        slow.add_worker()
+        slow.add_worker()
+        wait_for(lambda: slow.count() == 2)
+        killing = Thread(target=lambda: (wait_for(lambda: list(drive.glob("tmp/*"))), slow.workers[0].kill()))
+        killing.start()
+        done = project("store", "push", "--all", "--dask", slow.address).out
+        killing.join()
+        assert slow.count() == 1 and "there already" in done
+    finally:
+        slow.stop()
+    assert not wrong_in(drive) and project("store", "status").out.rstrip().endswith(": all")
 
 
 def test_no_scheduler_and_no_worker_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,8 @@ class SyncDocument(PlanDocument):
 
     fetched_bytes: int
     copied_bytes: int
+    remote_files: int
+    remote_bytes: int
     outcomes: list[Outcome]
     lock_errors: list[Error]
     exit_code: int

@@ -99,11 +99,12 @@ class RemoteStatesDocument(Shape):
 
 
 class PublishDocument(Shape):
-    """The lockfile as it was published; `new` is false if it was there before."""
+    """The lockfile as it was published; `mended` is true if other bytes were there before."""
 
     remote: str
     sha256: str
     new: bool
+    mended: bool
 
 
 class RemoteObject(Shape):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from synapse_sync.core.remote import Remote
+from synapse_sync.errors import NetworkError, StatusError
 from synapse_sync.sources.base import Location
 
 if TYPE_CHECKING:
@@ -38,6 +39,27 @@ class Means:
     allow_http: frozenset[str] = frozenset()
     certificates: tuple[tuple[str, Path], ...] = ()
     offline: bool = False
+
+
+def size_by_head(wire: Wire, url: str, absent: frozenset[int]) -> int | None:
+    """Ask a server with one HEAD whether it has a file: 0, as its size is not asked for; None if it does not.
+
+    `absent` are the statuses that say so. Raises another `StatusError`, or another `NetworkError`.
+    """
+    try:
+        wire.check(url)
+    except StatusError as error:
+        if error.status in absent:
+            return None
+        raise
+    return 0
+
+
+class TooLarge(NetworkError):
+    """An object has more bytes than were asked for."""
+
+    def __init__(self, remote: Remote, path: str, most: int) -> None:
+        super().__init__(f"{remote}: {path} has more than {most:,} bytes")
 
 
 class RemoteStore(Protocol):
@@ -81,11 +103,18 @@ class WritableRemote(RemoteStore, Protocol):
         ...
 
     def create(self, path: str, data: bytes) -> bool:
-        """Write a small object unless there is one, which is not touched; returns whether it was written."""
+        """Write a small object unless there is one, which is not touched; returns whether it was written.
+
+        What is there is not looked at: its bytes may be others.
+        """
+        ...
+
+    def overwrite(self, path: str, data: bytes) -> None:
+        """Write a small object, in the place of one that is there: readers see the one or the other, whole."""
         ...
 
     def read(self, path: str, most: int) -> bytes:
-        """Return a small object of up to `most` bytes; raises `NotFound`, or `NetworkError` for a larger one."""
+        """Return a small object of up to `most` bytes; raises `NotFound`, or `TooLarge` for a larger one."""
         ...
 
     def entries(self, below: str) -> Iterator[Entry]:

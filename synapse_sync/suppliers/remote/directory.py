@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from synapse_sync.core.remote import Remote, blob_path
-from synapse_sync.errors import InputError, NetworkError, NotFound, StorageError
+from synapse_sync.errors import InputError, NotFound, StorageError
 from synapse_sync.sources.base import Location
 from synapse_sync.store.durable import (
     READ_ONLY,
@@ -25,7 +25,7 @@ from synapse_sync.store.durable import (
     storage_error,
 )
 from synapse_sync.store.writeback import Writeback
-from synapse_sync.suppliers.remote.base import ACCESS_HINT, Entry, Means
+from synapse_sync.suppliers.remote.base import ACCESS_HINT, Entry, Means, TooLarge
 
 #: Temporary files are in this directory, as in a local store.
 _TEMPORARY = "tmp"
@@ -66,14 +66,7 @@ class DirectoryRemote:
         with self._written(chunks) as temp:
             if temp.stat().st_size != size:
                 raise StorageError(f"{sha256[:12]}…: {temp.stat().st_size} bytes were written instead of {size}")
-            make_dirs(path.parent)
-            if path.is_dir():
-                raise StorageError(
-                    f"{path} is a directory, in the place of a file of the remote",
-                    hint="move it away, and push again",
-                )
-            replace_file(temp, path)
-            fsync_dir(path.parent)
+            _moved(temp, path)
 
     def create(self, path: str, data: bytes) -> bool:
         """Write a small file unless there is one; returns whether it was written."""
@@ -86,6 +79,11 @@ class DirectoryRemote:
                 return False
             fsync_dir(place.parent)
         return True
+
+    def overwrite(self, path: str, data: bytes) -> None:
+        """Write a small file, in the place of one that is there."""
+        with self._written(iter([data])) as temp:
+            _moved(temp, self._root / path)
 
     @contextlib.contextmanager
     def _written(self, chunks: Iterator[bytes]) -> Iterator[Path]:
@@ -126,7 +124,7 @@ class DirectoryRemote:
     # -- small files, and all of them -----------------------------------------------------------------
 
     def read(self, path: str, most: int) -> bytes:
-        """The content of a small file; raises `NotFound`, `NetworkError` for a larger one, or `StorageError`."""
+        """The content of a small file; raises `NotFound`, `TooLarge` for a larger one, or `StorageError`."""
         try:
             with (self._root / path).open("rb") as file:
                 data = file.read(most + 1)
@@ -135,7 +133,7 @@ class DirectoryRemote:
         except OSError as error:
             raise self._trouble(error, "reading") from error
         if len(data) > most:
-            raise NetworkError(f"{self.remote}: {path} has more than {most} bytes")
+            raise TooLarge(self.remote, path, most)
         return data
 
     def entries(self, below: str) -> Iterator[Entry]:
@@ -186,6 +184,18 @@ def _unless_missing(error: OSError) -> None:
     """Raise an error of a directory listing, unless the directory does not exist."""
     if not isinstance(error, FileNotFoundError):
         raise error
+
+
+def _moved(temp: Path, place: Path) -> None:
+    """Move a file to its place in the remote, durably; another file there is replaced."""
+    make_dirs(place.parent)
+    if place.is_dir():
+        raise StorageError(
+            f"{place} is a directory, in the place of a file of the remote",
+            hint="move it away, and run it again",
+        )
+    replace_file(temp, place)
+    fsync_dir(place.parent)
 
 
 def open_remote(remote: Remote, means: Means) -> DirectoryRemote:

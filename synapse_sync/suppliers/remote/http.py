@@ -5,9 +5,8 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from synapse_sync.core.remote import Remote, blob_path
-from synapse_sync.errors import StatusError
 from synapse_sync.sources.base import Location
-from synapse_sync.suppliers.remote.base import Means
+from synapse_sync.suppliers.remote.base import Means, size_by_head
 
 #: The statuses of a file that is not there. 403: many servers of files answer so, where they do not list.
 _ABSENT = frozenset({403, 404, 410})
@@ -26,13 +25,7 @@ class HttpRemote:
 
     def size(self, sha256: str) -> int | None:
         """Ask with one HEAD whether the blob is there; its size is not asked for."""
-        try:
-            self._means.wire().check(self.locate(sha256).url)
-        except StatusError as error:
-            if error.status in _ABSENT:
-                return None
-            raise
-        return 0
+        return size_by_head(self._means.wire(), self.locate(sha256).url, _ABSENT)
 
 
 def open_remote(remote: Remote, means: Means) -> HttpRemote:

@@ -1,24 +1,30 @@
 """Buckets as remotes: S3 and servers that speak it, Google Cloud Storage and Azure, by obstore.
 
-Reading: obstore signs an address, and the transfer wing downloads from it. Writing: a multipart upload of obstore,
-which becomes visible as a whole. Credentials come from the environment, and from the files of the clouds' tools.
+Reading: obstore signs an address, and the transfer wing downloads from it. Where the credentials sign nothing,
+obstore streams the bytes to it. Writing: a multipart upload of obstore, which becomes visible as a whole.
+Credentials come from the environment, and from the files of the clouds' tools.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from synapse_sync.core.remote import BLOBS, Remote, RemoteKind, blob_path
 from synapse_sync.errors import AccessDenied, InputError, NetworkError, NotFound, SynapseError
 from synapse_sync.net.failures import CONNECTION_HINT, Transient, switched_off
+from synapse_sync.net.stream import Stream
 from synapse_sync.sources.base import Location
 from synapse_sync.suppliers.remote.aws_profile import Profile, read_profile
-from synapse_sync.suppliers.remote.base import Entry, Means
+from synapse_sync.suppliers.remote.base import Entry, Means, TooLarge
+from synapse_sync.suppliers.remote.cloud_variables import Reading, endpoint_of, reading_of, skips_signatures
+from synapse_sync.suppliers.remote.object_stream import object_stream
 from synapse_sync.suppliers.remote.uploads import Signer, Unfinished, parse_listing
 
 #: How long a signed address is valid. A longer download asks for a fresh one.
@@ -29,6 +35,8 @@ PARTS_AT_ONCE = 4
 #: S3 takes 10,000 parts at most.
 _MOST_PARTS = 9_000
 _DELETE_AT_ONCE = 500
+#: The least bytes of a piece of a streamed file: its hash and its progress are on the way with each.
+_CHUNK = 1 << 18
 _MOST_PAGES = 1000
 #: The rest of the patience is outside, see `engine/push.py`: obstore does not wait as long as a server asks to.
 _RETRY: dict[str, Any] = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
@@ -40,6 +48,10 @@ _WRONG = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken
 _BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "TooManyRequests"})
 
 
+#: The account of an emulator of Google.
+_NO_ACCOUNT = json.dumps({"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""})
+
+
 class ObjectRemote:
     """A remote in a bucket. `prefix` and bucket are those of `remote`."""
 
@@ -47,6 +59,7 @@ class ObjectRemote:
         self.remote = remote
         self._means = means
         self._made: Any = None
+        self._signing_failed = False
         self._lock = threading.Lock()
 
     def _store(self) -> Any:
@@ -66,14 +79,41 @@ class ObjectRemote:
     # -- reading -----------------------------------------------------------------------------------
 
     def locate(self, sha256: str) -> Location:
-        """A freshly signed address of a blob."""
+        """A freshly signed address of a blob; or its name, with what streams it."""
         import obstore
 
-        store = self._store()
+        store, key = self._store(), self.remote.key(blob_path(sha256))
+        if self._reading is Reading.SIGNED:
+            try:
+                return Location(obstore.sign(store, "GET", key, _SIGNED))
+            except Exception as error:
+                self._signing_failed = True
+                if self._reading is Reading.SIGNED:
+                    raise translated(error, self.remote, "signing an address") from None
+        return Location(f"{self.remote.kind}://{self.remote.container}/{key}", open=partial(self._stream, key))
+
+    @property
+    def _reading(self) -> Reading:
+        return reading_of(self.remote.kind, self._means.environ, signing_failed=self._signing_failed)
+
+    def _stream(self, key: str, start: int, end: int | None) -> Stream:
+        """The stream of an object's bytes from `start` to before `end`."""
+        import obstore
+
+        words = partial(translated, remote=self.remote, doing="reading a file")
+        asked: Any = {"offset": start} if end is None else (start, end)
+        options = {"range": asked} if start or end is not None else {}
         try:
-            return Location(obstore.sign(store, "GET", self.remote.key(blob_path(sha256)), _SIGNED))
+            got = obstore.get(self._store(), key, options=options)
+            (first, stop), meta = got.range, got.meta
+            pieces = iter(got.stream(min_chunk_size=_CHUNK))
+        except SynapseError:
+            raise
         except Exception as error:
-            raise translated(error, self.remote, "signing an address") from None
+            raise words(error) from None
+        url = f"{self.remote.kind}://{self.remote.container}/{key}"
+        total, etag = int(meta["size"]), meta.get("e_tag")
+        return object_stream(pieces, url=url, start=first, end=stop, total=total, etag=etag, words=words)
 
     def size(self, sha256: str) -> int | None:
         """The size of a blob in bytes; None if it is not there."""
@@ -95,14 +135,16 @@ class ObjectRemote:
         raise translated(failure, self.remote, "looking for a file") from None
 
     def read(self, path: str, most: int) -> bytes:
-        """A small object of up to `most` bytes; raises `NotFound`, or `NetworkError` for a larger one."""
+        """A small object of up to `most` bytes; raises `NotFound`, or `TooLarge` for a larger one."""
         import obstore
 
         store, key = self._store(), self.remote.key(path)
         try:
-            if int(obstore.head(store, key)["size"]) > most:
-                raise NetworkError(f"{self.remote}: {path} has more than {most} bytes")
-            return bytes(obstore.get_range(store, key, start=0, end=most))
+            size = int(obstore.head(store, key)["size"])
+            if size > most:
+                raise TooLarge(self.remote, path, most)
+            # A server refuses a range of an object without bytes.
+            return bytes(obstore.get_range(store, key, start=0, end=size)) if size else b""
         except SynapseError:
             raise
         except Exception as error:
@@ -146,6 +188,16 @@ class ObjectRemote:
             raise translated(error, self.remote, f"writing {path}") from None
         return True
 
+    def overwrite(self, path: str, data: bytes) -> None:
+        """Write a small object, in the place of one that is there."""
+        import obstore
+
+        store, key = self._store(), self.remote.key(path)
+        try:
+            obstore.put(store, key, data, use_multipart=False)
+        except Exception as error:
+            raise translated(error, self.remote, f"writing {path}") from None
+
     def entries(self, below: str) -> Iterator[Entry]:
         """All objects whose paths begin with `below`."""
         import obstore
@@ -172,18 +224,24 @@ class ObjectRemote:
             batch = keys[start : start + _DELETE_AT_ONCE]
             try:
                 obstore.delete(store, batch)
-            except Exception:  # many in one request: not every server has that
+            except Exception:  # many in one request: not every server has that; or one of them is gone
                 for key in batch:
                     self._delete(store, key)
 
     def _delete(self, store: Any, key: str) -> None:
-        """Delete one object by an address that is signed for it."""
+        """Delete one object; of S3 by an address that is signed for it: obstore asks for many at once there."""
         import obstore
 
         try:
-            url = obstore.sign(store, "DELETE", key, _SIGNED)
+            if self.remote.kind is RemoteKind.S3:
+                url = obstore.sign(store, "DELETE", key, _SIGNED)
+            else:
+                obstore.delete(store, key)
+                return
+        except FileNotFoundError:
+            return
         except Exception as error:
-            raise translated(error, self.remote, "signing an address") from None
+            raise translated(error, self.remote, "deleting a file") from None
         self._exchange("DELETE", url, "deleting a file")
 
     def _exchange(self, method: str, url: str, doing: str) -> bytes | None:
@@ -227,7 +285,7 @@ class ObjectRemote:
         """The keys for requests that obstore does not know; None without static keys."""
         import obstore
 
-        if self.remote.kind is not RemoteKind.S3:
+        if self.remote.kind is not RemoteKind.S3 or skips_signatures(self.remote.kind, self._means.environ):
             return None
         store, environ = self._store(), self._means.environ
         config = _s3_config(self.remote, self._means)
@@ -282,14 +340,24 @@ def _opened(remote: Remote, means: Means) -> Any:
     }
     if means.certificates:
         options["root_certificate"] = b"\n".join(path.read_bytes() for _, path in means.certificates)
+    config = _config(remote, means)
+    if endpoint := config.get("endpoint") or config.get("base_url") or endpoint_of(remote.kind, means.environ):
+        means.credentials().check_url(endpoint)
+        options["allow_http"] = urlsplit(endpoint).scheme == "http"
+    kind = {RemoteKind.S3: S3Store, RemoteKind.GOOGLE: GCSStore, RemoteKind.AZURE: AzureStore}[remote.kind]
+    return kind(remote.container, config=config, client_options=options, retry_config=_RETRY)
+
+
+def _config(remote: Remote, means: Means) -> dict[str, Any]:
+    """The settings of a store that obstore does not read itself."""
     if remote.kind is RemoteKind.S3:
-        config = _s3_config(remote, means)
-        if (endpoint := config.get("endpoint") or _endpoint_of(means)) is not None:
-            means.credentials().check_url(endpoint)
-            options["allow_http"] = urlsplit(endpoint).scheme == "http"
-        return S3Store(remote.container, config=config, client_options=options, retry_config=_RETRY)
-    kind = GCSStore if remote.kind is RemoteKind.GOOGLE else AzureStore
-    return kind(remote.container, client_options=options, retry_config=_RETRY)
+        return _s3_config(remote, means)
+    found: dict[str, Any] = {}
+    if remote.kind is RemoteKind.GOOGLE and (endpoint := endpoint_of(remote.kind, means.environ)) is not None:
+        found["base_url"] = endpoint.rstrip("/")
+        if skips_signatures(remote.kind, means.environ):  # an emulator: obstore asks for a token to write, unless
+            found["service_account_key"] = _NO_ACCOUNT  # an account needs none
+    return found
 
 
 def _unusable(remote: Remote, error: Exception) -> InputError:
@@ -305,12 +373,6 @@ def _unusable(remote: Remote, error: Exception) -> InputError:
     )
 
 
-def _endpoint_of(means: Means) -> str | None:
-    """The endpoint that a variable names; obstore reads all but the first by itself."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    return next((means.environ[name] for name in names if means.environ.get(name)), None)
-
-
 def _s3_config(remote: Remote, means: Means) -> dict[str, Any]:
     """The settings of an S3 store: those of the address, else of the environment, else of a profile.
 
@@ -321,7 +383,7 @@ def _s3_config(remote: Remote, means: Means) -> dict[str, Any]:
     if asked or not means.environ.get("AWS_ACCESS_KEY_ID"):
         profile = read_profile(asked, means.environ, means.home)
     region = remote.option("region") or means.environ.get("AWS_REGION") or means.environ.get("AWS_DEFAULT_REGION")
-    endpoint = remote.option("endpoint") or _endpoint_of(means)
+    endpoint = remote.option("endpoint") or endpoint_of(remote.kind, means.environ)
     found: dict[str, Any] = {}
     if profile is not None:
         found |= profile.keys

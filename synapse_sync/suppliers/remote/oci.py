@@ -6,10 +6,9 @@ Its blobs are the files themselves where it has model artifacts. An image has ot
 from __future__ import annotations
 
 from synapse_sync.core.remote import Remote
-from synapse_sync.errors import StatusError
 from synapse_sync.sources.base import Location
 from synapse_sync.suppliers.registry import let_in, repository_of
-from synapse_sync.suppliers.remote.base import Means
+from synapse_sync.suppliers.remote.base import Means, size_by_head
 
 #: The statuses of a blob, or of a whole repository, that is not there.
 _ABSENT = frozenset({404, 410})
@@ -30,13 +29,7 @@ class RegistryRemote:
 
     def size(self, sha256: str) -> int | None:
         """Ask with one HEAD whether the blob is there; its size is not asked for."""
-        try:
-            self._means.wire().check(self.locate(sha256).url)
-        except StatusError as error:
-            if error.status in _ABSENT:
-                return None
-            raise
-        return 0
+        return size_by_head(self._means.wire(), self.locate(sha256).url, _ABSENT)
 
 
 def open_remote(remote: Remote, means: Means) -> RegistryRemote:

@@ -113,7 +113,7 @@ class Remotes:
             hint="add a bucket or a directory to `remote` in your config.toml, or to SYNAPSE_REMOTE after a comma",
         )
 
-    def is_here(self, sha256: str) -> bool:
+    def is_shared(self, sha256: str) -> bool:
         """Whether a directory among the remotes has a blob; nothing else is asked."""
         for remote in self._usable():
             if remote.kind is RemoteKind.DIRECTORY:
