@@ -62,7 +62,7 @@ def with_renamed(entries: Sequence[Requirement], lockfile: Lockfile) -> Lockfile
     known = {model.name: model for model in lockfile.models}
     if all(e.name in known and known[e.name].requirement == e.text for e in entries):
         return lockfile
-    settled = {e.name for e in entries if e.name in known and _subject(known[e.name]) == str(e.reference)}
+    settled = {e.name for e in entries if e.name in known and _is_about(known[e.name], e)}
     moved: dict[str, LockedModel] = {}
     used: set[str] = set()
     for exact in (True, False):
@@ -70,13 +70,18 @@ def with_renamed(entries: Sequence[Requirement], lockfile: Lockfile) -> Lockfile
         for model in lockfile.models:
             if model.name not in settled and model.name not in used:
                 free.setdefault(model.requirement if exact else _subject(model), deque()).append(model)
-        for entry in entries:
+        for entry in entries if free else ():
             pins = free.get(entry.text if exact else str(entry.reference))
             if pins and entry.name not in settled and entry.name not in moved:
                 pin = pins.popleft()
                 used.add(pin.name)
                 moved[entry.name] = replace(pin, name=entry.name)
     return replace(lockfile, models=tuple({**known, **moved}.values())) if moved else lockfile
+
+
+def _is_about(pin: LockedModel, entry: Requirement) -> bool:
+    """Whether a pin answers this requirement, or another one about the same reference."""
+    return pin.requirement == entry.text or _subject(pin) == str(entry.reference)
 
 
 def _subject(pin: LockedModel) -> str:

@@ -135,6 +135,8 @@ def safe_filename(text: str, *, encoded: bool = False, fallback: str = "model") 
     form of its transport (a URL, a header) and is percent-decoded once. The name is visible: it does not begin with
     a dot, since UIs pass over hidden files. `fallback` replaces a name of which nothing remains.
     """
+    if is_plain_name(text):
+        return text
     if encoded:
         text = percent_decoded(text)
     text = "".join(char for char in text if not is_unseen(char))  # first: normal forms of later characters differ
@@ -162,6 +164,16 @@ def slug(title: str) -> str:
     letters go as well, since not every keyboard has them; else letters of all scripts stay. A title without any
     letter or digit becomes `model`.
     """
+    letters = re.sub("[^a-z0-9]", "-", title.lower()) if title.isascii() else _letters(title)
+    words = re.sub(r"-+", "-", letters).strip("-")[:_MAX_SLUG]
+    while len(words.encode()) > _MAX_SLUG_BYTES:
+        words = words[:-1]
+    words = words.strip("-")
+    return words if words and _fault(words) is None else f"model-{words}".strip("-")
+
+
+def _letters(title: str) -> str:
+    """A title in small letters, with `-` for each character that does not go into a name."""
     apart = unicodedata.normalize("NFKD", title).casefold()
     apart = re.sub(r"(?<=[a-z])[\u0300-\u036f]+", "", apart)
     whole = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", apart))
@@ -169,11 +181,7 @@ def slug(title: str) -> str:
     plain = sum(char.isascii() and char.isalpha() for char in letters)
     if 2 * plain >= sum(char.isalpha() for char in letters):
         letters = "".join(char if char.isascii() else "-" for char in letters)
-    words = re.sub(r"-+", "-", letters).strip("-")[:_MAX_SLUG]
-    while len(words.encode()) > _MAX_SLUG_BYTES:
-        words = words[:-1]
-    words = words.strip("-")
-    return words if words and _fault(words) is None else f"model-{words}".strip("-")
+    return letters
 
 
 def _is_word(char: str) -> bool:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+#: Printable ASCII without quotes and backslashes.
+_PLAIN = re.compile(r"[ !#-\[\]-~]*").fullmatch
+
 
 @lru_cache(maxsize=256)
 def key_text(key: str) -> str:
@@ -16,9 +19,11 @@ def key_text(key: str) -> str:
 def value_text(value: object) -> str:
     """A value on a single line."""
     if isinstance(value, str):
-        return string_text(value)
+        return f'"{value}"' if _PLAIN(value) is not None else string_text(value)  # most are
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return repr(value)
     if isinstance(value, Mapping):
         inner = ", ".join(f"{key_text(str(key))} = {value_text(item)}" for key, item in value.items())
         return f"{{ {inner} }}" if inner else "{}"
@@ -38,8 +43,6 @@ _TO_ESCAPE = re.compile(
 
 def string_text(text: str) -> str:
     """A basic string; characters that could control a terminal or an editor are escaped."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'  # most are
     text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be written at all
     return '"' + _TO_ESCAPE.sub(lambda match: _ESCAPES.get(match[0]) or f"\\u{ord(match[0]):04x}", text) + '"'
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from synapse_sync.core.artifact import Artifact
-from synapse_sync.core.lockfile import Lockfile
+from synapse_sync.core.lockfile import LockedModel, Lockfile
 
 
 def with_true_sizes(lockfile: Lockfile, true_size: Callable[[str, int], int | None]) -> Lockfile:
@@ -23,8 +23,16 @@ def with_true_sizes(lockfile: Lockfile, true_size: Callable[[str, int], int | No
             artifact = replace(artifact, archive=replace(archive, size=size))
         return artifact
 
-    models = tuple(replace(m, artifacts=tuple(corrected(a) for a in m.artifacts)) for m in lockfile.models)
-    return lockfile if models == lockfile.models else replace(lockfile, models=models)
+    changed: dict[str, LockedModel] = {}
+    for model in lockfile.models:
+        artifacts = tuple(map(corrected, model.artifacts))
+        if (
+            artifacts != model.artifacts
+        ):  # nearly never, and then tuples of the same objects are compared in no time
+            changed[model.name] = replace(model, artifacts=artifacts)
+    if not changed:
+        return lockfile
+    return replace(lockfile, models=tuple(changed.get(model.name, model) for model in lockfile.models))
 
 
 def wrong_sizes(said: Lockfile, true: Lockfile, *, corrected: bool, known: Collection[str] = ()) -> list[str]:

@@ -37,6 +37,7 @@ from synapse_sync.store.durable import make_dirs, storage_error
 from synapse_sync.store.known_digests import KnownDigests
 from synapse_sync.store.licence import write_sealed
 from synapse_sync.store.ownership import hold_roots, take_over
+from synapse_sync.store.receipt import ReceiptEntry
 from synapse_sync.suppliers.hub_cache import HubCache
 from synapse_sync.user.places import MANIFEST
 
@@ -206,22 +207,26 @@ def _managed(project: Project, tools: Tools) -> dict[tuple[str, str], FoundFile 
 
     None stands for a file from the store.
     """
-    return {
-        (name, path): FoundFile(
-            target=name,
-            path=SafePath(path),
-            place=tree.root / path,
-            size=entry.size,
-            sha256=entry.sha256,
-            blake3="",
-            format="",
-        )
-        if entry.how == TAKEN
-        else None
-        for name, tree in trees_in(project, Scope(), tools.link_mode).items()
-        for path, entry in tree.receipt.entries.items()
-        if entry.how != ADOPTED and receipt.matches(str(tree.root / path), entry) == "same"
-    }
+    found: dict[tuple[str, str], FoundFile | None] = {}
+    for name, tree in trees_in(project, Scope(), tools.link_mode).items():
+        for path, entry in tree.receipt.entries.items():
+            place = os.path.join(tree.root, path)  # noqa: PTH118 - for ten thousand, a path takes a second
+            if entry.how != ADOPTED and receipt.matches(place, entry) == "same":
+                found[name, path] = _taken(name, entry, place) if entry.how == TAKEN else None
+    return found
+
+
+def _taken(target: str, entry: ReceiptEntry, place: str) -> FoundFile:
+    """A file that an earlier import took."""
+    return FoundFile(
+        target=target,
+        path=SafePath(entry.path),
+        place=Path(place),
+        size=entry.size,
+        sha256=entry.sha256,
+        blake3="",
+        format="",
+    )
 
 
 def _any_missing(project: Project, tools: Tools) -> bool:

@@ -145,7 +145,9 @@ class BlobStore:
     def true_size(self, sha256: str, said: int) -> int | None:
         """The size of a blob in bytes where it is not the one that was `said`; None where that may be right."""
         try:
-            size = self.path(sha256).lstat().st_size
+            size = os.lstat(
+                f"{self.root}/blobs/sha256/{sha256[:2]}/{sha256}"
+            ).st_size  # a path costs ten times as much
         except OSError:
             return None
         return size if size != said and self.has(sha256) else None
