@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from late import load_grammar_late
 from needs import made_where_possible, other_volume, reason_for
+from order import long_first
 from world import Project, Result, guard, places_below, surroundings
 
 from synapse_sync.cli.main import main
@@ -49,8 +50,21 @@ settings.register_profile("repeatable", **_UNTIMED, derandomize=True)
 settings.load_profile("repeatable" if "CI" in os.environ else "untimed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip by name the tests that cannot run on Windows."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Search for no garbage while tests are collected, nor in them later: a million objects stay to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each worker begin with long tests, and skip by name the tests that cannot run on Windows."""
+    if (about := getattr(config, "workerinput", None)) is not None:
+        items[:] = long_first(items, about["workercount"], lambda item: item.nodeid)
     if os.name == "nt":
         for item in items:
             if (reason := reason_for(item.nodeid)) is not None:

@@ -42,6 +42,7 @@ ABOUT_MANY = {
     "test_imports.py": "what a command imports",
     "test_mirror.py": "this rule",
     "test_needs.py": "what the tests need of a system",
+    "test_order.py": "the order of the tests",
     "test_patches.py": "the patches of the tests",
     "test_requirements.py": "the pinned tools of development",
     "test_public.py": "the names of the package itself",
