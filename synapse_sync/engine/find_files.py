@@ -81,6 +81,8 @@ class Left:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
+    """A file whose name is that of weights; `size` is in bytes."""
+
     target: str
     path: SafePath
     place: Path

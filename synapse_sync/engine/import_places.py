@@ -97,6 +97,8 @@ def path_text(root: Path, project: Project) -> str:
     if root.is_relative_to(project.directory):
         return root.relative_to(project.directory).as_posix()
     home = home_directory()
+    if home is not None and text.startswith(at_home := f"{home.as_posix()}/"):
+        return f"~/{text[len(at_home) :]}"
     if home is not None and root.is_relative_to(home):
         return f"~/{root.relative_to(home).as_posix()}"
     return str(root)

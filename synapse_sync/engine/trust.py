@@ -369,6 +369,8 @@ def _places(entry: Requirement) -> tuple[Reference, ...]:
 
 
 def _local(place: Reference, project: Path) -> Path:
+    if not place.id.startswith("~"):
+        return project / place.id
     try:
         return project / Path(place.id).expanduser()
     except RuntimeError:

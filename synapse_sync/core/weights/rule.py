@@ -132,6 +132,8 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
+    """One condition of a rule."""
+
     text: str
     negated: bool
     left: tuple[tuple[str, str, int], ...]  # a kind ("has", "size", "axes", "count"), a name, an axis
