@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from synapse_sync.engine.remote_status import RemoteState
     from synapse_sync.suppliers.remote.base import WritableRemote
     from synapse_sync.suppliers.remote.remotes import Remotes
+
+
+#: A limited rate is one of the whole worker: its threads upload one after the other then.
+_IN_TURN = threading.Lock()
 
 
 class Sharing(Questions):
@@ -202,7 +208,8 @@ def upload(errand: Errand) -> PushResult:
         pusher = _pusher(
             wiring, remote, lambda asked: errand.path, to=errand.to, repair=errand.repair, reads=errand.repair
         )
-        return pusher.one(errand.upload)
+        with nullcontext() if settings.limit_rate is None else _IN_TURN:
+            return pusher.one(errand.upload)
     except SynapseError as error:
         return PushResult(upload=errand.upload, state="failed", error=error.about(errand.upload.model))
     finally:
