@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import statistics
@@ -30,7 +31,7 @@ new PerformanceObserver((list) => {
 }).observe({ type: "longtask", buffered: true });
 """
 #: Scrolls to the end and back, by a step of a quick wheel in each frame; returns the lengths of the frames in ms.
-_SCROLL = """async () => {
+SCROLL = """async () => {
   const frames = [];
   let before = performance.now();
   const step = async (by) => {
@@ -45,13 +46,22 @@ _SCROLL = """async () => {
   for (let at = end; at > 0; at -= 240) await step(-240);
   return frames;
 }"""
+#: Jumps far away, as somebody does who drags the scroll bar, and waits for some frames.
+JUMPS = """async () => {
+  const end = document.documentElement.scrollHeight - innerHeight;
+  for (let jump = 1; jump <= 20; jump += 1) {
+    scrollTo(0, (jump * 23757) % end);
+    for (let frame = 0; frame < 12; frame += 1) await new Promise((done) => requestAnimationFrame(done));
+  }
+}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """One load of a page: seconds until it works, and the long tasks (ms) while it was loaded and scrolled.
 
-    `work` is the CPU time of the main thread in ms for each frame of the scroll; other programs hardly change it.
+    `work` is the CPU time of the main thread in ms for each frame of the scroll, `longest` that of its longest task
+    while it was scrolled, and while it jumped; other programs hardly change these.
     """
 
     interactive: float
@@ -59,6 +69,7 @@ class Load:
     scrolling: tuple[float, ...]
     frames: tuple[float, ...]
     work: float
+    longest: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +101,7 @@ class Pages:
             "CPU of the main thread for such a frame, ms",
             (f"{_median(self.loads[size], 'work'):.1f}" for size in sizes),
         )
+        row("CPU of the longest task in a scroll, and in jumps, ms", (self._longest(size) for size in sizes))
         last = sizes[-1]
         reached = _median(self.loads[last], "interactive")
         verdict = "reached" if reached <= _TARGET else "missed"
@@ -105,6 +117,11 @@ class Pages:
     def _tasks(self, size: int) -> str:
         tasks = [task for load in self.loads[size] for task in load.scrolling]
         return f"{len(tasks)}" + (f" (at most {max(tasks):.0f} ms)" if tasks else "")
+
+    def _longest(self, size: int) -> str:
+        return ", ".join(
+            f"{max(each):.0f}" for each in zip(*(load.longest for load in self.loads[size]), strict=True)
+        )
 
     def _frames(self, size: int) -> str:
         frames = sorted(frame for load in self.loads[size] for frame in load.frames)
@@ -186,7 +203,7 @@ def _load(tab: Any, page: Path) -> Load:
     session = tab.context.new_cdp_session(tab)
     session.send("Performance.enable")
     before = _thread_time(session)
-    frames = tab.evaluate(_SCROLL)
+    frames = tab.evaluate(SCROLL)
     used = _thread_time(session) - before
     tab.wait_for_timeout(200)
     scrolling = tab.evaluate("window.tasks.splice(0)")
@@ -196,7 +213,31 @@ def _load(tab: Any, page: Path) -> Load:
         scrolling=tuple(length for _, length in scrolling),
         frames=tuple(frames),
         work=used * 1e3 / max(1, len(frames)),
+        longest=(longest_task(tab, SCROLL), longest_task(tab, JUMPS)),
     )
+
+
+def longest_task(tab: Any, script: str) -> float:
+    """The CPU time in ms of the longest task of a page's main thread while a script runs in it.
+
+    A long task (W3C, Long Tasks API) is one of more than 50 ms on the clock. Where other programs share the
+    processor, the clock says little about the page, and its CPU time what it would need alone.
+    """
+    browser = tab.context.browser
+    browser.start_tracing(page=tab, categories=["toplevel"])
+    tab.evaluate(script)
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    mains = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event.get("name") == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    tasks: dict[tuple[int, int], list[float]] = {}
+    for event in events:
+        thread = event["pid"], event["tid"]
+        if thread in mains and event["name"].endswith("RunTask") and "tdur" in event:
+            tasks.setdefault(thread, []).append(event["tdur"] / 1e3)
+    return max(max(tasks.values(), key=sum))
 
 
 def _thread_time(session: Any) -> float:

@@ -324,8 +324,10 @@
     arrange();
   }
 
-  // The grid. Every place is computed at once; only the cards near the window exist.
+  // The grid. Every place is computed at once; only the cards near the window exist. In one frame, no more of them are
+  // made than fit into SLICE milliseconds: those in the window first, the others in the frames that follow.
 
+  const SLICE = 6;
   const grid = $("grid");
   const nodes = new Map();
   let current = 0;
@@ -355,10 +357,10 @@
     grid.style.height = `${Math.max(0, ...heights)}px`;
     for (const node of nodes.values()) node.remove();
     nodes.clear();
-    draw();
+    draw(true);
   }
 
-  function draw() {
+  function draw(atOnce) {
     const top = -grid.getBoundingClientRect().top;
     const margin = innerHeight * 0.75;
     const from = top - margin;
@@ -383,14 +385,39 @@
         nodes.delete(at);
       }
     }
-    for (const at of wanted) {
-      if (!nodes.has(at)) {
-        const node = cardView(shown[at], at);
-        nodes.set(at, node);
-        insert(node, at);
-      }
-    }
+    const missing = [...wanted].filter((at) => !nodes.has(at));
+    const isInside = (at) => places[at].y < top + innerHeight && places[at].y + places[at].height > top;
+    const inside = missing.filter(isInside);
+    make(inside, atOnce ? Number.POSITIVE_INFINITY : SLICE);
+    if (inside.every((at) => nodes.has(at))) make(missing.filter((at) => !nodes.has(at)), atOnce ? 0 : SLICE / 2);
+    if (missing.some((at) => !nodes.has(at))) soon();
     rest();
+  }
+
+  function make(list, milliseconds) {
+    const end = performance.now() + milliseconds;
+    for (const at of list) {
+      show(at);
+      if (performance.now() >= end) return;
+    }
+  }
+
+  function show(at) {
+    if (nodes.has(at)) return;
+    const node = cardView(shown[at], at);
+    nodes.set(at, node);
+    insert(node, at);
+  }
+
+  let waiting = false;
+
+  function soon() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      draw();
+    });
   }
 
   function insert(node, at) {
@@ -422,22 +449,26 @@
   // A thumbnail is sharp enough while the page moves. The originals follow when it rests.
   let resting = 0;
 
-  function sharpen() {
-    for (const [at, node] of nodes) {
+  async function sharpen(turn) {
+    const top = -grid.getBoundingClientRect().top;
+    for (const [at, node] of [...nodes].sort((a, b) => a[0] - b[0])) {
       const media = shown[at].media[0];
+      const place = places[at];
       const small = node.querySelector(".cover > img:not(.full)");
-      const box = node.getBoundingClientRect();
-      if (!small || !media.still || isVeiled(media) || box.bottom < 0 || box.top > innerHeight) continue;
+      if (!small || !media.still || isVeiled(media) || place.y + place.height < top || place.y > top + innerHeight) continue;
       if (small.complete && small.naturalWidth >= width * Math.min(devicePixelRatio, 2)) continue;
       const full = el("img", { alt: small.alt, draggable: "false", class: "full" });
       full.src = media.still;
-      full.decode().then(() => small.replaceWith(full), () => {});
+      // One after the other: when the page moves again, no decoding is left that would hinder it.
+      await full.decode().then(() => small.replaceWith(full), () => {});
+      if (turn !== resting) return;
     }
   }
 
   function rest() {
     clearTimeout(resting);
-    resting = setTimeout(sharpen, 180);
+    const turn = setTimeout(() => sharpen(turn), 180);
+    resting = turn;
   }
 
   function veil(media) {
@@ -545,11 +576,7 @@
     if (top < above) scrollBy(0, top - above);
     else if (top + place.height > innerHeight - 12) scrollBy(0, Math.min(top + place.height - innerHeight + 12, top - above));
     draw();
-    if (!nodes.has(at)) {
-      const node = cardView(shown[at], at);
-      nodes.set(at, node);
-      insert(node, at);
-    }
+    show(at);
     setCurrent(at);
     nodes.get(at).firstChild.focus({ preventScroll: true });
   }
@@ -663,6 +690,7 @@
     if (nodes.has(at)) {
       nodes.get(at).remove();
       nodes.delete(at);
+      show(at);
     }
     showDetail(at, number);
     draw();
@@ -921,19 +949,7 @@
     }
   });
 
-  let waiting = false;
-  addEventListener(
-    "scroll",
-    () => {
-      if (waiting) return;
-      waiting = true;
-      requestAnimationFrame(() => {
-        waiting = false;
-        draw();
-      });
-    },
-    { passive: true },
-  );
+  addEventListener("scroll", soon, { passive: true });
   new ResizeObserver(() => {
     if (grid.clientWidth !== room) {
       room = grid.clientWidth;
