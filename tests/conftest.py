@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -35,6 +36,7 @@ if hasattr(os, "statvfs") and _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
     if _found.f_bavail * _found.f_frsize >= _ROOM and not _found.f_flag & os.ST_NOEXEC:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))  # `--basetemp` comes first
 _HOMES = itertools.count()
+_FAILED = pytest.StashKey[bool]()
 
 # Without kept bytecode each of the thousand processes of the suite compiles the package again, and each worker all
 # tests. The mutants need it so: a changed module may look like the one that was compiled.
@@ -122,11 +124,21 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Note that a test failed, so that its home is kept to be looked at."""
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
 @pytest.fixture(autouse=True)
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A home of its own for each test, and no token from outside.
 
-    Tests set variables in `os.environ` as they please: it is put back after each.
+    Tests set variables in `os.environ` as they please: it is put back after each. The home goes with a test that
+    passed: the stores of all tests took gigabytes, of memory where the suite works in memory.
     """
     home = tmp_path_factory.getbasetemp() / "homes" / str(next(_HOMES))  # mktemp lists all that it made so far
     home.mkdir(parents=True)
@@ -145,6 +157,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "SYNAPSE_TRUST_HOSTS": "127.0.0.1,localhost",  # the servers of tests; tests of trust narrow it
         }
         yield home
+    if not request.node.stash.get(_FAILED, False):
+        shutil.rmtree(home, ignore_errors=True)
 
 
 # -- the world --------------------------------------------------------------------------------------
