@@ -30,8 +30,8 @@ def cluster(address: str) -> Each:
     """Work on the workers of the scheduler at `address` (`tcp://host:8786`).
 
     Work of a worker that disappears is done again by another one; each result arrives once. Raises `InputError`
-    where `distributed` is not installed or the workers have another synapse, `NetworkError` without an answer, and
-    `StorageError` for a file that a worker cannot read.
+    where `distributed` is not installed or the workers have another synapse, `NetworkError` without an answer or
+    where every worker ends at the same work, and `StorageError` for a file that a worker cannot read.
     """
     try:
         import distributed  # noqa: F401 - an extra, and a second to import
@@ -84,7 +84,7 @@ def _do_all(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 def _results(client: Client, do: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
     """Each item with its result, as tasks end."""
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     threads = sum(client.nthreads().values())
     length = max(1, min(_TASK, len(items) // max(1, _TASKS_EACH * threads)))
@@ -97,6 +97,11 @@ def _results(client: Client, do: Callable[[T], R], items: Sequence[T]) -> Iterat
             raise StorageError(
                 f"a Dask worker cannot read {error.filename}: {error.strerror}",
                 hint="the workers must see store and trees under the same paths as this machine",
+            ) from error
+        except KilledWorker as error:  # its text names the task alone
+            raise NetworkError(
+                "the Dask workers end while they work at a part of the files: each that tried it was gone",
+                hint="their logs say why; often their memory limit is too low",
             ) from error
         yield from zip(tasks.pop(task), answers, strict=True)
         task.release()

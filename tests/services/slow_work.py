@@ -6,6 +6,11 @@ import os
 import time
 
 
+def fatal(item: tuple[str, int]) -> int:
+    """End the process of the worker, as a lack of memory does."""
+    os._exit(1)
+
+
 def doubled(item: tuple[str, int]) -> int:
     """Note the item and this process in a file, and return the double of the item's number."""
     path, number = item

@@ -17,7 +17,7 @@ from world import Project, wait_for
 if not os.environ.get("TESTS_SERVICES"):
     pytest.skip("`make services` runs these", allow_module_level=True)
 
-from slow_work import doubled
+from slow_work import doubled, fatal
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
@@ -189,6 +189,18 @@ def test_a_worker_that_is_killed_leaves_no_half_file(project: Project, drive: Pa
     finally:
         slow.stop()
     assert not wrong_in(drive) and project("store", "status").out.rstrip().endswith(": all")
+
+
+def test_work_that_ends_every_worker_is_said(tmp_path: Path) -> None:
+    """Dask gives a task up after some workers: here after the first one."""
+    dask = Cluster(tmp_path, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+    try:
+        dask.add_worker()
+        wait_for(lambda: dask.count() == 1)
+        with pytest.raises(NetworkError, match="each that tried it was gone"):
+            list(cluster(dask.address)(fatal, [("x", 1)]))
+    finally:
+        dask.stop()
 
 
 def test_no_scheduler_and_no_worker_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
