@@ -106,6 +106,9 @@ class SeveralStores(BlobStore):
                 return True
         return False
 
+    def is_changed(self, sha256: str) -> bool:
+        return not self.has(sha256) and self.home(sha256).is_changed(sha256)
+
     def is_foreign(self, sha256: str) -> bool:
         return self.home(sha256).is_foreign(sha256)
 

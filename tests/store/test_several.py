@@ -112,8 +112,11 @@ def test_a_bad_blob_of_one_store_does_not_hide_the_right_one_of_another(volumes:
     bad, good = put(both.members[0]), put(both.members[1])
     bad.chmod(0o644)
     bad.write_bytes(b"other bytes")
+    assert not both.is_changed(SHA), "the right bytes are here"
     assert both.has(SHA) and both.path(SHA) == good
     assert bad.read_bytes() == b"other bytes"
+    good.unlink()
+    assert both.is_changed(SHA) and not both.has(SHA)
 
 
 @pytest.mark.parametrize(
