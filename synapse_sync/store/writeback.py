@@ -44,16 +44,17 @@ def start_writing(handle: int) -> bool:
 
 @cache
 def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
-    """`sync_file_range` of the system's library; None where there is none: not on Linux, or no library to load."""
-    if sys.platform != "linux":
-        return None
-    try:
-        import ctypes  # not in every Python
+    """The function of the system's library; None where there is none: not on Linux, or no library to load."""
+    if sys.platform == "linux":
+        try:
+            import ctypes  # not in every Python
 
-        function = ctypes.CDLL(None).sync_file_range
-    except (ImportError, OSError, AttributeError):
+            function = ctypes.CDLL(None).sync_file_range
+        except (ImportError, OSError, AttributeError):
+            return None
+        function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+        function.restype = ctypes.c_int
+        found: Callable[[int, int, int, int], int] = function
+        return found
+    else:
         return None
-    function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
-    function.restype = ctypes.c_int
-    found: Callable[[int, int, int, int], int] = function
-    return found
