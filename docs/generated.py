@@ -209,7 +209,10 @@ def _value(value: Mapping[str, Any]) -> str:
     if value.get("type") == "array":
         return f"list of {_value(value['items'])}"
     if isinstance(each := value.get("additionalProperties"), dict):
-        return f"{plain(value['description'])} Each key has a {_value(each)}"
+        said = (
+            f"{plain(value['description'])} Each key has a" if "description" in value else "table, each key with a"
+        )
+        return f"{said} {_value(each)}"
     return {"null": "null", "object": "table", None: "any value", **_TYPES}[value.get("type")]
 
 

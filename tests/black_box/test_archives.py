@@ -351,7 +351,7 @@ def test_preflight_wants_room_for_the_archive_and_for_what_is_in_it(project: Pro
 def test_lock_unpacks_only_where_there_is_room(project: Project) -> None:
     declare(project, zipped(PARCEL))
     with free_space(RESERVE):
-        assert "unpacking needs" in project("lock", code=9).err
+        assert "needed to unpack it" in project("lock", code=9).err
 
 
 def test_an_upgrade_to_the_same_release_downloads_nothing(project: Project) -> None:

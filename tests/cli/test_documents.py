@@ -46,6 +46,11 @@ COMMANDS: list[tuple[str, str, int | None]] = [
     ("search portrait", "search", 0),
     (f"info civitai:{catalogue.PORTRAIT}", "info", 0),
     ("info models/checkpoints/portrait_v1.safetensors", "info FILE", 0),
+    (
+        "info models/checkpoints/portrait_v1.safetensors models/checkpoints/portrait_v1.safetensors",
+        "info FILE FILE",
+        0,
+    ),
     ("images --limit 2", "images", 0),
     ("creators", "creators", 0),
     ("tags", "tags", 0),

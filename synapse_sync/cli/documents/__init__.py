@@ -50,6 +50,7 @@ DOCUMENTS: Mapping[str, Any] = {
     "search": sites.SearchDocument,
     "info": sites.InfoDocument,
     "info FILE": sites.InfoFileDocument,
+    "info FILE FILE": sites.InfoFilesDocument,
     "images": sites.ImagesDocument,
     "creators": sites.CreatorsDocument,
     "tags": sites.TagsDocument,

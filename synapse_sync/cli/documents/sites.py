@@ -15,7 +15,7 @@ class SearchDocument(Shape):
 
     query: str | None
     results: list[dict[str, Any]]
-    metadata: dict[str, Any]
+    metadata: dict[str, Any] | None
     added: list[LockedModel] | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
     errors: list[Error] | UnsetType = UNSET
@@ -36,7 +36,7 @@ class InfoDocument(Shape, forbid_unknown_fields=False):
 
 
 class InfoFileDocument(Shape, forbid_unknown_fields=False):
-    """The facts about a local file of weights, by its header; several files are in a list `files`."""
+    """The facts about a local file of weights, by its header."""
 
     file: str
     size: int
@@ -46,6 +46,13 @@ class InfoFileDocument(Shape, forbid_unknown_fields=False):
     family: str | None
     base: list[str]
     precision: str | None
+
+
+class InfoFilesDocument(Shape):
+    """The facts about several local files, and an error for each that cannot be read."""
+
+    files: list[InfoFileDocument]
+    errors: list[Error]
 
 
 class ImagesDocument(Shape):
