@@ -544,6 +544,8 @@ def test_connections_to_one_host_are_counted(server, second, bench):
 
 
 def test_the_next_file_begins_while_others_receive_their_last_pieces(server, bench):
+    # By a slow clock, or a busy machine would take a piece behind a gate for one that stalled.
+    bench.clock = Clock(now=lambda: time.monotonic() / 8)
     bench.limits = split(downloads=2, per_host=6, split_from=2 * MIB, piece=2 * MIB)
     wants, gates = [], [threading.Event(), threading.Event()]
     for number in range(3):
@@ -556,7 +558,8 @@ def test_the_next_file_begins_while_others_receive_their_last_pieces(server, ben
         patience = time.monotonic() + 5
         while not server.count("/2") and time.monotonic() < patience:
             time.sleep(0.005)
-        begun_beside.extend(want for want in wants[:2] if not bench.store.has(want.sha256))
+        begun = server.count("/2") > 0
+        begun_beside.extend(want for want in wants[:2] if begun and not bench.store.has(want.sha256))
         for gate in gates:
             gate.set()
 
