@@ -32,6 +32,7 @@ _MAX_SIZE = (1 << 63) - 1
 _MAX_KEPT, _MAX_FACTS, _MAX_NAME, _MAX_AXES, _MAX_FACT = 50_000, 2_000, 250, 8, 20_000
 #: Bytes of the header that are read at once.
 WINDOW = 1 << 18
+_OFFSETS = b'"data_offsets"'
 _SPACES = " \t\r\n"
 _SPACE = re.compile(rf"[{_SPACES}]*")
 #: A name that needs no decoding, with the colon behind it.
@@ -137,6 +138,7 @@ def _check(file_size: int, read: Callable[[int, int], bytes], kept: _Kept | None
     length = header_length(read(0, 8), file_size)
     if read(8, 1) != b"{":
         raise ValueError("the header does not begin with `{`")
+    _check_count(length, read)
     text = _Text(length, read)
     try:
         spans = _spans(text, kept)
@@ -150,6 +152,22 @@ def _check(file_size: int, read: Callable[[int, int], bytes], kept: _Kept | None
         end = stop
     if 8 + length + end != file_size:
         raise ValueError(f"the header describes {8 + length + end} bytes, the file has {file_size}")
+
+
+def _check_count(length: int, read: Callable[[int, int], bytes]) -> None:
+    """Refuse too many tensors before they are parsed, which costs a hundred times as much as to count them.
+
+    Every tensor has this key. Within a text its quotation marks would have backslashes, so none is counted twice.
+    """
+    if length < MAX_NAMES * len(_OFFSETS):
+        return
+    starts = range(8, 8 + length, WINDOW)  # a key across two of them is not counted
+    if sum(read(at, min(WINDOW, 8 + length - at)).count(_OFFSETS) for at in starts) > MAX_NAMES:
+        raise _too_many()
+
+
+def _too_many() -> ValueError:
+    return ValueError(f"the header has more than {MAX_NAMES:,} names")
 
 
 def _spans(text: _Text, kept: _Kept | None) -> list[tuple[int, int]]:
@@ -230,7 +248,7 @@ class _Text:
             seen.add(key)
             self._names += 1
             if self._names > MAX_NAMES:
-                raise ValueError(f"the header has more than {MAX_NAMES:,} names")
+                raise _too_many()
             member(name)
             if not self.next_is(","):
                 break

@@ -192,6 +192,10 @@ COSTLY: dict[str, tuple[Callable[[], bytes], str]] = {
     "long text": (lambda: b'{"__metadata__":{"a":"' + b"x" * (MAX_TEXT + 9) + b'"}}', "longer than"),
     "texts": (lambda: b'{"__metadata__":{' + _numbered(b'"%d":""') + b"}}", "names"),
     "names": (lambda: b"{" + _numbered(b'"%d":{}') + b"}", "names"),
+    "tensors": (
+        lambda: b"{" + _numbered(b'"%d":{"dtype":"U8","shape":[' + b"1," * 20 + b'1],"data_offsets":[0,1]}') + b"}",
+        "names",
+    ),
     "honest text": (lambda: b'{"__metadata__":{"a":"' + b"x" * 5_000_000 + b'"},"b":{}}', "dtype"),
     "space": (lambda: b"{" + b" " * 20_000_000 + b'"b":{}}', "dtype"),
 }
@@ -232,6 +236,16 @@ def test_a_header_that_is_large_for_its_own_sake_costs_little(tmp_path: Path, ki
     assert said and re.search(f"{words}|deeply", said[1])
     assert int(said[3]) < 150 << 20
     assert float(said[2]) < (10 if Path("/proc/self/status").exists() else 20)  # tracing makes it slower
+
+
+def test_too_many_tensors_are_counted_before_they_are_parsed() -> None:
+    many = b",".join([b'"same":{"data_offsets":[0,1],"more":"%s"}' % (b"x" * 20)] * (MAX_NAMES + 1_000))
+    with pytest.raises(ValueError, match="more than 500,000 names"):
+        check_header(*packed(b"{" + many + b"}", 1))
+
+
+def test_the_key_of_the_offsets_in_a_text_is_not_counted() -> None:
+    check_header(*packed({"__metadata__": {"note": '"data_offsets"' * (MAX_NAMES + 1_000)}, "a": tensor(0, 2)}, 2))
 
 
 def test_large_honest_headers_pass() -> None:
