@@ -218,10 +218,11 @@ class Chaser:
                 self._reach(at + count)
                 return
             self._limit = at + count
-            first_hand = at == self._hashes.size
-        if first_hand:  # else earlier bytes are only in the file, and everything is read at the end
-            self._hashes.update(block[:count])
-        self._free.append(block)
+            if at == self._hashes.size:  # else earlier bytes are only in the file, and everything is read at the end
+                # Race: without the lock, `advance` of another connection starts the thread meanwhile, which reads
+                # the same bytes from the file and hashes them a second time.
+                self._hashes.update(block[:count])
+            self._free.append(block)
 
     def check(self) -> None:
         """Raise the error of the thread, if it had one."""

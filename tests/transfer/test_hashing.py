@@ -116,6 +116,39 @@ def test_the_end_wakes_who_waits(tmp_path: Path) -> None:
     assert got == [None]
 
 
+class Slow:
+    """A number of bytes; whoever takes so many of a block needs time for it, until `go` is set."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.begun, self.go = count, threading.Event(), threading.Event()
+
+    def __radd__(self, other: int) -> int:
+        return other + self.count
+
+    def __index__(self) -> int:
+        self.begun.set()
+        assert self.go.wait(10)
+        return self.count
+
+
+def test_bytes_are_hashed_once_while_another_connection_starts_the_thread(tmp_path: Path) -> None:
+    """The first megabytes are hashed by whoever received them; the thread that begins meanwhile waits for that."""
+    (tmp_path / "f").write_bytes(DATA)
+    chaser = Chaser(tmp_path / "f")
+    block, slow = lend(chaser, 0), Slow(MIB)
+    block[:] = DATA[:MIB]
+    gives = threading.Thread(target=lambda: chaser.give(0, block, slow))  # type: ignore[arg-type]
+    gives.start()
+    assert slow.begun.wait(10)
+    advances = threading.Thread(target=lambda: chaser.advance(len(DATA)))
+    advances.start()
+    advances.join(0.2)  # the fault needs this much: the thread hashes the file from its beginning
+    slow.go.set()
+    gives.join(10)
+    advances.join(10)
+    right(chaser, DATA)
+
+
 @settings(max_examples=30)
 @given(st.integers(0, 1 << 30))
 def test_any_mixture_of_given_and_written(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
