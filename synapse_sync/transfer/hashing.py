@@ -218,7 +218,7 @@ class Chaser:
                 self._reach(at + count)
                 return
             self._limit = at + count
-            if at == self._hashes.size:  # else earlier bytes are only in the file, and everything is read at the end
+            if at == self._hashes.size:  # else earlier bytes are only in the file: all is read at the end
                 # Race: without the lock, `advance` of another connection starts the thread meanwhile, which reads
                 # the same bytes from the file and hashes them a second time.
                 self._hashes.update(block[:count])

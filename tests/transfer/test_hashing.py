@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,7 @@ def test_bytes_are_hashed_once_while_another_connection_starts_the_thread(tmp_pa
     assert slow.begun.wait(10)
     advances = threading.Thread(target=lambda: chaser.advance(len(DATA)))
     advances.start()
-    advances.join(0.2)  # the fault needs this much: the thread hashes the file from its beginning
+    time.sleep(0.2)  # the fault needs this much: the thread hashes the file from its beginning
     slow.go.set()
     gives.join(10)
     advances.join(10)
