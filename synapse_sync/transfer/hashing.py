@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synapse_sync.errors import SynapseError
 from synapse_sync.store.durable import storage_error
 
 if TYPE_CHECKING:
@@ -268,11 +267,17 @@ class Chaser:
                         raise OSError(None, "the file became shorter while it was read")
                     self._hashes.update(buffer[:count])
                     self._hurry()
-        except OSError as error:
-            self._error = storage_error(error, f"reading {self._path}")
-            self._error.__cause__ = error
-        except SynapseError as error:
-            self._error = error
+        except Exception as error:  # hazard: after any other end, threads that wait for a block would wait for ever
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        """Keep the error for `check`, and wake the threads that wait."""
+        found = storage_error(error, f"reading {self._path}") if isinstance(error, OSError) else error
+        if found is not error:
+            found.__cause__ = error
+        with self._changed:
+            self._error = found
+            self._changed.notify_all()
 
     def _take(self) -> None:
         """Hash the first block of the queue; one that was read from the file meanwhile is only freed."""

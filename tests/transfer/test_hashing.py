@@ -117,6 +117,28 @@ def test_the_end_wakes_who_waits(tmp_path: Path) -> None:
     assert got == [None]
 
 
+def test_a_fault_in_the_thread_ends_every_wait(tmp_path: Path) -> None:
+    """Whatever it is: else one who waits for a block waits for ever, and the digest is that of a part."""
+    (tmp_path / "f").write_bytes(DATA)
+
+    def tick() -> None:
+        raise ZeroDivisionError
+
+    chaser = Chaser(tmp_path / "f", tick=tick)
+    for at in range(0, 11 * MIB, MIB):  # three are hashed at once, and eight wait for the thread
+        if (block := chaser.lend(at)) is not None:
+            chaser.give(at, block, MIB)
+    got: list[memoryview | None] = []
+    waiting = threading.Thread(target=lambda: got.append(chaser.lend(11 * MIB)), daemon=True)
+    waiting.start()
+    waiting.join(30)
+    assert got == [None]
+    with pytest.raises(ZeroDivisionError):
+        chaser.check()
+    with pytest.raises(ZeroDivisionError):
+        chaser.finish()
+
+
 class Slow:
     """A number of bytes; whoever takes so many of a block needs time for it, until `go` is set."""
 
