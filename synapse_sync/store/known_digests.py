@@ -111,17 +111,26 @@ class KnownDigests:
             self._save()
 
     def _save(self) -> None:
-        self._known = {**self._read(), **self._load()}
-        here = {path: value for path, value in list(self._known.items()) if Path(path).exists()}
-        with where_writable():
-            # Not durable: without it a file is only hashed once more.
-            write_note(self._path, json.dumps(here).encode("ascii"))
+        # Race: other threads learn more meanwhile. This comes first, so that the next save writes it.
         self._changed = False
+        known = self._load()
+        for path, value in self._read().items():
+            known.setdefault(path, value)
+        here = {path: value for path, value in known.copy().items() if Path(path).exists()}
+        try:
+            with where_writable():
+                # Not durable: without it a file is only hashed once more.
+                write_note(self._path, json.dumps(here).encode("ascii"))
+        except BaseException:
+            self._changed = True
+            raise
 
     def _load(self) -> dict[str, list[Any]]:
         """The remembered digests, those of this process included."""
         if self._known is None:
-            self._known = self._read()
+            found = self._read()
+            if self._known is None:  # race: another thread has read it meanwhile, and may have added to it
+                self._known = found
         return self._known
 
     def _read(self) -> dict[str, list[Any]]:
