@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -118,6 +119,8 @@ class Stream:
         self._response = response
         self._aborted: str | None = None
         self._closed = False
+        #: Held by whoever ends the stream: its connection may serve another request at once.
+        self._ending = threading.Lock()
         self._failed: str | None = None
         self._ahead = b""
         body = getattr(response, "_fp", None)
@@ -185,13 +188,16 @@ class Stream:
     def abort(self, why: str) -> None:
         """Wake a reading thread with a `Transient` that says `why`; may be called from any thread."""
         self._aborted = why
-        with contextlib.suppress(Exception):  # the stream may be closed already, which is as good
-            self._response.shutdown()
+        with self._ending:
+            if not self._closed:
+                with contextlib.suppress(Exception):
+                    self._response.shutdown()
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
-        if not self._closed:
-            self._closed = True
+        with self._ending:
+            is_closed, self._closed = self._closed, True
+        if not is_closed:
             with contextlib.suppress(OSError):
                 self._response.close()
 
@@ -228,8 +234,11 @@ class Stream:
         else:
             original = getattr(self._response, "_original_response", None)
             is_read = original is not None and original.isclosed()
-        if not self._closed and is_read:
-            self._closed = True
+        if not is_read:
+            return
+        with self._ending:
+            is_closed, self._closed = self._closed, True
+        if not is_closed:
             self._response.release_conn()
 
 
