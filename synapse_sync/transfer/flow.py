@@ -216,7 +216,8 @@ class Flow:
                 previous, stream = stream, None
                 try:
                     stream = self._fitting(own, previous, piece)
-                    self._copy(own, stream, piece)
+                    if stream is not None:
+                        self._copy(own, stream, piece)
                 except Transient:
                     if not own.given_up:
                         raise
@@ -280,8 +281,8 @@ class Flow:
             self._crew.ending(self._want.key)
         return piece
 
-    def _fitting(self, own: Connection, stream: Stream | None, piece: Piece) -> Stream:
-        """Return the stream if it continues with this piece, else a new one."""
+    def _fitting(self, own: Connection, stream: Stream | None, piece: Piece) -> Stream | None:
+        """Return the stream if it continues with this piece, else a new one; None if nothing is left of it."""
         start, end = piece.at, piece.end
         if stream is not None and stream.position == start and stream.end is not None and stream.end >= end:
             own.stream = stream
@@ -300,17 +301,19 @@ class Flow:
         if stream is not None:
             self._opener.close(stream)
 
-    def _open_part(self, own: Connection, piece: Piece) -> Stream:
-        """Request one piece or, without helpers, everything up to the next received range."""
+    def _open_part(self, own: Connection, piece: Piece) -> Stream | None:
+        """Request one piece or, without helpers, everything up to the next received range; None for nothing."""
         partial = self._partial
-        start, end = piece.at, piece.end
         with self._changed:
-            if len(self._connections) == 1:
-                end = self._pieces.alone(piece)
+            if self._over.is_set():  # `_end` waits for this thread, and could not end its wait for an answer
+                raise Stopped
+            wanted = self._pieces.wanted(piece, alone=len(self._connections) == 1)
+            if wanted is None:
+                return None
             own.opening = True
         self.pieced = True
         asked = self._clock.now()
-        stream = self._opener.open(start, end, strong_validator(partial.etag, partial.last_modified))
+        stream = self._opener.open(*wanted, strong_validator(partial.etag, partial.last_modified))
         try:
             same = None in (stream.etag, partial.etag) or stream.etag == partial.etag
             if stream.status != 206 and same:

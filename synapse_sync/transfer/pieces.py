@@ -212,10 +212,16 @@ class Pieces:
         self._taken.append(piece)
         return piece
 
-    def alone(self, piece: Piece) -> int:
-        """Return the end of the free range that begins where a piece ends, else the end of the piece."""
+    def wanted(self, piece: Piece, *, alone: bool) -> Range | None:
+        """Return the bytes to request for a piece; None if it has become empty: other threads have its bytes.
+
+        A connection that is `alone` goes on to the end of the free range that begins where its piece ends.
+        """
         with self.changed:
-            return self._open[0][1] if self._open and self._open[0][0] == piece.end else piece.end
+            if piece.at >= piece.end:
+                return None
+            goes_on = alone and self._open and self._open[0][0] == piece.end
+            return piece.at, self._open[0][1] if goes_on else piece.end
 
     def reach(self, piece: Piece, most: int, now: float) -> int:
         """Note that up to `most` bytes of a piece are about to be read; return how many may be."""

@@ -117,6 +117,7 @@ def test_a_piece_without_a_byte_may_wait_for_a_new_connection() -> None:
     whole = some.take(1.0, 8.0 * MIB, 0.1, 1.0)
     assert whole is not None and span(whole) == (0, 8 * MIB) and span(piece) == (0, 0)
     assert some.reach(piece, MIB, 1.0) == 0
+    assert some.wanted(piece, alone=False) is None, "a request for no byte is an error to a server"
     some.hand_back(piece)
     assert some.take(1.0, 0.0, 0.1, 1.0) is None and not some.done
     whole.at = whole.end
@@ -143,7 +144,9 @@ def test_the_range_behind_a_piece_is_for_a_connection_that_is_alone() -> None:
     some = pieces(20 * MIB)
     first, second = some.take(1.0, 0.0, 0.0, 0.0), some.take(1.0, 0.0, 0.0, 0.0)
     assert first is not None and second is not None
-    assert some.alone(first) == 8 * MIB and some.alone(second) == 20 * MIB
+    assert some.wanted(first, alone=True) == (0, 8 * MIB)
+    assert some.wanted(second, alone=True) == (8 * MIB, 20 * MIB)
+    assert some.wanted(second, alone=False) == (8 * MIB, 16 * MIB)
 
 
 def test_threads_get_every_byte_once() -> None:

@@ -659,6 +659,57 @@ def test_stalled_connection_does_not_decide_when_a_file_is_done(server, bench):
     assert got.fetched_bytes == len(body) and bench.heard.starts() == [0]
 
 
+def test_after_a_failure_no_connection_asks_for_its_next_piece(server, bench, monkeypatch):
+    """The first of three has taken a piece and not asked for it, when the third sees that the file changed."""
+    body = content(12 * MIB)
+    server.files["/f"] = File(body)
+    answer, close, abort, readinto = Handler.answer, Stream.close, Stream.abort, Stream.readinto
+    parts: list[str] = []
+    reading, held, ended, over = (threading.Event() for _ in range(4))
+
+    def answers(self, headers):
+        if "range" not in headers or ended.is_set():
+            answer(self, headers)
+            return
+        with self.site.lock:
+            parts.append(headers["range"])
+            number = len(parts)
+        if number == 1:  # is at work when the failure comes
+            first, last = map(int, headers["range"][6:].split("-"))
+            part = f"bytes {first}-{last}/{len(body)}"
+            self.head(206, {"Content-Length": str(last + 1 - first), "Content-Range": part})
+            over.wait(20)
+            self.close_connection = True
+        else:
+            assert reading.wait(20) and held.wait(20)
+            self.head(200, {"Content-Length": "0", "ETag": '"two"'})
+
+    def closes(stream):
+        if stream.start == 0 and stream.received < len(body) and not held.is_set():
+            held.set()
+            assert ended.wait(20)
+        close(stream)
+
+    def aborts(stream, why):
+        ended.set()
+        abort(stream, why)
+
+    def reads(stream, buffer):
+        if stream.start > 0:
+            reading.set()
+        return readinto(stream, buffer)
+
+    monkeypatch.setattr(Handler, "answer", answers)
+    monkeypatch.setattr(Stream, "close", closes)
+    monkeypatch.setattr(Stream, "abort", aborts)
+    monkeypatch.setattr(Stream, "readinto", reads)
+    # Only the first look opens connections.
+    bench.limits = split(split_from=2 * MIB, piece=MIB, streams_per_file=3, far_from=0.0, look_every=100.0)
+    bench.got(want_of(body, server.ref()))
+    over.set()
+    assert ["range" in headers for _, headers in server.asked[:4]] == [False, True, True, False]
+
+
 def test_far_host_gets_several_connections_at_once(server, bench):
     gates = [threading.Event() for _ in range(8)]
     body = content(40 * MIB)
