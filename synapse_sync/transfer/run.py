@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -63,7 +63,7 @@ def transfer(
     groups: dict[str, list[Want]] = {}
     for want in wants:
         groups.setdefault(_identity(want), []).append(want)
-    jobs = {key: _merge(group) for key, group in groups.items()}
+    jobs = _apart({identity: _merge(group) for identity, group in groups.items()})
     sizes = [want.size for want in jobs.values()]
     reporter.transfers_planned(len(sizes), sum(filter(None, sizes)) if None not in sizes else None)
     try:
@@ -101,6 +101,15 @@ def _merge(group: Sequence[Want]) -> Want:
         source_names=tuple(dict.fromkeys(name for want in group for name in want.source_names)),
         names=tuple(dict.fromkeys(name for want in group for name in want.names)),
     )
+
+
+def _apart(jobs: Mapping[str, Want]) -> dict[str, Want]:
+    """Give each download a key of its own: the reporter and the crew distinguish them by it.
+
+    Two models may name one address, of which one pins a digest and the other does not.
+    """
+    counts = Counter(want.key for want in jobs.values())
+    return {key: want if counts[want.key] == 1 else replace(want, key=key) for key, want in jobs.items()}
 
 
 class _Work:

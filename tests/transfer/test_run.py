@@ -1159,6 +1159,17 @@ def test_two_wants_of_the_same_bytes_are_one_download(server, bench):
     assert server.sent() == len(body)
 
 
+def test_two_downloads_with_one_key_are_told_apart(server, bench):
+    """Two models may name one address, and one of them a digest: else one seat is never free again."""
+    body, pinned = content(9 * MIB, 1), content(9 * MIB, 2)
+    server.files["/f"], server.files["/g"] = File(body), File(pinned)
+    wants = [want_of(body, server.ref(), sha256=None), want_of(pinned, server.ref("/g"))]
+    results = bench.fetch(*wants)
+    assert [result.want for result in results] == wants
+    for word in ("started", "finished"):
+        assert len({event[1] for event in bench.heard.events if event[0] == word}) == 2
+
+
 def test_two_transfers_of_the_same_bytes_are_one_download(server, bench):
     body = content(100_000)
     gate = threading.Event()
