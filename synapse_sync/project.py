@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from synapse_sync.errors import Conflict, InputError, InvalidLockfile, StorageError
 from synapse_sync.store.project_note import project_key
 from synapse_sync.user.places import LOCKFILE, MANIFEST, expanded, this_system
+from synapse_sync.user.searches import paused
 from synapse_sync.user.small_files import UnfitFile, content, content_digest, refusal
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ class Project:
         """The values in the content of a file, parsed unless it is the content that was parsed last."""
         known = self._read.get(name)
         if known is None or known[0] != content:
-            known = self._read[name] = (content, parse())
+            with paused():
+                known = self._read[name] = (content, parse())
         value: T = known[1]
         return value
 

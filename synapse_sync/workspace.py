@@ -137,7 +137,7 @@ class Workspace(Sharing):
 
     def remove(self, names: Sequence[str]) -> tuple[str, ...]:
         """Remove models from the manifest and the lockfile; raises `InputError` for unknown names."""
-        from synapse_sync.engine.declare import remove
+        from synapse_sync.engine.remove import remove
 
         return remove(self.project, names, self._wiring.tools())
 
@@ -279,7 +279,7 @@ class Workspace(Sharing):
 
         part = scope or Scope()
         unchanged = part.is_whole and self.unchanged() is not None
-        return inventory(self.project, part, self._wiring.tools(), unchanged=unchanged)
+        return inventory(self.project, part, self._wiring.tools, unchanged=unchanged)
 
     def sync(
         self,

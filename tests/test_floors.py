@@ -445,6 +445,7 @@ DOORS = {
     "api/civitai.py",
     "core/lockfile.py",
     "core/lockfile_blocks.py",
+    "core/manifest/alike.py",
     "core/manifest/include.py",
     "core/manifest/read.py",
     "cli/add.py",

@@ -12,7 +12,7 @@ import click
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.disk_use import deletable_lines, size_lines
 from synapse_sync.cli.options import common, scope
-from synapse_sync.cli.render import table_lines, trigger_line
+from synapse_sync.cli.render import table_lines, trigger_lines
 from synapse_sync.cli.texts import NO_MODELS, cell_text, fit_text, on_terminal, terminal_width
 from synapse_sync.core.size_text import size_text
 
@@ -58,7 +58,7 @@ def command(
     elif found.stocks:
         narrow = on_terminal(sys.stdout) and terminal_width() < _NARROW
         rows, header = _table(found.stocks, without={"version"} if narrow else set())
-        below = [trigger_line(stock.model.card.trained_words) for stock in found.stocks]
+        below = trigger_lines(stock.model.card.trained_words for stock in found.stocks)
         console.answers(table_lines(rows, header, shrink=(1, 0), below=below))
     for name in found.stale:
         console.answer(f"{name}  not locked yet")

@@ -115,10 +115,11 @@ def change_lines(changes: Sequence[Change]) -> Iterator[str]:
         yield signed_line(sign, color, change.name, plain_text(after))
 
 
-def trigger_line(words: Iterable[str]) -> str:
-    """Return the line below a row about the words that a prompt needs for a model; empty if it needs none."""
-    text = cell_text(", ".join(words))
-    return f"  {click.style('words', fg='cyan')}  {fold_text(text, 9, sys.stdout)}" if text else ""
+def trigger_lines(models: Iterable[Iterable[str]]) -> list[str]:
+    """Return the line below the row of each model about the words that a prompt needs; empty if it needs none."""
+    label, is_folded = f"  {click.style('words', fg='cyan')}  ", on_terminal(sys.stdout)
+    texts = (cell_text(", ".join(words)) for words in models)
+    return [text and label + (fold_text(text, 9, sys.stdout) if is_folded else text) for text in texts]
 
 
 def table_lines(

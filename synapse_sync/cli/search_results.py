@@ -10,7 +10,7 @@ import click
 
 from synapse_sync.cli.civitai_options import short_count
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.render import table_lines, trigger_line
+from synapse_sync.cli.render import table_lines, trigger_lines
 from synapse_sync.cli.texts import cut_text
 from synapse_sync.core.reference import Reference
 from synapse_sync.sites import named
@@ -126,7 +126,7 @@ def tell(console: Console, found: Results, *, headings: bool) -> None:
         )
         for number, each in enumerate(found.repositories, start=len(models) + 1)
     ]
-    below = [trigger_line(model.versions[0].trained_words if model.versions else ()) for model in found.models]
+    below = trigger_lines(model.versions[0].trained_words if model.versions else () for model in found.models)
     tables: list[tuple[str, tuple[str, ...], list[tuple[str, ...]], list[str]]] = [
         ("Civitai", ("#", "name", "type", "base model", "downloads", "reference"), [*models], below),
         ("Hugging Face", ("#", "reference", "task", "downloads", ""), [*repositories], []),

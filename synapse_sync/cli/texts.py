@@ -99,6 +99,8 @@ def _char_width(char: str) -> int:
 
 def fit_text(text: str, width: int) -> str:
     """Return a text that is cut or filled to `width` columns."""
+    if len(text) <= width and text.isascii():
+        return text.ljust(width)
     if (spare := width - text_width(text)) >= 0:
         return text + " " * spare
     kept, used = "", 0

@@ -11,7 +11,7 @@ from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.lockfile_blocks import Block, Irregular, blocks, cut
 from synapse_sync.core.names import SafePath, clash_key, declared_name
-from synapse_sync.core.quick_init import quick_init
+from synapse_sync.core.quick_init import maker, quick_init
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
@@ -58,6 +58,10 @@ class LockedModel:
 
     def __repr__(self) -> str:
         return f"<LockedModel {self.name}: {self.reference}>"
+
+
+#: It takes the parts of a block by their places, in the order of the fields.
+_make_model = maker(LockedModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +114,7 @@ def _regular_models(text: str, known: Mapping[str, LockedModel]) -> tuple[Locked
 def _as_model(block: Block | LockedModel) -> LockedModel:
     if isinstance(block, LockedModel):
         return block
-    name, requirement, reference, card, files = block
-    return LockedModel(name=name, requirement=requirement, reference=reference, card=card, artifacts=files)
+    return _make_model(*block)
 
 
 def _parse_thoroughly(text: str, filename: str) -> Lockfile:

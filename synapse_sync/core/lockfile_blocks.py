@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
-from synapse_sync.core.names import SafePath, clash_key
+from synapse_sync.core.names import SafePath, clash_key, is_plain_path
+from synapse_sync.core.quick_init import maker
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
@@ -30,15 +31,16 @@ class Irregular(ValueError):
     """The text is not what the formatter writes, or has values that only a thorough reader may judge."""
 
 
-# A character that TOML allows in a string or a comment; the loop over plain ones costs no step of Python's engine.
-_CHARS = r"[^\"\\\x00-\x1f\x7f]*(?:\\[^\x00-\x1f\x7f][^\"\\\x00-\x1f\x7f]*)*"
+# Characters that TOML allows in a string or a comment. No loop here ever has to give a character back, so each is
+# possessive (`*+`), and a missing line is a branch: Python's engine then takes half of the time.
+_CHARS = r"[^\"\\\x00-\x1f\x7f]*+(?:\\[^\x00-\x1f\x7f][^\"\\\x00-\x1f\x7f]*+)*"
 _TEXT = rf'(?!"")"({_CHARS})"'
 _LIST = rf'\[("{_CHARS}"(?:, "{_CHARS}")*)\]'
 _NUMBER = r"(0|[1-9][0-9]{0,17})"
 _HEX = r'"([0-9a-f]{64})"'
 _TABLE = r"(\{ [^\n]+ \})"
-_COMMENT = r" #[^\x00-\x08\x0a-\x1f\x7f]*"
-_END = rf"(?:{_COMMENT})?\n"
+_COMMENT = r" #[^\x00-\x08\x0a-\x1f\x7f]*+"
+_END = rf"(?:{_COMMENT}|)\n"
 
 
 def _lines(**values: str) -> str:
@@ -46,7 +48,7 @@ def _lines(**values: str) -> str:
     found = []
     for key, value in values.items():
         line = f"{key.strip('_').replace('_', '-')} = {value}{_END}"
-        found.append(f"(?:{line})?" if key.endswith("_") else line)
+        found.append(f"(?:{line}|)" if key.endswith("_") else line)
     return "".join(found)
 
 
@@ -97,6 +99,7 @@ def blocks(text: str, known: Mapping[str, T]) -> Iterator[Block | T]:
         raise Irregular
     at = head.end()
     model, artifact, preview = (re.compile(pattern).match for pattern in (_MODEL, _ARTIFACT, _PREVIEW))
+    escapes = "\\" in text
     is_cut = bool(known) and not any(quotes in text for quotes in _SEVERAL_LINES)
     while at < len(text):
         if is_cut:
@@ -111,14 +114,15 @@ def blocks(text: str, known: Mapping[str, T]) -> Iterator[Block | T]:
         at = found.end()
         files, previews = [], []
         while (file := artifact(text, at)) is not None:
-            files.append(_artifact(_values(file, _ARTIFACT_TEXTS)))
+            files.append(_artifact(*(_values(file, _ARTIFACT_TEXTS) if escapes else file.groups())))
             at = file.end()
         while (image := preview(text, at)) is not None:
             previews.append(_preview(_values(image, _PREVIEW_TEXTS)))
             at = image.end()
         if not files:
             raise Irregular
-        yield _block(_values(found, _MODEL_TEXTS), _in_order(files), tuple(previews))
+        values = _values(found, _MODEL_TEXTS) if escapes else found.groups()
+        yield _block(_in_order(files), tuple(previews), *values)
 
 
 def _in_order(files: list[Artifact]) -> tuple[Artifact, ...]:
@@ -149,40 +153,50 @@ def _plain(text: str) -> str:
         raise Irregular from error
 
 
-def _block(values: list[Any], files: tuple[Artifact, ...], previews: tuple[Preview, ...]) -> Block:
-    name, requirement, title, version, reference, kind, base, published, words, facts, gated, nsfw = values
-    card = ModelCard(
-        title=title,
-        version_name=version,
-        type=_shared(kind),
-        base_model=_shared(base),
-        published=published,
-        trained_words=() if words is None else _items(words),
-        license=() if facts is None else _facts(facts),
-        gated=_shared(gated),
-        nsfw=None if nsfw is None else int(nsfw),
-        previews=previews,
+#: These take their values by their places, in the order of the fields.
+_make_card, _make_artifact = maker(ModelCard), maker(Artifact)
+
+
+def _block(
+    files: tuple[Artifact, ...], previews: tuple[Preview, ...],
+    name: str, requirement: str, title: str, version: str, reference: str, kind: str, base: str, published: str,
+    words: str | None, facts: str | None, gated: str, nsfw: str | None,
+) -> Block:  # fmt: skip
+    card = _make_card(
+        title,
+        version,
+        _shared(kind),
+        _shared(base),
+        published,
+        () if words is None else _items(words),
+        () if facts is None else _facts(facts),
+        _shared(gated),
+        None if nsfw is None else int(nsfw),
+        previews,
     )
     return name, requirement, Reference.verbatim(reference), card, files
 
 
-def _artifact(values: list[Any]) -> Artifact:
-    filename, size, kind, precision, role, blake3, git_sha1, scan, trust, archive, mirrors, url, sha256 = values
-    SafePath(filename)
-    return Artifact(
-        filename=filename,
-        size=int(size),
-        sha256=sha256,
-        url=Reference.verbatim(url),
-        blake3=blake3,
-        git_sha1=git_sha1,
-        format=_shared(kind),
-        precision=_shared(precision),
-        role=_shared(role) or "model",
-        mirrors=() if mirrors is None else tuple(map(Reference.verbatim, _items(mirrors))),
-        scan=_shared(scan),
-        trust=_shared(trust),
-        archive=None if archive is None else _archive(archive),
+def _artifact(
+    filename: str, size: str, kind: str, precision: str, role: str, blake3: str, git_sha1: str, scan: str,
+    trust: str, archive: str | None, mirrors: str | None, url: str, sha256: str,
+) -> Artifact:  # fmt: skip
+    if not is_plain_path(filename):
+        SafePath(filename)
+    return _make_artifact(
+        filename,
+        int(size),
+        sha256,
+        Reference.verbatim(url),
+        blake3,
+        git_sha1,
+        _shared(kind),
+        _shared(precision),
+        _shared(role) or "model",
+        () if mirrors is None else tuple(map(Reference.verbatim, _items(mirrors))),
+        _shared(scan),
+        _shared(trust),
+        None if archive is None else _archive(archive),
     )
 
 

@@ -8,7 +8,7 @@ least one of any four consecutive lines: git adds up to three equal lines to the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from synapse_sync.core.artifact import Archive, Artifact, Preview
 from synapse_sync.core.lockfile import VERSION, LockedModel, Lockfile
@@ -19,7 +19,6 @@ _HEADER = f"""version = {VERSION}
 """
 #: Values that are not written.
 _NOTHING: tuple[object, ...] = (None, "", [], (), {})
-_HEADS = ("[[", "\n[[")
 _MAX_RUN = 3  # `xdl_simplify_non_conflicts` in git's xmerge.c
 
 
@@ -37,7 +36,7 @@ def are_alike(one: Lockfile, other: Lockfile) -> bool:
     pairs = [*zip(_in_order(one), _in_order(other), strict=False)]
     if len(one.models) != len(other.models) or any(mine.name != theirs.name for mine, theirs in pairs):
         return False  # before any text is made: most changes are a model more or a model less
-    if _pairs(dict(one.extra)) != _pairs(dict(other.extra)):
+    if _pairs(*one.extra) != _pairs(*other.extra):
         return False
     return all(mine is theirs or _model_text(mine) == _model_text(theirs) for mine, theirs in pairs)
 
@@ -47,63 +46,68 @@ def _in_order(lockfile: Lockfile) -> list[LockedModel]:
 
 
 def _model_text(model: LockedModel) -> str:
-    card = model.card
+    card, comment = model.card, f" # {comment_text(model.name)}\n"
+    artifacts = sorted(model.artifacts, key=lambda artifact: artifact.filename)
     lines = [
-        f"\n[[model]] # {comment_text(model.name)}\n",
         _pair("name", model.name),
         _pair("requirement", model.requirement),
+        *_pairs(("title", card.title), ("version-name", card.version_name)),
+        # The pinned reference goes between the words: a unique line among those that many models share.
+        _pair("reference", model.reference.text),
+        *_pairs(
+            ("type", card.type),
+            ("base-model", card.base_model),
+            ("published", card.published),
+            ("trained-words", card.trained_words),
+            ("license", dict(card.license)),
+            ("gated", card.gated),
+            ("nsfw", card.nsfw),
+            ("tree", model.is_tree or None),
+            *model.extra,
+        ),
     ]
-    words: dict[str, object] = {
-        "title": card.title,
-        "version-name": card.version_name,
-        "type": card.type,
-        "base-model": card.base_model,
-        "published": card.published,
-        "trained-words": list(card.trained_words),
-        "license": dict(card.license),
-        "gated": card.gated,
-        "nsfw": card.nsfw,
-        "tree": model.is_tree or None,
-        **dict(model.extra),
-    }
-    # The pinned reference goes between the words: a unique line among those that many models share.
-    early = {key: words.pop(key) for key in ("title", "version-name")}
-    lines += [*_pairs(early), _pair("reference", model.reference.text), *_pairs(words)]
-    for artifact in sorted(model.artifacts, key=lambda artifact: artifact.filename):
-        lines += _artifact_lines(model, artifact)
+    parts = [(f"\n[[model]]{comment}", lines)]
+    for artifact in artifacts:
+        head = f"[[model.artifact]]{comment[:-1]} {comment_text(artifact.filename)}\n"
+        parts.append((head, _artifact_lines(artifact)))
     for number, preview in enumerate(card.previews, start=1):
-        lines += _preview_lines(model, number, preview)
-    return "".join(_unlike_others(lines, model.name))
+        parts.append((f"[[model.preview]]{comment[:-1]} {number}\n", _preview_lines(preview)))
+    return "".join(_unlike_others(parts, comment))
 
 
-def _unlike_others(lines: Sequence[str], name: str) -> Iterable[str]:
-    """Name the model at the end of every fourth line that another model may share, and of the last one."""
-    run, last, comment = 0, len(lines), f" # {comment_text(name)}\n"
-    for number, line in enumerate(lines, start=1):
-        run = 0 if line.startswith(_HEADS) else run + 1
-        if run > _MAX_RUN or number == last:
-            line, run = line[:-1] + comment, 0
-        yield line
+def _unlike_others(parts: Sequence[tuple[str, list[str]]], comment: str) -> Iterator[str]:
+    """Name the model at the end of every fourth line that another model may share, and of the last one.
+
+    `parts` are the headers, which name it, each with the lines below it.
+    """
+    for _, lines in parts:
+        for number in range(_MAX_RUN, len(lines), _MAX_RUN + 1):
+            lines[number] = lines[number][:-1] + comment
+    last = parts[-1][1]
+    if len(last) % (_MAX_RUN + 1):
+        last[-1] = last[-1][:-1] + comment
+    for head, lines in parts:
+        yield head
+        yield from lines
 
 
-def _artifact_lines(model: LockedModel, artifact: Artifact) -> list[str]:
-    fields: dict[str, object] = {
-        "filename": artifact.filename,
-        "size": artifact.size,
-        "format": artifact.format or "other",
-        "precision": artifact.precision,
-        "role": None if artifact.role == "model" else artifact.role,
-        "blake3": artifact.blake3,
-        "git-sha1": artifact.git_sha1,
-        "scan": artifact.scan,
-        "trust": artifact.trust,
-        "archive": None if artifact.archive is None else _archive_fields(artifact.archive),
-        "mirrors": [mirror.text for mirror in artifact.mirrors],
-        "url": artifact.url.text,
-        **dict(artifact.extra),
-        "sha256": artifact.sha256,
-    }
-    return [f"[[model.artifact]] # {comment_text(model.name, artifact.filename)}\n", *_pairs(fields)]
+def _artifact_lines(artifact: Artifact) -> list[str]:
+    return _pairs(
+        ("filename", artifact.filename),
+        ("size", artifact.size),
+        ("format", artifact.format or "other"),
+        ("precision", artifact.precision),
+        ("role", None if artifact.role == "model" else artifact.role),
+        ("blake3", artifact.blake3),
+        ("git-sha1", artifact.git_sha1),
+        ("scan", artifact.scan),
+        ("trust", artifact.trust),
+        ("archive", None if artifact.archive is None else _archive_fields(artifact.archive)),
+        ("mirrors", [mirror.text for mirror in artifact.mirrors]),
+        ("url", artifact.url.text),
+        *artifact.extra,
+        ("sha256", artifact.sha256),
+    )
 
 
 def _archive_fields(archive: Archive) -> dict[str, object]:
@@ -113,21 +117,21 @@ def _archive_fields(archive: Archive) -> dict[str, object]:
     return {**fields, "sha256": archive.sha256}
 
 
-def _preview_lines(model: LockedModel, number: int, preview: Preview) -> list[str]:
-    fields: dict[str, object] = {
-        "type": preview.type or "image",
-        "id": preview.id,
-        "nsfw": preview.nsfw,
-        "width": preview.width,
-        "height": preview.height,
-        **dict(preview.extra),
-        "url": preview.url.text,
-    }
-    return [f"[[model.preview]] # {comment_text(model.name, str(number))}\n", *_pairs(fields)]
+def _preview_lines(preview: Preview) -> list[str]:
+    return _pairs(
+        ("type", preview.type or "image"),
+        ("id", preview.id),
+        ("nsfw", preview.nsfw),
+        ("width", preview.width),
+        ("height", preview.height),
+        *preview.extra,
+        ("url", preview.url.text),
+    )
 
 
-def _pairs(fields: Mapping[str, object]) -> list[str]:
-    return [_pair(key, value) for key, value in fields.items() if value or value not in _NOTHING]
+def _pairs(*fields: tuple[str, object]) -> list[str]:
+    """The lines of these keys, without those that have no value."""
+    return [_pair(key, value) for key, value in fields if value or value not in _NOTHING]
 
 
 def _pair(key: str, value: object) -> str:

@@ -76,8 +76,7 @@ class Reference:
     @classmethod
     def verbatim(cls, text: str) -> Reference:
         """Read a reference and keep its text, for files that repeat it unchanged; raises `InvalidReference`."""
-        found = _read(plainly(text))
-        return found if found.text == text else _keep(replace(found), text)
+        return _verbatim(text)
 
     def canonical(self) -> Reference:
         """The same reference, written canonically."""
@@ -141,6 +140,12 @@ def _read(text: str) -> Reference:
         return _keep(found, text)
     object.__setattr__(found, "_canonical", text)  # one text in memory, not two
     return found
+
+
+@lru_cache(maxsize=1 << 18)
+def _verbatim(text: str) -> Reference:
+    found = _read(plainly(text))
+    return found if found.text == text else _keep(replace(found), text)
 
 
 def _keep(found: Reference, text: str) -> Reference:

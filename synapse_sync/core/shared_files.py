@@ -18,10 +18,15 @@ def shared_files(models: Iterable[LockedModel], new: Collection[str]) -> list[st
     A manifest may want that, for two folders. More often a second line was written for a repository of which
     another line has all files already.
     """
+    models = tuple(models)
+    # The digests of the new ones: a location is looked into only where the bytes are the same.
+    same = {artifact.sha256 for model in models if model.name in new for artifact in model.artifacts}
     first: dict[_File, LockedModel] = {}
     shared: dict[tuple[str, str], list[str]] = {}
     for model in models:
         for artifact in model.artifacts:
+            if artifact.sha256 not in same:
+                continue
             other = first.setdefault(_file(artifact), model)
             if other.model != model.model and (model.name in new or other.name in new):
                 shared.setdefault((other.name, model.name), []).append(artifact.filename)

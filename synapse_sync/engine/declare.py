@@ -1,4 +1,4 @@
-"""Declare: add models to the manifest and remove them, with the lockfile."""
+"""Declare: add models to the manifest, and lock them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from pathlib import Path
 from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.core.names import SafePath, slug
 from synapse_sync.core.reference import Reference
-from synapse_sync.engine.adopt import Ways, adopt
 from synapse_sync.engine.choose import Heard, ask_all
-from synapse_sync.engine.import_places import known_place
 from synapse_sync.engine.include import bring_includes
 from synapse_sync.engine.lock import Locked, resolve, undone
-from synapse_sync.engine.part import unknown_model
 from synapse_sync.engine.remember import note_lock
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import InputError, SynapseError, UnsafeName, raise_all
@@ -91,6 +88,8 @@ def _placed(project: Project, reference: Reference) -> Path | None:
     """The path of a local file that is in a folder of a target already; None for any other reference."""
     if reference.source != "path":
         return None
+    from synapse_sync.engine.import_places import known_place  # with all that looks for files and hashes them
+
     try:
         path = Path(os.path.abspath(project.directory / Path(reference.id).expanduser()))  # noqa: PTH100
     except RuntimeError:
@@ -100,6 +99,8 @@ def _placed(project: Project, reference: Reference) -> Path | None:
 
 def _take_in(project: Project, places: Sequence[Path], wishes: Wishes, tools: Tools, cache: HubCache) -> list[str]:
     """Declare files where they are; returns the names. Raises `InputError` for one that cannot be declared."""
+    from synapse_sync.engine.adopt import Ways, adopt
+
     if wishes.name is not None and len(places) > 1:
         raise InputError("--name needs exactly one reference")
     name = None if wishes.name is None else _checked(wishes.name)
@@ -144,36 +145,6 @@ def _chooses_the_same(model: Requirement, reference: Reference, wishes: Wishes) 
         chosen[0] == chosen[1]
         and bool(new.versions) == bool(model.versions)
         and {*new.versions} <= {*model.versions}
-    )
-
-
-def remove(project: Project, names: Sequence[str], tools: Tools) -> tuple[str, ...]:
-    """Remove models from the manifest and the lockfile; returns their names.
-
-    Raises `InputError` for names that are not declared.
-    """
-    from synapse_sync.core.manifest.edit import remove_models
-
-    with project.hold(tools.reporter.note):
-        bring_includes(project, tools)
-        known = {model.name: model.declared_in for model in project.manifest.models}
-        raise_all([unknown_model(name, known) for name in names if name not in known])
-        raise_all([_declared_elsewhere(name, known[name]) for name in names if known[name]])
-        text = project.text(MANIFEST)
-        lockfile = project.lockfile
-        text = remove_models(text, [*dict.fromkeys(names)])
-        kept = tuple(m for m in lockfile.models if m.model not in names)
-        project.write(MANIFEST, text)
-        if kept != lockfile.models:
-            project.write_lockfile(replace(lockfile, models=kept))
-    return tuple(dict.fromkeys(names))
-
-
-def _declared_elsewhere(name: str, origin: str) -> InputError:
-    """The error for a model of an included manifest, which is edited where it is."""
-    return InputError(
-        f"`{name}` is declared in {origin}, which {MANIFEST} includes",
-        hint="remove it there, or drop that line from `include`",
     )
 
 

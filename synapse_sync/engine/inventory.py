@@ -15,6 +15,7 @@ from synapse_sync.engine.tools import Tools
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project
 from synapse_sync.store.ownership import root_of
+from synapse_sync.user.searches import paused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +38,17 @@ class Inventory:
     elsewhere: tuple[LockedModel, ...] = ()
 
 
-def inventory(project: Project, scope: Scope, tools: Tools, *, unchanged: bool) -> Inventory:
+@paused()
+def inventory(project: Project, scope: Scope, tools: Callable[[], Tools], *, unchanged: bool) -> Inventory:
     """List the locked models in scope, and which of their files are in place.
 
     `unchanged` says that nothing changed since a complete sync: then every wanted file is in place, and neither the
-    receipts nor the files are looked at, except for the files that a sync may leave out. Raises like a survey.
+    receipts nor the files are looked at, except for the files that a sync may leave out. `tools` are made for a
+    survey only, and this raises like one.
     """
     if unchanged:
         return _listed(project, scope, _arranged(project, scope), lambda placement: True)
-    survey = survey_project(project, scope, tools)
+    survey = survey_project(project, scope, tools())
 
     def is_placed(place: Placement) -> bool:
         found = survey.observed[place.key]

@@ -47,6 +47,7 @@ from synapse_sync.store.reach import Way
 from synapse_sync.store.receipt import ReceiptEntry
 from synapse_sync.store.sidecars import OwnPreviews
 from synapse_sync.user.places import LOCKFILE, MANIFEST
+from synapse_sync.user.searches import paused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +193,7 @@ def is_emptied(project: Project) -> bool:
     return bool(project.text(MANIFEST).strip()) and bool(project.text(LOCKFILE).strip())
 
 
+@paused()
 def survey_project(project: Project, scope: Scope, tools: Tools, *, frozen: bool = False) -> Survey:
     """Compare what a project wants with what exists on this machine; changes nothing.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from synapse_sync.core.artifact import (
     MODEL_TYPES,
@@ -23,12 +24,26 @@ from synapse_sync.core.names import SafePath, clash_key, visible_name
 from synapse_sync.core.nearest import did_you_mean, nearest, suggestion
 from synapse_sync.core.plan import Placement
 from synapse_sync.core.policy import facts_of, remark
+from synapse_sync.core.quick_init import maker
 from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, Layout
 from synapse_sync.layouts.hub_cache import cached
 
 #: How many models a note names.
 _KEEPS = "keeps only files of repositories at a commit"
+
+
+class _Home(NamedTuple):
+    """The folder of a target for models that are alike; `kind` is the type to which the folder belongs."""
+
+    target: Target
+    layout: Layout
+    kind: str
+    folder: str
+
+
+#: It takes the fields of a placement by their places.
+_make_placement = maker(Placement)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +77,13 @@ def arrange(
     outside: dict[str, list[str]] = {}
     errors: list[SynapseError] = []
     layouts = {target.name: layout_of(target) for target in targets}
+    homes: dict[Hashable, list[_Home]] = {}
     for entry in entries:
         model = locked.get(entry.name)
         if model is None:
             continue
         try:
-            found, missing = _arrange_one(entry, model, targets, layouts, outside)
+            found, missing = _arrange_one(entry, model, targets, layouts, outside, homes)
         except SynapseError as error:
             errors.append(error.of(entry.name))
             continue
@@ -136,9 +152,16 @@ def _arrange_one(
     targets: Sequence[Target],
     layouts: Mapping[str, Layout],
     outside: dict[str, list[str]],
+    homes: dict[Hashable, list[_Home]],
 ) -> tuple[list[Placement], list[str]]:
-    """The placements of one model, and notes; `outside` receives its name by targets that are caches without it."""
+    """The placements of one model, and notes.
+
+    `outside` receives its name by targets that are caches without it, `homes` its homes for all models like it.
+    """
     kind = kind_of(entry, model, model.artifacts[0])
+    alike = (kind, model.card.type, entry.type, entry.groups, entry.targets, entry.folder, entry.folders)
+    if (known := homes.get(alike)) is not None:  # nearly always
+        return _in_homes(known, entry, model)
     named = [target for target in targets if _wants(target, entry)]
     wanting = [target for target in named if target.wants_type(kind)]
     if named and not wanting:
@@ -147,15 +170,16 @@ def _arrange_one(
     if kind is None and any(_folder(entry, target, ("other",), layouts) is None for target in typed):
         raise _untyped(entry, model)
     placements: list[Placement] = []
+    found: list[_Home] = []
     apart: list[Target] = []
     missing: list[str] = []
     notes: list[str] = []
     for target in wanting:
         layout = layouts[target.name]
         if layout.repositories:
-            found = _in_cache(entry, model, target)
-            placements += found
-            if not found:
+            cache = _in_cache(entry, model, target)
+            placements += cache
+            if not cache:
                 apart.append(target)
             continue
         # A UI without a folder for the file's own type has one for its model's, which is better than none.
@@ -166,14 +190,16 @@ def _arrange_one(
             missing.append(f"`{entry.name}`: {layout.title} has no folder for type `{kind}`; "
                            f"not placed in target `{target.name}`")  # fmt: skip
             continue
-        kept_as, folder = place
-        placements += _in_folder(folder, entry, model, target, layout)
-        if model.is_alone:
-            notes += _name_notes(entry, model.artifacts[0], placements[-1].path, kept_as, layout)
+        found.append(_Home(target, layout, *place))
+        here, remarks = _in_homes(found[-1:], entry, model)
+        placements += here
+        notes += remarks
     if (apart or missing) and (not placements or entry.targets is not None):
         raise _homeless(entry, kind, apart, missing, wanting, layouts)
     for target in apart:
         outside.setdefault(target.name, []).append(entry.name)
+    if len(found) == len(wanting):
+        homes[alike] = found
     return placements, missing + notes
 
 
@@ -188,15 +214,18 @@ def _untyped(entry: Requirement, model: LockedModel) -> MissingType:
     )
 
 
-def _in_folder(
-    folder: str, entry: Requirement, model: LockedModel, target: Target, layout: Layout
-) -> Iterator[Placement]:
-    """The placements of a model below one folder of a target."""
-    for artifact in model.artifacts:
-        path = _path(folder, entry, artifact, layout, several=len(model.artifacts) > 1, alone=model.is_alone)
-        yield Placement(
-            target=target.name, path=path, model=entry.name, artifact=artifact, link_mode=target.link_mode
-        )
+def _in_homes(homes: Sequence[_Home], entry: Requirement, model: LockedModel) -> tuple[list[Placement], list[str]]:
+    """The placements of a model in its homes, and notes about the names of its files."""
+    placements: list[Placement] = []
+    notes: list[str] = []
+    alone, several = model.is_alone, len(model.artifacts) > 1
+    for target, layout, kind, folder in homes:
+        for artifact in model.artifacts:
+            path = _path(folder, entry, artifact, layout, several=several, alone=alone)
+            placements.append(_make_placement(target.name, path, entry.name, artifact, target.link_mode))
+        if alone:
+            notes += _name_notes(entry, model.artifacts[0], path, kind, layout)
+    return placements, notes
 
 
 def _in_cache(entry: Requirement, model: LockedModel, target: Target) -> list[Placement]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse_sync.core.quick_init import quick_init
+from synapse_sync.core.quick_init import maker, quick_init
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,19 @@ def test_the_objects_are_those_of_a_dataclass(one: dict[str, object], other: dic
     assert pickle.loads(pickle.dumps(quick)) == quick == copy.deepcopy(quick)
 
 
-def test_they_are_frozen() -> None:
-    quick = Quick("a", 3)
+@given(VALUES)
+def test_a_maker_makes_the_same_objects_with_names_and_by_places(one: dict[str, object]) -> None:
+    make = maker(Quick)
+    made = make(**one)
+    assert made == Quick(**one)  # type: ignore[arg-type]
+    assert type(made) is Quick
+    assert dataclasses.asdict(made) == dataclasses.asdict(Plain(**one))  # type: ignore[arg-type]
+    assert make(made.first, made.second, made.kept, made.named) == made
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_they_are_frozen(made: bool) -> None:
+    quick = maker(Quick)("a", 3) if made else Quick("a", 3)
     with pytest.raises(dataclasses.FrozenInstanceError):
         quick.second = 4  # type: ignore[misc]
     with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
@@ -90,5 +101,6 @@ class Derived(Plain):
 
 @pytest.mark.parametrize("cls", [Checked, Listed, Derived])
 def test_a_class_that_needs_its_own_is_refused(cls: type[object]) -> None:
-    with pytest.raises(TypeError, match=cls.__name__):
-        quick_init(cls)
+    for make in (quick_init, maker):
+        with pytest.raises(TypeError, match=cls.__name__):
+            make(cls)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from synapse_sync.core.names import clash_key
-from synapse_sync.core.toml import Statement, read_toml, statements
+from synapse_sync.core.toml import Statement, shared_toml, statements
 from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError, InvalidManifest
 
@@ -136,9 +136,9 @@ def _without(text: str, names: Collection[str]) -> str:
 # -- reading and checking --------------------------------------------------------------------------
 
 
-def _read(text: str) -> dict[str, Any]:
+def _read(text: str) -> Mapping[str, Any]:
     try:
-        return read_toml(text)
+        return shared_toml(text)
     except TomlError as error:
         raise InvalidManifest(error.in_file("synapse.toml"), hint=error.hint) from error
 
@@ -160,7 +160,7 @@ def _checked(text: str, cut: Callable[[], str], whole: Callable[[Any], None], wa
     for edited in (cut, lambda: _as_document(text, whole)):
         try:
             result = edited()
-            if {"models": {}, **read_toml(result)} == {"models": {}, **wanted}:
+            if {"models": {}, **shared_toml(result)} == {"models": {}, **wanted}:
                 return result
         except (ValueError, LookupError, TypeError, AttributeError):  # of tomlkit, or of a statement that is none
             continue

@@ -1,4 +1,4 @@
-"""Kinds of values: tables as the shapes that they should have, and TOML's words for what they are."""
+"""Kinds of values: the words that TOML has for them, and small values out of what a table says."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Literal, get_args, get_origin
 
-import msgspec
-
-from synapse_sync.core.manifest.shape import FileTable, Table
+from synapse_sync.core.manifest.shape import FileTable
 from synapse_sync.core.manifest.values import ANY_FILE, FileWish
-from synapse_sync.core.unseen import is_plain_line
 
 
 def choices(kind: Any) -> tuple[str, ...]:
@@ -65,20 +62,6 @@ def strings_in(value: object) -> Iterator[str]:
         yield from (text for item in value for text in strings_in(item))
     elif isinstance(value, dict):
         yield from (text for item in value.values() for text in strings_in(item))
-
-
-#: Keys whose values appear unchanged in the canonical line of a requirement, and one that is printed.
-ONE_LINE = {"type", "file", "prefer", "include", "exclude", "extract", "groups", "origin"}
-
-
-def as_shape(table: dict[str, Any], shape: type[Table]) -> Any:
-    """A table as its shape in one step, which most are; None for one that has to be read key by key."""
-    try:
-        found = msgspec.convert(table, shape)
-    except msgspec.ValidationError:  # or a date of TOML's own
-        return None
-    plain = all(is_plain_line(text) for key in ONE_LINE & table.keys() for text in strings_in(table[key]))
-    return found if plain else None
 
 
 def patterns_of(value: str | list[str]) -> tuple[str, ...]:

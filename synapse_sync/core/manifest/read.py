@@ -3,52 +3,43 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-
-import msgspec
 
 from synapse_sync.core.artifact import MODEL_TYPES, type_for
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.instant import parse_cutoff
+from synapse_sync.core.manifest.alike import Alike
+from synapse_sync.core.manifest.convert import converted
 from synapse_sync.core.manifest.gather import Gathered, Part, ReadPart
 from synapse_sync.core.manifest.include import Load, no_includes
 from synapse_sync.core.manifest.kinds import (
     NOTHING,
-    ONE_LINE,
-    as_shape,
-    choices,
     kind_of,
     patterns_of,
-    plain_words,
-    strings_in,
     wish_of,
 )
-from synapse_sync.core.manifest.mistakes import Mistakes, fields_of
+from synapse_sync.core.manifest.mistakes import Mistakes
 from synapse_sync.core.manifest.remotes import read_remotes
 from synapse_sync.core.manifest.roots import read_root
 from synapse_sync.core.manifest.rules import read_rules
 from synapse_sync.core.manifest.several import check_versions, known_variants, variants_of
 from synapse_sync.core.manifest.shape import (
-    FileTable,
     IncludedTable,
     ManifestTable,
     ModelTable,
     PolicyTable,
     RootTable,
-    Table,
     TargetTable,
     WorkspaceTable,
 )
 from synapse_sync.core.manifest.values import SIDECARS, Manifest, Requirement, Rules, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key, is_plain_name, safe_path
-from synapse_sync.core.nearest import did_you_mean, meant, nearest, suggestion
+from synapse_sync.core.nearest import did_you_mean, nearest, suggestion
 from synapse_sync.core.paths import mistake_in_path
 from synapse_sync.core.reference import Reference
-from synapse_sync.core.toml import read_toml
+from synapse_sync.core.toml import shared_toml
 from synapse_sync.core.toml_error import TomlError
-from synapse_sync.core.unseen import is_plain_line
 from synapse_sync.errors import InvalidManifest, InvalidReference, UnsafeName, raise_all
 
 
@@ -71,24 +62,16 @@ def parse_manifest(
     return _Reader(text, filename, layouts, system, environ or {}).manifest(data, load)
 
 
-def read_tables(text: str, filename: str) -> dict[str, Any]:
-    """The tables of a manifest; raises `InvalidManifest`."""
+def read_tables(text: str, filename: str) -> Mapping[str, Any]:
+    """The tables of a manifest, which nobody may change; raises `InvalidManifest`."""
     try:
-        return read_toml(text)
+        return shared_toml(text)
     except TomlError as error:
         raise InvalidManifest(error.in_file(filename), hint=error.hint) from error
 
 
 #: The keys with names that a manifest chooses for files and folders.
 _VISIBLE = frozenset({"filename", "folder", "folders", "subfolder"})
-
-
-#: The tables within tables, by key.
-_INNER: Mapping[type[Table], Mapping[str, type[Table]]] = {
-    WorkspaceTable: {"prefer": FileTable},
-    TargetTable: {"root": RootTable},
-    ModelTable: {"file": FileTable, "prefer": FileTable},
-}
 
 
 class _Reader:
@@ -102,7 +85,7 @@ class _Reader:
         self._environ = environ
         self._mistakes = Mistakes(text, filename)
 
-    def manifest(self, data: dict[str, Any], load: Load) -> Manifest:
+    def manifest(self, data: Mapping[str, Any], load: Load) -> Manifest:
         """The manifest; raises all mistakes together."""
         self._mistakes.known_keys((), data, ManifestTable)
         workspace = self._workspace(self._as_table((), data, "workspace"))
@@ -153,52 +136,11 @@ class _Reader:
         )
         return {}
 
-    def _convert(self, path: tuple[str, ...], table: dict[str, Any], shape: type[Table]) -> Any:
-        """A table as its shape; None, and an error, if it does not fit."""
-        if (found := as_shape(table, shape)) is not None:
-            return found
-        fine = self._mistakes.known_keys(path, table, shape)
-        told: set[str] = set()
-        for name, inner_shape in _INNER.get(shape, {}).items():
-            inner = table.get(name)
-            if isinstance(inner, dict) and not self._mistakes.known_keys((*path, name), inner, inner_shape):
-                told.add(name)
-        fine = fine and not told
-        values: dict[str, Any] = {}
-        for field in fields_of(shape):
-            key = field.encode_name
-            if key in told:
-                continue
-            if key not in table:
-                if field.required:
-                    fine = False
-                    if all(meant(other, [key]) is None for other in table):  # a misspelt one was reported
-                        self._mistakes.bad(path, f"`{key}` is missing")
-                continue
-            # TOML has dates of its own; both spellings mean the same.
-            value = table[key].isoformat() if isinstance(table[key], datetime.date) else table[key]
-            try:
-                values[field.name] = msgspec.convert(value, field.type)
-            except msgspec.ValidationError as error:
-                if isinstance(value, str) and (known := choices(field.type)):
-                    self._mistakes.choice((*path, key), value, known)
-                    fine = False
-                    continue
-                what, _, where = str(error).partition(" - at `$")
-                inner = re.findall(r"[^.\[\]`]+", re.sub(r"\[\d*\]", "", where))
-                self._mistakes.bad((*path, key, *inner), plain_words(what))
-                fine = False
-                continue
-            if key in ONE_LINE and not all(map(is_plain_line, strings_in(value))):
-                self._mistakes.bad((*path, key), "it contains a line break or another invisible character")
-                fine = False
-        return shape(**values) if fine else None
-
     # -- tables ------------------------------------------------------------------------------------
 
     def _workspace(self, table: dict[str, Any]) -> WorkspaceOptions:
         path = ("workspace",)
-        raw: WorkspaceTable | None = self._convert(path, table, WorkspaceTable)
+        raw: WorkspaceTable | None = converted(path, table, WorkspaceTable, self._mistakes)
         if raw is None:
             return WorkspaceOptions()
         digests = [digest.lower() for digest in raw.allow_dangerous]
@@ -221,7 +163,7 @@ class _Reader:
         )
 
     def _rules(self, table: dict[str, Any], models: Sequence[Requirement]) -> Rules:
-        raw: PolicyTable | None = self._convert(("policy",), table, PolicyTable)
+        raw: PolicyTable | None = converted(("policy",), table, PolicyTable, self._mistakes)
         return Rules() if raw is None else read_rules(raw, [model.name for model in models], self._mistakes)
 
     def _targets(self, tables: dict[str, Any]) -> tuple[Target, ...]:
@@ -238,7 +180,7 @@ class _Reader:
                 continue
             raw: TargetTable | None = None
             if not self._mistakes.dot_in_name(path, table, TargetTable):
-                raw = self._convert(path, table, TargetTable)
+                raw = converted(path, table, TargetTable, self._mistakes)
             if raw is None:
                 found.append(Target(name=name))
                 continue
@@ -270,6 +212,7 @@ class _Reader:
     ) -> tuple[Requirement, ...]:
         found: list[Requirement] = []
         seen: dict[str, str] = {}
+        alike = Alike()
         for name, value in tables.items():
             path = ("models", name)
             self._name(path, name)
@@ -277,23 +220,37 @@ class _Reader:
                 self._mistakes.bad(
                     path, f"the same name as `{other}`, apart from case", "give one of them another name"
                 )
-            raw: ModelTable | None
-            if isinstance(value, str):
-                raw = ModelTable(source=value)
-            elif not isinstance(value, dict):
-                self._mistakes.bad(
-                    path, f"expected a reference or a table, got {kind_of(value)}", 'like `"civitai:4384"`'
-                )
-                continue
-            elif (
-                "source" not in value and self._mistakes.dot_in_name(path, value, ModelTable)
-            ) or not known_variants(path, value, self._mistakes):
-                continue
-            else:
-                raw = self._convert(path, value, ModelTable)
-            if raw is not None and (model := self._model(path, name, raw, workspace, targets)) is not None:
+            if (model := alike.made(name, value)) is None:
+                before = len(self._mistakes.errors)
+                model = self._read_model(path, name, value, workspace, targets)
+                if model is not None and len(self._mistakes.errors) == before:
+                    alike.note(value, model)
+            if model is not None:
                 found.append(model)
         return tuple(found)
+
+    def _read_model(
+        self,
+        path: tuple[str, ...],
+        name: str,
+        value: Any,
+        workspace: WorkspaceOptions,
+        targets: tuple[Target, ...],
+    ) -> Requirement | None:
+        """Read a model thoroughly: a reference, or a table of values."""
+        if isinstance(value, str):
+            return self._model(path, name, ModelTable(source=value), workspace, targets)
+        if not isinstance(value, dict):
+            self._mistakes.bad(
+                path, f"expected a reference or a table, got {kind_of(value)}", 'like `"civitai:4384"`'
+            )
+            return None
+        if "source" not in value and self._mistakes.dot_in_name(path, value, ModelTable):
+            return None
+        if not known_variants(path, value, self._mistakes):
+            return None
+        raw: ModelTable | None = converted(path, value, ModelTable, self._mistakes)
+        return None if raw is None else self._model(path, name, raw, workspace, targets)
 
     def _model(
         self,

@@ -247,10 +247,14 @@ class Manifest:
     def here(self) -> tuple[Requirement, ...]:
         """The requirements to place on this machine: of each model with variants, only the preferred one."""
         best = {model.name: self._best(model) for model in self.models if model.variants}
+        if not best:
+            return self.entries()
         return tuple(entry for entry in self.entries() if best.get(entry.model, entry.name) == entry.name)
 
     def elsewhere(self) -> tuple[Requirement, ...]:
         """The variants that only other machines place; the model itself counts as one of its variants."""
+        if not any(model.variants for model in self.models):
+            return ()
         here = {entry.name for entry in self.here()}
         return tuple(entry for entry in self.entries() if entry.name not in here)
 
