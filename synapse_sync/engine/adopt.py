@@ -19,7 +19,7 @@ from synapse_sync.core.manifest.values import Manifest, Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.trust import Capability
 from synapse_sync.engine.find_files import FoundFile, Left, Place, find_files
-from synapse_sync.engine.import_bytes import bring_in, check_volumes
+from synapse_sync.engine.import_bytes import bring_in, check_blobs, check_volumes
 from synapse_sync.engine.import_entries import Adopted, declare_all
 from synapse_sync.engine.import_places import with_targets
 from synapse_sync.engine.new_project import manifest_so_far, write_both
@@ -118,7 +118,7 @@ def adopt(
 
     `directories` are trees of a UI, parts of one, single files, or any directory. `cache` is the cache of the hub
     on this machine. `confirm` is asked before bytes move to another volume. Raises `InputError` for a directory
-    that cannot be meant, `StorageError`.
+    that cannot be meant, `Conflict` for a changed blob in the way, `StorageError`.
     """
     with project.hold(tools.reporter.note):
         if not ways.dry_run:
@@ -134,6 +134,7 @@ def adopt(
         if ways.only_known:
             left += [Left(place=f.place, why=_UNKNOWN[asked]) for f in files if f.sha256 not in origins]
             files = [file for file in files if file.sha256 in origins]
+        check_blobs(_coming([*files, *taken], ways), tools)
         if ways.move or ways.dedupe:
             # What an interrupted import, or one in place, left where it was is brought in as well.
             check_volumes([*files, *taken], tools, lambda what: ways.across or (not ways.dry_run and confirm(what)))
@@ -172,12 +173,17 @@ def _with_bytes_in_store(
     result: Adoption, taken: Sequence[FoundFile], ways: Ways, project: Project, tools: Tools
 ) -> Adoption:
     """The result, after the bytes that the options name are in the store; `taken` were managed before."""
-    files = [*(each.file for each in result.adopted), *taken]
-    if ways.dedupe and not ways.move:
-        files = [file for group in result.duplicates for file in group]
+    files = _coming([*(each.file for each in result.adopted), *taken], ways)
     moved = ways.move or ways.dedupe
-    brought = bring_in(files, project, tools, move=moved) if moved or ways.copy else 0
+    brought = bring_in(files, project, tools, move=moved) if files else 0
     return replace(result, brought=brought, missing=moved and _any_missing(project, tools))
+
+
+def _coming(files: Sequence[FoundFile], ways: Ways) -> Sequence[FoundFile]:
+    """The files whose bytes the options bring into the store."""
+    if ways.dedupe and not ways.move:
+        return [file for group in _duplicates(files)[0] for file in group]
+    return files if ways.move or ways.copy else ()
 
 
 def _found(

@@ -16,6 +16,7 @@ from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import Conflict, InputError, StorageError
 from synapse_sync.layouts import ui_folders
 from synapse_sync.project import Project
+from synapse_sync.store.changed import check_unchanged
 from synapse_sync.store.durable import RESERVE
 from synapse_sync.store.hashing import hash_file
 from synapse_sync.store.ownership import Tree, hold_roots
@@ -53,6 +54,12 @@ def check_volumes(files: Sequence[FoundFile], tools: Tools, agreed: Callable[[st
             hint="`--yes` copies them there, and puts links in their places; `synapse store add DIR` makes a "
             "directory on their volume a store, too; or import them in place",
         )
+
+
+def check_blobs(files: Sequence[FoundFile], tools: Tools) -> None:
+    """Check that no changed copy of these files is in the store, and would have to go; raises `Conflict`."""
+    shown = {file.sha256: str(file.place) for file in files if not file.place.is_symlink()}
+    check_unchanged(tools.store, shown, "nothing was imported")
 
 
 def is_away(file: FoundFile, tools: Tools) -> bool:

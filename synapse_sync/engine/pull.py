@@ -9,7 +9,7 @@ from typing import Any
 from synapse_sync.core.policy import permissions_for
 from synapse_sync.engine.push_choice import named
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import Conflict, NotFound, SynapseError
+from synapse_sync.errors import NotFound, SynapseError
 from synapse_sync.project import Project
 from synapse_sync.suppliers.remote.remotes import Remotes
 from synapse_sync.transfer.want import Got, Want, want_of
@@ -50,26 +50,15 @@ def pull(project: Project, names: Collection[str], tools: Tools, remotes: Remote
             want = want_of(file, f"{model.name} ({file.filename})", allowed=allowed)
             wants[file.sha256] = replace(want, places=(), archive=None)
     missing = {sha256: want for sha256, want in wants.items() if not tools.store.has(sha256)}
-    changed = [want for sha256, want in missing.items() if tools.store.is_changed(sha256)]
-    lacking = [want for want in missing.values() if want not in changed]
     transfers = tools.transfers()
-    answers = transfers.fetch(lacking) if lacking else ()
-    pairs = zip(lacking, answers, strict=True)
+    answers = transfers.fetch(list(missing.values())) if missing else ()
+    pairs = zip(missing.values(), answers, strict=True)
     failed = (_in_words(want, answer, remotes) for want, answer in pairs if isinstance(answer, SynapseError))
     return Pulled(
         there=len(wants) - len(missing),
         got=tuple(got for got in answers if isinstance(got, Got)),
-        errors=(*map(_changed, changed), *failed),
+        errors=tuple(failed),
         warnings=tuple(transfers.heard()),
-    )
-
-
-def _changed(want: Want) -> SynapseError:
-    """The error for a file whose copy in the store was changed: a link of the user may lead to it."""
-    return Conflict(
-        f"`{want.subject}`: the store's copy was changed by somebody, perhaps through a link; it was not replaced",
-        hint="`synapse verify --repair` sets it aside; then pull again",
-        subject=want.model,
     )
 
 

@@ -35,6 +35,7 @@ from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project
 from synapse_sync.store.answers import Answers
 from synapse_sync.store.bundle_archive import ArchiveReader
+from synapse_sync.store.changed import check_unchanged
 from synapse_sync.store.durable import about_project, make_dirs, storage_error, write_atomic
 from synapse_sync.store.includes import LARGEST, keep_include
 from synapse_sync.store.links import try_file
@@ -153,13 +154,8 @@ def _check_earlier(contents: Contents, tools: Tools) -> None:
 
 def _check_changed(contents: Contents, tools: Tools) -> None:
     """Raise `Conflict` for files of the store that somebody changed: a link of the user may lead to them."""
-    changed = [member.sha256 for member in contents.of(BLOBS) if tools.store.is_changed(member.sha256)]
-    if changed:
-        raise Conflict(
-            f"somebody changed the store's copy of {count_text(len(changed), 'file')} of the bundle, perhaps "
-            f"through a link ({listed(sha256[:16] for sha256 in changed)}); nothing was unpacked",
-            hint="`synapse store verify` sets such files aside; then unbundle again",
-        )
+    shown = {member.sha256: f"{member.sha256[:16]}…" for member in contents.of(BLOBS)}
+    check_unchanged(tools.store, shown, "nothing was unpacked")
 
 
 def _project(

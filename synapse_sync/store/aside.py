@@ -74,7 +74,9 @@ def keep_changed(
     A link to such a blob becomes a file: somebody changed the blob through it, so the bytes are theirs, and stay at
     its path. Raises `Conflict` and `StorageError`.
     """
-    coming = {action.sha256: action for action in plan.of(Verb.FETCH, Verb.SALVAGE)}
+    brought = plan.of(Verb.FETCH, Verb.SALVAGE)
+    outer = {a.artifact.archive.sha256: a for a in brought if a.artifact is not None and a.artifact.archive}
+    coming = {**outer, **{action.sha256: action for action in brought}}
     changed = [sha256 for sha256 in coming if store.is_changed(sha256)]
     lines = []
     for sha256 in changed:

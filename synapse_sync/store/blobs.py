@@ -13,6 +13,7 @@ from pathlib import Path
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store import links
+from synapse_sync.store.changed import check_unchanged
 from synapse_sync.store.durable import (
     READ_ONLY,
     flush,
@@ -113,7 +114,7 @@ class BlobStore:
     def has(self, sha256: str) -> bool:
         """Whether the store has this blob, whole and unchanged.
 
-        A changed one stays until right bytes come in its place: the user may have changed it through a link.
+        A changed one stays until a sync or `verify` sets it aside: the user may have changed it through a link.
         """
         path = self.path(sha256)
         try:
@@ -133,7 +134,8 @@ class BlobStore:
 
     def is_changed(self, sha256: str) -> bool:
         """Whether a file with other bytes has the name of this blob: a user may have changed it through a link."""
-        return os.path.lexists(self.path(sha256)) and not self.has(sha256)
+        path = self.path(sha256)  # looked for once more at the end: a collection may have dropped it meanwhile
+        return os.path.lexists(path) and not self.has(sha256) and os.path.lexists(path)
 
     def is_foreign(self, sha256: str) -> bool:
         """Whether another user owns a blob, who may change it at any time: it is copied, never linked or moved."""
@@ -348,10 +350,8 @@ class BlobStore:
     # -- setting aside and dropping ------------------------------------------------------------------
 
     def make_way(self, sha256: str) -> None:
-        """Set a changed blob aside, right before the right bytes come in its place."""
-        if os.path.lexists(self.path(sha256)):
-            with where_writable():  # the quarantine of a shared store may be another user's
-                self.quarantine(sha256, "changed inside the store")
+        """Check that no changed blob is in the place of right bytes, right before they come; raises `Conflict`."""
+        check_unchanged(self, {sha256: f"{sha256[:12]}…"})
 
     def quarantine(self, sha256: str, why: str) -> Path | None:
         """Set a bad blob aside, with a note; it is never used again. None if there is none."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import (
+    Conflict,
     InputError,
     IntegrityError,
     NetworkError,
@@ -21,6 +22,7 @@ from synapse_sync.errors import (
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.stream import Stream
 from synapse_sync.sources.base import Location, Relocating, raise_in_words
+from synapse_sync.store.changed import check_unchanged
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold
 from synapse_sync.store.partials import Partial, partial_key
@@ -57,11 +59,21 @@ class Download:
         """Bring the file into the store and return it. Raises `SynapseError` or `Stopped`."""
         if (got := self._stored()) is not None:
             return got
+        if self._want.sha256 is not None:
+            self._check_unchanged(self._want.sha256)
         lock = self._crew.store.root / f"locks/{self._key}.lock"
         signed = self._want.size is None or self._want.size >= _MOMENTS
         with hold(lock, f"`{self._want.subject}`", on_wait=self._waiting, signed=signed):
             # Race: another process may have brought the file while this one waited for the lock.
             return self._stored() or self._from_nearby() or self._from_elsewhere()
+
+    def _check_unchanged(self, sha256: str) -> None:
+        """Raise `Conflict` if the store's copy was changed, which no location can help against."""
+        try:
+            check_unchanged(self._crew.store, {sha256: self._want.subject})
+        except Conflict:
+            self._bytes_right = True
+            raise
 
     def _waiting(self, text: str) -> None:
         self._crew.reporter.transfer_phase(self._want.key, "waiting")
@@ -306,6 +318,7 @@ class Download:
             if (problem := mismatch(want, digests)) is not None:
                 raise IntegrityError(f"`{want.subject}`: {problem}")
             sha256, blake3 = digests.sha256, digests.blake3
+            self._check_unchanged(sha256)
         self._look(path)
         self._crew.reporter.transfer_phase(want.key, "verifying")
         copied = 0
@@ -369,6 +382,12 @@ class Download:
         except SynapseError:
             partial.discard()
             raise
+        if self._want.sha256 is None:
+            try:
+                self._check_unchanged(digests.sha256)
+            except Conflict:
+                partial.discard()
+                raise
         # Order: closed first, since Windows renames no open file. Its state is dropped last, so that a kill in
         # between leaves a complete partial download or a blob, never neither.
         partial.close()

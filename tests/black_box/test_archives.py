@@ -76,6 +76,20 @@ def gets(project: Project) -> int:
     return sum(seen.method == "GET" for seen in project.hub.requests("files"))
 
 
+def test_a_changed_copy_of_an_archive_is_set_aside_by_the_sync_that_needs_it(project: Project) -> None:
+    content = zipped(PARCEL)
+    declare(project, content)
+    project("sync")
+    for data in (LORA, content):
+        (blob,) = (project.store / "blobs").rglob(sha256(data))
+        blob.chmod(0o644)
+        blob.write_bytes(b"mine")
+    (project.path / STYLE).unlink()
+    said = " ".join(project("sync").err.split())
+    assert said.count("the store's copy was changed by somebody") == 2
+    assert (project.path / STYLE).read_bytes() == LORA
+
+
 def forget_blobs(project: Project) -> None:
     for name in project.blobs():
         (project.store / "blobs" / "sha256" / name[:2] / name).unlink()

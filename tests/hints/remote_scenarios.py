@@ -214,18 +214,18 @@ def changed(project: Any) -> Path:
     return place
 
 
-@helps("engine: synapse verify --repair")
+@helps("store: synapse store verify")
 def _(bench: Any) -> None:
     drive_of(bench)
     bench("store", "push", "--all")
     place = changed(bench.project)
-    bench.advised("synapse verify --repair", "store", "pull", code=7)
+    bench.advised("synapse store verify", "store", "pull", code=7)
     assert place.read_bytes() == b"mine"
-    bench("verify", "--repair")
+    bench("store", "verify", code=6)
     bench("store", "pull")
 
 
-@helps("engine: synapse store verify")
+@helps("store: synapse store verify")
 def _(bench: Any) -> None:
     drive_of(bench)
     bundle = bench.project.path.parent / "one.tar"

@@ -92,11 +92,19 @@ def test_publish_again_keeps_the_first(store: BlobStore) -> None:
     assert list((store.root / "tmp").iterdir()) == []
 
 
-def test_publish_replaces_a_bad_blob(store: BlobStore) -> None:
-    damage(put(store))
-    assert put(store).read_bytes() == DATA
-    assert store.has(SHA)
-    assert len(list((store.root / "quarantine").glob(f"{SHA}-?"))) == 1
+def test_publish_does_not_replace_a_changed_blob(store: BlobStore) -> None:
+    """Neither way to publish; once it is set aside, both do."""
+    path = put(store)
+    damage(path)
+    bad = path.read_bytes()
+    with pytest.raises(Conflict, match="through a link"):
+        put(store)
+    with pytest.raises(Conflict, match="through a link"):
+        store.publish_bytes(memoryview(DATA), sha256=SHA, origin="civitai:1@2")
+    assert path.read_bytes() == bad
+    assert list((store.root / "partials").iterdir()) == [] and not (store.root / "quarantine").exists()
+    store.quarantine(SHA, "changed")
+    assert put(store).read_bytes() == DATA and store.has(SHA)
 
 
 def test_publish_refuses_a_wrong_size(store: BlobStore) -> None:
@@ -167,10 +175,10 @@ def test_change_through_a_hard_link_is_found(store: BlobStore, tmp_path: Path, d
     changed = (tmp_path / "model.safetensors").read_bytes()
     assert not store.has(SHA) and not store.has(SHA)
     assert path.read_bytes() == changed, "to look changes nothing: a link of the user may lead here"
-    assert put(store).read_bytes() == DATA and store.has(SHA)
-    aside = store.root / "quarantine" / f"{SHA}-1"
-    assert aside.read_bytes() == changed
+    aside = store.quarantine(SHA, "changed")
+    assert aside is not None and aside.read_bytes() == changed
     assert "changed" in aside.with_name(f"{SHA}-1.why").read_text()
+    assert put(store).read_bytes() == DATA and store.has(SHA)
     assert (tmp_path / "model.safetensors").read_bytes() == changed  # the user's file is the user's
 
 

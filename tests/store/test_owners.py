@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from synapse_sync.errors import Conflict
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.owners import Owners
 from synapse_sync.store.project_note import completed, note_path
@@ -109,8 +110,9 @@ def test_a_blob_of_another_user_is_hashed_whatever_is_noted(tmp_path: Path, note
     stored(tmp_path, EVIL, owner=OTHER, noted_by=noted_by)
     store = BlobStore(tmp_path)
     assert not store.has(DIGEST)
-    store.make_way(DIGEST)
-    assert (tmp_path / "quarantine").is_dir() and not store.path(DIGEST).exists()
+    with pytest.raises(Conflict, match="somebody"):
+        store.make_way(DIGEST)
+    assert store.path(DIGEST).read_bytes() == EVIL
 
 
 def test_right_bytes_of_another_user_are_used_and_watched(tmp_path: Path) -> None:
