@@ -134,10 +134,8 @@ def adopt(
         if ways.only_known:
             left += [Left(place=f.place, why=_UNKNOWN[asked]) for f in files if f.sha256 not in origins]
             files = [file for file in files if file.sha256 in origins]
-        check_blobs(_coming([*files, *taken], ways), tools)
-        if ways.move or ways.dedupe:
-            # What an interrupted import, or one in place, left where it was is brought in as well.
-            check_volumes([*files, *taken], tools, lambda what: ways.across or (not ways.dry_run and confirm(what)))
+        # What an interrupted import, or one in place, left where it was is brought in as well.
+        _check_coming([*files, *taken], ways, tools, confirm)
         text, manifest, adopted, locked, refused = declare_all(
             text, manifest, files, origins, project, tools, name=ways.name, more=ways.more
         )
@@ -177,6 +175,13 @@ def _with_bytes_in_store(
     moved = ways.move or ways.dedupe
     brought = bring_in(files, project, tools, move=moved) if files else 0
     return replace(result, brought=brought, missing=moved and _any_missing(project, tools))
+
+
+def _check_coming(files: Sequence[FoundFile], ways: Ways, tools: Tools, confirm: Callable[[str], bool]) -> None:
+    """Check that the bytes that the options bring into the store can come; raises like `adopt`."""
+    check_blobs(_coming(files, ways), tools)
+    if ways.move or ways.dedupe:
+        check_volumes(files, tools, lambda what: ways.across or (not ways.dry_run and confirm(what)))
 
 
 def _coming(files: Sequence[FoundFile], ways: Ways) -> Sequence[FoundFile]:
