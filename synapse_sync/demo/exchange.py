@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import threading
@@ -37,9 +38,9 @@ class Request:
         return tuple(unquote(part) for part in self.raw_path.strip("/").split("/"))
 
     @property
-    def pairs(self) -> list[tuple[str, str]]:
+    def pairs(self) -> tuple[tuple[str, str], ...]:
         """The query's pairs in order."""
-        return parse_qsl(self.query, keep_blank_values=True)
+        return _pairs(self.query)
 
     def all(self, name: str) -> list[str]:
         """Return every value of a query parameter."""
@@ -66,6 +67,12 @@ class Request:
         """The token of the Authorization header."""
         _, _, token = self.headers.get("authorization", "").partition(" ")
         return token or None
+
+
+@functools.lru_cache(maxsize=64)
+def _pairs(query: str) -> tuple[tuple[str, str], ...]:
+    """The pairs of a query, which is read once for all parameters that a site looks up in it."""
+    return tuple(parse_qsl(query, keep_blank_values=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

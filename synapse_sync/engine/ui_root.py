@@ -16,15 +16,15 @@ def folder_of_the_ui(layout: str, root: Path, written: str) -> str | None:
     """
     known = LAYOUTS[layout].folders.values()
     folders = [folder for names in known for folder in names if "/" in folder]
-    name = written.rstrip("/").casefold()
+    name, base = written.rstrip("/").casefold(), str(root)
     for first in dict.fromkeys(folder.partition("/")[0] for folder in folders):
-        if (root / first).exists():
+        if os.path.exists(os.path.join(base, first)):
             continue
         below = [folder for folder in folders if folder.startswith(f"{first}/")]
         for folder in (first, *below):
             if f"/{name}".endswith(f"/{folder.casefold()}"):
                 return folder
-        if sum((root / folder.removeprefix(f"{first}/")).is_dir() for folder in below) > 1:
+        if sum(os.path.isdir(os.path.join(base, folder.removeprefix(f"{first}/"))) for folder in below) > 1:
             return first
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -164,6 +165,7 @@ def guess_named(name: str, names: Collection[str]) -> Layout | None:
     return None
 
 
+@functools.cache
 def folders_of(layout: str) -> frozenset[str]:
     """The folders of one UI for models, relative to the UI's directory; "" is that directory itself."""
     known = LAYOUTS[layout]
@@ -171,6 +173,7 @@ def folders_of(layout: str) -> frozenset[str]:
     return frozenset(names if known.catch_all is None else names | {known.catch_all})
 
 
+@functools.cache
 def ui_folders() -> frozenset[str]:
     """Every folder that any UI has for models, with the folders above it, relative to the UI's directory."""
     folders = {name for layout in LAYOUTS.values() for names in layout.folders.values() for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 import unicodedata
@@ -13,6 +14,7 @@ _ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 _INSIDE = ("localhost", "local", "internal", "intranet", "lan", "home.arpa")
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether this host name (lower case, without a port) can only mean the machine that synapse runs on."""
     if host == "localhost":

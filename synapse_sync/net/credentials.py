@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from synapse_sync.errors import NetworkError
 from synapse_sync.net.rewrites import Rewrites
@@ -54,30 +55,39 @@ class Secret:
         raise TypeError("a secret cannot be pickled or copied")
 
 
-def _split(url: str) -> SplitResult:
-    """Return the parts of a URL; raises `NetworkError` if two libraries might read it in two ways."""
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of a URL by which it is judged: scheme and host are in lower case, `origin` has a port."""
+
+    scheme: str
+    host: str
+    netloc: str
+    path: str
+    origin: str
+
+
+@functools.lru_cache(maxsize=256)
+def _split(url: str) -> _Parts:
+    """Return the parts of a URL; raises `NetworkError` if two libraries might read it in two ways.
+
+    The same few URLs are judged again and again: endpoints, and a download at each of its steps.
+    """
     if not url.isprintable() or "\\" in url or " " in url:
         raise NetworkError("a URL contains a space, a backslash or a control character")
     try:
         parts = urlsplit(url)
-        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
     except ValueError:
-        usable = False
-    if not usable or parts.scheme.lower() not in _PORTS:
+        host = ""
+    if not host or port == 0 or scheme not in _PORTS:
         raise NetworkError(f"not an https URL: {display_url(url)}")
-    return parts
-
-
-def _origin(parts: SplitResult) -> str:
-    host = (parts.hostname or "").lower()
-    host = f"[{host}]" if ":" in host else host
-    scheme = parts.scheme.lower()
-    return f"{scheme}://{host}:{parts.port or _PORTS[scheme]}"
+    origin = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or _PORTS[scheme]}"
+    return _Parts(scheme, host, parts.netloc, parts.path, origin)
 
 
 def origin_of(url: str) -> str:
     """Return the origin of a URL as `https://host:port`, in lower case; raises `NetworkError` if it has none."""
-    return _origin(_split(url))
+    return _split(url).origin
 
 
 def display_url(url: str) -> str:
@@ -201,7 +211,7 @@ class Credentials:
                 f"refusing a URL with a user name or password in it: {display_url(url)}",
                 hint="put the token into the settings or the environment; URLs end up in files and logs",
             )
-        if parts.scheme.lower() == "http" and not self._http_is_fine(parts):
+        if parts.scheme == "http" and not self._http_is_fine(parts):
             raise NetworkError(
                 f"refusing plain http: {display_url(url)}",
                 hint="use https, or name the host under `allow-http` in your config.toml",
@@ -215,13 +225,12 @@ class Credentials:
         from synapse_sync.net.addresses import is_inside  # late: a run with nothing to do needs it not
 
         before, after = _split(current), _split(target)
-        host = (after.hostname or "").lower()
-        if not is_inside(host) or is_inside(before.hostname or "") or host in self._allow_http:
+        if not is_inside(after.host) or is_inside(before.host) or after.host in self._allow_http:
             return
-        if any(_origin(after) == origin for origin, _ in self._grants):
+        if any(after.origin == origin for origin, _ in self._grants):
             return
         raise NetworkError(
-            f"{display_url(current)} redirects to {host}, which is inside your own network; refused",
+            f"{display_url(current)} redirects to {after.host}, which is inside your own network; refused",
             hint="if you expect that, name the host under `allow-http` in your config.toml",
         )
 
@@ -231,7 +240,7 @@ class Credentials:
         It needs https, or is this machine, or an allowed host. From outside, it does not lead into the own network.
         """
         self.check_url(realm)
-        if _split(current).scheme.lower() == "https" and _split(realm).scheme.lower() == "http":
+        if _split(current).scheme == "https" and _split(realm).scheme == "http":
             raise NetworkError(f"{display_url(current)} wants a login over plain http, which is refused")
         self.check_hop(current, realm)
 
@@ -244,11 +253,10 @@ class Credentials:
                 text = text.replace(form, _MASK)
         return text
 
-    def _http_is_fine(self, parts: SplitResult) -> bool:
+    def _http_is_fine(self, parts: _Parts) -> bool:
         from synapse_sync.net.addresses import is_loopback
 
-        host = (parts.hostname or "").lower()
-        return is_loopback(host) or host in self._allow_http
+        return is_loopback(parts.host) or parts.host in self._allow_http
 
     def _secret_for(self, url: str) -> Secret | None:
         grant = self._grant_for(url)
@@ -262,13 +270,12 @@ class Credentials:
             parts = _split(url)
         except NetworkError:
             return None
-        if "@" in parts.netloc or (parts.scheme.lower() == "http" and not self._http_is_fine(parts)):
+        if "@" in parts.netloc or (parts.scheme == "http" and not self._http_is_fine(parts)):
             return None
         path = unquote(parts.path or "/")
         # Hazard: a server resolves `..` after this check, so that such a path may end outside the prefix.
         if any(part in {".", ".."} for part in path.split("/")):
             return None
-        origin = _origin(parts)
         grants = (*self._grants, *((grant.origin, grant) for grant in renewing))
-        fits = (g for known, g in grants if known == origin and path.startswith(g.path_prefix))
+        fits = (g for known, g in grants if known == parts.origin and path.startswith(g.path_prefix))
         return max(fits, key=lambda grant: len(grant.path_prefix), default=None)

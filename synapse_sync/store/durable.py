@@ -136,9 +136,12 @@ def umask() -> int:
     """The umask of this process; 0 on Windows, where modes have only the bit for read-only files."""
     if os.name == "nt":
         return 0
-    with contextlib.suppress(OSError, ValueError, StopIteration):  # Linux since 4.7
-        lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
-        return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
+    with (
+        contextlib.suppress(OSError, ValueError, IndexError),
+        Path("/proc/self/status").open("rb", buffering=0) as status,
+    ):
+        _, _, rest = status.read(1024).partition(b"\nUmask:")  # Linux since 4.7, in the second line
+        return int(rest.split(maxsplit=1)[0], 8)
     # It can only be read by setting it. For a moment other threads make files that are too private, never too open.
     found = os.umask(0o077)
     os.umask(found)

@@ -20,7 +20,7 @@ from synapse_sync.store.durable import where_writable
 from synapse_sync.store.licence import is_unforeseen, read_licensed, write_sealed
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.project_note import project_key
-from synapse_sync.store.projects import ProjectRecord, identity_of, is_gone, read_record, records
+from synapse_sync.store.projects import ProjectRecord, identity_of, is_gone, read_record, records, roots_near
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
 from synapse_sync.store.receipt_index import APART, DIRECTORY, directory_of, receipt_paths
 from synapse_sync.store.spelling import RealPlaces
@@ -269,7 +269,7 @@ def former_roots(project: Path, key: str, store: Path, models: Collection[str]) 
     found: list[tuple[str, dict[str, str]]] = []
     own = read_record(store, key)
     if own is None or not own.every_root:  # it was only locked so far
-        found.append((key, _roots_near(project, key)))
+        found.append((key, roots_near(project, key)))
     for other, record in records(store):
         if other == key:
             found.insert(0, (key, record.every_root))
@@ -278,18 +278,6 @@ def former_roots(project: Path, key: str, store: Path, models: Collection[str]) 
             found.append((other, {n: r for n, r in roots.items() if _shares(Path(r), f"{other}-{n}", models)}))
         elif roots := _copied_roots(record, other, project):
             found.append((other, roots))
-    return found
-
-
-def _roots_near(project: Path, key: str) -> dict[str, str]:
-    """The directories in a project, or one level deeper, with receipts of this key, by target name."""
-    found: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        for folder in (DIRECTORY, Path(APART).as_posix()):
-            near = f"{folder}/receipt-{key}-*.json"
-            for path in (*project.glob(f"*/{near}"), *project.glob(f"*/*/{near}")):
-                root = path.parents[1 + folder.count("/")]
-                found[path.stem.removeprefix(f"receipt-{key}-")] = str(root)
     return found
 
 

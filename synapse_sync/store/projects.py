@@ -11,7 +11,7 @@ from pathlib import Path
 
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
 from synapse_sync.store.project_note import RECORDS, note_path, read_note
-from synapse_sync.store.receipt_index import directory_of
+from synapse_sync.store.receipt_index import directory_of, receipt_paths
 
 #: The lock under which unused blobs are dropped, and under which a sync notes the project that uses some.
 COLLECTION = "collect"
@@ -167,6 +167,24 @@ def write_record(store: Path, key: str, record: ProjectRecord) -> None:
     except OSError as error:
         raise storage_error(error, "making the store's directory") from error
     write_atomic(path, json.dumps(data, indent=1, sort_keys=True).encode())
+
+
+def roots_near(project: Path, key: str) -> dict[str, str]:
+    """The directories in a project, or one level deeper, with receipts of this key, by target name."""
+    found: dict[str, str] = {}
+    first = _folders_in(str(project))
+    for root in (*first, *(folder for above in first for folder in _folders_in(above))):
+        with contextlib.suppress(OSError):
+            for path in receipt_paths(root, key):
+                found[Path(path).stem.removeprefix(f"receipt-{key}-")] = root
+    return found
+
+
+def _folders_in(folder: str) -> list[str]:
+    """The directories in a directory, links to some included; none if it cannot be read."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return [entry.path for entry in entries if entry.is_dir()]
+    return []
 
 
 def forget_record(store: Path, key: str) -> None:
