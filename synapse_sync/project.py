@@ -261,14 +261,19 @@ class Project:
 
     def write_lockfile(self, lockfile: Lockfile) -> bool:
         """Write the lockfile; False if it had this content already. Raises like `write`."""
-        from synapse_sync.core.lockfile_text import are_alike, format_lockfile
+        from synapse_sync.core.lockfile import Lockfile
+        from synapse_sync.core.lockfile_text import are_alike, as_read, format_lockfile
 
         # Git and editors change line ends, comments and order without changing the content: that is no reason to
         # write, and "up to date" must be true of the bytes as well.
         old = self._locked_now()
         if old is not None and are_alike(old, lockfile):
             return False
-        return self.write(LOCKFILE, format_lockfile(lockfile))
+        text = format_lockfile(lockfile)
+        if not self.write(LOCKFILE, text):
+            return False
+        self._read[LOCKFILE] = (text, as_read(lockfile, old or Lockfile()))
+        return True
 
     def _locked_now(self) -> Lockfile | None:
         """The lockfile as it is on disk now; None if it does not exist or is damaged."""

@@ -60,9 +60,9 @@ def with_renamed(entries: Sequence[Requirement], lockfile: Lockfile) -> Lockfile
     reference, or does not exist. It moves to a name that asks the same, or else to one with the same reference.
     """
     known = {model.name: model for model in lockfile.models}
-    if all(e.name in known and known[e.name].requirement == e.text for e in entries):
-        return lockfile
     settled = {e.name for e in entries if e.name in known and _is_about(known[e.name], e)}
+    if len(settled) in (len(entries), len(known)):
+        return lockfile  # every requirement has its pin, or no pin is free
     moved: dict[str, LockedModel] = {}
     used: set[str] = set()
     for exact in (True, False):

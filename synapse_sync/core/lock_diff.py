@@ -123,7 +123,7 @@ def diff_lockfiles(before: Lockfile, after: Lockfile) -> LockDiff:
     found: list[ModelDiff] = []
     for name, model in sorted(new.items()):
         was = old[name] if name in old else gone.pop(_identity(model), None)
-        if was != model:
+        if was is not model and was != model:  # nearly all are the same objects
             found.append(ModelDiff(before=was, after=model))
     kept = {each.before.name for each in found if each.before is not None} | new.keys()
     found += [ModelDiff(before=model, after=None) for name, model in old.items() if name not in kept]

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from synapse_sync.core.artifact import Archive, Artifact, Preview
-from synapse_sync.core.lockfile import VERSION, LockedModel, Lockfile
+from synapse_sync.core.lockfile import VERSION, LockedModel, Lockfile, parse_lockfile
+from synapse_sync.core.lockfile_shapes import shaped_text
 from synapse_sync.core.toml_text import comment_text, key_text, value_text
 
 _HEADER = f"""version = {VERSION}
@@ -27,7 +28,7 @@ def format_lockfile(lockfile: Lockfile) -> str:
     parts = [_HEADER]
     if lockfile.extra:
         parts.append("".join(_pair(key, value) for key, value in lockfile.extra))
-    parts += [_model_text(model) for model in _in_order(lockfile)]
+    parts += [shaped_text(model, block_text) or block_text(model) for model in _in_order(lockfile)]
     return "".join(parts)
 
 
@@ -38,14 +39,24 @@ def are_alike(one: Lockfile, other: Lockfile) -> bool:
         return False  # before any text is made: most changes are a model more or a model less
     if _pairs(*one.extra) != _pairs(*other.extra):
         return False
-    return all(mine is theirs or _model_text(mine) == _model_text(theirs) for mine, theirs in pairs)
+    return all(mine is theirs or block_text(mine) == block_text(theirs) for mine, theirs in pairs)
+
+
+def as_read(lockfile: Lockfile, last: Lockfile) -> Lockfile:
+    """The values that a reader finds in the text of a lockfile, without reading the models of `last` once more."""
+    known = set(map(id, last.models))
+    kept = [model for model in lockfile.models if id(model) in known]
+    new = Lockfile(models=tuple(model for model in lockfile.models if id(model) not in known))
+    read = parse_lockfile(format_lockfile(new)).models if new.models else ()
+    return Lockfile(models=tuple(_in_order(Lockfile(models=(*kept, *read)))), extra=lockfile.extra)
 
 
 def _in_order(lockfile: Lockfile) -> list[LockedModel]:
     return sorted(lockfile.models, key=lambda model: model.name)
 
 
-def _model_text(model: LockedModel) -> str:
+def block_text(model: LockedModel) -> str:
+    """The block of one model; `shaped_text` writes the same, where it can."""
     card, comment = model.card, f" # {comment_text(model.name)}\n"
     artifacts = sorted(model.artifacts, key=lambda artifact: artifact.filename)
     lines = [

@@ -10,6 +10,11 @@ from functools import lru_cache
 _PLAIN = re.compile(r"[ !#-\[\]-~]*").fullmatch
 
 
+def is_plain(text: str) -> bool:
+    """Whether TOML writes a text as it is, in quotes."""
+    return _PLAIN(text) is not None
+
+
 @lru_cache(maxsize=256)
 def key_text(key: str) -> str:
     """A key, in quotes if it needs them."""

@@ -290,7 +290,7 @@ def _pinned_anew(
     """The lockfile with the resolved models; those in `left` keep a pin that answers the manifest, or have none."""
     pins = {model.name: model for model in old.models}
     gone = {e.name for e in entries if e.name in left and (e.optional or e.name not in pins)}
-    unknown = {e.name for e in stale_entries(entries, old) if e.name in gone}
+    unknown = {e.name for e in stale_entries(entries, old) if e.name in gone} if gone else ()
     models = [resolved.get(e.name) or pins[e.name] for e in entries if e.name not in unknown]
     return replace(old, models=tuple(sorted(models, key=lambda model: model.name)))
 
@@ -373,9 +373,10 @@ def _upgraded(entries: Sequence[Requirement], upgrade: frozenset[str] | None) ->
     if upgrade is None:
         named = set(entries)
     else:
-        named = {e for e in entries if e.name in upgrade or e.model in upgrade}
-        known = {name for e in entries for name in (e.name, e.model)}
-        raise_all([unknown_model(name, known) for name in sorted(upgrade - known)])
+        named = {e for e in entries if e.name in upgrade or e.model in upgrade} if upgrade else set()
+        if upgrade:
+            known = {name for e in entries for name in (e.name, e.model)}
+            raise_all([unknown_model(name, known) for name in sorted(upgrade - known)])
     return {e.name for e in named if e.policy != "pinned"}
 
 

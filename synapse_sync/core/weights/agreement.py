@@ -161,14 +161,16 @@ def without_base(
     `changed` are names of models; `headers` are answers about the files of some models, by the models' names. A
     model of an unknown family silences the warning: it may be the one.
     """
+    names, kinds = set(changed), ("lora", "embedding", "controlnet", "ip_adapter")
+    adapters = [model for model in models if model.name in names and model.card.type in kinds]
+    if not adapters:
+        return []
     bases = [model for model in models if model.card.type in ("checkpoint", "diffusion_model")]
     groups = {model.name: _group(model, headers) for model in bases}
     if not bases or None in groups.values():
         return []
     notes = []
-    for model in models:
-        if model.name not in changed or model.card.type not in ("lora", "embedding", "controlnet", "ip_adapter"):
-            continue
+    for model in adapters:
         group = _group(model, headers)
         if group is None or group in groups.values():
             continue

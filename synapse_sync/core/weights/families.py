@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 #: The beginnings of words, in lower case without spaces and dots, and the group; the longest beginning counts.
 #: Civitai's words: its `constants.ts` of 2026, BaseModel.
@@ -21,6 +22,7 @@ _GROUPS = {
 _WHOLE = frozenset({"SD 1.x", "SD 2.x", "SDXL"})
 
 
+@lru_cache(maxsize=1 << 10)  # there are few words, and thousands of models
 def family_group(word: str | None) -> str | None:
     """The group of a base model or a family, such as "SDXL" for "Illustrious"; None if unknown."""
     key = re.sub(r"[^a-z0-9]", "", (word or "").casefold())
