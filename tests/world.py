@@ -71,6 +71,22 @@ def opened(what: str = "open") -> Iterator[list[str]]:
 
 
 @contextmanager
+def audited(event: str) -> Iterator[list[tuple[Any, ...]]]:
+    """The arguments of all events of this kind (`socket.connect` ...) meanwhile."""
+    seen: list[tuple[Any, ...]] = []
+
+    def note(found: str, arguments: tuple[Any, ...]) -> None:
+        if found == event:
+            seen.append(arguments)
+
+    _listeners.append(note)
+    try:
+        yield seen
+    finally:
+        _listeners.remove(note)
+
+
+@contextmanager
 def meanwhile(event: str, path: Path, do: Callable[[], object]) -> Iterator[None]:
     """Do something right before the first audited call of this kind (`os.rename`, `open` ...) with this path."""
     left = [do]

@@ -188,10 +188,10 @@ def test_a_server_that_does_not_answer_delays_no_lock(project: Project, monkeypa
     usual(monkeypatch, "lora", 0, 1000)
     source = civitai(project, 7001, "LORA", whole(WHOLE), "SD 1.5")
     project.manifest(f'[models]\nx = "{source}"\n')
-    project.hub.faults.add("/signed/", Fault(delay=3.0))
+    project.hub.faults.add("/signed/", Fault(delay=60.0))
     began = time.monotonic()
     said = project("lock").err
-    assert time.monotonic() - began < 2.5 and "the site says" not in said
+    assert time.monotonic() - began < 30 and "the site says" not in said
 
 
 def test_a_file_for_another_base_than_its_site_says(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

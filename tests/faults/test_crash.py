@@ -40,10 +40,10 @@ SYNAPSE = [sys.executable, "-m", "synapse_sync.cli.main"]
 
 @pytest.fixture
 def slow(stage: Stage) -> Stage:
-    """A project whose download takes its time, until all is healed."""
+    """A project whose download takes a quarter of a minute, until all is healed."""
     stage.hub.civitai.replace_content(catalogue.PORTRAIT_V1, BIG)
     stage.locked(MANIFEST)
-    stage.hub.faults.add(f"/signed/model/{catalogue.PORTRAIT_V1}", Fault(drip=1_500_000))
+    stage.hub.faults.add(f"/signed/model/{catalogue.PORTRAIT_V1}", Fault(drip=200_000))
     return stage
 
 
@@ -262,7 +262,7 @@ def test_killed_while_hashing(stage: Stage, where: str) -> None:
 @case(81)
 def test_partial_downloads_of_processes_that_are_gone(slow: Stage) -> None:
     slow.hub.faults.clear()
-    slow.hub.faults.add(f"/signed/model/{catalogue.PORTRAIT_V1}", Fault(drip=700_000))
+    slow.hub.faults.add(f"/signed/model/{catalogue.PORTRAIT_V1}", Fault(drip=200_000))
     process = start(slow, "sync")
     wait_for(
         lambda: any(

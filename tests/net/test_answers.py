@@ -40,7 +40,7 @@ def get() -> Iterator[Get]:
             thread = threading.Thread(target=talk, daemon=True)
             thread.start()
             stack.callback(thread.join, 5)
-            wire = stack.enter_context(Wire(Credentials(), bounds=Bounds(read=2.0)))
+            wire = stack.enter_context(Wire(Credentials(), bounds=Bounds(read=20.0)))
             buffer = memoryview(bytearray(100))
             with wire.open(f"http://127.0.0.1:{door.getsockname()[1]}/f") as stream:
                 return bytes(buffer[: stream.readinto(buffer)])
@@ -110,7 +110,7 @@ def test_the_api_client_bounds_a_head_that_drips() -> None:
 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
-        bounds = Bounds(read=2.0, answer=0.4)
+        bounds = Bounds(read=20.0, answer=0.4)
         with (
             Api(Credentials(), bounds=bounds, retry=Retry(attempts=1)) as api,
             pytest.raises(NetworkError, match="did not end in time") as caught,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from world import audited
 
 from synapse_sync.net.dial import Dialer
 
@@ -54,38 +55,39 @@ def dialer(*addresses: Address, head_start: float = 0.1) -> Dialer:
 def test_dead_addresses_hold_up_nothing(stack: ExitStack) -> None:
     alive = listening(stack)
     began = time.monotonic()
-    with dialer(swallowing(stack), swallowing(stack), alive).connect("hub.example", 443, timeout=10.0) as sock:
+    with dialer(swallowing(stack), swallowing(stack), alive).connect("hub.example", 443, timeout=60.0) as sock:
         assert sock.getpeername() == alive
-        assert sock.gettimeout() == 10.0
-    assert time.monotonic() - began < 2.0
+        assert sock.gettimeout() == 60.0
+    assert time.monotonic() - began < 30.0, "else it ends after a minute"
 
 
 def test_the_address_that_answered_comes_first_from_then_on(stack: ExitStack) -> None:
-    alive = listening(stack)
-    known = dialer(swallowing(stack), alive, head_start=0.5)
-    known.connect("hub.example", 443, timeout=10.0).close()
-    began = time.monotonic()
-    known.connect("hub.example", 443, timeout=10.0).close()
-    assert time.monotonic() - began < 0.4
-    began = time.monotonic()
-    known.connect("other.example", 443, timeout=10.0).close()
-    assert time.monotonic() - began > 0.4, "nothing is known of another host"
+    dead, alive = swallowing(stack), listening(stack)
+    known = dialer(dead, alive)
+    tried = []
+    for host in ("hub.example", "hub.example", "other.example"):
+        with audited("socket.connect") as seen:
+            known.connect(host, 443, timeout=60.0).close()
+        tried.append([address for _, address in seen])
+    assert tried[0] == [dead, alive]
+    assert tried[1][0] == alive
+    assert tried[2] == [dead, alive], "nothing is known of another host"
 
 
 def test_a_refusal_lets_the_next_one_begin_at_once(stack: ExitStack) -> None:
     alive = listening(stack)
     began = time.monotonic()
-    with dialer(refusing(stack), alive, head_start=5.0).connect("hub.example", 443, timeout=10.0) as sock:
+    with dialer(refusing(stack), alive, head_start=60.0).connect("hub.example", 443, timeout=120.0) as sock:
         assert sock.getpeername() == alive
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 30.0
 
 
 def test_the_time_limit_is_for_all_addresses_together(stack: ExitStack) -> None:
-    dead = [swallowing(stack) for _ in range(4)]
+    dead = [swallowing(stack) for _ in range(40)]
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         dialer(*dead).connect("hub.example", 443, timeout=0.5)
-    assert 0.4 < time.monotonic() - began < 2.0
+    assert 0.4 < time.monotonic() - began < 15.0, "each for itself would take twenty seconds"
 
 
 def test_no_address_answers(stack: ExitStack) -> None:

@@ -33,7 +33,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    with Wire(Credentials(), bounds=Bounds(read=2.0)) as wire:
+    with Wire(Credentials(), bounds=Bounds(read=20.0)) as wire:
         yield wire
 
 

@@ -9,7 +9,7 @@ import pytest
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.net.retries import Retry
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.transfer.crew import Crew
+from synapse_sync.transfer.crew import Bucket, Crew
 from synapse_sync.transfer.want import Clock, Limits
 
 
@@ -33,21 +33,26 @@ def crew_of(tmp_path: Path) -> Any:
     return make
 
 
+class OnceMore(threading.Event):
+    """Is set from the second look on: whoever waits tries once, however busy the machine is."""
+
+    def is_set(self) -> bool:
+        before = super().is_set()
+        self.set()
+        return before
+
+
 def free_seats(crew: Crew) -> int:
     """Take all free seats, and give them back."""
-    crew.stop.clear()
     count = 0
     while True:
-        late = threading.Timer(0.05, crew.stop.set)
-        late.start()
-        taken = crew.seat()
-        late.cancel()
-        if not taken:
+        crew.stop = OnceMore()
+        if not crew.seat():
             break
         count += 1
-    crew.stop.clear()
     for _ in range(count):
         crew.leave_seat()
+    crew.stop = threading.Event()
     return count
 
 
@@ -63,6 +68,33 @@ def test_a_file_that_ends_gives_its_seat_and_its_share_to_the_next(crew_of: Any)
             assert free_seats(crew) == 1
         assert free_seats(crew) == 1
     assert free_seats(crew) == 2
+
+
+class Noted(threading.Event):
+    """Remembers how long others would have waited for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
+        return False
+
+
+def test_bytes_are_due_at_the_rate_that_is_set() -> None:
+    """Those that came late are not made up for, and several threads share one rate."""
+    now, stop = [100.0], Noted()
+    bucket = Bucket(1000, stop, Clock(now=lambda: now[0]))
+    bucket.take(500)
+    bucket.take(250)
+    now[0] = 100.5
+    bucket.take(250)
+    now[0] = 200.0
+    bucket.take(1000)
+    assert stop.waits == pytest.approx([0.5, 0.75, 0.5, 1.0])
+    Bucket(None, stop, Clock()).take(1 << 40)
+    assert len(stop.waits) == 4
 
 
 def test_whoever_wants_one_file_at_a_time_gets_one(crew_of: Any) -> None:
