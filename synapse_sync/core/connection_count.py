@@ -1,7 +1,7 @@
 """How many connections to receive one file over, and how many a host puts up with. Pure.
 
 `decided` is called again and again with the facts of the moment, and returns the count to aim for. A far host
-answers slowly, so its connections are opened at once and judged afterwards. With a near one each step is judged.
+answers late, so its connections are opened at once and judged afterwards. With a near one each step is judged.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ _PATIENCE, _LONGEST_PATIENCE = 10.0, 90.0
 _STEADY, _SOON = 8.0, 2.0
 #: Above this share of one core this process is the bottleneck, and more connections do not help.
 BUSY = 0.8
+#: With a near host, the cores together are the bottleneck while less than this share of one of them is idle: a
+#: server on this machine may use the rest. A far host is slower than any machine.
+_IDLE = 0.25
 #: Seconds until one more connection is tried at a host that refused some, doubled each time up to the longest.
 _TRUCE, _LONGEST_TRUCE = 15.0, 240.0
 
@@ -48,11 +51,18 @@ class Lane:
     received: int = 0
 
     @property
-    def steady_from(self) -> float:
-        """The moment from which it is expected to be at its pace; for ever away without an answer."""
+    def waited(self) -> float:
+        """The seconds until it was answered, 0 without an answer."""
+        return 0.0 if self.answered is None else self.answered - self.begun
+
+    def steady_from(self, line: float) -> float:
+        """The moment from which it is expected to be at its pace; for ever away without an answer.
+
+        `line` is the most seconds of its wait that the way to the host can explain.
+        """
         if self.answered is None:
             return float("inf")
-        return self.answered + min(_LONGEST_SETTLING, _SETTLING * (self.answered - self.begun))
+        return self.answered + min(_LONGEST_SETTLING, _SETTLING * min(self.waited, line))
 
     def rate(self, now: float) -> float:
         """Its bytes per second since its answer."""
@@ -61,10 +71,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The facts of one moment: `now` and the processor time `worked` in seconds, the bytes `received` in all.
+    """The facts of one moment: `now` in seconds, the bytes `received` in all. `worked` is the processor time of
+    this process in seconds, `idle` the unused one of all cores if known.
 
     `allowed` is the greatest number of connections now, `shortest` the shortest time of a measurement in seconds.
-    At a rate of `enough` bytes per second no more are needed. A host is far if an answer took `far_from` seconds.
+    At a rate of `enough` bytes per second no more are needed. `far_from` and `round_trip`, the seconds of a round
+    trip to the host if known, are for `is_far`.
     """
 
     now: float
@@ -75,6 +87,13 @@ class Seen:
     shortest: float
     enough: float
     far_from: float
+    round_trip: float | None = None
+    idle: float | None = None
+
+    @property
+    def line(self) -> float:
+        """The most seconds that the way to the host can take of the wait for an answer."""
+        return float("inf") if self.round_trip is None else _ROUND_TRIPS * self.round_trip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +108,18 @@ class Measured:
 class Count:
     """The number of connections to aim for, and what led to it.
 
-    `since`, `received` and `worked` are the begin of the present measurement. `far` is None before the first look.
-    `eager` says that connections are opened before they are judged, `climbing` that more are still to be tried.
-    `before` is the measurement that a try has to beat, `steady` the one that holds since `held_since`. Unless the
-    rate falls, nothing is tried before `quiet_until`. After an even number of `failures`, fewer connections are
-    tried, else more. `most` is the limit that growth took into account.
+    `since`, `received`, `worked` and `idle` are the begin of the present measurement. `far` is None before the
+    first look. `eager` says that connections are opened before they are judged, `climbing` that more are still to
+    be tried. `before` is the measurement that a try has to beat, `steady` the one that holds since `held_since`.
+    Unless the rate falls, nothing is tried before `quiet_until`. After an even number of `failures`, fewer
+    connections are tried, else more. `most` is the limit that growth took into account.
     """
 
     wanted: int = 1
     since: float = 0.0
     received: int = 0
     worked: float = 0.0
+    idle: float | None = None
     far: bool | None = None
     eager: bool = False
     climbing: bool = True
@@ -112,10 +132,20 @@ class Count:
     most: int = 1
 
 
+def is_far(waited: float, round_trip: float | None, far_from: float) -> bool:
+    """Whether a host is far: an answer on a new connection took `waited` seconds, at least `far_from`.
+
+    Where the seconds of a round trip are known, they decide as well: a server in the next rack that thinks for
+    long, as an object store does, is not far.
+    """
+    return waited >= far_from and (round_trip is None or _ROUND_TRIPS * round_trip >= far_from)
+
+
 def decided(count: Count, seen: Seen) -> Count:
     """Return the next count after what was seen; `wanted` never exceeds what is allowed."""
     if count.far is None:
-        count = _from_now(replace(count, far=_distance(seen.lanes) >= seen.far_from), seen)
+        far = is_far(_distance(seen.lanes), seen.round_trip, seen.far_from)
+        count = _from_now(replace(count, far=far), seen)
     if count.wanted > seen.allowed:
         # Others need the connections, or the host refused some. A measurement with more of them says nothing now.
         count = _from_now(replace(count, wanted=max(1, seen.allowed), before=None, steady=None), seen)
@@ -149,7 +179,7 @@ def _judged(count: Count, seen: Seen) -> Count:
     """The next step where each one is judged: only once all connections were at their pace for a while."""
     if not seen.lanes or len(seen.lanes) > count.wanted:
         return _from_now(count, seen)
-    steady_from = max(lane.steady_from for lane in seen.lanes)
+    steady_from = max(lane.steady_from(seen.line) for lane in seen.lanes)
     if count.since < steady_from:
         return _from_now(count, seen) if seen.now >= steady_from else count
     tried = count.before
@@ -222,7 +252,7 @@ def _may_try_more(count: Count, found: Measured, seen: Seen) -> bool:
 
 def _from_now(count: Count, seen: Seen) -> Count:
     """The same count with a measurement that begins now."""
-    return replace(count, since=seen.now, received=seen.received, worked=seen.worked)
+    return replace(count, since=seen.now, received=seen.received, worked=seen.worked, idle=seen.idle)
 
 
 def _rate(count: Count, seen: Seen) -> float:
@@ -230,17 +260,19 @@ def _rate(count: Count, seen: Seen) -> float:
 
 
 def _is_busy(count: Count, seen: Seen) -> bool:
-    return seen.worked - count.worked > BUSY * (seen.now - count.since)
+    elapsed = seen.now - count.since
+    is_full = seen.idle is not None and count.idle is not None and seen.idle - count.idle < _IDLE * elapsed
+    return (is_full and not count.far) or seen.worked - count.worked > BUSY * elapsed
 
 
 def _window(seen: Seen) -> float:
     """The seconds of a measurement: some round trips, so that a lost packet does not decide."""
-    return max(seen.shortest, min(_LONGEST_SETTLING, 2 * _distance(seen.lanes)))
+    return max(seen.shortest, min(_LONGEST_SETTLING, 2 * min(_distance(seen.lanes), seen.line)))
 
 
 def _distance(lanes: Iterable[Lane]) -> float:
     """The longest time that a connection took to be answered, in seconds."""
-    return max((lane.answered - lane.begun for lane in lanes if lane.answered is not None), default=0.0)
+    return max((lane.waited for lane in lanes), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,14 @@ class Dialer:
         self._head_start = head_start
         self._look_up = look_up
         self._answered: dict[tuple[str, int], Any] = {}
+        self._round_trips: dict[tuple[str, int], float] = {}
+
+    def round_trip(self, host: str, port: int) -> float | None:
+        """The shortest time that a connection to a host took to be made, in seconds: about one round trip.
+
+        None before the first connection. It says how far the host is, however long it works on its answers.
+        """
+        return self._round_trips.get((host.strip("[]"), port))
 
     def connect(
         self,
@@ -58,7 +66,9 @@ class Dialer:
         known = self._answered.get((host, port))
         # The sort keeps the order otherwise: the address that answered before comes first.
         addresses.sort(key=lambda one: one[1] != known)
-        sock = _Race(addresses, self._head_start, source, tuple(options or ())).run(left)
+        race = _Race(addresses, self._head_start, source, tuple(options or ()))
+        sock = race.run(left)
+        self._round_trips[host, port] = min(race.took, self._round_trips.get((host, port), race.took))
         if len(addresses) > 1:
             self._answered[host, port] = sock.getpeername()
         sock.settimeout(timeout)
@@ -119,7 +129,10 @@ class _Race:
         self._source = source
         self._options = options
         self._error: OSError | None = None
-        self._running: set[socket.socket] = set()
+        #: The connections under way, and when each was begun.
+        self._running: dict[socket.socket, float] = {}
+        #: The seconds that the first one took.
+        self.took: float = 0.0
 
     def run(self, timeout: float | None) -> socket.socket:
         """The first connection that is made; all others are closed."""
@@ -147,9 +160,10 @@ class _Race:
             for key, _ in selector.select(max(0.0, min(moments) - now) if moments else None):
                 done: Any = key.fileobj
                 selector.unregister(done)
-                self._running.discard(done)
+                began = self._running.pop(done)
                 if (failed := done.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) == 0:
                     winner: socket.socket = done
+                    self.took = time.monotonic() - began
                     return winner
                 done.close()
                 self._error = OSError(failed, os.strerror(failed))
@@ -166,6 +180,7 @@ class _Race:
             if self._source is not None:
                 sock.bind(self._source)
             sock.setblocking(False)
+            began = time.monotonic()
             failed = sock.connect_ex(address)
             if failed not in _UNDER_WAY and failed != 0:
                 raise OSError(failed, os.strerror(failed))
@@ -174,5 +189,5 @@ class _Race:
             if sock is not None:
                 sock.close()
             return None
-        self._running.add(sock)
+        self._running[sock] = began
         return sock

@@ -68,6 +68,13 @@ class Pools:
             self.prepare(url)
             self._lane.expect(way, count)
 
+    def round_trip(self, url: str) -> float | None:
+        """The seconds of a round trip to the host of a URL; None if unknown, as through a proxy."""
+        parts = urlsplit(url)
+        if parts.hostname is None or self.proxies.of(url) is not None:
+            return None
+        return self._dialer.round_trip(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+
     def send(self, method: str, url: str, headers: Mapping[str, str]) -> LaneAnswer | urllib3.BaseHTTPResponse:
         """Send a request and return the answer, its body unread.
 

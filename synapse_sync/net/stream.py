@@ -102,6 +102,8 @@ class Stream:
         self.doubt = doubt
         #: The seconds from the last request to its answer, those for a new connection included.
         self.waited: float = 0.0
+        #: The seconds of a round trip to the host, None if unknown.
+        self.round_trip: float | None = None
         self.status: int = response.status
         self.start = start
         self.total = total

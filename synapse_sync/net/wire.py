@@ -74,7 +74,7 @@ class Wire:
         if_range: str | None = None,
         expect_text: bool = False,
         verified: bool = False,
-        more: Callable[[float], int] | None = None,
+        more: Callable[[float, float | None], int] | None = None,
     ) -> Stream:
         """Request a file, or its bytes from `start` to before `end`, and return the stream of its body.
 
@@ -82,8 +82,9 @@ class Wire:
         a JSON or HTML document as the file. With `verified`, headers that speak against the body are only
         `Stream.doubt`: the caller verifies the bytes, and many servers label files wrongly. A server that ignores
         the range answers with `Stream.start` 0, which the caller has to handle. `more` returns how many connections
-        the target of a redirect will be asked over, from the seconds that the redirect took: they are opened at
-        once. Raises `StatusError`, `WrongContent`, `BadRange`, `Offline` or another `NetworkError`.
+        the target of a redirect will be asked over, which are opened at once. It gets the seconds that the redirect
+        took, and those of a round trip to its host. Raises `StatusError`, `WrongContent`, `BadRange`, `Offline` or
+        another `NetworkError`.
         """
         if self.offline:
             raise switched_off(display_url(url))
@@ -99,7 +100,7 @@ class Wire:
                     continue
                 if response.status not in STATUSES:
                     stream = self._judge(response, chain.current, asked, expect_text, verified)
-                    stream.waited = waited
+                    stream.waited, stream.round_trip = waited, self._pools.round_trip(chain.current)
                     return stream
                 location, cookies = response.headers.get("Location"), response.headers.getlist("Set-Cookie")
                 _read_aside(response)
@@ -108,7 +109,8 @@ class Wire:
                 if target.path.rstrip("/").endswith("/login"):
                     raise _wants_login(display_url(chain.via[-1]))
                 if more is not None and target.netloc != before.netloc:
-                    self._pools.expect(self.credentials.destination(chain.current), more(waited))
+                    count = more(waited, self._pools.round_trip(chain.via[-1]))
+                    self._pools.expect(self.credentials.destination(chain.current), count)
             except BaseException:
                 response.close()
                 raise

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synapse_sync.core.connection_count import Lane
+from synapse_sync.core.connection_count import Lane, Seen
 from synapse_sync.net.stream import Stream
 from synapse_sync.transfer.pieces import Piece
+from synapse_sync.transfer.want import Clock, Limits
 
 #: The smallest read, and the first one of a new connection (bytes).
 SMALLEST, _FIRST = 16 << 10, 64 << 10
@@ -43,6 +44,31 @@ class Connection:
     def seen(self) -> Lane:
         """Its facts, as `connection_count` needs them."""
         return Lane(begun=self.begun, answered=self.answered, received=self.received)
+
+
+def seen_at(
+    now: float,
+    clock: Clock,
+    limits: Limits,
+    received: int,
+    lanes: tuple[Lane, ...],
+    *,
+    allowed: int,
+    round_trip: float | None,
+) -> Seen:
+    """The facts of a moment (`now`, seconds) from which `connection_count` decides; see `Seen`."""
+    return Seen(
+        now=now,
+        worked=clock.worked(),
+        idle=clock.idle(),
+        received=received,
+        lanes=lanes,
+        allowed=allowed,
+        shortest=limits.look_every,
+        enough=limits.fast_enough,
+        far_from=limits.far_from,
+        round_trip=round_trip,
+    )
 
 
 def speed_and_share(own: Connection, all_of_them: Sequence[Connection], now: float) -> tuple[float, float]:

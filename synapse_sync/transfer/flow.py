@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 
-from synapse_sync.core.connection_count import Ceiling, Count, Seen, decided, lowered
+from synapse_sync.core.connection_count import Ceiling, Count, decided, lowered
 from synapse_sync.errors import IntegrityError, StatusError, StorageError, SynapseError
 from synapse_sync.net.failures import BadRange, Transient, may_pass
 from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.store.partials import Partial
-from synapse_sync.transfer.connection import SMALLEST, Connection, speed_and_share
+from synapse_sync.transfer.connection import SMALLEST, Connection, seen_at, speed_and_share
 from synapse_sync.transfer.crew import Crew
-from synapse_sync.transfer.hashing import Chaser, Digests, is_hurried
+from synapse_sync.transfer.hashing import Chaser, Digests, Pace, is_hurried
 from synapse_sync.transfer.opener import Changed, Opener, Stopped
 from synapse_sync.transfer.pieces import Piece, Pieces
 from synapse_sync.transfer.verdict import CHANGED_HINT, mismatch
@@ -26,8 +26,7 @@ _SAVE_EVERY = 2.0
 _WAIT = 0.1
 #: After this many seconds without a byte the last pieces are requested anew, and after so many answering times.
 _STALLED, _STALLED_ANSWERS = 1.0, 8.0
-_LAG = 32 << 20
-_ENDLESS = 1 << 62
+_LAG, _ENDLESS = 32 << 20, 1 << 62
 #: A promised size may be wrong by up to this factor; a longer body is refused.
 _EXCUSED = 4
 
@@ -87,7 +86,8 @@ class Flow:
         self._looked = self._saved = self._clock.now()
         git_size = partial.total if want.git_sha1 is not None else None
         fast = want.needs_blake3(partial.total)
-        self._chaser = Chaser(partial.path, git_size=git_size, fast=fast, hurried=self._is_hurried, tick=self._tick)
+        tick = None if splits else self._tick  # with parts, the watching thread saves: an fsync holds up no hash
+        self._chaser = Chaser(partial.path, git_size=git_size, fast=fast, hurried=self._is_hurried, tick=tick)
 
     def run(self) -> Digests:
         """Receive the missing bytes and return the digests of the whole file. A failure saves the progress, too.
@@ -180,12 +180,12 @@ class Flow:
             self._partial.reset()
             raise
 
-    def _is_hurried(self, hashed: int) -> bool:
+    def _is_hurried(self, pace: Pace) -> bool:
         """Whether the BLAKE3 is given up; without a promised size or SHA-256 the lockfile keeps it."""
         if self._want.sha256 is None or self._want.size is None:
             return False
         took, worked = self._clock.now() - self._main.begun, self._clock.worked() - self._worked
-        return is_hurried(hashed, self.fetched, took, worked, self._crew.limits.fast_enough)
+        return is_hurried(pace, self.fetched, took, worked, self._crew.limits.fast_enough)
 
     # -- pieces -------------------------------------------------------------------------------------
 
@@ -203,6 +203,7 @@ class Flow:
         self._start(self._main, stream, piece)
         while not self._pieces.done:
             self._check()
+            self._tick()
             self._look()
             with self._changed:
                 if not self._connections and not self._pieces.done:
@@ -366,7 +367,7 @@ class Flow:
             self.fetched += count
         self._chaser.advance(self._partial.frontier)
         self._crew.reporter.transfer_advanced(self._want.key, count)
-        if self._chaser.idle:
+        if self._chaser.idle and not self._pieces.splits:
             self._tick()
         self._crew.bucket.take(count)
         self._check()
@@ -388,19 +389,12 @@ class Flow:
             if not self._connections:  # hazard: after the last failure, each look would request anew
                 return
             self._looked = now
-            self._count = decided(
-                self._count,
-                Seen(
-                    now=now,
-                    worked=self._clock.worked(),
-                    received=self.fetched,
-                    lanes=tuple(one.seen() for one in self._connections),
-                    allowed=allowed if self._ceiling is None else self._ceiling.at(now, allowed),
-                    shortest=limits.look_every,
-                    enough=limits.fast_enough,
-                    far_from=limits.far_from,
-                ),
-            )
+            if self._ceiling is not None:
+                allowed = self._ceiling.at(now, allowed)
+            lanes = tuple(one.seen() for one in self._connections)
+            round_trip = self._opener.round_trip
+            seen = seen_at(now, self._clock, limits, self.fetched, lanes, allowed=allowed, round_trip=round_trip)
+            self._count = decided(self._count, seen)
             for _ in range(min(self._count.wanted - len(self._connections), self._pieces.worth)):
                 if not self._crew.slot(self._opener.host, wait=False):
                     return

@@ -25,8 +25,9 @@ _TICK = 1.0
 _BLOCKS = 8
 #: After this many hashed bytes it shows whether the network or the processor is the limit.
 _TELLING = 32 << 20
-#: The processor is the limit while this process uses so much of one core.
-_BUSY = 0.9
+#: The processor is the limit while this process uses so much of one core, or while the network waits for the hashes
+#: before so much of all blocks: other processes may have the cores.
+_BUSY, _AWAITED = 0.9, 0.25
 #: Blocks of earlier files for reuse, since Python fills a new one with zeros.
 _spare: deque[memoryview] = deque(maxlen=_BLOCKS)
 
@@ -87,13 +88,23 @@ def digest_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lam
     return hashes.digests()
 
 
-def is_hurried(hashed: int, fetched: int, took: float, worked: float, enough: float) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How far the hashes are: `hashed` bytes, and the share of blocks for which the network had to wait."""
+
+    hashed: int
+    awaited: float
+
+
+def is_hurried(pace: Pace, fetched: int, took: float, worked: float, enough: float) -> bool:
     """Whether the processor is the limit, for this file or for all at once: then the SHA-256 has to do.
 
-    `hashed` and `fetched` are bytes of the file, `took` the seconds since its request, `worked` the processor time
-    of this process in them, `enough` the bytes per second that no network has.
+    `fetched` are the bytes of the file, `took` the seconds since its request, `worked` the processor time of this
+    process in them, `enough` the bytes per second that no network has.
     """
-    return hashed >= _TELLING and (worked > _BUSY * took or fetched > enough * took)
+    if pace.hashed < _TELLING:
+        return False
+    return pace.awaited > _AWAITED or worked > _BUSY * took or fetched > enough * took
 
 
 def take_block() -> memoryview:
@@ -115,7 +126,7 @@ class Chaser:
     The thread reads bytes back from the page cache, so memory stays at some blocks whatever the file size. Bytes in
     order are hashed from memory: `lend` returns a block to receive them into, `give` hands it over. The thread
     calls `tick` about once a second; `check` and `finish` raise its errors. `fast` asks for the BLAKE3, too. It is
-    given up as soon as `hurried` says so, from the number of hashed bytes.
+    given up as soon as `hurried` says so.
     """
 
     def __init__(
@@ -124,7 +135,7 @@ class Chaser:
         *,
         git_size: int | None = None,
         fast: bool = True,
-        hurried: Callable[[int], bool] = lambda hashed: False,
+        hurried: Callable[[Pace], bool] = lambda pace: False,
         tick: Callable[[], None] | None = None,
     ) -> None:
         self._path = path
@@ -139,6 +150,7 @@ class Chaser:
         self._thread: threading.Thread | None = None
         self._free: list[memoryview] = []
         self._made = 0
+        self._lent = self._awaited = 0
         self._given: deque[tuple[int, int, memoryview]] = deque()
 
     @property
@@ -194,12 +206,16 @@ class Chaser:
         it is far behind then, and the network does not wait for it.
         """
         with self._changed:
+            self._lent += 1
+            has_waited = False
             while at == self._limit and not self._over and self._error is None:
                 if self._free:
                     return self._free.pop()
                 if self._made < _BLOCKS:
                     self._made += 1
                     return take_block()
+                self._awaited += not has_waited
+                has_waited = True
                 if self._given and self._given[0][0] > self._hashes.size:
                     return None
                 self._changed.wait(_TICK)
@@ -292,7 +308,8 @@ class Chaser:
 
     def _hurry(self) -> None:
         """Give the BLAKE3 up, if there is no time for it."""
-        if self._hashes.blake3 is not None and self._hurried(self._hashes.size):
+        pace = Pace(hashed=self._hashes.size, awaited=self._awaited / max(1, self._lent))
+        if self._hashes.blake3 is not None and self._hurried(pace):
             self._hashes.blake3 = None
 
     def _wait(self) -> int:

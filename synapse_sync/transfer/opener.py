@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from synapse_sync.core.connection_count import is_far
 from synapse_sync.errors import StatusError, SynapseError, WrongContent
 from synapse_sync.net.stream import Stream
 from synapse_sync.transfer.crew import Crew
@@ -54,6 +55,8 @@ class Opener:
         self._text_ok = text_ok
         self._verified = verified
         self._size = size or 0
+        #: The seconds of a round trip to the host that answered last, None if unknown.
+        self.round_trip: float | None = None
         #: The first objection of an answer's headers to its body, if there was one.
         self.doubt: WrongContent | None = None
         self._signed: str | None = None
@@ -98,10 +101,11 @@ class Opener:
         self._crew.unwatch(stream)
         stream.close()
 
-    def _connections(self, waited: float) -> int:
+    def _connections(self, waited: float, round_trip: float | None) -> int:
         """The number of connections to open at once for a large file on a far host, which is asked over several."""
         limits = self._crew.limits
-        if self._size < limits.split_from or waited < limits.far_from or limits.limit_rate is not None:
+        far = is_far(waited, round_trip, limits.far_from)
+        if self._size < limits.split_from or not far or limits.limit_rate is not None:
             return 0
         return min(self._crew.share(self.host), self._size // limits.piece)
 
@@ -111,7 +115,7 @@ class Opener:
         start: int,
         end: int | None,
         if_range: str | None,
-        more: Callable[[float], int] | None = None,
+        more: Callable[[float, float | None], int] | None = None,
     ) -> Stream:
         if self._crew.stop.is_set():
             raise Stopped
@@ -128,7 +132,7 @@ class Opener:
                 verified=self._verified,
                 more=more,
             )
-        self.doubt = self.doubt or stream.doubt
+        self.doubt, self.round_trip = self.doubt or stream.doubt, stream.round_trip
         self._crew.health.answered(host_of(self.url), self._crew.clock.now() - asked)
         self._crew.watch(stream)
         return stream

@@ -12,6 +12,7 @@ from synapse_sync.core.policy import Permissions, documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import SynapseError
 from synapse_sync.sources.base import Location
+from synapse_sync.transfer.idle import idle_seconds
 
 #: Files below this size (bytes) are bound by latency and by the work on each file, not by bandwidth.
 SMALL = 8 << 20
@@ -152,13 +153,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """The three clocks that transfers read, in seconds; a test passes its own.
+    """The clocks that transfers read, in seconds; a test passes its own.
 
-    `now` never goes back, `worked` is the processor time of this process, `today` counts from 1970.
+    `now` never goes back, `worked` is the processor time of this process, `idle` the unused one of all cores if
+    known, `today` counts from 1970.
     """
 
     now: Callable[[], float] = time.monotonic
     worked: Callable[[], float] = time.process_time
+    idle: Callable[[], float | None] = idle_seconds
     today: Callable[[], float] = time.time
 
 

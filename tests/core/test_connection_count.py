@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synapse_sync.core.connection_count import Ceiling, Count, Lane, Measured, Seen, decided, lowered
+from synapse_sync.core.connection_count import Ceiling, Count, Lane, Measured, Seen, decided, is_far, lowered
 
 MB = 1e6
 #: The most that a host gets, and the smallest piece that a connection receives before it may leave (bytes).
@@ -22,11 +22,18 @@ class Line:
     """A simulated way to a server: seconds, bytes a second, the share of lost packets, connections it accepts."""
 
     rtt: float = 0.1
+    think: float = 0.0  # of the server, before it answers
     cap: float = math.inf
     link: float = 125 * MB
     loss: float = 0.0
     limit: int = MOST
+    idle: float | None = None  # cores of this machine that nobody uses
     cores: float = math.inf  # bytes a second that this process can take in
+
+    @property
+    def wait(self) -> float:
+        """The seconds until a new connection is answered."""
+        return 4 * self.rtt + self.think
 
     @property
     def pace(self) -> float:
@@ -68,7 +75,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(1)
-        self.lanes.append(Connection(begun=-4 * self.line.rtt, answered=0.0))
+        self.lanes.append(Connection(begun=-self.line.wait, answered=0.0))
 
     def on(self, seconds: float) -> Run:
         """Let time pass in steps of `STEP` seconds."""
@@ -82,7 +89,7 @@ class Run:
     def _pass(self, seconds: float) -> None:
         accepted = sum(lane.answered is not None for lane in self.lanes)
         for lane in list(self.lanes):
-            if lane.answered is None and self.now >= lane.begun + 4 * self.line.rtt:
+            if lane.answered is None and self.now >= lane.begun + self.line.wait:
                 if accepted >= self.line.limit:
                     self.ceiling = lowered(self.ceiling, self.now, len(self.lanes), None)
                     self.lanes.remove(lane)
@@ -126,6 +133,8 @@ class Run:
                 shortest=0.1,
                 enough=300 * MB,
                 far_from=0.025,
+                round_trip=self.line.rtt,
+                idle=None if self.line.idle is None else self.now * self.line.idle,
             ),
         )
         assert 1 <= self.count.wanted <= allowed
@@ -197,6 +206,29 @@ def test_a_near_host_gets_more_connections_step_by_step_while_each_step_helps() 
     moments = [0.0, *(run.when(count) for count in (2, 4, 8, 16))]
     assert all(0.1 <= later - earlier <= 0.5 for earlier, later in pairwise(moments))
     assert Run(Line(rtt=0.001, link=100 * MB)).on(3).when(4) == math.inf
+
+
+def test_a_near_host_that_thinks_before_it_answers_is_not_far() -> None:
+    """An object store in the next rack: more connections are tried, but none is opened before it is judged."""
+    assert Run(Line(rtt=0.0005, think=0.1, link=100 * MB)).on(3).when(4) == math.inf
+    run = Run(Line(rtt=0.0005, think=0.05, cap=20 * MB, link=1000 * MB)).on(3)
+    assert 0.1 < run.when(2) < run.when(4) < run.when(8) < run.when(16) < 2.0
+
+
+def test_a_near_host_gets_no_more_connections_while_no_core_is_idle() -> None:
+    """A server on this machine uses the rest of its cores. A far one is slower than any machine."""
+    near = Line(rtt=0.001, cap=20 * MB, link=1000 * MB)
+    assert Run(replace(near, idle=0.1)).on(5).when(2) == math.inf
+    assert Run(replace(near, idle=0.5)).on(5).when(16) < 2
+    assert Run(Line(rtt=0.05, cap=10 * MB, idle=0.0)).on(2).when(16) < 1
+
+
+@pytest.mark.parametrize(
+    ("waited", "round_trip", "far"),
+    [(0.02, None, False), (0.03, None, True), (0.03, 0.0005, False), (0.03, 0.007, True), (0.02, 0.007, False)],
+)
+def test_what_is_far(waited: float, round_trip: float | None, far: bool) -> None:
+    assert is_far(waited, round_trip, 0.025) is far
 
 
 def test_no_verdict_before_a_new_connection_was_at_its_pace() -> None:

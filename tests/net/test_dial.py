@@ -118,3 +118,13 @@ def test_options_and_the_local_address_are_those_asked_for(stack: ExitStack) -> 
     with dialer(alive).connect("h", 1, timeout=None, source=("127.0.0.1", 0), options=options) as sock:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.getsockname()[0] == "127.0.0.1" and sock.gettimeout() is None
+
+
+def test_a_round_trip_is_known_after_the_first_connection(stack: ExitStack) -> None:
+    """It is that of the address that answered, without the head start of a dead one, and the shortest of all."""
+    dial = dialer(swallowing(stack), listening(stack), head_start=0.3)
+    assert dial.round_trip("hub.example", 443) is None
+    for _ in range(2):
+        dial.connect("hub.example", 443, timeout=10.0).close()
+        assert 0 < (dial.round_trip("hub.example", 443) or 0) < 0.3
+    assert dial.round_trip("hub.example", 80) is None

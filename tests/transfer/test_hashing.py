@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synapse_sync.errors import StorageError
-from synapse_sync.transfer.hashing import Chaser, digest_file, is_hurried
+from synapse_sync.transfer.hashing import Chaser, Pace, digest_file, is_hurried
 
 MIB = 1 << 20
 DATA = hashlib.shake_128(b"data").digest(11 * MIB + 7)
@@ -50,9 +50,9 @@ def test_in_a_hurry_the_sha256_has_to_do(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(bytes(len(DATA)))
     asked: list[int] = []
 
-    def hurried(hashed: int) -> bool:
-        asked.append(hashed)
-        return hashed > 6 * MIB
+    def hurried(pace: Pace) -> bool:
+        asked.append(pace.hashed)
+        return pace.hashed > 6 * MIB
 
     chaser = Chaser(tmp_path / "f", hurried=hurried)
     for at in range(0, len(DATA), MIB):
@@ -66,16 +66,45 @@ def test_in_a_hurry_the_sha256_has_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hashed", "fetched", "worked", "expected"),
+    ("hashed", "awaited", "fetched", "worked", "expected"),
     [
-        (40 * MIB, 40 * MIB, 0.2, False),
-        (40 * MIB, 400 * MIB, 0.2, True),
-        (40 * MIB, 40 * MIB, 0.95, True),
-        (4 * MIB, 400 * MIB, 0.95, False),
+        (40 * MIB, 0.2, 40 * MIB, 0.2, False),
+        (40 * MIB, 0.0, 400 * MIB, 0.2, True),
+        (40 * MIB, 0.0, 40 * MIB, 0.95, True),
+        (40 * MIB, 0.3, 40 * MIB, 0.2, True),
+        (4 * MIB, 1.0, 400 * MIB, 0.95, False),
     ],
 )
-def test_the_processor_is_the_limit(hashed: int, fetched: int, worked: float, expected: bool) -> None:
-    assert is_hurried(hashed, fetched, 1.0, worked, 300e6) is expected
+def test_the_processor_is_the_limit(
+    hashed: int, awaited: float, fetched: int, worked: float, expected: bool
+) -> None:
+    assert is_hurried(Pace(hashed=hashed, awaited=awaited), fetched, 1.0, worked, 300e6) is expected
+
+
+def test_it_is_known_how_often_the_network_waited_for_the_hashes(tmp_path: Path) -> None:
+    """Three blocks are hashed at once and eight wait for the thread: the twelfth is awaited."""
+    (tmp_path / "f").write_bytes(DATA)
+    paces: list[Pace] = []
+    may_hash = threading.Event()
+
+    def tick() -> None:
+        assert may_hash.wait(10)
+
+    def hurried(pace: Pace) -> bool:
+        paces.append(pace)
+        return False
+
+    chaser = Chaser(tmp_path / "f", tick=tick, hurried=hurried)
+    for at in range(0, 11 * MIB, MIB):
+        block = lend(chaser, at)
+        block[:] = DATA[at : at + MIB]
+        chaser.give(at, block, MIB)
+    threading.Timer(0.05, may_hash.set).start()
+    block = lend(chaser, 11 * MIB)
+    block[:7] = DATA[11 * MIB :]
+    chaser.give(11 * MIB, block, 7)
+    right(chaser, DATA)
+    assert paces[-1].awaited == 1 / 12
 
 
 def test_a_block_is_lent_for_the_next_bytes_only(tmp_path: Path) -> None:

@@ -237,8 +237,8 @@ class Bench:
         self.heard = Heard()
         self.credentials = Credentials()
         self.limits = Limits()
-        # How much else the process of the tests does says nothing about a transfer.
-        self.clock = Clock(worked=lambda: 0.0)
+        # How busy this machine or the process of the tests is says nothing about a transfer.
+        self.clock = Clock(worked=lambda: 0.0, idle=lambda: None)
         self.nearby = lambda want: ()
         self.offline = False
         self.read_timeout = 60.0
@@ -476,7 +476,7 @@ def test_fast_connection_stays_alone(server, bench):
 
 
 def test_no_more_connections_while_this_process_is_the_slow_one(server, bench):
-    bench.clock = Clock(worked=lambda: 2 * time.monotonic())  # two cores, and nothing left of them
+    bench.clock = replace(bench.clock, worked=lambda: 2 * time.monotonic())  # two cores, and nothing left of them
     body = content(40 * MIB)
     server.files["/f"] = File(body, pause=0.001)
     bench.limits = split(far_from=float("inf"))
@@ -486,7 +486,7 @@ def test_no_more_connections_while_this_process_is_the_slow_one(server, bench):
 
 @pytest.mark.parametrize("work", [0.0, 2.0])
 def test_the_blake3_is_given_up_while_this_process_is_the_slow_one(server, bench, work):
-    bench.clock = Clock(worked=lambda: work * time.monotonic())
+    bench.clock = replace(bench.clock, worked=lambda: work * time.monotonic())
     body = content(40 * MIB)
     server.files["/f"] = File(body)
     bench.limits = split(streams_per_file=1)
@@ -930,7 +930,7 @@ def test_wrong_labels_on_the_right_bytes(server, bench, labels, chunked):
 def test_wrong_labels_on_ranges(server, bench, labels):
     body = content(6 * MIB)
     server.files["/f"] = File(body, headers=labels, pause=0.001)
-    bench.limits = split(split_from=2 * MIB, piece=MIB)
+    bench.limits = split(split_from=2 * MIB, piece=MIB, far_from=0.0)
     bench.got(want_of(body, server.ref()))
     assert server.ranges()
 
