@@ -80,6 +80,7 @@ def test_the_heavy_ones_are_seen_by_this_test(project: Project) -> None:
     project.manifest(f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n')
     found = imported(project, "sync")
     assert "httpx" in found
+    assert not {"rich", "pygments"} & found, "httpx comes without its own command line"
     assert "urllib3" not in found, "plain downloads go through the lane"
 
 

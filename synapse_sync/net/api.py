@@ -19,7 +19,7 @@ from synapse_sync.net.credentials import Credentials, display_url
 from synapse_sync.net.failures import NOT_READY, proxy_refused, switched_off, unreachable, unsendable
 from synapse_sync.net.redirects import STATUSES, Chain
 from synapse_sync.net.retries import WORTH_TELLING, Retry, asked_wait
-from synapse_sync.net.transports import Transports
+from synapse_sync.net.transports import Transports, http_library
 from synapse_sync.net.trust import tls_context
 
 #: The body of a request: its bytes, or a function that returns its pieces anew for each attempt. Such a request
@@ -251,9 +251,7 @@ class Api:
     def _connect(self) -> Transports:
         with self._lock:
             if self._library is None:
-                import httpx
-
-                self._library = httpx
+                self._library = http_library()
             if self._transports is None:
                 if self._tls_early:
                     self._tls()

@@ -18,7 +18,6 @@ from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.transfer.inspect import inspect_want
 from synapse_sync.transfer.run import transfer
-from synapse_sync.transfer.unpack import fetch_members, unpack
 from synapse_sync.transfer.want import Clock, Got, Limits, Member, Nearby, Offers, Want
 
 #: Bytes of a file's beginning that say how long its header is, and often hold all of it.
@@ -62,6 +61,8 @@ class Transfers:
         """Bring files into the store, members of archives too; one answer for each want, in their order."""
         if all(want.archive is None for want in wants):
             return self._transfer(wants)
+        from synapse_sync.transfer.unpack import fetch_members  # most projects have no archives
+
         here = self._members_in_remotes(wants)
         left = [want for number, want in enumerate(wants) if number not in here]
         rest = iter(
@@ -99,6 +100,8 @@ class Transfers:
         self, archive: Got, patterns: Sequence[str], note: Callable[[str], None] | None = None
     ) -> tuple[Member, ...]:
         """Bring the members of a fetched archive that match the patterns into the store; raises like `unpack`."""
+        from synapse_sync.transfer.unpack import unpack
+
         return unpack(archive, patterns, store=self._store, check=inspect_want, reporter=self._reporter, note=note)
 
     def measure(self, reference: Reference) -> int | None:
