@@ -119,7 +119,7 @@ class Wiring:
 
     def _roots(self) -> Iterator[Path]:
         """The roots of the targets; none if the manifest cannot be read, which others report."""
-        from synapse_sync.store.ownership import root_of
+        from synapse_sync.store.roots import root_of
 
         with suppress(SynapseError):
             for target in self.project.manifest.targets:
@@ -144,7 +144,7 @@ class Wiring:
         """The files in the folders that the targets have for models."""
         from synapse_sync.layouts import folders_of
         from synapse_sync.store.known_digests import KnownDigests
-        from synapse_sync.store.ownership import root_of
+        from synapse_sync.store.roots import root_of
         from synapse_sync.suppliers.tree_files import TreeFiles
 
         manifest = self.project.manifest

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.shard import WHOLE, Shard
-from synapse_sync.engine.unchanged import fingerprint, unchanged_files
+from synapse_sync.engine.unchanged import count_unchanged, fingerprint, unchanged_files
 from synapse_sync.errors import InputError, raise_all
 from synapse_sync.sharing import Sharing
 from synapse_sync.user.places import MANIFEST, expanded, find_project, home_directory, home_text
@@ -268,8 +268,6 @@ class Workspace(Sharing):
 
     def unchanged(self) -> int | None:
         """How many files are in place if there is surely nothing to do; None if only a survey can say it."""
-        from synapse_sync.store.receipt import count_unchanged
-
         return unchanged_files(self.settings.store, self.project.key, self.state(), count_unchanged)
 
     def inventory(self, scope: Scope | None = None) -> Inventory:

@@ -136,21 +136,29 @@ def table_lines(
     other. Without a terminal, or COLUMNS, nothing is cut. With `paths`, their cells are paths: they keep their
     ends, which differ, and at least 24 columns. `below` has a line for each row, left out where it is empty.
     """
-    cells = [[cell_text(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
+    cells = [_cells(column) for column in zip(header, *rows, strict=True)]
+    widths = [max(map(text_width, column)) for column in cells]
     columns = (shrink,) if isinstance(shrink, int) else shrink
     for column in columns if has_width(sys.stdout) else ():
         over = sum(widths) + 2 * (len(widths) - 1) - terminal_width()
         least = min(widths[column], _LEAST_PATH) if paths else 8
         widths[column] = min(widths[column], max(text_width(header[column]), least, widths[column] - max(0, over)))
         if paths:
-            for row in cells:
-                row[column] = end_text(row[column], widths[column])
-    for number, row in enumerate(cells):
-        text = "  ".join(fit_text(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            cells[column] = [end_text(cell, widths[column]) for cell in cells[column]]
+    fitted = [[fit_text(cell, width) for cell in column] for column, width in zip(cells, widths, strict=True)]
+    for number, row in enumerate(zip(*fitted, strict=True)):
+        text = "  ".join(row).rstrip()
         yield click.style(text, bold=True) if number == 0 else text
         if number and below and below[number - 1]:
             yield below[number - 1]
+
+
+def _cells(column: Sequence[str]) -> Sequence[str]:
+    """Return the cells of a column as `cell_text` returns each: at once where all are plain, as they nearly are."""
+    text = "\n".join(("", *column, ""))
+    plain = text.count("\n") == len(column) + 1 and text.isascii() and text.replace("\n", "").isprintable()
+    plain = plain and not any(gap in text for gap in ("  ", "\n ", " \n"))
+    return column if plain else list(map(cell_text, column))
 
 
 def _line(verb: str, text: str, remark: str) -> str:

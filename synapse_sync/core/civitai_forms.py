@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from synapse_sync.core.coordinates import Coordinates
@@ -36,9 +37,13 @@ _CIVITAI = (
 _IDS = r"([1-9][0-9]{0,14})(?:@([1-9][0-9]{0,14})(?:\+([1-9][0-9]{0,14}))?)?\Z"
 
 
+@cache
+def plain_ids() -> re.Pattern[str]:
+    """The pattern of a model, a version and a file that are written canonically: three groups."""
+    return re.compile(_IDS)
+
+
 def read_civitai(rest: str, text: str) -> Coordinates:
-    if (plain := re.match(_IDS, rest)) is not None:
-        return Coordinates("civitai", plain[1], plain[2], plain[3])
     match = re.match(_CIVITAI, rest)
     if match is None or (match["id"] is None and match["revision"] is None):
         raise InvalidReference(

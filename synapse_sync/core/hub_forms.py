@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from urllib.parse import SplitResult, unquote
 
 from synapse_sync.core.coordinates import Coordinates
@@ -14,7 +15,7 @@ _HF_KINDS = frozenset({"datasets", "spaces"})
 _HF_NAME = r"(?a)\w[\w.\-]{0,95}\Z"
 #: First parts of pages of the hub that are no owner's name.
 # fmt: off
-_HF_PAGES = frozenset({
+PAGES = frozenset({
     "api", "blog", "chat", "collections", "datasets", "docs", "enterprise", "inference", "join", "kernels",
     "learn", "login", "models", "new", "organizations", "papers", "posts", "pricing", "search", "settings",
     "spaces", "storage", "tasks",
@@ -29,11 +30,17 @@ _HF_REFS = r"(refs/pr/[0-9]+|refs/convert/[^/]+)(?:/|\Z)"
 _WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".onnx")
 
 
+@cache
+def plain_path() -> re.Pattern[str]:
+    """The pattern of a repository, a revision and a path that are written canonically: four groups.
+
+    The first one, the owner, must not be in `PAGES`, and nothing may have `--` or `..` in it.
+    """
+    return re.compile(_PLAIN)
+
+
 def read_hub(rest: str, text: str) -> Coordinates:
     """`[datasets/|spaces/]owner/repo[@revision][/path]`, the hub library's own path form."""
-    plain = None if "--" in rest or ".." in rest else re.match(_PLAIN, rest)
-    if plain is not None and plain[1] not in _HF_PAGES:
-        return Coordinates("huggingface", f"{plain[1]}/{plain[2]}", plain[3], plain[4])
     parts = rest.split("/")
     prefix = parts.pop(0) if len(parts) > 1 and parts[0] in {*_HF_KINDS, "models"} else ""
     # A revision after the first part means a repository of the early days, which has no owner.
@@ -95,7 +102,7 @@ def read_page(parts: SplitResult, text: str) -> Coordinates:
 def _checked(prefix: str, names: list[str], revision: str | None, path: str, text: str) -> Coordinates:
     """Check every part: names by the hub's rules, the path as one that stays inside the repository."""
     good = all(re.match(_HF_NAME, name) and ".." not in name and "--" not in name for name in names)
-    if not good or names[0] in _HF_PAGES:
+    if not good or names[0] in PAGES:
         raise InvalidReference(
             f"`{shown(text)}` does not name a repository on Hugging Face", hint="for example `hf://owner/repo`"
         )

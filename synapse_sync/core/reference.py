@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 from synapse_sync.core import civitai_forms, hub_forms
 from synapse_sync.core.characters import named_character
 from synapse_sync.core.digest import LENGTHS, Digest
-from synapse_sync.core.quick_init import quick_init
+from synapse_sync.core.quick_init import maker, quick_init
 from synapse_sync.core.reference_text import (
     check_inner_path,
     has_control,
@@ -123,6 +123,8 @@ class Reference:
 @lru_cache(maxsize=1 << 18)  # those of 50,000 models: one fewer, and a second look at all of them finds none
 def _read(text: str) -> Reference:
     """Read a text once: manifest, lockfile and commands name the same reference many times."""
+    if (plain := _plain(text)) is not None:
+        return plain
     if len(text) > MAX_LENGTH:
         raise InvalidReference(f"a reference of {len(text)} characters; the most is {MAX_LENGTH}")
     if has_control(text):
@@ -139,6 +141,27 @@ def _read(text: str) -> Reference:
     if canonical != text:
         return _keep(found, text)
     object.__setattr__(found, "_canonical", text)  # one text in memory, not two
+    return found
+
+
+#: It makes a reference by the places of its fields, more quickly.
+_make = maker(Reference)
+
+
+def _plain(text: str) -> Reference | None:
+    """The reference of a canonical text without anything unusual, as nearly all in files are; None for another."""
+    found: Reference | None = None
+    if text.startswith("civitai:"):
+        if (ids := civitai_forms.plain_ids().match(text, 8)) is not None:
+            found = _make("civitai", ids[1], ids[2], ids[3])
+    elif text.startswith("hf://"):
+        path = None if "--" in text or ".." in text else hub_forms.plain_path().match(text, 5)
+        if path is not None and path[1] not in hub_forms.PAGES and len(text) <= MAX_LENGTH:
+            found = _make("huggingface", f"{path[1]}/{path[2]}", path[3], path[4])
+    elif (url := re.match(_PLAIN_URL, text)) is not None and len(text) <= MAX_LENGTH and host_site(url[1]) is None:
+        found = _make("url", text)
+    if found is not None:
+        object.__setattr__(found, "_canonical", text)  # one text in memory, not two
     return found
 
 
@@ -166,8 +189,7 @@ def _suffix(mark: str, value: str | None) -> str:
 def _parse(text: str) -> Reference:
     scheme = text.partition(":")[0].lower() if ":" in text else ""
     if scheme in ("http", "https"):
-        plain = re.match(_PLAIN_URL, text)
-        return _web(text) if plain is None or host_site(plain[1]) is not None else Reference("url", text)
+        return _web(text)
     if scheme == "civitai" and text.count(":") == 1:  # else it may be an AIR with a part of this name
         return Reference(*civitai_forms.read_civitai(text[8:], text))
     if scheme == "hf" and (text[3:5] == "//" or re.match(_REPOSITORY, text[3:])):

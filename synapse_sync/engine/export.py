@@ -32,7 +32,7 @@ from synapse_sync.project import Project
 from synapse_sync.sites import SITES, public_endpoints
 from synapse_sync.sources.base import Source
 from synapse_sync.store.durable import about_project, behind_link, write_atomic
-from synapse_sync.store.ownership import root_of
+from synapse_sync.store.roots import root_of
 from synapse_sync.user.places import LOCKFILE, MANIFEST, expanded
 from synapse_sync.user.settings import token_places
 from synapse_sync.user.small_files import UnfitFile, read_small, refusal

@@ -21,7 +21,7 @@ from synapse_sync.engine.pin import pin
 from synapse_sync.engine.tools import Tools
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project
-from synapse_sync.store.ownership import root_of
+from synapse_sync.store.roots import root_of
 from synapse_sync.suppliers.hub_cache import HubCache
 from synapse_sync.user.places import MANIFEST
 

@@ -18,7 +18,7 @@ from synapse_sync.errors import InputError
 from synapse_sync.layouts.adopt import top_folders
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project
-from synapse_sync.store.ownership import root_of
+from synapse_sync.store.roots import root_of
 from synapse_sync.user.places import home_directory
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.plan import Placement, State
+from synapse_sync.engine.arranged import targets_here, without_code
 from synapse_sync.engine.part import entries_in
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.survey import survey_project, targets_here, without_code
 from synapse_sync.engine.tools import Tools
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project
-from synapse_sync.store.ownership import root_of
+from synapse_sync.store.roots import root_of
 from synapse_sync.user.searches import paused
 
 
@@ -48,6 +48,8 @@ def inventory(project: Project, scope: Scope, tools: Callable[[], Tools], *, unc
     """
     if unchanged:
         return _listed(project, scope, _arranged(project, scope), lambda placement: True)
+    from synapse_sync.engine.survey import survey_project  # with all that looks at trees
+
     survey = survey_project(project, scope, tools())
 
     def is_placed(place: Placement) -> bool:

@@ -12,31 +12,28 @@ from synapse_sync.core.findings import listed
 from synapse_sync.core.freshness import expected, stale_entries, undeclared, unlocked, with_renamed
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, WITHIN, LinkMode
 from synapse_sync.core.lockfile import LockedModel, Lockfile
-from synapse_sync.core.manifest.values import Manifest, Requirement, Target
+from synapse_sync.core.manifest.values import Manifest, Requirement
 from synapse_sync.core.plan import Key, Observed, Placement, Plan, State, Verb, make_plan
-from synapse_sync.core.policy import code_allowed, left_out, listed_code
 from synapse_sync.core.size_text import count_text
 from synapse_sync.core.trust import Capability
+from synapse_sync.engine.arranged import targets_here, without_code
 from synapse_sync.engine.observe import followed_links, links_to_report, observe, ways_to, with_own_sources
 from synapse_sync.engine.optional import awaited, not_locked, optional_names
-from synapse_sync.engine.part import entries_in, targets_in
+from synapse_sync.engine.part import entries_in
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey_notes import moved_roots, with_moved, withheld_warning
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import OutOfDate
-from synapse_sync.layouts import LAYOUTS
 from synapse_sync.layouts.arrange import Arrangement, arrange
 from synapse_sync.layouts.companions import Accompaniment, arrange_companions
 from synapse_sync.project import Project
 from synapse_sync.sources.register import preview_url
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.links import can_link
 from synapse_sync.store.ownership import (
     Tree,
     former_roots,
     former_trees,
     open_trees,
-    root_of,
     with_barriers,
     with_neighbours,
     with_sharers,
@@ -156,17 +153,6 @@ def check_frozen(project: Project, scope: Scope) -> None:
         f"{LOCKFILE} does not have {listed(missing)}, and --frozen locks nothing",
         hint="restore it from git, or run `synapse lock`",
     )
-
-
-def targets_here(project: Project, scope: Scope) -> list[Target]:
-    """The targets in scope, as this machine can have them; raises `InputError` for names that do not exist."""
-    # Only there a link is no link mode, which every file system has to offer.
-    return [
-        replace(target, links=can_link(root_of(target.root, project.directory)))
-        if target.layout in LAYOUTS and LAYOUTS[target.layout].repositories
-        else target
-        for target in targets_in(project.manifest, scope)
-    ]
 
 
 def trees_in(project: Project, scope: Scope, link_mode: LinkMode) -> dict[str, Tree]:
@@ -331,37 +317,6 @@ def _walked(
     trees = with_barriers(trees, declared, key=project.key, store=store.root, stores=stores)
     trees = with_sharers(trees, key=project.key, store=store.root)
     return trees, ways_to(placements, trees, companions)
-
-
-def without_code(
-    arrangement: Arrangement,
-    is_absent: Callable[[Placement], bool],
-    entries: Sequence[Requirement],
-    locked: Mapping[str, LockedModel],
-) -> Arrangement:
-    """The arrangement without the code of repositories that the manifest does not allow, and notes about it.
-
-    Earlier versions locked such files. Where one is placed already, it stays.
-    """
-    several = {e.name: e for e in entries if e.name in locked and len(locked[e.name].artifacts) > 1}
-    left: dict[str, dict[str, None]] = {}
-    kept = []
-    for placement in arrangement.placements:
-        entry, name = several.get(placement.model), placement.artifact.filename
-        if (
-            entry is not None
-            and not code_allowed(entry, name)
-            and left_out(name, pickles=entry.allow_pickle, include=entry.include)
-            and is_absent(placement)
-        ):
-            left.setdefault(entry.name, {})[name] = None
-        else:
-            kept.append(placement)
-    notes = [
-        f"`{model}`: {listed_code(names)}; they are in {LOCKFILE} until `synapse lock --upgrade-model {model}`"
-        for model, names in left.items()
-    ]
-    return replace(arrangement, placements=tuple(kept), notes=(*arrangement.notes, *notes)) if left else arrangement
 
 
 def _confirmed(

@@ -30,9 +30,10 @@ from synapse_sync.net.credentials import display_url, origin_of
 from synapse_sync.project import Project
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import where_writable
-from synapse_sync.store.ownership import Tree, root_of
+from synapse_sync.store.ownership import Tree
 from synapse_sync.store.project_note import note_path
 from synapse_sync.store.projects import read_record
+from synapse_sync.store.roots import root_of
 from synapse_sync.user.consent import ConsentFiles, is_mine
 from synapse_sync.user.places import MANIFEST
 from synapse_sync.user.remotes import at_directory

@@ -223,7 +223,8 @@ def _in_homes(homes: Sequence[_Home], entry: Requirement, model: LockedModel) ->
         for artifact in model.artifacts:
             path = _path(folder, entry, artifact, layout, several=several, alone=alone)
             placements.append(_make_placement(target.name, path, entry.name, artifact, target.link_mode))
-        if alone:
+        plain = entry.filename is None and path.name == model.artifacts[0].filename
+        if alone and not (plain and layout.lists(kind, path.name)):  # nearly never
             notes += _name_notes(entry, model.artifacts[0], path, kind, layout)
     return placements, notes
 

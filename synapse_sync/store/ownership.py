@@ -23,8 +23,8 @@ from synapse_sync.store.project_note import project_key
 from synapse_sync.store.projects import ProjectRecord, identity_of, is_gone, read_record, records, roots_near
 from synapse_sync.store.receipt import Receipt, ReceiptEntry
 from synapse_sync.store.receipt_index import APART, DIRECTORY, directory_of, receipt_paths
+from synapse_sync.store.roots import root_of
 from synapse_sync.store.spelling import RealPlaces
-from synapse_sync.user.places import expanded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,12 +425,3 @@ def _has_receipt(root: str, key: str) -> bool:
         return bool(receipt_paths(root, key))
     except OSError:
         return False
-
-
-def root_of(text: str, project: Path) -> Path:
-    """A target's directory: relative to the project, `~` is the user's home. Links in it are left as they are.
-
-    Raises `InputError` for a root that cannot be meant as it is, see `expanded`.
-    """
-    path = Path(expanded(text, "root"))
-    return Path(os.path.normpath(path if path.is_absolute() else project / path))

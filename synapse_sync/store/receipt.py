@@ -34,7 +34,6 @@ from synapse_sync.store.looks import make_tree_dirs
 from synapse_sync.store.receipt_index import (
     APART,
     DIRECTORY,
-    count_by_indexes,
     directory_of,
     index_bytes,
     index_path,
@@ -405,14 +404,12 @@ def _look(path: str, link: str | None) -> os.stat_result | None:
     return found if stat.S_ISREG(found.st_mode) else None
 
 
-def count_unchanged(root: str, project: str, complete: str) -> int | None:
+def count_by_receipts(root: str, project: str, complete: str) -> int | None:
     """The number of listed files, if none changed and the receipts are of this complete state; else None.
 
-    The quick way: `project` is the beginning of the receipts' keys. Entries are not rebuilt as values, and a
-    receipt that is damaged in any way says None: the careful way will find out.
+    `project` is the beginning of the receipts' keys. Entries are not rebuilt as values, and a receipt that is
+    damaged in any way says None: the careful way will find out.
     """
-    if (quick := count_by_indexes(root, project, complete)) is not None:
-        return quick
     total = 0
     try:
         paths = receipt_paths(root, project)

@@ -316,3 +316,22 @@ def test_a_plain_repository_is_read_like_its_page(owner: str, repo: str, revisio
     page = read(f"https://huggingface.co/{owner}/{repo}/resolve/{revision}/{file}")
     if owner not in ("datasets", "models", "spaces") and repo not in ("resolve", "blob", "raw", "tree"):
         assert read(f"hf://{owner}/{repo}@{revision}/{file}") == page
+
+
+@given(
+    st.tuples(
+        st.sampled_from(["civitai:", "hf://", "https://", "http://"]),
+        st.text("01279@+./-_awx%?#:", max_size=12)
+        | st.from_regex(r"\A(docs|o)/r(@(main|refs|ab))?(/[a.-]{1,4}){0,2}\Z"),
+    ).map("".join)
+)
+def test_a_text_that_is_read_quickly_is_read_like_one_that_is_not(text: str) -> None:
+    scheme, colon, rest = text.partition(":")
+    read: list[object] = []
+    for each in (text, f"{scheme.upper()}{colon}{rest}"):  # only small letters are read quickly
+        try:
+            found = Reference.parse(each)
+            read.append((found, str(found)))
+        except InvalidReference as error:
+            read.append(error.message.replace(scheme.upper(), scheme))
+    assert read[0] == read[1]

@@ -15,7 +15,7 @@ from synapse_sync.store import receipt
 from synapse_sync.store.receipt import (
     Receipt,
     ReceiptEntry,
-    count_unchanged,
+    count_by_receipts,
     discard,
     matches,
     note,
@@ -102,7 +102,7 @@ def test_no_receipt(tmp_path: Path, absent: str) -> None:
         (tmp_path / "root").mkdir()
     assert read(tmp_path / "root", KEY) is None
     assert others(tmp_path / "root", KEY) == []
-    assert count_unchanged(str(tmp_path / "root"), PROJECT, "x") is None
+    assert count_by_receipts(str(tmp_path / "root"), PROJECT, "x") is None
 
 
 def test_linked_state_directory_is_refused(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_damaged_receipt(tmp_path: Path, data: bytes) -> None:
             ask()
         assert str(raw(tmp_path)) in caught.value.message
         assert caught.value.hint
-    assert count_unchanged(str(tmp_path), PROJECT, "x") is None
+    assert count_by_receipts(str(tmp_path), PROJECT, "x") is None
     assert raw(tmp_path).read_bytes() == data
 
 
@@ -306,39 +306,39 @@ def test_link_that_became_a_loop(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["copy", "symlink"])
-def test_count_unchanged(tmp_path: Path, how: str) -> None:
+def test_count_by_receipts(tmp_path: Path, how: str) -> None:
     root = tmp_path / "root"
     make(root, "a", "d/b", complete="f00d", how=how)
     make(root, "c", key=f"{PROJECT}-forge", complete="f00d", how=how)
     make(root, "z", key="stranger-comfy", complete="else", how=how)
-    assert count_unchanged(str(root), PROJECT, "f00d") == 3
-    assert count_unchanged(str(root), PROJECT, "beef") is None
+    assert count_by_receipts(str(root), PROJECT, "f00d") == 3
+    assert count_by_receipts(str(root), PROJECT, "beef") is None
     (root / "z").unlink()  # not ours
-    assert count_unchanged(str(root), PROJECT, "f00d") == 3
+    assert count_by_receipts(str(root), PROJECT, "f00d") == 3
     os.utime(root / "d" / "b", ns=(1, 1))
-    assert count_unchanged(str(root), PROJECT, "f00d") is None
+    assert count_by_receipts(str(root), PROJECT, "f00d") is None
 
 
-def test_count_unchanged_of_an_unfinished_target(tmp_path: Path) -> None:
+def test_count_by_receipts_of_an_unfinished_target(tmp_path: Path) -> None:
     make(tmp_path, "a", complete="f00d")
     make(tmp_path, "b", key=f"{PROJECT}-forge", complete=None)
-    assert count_unchanged(str(tmp_path), PROJECT, "f00d") is None
+    assert count_by_receipts(str(tmp_path), PROJECT, "f00d") is None
 
 
 @pytest.mark.parametrize("change", ["gone", "link", "directory"])
-def test_count_unchanged_sees_what_took_the_place(tmp_path: Path, change: str) -> None:
+def test_count_by_receipts_sees_what_took_the_place(tmp_path: Path, change: str) -> None:
     make(tmp_path, "a", complete="f00d")
     (tmp_path / "a").rename(tmp_path / "kept")
     if change == "link":
         (tmp_path / "a").symlink_to("kept")
     elif change == "directory":
         (tmp_path / "a").mkdir()
-    assert count_unchanged(str(tmp_path), PROJECT, "f00d") is None
+    assert count_by_receipts(str(tmp_path), PROJECT, "f00d") is None
 
 
 def test_empty_receipt_is_complete_too(tmp_path: Path) -> None:
     make(tmp_path, complete="f00d")
-    assert count_unchanged(str(tmp_path), PROJECT, "f00d") == 0
+    assert count_by_receipts(str(tmp_path), PROJECT, "f00d") == 0
 
 
 def test_ten_thousand_entries(tmp_path: Path) -> None:
