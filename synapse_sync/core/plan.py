@@ -9,6 +9,7 @@ from typing import Any
 
 from synapse_sync.core.artifact import Artifact, stem_of
 from synapse_sync.core.companion import Companion
+from synapse_sync.core.edited_sidecars import EditedSidecars
 from synapse_sync.core.link_mode import ADOPTED, BESIDE, CLAIMED, TAKEN, WITHIN, LinkMode
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.quick_init import quick_init
@@ -91,6 +92,11 @@ class Observed:
     own_source: bool = False  # changed, and the only place that its model comes from: its wanted bytes are gone
     theirs: bool = False  # adopted, or to be adopted, and still the user's own: neither replaced nor removed
     detail: str | None = None
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether somebody changed the file since, or a sidecar was there before."""
+        return self.state is State.ALTERED or (self.state is State.PLACED and self.how == MERGED)
 
 
 class Verb(StrEnum):
@@ -252,14 +258,13 @@ def make_plan(
             beside.append(action)
     wanted_keys = {placement.key for placement in wanted} | {companion.key for companion in companions}
     extraneous = {key: found for key, found in observed.items() if key not in wanted_keys}
-    removals = _removals(extraneous)
-    beside = [_following(action, extraneous) for action in beside]
-    pruned = sum(action.verb is Verb.PRUNE for action in removals)
+    edited = EditedSidecars(extraneous, {k: found.model for k, found in extraneous.items() if found.is_edited})
+    beside = [_following(action, edited) for action in beside]
+    fates = {key: fate for key, found in extraneous.items() if (fate := _fate(found)) is not None}
+    pruned = sum(verb is Verb.PRUNE for verb, _ in fates.values())
     spared = 0 if prune else pruned
-    if not prune:
-        removals = []
     withheld = 0 if certain or not prune else pruned
-    removals = removals if certain else []
+    removals = _removals(extraneous, fates) if prune and certain else []
     supply = _supply(todo, stored, placed, packed, nearby, shared)
     order = sorted(todo, key=lambda action: (action.verb is Verb.CONFLICT, action.target, action.path))
     return Plan(
@@ -267,14 +272,13 @@ def make_plan(
     )
 
 
-def _removals(extraneous: Mapping[Key, Observed]) -> list[Action]:
+def _removals(extraneous: Mapping[Key, Observed], fates: Mapping[Key, tuple[Verb, str]]) -> list[Action]:
     """The actions for observed paths that nothing wants, links first.
 
     Order: a link to nothing would look as if somebody had changed it, so it goes before its file.
     """
-    links_first = sorted(extraneous.items(), key=lambda item: (item[1].how != WITHIN, item[0]))
-    none_of_ours = (State.ABSENT, State.FOREIGN, State.OBSTRUCTED)
-    return [_for_extraneous(key, found) for key, found in links_first if found.state not in none_of_ours]
+    links_first = sorted(fates, key=lambda key: (extraneous[key].how != WITHIN, key))
+    return [_for_extraneous(key, extraneous[key], *fates[key]) for key in links_first]
 
 
 def _for_wanted(placement: Placement, found: Observed, *, force: bool) -> Action | None:
@@ -347,37 +351,36 @@ def _beside(verb: Verb, companion: Companion, reason: str | None) -> Action:
     )
 
 
-def _following(action: Action, extraneous: Mapping[Key, Observed]) -> Action:
+def _following(action: Action, edited: EditedSidecars) -> Action:
     """The action with the path of the edited sidecar that it replaces: its model's weights had another name."""
     companion = action.companion
-    if action.verb is not Verb.WRITE or companion is None or not companion.is_sidecar or not extraneous:
+    if action.verb is not Verb.WRITE or companion is None or not companion.is_sidecar:
         return action
     suffix = companion.path.name.removeprefix(stem_of(companion.beside.name))
-    for (target, path), found in extraneous.items():
-        if target != action.target or found.model != action.model or not path.endswith(suffix):
-            continue
-        edited = found.state is State.ALTERED or (found.state is State.PLACED and found.how == MERGED)
-        weights = path.removesuffix(suffix)
-        if edited and any(key[0] == target and stem_of(key[1]) == weights for key in extraneous if key[1] != path):
-            return replace(action, follows=path)
-    return action
+    path = edited.of(action.target, action.model, suffix)
+    return action if path is None else replace(action, follows=path)
 
 
-def _for_extraneous(key: Key, found: Observed) -> Action:
-    """The action for a path that the receipt lists and that no model wants."""
-    verb, reason = Verb.PRUNE, "no longer wanted"
+def _fate(found: Observed) -> tuple[Verb, str] | None:
+    """The verb for a path that no model wants, and the reason; None where synapse placed nothing."""
+    if found.state in (State.ABSENT, State.FOREIGN, State.OBSTRUCTED):
+        return None
     if found.spelled is not None:
-        verb, reason = Verb.FORGET, f"it is `{found.spelled}` now"
-    elif found.state is State.MISSING:
-        verb, reason = Verb.FORGET, "already gone"
-    elif found.state is State.ALTERED:
-        verb, reason = Verb.KEEP, "changed since synapse placed it"
-    elif found.how == MERGED:
-        verb, reason = Verb.KEEP, "it has content that synapse did not write"
-    elif found.theirs:
-        verb, reason = Verb.KEEP, _BEFORE
-    elif found.shared:
-        verb, reason = Verb.FORGET, "another target or project wants it"
+        return Verb.FORGET, f"it is `{found.spelled}` now"
+    if found.state is State.MISSING:
+        return Verb.FORGET, "already gone"
+    if found.state is State.ALTERED:
+        return Verb.KEEP, "changed since synapse placed it"
+    if found.how == MERGED:
+        return Verb.KEEP, "it has content that synapse did not write"
+    if found.theirs:
+        return Verb.KEEP, _BEFORE
+    if found.shared:
+        return Verb.FORGET, "another target or project wants it"
+    return Verb.PRUNE, "no longer wanted"
+
+
+def _for_extraneous(key: Key, found: Observed, verb: Verb, reason: str) -> Action:
     target, path = key
     return Action(
         verb=verb,

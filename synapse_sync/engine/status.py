@@ -65,6 +65,7 @@ def _asked(project: Project, survey: Survey, tools: Tools) -> set[Capability]:
         found = set()  # a link that is refused: the sync reports it
     if survey.stale:
         declared = {target.name for target in project.manifest.targets}
-        found |= set(tools.trust.declared(entry for entry in entries if entry.name in survey.stale))
+        stale = set(survey.stale)
+        found |= set(tools.trust.declared(entry for entry in entries if entry.name in stale))
         found |= set(tools.trust.roots(t.target for name, t in survey.trees.items() if name in declared))
     return found

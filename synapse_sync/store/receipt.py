@@ -19,7 +19,8 @@ from typing import Any
 
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.look import is_decided
-from synapse_sync.core.names import SafePath
+from synapse_sync.core.names import SafePath, is_plain_path
+from synapse_sync.core.quick_init import maker, quick_init
 from synapse_sync.errors import InputError, StorageError, UnsafeName
 from synapse_sync.store import receipt_log
 from synapse_sync.store.durable import (
@@ -49,6 +50,7 @@ _FIELDS = ("path", "sha256", "size", "how", "mtime_ns", "inode", "model", "link"
 _MORE = ("ctime_ns", "sample")
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptEntry:
     """One placed file: its content, and its stat right after it was placed.
@@ -71,6 +73,9 @@ class ReceiptEntry:
     made: str | None = None
     ctime_ns: int = 0
     sample: str | None = None
+
+
+_make_entry = maker(ReceiptEntry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,8 +335,9 @@ def _whole(values: Iterable[Any], data: Mapping[str, Any]) -> Iterator[Any]:
 
 def _entry(value: Any, path: Path) -> ReceiptEntry:
     try:
-        entry = ReceiptEntry(**value)
-        SafePath(entry.path)
+        entry = _make_entry(**value)
+        if not is_plain_path(entry.path):
+            SafePath(entry.path)
     except (TypeError, AttributeError, UnsafeName) as error:
         raise _bad(path, f"a damaged or edited entry ({error})") from error
     read: Any = entry  # of the types that the file has
