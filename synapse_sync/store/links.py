@@ -330,6 +330,7 @@ def _copy(blob: Path, temporary: Path) -> None:
                 rest = rest[os.write(handle, rest) :]
             writeback.wrote(handle, count)
         flush(handle)
+        writeback.settle()
     if is_sha256(blob.name) and digest.hexdigest() != blob.name:
         raise IntegrityError(
             f"the blob {blob.name[:12]}… no longer has the content of its name; not placed",

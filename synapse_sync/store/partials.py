@@ -214,6 +214,7 @@ class Partial:
     def close(self) -> None:
         """Close the file; what is on disk stays there."""
         if self._fd >= 0:
+            self._writeback.settle()
             with contextlib.suppress(OSError):
                 os.close(self._fd)
             self._fd = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -16,23 +17,45 @@ _WRITE = 2
 class Writeback:
     """Asks the kernel to write a file that grows; `wrote` may be called from several threads.
 
-    `start` is such a request, for an open file. Hazard: it makes nothing durable, and no error shows. The kernel
-    keeps an error for the fsync, which decides.
+    `start` is such a request, for an open file, and returns whether the kernel accepts it. It may take as long as
+    the disk needs, so a thread of its own makes it: bytes go on to arrive while a disk pauses. Hazard: it makes
+    nothing durable, and no error shows. The kernel keeps an error for the fsync, which decides.
     """
 
-    def __init__(self, start: Callable[[int], object] | None = None) -> None:
+    def __init__(self, start: Callable[[int], bool] | None = None) -> None:
         self._start = start or start_writing
         self._waiting = 0
+        self._useless = False
+        self._asking: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def wrote(self, handle: int, count: int) -> None:
         """Note `count` bytes more in the open file `handle`."""
         with self._lock:
             self._waiting += count
-            if self._waiting < _EVERY:
+            if self._waiting < _EVERY or self._useless or (self._asking is not None and self._asking.is_alive()):
                 return
             self._waiting = 0
-        self._start(handle)
+            # Hazard: the number of a closed file may soon be that of another one, so the thread has its own.
+            own = os.dup(handle)
+            asking = threading.Thread(target=self._ask, args=(own,), name="synapse-writeback", daemon=True)
+            try:
+                asking.start()
+            except RuntimeError:  # no more threads: the fsync does all of it
+                os.close(own)
+                return
+            self._asking = asking
+
+    def _ask(self, own: int) -> None:
+        try:
+            self._useless = not self._start(own)
+        finally:
+            os.close(own)
+
+    def settle(self) -> None:
+        """Wait until no request is under way, so that the file is not kept open."""
+        if (asking := self._asking) is not None:
+            asking.join()
 
 
 def start_writing(handle: int) -> bool:

@@ -105,6 +105,7 @@ class DirectoryRemote:
                     writeback.wrote(handle, len(chunk))
                 flush(handle)
             finally:
+                writeback.settle()
                 os.close(handle)
             yield temp
         except OSError as error:
