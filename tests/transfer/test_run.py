@@ -658,7 +658,7 @@ def test_helpers_go_on_where_the_first_connection_fails(server, bench):
 
 def test_stalled_connection_does_not_decide_when_a_file_is_done(server, bench):
     body = content(16 * MIB)
-    server.files["/f"] = File(body, gates=[threading.Event()], pause=0.0005)
+    server.files["/f"] = File(body, gates=[threading.Event()], hold=0, pause=0.0005)
     bench.limits = split(split_from=2 * MIB, piece=4 * MIB, far_from=0.0)
     began = time.monotonic()
     got = bench.got(want_of(body, server.ref()))
@@ -1162,7 +1162,7 @@ class Drained(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         wait_for(lambda: self.received == self.sent)
         self.hours += 1
-        return super().wait(timeout)
+        return super().wait(10)
 
 
 def test_stream_that_hardly_moves_is_given_up_and_asked_for_again(server, bench, monkeypatch):
