@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from synapse_sync.core.connection_count import Ceiling, lowered
 from synapse_sync.core.reporter import Reporter
@@ -69,8 +69,9 @@ class Crew:
         self.stop: threading.Event = threading.Event()
         self.bucket: Bucket = Bucket(limits.limit_rate, self.stop, clock)
         self.health: Health = Health(read_speeds(store.root), today=clock.today)
-        #: The number of large files that are still to be begun.
-        self.waiting: int = 0
+        #: Returns the number of large files that are still to be begun. Race: a number that each thread writes when
+        #: it begins a file could be an older one at the end, and then files would wait for ever.
+        self.waiting: Callable[[], int] = lambda: 0
         #: The active files, and whether each still needs all its connections.
         self._active: dict[str, bool] = {}
         self._seats = threading.Semaphore(max(1, limits.downloads))

@@ -243,7 +243,7 @@ class Flow:
                     return piece
                 # One connection without a piece is enough to wait for those that fail or stall; none, where other
                 # files have a use for it, and another connection of this file is at work.
-                enough = self._idle or (self._crew.waiting and len(self._connections) > 1)
+                enough = self._idle or (self._crew.waiting() and len(self._connections) > 1)
                 if too_many or self._pieces.done or self._over.is_set() or enough:
                     self._remove(own)  # at once: else several would leave for the same reason
                     return None
@@ -276,7 +276,7 @@ class Flow:
             wait,
             now,
             is_new=own.answered is not None and not own.warm,
-            beside_others=self._crew.waiting > 0,
+            beside_others=self._crew.waiting() > 0,
         )
         if self._pieces.splits and not self._pieces.worth:
             self._crew.ending(self._want.key)

@@ -128,9 +128,8 @@ class _Work:
                 return self._large.popleft()
             return self._small.popleft() if self._small else None
 
-    @property
     def large_left(self) -> int:
-        """The number of large files that are not started yet."""
+        """Return the number of large files that are not started yet."""
         return len(self._large)
 
     def lanes(self, limits: Limits) -> tuple[int, int, int]:
@@ -219,7 +218,6 @@ def _lane(
                 if not small_only:
                     crew.leave_seat()
                 break
-            crew.waiting = work.large_left
             key, want = job
             error: SynapseError | None = None
             try:
