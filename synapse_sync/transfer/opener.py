@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -31,9 +32,10 @@ class Opener:
     """Requests parts of one file from one location, and remembers the target of its redirects.
 
     A site may count its redirects, so they are followed once; when the signed URL has expired, the stable one is
-    asked again. The signed URL lives here and nowhere else. `size` (bytes) is that of the file, if it is known.
-    `sign` returns a freshly signed form of `url`, which itself cannot be asked then. With `read`, no URL is asked:
-    it returns the stream of the bytes from a position to before another one (None: the end).
+    asked again, by one connection for all. The signed URL lives here and nowhere else. `size` (bytes) is that of
+    the file, if it is known. `sign` returns a freshly signed form of `url`, which itself cannot be asked then. With
+    `read`, no URL is asked: it returns the stream of the bytes from a position to before another one (None: the
+    end).
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Opener:
         #: The first objection of an answer's headers to its body, if there was one.
         self.doubt: WrongContent | None = None
         self._signed: str | None = None
+        #: Held while the stable URL is asked again.
+        self._renewing = threading.Lock()
         #: The answer for the next who asks, or the error.
         self._kept: Stream | SynapseError | None = None
 
@@ -91,10 +95,28 @@ class Opener:
             except (StatusError, WrongContent) as error:
                 if isinstance(error, StatusError) and error.status not in EXPIRED:
                     raise
-                self._signed = None
+            return self._renewed(signed, start, end, if_range)
+        return self._ask_anew(start, end, if_range)
+
+    def _ask_anew(self, start: int, end: int | None, if_range: str | None) -> Stream:
+        """Ask the stable URL, and remember where it leads."""
         stream = self._ask(self._sign(), start, end, if_range, more=self._connections)
         self._signed = stream.url if stream.url != self.url else None
         return stream
+
+    def _renewed(self, expired: str, start: int, end: int | None, if_range: str | None) -> Stream:
+        """Ask the stable URL in place of an expired one, unless another connection has done so meanwhile."""
+        with self._renewing:
+            if self._signed == expired:
+                try:
+                    return self._ask_anew(start, end, if_range)
+                except BaseException:
+                    self._signed = None  # so that the others do not wait for each other's failures
+                    raise
+            fresh = self._signed
+        if fresh is None:
+            return self._ask_anew(start, end, if_range)
+        return self._ask(fresh, start, end, if_range)
 
     def close(self, stream: Stream) -> None:
         """Close a stream and stop watching it."""

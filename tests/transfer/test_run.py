@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -1111,6 +1112,29 @@ def test_expired_url_is_replaced_by_a_fresh_one(server, second, bench):
     assert got.fetched_bytes == len(body)
     assert [path for path, _ in server.asked] == ["/f", "/f"]
     assert [path for path, _ in second.asked] == ["/old?sig=1", "/old?sig=1", "/new?sig=2"]
+
+
+def test_an_expired_url_is_replaced_once_for_all_connections(server, second, bench, monkeypatch):
+    """A site may count its redirects: three connections see at the same time that theirs has expired."""
+    body = content(12 * MIB)
+    server.redirects["/f"] = f"{second.url}/old?sig=1"
+    second.files["/old"] = second.files["/new"] = File(body)
+    answer, together = Handler.answer, threading.Barrier(3)
+
+    def expiring(self, headers):
+        if self.path.startswith("/old") and "range" in headers:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(20)
+            server.redirects["/f"] = f"{second.url}/new?sig=2"
+            together.abort()  # later ones need not wait
+            self.head(403, {"Content-Length": "0"})
+        else:
+            answer(self, headers)
+
+    monkeypatch.setattr(Handler, "answer", expiring)
+    bench.limits = split(split_from=2 * MIB, piece=MIB, streams_per_file=4, far_from=0.0, look_every=100.0)
+    bench.got(want_of(body, server.ref()))
+    assert server.count("/f") == 2
 
 
 def test_mirror_is_tried_when_the_first_place_fails(server, second, bench):
