@@ -223,6 +223,7 @@ class Bars(_Talk):
         self._sum = _Sum()
         self._all: Any = None
         self._tasks: dict[str, Any] = {}
+        self._over = False
         self._lock = threading.Lock()
 
     def above(self, text: str) -> bool:
@@ -242,6 +243,8 @@ class Bars(_Talk):
         self, key: str, name: str, total: int | None, done: int, word: str = "downloading"
     ) -> None:
         with self._lock:
+            if self._over:  # race: at an interrupt, a thread that was left behind comes here last
+                return
             if not self._tasks:
                 self._progress.start()
             self._sum.started(key, name, total, done, word)
@@ -281,8 +284,9 @@ class Bars(_Talk):
                 self._clear()
 
     def stop(self) -> None:
-        """Remove everything from the screen."""
+        """Remove everything from the screen; nothing is shown after that."""
         with self._lock:
+            self._over = True
             self._tasks.clear()
             self._clear()
 

@@ -133,7 +133,8 @@ def test_bytes_that_come_after_the_bars_are_gone_draw_nothing() -> None:
     bars.transfer_advanced("a", 10)
     bars.transfer_phase("a", "verifying")
     bars.transfer_finished("a", None)
-    assert bars._progress.tasks == []
+    bars.transfer_started("b", "second", 100, 0)
+    assert bars._progress.tasks == [] and not bars.above("interrupted"), "the cursor would be hidden for good"
 
 
 def test_one_file_needs_no_line_for_all() -> None:
