@@ -191,12 +191,12 @@ class Flow:
 
     def _receive_pieces(self) -> None:
         """Receive everything. With parts this thread only watches the connections, each of which has its own."""
-        stream, self._first = self._first, None
         with self._changed:
             self._main.answered = self._clock.now()
             self._connections.append(self._main)
             # The first stream goes on with its own bytes, before a helper can take them.
-            piece = self._next(self._main, first=stream is not None)
+            piece = self._next(self._main, first=self._first is not None)
+        stream, self._first = self._first, None  # not before: if everything stops, `_end` closes it
         if piece is None or not self._pieces.splits:
             self._work(self._main, stream, piece)
             return

@@ -1289,6 +1289,30 @@ def test_interrupt_stops_all_and_keeps_what_is_there(server, bench):
     gate.set()
 
 
+def test_an_interrupt_before_the_first_byte_leaves_no_connection_open(server, bench, monkeypatch):
+    body = content(6 * MIB)
+    server.files["/f"] = File(body)
+    bench.limits = split(split_from=2 * MIB)
+    opened, closed, halted = [], [], threading.Event()
+    init, close, halt = Stream.__init__, Stream.close, Crew.halt
+    monkeypatch.setattr(Stream, "__init__", lambda self, *a, **k: (opened.append(self), init(self, *a, **k))[1])
+    monkeypatch.setattr(Stream, "close", lambda self: (closed.append(self), close(self))[1])
+    monkeypatch.setattr(Crew, "halt", lambda crew: (halt(crew), halted.set())[0])
+
+    def interrupt(key: str, word: str) -> None:
+        if word == "downloading":
+            os.kill(os.getpid(), signal.SIGINT)
+            assert halted.wait(30)
+
+    bench.heard.transfer_phase = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        bench.fetch(want_of(body, server.ref()))
+    for thread in threading.enumerate():
+        if thread.name == "synapse-transfer":
+            thread.join(30)
+    assert opened and set(opened) <= set(closed)
+
+
 def test_mistake_of_ours_comes_out(server, bench):
     body = content(100)
     server.files["/f"] = File(body)
