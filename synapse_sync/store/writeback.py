@@ -37,7 +37,10 @@ class Writeback:
                 return
             self._waiting = 0
             # Hazard: the number of a closed file may soon be that of another one, so the thread has its own.
-            own = os.dup(handle)
+            try:
+                own = os.dup(handle)
+            except OSError:  # no more open files: the fsync does all of it
+                return
             asking = threading.Thread(target=self._ask, args=(own,), name="synapse-writeback", daemon=True)
             try:
                 asking.start()

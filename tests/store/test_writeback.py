@@ -112,6 +112,15 @@ def test_several_threads_write_one_file(handle: int) -> None:
     assert 1 <= len(kernel.asked) <= 4 * 64 // 16
 
 
+def test_without_a_number_for_the_file_nothing_is_asked() -> None:
+    """As where too many files are open: the bytes are written all the same."""
+    kernel = Kernel()
+    writeback = Writeback(kernel)
+    writeback.wrote(-1, 16 * MIB)
+    writeback.settle()
+    assert kernel.asked == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a call of Linux")
 def test_linux_accepts_the_request(tmp_path: Path) -> None:
     with (tmp_path / "f").open("wb") as file:

@@ -552,7 +552,7 @@ def test_the_next_file_begins_while_others_receive_their_last_pieces(server, ben
 
     By its clock, the transfer takes no time: nothing stalls, however long a busy machine needs.
     """
-    bench.clock = Clock(now=lambda: time.monotonic() / 1000, worked=lambda: 0.0)
+    bench.clock = Clock(now=lambda: time.monotonic() / 1000, worked=lambda: 0.0, idle=lambda: None)
     bench.read_timeout = 120.0
     bench.limits = split(downloads=2, per_host=6, split_from=2 * MIB, piece=2 * MIB, far_from=0.0)
     wants, gates = [], [threading.Event(), threading.Event()]
@@ -1193,7 +1193,7 @@ def test_stream_that_hardly_moves_is_given_up_and_asked_for_again(server, bench,
     body = content(200_000)
     gate = Drained(monkeypatch)
     server.files["/f"] = File(body, gate=gate)
-    bench.clock = Clock(now=lambda: 3600.0 * gate.hours, worked=lambda: 0.0)
+    bench.clock = Clock(now=lambda: 3600.0 * gate.hours, worked=lambda: 0.0, idle=lambda: None)
     bench.limits = Limits(patience=1800.0, slowest=100.0, watch_every=0.01)
     got = bench.got(want_of(body, server.ref()))  # each connection gives 64 KiB and then nothing
     assert len(server.asked) == 4 and got.fetched_bytes == len(body)
