@@ -37,6 +37,8 @@ if hasattr(os, "statvfs") and _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))  # `--basetemp` comes first
 _HOMES = itertools.count()
 _FAILED = pytest.StashKey[bool]()
+#: New objects between two searches for garbage: often enough that no hub stays for long.
+_SEARCHES = (5_000, 10, 10)
 
 # Without kept bytecode each of the thousand processes of the suite compiles the package again, and each worker all
 # tests. The mutants need it so: a changed module may look like the one that was compiled.
@@ -60,6 +62,7 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(*_SEARCHES)
         gc.enable()
 
 
