@@ -11,9 +11,9 @@ from synapse_sync.cli.options import common
 from synapse_sync.cli.texts import cell_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
-    from synapse_sync.core.lock_diff import LockDiff, ModelDiff
+    from synapse_sync.core.lock_diff import LockDiff, ModelDiff, Shift
 
 FORMATS = ("text", "markdown", "json")
 _SIGNS = {
@@ -66,7 +66,8 @@ def show_diff(console: Console, diff: LockDiff, form: str) -> None:
 def _lines(model: ModelDiff) -> Iterator[str]:
     """Return the lines of one model: its name and version, then each fact that differs."""
     sign, color = _SIGNS[model.kind]
-    version = next((shift for shift in model.shifts if shift.fact == "version"), None)
+    shifts = model.shifts
+    version = next((shift for shift in shifts if shift.fact == "version"), None)
     name = cell_text(model.name)
     if model.before is not None and model.after is not None and model.before.name != model.after.name:
         name = f"{cell_text(model.before.name)} → {name}"
@@ -75,13 +76,17 @@ def _lines(model: ModelDiff) -> Iterator[str]:
     yield f"{click.style(sign, fg=color)} {name}" + (
         f"  {click.style(cell_text(words), dim=True)}" if words else ""
     )
-    yield from fact_lines(model, _TELLING if not both else ())
+    yield from shift_lines(shifts, _TELLING if not both else (), both=both)
 
 
 def fact_lines(model: ModelDiff, facts: Collection[str] = ()) -> Iterator[str]:
     """Return a line for each fact about a model that differs; `facts` names those that are meant, () means all."""
-    both = model.before is not None and model.after is not None
-    for shift in model.shifts:
+    return shift_lines(model.shifts, facts, both=model.before is not None and model.after is not None)
+
+
+def shift_lines(shifts: Iterable[Shift], facts: Collection[str], *, both: bool) -> Iterator[str]:
+    """Return these lines for facts that differ; `both` says that the model was locked and still is."""
+    for shift in shifts:
         if shift.fact != "version" and (not facts or shift.fact in facts):
             text = shift.text if both else ", ".join((*shift.before, *shift.after))
             yield f"    {click.style(shift.fact.ljust(13), dim=True)}  {cell_text(text)}"

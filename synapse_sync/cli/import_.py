@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from synapse_sync.core.size_text import count_text, size_text
 if TYPE_CHECKING:
     from synapse_sync.core.shard import Shard
     from synapse_sync.engine.adopt import Adoption, Ways
+    from synapse_sync.engine.import_entries import Adopted
 
 #: How many files that stay unmanaged are listed, and how many groups of copies.
 _SHOWN = 20
@@ -156,8 +157,9 @@ def _identify(console: Console, paths: tuple[Path, ...]) -> int:
         origins = {name: reference.text for name, reference in found.origins.items()}
         console.document({"identified": origins, "warnings": list(found.warnings)})
     console.warnings(found.warnings)
-    for name, reference in () if console.quiet else found.origins.items():
-        console.answer(f"  {click.style('~', fg='green')} {name}  {reference.text}")
+    if not console.quiet:
+        sign = click.style("~", fg="green")
+        console.answers(f"  {sign} {name}  {reference.text}" for name, reference in found.origins.items())
     console.say(f"identified {len(found.origins)} model{'' if len(found.origins) == 1 else 's'}")
     return 0
 
@@ -228,12 +230,7 @@ def show_adopted(console: Console, found: Adoption, *, ways: Ways) -> None:
     console.warnings(found.warnings)
     if console.quiet:
         return
-    for each in found.adopted:
-        origin = "this file only" if each.origin is None else each.origin.text
-        words = [each.type or "?", size_text(each.file.size), origin, each.title if each.origin else None]
-        said = cell_text(", ".join(word for word in words if word))
-        console.answer(signed_line("+", "green", each.name, cell_text(each.file.path.text)))
-        console.answer(f"      {said}")
+    console.answers(line for each in found.adopted for line in _adopted_lines(each))
     for left in found.left[:_SHOWN]:
         console.answer(signed_line("-", "yellow", f"{cell_text(str(left.place))}:", left.why, gap=" "))
     if len(found.left) > _SHOWN:
@@ -249,6 +246,14 @@ def show_adopted(console: Console, found: Adoption, *, ways: Ways) -> None:
             "file; its bytes stay in the store"
         )
         console.say("next: `synapse status`; `synapse outdated` lists newer versions")
+
+
+def _adopted_lines(each: Adopted) -> Iterator[str]:
+    """Return the lines of one declared model."""
+    origin = "this file only" if each.origin is None else each.origin.text
+    words = [each.type or "?", size_text(each.file.size), origin, each.title if each.origin else None]
+    yield signed_line("+", "green", each.name, cell_text(each.file.path.text))
+    yield f"      {cell_text(', '.join(word for word in words if word))}"
 
 
 def _tell_written(console: Console, found: Adoption) -> None:

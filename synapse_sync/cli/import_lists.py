@@ -68,8 +68,10 @@ def _check(console: Console, workspace: Workspace, readings: Sequence[Reading]) 
     if console.as_json:
         values = [{"file": each.file, **_facts(each.model)} for each in missing]
         console.document({"lists": _lists(readings), "missing": values})
-    for each in () if console.quiet else missing:
-        console.answer(signed_line("-", "yellow", cell_text(each.model.name), _place(each.model)))
+    if not console.quiet:
+        console.answers(
+            signed_line("-", "yellow", cell_text(each.model.name), _place(each.model)) for each in missing
+        )
     every = count_text(sum(len(reading.models) for reading in readings), "model")
     console.conclude(_checked(missing, every))
     return 8 if missing else 0

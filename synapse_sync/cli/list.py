@@ -60,10 +60,8 @@ def command(
         rows, header = _table(found.stocks, without={"version"} if narrow else set())
         below = trigger_lines(stock.model.card.trained_words for stock in found.stocks)
         console.answers(table_lines(rows, header, shrink=(1, 0), below=below))
-    for name in found.stale:
-        console.answer(f"{name}  not locked yet")
-    for model in found.elsewhere:
-        console.answer(f"{model.name}  locked for machines that prefer it")
+    console.answers(f"{name}  not locked yet" for name in found.stale)
+    console.answers(f"{model.name}  locked for machines that prefer it" for model in found.elsewhere)
     if use is not None:
         console.answers(deletable_lines(use))
     if not found.stocks and not found.stale:

@@ -107,8 +107,9 @@ def command(
     if code:
         return code
     if dry_run or form == "markdown":
-        show_diff(console, locked.diff, form)
-        console.say(f"nothing was written; it would be: {locked.diff.summary()}" if dry_run else locked.summary())
+        diff = locked.diff
+        show_diff(console, diff, form)
+        console.say(f"nothing was written; it would be: {diff.summary()}" if dry_run else locked.summary())
         return 0
     _report(console, locked, heal=heal)
     return 0

@@ -93,16 +93,13 @@ def show_survey(console: Console, survey: Survey, part: Scope, *, everything: bo
     console.warnings(survey.warnings)
     if survey.stale:
         console.answer("not locked yet (sync locks it first, or run `synapse lock`)")
-        for name in survey.stale:
-            console.answer(f"  ? {name}")
+        console.answers(f"  ? {name}" for name in survey.stale)
     if survey.renamed:
         console.answer("renamed (their pins move along)")
-        for name in survey.renamed:
-            console.answer(f"  ~ {name}")
+        console.answers(f"  ~ {name}" for name in survey.renamed)
     if survey.dropped:
         console.answer("no longer declared (`synapse lock` drops them from synapse.lock)")
-        for name in survey.dropped:
-            console.answer(f"  · {name}")
+        console.answers(f"  · {name}" for name in survey.dropped)
     console.answers(plan_lines(survey.plan, everything=everything or console.verbose))
     if survey.in_sync:
         tried = f"; {survey.tried}" if survey.tried else ""

@@ -18,6 +18,7 @@ from synapse_sync.user.places import expanded
 
 if TYPE_CHECKING:
     from synapse_sync.core.shard import Shard
+    from synapse_sync.engine.collect import Unused
 
 
 @click.group("store", short_help="The store and its remotes: size, gc, verify, push, pull, …")
@@ -114,11 +115,11 @@ def gc(
         "warnings": list(plan.warnings),
     }
     console.warnings(plan.warnings)
-    for blob in plan.drop:
-        origin = blob.origin or "" if blob.also is None else f"needed only in {blob.also}, which has it"
-        console.answer(f"  {click.style('-', fg='red')} {blob.sha256[:16]}…  {size_text(blob.size)}  {origin}")
-    for blob in plan.irreplaceable:
-        console.answer(f"  · {blob.sha256[:16]}…  {size_text(blob.size)}  kept: no known location has it")
+    console.answers(map(_drop_line, plan.drop))
+    console.answers(
+        f"  · {blob.sha256[:16]}…  {size_text(blob.size)}  kept: no known location has it"
+        for blob in plan.irreplaceable
+    )
     freed = 0
     if plan.drop and not dry_run:
         if not yes and not console.confirm(f"Drop {count_text(len(plan.drop), 'blob')}, {size_text(plan.bytes)}?"):
@@ -133,6 +134,11 @@ def gc(
         else f"freed {size_text(freed)}; {kept}"
     )
     return 0
+
+
+def _drop_line(blob: Unused) -> str:
+    origin = blob.origin or "" if blob.also is None else f"needed only in {blob.also}, which has it"
+    return f"  {click.style('-', fg='red')} {blob.sha256[:16]}…  {size_text(blob.size)}  {origin}"
 
 
 def _check_gc(*, remote: bool, to: str | None, trust: bool, irreplaceable: bool, at_once: bool) -> None:

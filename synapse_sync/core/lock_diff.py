@@ -41,10 +41,14 @@ class Shift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDiff:
-    """The difference of one model; `before` is None for an added one, `after` for a removed one."""
+    """The difference of one model; `before` is None for an added one, `after` for a removed one.
+
+    `kind` is one of `KINDS`. Moved means another version or other bytes, changed that only facts about it differ.
+    """
 
     before: LockedModel | None
     after: LockedModel | None
+    kind: str
 
     @property
     def name(self) -> str:
@@ -56,15 +60,6 @@ class ModelDiff:
         model = self.after or self.before
         assert model is not None
         return model
-
-    @property
-    def kind(self) -> str:
-        """One of `KINDS`. Moved means another version or other bytes, changed that only facts about it differ."""
-        if self.before is None or self.after is None:
-            return "removed" if self.after is None else "added"
-        if self.before.reference != self.after.reference or _digests(self.before) != _digests(self.after):
-            return "moved"
-        return "renamed" if self.before.name != self.after.name else "changed"
 
     @property
     def shifts(self) -> tuple[Shift, ...]:
@@ -124,10 +119,21 @@ def diff_lockfiles(before: Lockfile, after: Lockfile) -> LockDiff:
     for name, model in sorted(new.items()):
         was = old[name] if name in old else gone.pop(_identity(model), None)
         if was is not model and was != model:  # nearly all are the same objects
-            found.append(ModelDiff(before=was, after=model))
+            found.append(ModelDiff(before=was, after=model, kind=_kind(was, model)))
     kept = {each.before.name for each in found if each.before is not None} | new.keys()
-    found += [ModelDiff(before=model, after=None) for name, model in old.items() if name not in kept]
+    found += [
+        ModelDiff(before=model, after=None, kind="removed") for name, model in old.items() if name not in kept
+    ]
     return LockDiff(models=tuple(sorted(found, key=lambda model: (KINDS.index(model.kind), model.name))))
+
+
+def _kind(before: LockedModel | None, after: LockedModel) -> str:
+    """The kind of the difference of a model that is locked now."""
+    if before is None:
+        return "added"
+    if before.reference != after.reference or _digests(before) != _digests(after):
+        return "moved"
+    return "renamed" if before.name != after.name else "changed"
 
 
 def _digests(model: LockedModel) -> tuple[tuple[str, str], ...]:
