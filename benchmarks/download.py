@@ -151,7 +151,7 @@ def measure(
             )
             contenders = (*_synapse(job, work / "locked" / name, builds), *subject.peers(job))
             if name == "one-http" and limit is not None:
-                contenders += (peers.limit(job, limit),)
+                contenders += (peers.limit(job, limit), peers.limit(job, limit, durable=True))
             yield Table(
                 title=subject.title.format(count=len(job.files), size=_size(job.files[0].size)),
                 ours=ours.NAME,

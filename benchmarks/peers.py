@@ -147,18 +147,18 @@ def build_limit(folder: Path) -> Path | None:
     return program
 
 
-def limit(job: Job, program: Path) -> Contender:
-    """The C program: one file, one connection, plain HTTP."""
+def limit(job: Job, program: Path, *, durable: bool = False) -> Contender:
+    """The C program: one file, one connection, plain HTTP. With `durable` the file is on the disk at the end."""
     (file,) = job.files
 
     def command(folder: Path) -> Command:
         port, _, prefix = job.base.removeprefix("http://127.0.0.1:").partition("/")
         path = f"/{prefix}/{file.name}" if prefix else f"/{file.name}"
-        script = 'test "$("$@")" = "$SHA256"'
+        script = 'test "$("$@")" = "$SHA256"' + ("; sync *.safetensors" if durable else "")
         argv = ("sh", "-ec", script, "limit", str(program), port, path, str(file.size), _name(file))
         return Command(argv=argv, folder=folder, env={"SHA256": file.sha256})
 
-    return Contender(name="limit.c", command=command, check=job.check)
+    return Contender(name="limit.c, sync" if durable else "limit.c", command=command, check=job.check)
 
 
 def installed(contenders: Sequence[Contender]) -> tuple[Contender, ...]:

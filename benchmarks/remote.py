@@ -19,6 +19,10 @@ from benchmarks.servers import make_files
 
 _PUSH, _PULL = "synapse store push", "synapse store pull"
 _RCLONE, _S5CMD = "rclone copy", "s5cmd cp"
+#: As durable as a pull of ours: what `rclone` wrote is on the disk when this ends.
+_SYNCED = "rclone copy, sync"
+#: The slower of the peers.
+_TARGETS = (Target(of="seconds", most=1.0, peer=_RCLONE),)
 
 
 def missing() -> str | None:
@@ -45,10 +49,10 @@ def measure(work: Path, count: int, size: int, runs: int) -> Iterator[Table]:
         server.kill()
 
 
-def _present(first: str = _PUSH) -> list[str]:
+def _present(first: str, *peers: str) -> list[str]:
     """The contenders whose programs are here; says which are not."""
     there = [first]
-    for name in (_RCLONE, _S5CMD):
+    for name in peers:
         package = name.split()[0]
         if shutil.which(program(package)):
             there.append(name)
@@ -106,8 +110,8 @@ def _tables(
     yield Table(
         title=f"Push of {count} files of {size / 1e6:g} MB to a bucket",
         ours=_PUSH,
-        runs=compare([upward(name) for name in _present()], runs=runs, folder=place / "run"),
-        targets=(Target(of="seconds", most=1.0, peer=_RCLONE), Target(of="seconds", most=1.0, peer=_S5CMD)),
+        runs=compare([upward(name) for name in _present(_PUSH, _RCLONE, _S5CMD)], runs=runs, folder=place / "run"),
+        targets=_TARGETS,
         size=count * size,
         notes=(note,),
     )
@@ -120,9 +124,11 @@ def _tables(
             store = folder / "store"
             for file in ("synapse.toml", "synapse.lock"):
                 shutil.copy(project / file, folder / file)
+            rclone = (program("rclone"), "copy", f"s3:{BUCKET}/full/blobs", str(store / "blobs"))
             words = {
                 _PULL: (ours.SYNAPSE, "store", "pull"),
-                _RCLONE: (program("rclone"), "copy", f"s3:{BUCKET}/full/blobs", str(store / "blobs")),
+                _RCLONE: rclone,
+                _SYNCED: ("sh", "-ec", '"$@"; sync -f "$0"', str(folder), *rclone),
                 _S5CMD: (program("s5cmd"), "cp", f"s3://{BUCKET}/full/blobs/*", f"{store}/blobs/"),
             }[name]
             return Command(argv=words, folder=folder, env={**full, "SYNAPSE_STORE": str(store)})
@@ -136,8 +142,10 @@ def _tables(
     yield Table(
         title=f"Pull of {count} files of {size / 1e6:g} MB from a bucket",
         ours=_PULL,
-        runs=compare([downward(name) for name in _present(_PULL)], runs=runs, folder=place / "run"),
-        targets=(Target(of="seconds", most=1.0, peer=_RCLONE), Target(of="seconds", most=1.0, peer=_S5CMD)),
+        runs=compare(
+            [downward(name) for name in _present(_PULL, _RCLONE, _SYNCED, _S5CMD)], runs=runs, folder=place / "run"
+        ),
+        targets=_TARGETS,
         size=count * size,
         notes=(note, "synapse makes each file durable (fsync) before it counts"),
     )
