@@ -75,9 +75,10 @@ class Connections:
     @property
     def credentials(self) -> Credentials:
         """All tokens, and the rules where each may be sent."""
-        if self._credentials is None:
-            self._credentials = self._credentials_of(self.settings.grants, renewing=self._registry_tokens())
-        return self._credentials
+        with self._making:  # race: of two, one client would know the tokens of registries, and another would not
+            if self._credentials is None:
+                self._credentials = self._credentials_of(self.settings.grants, renewing=self._registry_tokens())
+            return self._credentials
 
     def _credentials_of(self, grants: Sequence[Grant], renewing: Renewing | None = None) -> Credentials:
         from synapse_sync.net.credentials import Credentials
