@@ -62,6 +62,8 @@ class Coming(Generic[T]):
         self._done = threading.Event()
         self._made: list[T] = []
         self._error: Exception | None = None
+        self._drop: Callable[[T], object] | None = None
+        self._lock = threading.Lock()
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def _run(self) -> None:
@@ -69,12 +71,23 @@ class Coming(Generic[T]):
             self._made.append(self._make())
         except Exception as error:
             self._error = error
-        self._done.set()
+        with self._lock:
+            self._done.set()
+            drop = self._drop
+        if drop is not None:
+            self._dropped(drop)
 
-    @property
-    def is_done(self) -> bool:
-        """Whether it is made, or failed."""
-        return self._done.is_set()
+    def abandon(self, drop: Callable[[T], object]) -> None:
+        """Have the value passed to `drop`, now or when it is made: nobody waits for it."""
+        with self._lock:
+            self._drop = drop
+            is_done = self._done.is_set()
+        if is_done:
+            self._dropped(drop)
+
+    def _dropped(self, drop: Callable[[T], object]) -> None:
+        for value in self._made:
+            drop(value)
 
     def wait(self) -> T:
         """Return it once it is made; raises what making it raised."""

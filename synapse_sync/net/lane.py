@@ -326,9 +326,7 @@ class Lane:
         _close_all(self._idle)
         for coming in list(self._coming.values()):
             while (one := _pop(coming)) is not None:
-                if one.is_done:  # else its thread ends some time, or with the process
-                    with contextlib.suppress(Exception):
-                        one.wait().close()
+                one.abandon(lambda connection: connection.close())
 
     def _come(self, key: tuple[str, str, int]) -> Connection | None:
         """The next connection that is being opened ahead; None if there is none. Raises what opening it raised."""

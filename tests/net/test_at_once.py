@@ -82,11 +82,32 @@ def test_a_value_that_is_coming_is_waited_for_and_an_error_is_raised() -> None:
         raise OSError("no")
 
     coming = Coming(make, "test")
-    assert not coming.is_done
     gate.set()
-    assert coming.wait() == "made" and coming.is_done
+    assert coming.wait() == "made"
     with pytest.raises(OSError, match="no"):
         Coming(fail, "test").wait()
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_value_that_nobody_waits_for_is_dropped_once(early: bool) -> None:
+    gate, dropped, over = threading.Event(), [], threading.Event()
+
+    def make() -> str:
+        gate.wait(10)
+        return "made"
+
+    def drop(value: str) -> None:
+        dropped.append(value)
+        over.set()
+
+    coming = Coming(make, "test")
+    if not early:
+        gate.set()
+        coming.wait()
+    coming.abandon(drop)
+    gate.set()
+    assert over.wait(10) and coming.wait() == "made"
+    assert dropped == ["made"]
 
 
 def test_two_different_things_overlap() -> None:
