@@ -137,7 +137,7 @@ def table_lines(
     ends, which differ, and at least 24 columns. `below` has a line for each row, left out where it is empty.
     """
     cells = [_cells(column) for column in zip(header, *rows, strict=True)]
-    widths = [max(map(text_width, column)) for column in cells]
+    widths = [max(map(len if "".join(column).isascii() else text_width, column)) for column in cells]
     columns = (shrink,) if isinstance(shrink, int) else shrink
     for column in columns if has_width(sys.stdout) else ():
         over = sum(widths) + 2 * (len(widths) - 1) - terminal_width()
@@ -145,7 +145,7 @@ def table_lines(
         widths[column] = min(widths[column], max(text_width(header[column]), least, widths[column] - max(0, over)))
         if paths:
             cells[column] = [end_text(cell, widths[column]) for cell in cells[column]]
-    fitted = [[fit_text(cell, width) for cell in column] for column, width in zip(cells, widths, strict=True)]
+    fitted = [_fitted(column, width) for column, width in zip(cells, widths, strict=True)]
     for number, row in enumerate(zip(*fitted, strict=True)):
         text = "  ".join(row).rstrip()
         yield click.style(text, bold=True) if number == 0 else text
@@ -159,6 +159,13 @@ def _cells(column: Sequence[str]) -> Sequence[str]:
     plain = text.count("\n") == len(column) + 1 and text.isascii() and text.replace("\n", "").isprintable()
     plain = plain and not any(gap in text for gap in ("  ", "\n ", " \n"))
     return column if plain else list(map(cell_text, column))
+
+
+def _fitted(column: Sequence[str], width: int) -> list[str]:
+    """Return the cells of a column as `fit_text` returns each."""
+    if "".join(column).isascii() and max(map(len, column)) <= width:
+        return [cell.ljust(width) for cell in column]
+    return [fit_text(cell, width) for cell in column]
 
 
 def _line(verb: str, text: str, remark: str) -> str:
