@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 
 from synapse_sync.connections import Connections
 from synapse_sync.core.reporter import Reporter
-from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import SynapseError
 from synapse_sync.project import Project
 from synapse_sync.sites import public_endpoints
-from synapse_sync.sources.base import Means
 from synapse_sync.sources.register import Register
 from synapse_sync.user.settings import Settings
 
@@ -26,8 +24,9 @@ if TYPE_CHECKING:
     from synapse_sync.core.remote import Remote
     from synapse_sync.engine.push_choice import Upload
     from synapse_sync.engine.push_registry import RegistryMeans
+    from synapse_sync.engine.tools import Tools
     from synapse_sync.engine.trust import Trust
-    from synapse_sync.sources.base import Source
+    from synapse_sync.sources.base import Means, Source
     from synapse_sync.store.blobs import BlobStore
     from synapse_sync.store.placed_elsewhere import PlacedElsewhere
     from synapse_sync.suppliers.git_files import GitFiles
@@ -63,8 +62,21 @@ class Wiring:
         self.connections: Connections = Connections(
             settings, offline=offline, note=lambda text: self.reporter.note(text)
         )
-        self._means = Means(
-            project=project.directory,
+
+    def close(self) -> None:
+        """Close connections, and keep the digests that were learned."""
+        if {"tree_files", "transfers"} <= self.__dict__.keys():  # a command that only reads writes nothing
+            self.tree_files.save()
+        self.connections.close()
+
+    @cached_property
+    def _means(self) -> Means:
+        """The means of the sources."""
+        from synapse_sync.sources.base import Means
+
+        settings = self.settings
+        return Means(
+            project=self.project.directory,
             api=lambda: self.connections.api,
             wire=lambda: self.connections.wire,
             credentials=lambda: self.connections.credentials,
@@ -75,15 +87,13 @@ class Wiring:
             at_close=self.connections.at_close,
             endpoints=settings.endpoints,
             asked=settings.asked,
-            offline=offline,
+            offline=self.offline,
         )
-        self.sources: Mapping[str, Source] = Register(self._means)
 
-    def close(self) -> None:
-        """Close connections, and keep the digests that were learned."""
-        if {"tree_files", "transfers"} <= self.__dict__.keys():  # a command that only reads writes nothing
-            self.tree_files.save()
-        self.connections.close()
+    @cached_property
+    def sources(self) -> Mapping[str, Source]:
+        """The sources by name, each with its module as soon as it is asked for."""
+        return Register(self._means)
 
     @cached_property
     def public_sources(self) -> Mapping[str, Source]:
@@ -224,6 +234,8 @@ class Wiring:
 
     def tools(self) -> Tools:
         """The tools of the verbs."""
+        from synapse_sync.engine.tools import Tools
+
         return Tools(
             store=self.store,
             sources=self.sources,

@@ -8,7 +8,6 @@ from dataclasses import replace
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.plan import Placement
-from synapse_sync.core.policy import code_allowed, left_out, listed_code
 from synapse_sync.engine.part import targets_in
 from synapse_sync.engine.scope import Scope
 from synapse_sync.layouts import LAYOUTS
@@ -42,6 +41,10 @@ def without_code(
     Earlier versions locked such files. Where one is placed already, it stays.
     """
     several = {e.name: e for e in entries if e.name in locked and len(locked[e.name].artifacts) > 1}
+    if not several:
+        return arrangement
+    from synapse_sync.core.policy import code_allowed, left_out, listed_code  # with the readers of all formats
+
     left: dict[str, dict[str, None]] = {}
     kept = []
     for placement in arrangement.placements:

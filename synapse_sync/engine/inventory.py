@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.plan import Placement, State
 from synapse_sync.engine.arranged import targets_here, without_code
 from synapse_sync.engine.part import entries_in
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.tools import Tools
 from synapse_sync.layouts.arrange import arrange
 from synapse_sync.project import Project
 from synapse_sync.store.roots import root_of
 from synapse_sync.user.searches import paused
+
+if TYPE_CHECKING:
+    from synapse_sync.engine.tools import Tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,6 @@ from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key, visible_name
 from synapse_sync.core.nearest import did_you_mean, nearest, suggestion
 from synapse_sync.core.plan import Placement
-from synapse_sync.core.policy import facts_of, remark
 from synapse_sync.core.quick_init import maker
 from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, Layout
@@ -259,6 +258,8 @@ def _name_notes(entry: Requirement, artifact: Artifact, path: SafePath, kind: st
     given = artifact.filename.rpartition("/")[2] if entry.filename is None else entry.filename.name
     if path.name != given and path.name.startswith(f"{given}."):
         yield f"`{entry.name}`: `{given}` has no ending that a UI knows; placed as `{path.name}`"
+    from synapse_sync.core.policy import facts_of, remark  # with the readers of all formats
+
     if layout.lists(kind, path.name) or remark(facts_of(artifact, entry.name, path.text)) is not None:
         return
     if format_of(path.name) == "archive":
