@@ -579,15 +579,23 @@ def test_the_next_file_begins_while_others_receive_their_last_pieces(server, ben
 
 
 def test_who_has_nothing_left_takes_half_of_what_the_slowest_has(server, bench):
-    """The connection that the file began on hangs: the others get all but the last of its piece."""
-    body = content(32 * MIB)
-    gate = threading.Event()
-    server.files["/f"] = File(body, gates=[gate], pause=0.0005)
-    bench.limits = split(split_from=2 * MIB, piece=24 * MIB, look_every=0.05, patience=0.5, slowest=1e5)
+    """The connection that the file began on hangs after 64 KiB: another one gets all but the last of its piece.
+
+    By a slow clock: a second later, it would count as stalled.
+    """
+    bench.clock = Clock(now=lambda: time.monotonic() / 4, worked=lambda: 0.0, idle=lambda: None)
+    body, gate = content(16 * MIB), threading.Event()
+    server.files["/f"] = File(body, gates=[gate], hold=0, pause=0.0005)
+
+    def is_shared() -> bool:
+        starts = [int(asked.removeprefix("bytes=").split("-")[0]) for asked in server.ranges()]
+        return any(65_536 < start < starts[0] for start in starts[1:])
+
+    bench.heard.on_advance = lambda: is_shared() and gate.set()
+    bench.limits = split(split_from=2 * MIB, piece=24 * MIB, look_every=0.05, far_from=float("inf"))
     got = bench.got(want_of(body, server.ref()))
     assert got.fetched_bytes == len(body)
-    starts = sorted(int(asked.removeprefix("bytes=").split("-")[0]) for asked in server.ranges())
-    assert any(0 < start < 24 * MIB for start in starts), "nobody helped with the first piece"
+    assert is_shared(), "nobody helped with the first piece"
 
 
 def test_failing_helper_hands_its_piece_back(server, bench):
