@@ -94,20 +94,25 @@ class Stopped(Exception):
 
 
 class Standing:
-    """Whether a remote is worth asking: `down` is why not, after a refusal or failures of the network in a row."""
+    """Whether a remote is worth asking: `down` is why not, after a refusal or failures of the network in a row.
+
+    Safe to use from threads.
+    """
 
     def __init__(self) -> None:
         self.down: SynapseError | None = None
         self._failures = 0
+        self._lock = threading.Lock()
 
     def note(self, error: SynapseError | None) -> None:
         """Take note of the outcome for one file."""
-        if error is None:
-            self._failures = 0
-            return
-        self._failures += isinstance(error, NetworkError)
-        if isinstance(error, AccessDenied) or self._failures >= _MOST_FAILURES:
-            self.down = error
+        with self._lock:
+            if error is None:
+                self._failures = 0
+                return
+            self._failures += isinstance(error, NetworkError)
+            if isinstance(error, AccessDenied) or self._failures >= _MOST_FAILURES:
+                self.down = error
 
     def refused(self, upload: Upload) -> PushResult | None:
         """The result for a file that is not tried any more; None while it may be tried."""

@@ -11,7 +11,7 @@ import pytest
 
 from synapse_sync.core.remote import Remote, parse_remote
 from synapse_sync.core.reporter import Reporter
-from synapse_sync.engine.push import FILES_AT_ONCE, Pushed, Pusher
+from synapse_sync.engine.push import FILES_AT_ONCE, Pushed, Pusher, Standing
 from synapse_sync.engine.push_choice import Choice, Upload
 from synapse_sync.errors import AccessDenied, NetworkError, SynapseError
 from synapse_sync.net.failures import Transient
@@ -98,3 +98,25 @@ def test_a_remote_that_is_down_is_left_alone(push: Callable[[Shelf], Pushed], er
     assert pushed.count("failed") == COUNT and {type(each) for each in pushed.errors} == {type(error)}
     assert len({each.subject for each in pushed.errors}) > 1
     assert shelf.asked <= (FILES_AT_ONCE + 3) * Retry().attempts
+
+
+class Slow(SynapseError):
+    """A failure of the network: to see that takes until others have been noted, or a moment."""
+
+    others = threading.Event()
+
+    @property
+    def __class__(self) -> type:
+        self.others.wait(0.2)
+        return NetworkError
+
+
+def test_failures_in_several_threads_are_all_counted() -> None:
+    standing = Standing()
+    slow = threading.Thread(target=standing.note, args=(Slow("no answer"),))
+    slow.start()
+    for _ in range(2):
+        standing.note(NetworkError("no answer"))
+    Slow.others.set()
+    slow.join(10)
+    assert standing.down is not None
