@@ -272,7 +272,7 @@ class Project:
         text = format_lockfile(lockfile)
         if not self.write(LOCKFILE, text):
             return False
-        self._read[LOCKFILE] = (text, as_read(lockfile, old or Lockfile()))
+        self._read[LOCKFILE] = (text, as_read(text, lockfile, old or Lockfile()))
         return True
 
     def _locked_now(self) -> Lockfile | None:

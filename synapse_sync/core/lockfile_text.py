@@ -42,10 +42,12 @@ def are_alike(one: Lockfile, other: Lockfile) -> bool:
     return all(mine is theirs or block_text(mine) == block_text(theirs) for mine, theirs in pairs)
 
 
-def as_read(lockfile: Lockfile, last: Lockfile) -> Lockfile:
+def as_read(text: str, lockfile: Lockfile, last: Lockfile) -> Lockfile:
     """The values that a reader finds in the text of a lockfile, without reading the models of `last` once more."""
     known = set(map(id, last.models))
     kept = [model for model in lockfile.models if id(model) in known]
+    if not kept:
+        return parse_lockfile(text)
     new = Lockfile(models=tuple(model for model in lockfile.models if id(model) not in known))
     read = parse_lockfile(format_lockfile(new)).models if new.models else ()
     return Lockfile(models=tuple(_in_order(Lockfile(models=(*kept, *read)))), extra=lockfile.extra)
