@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+import nursery
 import pytest
 from cases import case
 from stage import Stage
@@ -202,10 +203,12 @@ def test_an_answer_without_room_or_reader(stage: Stage, words: list[str]) -> Non
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "shift_jis"])
 def test_an_encoding_that_lacks_a_character(stage: Stage, encoding: str) -> None:
     stage.manifest('[models]\nd = "civitai:58390@62833"\n')
-    for words in (["lock"], ["status"], ["sync"], ["show", "d"], ["outdated"]):
-        assert run(stage, *words, PYTHONIOENCODING=encoding).code == 0
-    shown = run(stage, "show", "d", "--json", PYTHONIOENCODING=encoding)
-    assert shown.json["models"][0]["title"] == "Detail Tweaker LoRA (细节调整LoRA)", "JSON is UTF-8 always"
+    said = []
+    for words in (["lock"], ["status"], ["sync"], ["show", "d"], ["outdated"], ["show", "d", "--json"]):
+        said.append(Result(*nursery.run(*words, "-C", str(stage.path), PYTHONIOENCODING=encoding)))
+        stage.heard(said[-1], words)
+        assert said[-1].code == 0, said[-1].err
+    assert said[-1].json["models"][0]["title"] == "Detail Tweaker LoRA (细节调整LoRA)", "JSON is UTF-8 always"
 
 
 @case(179)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import mmap
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import nursery
 import pytest
 from cases import case
 from stage import Stage
@@ -48,22 +47,19 @@ _HOLD = (
 
 
 @contextmanager
-def started(path: Path, *words: str, code: str | None = None) -> Iterator[subprocess.Popen[str]]:
+def started(path: Path, *words: str, code: str = nursery.ENTRY) -> Iterator[nursery.Running]:
     """A command in a process of its own; killed at the end if it still runs."""
-    program = ["-m", "synapse_sync.cli.main"] if code is None else ["-c", code]
-    command = [sys.executable, *program, *words, "--no-progress", "-C", str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with process:
+    with nursery.start(*words, "--no-progress", "-C", str(path), code=code) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def ended(stage: Stage, process: subprocess.Popen[str]) -> Result:
+def ended(stage: Stage, process: nursery.Running) -> Result:
     """Wait for it, and hear what it said."""
     out, err = process.communicate(timeout=120)
-    result = Result(process.returncode, out, err)
+    result = Result(process.wait(), out, err)
     stage.heard(result, process.args)
     return result
 
@@ -136,8 +132,7 @@ def test_verify_beside_a_sync(slow: Stage) -> None:
 
 @case(86)
 def test_the_holder_is_killed(slow: Stage) -> None:
-    command = [sys.executable, "-c", _HOLD, str(lock_of(slow))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+    with nursery.start(str(lock_of(slow)), code=_HOLD) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
         holder.send_signal(signal.SIGKILL)
         holder.wait()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import nursery
 import pytest
 from cases import case
 from stage import Stage
@@ -47,20 +48,25 @@ def slow(stage: Stage) -> Stage:
     return stage
 
 
-def start(stage: Stage, *words: str, **more: object) -> subprocess.Popen[str]:
+def start(stage: Stage, *words: str) -> nursery.Running:
+    return nursery.start(*words, "--no-progress", "-C", str(stage.path))
+
+
+def start_anew(stage: Stage, *words: str, before: Callable[[], object]) -> subprocess.Popen[str]:
+    """Start it in an interpreter of its own, in which `before` is called first."""
     return subprocess.Popen(
         [*SYNAPSE, *words, "--no-progress", "-C", str(stage.path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **more,  # type: ignore[call-overload]
+        preexec_fn=before,
     )
 
 
-def end(stage: Stage, process: subprocess.Popen[str]) -> tuple[int, str]:
+def end(stage: Stage, process: subprocess.Popen[str] | nursery.Running) -> tuple[int, str]:
     """Wait for it; what it said is remembered."""
     out, err = process.communicate(timeout=60)
-    code = process.returncode
+    code = process.wait()
     stage.heard(Result(130 if code in (143, 129) else code, out, err), process.args)
     return code, out + err
 
@@ -83,7 +89,7 @@ def under_way(stage: Stage) -> bool:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda v: str(v)
 )
 def test_asked_to_end_while_downloading(slow: Stage, number: signal.Signals, code: int) -> None:
-    process = start(slow, "sync", stdin=subprocess.DEVNULL)
+    process = start(slow, "sync")
     wait_for(lambda: under_way(slow))
     process.send_signal(number)
     ended, said = end(slow, process)
@@ -126,7 +132,7 @@ def test_an_interrupt_while_a_way_out_hangs() -> None:
         "main.answer = hang\n"
         "sys.exit(main.command())\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=-1, stderr=-1, text=True) as process:
+    with nursery.start(code=script) as process:
         assert process.stdout is not None and process.stdout.readline() == "up\n"
         for _ in range(60):  # on a busy machine, the first one may be heard late
             process.send_signal(signal.SIGINT)
@@ -139,7 +145,7 @@ def test_an_interrupt_while_a_way_out_hangs() -> None:
 
 @case(77)
 def test_hangup_that_nohup_has_ignored(slow: Stage) -> None:
-    process = start(slow, "sync", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process = start_anew(slow, "sync", before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     wait_for(lambda: under_way(slow))
     process.send_signal(signal.SIGHUP)
     slow.hub.faults.clear()
@@ -189,7 +195,7 @@ def limited(which: int, amount: int) -> Callable[[], None]:
 @case(79)
 def test_no_file_may_be_that_large(stage: Stage) -> None:
     stage.locked(MANIFEST)
-    code, said = end(stage, start(stage, "sync", preexec_fn=limited(resource.RLIMIT_FSIZE, 100_000)))
+    code, said = end(stage, start_anew(stage, "sync", before=limited(resource.RLIMIT_FSIZE, 100_000)))
     assert code == 9 and "as large as this" in said
     stage.holds()
 
@@ -198,7 +204,7 @@ def test_no_file_may_be_that_large(stage: Stage) -> None:
 @pytest.mark.parametrize("handles", [8, 10, 12, 14, 16, 20])
 def test_no_file_handles_left(stage: Stage, handles: int) -> None:
     stage.locked(MANIFEST)
-    code, said = end(stage, start(stage, "sync", preexec_fn=limited(resource.RLIMIT_NOFILE, handles)))
+    code, said = end(stage, start_anew(stage, "sync", before=limited(resource.RLIMIT_NOFILE, handles)))
     assert code in (0, 1, 5, 9), said
     stage.holds()
 
@@ -208,7 +214,7 @@ def test_no_file_handles_left(stage: Stage, handles: int) -> None:
 def test_no_memory_left(stage: Stage, megabytes: int) -> None:
     """Below that Python itself does not begin; above it we have enough."""
     stage.locked(MANIFEST)
-    process = start(stage, "sync", preexec_fn=limited(resource.RLIMIT_AS, megabytes << 20))
+    process = start_anew(stage, "sync", before=limited(resource.RLIMIT_AS, megabytes << 20))
     _, err = process.communicate(timeout=60)
     # What fails while modules are loaded is Python's to tell; of a codec it says that there is none of this name.
     # And where memory lacks for the error itself, Python gives up: on its way out, say, when all is done.
@@ -251,8 +257,7 @@ def test_killed_while_hashing(stage: Stage, where: str) -> None:
     data = victim.read_bytes()
     victim.unlink()
     victim.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    words = [sys.executable, "-c", _KILLED_AT_HASHING, "sync", "-C", str(stage.path)]
-    assert subprocess.run(words, capture_output=True, check=False).returncode == -signal.SIGKILL
+    assert nursery.run("sync", "-C", str(stage.path), code=_KILLED_AT_HASHING)[0] == -signal.SIGKILL
     if where == "tree":
         stage("sync", code=7)
         stage("sync", "--force")
@@ -271,8 +276,8 @@ def test_partial_downloads_of_processes_that_are_gone(slow: Stage) -> None:
             str(len(BIG)).encode() in path.read_bytes() for path in (slow.store / "partials").glob("*.json")
         )
     )
-    process.kill()
-    process.communicate()
+    with process:
+        process.kill()
     theirs = slow.store / "partials" / "model.safetensors.part"
     theirs.write_bytes(b"not one of ours")
     slow.guard(theirs)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import nursery
 import pytest
 from workbench import CHECKPOINT, EYES, SHARPEN, content_of, declare, downloads, leftovers, sha256, target
 from world import Project, wait_for
@@ -25,7 +24,6 @@ from synapse_sync.store.project_note import project_key
 pytestmark = pytest.mark.usefixtures("impatient")
 BIG = safetensors_bytes("big", size=3_000_000)
 DOWNLOAD, SIGNED = "/api/download/", "/signed/"
-RUN = [sys.executable, "-m", "synapse_sync.cli.main", "sync", "--no-progress", "-C"]
 
 
 @pytest.fixture
@@ -55,8 +53,8 @@ def slower(project: Project, slow: bytes) -> bytes:
     return slow
 
 
-def start(path: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([*RUN, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(path: Path) -> nursery.Running:
+    return nursery.start("sync", "--no-progress", "-C", str(path))
 
 
 def check_nothing_half(project: Project, expected: dict[str, bytes]) -> None:
@@ -122,13 +120,11 @@ def test_killed_at_any_step(project: Project, mode: str) -> None:
     allowed = {CHECKPOINT: old, EYES: eyes, SHARPEN: sharpen}
     killed = 0
     for step in range(2 + len(mode), 400, 9):
-        ran = subprocess.run(
-            [sys.executable, "-c", _KILL_AT, str(step), common, str(project.path)], capture_output=True, check=False
-        )
+        code, _, said = nursery.run(str(step), common, str(project.path), code=_KILL_AT)
         check_nothing_half(project, allowed)
-        if ran.returncode == 0:
+        if code == 0:
             break
-        assert ran.returncode == -signal.SIGKILL, ran.stderr
+        assert code == -signal.SIGKILL, said
         killed += 1
     assert killed >= 3
     assert project.tree() == {EYES: eyes, SHARPEN: sharpen}
