@@ -86,16 +86,16 @@ def other_stores(environ: Mapping[str, str], home: Path | None) -> tuple[Path, .
     """
     if home is None:
         return ()
-    ollama = environ.get("OLLAMA_MODELS")
     usual = (
-        home / ".local/share/StabilityMatrix/Models",
-        home / "AppData/Roaming/StabilityMatrix/Models",
-        home / ".lmstudio/models",
-        home / ".cache/lm-studio/models",
-        (home / ".ollama/models" if not ollama else home / ollama) / "blobs",
-        home / "invokeai/models",
+        ".local/share/StabilityMatrix/Models",
+        "AppData/Roaming/StabilityMatrix/Models",
+        ".lmstudio/models",
+        ".cache/lm-studio/models",
+        os.path.join(environ.get("OLLAMA_MODELS") or ".ollama/models", "blobs"),
+        "invokeai/models",
     )
-    return tuple(path for path in usual if os.path.isdir(path))
+    base = str(home)  # paths are made of those that exist: every command looks
+    return tuple(home / path for path in usual if os.path.isdir(os.path.join(base, path)))
 
 
 def home_directory() -> Path | None:

@@ -132,18 +132,18 @@ def test_signs_of_ours_are_plain_in_every_legacy_encoding(project: Project, enco
 
 def test_signs_of_ours_become_plain_ones_and_others_escapes(project: Project) -> None:
     project.manifest(f'[models]\nd = "civitai:{catalogue.DETAIL}@{catalogue.DETAIL_V1}"\n')
-    run(project, "lock")
+    project("lock")
     project.manifest(f'[models]\nd = "civitai:{catalogue.DETAIL}@{catalogue.DETAIL_V2}"\n')
     assert b" -> " in run(project, "lock", environ={"PYTHONIOENCODING": "ascii"})[1]
     project.manifest('[models]\nd = "civitai:58390@62833"\n')
-    run(project, "lock")
+    project("lock")
     assert rb"\u7ec6\u8282" in run(project, "show", "d", environ={"PYTHONIOENCODING": "ascii"})[1]
 
 
 @pytest.mark.parametrize("environ", [{"PYTHONIOENCODING": "cp1252"}, {"PYTHONIOENCODING": "utf-16"}, ASCII])
 def test_json_is_utf8_always(project: Project, environ: dict[str, str]) -> None:
     project.manifest('[models]\nd = "civitai:58390@62833"\n')
-    run(project, "lock")
+    project("lock")
     code, out, _ = run(project, "show", "d", "--json", environ=environ)
     assert code == 0
     assert json.loads(out.decode("utf-8"))["models"][0]["title"] == "Detail Tweaker LoRA (细节调整LoRA)"
