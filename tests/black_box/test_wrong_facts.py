@@ -14,6 +14,7 @@ from world import Project
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import gguf_bytes, jpeg_bytes, safetensors_bytes
+from synapse_sync.engine import headers
 
 MODEL = safetensors_bytes("facts", size=9000)
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0f" * 32 + b"\nsize 4321\n"
@@ -207,3 +208,19 @@ def test_members_of_an_archive_pass_the_same_door(project: Project, tmp_path: Pa
     project.manifest(entry.replace('["PATTERN"]', '["good.safetensors", "LICENSE"]'))
     project("sync")
     assert sorted(Path(path).name for path in project.tree()) == ["LICENSE", "good.safetensors"]
+
+
+def test_memory_that_lacks_for_a_last_look_takes_nothing_back(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules for families of models take megabytes. They are needed last, when all files are in place."""
+
+    def full(*about: object) -> list[str]:
+        raise MemoryError
+
+    project.manifest(PORTRAIT)
+    with monkeypatch.context() as patch:
+        patch.setattr(headers, "contradictions", full)
+        said = project("sync")
+    assert said.code == 0 and "no memory is left to compare" in said.err
+    assert len(project.tree()) == 1 and "in sync" in project("sync").out
