@@ -27,8 +27,10 @@ _OTHERS = ("700001", "700002", '["#3"]', '{ four = "#4" }', '["#5"]')
 
 def shaped_text(model: LockedModel, write: Write) -> str | None:
     """The block of a model as `write` writes it; None for one of several files, or with an unusual text."""
+    if len(model.artifacts) != 1:
+        return None
     card, file = model.card, model.artifacts[0]
-    if len(model.artifacts) > 1 or model.extra or model.is_tree or card.previews or file.extra or file.archive:
+    if model.extra or model.is_tree or card.previews or file.extra or file.archive:
         return None
     values = _values(model, card, file)
     if not all(values[:_ALWAYS]) or not is_plain("".join(filter(None, values[:_TEXTS]))):

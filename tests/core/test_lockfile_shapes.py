@@ -76,6 +76,7 @@ def test_a_usual_model_has_a_shape() -> None:
     "model",
     [
         replace(alone, artifacts=(plain, replace(plain, filename="b"))),
+        replace(alone, artifacts=()),
         replace(alone, is_tree=True),
         replace(alone, extra=(("new-key", 1),)),
         replace(alone, card=ModelCard(previews=(Preview(url=plain.url),))),
