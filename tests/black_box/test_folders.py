@@ -13,7 +13,7 @@ import pytest
 from world import Project
 
 from synapse_sync.demo.weights import safetensors_bytes
-from synapse_sync.engine import execute, survey, unchanged
+from synapse_sync.engine import execute, unchanged
 from synapse_sync.store import links
 
 REPO = "studio/encoder"
@@ -77,7 +77,7 @@ def old_cache(project: Project, mode: str, monkeypatch: pytest.MonkeyPatch) -> P
     target = f'[targets.cache]\nlayout = "hf-cache"\nroot = "hub"\nlink-mode = "{mode}"\n'
     project.manifest(f'{target}[models.encoder]\nsource = "hf://{REPO}"\n')
     with monkeypatch.context() as earlier:
-        earlier.setattr(survey, "can_link", lambda root: False)
+        earlier.setattr(links, "can_link", lambda root: False)
         earlier.setattr(execute, "keep_apart", lambda root: None)
         earlier.setattr(unchanged, "__version__", "0.0.1")
         project("sync")
@@ -109,11 +109,11 @@ def test_where_no_link_can_be_made_the_files_are_in_the_folders_of_their_commits
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = old_cache(project, "copy", monkeypatch)
-    monkeypatch.setattr(survey, "can_link", lambda root: False)
+    monkeypatch.setattr(links, "can_link", lambda root: False)
     project("sync")
     assert "nothing to do" in project("sync").out
     assert not list(cache.rglob("blobs"))
-    monkeypatch.setattr(survey, "can_link", lambda root: True)
+    monkeypatch.setattr(links, "can_link", lambda root: True)
 
     def refuse(link: str, path: Path) -> None:
         raise OSError(errno.EPERM, "not permitted")
