@@ -38,6 +38,8 @@ from synapse_sync.user.places import LOCKFILE, MANIFEST
 if TYPE_CHECKING:
     from synapse_sync.engine.lock import Locked
 
+_UNCOMPARED = "no memory is left to compare the new files with what their sites say; they are verified and in place"
+
 
 def sync(
     project: Project,
@@ -213,9 +215,6 @@ def carry_out(survey: Survey, project: Project, tools: Tools, command: str) -> R
         allowed=lambda model, name: permissions_for(entries.get(model), name, tools.forbidden),
         looks=looks,
     )
-
-
-_UNCOMPARED = "no memory is left to compare the new files with what their sites say; they are verified and in place"
 
 
 def misnamed(report: Report, survey: Survey, project: Project, tools: Tools) -> list[str]:

@@ -26,7 +26,8 @@ _SAVE_EVERY = 2.0
 _WAIT = 0.1
 #: After this many seconds without a byte the last pieces are requested anew, and after so many answering times.
 _STALLED, _STALLED_ANSWERS = 1.0, 8.0
-_LAG, _ENDLESS = 32 << 20, 1 << 62
+_LAG = 32 << 20
+_ENDLESS = 1 << 62
 #: A promised size may be wrong by up to this factor; a longer body is refused.
 _EXCUSED = 4
 

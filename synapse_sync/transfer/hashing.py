@@ -308,8 +308,9 @@ class Chaser:
 
     def _hurry(self) -> None:
         """Give the BLAKE3 up, if there is no time for it."""
-        pace = Pace(hashed=self._hashes.size, awaited=self._awaited / max(1, self._lent))
-        if self._hashes.blake3 is not None and self._hurried(pace):
+        if self._hashes.blake3 is None:
+            return
+        if self._hurried(Pace(hashed=self._hashes.size, awaited=self._awaited / max(1, self._lent))):
             self._hashes.blake3 = None
 
     def _wait(self) -> int:

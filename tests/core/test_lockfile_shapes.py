@@ -51,6 +51,7 @@ models = st.builds(
         sha256=st.just("ab" * 32),
         url=references,
         blake3=st.none() | st.just("cd" * 32),
+        git_sha1=st.none() | st.just("ef" * 20),
         format=st.sampled_from(["safetensors", "", "other"]),
         precision=maybe,
         role=st.just("model") | words,
