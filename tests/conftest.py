@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nursery
 import pytest
 from hypothesis import HealthCheck, settings
 from late import load_grammar_late
@@ -111,6 +112,13 @@ def collections() -> Iterator[None]:
     before = gc.get_threshold()
     yield
     gc.set_threshold(*before)
+
+
+@pytest.fixture(autouse=True)
+def processes() -> Iterator[None]:
+    """No process of a test goes on after it."""
+    yield
+    nursery.end_all()
 
 
 @pytest.fixture(autouse=True)

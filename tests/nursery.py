@@ -6,6 +6,7 @@ end, and of the limits and the locale of an interpreter start a fresh one.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pkgutil
@@ -42,6 +43,10 @@ def _server() -> Any:
     return context
 
 
+#: What the test under way has started.
+_started: list[Running] = []
+
+
 class Running:
     """One process, with the methods of `subprocess.Popen` that tests need; `stdout` and `stderr` are texts."""
 
@@ -57,6 +62,7 @@ class Running:
         its_out.close()
         its_err.close()
         self.pid: int = self._process.pid
+        _started.append(self)
 
     def __enter__(self) -> Running:
         return self
@@ -104,7 +110,8 @@ class Running:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # the server may have reaped it since
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it at once."""
@@ -124,6 +131,13 @@ def run(*words: str, code: str = ENTRY, out: int | None = None, **environ: str) 
     with start(*words, code=code, out=out, **environ) as process:
         said, complained = process.communicate(timeout=120)
         return process.wait(), said, complained
+
+
+def end_all() -> None:
+    """End what a test has left behind, which it does where it fails: it must not cost the next test anything."""
+    while _started:
+        with _started.pop() as process:
+            process.kill()
 
 
 def _pipe() -> tuple[IO[str], Connection]:

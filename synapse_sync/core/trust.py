@@ -74,7 +74,7 @@ class RootFacts:
     real too; `home` is empty for a user without one. `own` are the directories of synapse, with words for each.
     `names` are the entries of the directory, empty for a new one, None if they could not be listed. `link` is the
     first link on the way out of the project: "" for none, else "tracked" or "own". `markers` are the layout's
-    markers that exist in it.
+    markers that exist in it. `has_folders` says whether the layout places every file in a folder of its own.
     """
 
     written: Parts
@@ -85,6 +85,7 @@ class RootFacts:
     names: Collection[str] | None = ()
     link: str = ""
     markers: int = 0
+    has_folders: bool = False
 
     @property
     def is_inside(self) -> bool:
@@ -108,7 +109,11 @@ def refusal(facts: RootFacts) -> str | None:
         for directory, words in facts.own.items():
             if is_below(_folded(parts), _folded(directory)):
                 return f"a root is never at or below {words}"
-        if len(parts) <= 1 or (facts.home and is_below(_folded(facts.home), _folded(parts))):
+        # Containers often have a home that is the project, too. No name in it begins with a dot, so that the
+        # folders of a UI can be placed there. The layout `flat` could name a file that a shell or a program reads.
+        is_own = facts.has_folders and parts == facts.project
+        is_above = bool(facts.home) and not is_own and is_below(_folded(facts.home), _folded(parts))
+        if len(parts) <= 1 or is_above:
             return "a root is never your home directory, the file system's root or a directory between them"
     return None
 

@@ -7,7 +7,7 @@ import fnmatch
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.core.remote import Remote
 from synapse_sync.core.trust import Capability, Kind, RootFacts
 from synapse_sync.errors import InputError, InvalidLockfile, SynapseError, raise_all
-from synapse_sync.layouts import LAYOUTS, folders_of
+from synapse_sync.layouts import LAYOUTS, Layout, folders_of
 from synapse_sync.net.addresses import is_inside
 from synapse_sync.net.credentials import display_url, origin_of
 from synapse_sync.project import Project
@@ -170,7 +170,7 @@ class Trust:
             layout = LAYOUTS[target.layout]
             found = trust.root_capability(
                 self._root_facts(target),
-                folders=() if layout.catch_all == "" else folders_of(target.layout),
+                folders=folders_of(target.layout) if _has_folders(layout) else (),
                 markers=len(layout.markers),
                 desktop=layout.desktop,
             )
@@ -178,8 +178,8 @@ class Trust:
                 yield found
 
     def _root_facts(self, target: Target) -> RootFacts:
-        written = root_of(target.root, self.project.directory)
-        return self._facts(written, markers=LAYOUTS[target.layout].markers)
+        written, layout = root_of(target.root, self.project.directory), LAYOUTS[target.layout]
+        return replace(self._facts(written, markers=layout.markers), has_folders=_has_folders(layout))
 
     def _facts(self, written: Path, markers: Collection[str] = ()) -> RootFacts:
         real = Path(os.path.realpath(written))
@@ -362,6 +362,11 @@ def wanted(
     coming = {action.model for action in plan.of(Verb.FETCH, Verb.PLACE, Verb.REPLACE)}
     found |= set(consent.code(entry for entry in entries if entry.name in coming))
     return found | set(consent.locked(places, entries))
+
+
+def _has_folders(layout: Layout) -> bool:
+    """Whether a layout places each file in a folder, and none in the root itself."""
+    return layout.catch_all != ""
 
 
 def _places(entry: Requirement) -> tuple[Reference, ...]:

@@ -51,6 +51,22 @@ def test_some_roots_are_refused_whatever_the_user_says(project: Project, root: s
 
 
 @case(188)
+def test_a_home_that_is_the_project(project: Project) -> None:
+    """As in containers: a UI's folders are placed without a question, `flat` and a home elsewhere are refused."""
+    os.environ["HOME"] = os.environ["USERPROFILE"] = str(project.path)
+    project.manifest(ONE)
+    project("sync")
+    assert "nothing to do" in project("sync").out
+    project.manifest(target(".") + ONE)
+    assert "refused" in project("sync", code=2).err
+    os.environ["HOME"] = os.environ["USERPROFILE"] = str(project.path / "deep")
+    project.manifest(target(".", "comfyui") + ONE)
+    project("sync")
+    project.manifest(target("..", "comfyui") + ONE)
+    assert "refused" in project("sync", code=2).err
+
+
+@case(188)
 @pytest.mark.parametrize("keys", ['filename = ".zshenv"', 'subfolder = ".config"', 'subfolder = "a/.b"'])
 def test_hidden_names_are_refused(project: Project, keys: str) -> None:
     project.manifest(f'[models.one]\nsource = "civitai:{catalogue.PORTRAIT}"\n{keys}\n')

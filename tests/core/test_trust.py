@@ -56,6 +56,19 @@ def test_the_place_of_the_project_is_the_users_choice() -> None:
     assert refusal(replace(facts(), written=(*strange, ".git"), real=strange, project=strange, home=())) is not None
 
 
+@pytest.mark.parametrize("project", [HOME, HOME[:-1]])
+def test_a_home_that_is_the_project(project: tuple[str, ...]) -> None:
+    """The folders of a UI can be placed there; a layout without folders could name a file that a shell reads."""
+    found = replace(facts(), written=project, real=project, project=project)
+    assert refusal(replace(found, has_folders=True)) is None
+    assert refusal(found) is not None
+    above = replace(found, has_folders=True, written=project[:-1], real=project[:-1])
+    assert refusal(above) is not None
+    behind_a_link = replace(above, written=project)
+    assert refusal(behind_a_link) is not None
+    assert refusal(replace(facts(), written=("/",), real=("/",), project=("/",), has_folders=True)) is not None
+
+
 @pytest.mark.parametrize(
     ("found", "asked"),
     [
