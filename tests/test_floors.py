@@ -34,23 +34,25 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"sources"}),
     frozenset({"core", "net", "user"}),
     frozenset({"sites"}),
+    frozenset({"threads"}),
     frozenset({"errors", "version"}),
 )
 #: Which rooms of the package each room may import, besides itself: never more than its floor allows.
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
+    "threads": {"errors"},
     "sites": {"errors"},
     "core": {"sites", "errors"},
-    "net": {"sites", "errors"},
+    "net": {"sites", "threads", "errors"},
     "user": {"net", "core", "sites", "errors"},
     "layouts": {"core", "errors"},
     "interop": {"core", "sites", "errors"},
     "gallery": {"core", "errors"},
-    "store": {"core", "user", "errors"},
+    "store": {"core", "user", "threads", "errors"},
     "sources": {"core", "net", "sites", "errors"},
-    "suppliers": {"transfer", "store", "sources", "core", "net", "sites", "errors"},
-    "transfer": {"sources", "store", "core", "net", "sites", "errors"},
+    "suppliers": {"transfer", "store", "sources", "core", "net", "sites", "threads", "errors"},
+    "transfer": {"sources", "store", "core", "net", "sites", "threads", "errors"},
     "project": {"layouts", "store", "core", "user", "errors"},
     "engine": {"project", "transfer", "suppliers", "sources", "layouts", "interop", "gallery", "store", "user",
                "core", "net", "sites", "errors"},
@@ -70,7 +72,7 @@ BELOW: dict[str, set[str]] = {
     "api": {"workspace", "connections", "engine", "project", "transfer", "suppliers", "sources", "layouts",
             "interop", "gallery", "store", "core", "net", "user", "sites", "errors"},
     "cli": {"workspace", "connections", "engine", "project", "transfer", "suppliers", "sources", "layouts",
-            "interop", "gallery", "store", "core", "net", "user", "sites", "errors", "demo"},
+            "interop", "gallery", "store", "core", "net", "user", "sites", "threads", "errors", "demo"},
 }  # fmt: skip
 #: The files that alone may import a library.
 ONLY = {

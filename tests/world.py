@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -104,6 +105,24 @@ def meanwhile(event: str, path: Path, do: Callable[[], object]) -> Iterator[None
 
 
 # -- the environment --------------------------------------------------------------------------------
+
+
+@contextmanager
+def few_threads(count: int) -> Iterator[None]:
+    """Meanwhile the system has room for that many threads of synapse at a time; those of the hub do not count."""
+    start = threading.Thread.start
+
+    def counted(thread: threading.Thread) -> None:
+        names = [one.name for one in (thread, *threading.enumerate())]
+        if sum(name.startswith(("synapse-", "look up", "each-", "object", "test")) for name in names) > count:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    threading.Thread.start = counted  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        threading.Thread.start = start  # type: ignore[method-assign]
 
 
 @contextmanager

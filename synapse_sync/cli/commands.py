@@ -77,7 +77,7 @@ def module_of(verb: str) -> str:
 
 
 #: Words of the system for missing memory, where Python raises no MemoryError.
-_NO_MEMORY = ("can't start new thread", "can't allocate", "failed to map segment", "annot allocate memory")
+_NO_MEMORY = ("can't allocate", "failed to map segment", "annot allocate memory")
 #: Python's words in a SystemError when it had no memory even for the exception (3.11 after calls, later versions).
 _NO_EXCEPTION = ("without exception set", "without setting an exception")
 
@@ -182,9 +182,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def _of_the_machine(error: Exception) -> StorageError | None:
     """Return the error to report for a failure of the machine; None if the failure is a bug of synapse."""
+    from synapse_sync.threads import REFUSED, no_memory, no_thread  # only at a failure
+
+    if REFUSED in str(error):  # a thread of a library
+        return no_thread()
     words = (*_NO_MEMORY, *_NO_EXCEPTION) if isinstance(error, SystemError) else _NO_MEMORY
     if isinstance(error, MemoryError) or any(some in str(error) for some in words):
-        return StorageError("no memory left", hint="finished work is kept; run it again with more memory")
+        return no_memory()
     # Only paths depend on the locale's encoding: files are UTF-8, and the streams have an error handler.
     encoding = sys.getfilesystemencoding()
     if isinstance(error, UnicodeEncodeError) and encoding != "utf-8" and error.encoding == encoding:

@@ -246,7 +246,7 @@ class Bars(_Talk):
             if self._over:  # race: at an interrupt, a thread that was left behind comes here last
                 return
             if not self._tasks:
-                self._progress.start()
+                self._start()
             self._sum.started(key, name, total, done, word)
             self._show_all()
             if (task := self._tasks.get(key)) is not None:
@@ -256,6 +256,12 @@ class Bars(_Talk):
             short = cell_text(name)
             short = short if text_width(short) <= room else fit_text(short, room).rstrip()
             self._tasks[key] = self._progress.add_task(short, total=total, completed=done, word=_phase(word))
+
+    def _start(self) -> None:
+        try:
+            self._progress.start()
+        except RuntimeError:  # no more threads: without one of their own, the bars move when a file begins or ends
+            self._progress.live.auto_refresh = False
 
     def transfer_advanced(self, key: str, count: int) -> None:
         # Under the lock: at an interrupt, `stop` removes the bars in another thread.

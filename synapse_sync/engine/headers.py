@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from synapse_sync.core.weights.identify import Weights, identify
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import SynapseError
 from synapse_sync.layouts.arrange import folders_differ
-from synapse_sync.net.at_once import in_time
+from synapse_sync.net.at_once import at_once, in_time
 from synapse_sync.store.known_weights import read_known, remember_weights
 from synapse_sync.transfer.inspect import header_of
 from synapse_sync.transfer.want import Peeker
@@ -139,8 +138,7 @@ def _answers(files: Mapping[str, Artifact], tools: Tools, peek: Peeker) -> dict[
     found, rest = _known(files, tools)
     if not rest:
         return found
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        answers = list(pool.map(lambda file: _weights(file, tools, peek), rest.values()))
+    answers = at_once(lambda file: _weights(file, tools, peek), list(rest.values()), _AT_ONCE)
     return found | _remembered(rest, dict(zip(rest, answers, strict=True)), tools)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 from synapse_sync.core.shard import WHOLE, Shard
+from synapse_sync.net.at_once import as_ready
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,40 +44,9 @@ def threads(workers: int) -> Each:
     """Work in that many threads of this process. One, or a single item, needs none."""
 
     def each(do: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
-        if workers < 2 or len(items) < 2:
-            yield from ((item, do(item)) for item in items)
-        else:
-            yield from _in_threads(do, items, min(workers, len(items)))
+        return as_ready(do, items, workers)
 
     return each
-
-
-def _in_threads(do: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
-    # Daemons: an interrupt must not wait until each of them has read its twenty gigabytes.
-    done: SimpleQueue[tuple[T, R] | BaseException] = SimpleQueue()
-    todo, lock, stop = iter(items), threading.Lock(), threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            with lock:  # in their order, so that the head of a disk moves one way
-                item = next(todo, None)
-            if item is None:
-                return
-            try:
-                done.put((item, do(item)))
-            except BaseException as error:
-                done.put(error)
-
-    for number in range(workers):
-        threading.Thread(target=work, name=f"each-{number}", daemon=True).start()
-    try:
-        for _ in items:
-            found = done.get()
-            if isinstance(found, BaseException):
-                raise found
-            yield found
-    finally:
-        stop.set()
 
 
 def readers(devices: Iterable[int]) -> int:

@@ -7,8 +7,7 @@ import hashlib
 import random
 import shlex
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from synapse_sync.core.remote import Remote
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.push_choice import Choice, KeptBack, Upload
 from synapse_sync.errors import AccessDenied, IntegrityError, NetworkError, NotFound, SynapseError
+from synapse_sync.net.at_once import at_once
 from synapse_sync.net.retries import WORTH_TELLING, Retry
 from synapse_sync.net.wire import Wire
 from synapse_sync.store.durable import outside_store, storage_error
@@ -156,19 +156,8 @@ class Pusher:
         """
         uploads = choice.uploads
         self.reporter.transfers_planned(len(uploads), sum(upload.size for upload in uploads))
-        results = self._each(uploads)
+        results = at_once(self._one, uploads, FILES_AT_ONCE, halt=self._stop.set)
         return Pushed(remote=self.remote.remote, results=tuple(results), kept=choice.kept)
-
-    def _each(self, uploads: Sequence[Upload]) -> list[PushResult]:
-        pool = ThreadPoolExecutor(max_workers=FILES_AT_ONCE, thread_name_prefix="synapse-push")
-        futures = [pool.submit(self._one, upload) for upload in uploads]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            self._stop.set()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def _one(self, upload: Upload) -> PushResult:
         result = self._standing.refused(upload) or self.one(upload)

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from synapse_sync.core.findings import listed
 from synapse_sync.core.freshness import expected, unlocked
-from synapse_sync.engine.headers import contradictions
 from synapse_sync.engine.parallel import ALONE, Part
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import survey_project, trees_in
-from synapse_sync.engine.sync import sync
+from synapse_sync.engine.sync import contradicted, sync
 from synapse_sync.engine.tools import Tools
 from synapse_sync.engine.verify import Verification, verify_store, verify_tree
 from synapse_sync.errors import OutOfDate, SynapseError
@@ -47,9 +46,8 @@ def verify(
             repair=repair,
             part=part,
         )
-    warnings = contradictions(
-        project.manifest, project.lockfile.models, lambda file: result.good.get(file.sha256), tools
-    )
+    good = result.good
+    warnings = contradicted(project, project.lockfile.models, lambda file: good.get(file.sha256), tools)
     result = replace(result, bad=(*result.bad, *_not_locked(project)), warnings=tuple(warnings))
     if whole_store:
         others = [member.root for member in tools.store.members[1:]]

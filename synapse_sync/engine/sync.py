@@ -12,6 +12,7 @@ from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.findings import listed
 from synapse_sync.core.freshness import expected
+from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.look import Looks
 from synapse_sync.core.plan import Key, Plan, Verb
 from synapse_sync.core.policy import permissions_for
@@ -38,7 +39,9 @@ from synapse_sync.user.places import LOCKFILE, MANIFEST
 if TYPE_CHECKING:
     from synapse_sync.engine.lock import Locked
 
-_UNCOMPARED = "no memory is left to compare the new files with what their sites say; they are verified and in place"
+_UNCOMPARED = (
+    "no memory is left to compare the files with what their sites say; their bytes were verified all the same"
+)
 
 
 def sync(
@@ -233,6 +236,16 @@ def misnamed(report: Report, survey: Survey, project: Project, tools: Tools) -> 
         return blob if blob.is_file() else placed.get(file.sha256)
 
     models = (model for model in project.lockfile.models if model.artifacts[0].sha256 in came)
+    return contradicted(project, models, where, tools)
+
+
+def contradicted(
+    project: Project, models: Iterable[LockedModel], where: Callable[[Artifact], Path | None], tools: Tools
+) -> list[str]:
+    """Warnings about locked models whose files are something else than their site or the manifest says.
+
+    `where` returns the path of a file, or None. Without memory for the look there is one warning that says so.
+    """
     try:
         from synapse_sync.engine.headers import contradictions
 

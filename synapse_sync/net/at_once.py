@@ -1,11 +1,15 @@
-"""Several requests at the same time, where none needs the answer of another."""
+"""Several things at the same time, where none needs the answer of another. Fewer threads only make it slower."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
 from time import monotonic
 from typing import Any, Generic, TypeVar
+
+from synapse_sync.threads import begin
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,24 +24,111 @@ def at_once(
     begun. `do` must be safe to call from threads. A single item needs no thread. After a failure or an interrupt,
     those at work are waited for: `halt` is called before, to end them sooner.
     """
-    if len(items) < 2 or most < 2:
+    workers = min(most, len(items))
+    work = _Work(do, items)
+    threads = [threading.Thread(target=work.run, name="synapse-ask", daemon=True) for _ in range(workers)]
+    running = [thread for thread in threads if begin(thread)] if workers > 1 else []
+    if not running:
         return [do(item) for item in items]
-    from concurrent.futures import ThreadPoolExecutor  # slow to import
-
-    pool = ThreadPoolExecutor(max_workers=min(most, len(items)), thread_name_prefix="synapse-ask")
     try:
-        return list(pool.map(do, items))
+        return work.results()
     except BaseException:
+        work.stop()
         halt()
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for thread in running:
+            thread.join()
+
+
+class _Work(Generic[T, R]):
+    """Items of which each is done by one of several threads, in their order."""
+
+    def __init__(self, do: Callable[[T], R], items: Sequence[T]) -> None:
+        self._do = do
+        self._count = len(items)
+        self._todo = deque(enumerate(items))
+        self._done: dict[int, R] = {}
+        self._failed: dict[int, BaseException] = {}
+        self._changed = threading.Condition()
+
+    def run(self) -> None:
+        """Do item after item, until none is left or one failed."""
+        while (begun := self._next()) is not None:
+            number, item = begun
+            try:
+                result = self._do(item)
+            except BaseException as error:
+                with self._changed:
+                    self._failed[number] = error
+                    self._todo.clear()
+                    self._changed.notify_all()
+            else:
+                with self._changed:
+                    self._done[number] = result
+                    self._changed.notify_all()
+
+    def _next(self) -> tuple[int, T] | None:
+        with self._changed:
+            return self._todo.popleft() if self._todo else None
+
+    def stop(self) -> None:
+        """Begin no further item."""
+        with self._changed:
+            self._todo.clear()
+
+    def results(self) -> list[R]:
+        """Wait for all results, and return them in the order of the items; raises the failure of the first one."""
+        for number in range(self._count):
+            with self._changed:
+                while number not in self._done:
+                    # Items begin in their order: before one that was not begun, one that failed is met.
+                    if (error := self._failed.get(number)) is not None:
+                        raise error
+                    self._changed.wait()
+        return [self._done[number] for number in range(self._count)]
+
+
+def as_ready(do: Callable[[T], R], items: Sequence[T], most: int) -> Iterator[tuple[T, R]]:
+    """Do one thing with each of several items, with at most `most` at the same time; yields those that are ready.
+
+    Yields each item with its result. `do` must be safe to call from threads. Its first error ends the work, and is
+    raised; nobody waits for those at work.
+    """
+    # Daemons: an interrupt must not wait until each of them has read its twenty gigabytes.
+    done: SimpleQueue[tuple[T, R] | BaseException] = SimpleQueue()
+    todo, lock, stop = iter(items), threading.Lock(), threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            with lock:  # in their order, so that the head of a disk moves one way
+                item = next(todo, None)
+            if item is None:
+                return
+            try:
+                done.put((item, do(item)))
+            except BaseException as error:
+                done.put(error)
+
+    threads = [threading.Thread(target=work, name=f"each-{n}", daemon=True) for n in range(min(most, len(items)))]
+    if most < 2 or len(items) < 2 or not [thread for thread in threads if begin(thread)]:
+        yield from ((item, do(item)) for item in items)
+        return
+    try:
+        for _ in items:
+            found = done.get()
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+    finally:
+        stop.set()
 
 
 def in_time(do: Callable[[T], R], items: Sequence[T], seconds: float) -> dict[T, R]:
     """Do one thing with each of several items, all at the same time; returns the results that are there in time.
 
-    What takes longer goes on in the background, and is lost. `do` must be safe to call from threads, and not raise.
+    What takes longer goes on in the background, and is lost; so is an item without a thread, where the system
+    refuses one. `do` must be safe to call from threads, and not raise.
     """
     found: dict[T, R] = {}
 
@@ -46,16 +137,18 @@ def in_time(do: Callable[[T], R], items: Sequence[T], seconds: float) -> dict[T,
 
     # Daemons: a server that does not answer must not keep the command from ending.
     threads = [threading.Thread(target=one, args=(item,), name="synapse-ask", daemon=True) for item in items]
-    for thread in threads:
-        thread.start()
+    running = [thread for thread in threads if begin(thread)]
     end = monotonic() + seconds
-    for thread in threads:
+    for thread in running:
         thread.join(max(0.0, end - monotonic()))
     return dict(found)
 
 
 class Coming(Generic[T]):
-    """A value that a thread of its own makes, for the first who waits for it. `name` is the name of the thread."""
+    """A value that a thread makes for the first who waits for it; `name` is the name of the thread.
+
+    Where the system refuses a thread, it is made at once.
+    """
 
     def __init__(self, make: Callable[[], T], name: str) -> None:
         self._make = make
@@ -64,7 +157,8 @@ class Coming(Generic[T]):
         self._error: Exception | None = None
         self._drop: Callable[[T], object] | None = None
         self._lock = threading.Lock()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        if not begin(threading.Thread(target=self._run, name=name, daemon=True)):
+            self._run()
 
     def _run(self) -> None:
         try:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Thread
 from typing import Any
 
+from synapse_sync.threads import begin
+
 #: Seconds that an address has for itself before the next one is tried beside it (RFC 8305, section 5).
 HEAD_START = 0.25
 _UNDER_WAY = {
@@ -94,7 +96,8 @@ class Dialer:
                 failed.append(error)
 
         asking = Thread(target=ask, name=f"look up {host}", daemon=True)
-        asking.start()
+        if not begin(asking):  # no more threads: the look-up keeps the system's own limits
+            return look_up(*wanted)
         asking.join(timeout)
         if failed:
             raise failed[0]

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from functools import cache
 
+from synapse_sync.threads import begin
+
 #: Bytes that are written between two requests to the kernel.
 _EVERY = 16 << 20
 #: Start to write what is dirty, and wait for nothing (`man 2 sync_file_range`).
@@ -42,9 +44,7 @@ class Writeback:
             except OSError:  # no more open files: the fsync does all of it
                 return
             asking = threading.Thread(target=self._ask, args=(own,), name="synapse-writeback", daemon=True)
-            try:
-                asking.start()
-            except RuntimeError:  # no more threads: the fsync does all of it
+            if not begin(asking):  # no more threads: the fsync does all of it
                 os.close(own)
                 return
             self._asking = asking

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from synapse_sync.core.connection_count import Lane, Seen
 from synapse_sync.net.stream import Stream
+from synapse_sync.threads import begin
 from synapse_sync.transfer.pieces import Piece
 from synapse_sync.transfer.want import Clock, Limits
 
@@ -36,6 +37,14 @@ class Connection:
     warm: bool = False
     given_up: bool = False
     thread: threading.Thread | None = None
+
+    def begin(self, work: Callable[[], None]) -> bool:
+        """Do `work` in a thread of its own; return False if the system refuses one."""
+        self.thread = threading.Thread(target=work, name="synapse-range", daemon=True)
+        if begin(self.thread):
+            return True
+        self.thread = None  # nobody waits for it
+        return False
 
     def speed(self, now: float) -> float:
         """Its bytes per second: of the last piece, else so far; 0 before anything is known."""

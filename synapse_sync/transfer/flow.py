@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from functools import partial
 
 from synapse_sync.core.connection_count import Ceiling, Count, decided, lowered
 from synapse_sync.errors import IntegrityError, StatusError, StorageError, SynapseError
@@ -76,6 +77,8 @@ class Flow:
         # With a limited rate there is no hurry: each step is judged.
         self._count = Count(far=None if crew.bucket.rate is None else False)
         self._grows = splits
+        #: Whether a thread only watches the connections; it saves the progress, too.
+        self._watched = False
         self._ceiling: Ceiling | None = None
         self._idle = 0
         #: The shortest wait for an answer, in seconds: about a round trip, once a connection was used again; and
@@ -191,17 +194,17 @@ class Flow:
     # -- pieces -------------------------------------------------------------------------------------
 
     def _receive_pieces(self) -> None:
-        """Receive everything. With parts this thread only watches the connections, each of which has its own."""
+        """Receive everything. With parts this thread only watches the connections, if each can have its own."""
         with self._changed:
             self._main.answered = self._clock.now()
             self._connections.append(self._main)
             # The first stream goes on with its own bytes, before a helper can take them.
             piece = self._next(self._main, first=self._first is not None)
         stream, self._first = self._first, None  # not before: if everything stops, `_end` closes it
-        if piece is None or not self._pieces.splits:
+        self._watched = self._pieces.splits and piece is not None and self._start(self._main, stream, piece)
+        if not self._watched:
             self._work(self._main, stream, piece)
             return
-        self._start(self._main, stream, piece)
         while not self._pieces.done:
             self._check()
             self._tick()
@@ -305,7 +308,6 @@ class Flow:
 
     def _open_part(self, own: Connection, piece: Piece) -> Stream | None:
         """Request one piece or, without helpers, everything up to the next received range; None for nothing."""
-        partial = self._partial
         with self._changed:
             if self._over.is_set():  # `_end` waits for this thread, and could not end its wait for an answer
                 raise Stopped
@@ -315,12 +317,12 @@ class Flow:
             own.opening = True
         self.pieced = True
         asked = self._clock.now()
-        stream = self._opener.open(*wanted, strong_validator(partial.etag, partial.last_modified))
+        stream = self._opener.open(*wanted, strong_validator(self._partial.etag, self._partial.last_modified))
         try:
-            same = None in (stream.etag, partial.etag) or stream.etag == partial.etag
+            same = None in (stream.etag, self._partial.etag) or stream.etag == self._partial.etag
             if stream.status != 206 and same:
                 raise BadRange(f"`{self._want.subject}`: the server sends only whole files")
-            if not same or stream.total not in (None, partial.total):
+            if not same or stream.total not in (None, self._partial.total):
                 raise Changed
         except BaseException:
             self._opener.close(stream)
@@ -368,7 +370,7 @@ class Flow:
             self.fetched += count
         self._chaser.advance(self._partial.frontier)
         self._crew.reporter.transfer_advanced(self._want.key, count)
-        if self._chaser.idle and not self._pieces.splits:
+        if self._chaser.idle and not self._watched:
             self._tick()
         self._crew.bucket.take(count)
         self._check()
@@ -401,14 +403,16 @@ class Flow:
                     return
                 own = Connection(begun=now)
                 self._connections.append(own)
-                self._start(own, None, None)
+                if not self._start(own, None, None):
+                    self._remove(own)
+                    self._crew.give_back(self._opener.host)
+                    return
 
-    def _start(self, own: Connection, stream: Stream | None, piece: Piece | None) -> None:
-        own.thread = threading.Thread(
-            target=self._help, args=(own, stream, piece), name="synapse-range", daemon=True
-        )
+    def _start(self, own: Connection, stream: Stream | None, piece: Piece | None) -> bool:
+        """Let a connection work in a thread; False if the system refuses it: no further one is tried then."""
         self._started.append(own)
-        own.thread.start()
+        self._grows &= (begun := own.begin(partial(self._help, own, stream, piece)))
+        return begun
 
     def _help(self, own: Connection, stream: Stream | None, piece: Piece | None) -> None:
         try:

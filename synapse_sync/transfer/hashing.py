@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synapse_sync.store.durable import storage_error
+from synapse_sync.threads import begin
 
 if TYPE_CHECKING:
     from blake3 import blake3
@@ -148,6 +149,7 @@ class Chaser:
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._refused = False
         self._free: list[memoryview] = []
         self._made = 0
         self._lent = self._awaited = 0
@@ -168,14 +170,17 @@ class Chaser:
         with self._changed:
             if frontier <= self._limit:
                 return
-            self._reach(frontier)
+            self._limit = frontier
+            self._has_thread()
+            self._changed.notify_all()
 
-    def _reach(self, frontier: int) -> None:
-        self._limit = frontier
-        if self._thread is None and frontier >= _WORTH_A_THREAD and not self._over:
+    def _has_thread(self) -> bool:
+        """Whether a thread hashes; it is started once that is worth it. Without it the caller hashes each block."""
+        if self._thread is None and self._limit >= _WORTH_A_THREAD and not self._over and not self._refused:
             self._thread = threading.Thread(target=self._chase, name="synapse-hash", daemon=True)
-            self._thread.start()
-        self._changed.notify_all()
+            if not begin(self._thread):
+                self._thread, self._refused = None, True
+        return self._thread is not None
 
     def receive(self, stream: Stream, at: int, most: int, write: Callable[[int, memoryview], object]) -> int:
         """Read up to `most` bytes from a stream, hand them to `write` for the place `at`, and return their number.
@@ -228,11 +233,11 @@ class Chaser:
                 self._free.append(block)
                 self._changed.notify_all()
                 return
-            if self._thread is not None or at + count >= _WORTH_A_THREAD:
-                self._given.append((at, count, block))
-                self._reach(at + count)
-                return
             self._limit = at + count
+            if self._has_thread():
+                self._given.append((at, count, block))
+                self._changed.notify_all()
+                return
             if at == self._hashes.size:  # else earlier bytes are only in the file: all is read at the end
                 # Race: without the lock, `advance` of another connection starts the thread meanwhile, which reads
                 # the same bytes from the file and hashes them a second time.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from synapse_sync.core.companion import LeftOut
 from synapse_sync.errors import InvalidSettings, NetworkError, SynapseError
+from synapse_sync.net.at_once import as_ready
 from synapse_sync.net.credentials import display_url
 from synapse_sync.net.failures import may_change
 from synapse_sync.net.retries import Retry
@@ -53,17 +53,12 @@ def fetch_previews(
             missing[url] = film
     if missing:
         line = wire()
-        pool = ThreadPoolExecutor(_CONNECTIONS)
-        try:
-            answers = pool.map(fetch, missing.items())
-            for url, answer in zip(missing, answers, strict=True):
-                found[url] = answer
-                if isinstance(answer, bytes):
-                    cache.put(url, answer)
-                elif not answer.passing:
-                    cache.give_up(url, answer.why)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for (url, _), answer in as_ready(fetch, list(missing.items()), _CONNECTIONS):
+            found[url] = answer
+            if isinstance(answer, bytes):
+                cache.put(url, answer)
+            elif not answer.passing:
+                cache.give_up(url, answer.why)
     return found
 
 

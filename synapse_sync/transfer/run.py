@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from synapse_sync.core.reporter import Reporter
@@ -15,6 +15,7 @@ from synapse_sync.sources.base import Source
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.host_speeds import remember_speeds
 from synapse_sync.store.partials import partial_key
+from synapse_sync.threads import begin, no_thread
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.download import Download
 from synapse_sync.transfer.opener import Stopped
@@ -151,45 +152,65 @@ def _is_small(want: Want) -> bool:
     return want.size is not None and want.size < SMALL
 
 
+class _Lanes:
+    """The threads of a transfer. `lane` is the work of one: it has its number, and the event to set at its end.
+
+    Hazard: after Ctrl-C during `Thread.join`, Python 3.11 believes that the thread has ended (bpo-45274). Events do
+    not have this fault.
+    """
+
+    def __init__(self, count: int, lane: Callable[[int, threading.Event], None]) -> None:
+        ends = [threading.Event() for _ in range(count)]
+        self._all = [
+            (threading.Thread(target=lane, args=(number, end), name="synapse-transfer", daemon=True), end)
+            for number, end in enumerate(ends)
+        ]
+        self.waiting: deque[tuple[threading.Thread, threading.Event]] = deque(self._all)
+        #: The ends of those that were begun.
+        self.running: list[threading.Event] = []
+
+    def begin(self, count: int) -> None:
+        """Begin up to `count` more; where the system refuses one, those that run are all."""
+        for _ in range(min(count, len(self.waiting))):
+            thread, end = self.waiting.popleft()
+            if not begin(thread):
+                self.waiting.clear()
+                return
+            self.running.append(end)
+
+    def leave(self, clock: Clock) -> None:
+        """Wait for a while until they have saved their progress."""
+        deadline = clock.now() + _FAREWELL
+        for thread, end in self._all:
+            if thread.ident is not None:  # race: an interrupt may have come before `running` knew it
+                end.wait(max(0.0, deadline - clock.now()))
+
+
 def _run(crew: Crew, jobs: Mapping[str, Want]) -> dict[str, Got | SynapseError]:
     """Download all files with a few threads, and watch these; return the results by key."""
     work = _Work(jobs)
     results: dict[str, Got | SynapseError] = {}
     crashes: list[BaseException] = []
     first, main, extra = work.lanes(crew.limits)
-    # Hazard: after Ctrl-C during `Thread.join`, Python 3.11 believes that the thread has ended (bpo-45274). Events
-    # do not have this fault.
-    ends = [threading.Event() for _ in range(main + extra)]
-    threads = [
-        threading.Thread(
-            target=_lane,
-            args=(crew, work, results, crashes, number >= main, end),
-            name="synapse-transfer",
-            daemon=True,
-        )
-        for number, end in enumerate(ends)
-    ]
-    waiting = deque(threads[first:])
+    lanes = _Lanes(
+        main + extra, lambda number, end: _lane(crew, work, results, crashes, small_only=number >= main, end=end)
+    )
     crew.waiting = work.large_left
     try:
-        for thread in threads[:first]:
-            thread.start()  # hazard: an interrupt arrives here as well, while the first lanes are at work
+        lanes.begin(first)  # hazard: an interrupt arrives here as well, while the first lanes are at work
+        if jobs and not lanes.running:
+            raise no_thread()
         # A lane that has ended found no file left to start.
-        while waiting and not any(end.is_set() for end in ends[:first]):
-            if _is_idle(ends[0], crew.clock):
-                running = len(threads) - len(waiting)
-                for _ in range(min(max(main, running), len(waiting))):
-                    waiting.popleft().start()
+        while lanes.waiting and not any(end.is_set() for end in lanes.running[:first]):
+            if _is_idle(lanes.running[0], crew.clock):
+                lanes.begin(max(main, len(lanes.running)))
             crew.drop_slow()
-        for end in ends[: len(threads) - len(waiting)]:
+        for end in lanes.running:
             while not end.wait(crew.limits.watch_every):
                 crew.drop_slow()
     except BaseException:
         crew.halt()
-        deadline = crew.clock.now() + _FAREWELL
-        for end, thread in zip(ends, threads, strict=True):
-            if thread.ident is not None:
-                end.wait(max(0.0, deadline - crew.clock.now()))
+        lanes.leave(crew.clock)
         raise
     if crashes:
         raise crashes[0]
@@ -208,6 +229,7 @@ def _lane(
     work: _Work,
     results: dict[str, Got | SynapseError],
     crashes: list[BaseException],
+    *,
     small_only: bool,
     end: threading.Event,
 ) -> None:

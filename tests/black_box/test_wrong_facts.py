@@ -222,5 +222,6 @@ def test_memory_that_lacks_for_a_last_look_takes_nothing_back(
     with monkeypatch.context() as patch:
         patch.setattr(headers, "contradictions", full)
         said = project("sync")
+        assert "no memory is left to compare" in project("verify").err
     assert said.code == 0 and "no memory is left to compare" in said.err
     assert len(project.tree()) == 1 and "in sync" in project("sync").out

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 from cases import case
-from world import wait_for
+from world import few_threads, wait_for
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.reporter import Reporter
@@ -466,6 +466,16 @@ def test_large_file_comes_over_several_connections(server, bench):
     assert server.busiest > 1 and len(server.ranges()) > 1
     assert "range" not in server.asked[0][1]
     assert all(headers["if-range"] == '"one"' for _, headers in server.asked[1:])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_large_file_comes_over_as_many_connections_as_there_are_threads(server, bench, count):
+    body = content(40 * MIB)
+    server.files["/f"] = File(body, pause=0.001)
+    bench.limits = split()
+    with few_threads(count):
+        got = bench.got(want_of(body, server.ref()))
+    assert got.fetched_bytes == len(body)
 
 
 def test_fast_connection_stays_alone(server, bench):

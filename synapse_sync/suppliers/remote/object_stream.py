@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from synapse_sync.errors import SynapseError
 from synapse_sync.net.stream import Stream
+from synapse_sync.threads import begin, no_thread
 
 #: How many pieces are read ahead of the one who receives them.
 _AHEAD = 4
@@ -31,7 +32,8 @@ class _Answer:
         self._ready: deque[memoryview] = deque()
         self._over = self._left = False
         self._failure: SynapseError | None = None
-        threading.Thread(target=self._read, name="object", daemon=True).start()
+        if not begin(threading.Thread(target=self._read, name="object", daemon=True)):
+            raise no_thread()
 
     def _read(self) -> None:
         failure: SynapseError | None = None
@@ -89,6 +91,7 @@ def object_stream(
     """The stream of an object's bytes from `start` to before `end`, of `total` ones; `url` is for messages.
 
     `pieces` are these bytes. `words` turns an exception that they raise into one of synapse.
+    Raises `StorageError` if the system refuses a thread.
     """
     answer = _Answer(pieces, status=200 if end - start == total else 206, etag=etag, words=words)
     return Stream(answer, url=url, start=start, total=total, length=end - start, silence=0.0)
