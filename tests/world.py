@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
 import tomllib
@@ -102,6 +103,20 @@ def meanwhile(event: str, path: Path, do: Callable[[], object]) -> Iterator[None
     finally:
         _listeners.remove(strike)
     assert not left, f"{path} never met {event}"
+
+
+# -- a port that is closed ----------------------------------------------------------------------------
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 at which nobody listens.
+
+    It is bound meanwhile: a port that is only free may become that of a server of another process's test.
+    """
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 # -- the environment --------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import ssl
@@ -99,6 +100,8 @@ class Liar:
         self.tls = tls
         self.port = 0
         self.closing = threading.Event()
+        self._door = self._bound()
+        self.port = self._door.getsockname()[1]
         self._lies: dict[str, deque[Lie]] = {}
         self._always: dict[str, Lie] = {}
         self._lock = threading.Lock()
@@ -114,20 +117,20 @@ class Liar:
     def start(self) -> None:
         """Listen; after `stop` at the same port as before."""
         self.closing.clear()
-        self._socket = socket.create_server(("127.0.0.1", self.port), backlog=64)
-        self.port = self._socket.getsockname()[1]
-        self._main = threading.Thread(target=self._accept, args=(self._socket,), name="liar", daemon=True)
+        self._door.listen(64)
+        self._main = threading.Thread(target=self._accept, args=(self._door,), name="liar", daemon=True)
         self._main.start()
 
     def stop(self) -> None:
-        """Hang up on everybody, and refuse connections."""
+        """Hang up on everybody, and refuse connections; the port stays ours, or another process may get it."""
         if self.closing.is_set():
             return
         self.closing.set()
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port)).close()  # wakes `accept`
         self._main.join()
-        self._socket.close()
+        self._door.close()
+        self._door = self._bound()
         with self._lock:
             for connection in self._open:
                 with contextlib.suppress(OSError):
@@ -141,6 +144,15 @@ class Liar:
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
+        self._door.close()
+
+    def _bound(self) -> socket.socket:
+        """A socket at our port (0: any free one) that does not listen yet."""
+        door = socket.socket()
+        if os.name != "nt":  # else connections that have ended would forbid it for a minute
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(("127.0.0.1", self.port))
+        return door
 
     # -- what a case says --------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ import pytest
 from cases import case
 from stage import Stage
 from stand_ins import names
+from world import closed_port
 
 from synapse_sync.demo import catalogue
 
@@ -340,10 +341,8 @@ def test_a_proxy_that_cannot_be_used_has_one_message(far, client: str, proxy: st
 @case(134)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_proxy_that_is_not_reached_has_one_message(far, client: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    said = far(client, f"http://me:{PASSWORD}@127.0.0.1:{port}")
+    with closed_port() as port:
+        said = far(client, f"http://me:{PASSWORD}@127.0.0.1:{port}")
     assert f"the proxy http://127.0.0.1:{port} cannot be used: Connection refused" in said
     assert "NO_PROXY" in said
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+from world import closed_port
 
 from synapse_sync.errors import NetworkError, Offline, StatusError, WrongContent
 from synapse_sync.net.bounds import Bounds
@@ -263,10 +264,7 @@ def test_offline_opens_no_socket(site):
 
 
 def test_nobody_listens_is_transient_and_says_no_query(wire):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(Transient, match="refused") as caught:
+    with closed_port() as port, pytest.raises(Transient, match="refused") as caught:
         wire.open(f"http://127.0.0.1:{port}/f?token=abc")
     assert "abc" not in str(caught.value)
 
@@ -397,7 +395,5 @@ def test_a_first_import_that_ran_out_of_memory(wire: Wire, monkeypatch: pytest.M
     import urllib3
 
     monkeypatch.delattr(urllib3, "exceptions")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        with pytest.raises(NetworkError):
-            wire.open(f"http://127.0.0.1:{taken.getsockname()[1]}/f")
+    with closed_port() as port, pytest.raises(NetworkError):
+        wire.open(f"http://127.0.0.1:{port}/f")

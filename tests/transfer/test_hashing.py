@@ -81,14 +81,21 @@ def test_the_processor_is_the_limit(
     assert is_hurried(Pace(hashed=hashed, awaited=awaited), fetched, 1.0, worked, 300e6) is expected
 
 
-def test_it_is_known_how_often_the_network_waited_for_the_hashes(tmp_path: Path) -> None:
-    """Three blocks are hashed at once and eight wait for the thread: the twelfth is awaited."""
+def test_it_is_known_how_often_the_network_waited_for_the_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three blocks are hashed at once and eight wait for the thread, which hashes once the twelfth is awaited."""
     (tmp_path / "f").write_bytes(DATA)
     paces: list[Pace] = []
-    may_hash = threading.Event()
+    may_hash, network, wait = threading.Event(), threading.current_thread(), threading.Condition.wait
+
+    def waits(condition: threading.Condition, timeout: float | None = None) -> bool:
+        if threading.current_thread() is network:
+            may_hash.set()
+        return wait(condition, timeout)
 
     def tick() -> None:
-        assert may_hash.wait(10)
+        assert may_hash.wait(60)
 
     def hurried(pace: Pace) -> bool:
         paces.append(pace)
@@ -99,8 +106,9 @@ def test_it_is_known_how_often_the_network_waited_for_the_hashes(tmp_path: Path)
         block = lend(chaser, at)
         block[:] = DATA[at : at + MIB]
         chaser.give(at, block, MIB)
-    threading.Timer(0.05, may_hash.set).start()
-    block = lend(chaser, 11 * MIB)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Condition, "wait", waits)
+        block = lend(chaser, 11 * MIB)
     block[:7] = DATA[11 * MIB :]
     chaser.give(11 * MIB, block, 7)
     right(chaser, DATA)

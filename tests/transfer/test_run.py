@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 from cases import case
-from world import few_threads, wait_for
+from world import closed_port, few_threads, wait_for
 
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.reporter import Reporter
@@ -1344,10 +1344,8 @@ def test_mistake_of_ours_comes_out(server, bench):
 
 
 def test_nobody_there(bench):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = Reference.parse(f"http://127.0.0.1:{free.getsockname()[1]}/f")
-    bench.failed(want_of(b"x", place), NetworkError)
+    with closed_port() as port:
+        bench.failed(want_of(b"x", Reference.parse(f"http://127.0.0.1:{port}/f")), NetworkError)
     assert not list((bench.root / "partials").iterdir())
 
 
