@@ -245,6 +245,18 @@ class Project:
 # -- looking and waiting ----------------------------------------------------------------------------
 
 
+@contextmanager
+def costing(most: float) -> Iterator[None]:
+    """What happens meanwhile takes less than this many seconds of the processor; the wall's are a minute more.
+
+    How long it takes on the wall says how busy the machine is.
+    """
+    began, worked = time.monotonic(), time.process_time()
+    yield
+    spent, waited = time.process_time() - worked, time.monotonic() - began
+    assert spent < most and waited < most + 60, f"{spent:.1f} s of work, {waited:.1f} s in all"
+
+
 def names_in(directory: Path) -> list[str]:
     """The names in a directory, sorted."""
     return sorted(path.name for path in directory.iterdir())

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -140,19 +141,24 @@ def test_an_edit_of_thousands_of_models(stage: Stage, style: str) -> None:
         else 'models.m{0}.source = "./a.bin"\nmodels.m{0}.type = "lora"\nmodels.m{0}.filename = "f{0}.bin"\n'
     )
     text = "".join(form.format(number) for number in range(3_000))
+
+    def edit() -> str:
+        return remove_model(add_model(text, "new", {"source": "./a.safetensors", "type": "lora"}), "m1500")
+
+    def seconds(do: Callable[[], object]) -> float:
+        start = time.process_time()
+        do()
+        return time.process_time() - start
+
     add_model("", "warm-up", "./a")  # imports tomlkit
     gc.collect()
     gc.disable()  # it would go through all that earlier tests of this process left
     try:
-        start = time.process_time()
-        assert len(parse_manifest(text).models) == 3_000
-        look = time.process_time() - start
-        changed = add_model(text, "new", {"source": "./a.safetensors", "type": "lora"})
-        changed = remove_model(changed, "m1500")
-        assert time.process_time() - start < 12 * look
+        look = min(seconds(lambda: parse_manifest(text)) for _ in range(3))
+        assert min(seconds(edit) for _ in range(2)) < 11 * look
     finally:
         gc.enable()
-    assert len(parse_manifest(changed).models) == 3_000
+    assert len(parse_manifest(edit()).models) == len(parse_manifest(text).models) == 3_000
     stage.excuse("I4", reason="no command ran")
 
 

@@ -39,6 +39,8 @@ class Server:
         self.connections = 0
         self.talk: Talk = self.serve
         self._closing = threading.Event()
+        self._talks: list[threading.Thread] = []
+        self._open: set[socket.socket] = set()
         self._main = threading.Thread(target=self._accept, daemon=True)
         self._main.start()
 
@@ -66,13 +68,17 @@ class Server:
                 sock.close()
                 return
             self.connections += 1
-            threading.Thread(target=self._run, args=(sock, self.connections), daemon=True).start()
+            talk = threading.Thread(target=self._run, args=(sock, self.connections), daemon=True)
+            self._talks.append(talk)
+            talk.start()
 
     def _run(self, sock: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError):
             if self._context is not None:
                 sock = self._context.wrap_socket(sock, server_side=True)
+            self._open.add(sock)
             self.talk(sock, number)
+        self._open.discard(sock)
         sock.close()
 
     def close(self) -> None:
@@ -82,6 +88,12 @@ class Server:
             socket.create_connection(("127.0.0.1", self.port)).close()
         self._main.join()
         self._listener.close()
+        for talk in self._talks:
+            while talk.is_alive():  # it may have its socket only now
+                for sock in list(self._open):
+                    with contextlib.suppress(OSError):
+                        sock.shutdown(socket.SHUT_RDWR)
+                talk.join(0.1)
 
 
 AUTHORITY = trustme.CA()
