@@ -79,7 +79,8 @@ def test_one_edge_has_another_file(stage: Stage, liar: Liar, url: str, etag: str
     liar.always(PATH, edge)
     stage("sync")
     assert stage.tree() == {PLACE: MODEL}
-    assert "range" not in liar.asked[-1].headers
+    # Not of the last request: one for a part that was on its way is not waited for, and may arrive after that.
+    assert sum("range" not in asked.headers for asked in liar.asked) > 1
 
 
 def _other(status: int, **headers: object) -> Lie:
