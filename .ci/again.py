@@ -1,7 +1,7 @@
 """Decide about tests that failed in CI: each must pass several times by itself, or the commit fails.
 
-A machine of CI pauses, and a test that loses a race only then must not cost a whole commit. A fault does not go away
-when it is run alone. What failed is printed either way, and is worth a test that cannot lose the race.
+A machine of CI pauses, and a test that loses a race only then must not cost a whole commit. A fault does not go
+away when it is run alone. What failed is printed either way, and is worth a test that cannot lose the race.
 """
 
 from __future__ import annotations
