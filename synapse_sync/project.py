@@ -233,6 +233,20 @@ class Project:
 
         return behind_link(self.directory / name, self.directory if name == LOCKFILE else None)
 
+    def output_file(self, given: Path) -> Path:
+        """Return the file to write for `-o`, behind the user's own link.
+
+        Raises `InputError` for a file of the project itself, and for one in a directory that does not exist.
+        """
+        from synapse_sync.store.durable import behind_link
+
+        place = behind_link(given)
+        if place.resolve() in {self.directory.resolve() / name for name in (MANIFEST, LOCKFILE)}:
+            raise InputError(f"{place} is a file of the project itself", hint="give `-o` another name")
+        if not place.parent.is_dir():
+            raise InputError(f"{place.parent} is not a directory", hint="make it first, or give `-o` another name")
+        return place
+
     def write(self, name: str, text: str, values: Manifest | None = None) -> bool:
         """Write a file of the project whole or not at all; False if it had this content already.
 

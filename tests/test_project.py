@@ -134,3 +134,19 @@ def test_a_manifest_that_was_written_is_not_parsed_again(project: Project) -> No
     (project.directory / MANIFEST).write_text("[models]\n")
     project.forget()
     assert project.manifest.models == ()
+
+
+@pytest.mark.parametrize("name", [MANIFEST, LOCKFILE])
+def test_an_output_is_never_a_file_of_the_project(project: Project, tmp_path: Path, name: str) -> None:
+    """Whatever link leads to the project, or to its file."""
+    (tmp_path / "link").symlink_to(project.directory)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).symlink_to(project.directory / name)
+    linked = Project(tmp_path / "link", tmp_path / "store")
+    for place in (project.directory / name, tmp_path / "link" / name, tmp_path / "out" / name):
+        for each in (project, linked):
+            with pytest.raises(InputError, match="of the project itself"):
+                each.output_file(place)
+    assert linked.output_file(project.directory / "x.sh") == project.directory / "x.sh"
+    with pytest.raises(InputError, match="is not a directory"):
+        project.output_file(tmp_path / "no" / "x.sh")

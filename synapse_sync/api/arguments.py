@@ -48,8 +48,8 @@ def cutoff_of(value: datetime | date | str | None) -> datetime | None:
         return None
     try:
         return parse_cutoff(value if isinstance(value, str) else value.isoformat())
-    except ValueError:
-        raise InputError(f"exclude_newer: `{value}` is not a date like 2026-01-31") from None
+    except ValueError as error:
+        raise InputError(f"exclude_newer: {error}") from None
 
 
 def link_mode_of(value: LinkMode | str | None) -> LinkMode | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _FILE_KEYS = ("format", "precision", "size", "quant", "name", "type", "id")
 
 
-@click.command("add", short_help="Add models to synapse.toml and lock them")
+@click.command("add")
 @click.argument("references", nargs=-1, metavar="REF...")
 @click.option(
     "--from-image",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.bundle import Bundled
 
 
-@click.command("bundle", short_help="Write project and model files as one archive, for an air gap")
+@click.command("bundle")
 @click.argument("output", metavar="OUT")
 @click.option(
     "--since", metavar="LOCK", help="Leave out the files that this lockfile has: a path, or a commit like HEAD~1."

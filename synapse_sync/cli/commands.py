@@ -103,6 +103,7 @@ class Verbs(click.Group):
             return None
         command = importlib.import_module(module_of(name)).command
         assert isinstance(command, click.Command)
+        command.short_help = VERBS[name][1]  # shells show it when they complete a verb
         return command
 
     def resolve_command(

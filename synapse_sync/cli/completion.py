@@ -67,7 +67,7 @@ def answer(cli: click.Command, instruction: str) -> int:
     return shell_complete(cli, {}, "synapse", VARIABLE, instruction)
 
 
-@click.command("completion", short_help="Complete commands and names in bash, zsh, fish or PowerShell")
+@click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 @common
 @click.pass_obj

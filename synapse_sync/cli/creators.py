@@ -13,7 +13,7 @@ from synapse_sync.cli.render import table_lines
 from synapse_sync.sites import named
 
 
-@click.command("creators", short_help="List Civitai's creators")
+@click.command("creators")
 @click.argument("query", required=False)
 @limit_or_all
 @page

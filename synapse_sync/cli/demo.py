@@ -8,7 +8,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 
 
-@click.command("demo", short_help="The whole job against a small hub on this machine")
+@click.command("demo")
 @click.option("--keep", metavar="DIR", type=click.Path(file_okay=False), help="Work in DIR, and keep it.")
 @click.option("--serve", is_flag=True, help="Keep the hub up until Ctrl-C, and print how to use it in a shell.")
 @common

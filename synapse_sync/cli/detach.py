@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.detach import Detachment
 
 
-@click.command("detach", short_help="Turn links into files: the trees work without synapse")
+@click.command("detach")
 @click.option(
     "--target", "targets", multiple=True, metavar="T", shell_complete=target_names,
     help="Only this target (repeatable).",

@@ -24,7 +24,7 @@ _SIGNS = {
 _TELLING = ("type", "base model", "size", "licence", "trigger words")
 
 
-@click.command("diff", short_help="Show how synapse.lock differs from that of a commit")
+@click.command("diff")
 @click.argument("revision", default="HEAD", metavar="[REV]")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _COLORS = {"ok": "green", "note": None, "warning": "yellow", "fault": "red"}
 
 
-@click.command("doctor", short_help="Check tokens, sites, store, targets and clock, with a mend for each")
+@click.command("doctor")
 @click.option(
     "--without",
     "host",

@@ -27,7 +27,7 @@ class Formats(click.Command):
             formatter.write_dl([(shown, WRITERS[name].about) for name, shown in sorted(names.items())])
 
 
-@click.command("export", cls=Formats, short_help="Write the locked files for another program")
+@click.command("export", cls=Formats)
 @click.argument("name", metavar="FORMAT", shell_complete=format_names)
 @click.argument("given", required=False, metavar="[FILE]", type=click.Path(path_type=Path))
 @click.option(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.gallery import Made
 
 
-@click.command("gallery", short_help="Write one static page of the models, with their previews")
+@click.command("gallery")
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path),

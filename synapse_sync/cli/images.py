@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NSFW = word((*LEVELS, "true", "false"))
 
 
-@click.command("images", short_help="List Civitai's images of a model, a version or a creator")
+@click.command("images")
 @click.option("--model", metavar="REF", help="Of this model: a number, `civitai:4384`, or the address of its page.")
 @click.option("--version", "version_id", type=click.IntRange(1), metavar="N", help="Of this version.")
 @click.option("--post", type=click.IntRange(1), metavar="N", help="Of this post.")

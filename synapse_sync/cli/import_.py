@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.command("import", short_help="Declare the models of a tree, a workflow, an image or a list")
+@click.command("import")
 @click.argument("names", nargs=-1, metavar="[DIR|FILE|URL]...", type=click.Path())
 @click.option("--in-place", is_flag=True, help="Leave the files as they are (default).")
 @click.option("--copy", is_flag=True, help="Copy the bytes into the store as well.")

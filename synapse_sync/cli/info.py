@@ -36,7 +36,7 @@ _COUNTS = {
 }  # fmt: skip
 
 
-@click.command("info", short_help="Show what a site offers, or what local files of weights are")
+@click.command("info")
 @click.argument("refs", nargs=-1, required=True, metavar="REF|FILE...")
 @web
 @common

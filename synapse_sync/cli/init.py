@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.init import Created, NearbyUI
 
 
-@click.command("init", short_help="Write a first synapse.toml for this directory")
+@click.command("init")
 @click.option(
     "--layout",
     metavar="NAME",

@@ -18,7 +18,7 @@ FORMATS = ("text", "csv", "markdown", "notice", "json")
 _CREATOR = 16
 
 
-@click.command("licenses", short_help="List the licences of the locked models")
+@click.command("licenses")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
     help="csv for a table, markdown for a page, notice for a NOTICE file, json for programs.",

@@ -25,7 +25,7 @@ _COLUMNS = ("name", "version", "type", "size", "placed", "trusted")
 _NARROW = 60
 
 
-@click.command("list", short_help="List the locked models and where they are")
+@click.command("list")
 @click.option("--sizes", is_flag=True, help="Print the disk use of each model, and what can be deleted.")
 @scope
 @common

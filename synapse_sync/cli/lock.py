@@ -27,7 +27,7 @@ _JUDGED = ("base model", "licence", "type")
 _FACTS = ("files", "size", *_JUDGED, "trigger words")
 
 
-@click.command("lock", short_help="Pin versions and hashes in synapse.lock")
+@click.command("lock")
 @click.option("--upgrade", is_flag=True, help="Look for newer versions of all models, as their policies allow.")
 @click.option(
     "--upgrade-model",

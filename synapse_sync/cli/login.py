@@ -26,8 +26,8 @@ def site_named(word: str) -> tuple[str, Site | None]:
     """Return the host under which the token for `word` is kept, and its site if that is known.
 
     Raises `InputError`, which never repeats the word: it may be a token."""
+    from synapse_sync.core.remote import HOST
     from synapse_sync.errors import InputError
-    from synapse_sync.user.settings import HOST
 
     word = word.lower()
     site = site_of(word)
@@ -61,7 +61,7 @@ def _ask(console: Console, what: str, *, from_stdin: bool) -> str:
     return token
 
 
-@click.command("login", short_help="Keep a token for a site or a host", context_settings={"allow_extra_args": True})
+@click.command("login", context_settings={"allow_extra_args": True})
 @click.argument("site", metavar=SITE_WORDS, shell_complete=site_names)
 @click.option("--token-stdin", is_flag=True, help="Read the token from stdin instead of asking for it.")
 @common

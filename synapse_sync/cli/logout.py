@@ -10,7 +10,7 @@ from synapse_sync.cli.login import SITE_WORDS, site_named
 from synapse_sync.cli.options import common
 
 
-@click.command("logout", short_help="Forget a token that login kept")
+@click.command("logout")
 @click.argument("site", metavar=SITE_WORDS, shell_complete=site_names)
 @common
 @click.pass_obj

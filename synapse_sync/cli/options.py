@@ -259,5 +259,5 @@ def _instant(ctx: click.Context, param: click.Parameter, value: str | None) -> d
         return None
     try:
         return parse_cutoff(value)
-    except ValueError:
-        raise click.BadParameter(f"`{value}` is not a date like 2026-01-31", ctx, param) from None
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None

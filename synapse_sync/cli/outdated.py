@@ -21,7 +21,7 @@ _COLUMNS = 14
 _NAMES = 20
 
 
-@click.command("outdated", short_help="List newer versions, and which of them an upgrade would take")
+@click.command("outdated")
 @click.option("--check", is_flag=True, help="Exit 8 if `synapse lock --upgrade` would change anything.")
 @exclude_newer("Look as of this day (YYYY-MM-DD) or instant.")
 @common

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FORMATS = ("model", "image")
 
 
-@click.command("push", short_help="Write the locked files into a registry")
+@click.command("push")
 @click.argument("address", metavar="oci://HOST/NAME:TAG")
 @click.option(
     "--format", "format_name", type=click.Choice(_FORMATS), default="model", metavar="F",

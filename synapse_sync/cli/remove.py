@@ -9,7 +9,7 @@ from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
 
 
-@click.command("remove", short_help="Remove models from synapse.toml and the lockfile")
+@click.command("remove")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=model_names)
 @common
 @click.pass_obj

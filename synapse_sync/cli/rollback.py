@@ -9,7 +9,7 @@ from synapse_sync.cli.options import common, offline, trusting
 from synapse_sync.cli.sync import conclude
 
 
-@click.command("rollback", short_help="Return to the committed synapse.lock before this one")
+@click.command("rollback")
 @offline
 @click.option("-y", "--yes", is_flag=True, help="Agree to a large prune.")
 @trusting

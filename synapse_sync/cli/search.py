@@ -33,7 +33,7 @@ _BOTH = {"query", "username", "tag", "nsfw", "sort"}
 _BOTH_SORT = ("Most Downloaded", "Most Liked", "Highest Rated", "Newest")
 
 
-@click.command("search", short_help="Search Civitai and Hugging Face; --add adds a result")
+@click.command("search")
 @click.argument("query", nargs=-1, metavar="[QUERY]...")
 @click.option("--site", type=click.Choice(_SITES), metavar="SITE", help="civitai or huggingface; without it, both.")
 @click.option("--type", "types", multiple=True, type=_TYPE, metavar="TYPE", help="checkpoint, lora … (repeatable)")

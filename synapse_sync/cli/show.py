@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.lockfile import LockedModel
 
 
-@click.command("show", short_help="Show everything about one model")
+@click.command("show")
 @click.argument("name", shell_complete=model_names)
 @web
 @common

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-@click.command("status", short_help="Show what sync would do")
+@click.command("status")
 @click.option("--all", "everything", is_flag=True, help="List all previews, sidecars and unmanaged files.")
 @click.option("--check", is_flag=True, help="Exit with 8 unless everything is in sync, for CI.")
 @scope

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.collect import Unused
 
 
-@click.group("store", short_help="The store and its remotes: size, gc, verify, push, pull, …")
+@click.group("store")
 @common
 def command() -> None:
     """The store holds every file once by its hash, however many trees use it.

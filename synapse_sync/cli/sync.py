@@ -33,7 +33,6 @@ def _link_mode(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 @click.command(
     "sync",
-    short_help="Make the local trees match: download, verify, link, prune",
     epilog="A variable in brackets sets its option: `ENV SYNAPSE_FROZEN=1 SYNAPSE_LINK_MODE=copy`.",
 )
 @switch("--locked", envvar="SYNAPSE_LOCKED", help="Refuse (exit 8) if the lockfile is out of date.")

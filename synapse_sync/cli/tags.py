@@ -10,7 +10,7 @@ from synapse_sync.cli.options import common
 from synapse_sync.cli.render import table_lines
 
 
-@click.command("tags", short_help="List Civitai's tags")
+@click.command("tags")
 @click.argument("query", required=False)
 @limit_or_all
 @page

@@ -9,7 +9,7 @@ from synapse_sync.core.size_text import count_text as count_text
 
 TYPE_CHECKING = False  # see `places.py`
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from typing import TextIO
 
     from synapse_sync.engine.scope import Scope
@@ -160,17 +160,6 @@ def wrapped(text: str, width: int) -> list[str]:
     kept = re.sub(r"`[^`]*`", whole, text)
     lines = textwrap.wrap(kept, max(width, 20), break_long_words=False, break_on_hyphens=False)
     return [line.replace("\0", " ") for line in lines] or [""]
-
-
-def card_lines(fields: Mapping[str, str]) -> list[str]:
-    """Return aligned `name  value` lines, on a terminal broken between words."""
-    import click
-
-    width = max((len(name) for name in fields), default=0)
-    return [
-        f"{click.style(name.ljust(width), fg='cyan')}  {fold_text(value, width + 4, sys.stdout)}"
-        for name, value in fields.items()
-    ]
 
 
 def color_wish(choice: str = "auto") -> bool | None:

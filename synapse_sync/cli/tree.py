@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.tree import Branch, Leaf
 
 
-@click.command("tree", short_help="Show targets, folders and files as a tree")
+@click.command("tree")
 @scope
 @common
 @click.pass_obj

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.trust import Capability
 
 
-@click.command("trust", short_help="Agree to what synapse.toml wants outside its project")
+@click.command("trust")
 @click.option("--list", "listed", is_flag=True, help="Show your consents, for all projects.")
 @click.option("--revoke", is_flag=True, help="Forget your consent for this project.")
 @click.option(

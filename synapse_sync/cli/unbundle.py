@@ -15,7 +15,7 @@ from synapse_sync.cli.texts import cell_text, on_terminal
 from synapse_sync.core.size_text import count_text, size_text
 
 
-@click.command("unbundle", short_help="Bring a bundle into the store, and write its project")
+@click.command("unbundle")
 @click.argument("file", metavar="FILE")
 @click.argument("into", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
 @common

@@ -12,7 +12,7 @@ from synapse_sync.cli.render import table_lines
 from synapse_sync.core.size_text import count_text, size_text
 
 
-@click.command("unused", short_help="List the models that no workflow names, with their sizes")
+@click.command("unused")
 @click.option(
     "--workflows",
     "workflows",

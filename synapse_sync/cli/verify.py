@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from synapse_sync.core.shard import Shard
 
 
-@click.command("verify", short_help="Hash every placed file again; --repair mends")
+@click.command("verify")
 @click.option("--repair", is_flag=True, help="Set bad files aside, and sync again.")
 @click.option(
     "--store", "whole_store", is_flag=True, help="Check every blob of the store, not only this project's."

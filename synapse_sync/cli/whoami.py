@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from synapse_sync.user.settings import Settings
 
 
-@click.command("whoami", short_help="Show the accounts of your tokens, and whether their sites accept them")
+@click.command("whoami")
 @click.argument("site", metavar="[SITE]", required=False, shell_complete=site_names)
 @common
 @click.pass_obj

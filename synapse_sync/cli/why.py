@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synapse_sync.engine.why import Why
 
 
-@click.command("why", short_help="Show which model put a file here, or why none did")
+@click.command("why")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @common
 @click.pass_obj

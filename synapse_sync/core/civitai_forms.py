@@ -26,8 +26,9 @@ _CIVITAI_PATHS = (
     (r"(?:api/v1/)?model-versions/(?:mini/)?(?P<revision>[0-9]+)\Z", "version"),
     (r"api/v1/model-versions/by-hash/(?P<hash>[0-9a-fA-F]+)\Z", "hash"),
 )
-#: By number of digits. Eight could be a CRC32 as well; the site looks both up in one table.
-_HASHES = {64: "sha256", 12: "autov3", 10: "autov2", 8: "autov1"}
+#: The algorithms of its hashes by the number of digits. Eight could be a CRC32 as well; the site looks both up in
+#: one table.
+HASHES = {64: "sha256", 12: "autov3", 10: "autov2", 8: "autov1"}
 #: The rest of an AIR; layer (`:name`) and format (`.safetensor`) say nothing that the ids do not.
 _CIVITAI = (
     r"(?a)(?P<id>\d+)?(?:@(?P<revision>\d+))?(?::[\w\-]+)?(?:\+(?P<file>\d+))?(?::[\w\-]+)?(?:\.[\w\-]+)?"
@@ -103,7 +104,7 @@ def read_page(parts: SplitResult, text: str) -> Coordinates:
             return _checked(text, None, match["revision"], query.get("fileId"), _selectors(parts.query))
         if form == "version":
             return _checked(text, None, match["revision"], None)
-        if (algorithm := _HASHES.get(len(match["hash"]))) is not None:
+        if (algorithm := HASHES.get(len(match["hash"]))) is not None:
             return Coordinates("hash", str(Digest(algorithm, match["hash"].lower())))
     raise InvalidReference(
         f"`{shown(text)}` is a page of Civitai, but not that of a model",

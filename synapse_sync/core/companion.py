@@ -101,6 +101,11 @@ def chosen(card: ModelCard, *, cover: Reference | None, rating: str, count: int)
     return (*first, *fitting)[:count]
 
 
+def sidecar_bytes(words: Mapping[str, object]) -> bytes:
+    """Return the content of a sidecar, as the tools write it themselves."""
+    return json.dumps(words, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n"
+
+
 def merge(
     theirs: Mapping[str, object], base: Mapping[str, object], ours: Mapping[str, object]
 ) -> dict[str, object]:

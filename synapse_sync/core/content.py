@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from synapse_sync.core.gguf import Longer, check_gguf
 from synapse_sync.core.onnx import outline
 from synapse_sync.core.pickles import NUMPY, has_objects, is_long_pickle, is_pickle, lists_pickles, unpacked_head
 from synapse_sync.core.safetensors import MAX_HEADER, check_safetensors
+from synapse_sync.core.zip_members import Read
 
 #: Bytes at the beginning that decide the kind.
 HEAD = 4096
@@ -41,9 +41,6 @@ DOCUMENTS = frozenset({"empty", "lfs-pointer", "html", "json", "text", "image"})
 
 #: The kinds that are weights for certain. Other binary data may be anything, an index of git or a database.
 WEIGHTS = frozenset({"safetensors", "gguf", "onnx", "pickle"})
-
-#: Reads up to `count` bytes of a file from `start` on.
-Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from synapse_sync.core.artifact import type_for
+from synapse_sync.core.civitai_forms import HASHES
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
 
 #: No image has been made with more models; whatever a hostile file lists beyond that is ignored.
 _MOST = 500
-#: The number of digits of a hash, and the algorithm that has it. Civitai looks all short ones up in one table.
-_HASHES = {64: "sha256", 12: "autov3", 10: "autov2", 8: "autov1"}
 #: Words for kinds of models that only the settings of images use.
 _KINDS = {
     "model": "checkpoint",
@@ -57,7 +56,7 @@ class Resource:
         """The version on Civitai or, without its number, the hash; None if the settings only have a name."""
         if self.version_id is not None:
             return Reference("civitai", str(self.model_id or ""), str(self.version_id))
-        algorithm = _HASHES.get(len(self.hash or ""))
+        algorithm = HASHES.get(len(self.hash or ""))
         if algorithm is None or self.hash is None:
             return None
         return Reference("hash", str(Digest(algorithm, self.hash)))

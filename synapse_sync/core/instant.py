@@ -26,9 +26,12 @@ def parse_instant(text: str | None) -> datetime | None:
 def parse_cutoff(text: str) -> datetime | None:
     """Read a value of `exclude-newer`, a day or a time, in whole seconds; a day includes all its hours.
 
-    Returns None after the end of the calendar, which excludes nothing. Raises `ValueError` for other texts.
+    Returns None after the end of the calendar, which excludes nothing. Raises `ValueError`, in words for a person.
     """
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"`{text}` is not a date like 2026-01-31") from None
     try:
         if len(text) <= _DAY:
             moment += timedelta(days=1)

@@ -14,10 +14,8 @@ from functools import cache
 from pickle import decode_long
 from typing import Any
 
-from synapse_sync.core.zip_members import member
+from synapse_sync.core.zip_members import Read, member
 
-#: Reads up to `count` bytes of a file from `start` on.
-Read = Callable[[int, int], bytes]
 Tensor = tuple[str, tuple[int, ...]]
 
 #: The bytes of a pickle that are read, its operations, the tensors that are kept, and the sizes of one of them.

@@ -19,7 +19,8 @@ BLOBS = "blobs/sha256/"
 LOCKFILES = "lockfiles/sha256/"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+#: A host as in URLs, with a port or without.
+HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _LONGEST = 1024
@@ -124,7 +125,7 @@ def parse_remote(text: str, where: str) -> Remote:
     if kind is RemoteKind.OCI:
         return _registry(parts.netloc, parts.path.strip("/"), shown)
     container = parts.netloc.lower() if kind is RemoteKind.HTTP else parts.netloc
-    fits = _HOST if kind is RemoteKind.HTTP else _CONTAINER
+    fits = HOST if kind is RemoteKind.HTTP else _CONTAINER
     if not fits.fullmatch(container) or port == 0:
         raise InputError(f"{shown}: `{container[:80]}` is no {_container_word(kind)}", hint=f"write {_FORMS}")
     prefix = parts.path.strip("/")
@@ -187,7 +188,7 @@ def _options(kind: RemoteKind, query: str, prefix: str) -> tuple[tuple[str, str]
 def _check_endpoint(endpoint: str, prefix: str) -> None:
     try:
         parts = urlsplit(endpoint)
-        usable = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc) is not None
+        usable = parts.scheme in ("http", "https") and HOST.fullmatch(parts.netloc) is not None
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment:
@@ -200,7 +201,7 @@ def _check_endpoint(endpoint: str, prefix: str) -> None:
 def _registry(host: str, path: str, shown: str) -> Remote:
     """A repository of a registry, perhaps with a tag."""
     name, colon, tag = path.partition(":")
-    if not _HOST.fullmatch(host) or not _REPOSITORY.fullmatch(name) or (colon and not _TAG.fullmatch(tag)):
+    if not HOST.fullmatch(host) or not _REPOSITORY.fullmatch(name) or (colon and not _TAG.fullmatch(tag)):
         raise InputError(f"{shown} is no repository of a registry", hint="write `oci://HOST/NAME`, or `…/NAME:TAG`")
     return Remote(
         kind=RemoteKind.OCI,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from synapse_sync.core.companion import Companion, LeftOut
+from synapse_sync.core.companion import Companion, LeftOut, sidecar_bytes
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.look import Looks
 from synapse_sync.core.plan import Key
@@ -167,9 +166,4 @@ def _words(companion: Companion, second: int, site: SiteFacts | None) -> bytes |
         now=instant_text(datetime.fromtimestamp(second, UTC)),
         site=site,
     )
-    return as_json(write(about))
-
-
-def as_json(words: Mapping[str, object]) -> bytes:
-    """A sidecar's text, as the tools write it themselves."""
-    return json.dumps(words, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n"
+    return sidecar_bytes(write(about))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from synapse_sync.core.drift import Drift, drift_of, offered
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.choose import ask_all
 from synapse_sync.engine.lock import explained
-from synapse_sync.engine.pin import measured
+from synapse_sync.engine.pin import Sizes, measured
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import AccessDenied, NotFound, SynapseError
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Ask, Resolved
-
-_Lengths = Mapping[tuple[Reference, ...], int | SynapseError | None]
 
 
 def drift(project: Project, tools: Tools) -> tuple[Drift, ...]:
@@ -51,7 +49,7 @@ def _places(model: LockedModel) -> list[Reference]:
 
 
 def _findings(
-    model: LockedModel, answer: Resolved | SynapseError, lengths: _Lengths, *, own_name: bool
+    model: LockedModel, answer: Resolved | SynapseError, lengths: Sizes, *, own_name: bool
 ) -> Iterator[Drift]:
     if isinstance(answer, SynapseError):
         yield _failure(model, answer)

@@ -31,9 +31,9 @@ from synapse_sync.net.credentials import origin_of
 from synapse_sync.project import Project
 from synapse_sync.sites import SITES, public_endpoints
 from synapse_sync.sources.base import Source
-from synapse_sync.store.durable import about_project, behind_link, write_atomic
+from synapse_sync.store.durable import about_project, write_atomic
 from synapse_sync.store.roots import root_of
-from synapse_sync.user.places import LOCKFILE, MANIFEST, expanded
+from synapse_sync.user.places import expanded
 from synapse_sync.user.settings import token_places
 from synapse_sync.user.small_files import UnfitFile, read_small, refusal
 from synapse_sync.version import __version__
@@ -124,11 +124,7 @@ def _checked(output: Path, project: Project, writer: Writer, given: Path | None)
 
     Raises `Conflict` for a file of somebody else: only an earlier export, or the given file itself, is replaced.
     """
-    output = behind_link(output)
-    if output.resolve() in {project.directory / name for name in (MANIFEST, LOCKFILE)}:
-        raise InputError(f"{output} is a file of the project itself", hint="give `-o` another name")
-    if not output.parent.is_dir():
-        raise InputError(f"{output.parent} is not a directory", hint="make it first, or give `-o` another name")
+    output = project.output_file(output)
     if not output.exists() or writer.merges or (given is not None and given.resolve() == output.resolve()):
         return output
     if not writer.ours(_read(output).decode("utf-8-sig", "replace")):

@@ -27,9 +27,8 @@ from synapse_sync.gallery.values import Card, File, Gallery, Pieces, Place
 from synapse_sync.layouts.adopt import kinds_at
 from synapse_sync.layouts.arrange import kind_of
 from synapse_sync.project import Project
-from synapse_sync.store.durable import about_project, behind_link, make_dirs, write_atomic
+from synapse_sync.store.durable import about_project, make_dirs, write_atomic
 from synapse_sync.store.preview_cache import PreviewCache
-from synapse_sync.user.places import LOCKFILE, MANIFEST
 from synapse_sync.version import __version__
 
 #: The name of the page beside synapse.toml, and that of a portable one.
@@ -124,11 +123,7 @@ def _checked(wanted: Wanted, project: Project) -> Path:
         with about_project():
             make_dirs(place, durable=False)
         place = place / _INDEX
-    place = behind_link(place)
-    if place.resolve() in {project.directory.resolve() / name for name in (MANIFEST, LOCKFILE)}:
-        raise InputError(f"{place} is a file of the project itself", hint="give `-o` another name")
-    if not place.parent.is_dir():
-        raise InputError(f"{place.parent} is not a directory", hint="make it first, or give `-o` another name")
+    place = project.output_file(place)
     if place.is_dir():
         raise InputError(f"{place} is a directory", hint="name a file in it")
     if place.exists() and not wanted.force and not _is_ours(place):

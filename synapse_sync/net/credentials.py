@@ -9,9 +9,9 @@ from typing import NoReturn, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 from synapse_sync.errors import NetworkError
+from synapse_sync.net.ports import PORTS
 from synapse_sync.net.rewrites import Rewrites
 
-_PORTS = {"http": 80, "https": 443}
 _MASK = "***"
 
 
@@ -79,9 +79,9 @@ def _split(url: str) -> _Parts:
         scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
     except ValueError:
         host = ""
-    if not host or port == 0 or scheme not in _PORTS:
+    if not host or port == 0 or scheme not in PORTS:
         raise NetworkError(f"not an https URL: {display_url(url)}")
-    origin = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or _PORTS[scheme]}"
+    origin = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or PORTS[scheme]}"
     return _Parts(scheme, host, parts.netloc, parts.path, origin)
 
 

@@ -24,7 +24,8 @@ from synapse_sync.net.at_once import Coming
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.dial import Dialer
 from synapse_sync.net.head import LONGEST, Head, Headers, UnusualHead, read_head
-from synapse_sync.net.way import PORTS, Way
+from synapse_sync.net.ports import PORTS
+from synapse_sync.net.way import Way
 
 #: The size of one read of encrypted bytes: a call of the system for a dozen records, not for each.
 _CIPHER = 256 << 10

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 from synapse_sync.errors import Blocked
 from synapse_sync.net.addresses import is_loopback
+from synapse_sync.net.ports import PORTS
 
-_PORTS = {"http": 80, "https": 443}
 _HINT = "synapse uses http:// and https:// proxies: correct or unset HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
 
 
@@ -126,7 +126,7 @@ def _read(text: str, name: str) -> Proxy:
         raise Blocked(f"the proxy in {named} cannot be used: its URL is not readable", hint=_HINT) from None
     if scheme.startswith("socks"):
         raise Blocked(f"the proxy in {named} cannot be used: it is a SOCKS proxy", hint=_HINT)
-    if scheme not in _PORTS:
+    if scheme not in PORTS:
         raise Blocked(f"the proxy in {named} cannot be used: its scheme is not http or https", hint=_HINT)
     if not host or port == 0 or not all(char.isprintable() and char not in " \\" for char in host):
         raise Blocked(f"the proxy in {named} cannot be used: it names no host and port", hint=_HINT)
@@ -137,4 +137,4 @@ def _read(text: str, name: str) -> Proxy:
         user, _, password = login.partition(":")
         coded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode("ascii")
         headers = (("Proxy-Authorization", f"Basic {coded}"),)
-    return Proxy(f"{scheme}://{host}:{port or _PORTS[scheme]}", headers)
+    return Proxy(f"{scheme}://{host}:{port or PORTS[scheme]}", headers)

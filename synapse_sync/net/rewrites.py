@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-_PORTS = {"http": 80, "https": 443}
+from synapse_sync.net.ports import PORTS
 
 
 class Rewrites:
@@ -35,7 +35,7 @@ class Rewrites:
             host, port = (parts.hostname or "").lower(), parts.port
         except ValueError:
             return None
-        usual = _PORTS.get(parts.scheme.lower())
+        usual = PORTS.get(parts.scheme.lower())
         if usual is None or "@" in parts.netloc or "\\" in url:
             return None
         host = f"[{host}]" if ":" in host else host

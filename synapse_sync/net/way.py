@@ -6,7 +6,8 @@ import re
 import socket
 from dataclasses import dataclass
 
-PORTS = {"http": 80, "https": 443}
+from synapse_sync.net.ports import PORTS
+
 #: URLs that urllib3 sends as they are written: it changes the case of hosts and of `%2f`, and resolves `..`.
 _SENT = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/{}-]|%[0-9A-F]{{2}})*"
 _URL = re.compile(

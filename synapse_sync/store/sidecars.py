@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.artifact import stem_of
-from synapse_sync.core.companion import merge, previewed
+from synapse_sync.core.companion import merge, previewed, sidecar_bytes
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
 from synapse_sync.store.durable import own_directory, random_name, remove, rename_new, write_atomic
@@ -102,7 +102,7 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
     # Its program may be writing now. This look narrows the window; without a common lock it cannot be closed.
     if _read(place) != before:
         raise Conflict(f"{place} is being written by something else; left as it is", hint="sync again")
-    write_atomic(place, _text(words))
+    write_atomic(place, sidecar_bytes(words))
     return "changed"
 
 
@@ -120,11 +120,7 @@ def followed(root: Path, before: str, content: bytes) -> bytes:
         return content
     if theirs is None or ours is None or last is None:
         return content
-    return _text(merge(theirs, last, ours))
-
-
-def _text(words: Mapping[str, object]) -> bytes:
-    return json.dumps(words, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n"
+    return sidecar_bytes(merge(theirs, last, ours))
 
 
 def base_path(root: Path, path: SafePath) -> Path:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.nearest import suggestion
-from synapse_sync.core.remote import Remote
+from synapse_sync.core.remote import HOST, Remote
 from synapse_sync.core.size_text import parse_size
 from synapse_sync.core.switch import read_switch
 from synapse_sync.core.toml import read_toml, toml_text
@@ -46,7 +46,6 @@ _KINDS = {str: "a text", int: "a whole number", list: "a list", bool: "true or f
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 #: The keys of `[trust]`: what manifests may do without a question.
 _TRUST_KEYS = ("projects", "roots", "hosts")
-HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

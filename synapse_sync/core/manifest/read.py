@@ -397,6 +397,6 @@ class _Reader:
             return None
         try:
             return parse_cutoff(value)
-        except ValueError:
-            self._mistakes.bad((*path, "exclude-newer"), f"`{value}` is not a date like 2026-01-31")
+        except ValueError as error:
+            self._mistakes.bad((*path, "exclude-newer"), str(error))
             return None

@@ -15,7 +15,6 @@ from synapse_sync.core.quick_init import quick_init
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.remote import Remote
 
-POLICIES = ("pinned", "same-base", "latest")
 #: The kinds of sidecars; `layouts/sidecars.py` has their content.
 SIDECARS = ("a1111", "civitai-info", "lora-manager", "sdnext", "stability-matrix")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -10,9 +10,8 @@ from synapse_sync.core.content import HEAD, Content, identify, kind_of
 from synapse_sync.core.gguf import read_gguf
 from synapse_sync.core.pickled_tensors import read_tensors
 from synapse_sync.core.safetensors import read_checked, read_safetensors
+from synapse_sync.core.zip_members import Read
 
-#: Reads up to `count` bytes of a file from `start` on.
-Read = Callable[[int, int], bytes]
 #: The type of a tensor as its format spells it ("BF16", "Q4_K"), and its sizes, outermost first.
 Tensor = tuple[str, tuple[int, ...]]
 

@@ -13,7 +13,6 @@ _TEXT = "|".join(f"{place}.transformer_blocks.#.attn2.to_k.weight[1]" for place 
 #: The widths of its blocks.
 _WIDTH = _TEXT.replace("attn2.to_k.weight[1]", "attn2.to_k.weight[0]")
 _IN = "input_blocks.0.0.weight[1]|conv_in.weight[1]"
-_IN_OUT = "input_blocks.0.0.weight[0]|conv_in.weight[0]"
 _EXTRA = "label_emb.0.0.weight[1]|add_embedding.linear_1.weight[1]|class_embedding.linear_1.weight[1]"
 _DEPTH = "n(input_blocks.#.#.transformer_blocks)|n(down_blocks.#.attentions.#.transformer_blocks)"
 _FILM = (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synapse_sync.core.companion import sidecar_bytes
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.site_facts import SiteFacts
 from synapse_sync.errors import NetworkError, SynapseError
@@ -54,11 +54,7 @@ def _text(said: Mapping[str, Any], model: Model | None) -> bytes:
     words = dict(brief) if isinstance(brief, Mapping) else {}
     if model is not None and model.description is not None:
         words.setdefault("description", model.description)
-    return _bytes({**said, "model": words})
-
-
-def _bytes(words: Mapping[str, Any]) -> bytes:
-    return json.dumps(words, ensure_ascii=False, indent=4).encode("utf-8", "replace") + b"\n"
+    return sidecar_bytes({**said, "model": words})
 
 
 def model_documents(client: Client, references: Sequence[Reference]) -> Mapping[Reference, bytes | SynapseError]:
@@ -67,7 +63,7 @@ def model_documents(client: Client, references: Sequence[Reference]) -> Mapping[
 
     def ask(model_id: int) -> bytes | SynapseError:
         try:
-            return _bytes(client.model_words(model_id))
+            return sidecar_bytes(client.model_words(model_id))
         except SynapseError as error:
             return error
 

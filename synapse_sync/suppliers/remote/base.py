@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from synapse_sync.net.retries import Retry
     from synapse_sync.net.wire import Wire
 
+#: The statuses of a file, or of a whole repository, that is not there.
+ABSENT = frozenset({404, 410})
 #: The next step where the file system refuses access to a directory: no other store helps.
 ACCESS_HINT = "check who may read and write in that directory, and whether its drive is mounted writable"
 

@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 from synapse_sync.core.remote import Remote, blob_path
 from synapse_sync.sources.base import Location
-from synapse_sync.suppliers.remote.base import Means, size_by_head
+from synapse_sync.suppliers.remote.base import ABSENT, Means, size_by_head
 
-#: The statuses of a file that is not there. 403: many servers of files answer so, where they do not list.
-_ABSENT = frozenset({403, 404, 410})
+#: Many servers of files answer 403 for a file that is not there, where they do not list.
+_ABSENT = ABSENT | {403}
 
 
 class HttpRemote:

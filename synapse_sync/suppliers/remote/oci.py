@@ -8,10 +8,7 @@ from __future__ import annotations
 from synapse_sync.core.remote import Remote
 from synapse_sync.sources.base import Location
 from synapse_sync.suppliers.registry import let_in, repository_of
-from synapse_sync.suppliers.remote.base import Means, size_by_head
-
-#: The statuses of a blob, or of a whole repository, that is not there.
-_ABSENT = frozenset({404, 410})
+from synapse_sync.suppliers.remote.base import ABSENT, Means, size_by_head
 
 
 class RegistryRemote:
@@ -29,7 +26,7 @@ class RegistryRemote:
 
     def size(self, sha256: str) -> int | None:
         """Ask with one HEAD whether the blob is there; its size is not asked for."""
-        return size_by_head(self._means.wire(), self.locate(sha256).url, _ABSENT)
+        return size_by_head(self._means.wire(), self.locate(sha256).url, ABSENT)
 
 
 def open_remote(remote: Remote, means: Means) -> RegistryRemote:

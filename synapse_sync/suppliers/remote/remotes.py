@@ -25,14 +25,12 @@ from synapse_sync.net.at_once import at_once
 from synapse_sync.net.failures import switched_off
 from synapse_sync.sources.base import Location
 from synapse_sync.store.durable import outside_store
-from synapse_sync.suppliers.remote.base import ACCESS_HINT, Means, RemoteStore, WritableRemote
+from synapse_sync.suppliers.remote.base import ABSENT, ACCESS_HINT, Means, RemoteStore, WritableRemote
 from synapse_sync.suppliers.remote.register import open_remote, unusable
 from synapse_sync.transfer.want import Offer, Want
 
 #: How many questions to one remote are asked at the same time.
 _AT_ONCE = 16
-#: Statuses of a file that is not there.
-_ABSENT = frozenset({404, 410})
 #: Statuses that may mean the same: a bucket that may not be listed says so for a missing object.
 _REFUSED = frozenset({401, 403})
 
@@ -225,7 +223,7 @@ class Remotes:
 
     def _said(self, remote: Remote, error: SynapseError) -> str | None:
         """Say once that a remote cannot be used; it is asked no more then."""
-        if isinstance(error, NotFound | Offline) or (isinstance(error, StatusError) and error.status in _ABSENT):
+        if isinstance(error, NotFound | Offline) or (isinstance(error, StatusError) and error.status in ABSENT):
             return None
         refused = _is_absence(remote, error)
         closed = isinstance(error, StatusError) and error.status in _REFUSED
@@ -246,5 +244,5 @@ def _is_absence(remote: Remote, error: SynapseError) -> bool:
     """Whether an error may only mean that a remote lacks the file."""
     if isinstance(error, StatusError):
         # A registry says 404 of a blob that it lacks.
-        return error.status in _ABSENT or (error.status in _REFUSED and remote.kind is not RemoteKind.OCI)
+        return error.status in ABSENT or (error.status in _REFUSED and remote.kind is not RemoteKind.OCI)
     return isinstance(error, NotFound | Offline)
