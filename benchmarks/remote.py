@@ -21,6 +21,8 @@ _PUSH, _PULL = "synapse store push", "synapse store pull"
 _RCLONE, _S5CMD = "rclone copy", "s5cmd cp"
 #: As durable as a pull of ours: what `rclone` wrote is on the disk when this ends.
 _SYNCED = "rclone copy, sync"
+#: The disk alone: as many bytes, from nowhere, are on it when this ends. No durable pull can take less.
+_DISK, _WRITE = "dd conv=fsync", "dd if=/dev/zero of=all conv=fsync bs=1M iflag=count_bytes"
 #: The slower of the peers.
 _TARGETS = (Target(of="seconds", most=1.0, peer=_RCLONE),)
 
@@ -130,12 +132,14 @@ def _tables(
                 _RCLONE: rclone,
                 _SYNCED: ("sh", "-ec", '"$@"; sync -f "$0"', str(folder), *rclone),
                 _S5CMD: (program("s5cmd"), "cp", f"s3://{BUCKET}/full/blobs/*", f"{store}/blobs/"),
+                _DISK: (*_WRITE.split(), f"count={count * size}"),
             }[name]
             return Command(argv=words, folder=folder, env={**full, "SYNAPSE_STORE": str(store)})
 
         def check(folder: Path) -> None:
             files = [path for path in (folder / "store" / "blobs").rglob("*") if path.is_file()]
-            _check({path.name: path for path in files}, count)
+            if name != _DISK:
+                _check({path.name: path for path in files}, count)
 
         return Contender(name=name, command=command, check=check)
 
@@ -143,7 +147,9 @@ def _tables(
         title=f"Pull of {count} files of {size / 1e6:g} MB from a bucket",
         ours=_PULL,
         runs=compare(
-            [downward(name) for name in _present(_PULL, _RCLONE, _SYNCED, _S5CMD)], runs=runs, folder=place / "run"
+            [downward(name) for name in _present(_PULL, _RCLONE, _SYNCED, _S5CMD, _DISK)],
+            runs=runs,
+            folder=place / "run",
         ),
         targets=_TARGETS,
         size=count * size,
