@@ -172,7 +172,8 @@ class _Conversation(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         registry = self.registry
-        trouble = next((one for one in registry.troubles if one.fits(self.command, self.path)), None)
+        with registry.lock:  # each is for so many requests, however many arrive at once
+            trouble = next((one for one in registry.troubles if one.fits(self.command, self.path)), None)
         with registry.working():
             body = self._body(None if trouble is None else trouble.after)
         headers = {name.lower(): value for name, value in self.headers.items()}
