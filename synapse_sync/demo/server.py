@@ -86,6 +86,8 @@ class Listener(HTTPServer):
         """Talk to each connection in a thread of its own."""
         thread = threading.Thread(target=self._converse, args=(request, client_address), daemon=True)
         with self._lock:
+            # Race: a thread that left the list by itself would be at its end while `hang_up` is over.
+            self._open = {one: talk for one, talk in self._open.items() if talk.is_alive()}
             self._open[request] = thread
         thread.start()
 
@@ -94,8 +96,6 @@ class Listener(HTTPServer):
             with contextlib.suppress(OSError):  # clients hang up, as some tests do on purpose
                 self.finish_request(request, client_address)
         finally:
-            with self._lock:
-                self._open.pop(request, None)
             self.shutdown_request(request)
 
 

@@ -6,12 +6,14 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from world import audited
 from synapse_sync.core.safetensors import check_header
 from synapse_sync.demo import catalogue, weights
 from synapse_sync.demo.hub import Hub
+from synapse_sync.demo.server import Listener
 
 
 def ask(
@@ -142,6 +145,28 @@ def test_all_doors_of_a_hub_stop_together() -> None:
     kept.close()
     # Not by a connection: the port may be that of another process by now.
     assert len(bound) > 1 and all(door.fileno() < 0 for door, _ in bound)
+
+
+def test_a_stop_waits_for_a_connection_that_is_at_its_end() -> None:
+    at_its_end, may_end = threading.Event(), threading.Event()
+
+    class Slow(Listener):
+        def shutdown_request(self, request: Any) -> None:
+            at_its_end.set()
+            may_end.wait(60)
+            super().shutdown_request(request)
+
+    listener = Slow(BaseHTTPRequestHandler)
+    listener.start()
+    socket.create_connection(("127.0.0.1", listener.server_port)).close()
+    assert at_its_end.wait(60)
+    stopping = threading.Thread(target=listener.stop)
+    stopping.start()
+    stopping.join(0.2)  # without the wait, it is over at once
+    assert stopping.is_alive()
+    may_end.set()
+    stopping.join(60)
+    assert not stopping.is_alive()
 
 
 def test_what_becomes_of_one_hub_is_unknown_to_the_next() -> None:
