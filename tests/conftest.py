@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,19 @@ def processes() -> Iterator[None]:
     """No process of a test goes on after it."""
     yield
     nursery.end_all()
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """No thread of a test goes on after it.
+
+    One that asks a server again, which is gone, may meet that of the next test at the same port.
+    """
+    before = {*threading.enumerate()}
+    yield
+    for thread in {*threading.enumerate()} - before:
+        thread.join(60)
+        assert not thread.is_alive(), f"the thread {thread.name} goes on after its test"
 
 
 @pytest.fixture(autouse=True)
