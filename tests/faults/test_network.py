@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -54,11 +55,9 @@ def portrait(stage: Stage) -> str:
     return "models/checkpoints/portrait_v1.safetensors"
 
 
-@pytest.fixture
-def hasty() -> Iterator[None]:
-    """Time limits of a fraction of a second."""
-    with bounded(connect=0.2, read=0.2):
-        yield
+def hasty() -> AbstractContextManager[None]:
+    """Time limits of a fraction of a second, for the command that runs into them alone."""
+    return bounded(connect=0.2, read=0.2)
 
 
 # -- no connection -----------------------------------------------------------------------------------
@@ -89,7 +88,6 @@ def test_host_name_is_not_found(stage: Stage, portrait: str, words: tuple[str]) 
 
 
 @case(3)
-@pytest.mark.usefixtures("hasty")
 def test_packets_are_swallowed(stage: Stage, liar: Liar, url: str) -> None:
     liar.stop()
     with socket.socket() as door, socket.socket() as first, socket.socket() as second:
@@ -99,7 +97,9 @@ def test_packets_are_swallowed(stage: Stage, liar: Liar, url: str) -> None:
         for waiting in (first, second):
             waiting.setblocking(False)
             waiting.connect_ex(("127.0.0.1", liar.port))
-        assert "no connection in time" in stage("sync", code=5).err
+        with hasty():
+            said = stage("sync", code=5)
+    assert "no connection in time" in said.err
     assert stage.tree() == {}
 
 
@@ -224,7 +224,6 @@ def test_connection_that_always_breaks_leaves_a_part_to_go_on_with(
 
 
 @case(7)
-@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("always", [False, True])
 def test_body_that_stalls(stage: Stage, liar: Liar, url: str, always: bool) -> None:
     def stall(talk: Talk) -> None:
@@ -232,7 +231,8 @@ def test_body_that_stalls(stage: Stage, liar: Liar, url: str, always: bool) -> N
         talk.wait(20)
 
     (liar.always if always else liar.lie)(PATH, stall)
-    said = stage("sync", code=5 if always else 0)
+    with hasty():
+        said = stage("sync", code=5 if always else 0)
     if always:
         assert "no answer in time" in said.err
     else:
