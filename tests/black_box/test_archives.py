@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import hashlib
 import io
 import json
 import lzma
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from stand_ins import free_space
+from workbench import sha256
 from world import Project
 
 from synapse_sync.demo.github import Release
@@ -56,10 +56,6 @@ def tarred(members: dict[str, bytes], *more: tarfile.TarInfo) -> bytes:
         for info in more:
             archive.addfile(info)
     return out.getvalue()
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def entry(url: str, more: str = "", extract: str = '["*.safetensors"]') -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cases import case
+from workbench import EYES
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -16,7 +17,6 @@ from synapse_sync.store.hashing import copy_and_hash
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
 MANIFEST = f'[models]\neyes = "civitai:{catalogue.EYES}"\n'
-PLACED = "models/embeddings/clear-eyes.safetensors"
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_the_store_that_nobody_named_cannot_be_listed(project: Project, usual_um
             assert path.stat().st_mode & 0o077 == (0o011 if walked else 0), path
         elif path.parent == store:
             assert not path.stat().st_mode & 0o077, path
-    placed = project.path / PLACED
+    placed = project.path / EYES
     assert placed.is_symlink() and placed.stat().st_mode & 0o044 == 0o044, "another user's UI follows it"
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from workbench import EYES
 from world import Project
 
 from synapse_sync.core.look import UNDATED
@@ -22,7 +23,6 @@ from synapse_sync.demo.weights import safetensors_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes, and no tar of GNU")
 HEAD = '[workspace]\nsidecars = ["a1111", "lora-manager", "stability-matrix"]\n'
-EYES = "models/embeddings/clear-eyes.safetensors"
 SYNC = ("sync", "--offline")
 
 

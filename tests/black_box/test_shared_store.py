@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cases import case
+from workbench import EYES
 from world import Project
 
 from synapse_sync.demo import catalogue
@@ -17,7 +18,6 @@ pytestmark = pytest.mark.skipif(
 )
 OTHER = 12345
 MANIFEST = f'[models]\neyes = "civitai:{catalogue.EYES}"\n'
-PLACED = "models/embeddings/clear-eyes.safetensors"
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def shared(project: Project) -> Path:
     """The path of a blob of another user, in a store that both have; the tree is empty."""
     project.manifest(MANIFEST)
     project("sync", "--link-mode", "copy")
-    (project.path / PLACED).unlink()
+    (project.path / EYES).unlink()
     blob = next(path for path in (project.store / "blobs").rglob("*") if path.is_file())
     for path in (blob, *(project.store / "meta").rglob("*.json")):
         os.chown(path, OTHER, OTHER)
@@ -39,7 +39,7 @@ def downloads(project: Project) -> int:
 @case(186)
 @pytest.mark.parametrize("mode", ["auto", "hardlink", "symlink", "copy", "move"])
 def test_right_bytes_of_another_user_are_copied(project: Project, shared: Path, mode: str) -> None:
-    before, place = downloads(project), project.path / PLACED
+    before, place = downloads(project), project.path / EYES
     project("sync", "--link-mode", mode)
     assert downloads(project) == before
     right = place.read_bytes()
@@ -58,7 +58,7 @@ def test_wrong_bytes_of_another_user_are_never_placed(project: Project, shared: 
     shared.write_bytes(right[:-4] + b"EVIL")
     os.utime(shared, ns=(found.st_atime_ns, found.st_mtime_ns))
     project("sync", "--link-mode", mode)
-    assert (project.path / PLACED).read_bytes() == right
+    assert (project.path / EYES).read_bytes() == right
     project("verify")
 
 
@@ -66,7 +66,7 @@ def test_wrong_bytes_of_another_user_are_never_placed(project: Project, shared: 
 def test_owners_of_the_settings_are_linked(project: Project, shared: Path, sandbox: Path) -> None:
     (sandbox / "config.toml").write_text(f'trusted-owners = ["{OTHER}"]\n')
     project("sync", "--link-mode", "hardlink")
-    assert (project.path / PLACED).samefile(shared)
+    assert (project.path / EYES).samefile(shared)
 
 
 def test_a_link_of_an_earlier_sync_stays(project: Project) -> None:
@@ -77,5 +77,5 @@ def test_a_link_of_an_earlier_sync_stays(project: Project) -> None:
         os.chown(path, OTHER, OTHER)
     before = downloads(project)
     assert "in sync" in project("sync", "--link-mode", "symlink").out
-    assert (project.path / PLACED).is_symlink() and downloads(project) == before
+    assert (project.path / EYES).is_symlink() and downloads(project) == before
     project("verify")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cases import case
+from workbench import EYES as PLACED
 from world import Project, costing
 
 from synapse_sync.demo import catalogue
@@ -15,7 +16,6 @@ from synapse_sync.sites import named
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes, devices and links of POSIX")
 EYES, SHARPEN = f'eyes = "civitai:{catalogue.EYES}"\n', f'sharpen = "civitai:{catalogue.SHARPEN}"\n'
-PLACED = "models/embeddings/clear-eyes.safetensors"
 
 
 def sparse(place: Path) -> None:

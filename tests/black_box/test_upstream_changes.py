@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from workbench import CHECKPOINT
 from world import Project
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
 
 PORTRAIT = f'portrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n'
-PLACED = "models/checkpoints/portrait_v1.safetensors"
 
 
 def declare(project: Project, models: str = PORTRAIT) -> None:
@@ -67,7 +67,7 @@ def test_each_fact_is_said_before_and_at_the_upgrade(
     if kind == "bytes":
         assert "− portrait_v1.safetensors (sha256 " in shown and "+ portrait_v1.safetensors (sha256 " in shown
     project("sync")
-    assert list(project.tree()) == [PLACED]
+    assert list(project.tree()) == [CHECKPOINT]
     assert kinds(project) == [] and project("outdated", "--check").code == 0
 
 

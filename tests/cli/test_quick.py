@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from workbench import EYES
 from world import Project, meanwhile
 
 from synapse_sync.cli import quick
@@ -18,7 +19,6 @@ from synapse_sync.cli.main import main
 from synapse_sync.demo import catalogue
 from synapse_sync.sites import endpoint_variables
 
-EYES = "models/embeddings/clear-eyes.safetensors"
 MANIFEST = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\neyes = "civitai:{catalogue.EYES}"\n'
 SENTENCE = "in sync: 2 files, nothing to do\n"
 #: The opening of the settings does not return.

@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import lockfile_values as values
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +74,6 @@ def lockfile(*names: str, **options: object) -> Lockfile:
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
-hexes = st.binary(min_size=32, max_size=32).map(bytes.hex)
 
 
 def _is_safe(path: str) -> bool:
@@ -87,55 +87,28 @@ filenames = st.from_regex(r"[a-z0-9]{1,6}(/[a-z0-9]{1,6})?\.(safetensors|bin)", 
 scalars = st.one_of(
     texts, st.integers(-(2**63), 2**63 - 1), st.booleans(), st.floats(allow_nan=False), st.datetimes()
 )
-values = st.recursive(
+toml_values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=5,
 )
-extras = st.dictionaries(texts.map(lambda text: f"x-{text}"), values, max_size=2).map(lambda d: tuple(d.items()))
+extras = st.dictionaries(texts.map(lambda text: f"x-{text}"), toml_values, max_size=2).map(
+    lambda d: tuple(d.items())
+)
 #: Forms of one reference, of which only the first is canonical: a lockfile keeps the one that it has.
 FORMS = ("civitai:{0}", "https://civitai.com/models/{0}/name", "urn:air:sd1:lora:civitai:{0}", " civitai:0{0} ")
 references = st.builds(
     lambda form, number: Reference.verbatim(form.format(number)), st.sampled_from(FORMS), st.integers(1, 10**9)
 )
-artifacts = st.builds(
-    Artifact,
-    filename=filenames,
-    size=st.integers(0, 2**63 - 1),
-    sha256=hexes,
-    url=references,
-    blake3=st.none() | hexes,
-    format=texts,
-    precision=st.none() | texts,
-    role=texts,
-    mirrors=st.lists(references, max_size=2).map(tuple),
-    scan=st.none() | texts,
-    trust=st.none() | texts,
-    archive=st.none() | st.builds(Archive, member=names, sha256=hexes, size=st.integers(0, 2**63 - 1)),
-    extra=extras,
+artifacts = values.artifacts(
+    texts, st.none() | texts, filenames, references, archive=values.archives(names), extra=extras
 )
-cards = st.builds(
-    ModelCard,
-    title=st.none() | texts,
-    version_name=st.none() | texts,
-    type=st.none() | texts,
-    base_model=st.none() | texts,
-    published=st.none() | texts,
-    trained_words=st.lists(texts, max_size=3).map(tuple),
-    license=st.dictionaries(texts, texts | st.booleans(), max_size=2).map(lambda d: tuple(d.items())),
-    nsfw=st.none() | st.integers(0, 100),
-    previews=st.lists(st.builds(Preview, url=references, type=texts, nsfw=st.integers(0, 9)), max_size=2).map(
-        tuple
-    ),
-)
-models = st.builds(
-    LockedModel,
-    name=names,
-    requirement=names,
-    reference=references,
-    card=cards,
-    artifacts=st.lists(artifacts, min_size=1, max_size=3, unique_by=lambda a: a.filename).map(tuple),
-    extra=extras,
+models = values.models(
+    names,
+    references,
+    values.cards(texts, st.none() | texts, previews=values.previews(texts, references)),
+    st.lists(artifacts, min_size=1, max_size=3, unique_by=lambda a: a.filename).map(tuple),
+    extras,
 )
 lockfiles = st.builds(
     Lockfile, models=st.lists(models, max_size=3, unique_by=lambda m: m.name.casefold()).map(tuple), extra=extras

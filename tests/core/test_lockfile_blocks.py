@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import lockfile_values as values
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,56 +21,22 @@ texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8) | st.sampl
     ['a "b"', "c\\d", "{ e }", '"', "# f", "\u200b", "é", "[[model]]", "g\nh", 'i" = "j']
 )
 maybe = st.none() | texts
-hexes = st.binary(min_size=32, max_size=32).map(bytes.hex)
-numbers = st.integers(0, 2**63 - 1)
 references = st.sampled_from(
     ["civitai:1@2+3", "https://civitai.com/models/7/name", "hf://o/r@main/a b.bin", "https://x.example/%41?b=c"]
 ).map(Reference.verbatim)
-artifacts = st.builds(
-    Artifact,
-    filename=st.sampled_from(["a.safetensors", "b/c d.bin", "é.gguf", "A.safetensors"]),
-    size=numbers,
-    sha256=hexes,
-    url=references,
-    blake3=st.none() | hexes,
-    git_sha1=st.none() | st.binary(min_size=20, max_size=20).map(bytes.hex),
-    format=st.sampled_from(["safetensors", "other"]) | texts,
-    precision=maybe,
-    role=st.just("model") | texts,
-    mirrors=st.lists(references, max_size=2).map(tuple),
-    scan=maybe,
-    trust=maybe,
-    archive=st.none()
-    | st.builds(
-        Archive, member=texts, sha256=hexes, size=numbers,
-        git_sha1=st.none() | st.binary(min_size=20, max_size=20).map(bytes.hex),
-    ),
-)  # fmt: skip
-cards = st.builds(
-    ModelCard,
-    title=maybe,
-    version_name=maybe,
-    type=maybe,
-    base_model=maybe,
-    published=maybe,
-    trained_words=st.lists(texts | st.just(""), max_size=3).map(tuple),
-    license=st.dictionaries(texts, texts | st.booleans() | st.integers(0, 3), max_size=2).map(
-        lambda facts: tuple(facts.items())
-    ),
-    nsfw=st.none() | numbers,
-    previews=st.lists(
-        st.builds(Preview, url=references, type=st.just("image") | texts, id=st.none() | numbers, nsfw=numbers),
-        max_size=2,
-    ).map(tuple),
+artifacts = values.artifacts(
+    texts,
+    maybe,
+    st.sampled_from(["a.safetensors", "b/c d.bin", "é.gguf", "A.safetensors"]),
+    references,
+    archive=values.archives(texts),
 )
-models = st.builds(
-    LockedModel,
-    name=texts,
-    requirement=texts,
-    reference=references,
-    card=cards,
-    artifacts=st.lists(artifacts, min_size=1, max_size=2).map(tuple),
-    extra=st.just(()) | st.just((("later", 1),)),
+models = values.models(
+    texts,
+    references,
+    values.cards(texts, maybe, previews=values.previews(st.just("image") | texts, references)),
+    st.lists(artifacts, min_size=1, max_size=2).map(tuple),
+    st.just(()) | st.just((("later", 1),)),
 )
 written = st.lists(models, max_size=3).map(lambda found: format_lockfile(Lockfile(models=tuple(found))))
 

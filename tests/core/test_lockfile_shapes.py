@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import lockfile_values as values
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,41 +26,14 @@ plain = Artifact(filename="a.safetensors", size=3, sha256="ab" * 32, url=Referen
 alone = LockedModel(
     name="a", requirement="civitai:1", reference=plain.url, card=ModelCard(title="A"), artifacts=(plain,)
 )
-models = st.builds(
-    LockedModel,
-    name=words,
-    requirement=words,
-    reference=references,
-    card=st.builds(
-        ModelCard,
-        title=maybe,
-        version_name=maybe,
-        type=maybe,
-        base_model=maybe,
-        published=maybe,
-        trained_words=st.lists(words, max_size=2).map(tuple),
-        license=st.dictionaries(words, words | st.booleans() | st.integers(0, 1), max_size=2).map(
-            lambda facts: tuple(facts.items())
-        ),
-        gated=maybe,
-        nsfw=st.none() | st.integers(0, 31),
-    ),
-    artifacts=st.builds(
-        Artifact,
-        filename=st.sampled_from(["a.bin", "é b.bin", "100%s.bin", "700001", "@03@"]),
-        size=st.integers(0, 1 << 62),
-        sha256=st.just("ab" * 32),
-        url=references,
-        blake3=st.none() | st.just("cd" * 32),
-        git_sha1=st.none() | st.just("ef" * 20),
-        format=st.sampled_from(["safetensors", "", "other"]),
-        precision=maybe,
-        role=st.just("model") | words,
-        mirrors=st.lists(references, max_size=2).map(tuple),
-        scan=maybe,
-        trust=maybe,
-    ).map(lambda file: (file,)),
+files = values.artifacts(
+    words,
+    maybe,
+    st.sampled_from(["a.bin", "é b.bin", "100%s.bin", "700001", "@03@"]),
+    references,
+    format=st.sampled_from(["safetensors", "", "other"]),
 )
+models = values.models(words, references, values.cards(words, maybe), files.map(lambda file: (file,)), st.just(()))
 
 
 @given(models)

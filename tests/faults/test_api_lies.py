@@ -16,6 +16,7 @@ from cases import case
 from liar import File, Liar, Talk
 from stage import Stage
 from stand_ins import bounded
+from workbench import CHECKPOINT
 from world import surroundings
 
 from synapse_sync.demo import catalogue
@@ -33,7 +34,6 @@ REMARKS = {
 MODEL = safetensors_bytes("a model", size=20_000)
 PATH, PLACE = "/m.safetensors", "models/checkpoints/m.safetensors"
 PORTRAIT = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}"\n'
-PORTRAIT_PLACE = "models/checkpoints/portrait_v1.safetensors"
 VAE = f'[models]\nvae = {{ source = "hf://{catalogue.VAE_REPO}/portrait_vae.safetensors", type = "vae" }}\n'
 MODELS, REPO = "/api/v1/models", "/api/models/"
 
@@ -155,7 +155,7 @@ def test_missing_digest_is_computed_and_marked(stage: Stage, twist: Callable[[st
     stage("lock")
     assert 'trust = "first-use"' in stage.lock_text
     stage("sync", "--locked")
-    assert [*stage.tree()] == [PORTRAIT_PLACE]
+    assert [*stage.tree()] == [CHECKPOINT]
 
 
 @case(39)
@@ -180,7 +180,7 @@ def test_digests_in_any_case(
     twist("/api/", each_file(change))
     stage.manifest(PORTRAIT)
     stage("sync")
-    assert "first-use" not in stage.lock_text and [*stage.tree()] == [PORTRAIT_PLACE]
+    assert "first-use" not in stage.lock_text and [*stage.tree()] == [CHECKPOINT]
 
 
 @case(39)
@@ -203,7 +203,7 @@ def test_two_models_with_the_same_bytes(stage: Stage) -> None:
     stage.locked(PORTRAIT + 'twin = "civitai:77000"\n')
     stage("sync")
     content = version.files[0].content
-    assert stage.tree() == {PORTRAIT_PLACE: content, "models/checkpoints/twin.safetensors": content}
+    assert stage.tree() == {CHECKPOINT: content, "models/checkpoints/twin.safetensors": content}
     assert len(stage.hub.requests("storage")) == 1
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from cases import case
 from stage import Stage
+from workbench import EYES, SHARPEN
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
 
-EYES = "models/embeddings/clear-eyes.safetensors"
-SHARPEN = "models/upscale_models/4x-sharpen.safetensors"
 BOTH = f'[models]\neyes = "civitai:{catalogue.EYES}"\nsharpen = "civitai:{catalogue.SHARPEN}"\n'
 
 

@@ -15,6 +15,7 @@ import pytest
 from cases import case
 from stage import Stage
 from stand_ins import nothing_is_recent
+from workbench import CHECKPOINT
 from world import Result, wait_for
 
 from synapse_sync.demo import catalogue
@@ -35,7 +36,6 @@ EYES = f'eyes = "civitai:{catalogue.EYES}"\n'
 SHARPEN = f'sharpen = "civitai:{catalogue.SHARPEN}"\n'
 PORTRAIT = f'portrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n'
 BIG = safetensors_bytes("big", size=1_500_000)
-CHECKPOINT = "models/checkpoints/portrait_v1.safetensors"
 _LYING = (
     "import fcntl, sys; fcntl.flock = lambda *_: None; fcntl.lockf = lambda *_: None\n"
     "from synapse_sync.cli.main import main; sys.exit(main(sys.argv[1:]))"

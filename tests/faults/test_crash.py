@@ -19,6 +19,7 @@ import pytest
 from cases import case
 from stage import Stage
 from stand_ins import nothing_is_recent
+from workbench import CHECKPOINT, EYES
 from world import Result, wait_for
 
 from synapse_sync.demo import catalogue
@@ -31,8 +32,6 @@ REMARKS = {
     81: "a partial download is taken up by the next sync, else goes with `store gc` after two weeks; not in status",
     83: "what a newer synapse wrote is refused (2); there is no older format yet",
 }
-PORTRAIT = "models/checkpoints/portrait_v1.safetensors"
-EYES = "models/embeddings/clear-eyes.safetensors"
 ONE = f'[models]\nportrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n'
 MANIFEST = ONE + f'eyes = "civitai:{catalogue.EYES}"\n'
 BIG = safetensors_bytes("big", size=3_000_000)
@@ -182,7 +181,7 @@ def test_stopped_for_a_while(slow: Stage) -> None:
     slow.hub.faults.clear()
     first.send_signal(signal.SIGCONT)
     assert [end(slow, process)[0] for process in (first, second)] == [0, 0]
-    assert slow.tree()[PORTRAIT] == BIG
+    assert slow.tree()[CHECKPOINT] == BIG
 
 
 # -- limits ------------------------------------------------------------------------------------------
@@ -379,7 +378,7 @@ def test_state_restored_from_an_old_backup(stage: Stage, tmp_path: Path, what: s
     (shutil.rmtree if place.is_dir() else os.unlink)(place)
     (shutil.copytree if backup.is_dir() else shutil.copy2)(backup, place)
     stage("sync")
-    assert set(stage.tree()) == {EYES, PORTRAIT.replace("v1", "v2")}
+    assert set(stage.tree()) == {EYES, CHECKPOINT.replace("v1", "v2")}
 
 
 @case(83)

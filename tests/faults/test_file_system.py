@@ -17,6 +17,7 @@ from cases import case
 from stage import Stage
 from stand_ins import free_space, placing_by, refusing
 from sweep import disk
+from workbench import CHECKPOINT, EYES
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.weights import safetensors_bytes
@@ -34,8 +35,6 @@ REMARKS = {
     66: "sync trusts size and time, as it says; `verify` finds it",
     69: "an empty directory where a complete sync placed files is refused",
 }
-PORTRAIT = "models/checkpoints/portrait_v1.safetensors"
-EYES = "models/embeddings/clear-eyes.safetensors"
 MODELS = (
     f'portrait = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n',
     f'eyes = "civitai:{catalogue.EYES}"\n',
@@ -129,7 +128,7 @@ def test_a_tree_that_is_full(stage: Stage, mount: Callable[..., Path]) -> None:
     stage.locked(declared(root, "copy"))
     with free_space(10**12):
         assert "full" in stage("sync", code=9).err
-    assert not (root / PORTRAIT).exists() and (root / EYES).exists()
+    assert not (root / CHECKPOINT).exists() and (root / EYES).exists()
     stage.healers.append(lambda: remount(root, "size=200m"))
 
 
@@ -330,9 +329,9 @@ def test_verify_reads_what_is_read_only(
 @case(54)
 def test_another_file_is_in_the_way(stage: Stage) -> None:
     stage.locked(declared())
-    mine = stage.foreign(PORTRAIT, b"trained for weeks")
+    mine = stage.foreign(CHECKPOINT, b"trained for weeks")
     said = stage("sync", code=7).err
-    assert PORTRAIT in said and "--force" in said
+    assert CHECKPOINT in said and "--force" in said
     assert mine.read_bytes() == b"trained for weeks"
     assert (stage.path / EYES).exists(), "the others were placed"
     stage.excuse("I4", reason="the user has to decide")
@@ -342,8 +341,8 @@ def test_another_file_is_in_the_way(stage: Stage) -> None:
 def test_the_same_file_is_there_already(stage: Stage) -> None:
     stage.manifest(declared())
     stage("sync")
-    (stage.path / PORTRAIT).chmod(0o600)
-    content = {path: (stage.path / path).read_bytes() for path in (PORTRAIT, EYES)}
+    (stage.path / CHECKPOINT).chmod(0o600)
+    content = {path: (stage.path / path).read_bytes() for path in (CHECKPOINT, EYES)}
     shutil.rmtree(stage.path / ".synapse")
     for path, data in content.items():
         (stage.path / path).unlink()
@@ -383,12 +382,12 @@ OBSTACLES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("kind", OBSTACLES)
 def test_something_else_is_in_the_way(stage: Stage, kind: str) -> None:
     stage.locked(declared())
-    place = stage.path / PORTRAIT
+    place = stage.path / CHECKPOINT
     place.parent.mkdir(parents=True, exist_ok=True)
     OBSTACLES[kind](place)
     before = place.lstat()
     for words in (("sync",), ("sync", "--force")):
-        assert PORTRAIT in stage(*words, code=7).err
+        assert CHECKPOINT in stage(*words, code=7).err
         assert os.path.lexists(place) and place.lstat().st_ino == before.st_ino
     assert "Conflict" not in stage("status").out
     stage.excuse("I4", "I1", reason="the user has to decide; what is in the way may not be readable")
@@ -404,10 +403,10 @@ def test_no_hard_links(stage: Stage, monkeypatch: pytest.MonkeyPatch, number: in
     with monkeypatch.context() as patch:
         fail(patch, "link", number)
         stage("sync")
-        assert (stage.path / PORTRAIT).is_symlink()
+        assert (stage.path / CHECKPOINT).is_symlink()
         stage.manifest(declared(mode="copy"))
         stage("sync")
-        assert not (stage.path / PORTRAIT).is_symlink()
+        assert not (stage.path / CHECKPOINT).is_symlink()
         (stage.path / EYES).unlink()
         stage.manifest(declared(mode="hardlink"))
         assert "`symlink` and `copy` work" in stage("sync", code=9).err
@@ -422,11 +421,11 @@ def test_store_and_tree_on_two_file_systems(stage: Stage, mount: Callable[..., P
     stage.roots.append(root)
     stage.manifest(declared(root, way))
     stage("sync")
-    assert (root / PORTRAIT).is_symlink() is (way in ("auto", "symlink"))
-    assert (root / PORTRAIT).stat().st_size > 400_000
+    assert (root / CHECKPOINT).is_symlink() is (way in ("auto", "symlink"))
+    assert (root / CHECKPOINT).stat().st_size > 400_000
     stage.manifest(declared(root, way, MODELS[1]))
     stage("sync")
-    assert not os.path.lexists(root / PORTRAIT)
+    assert not os.path.lexists(root / CHECKPOINT)
     assert len(stage.blobs()) >= 1, "the only copy moved into the store, across file systems"
 
 
@@ -448,7 +447,7 @@ def test_no_symbolic_links(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Non
         for call in ("link", "symlink"):
             fail(patch, call, errno.EPERM)
         stage("sync")
-        place = stage.path / PORTRAIT
+        place = stage.path / CHECKPOINT
         assert not place.is_symlink() and place.stat().st_nlink == 1
 
 
@@ -663,7 +662,7 @@ def test_a_root_that_was_emptied_on_purpose(stage: Stage, tmp_path: Path) -> Non
     stage("sync")
     shutil.rmtree(root)
     stage("sync")
-    assert (root / PORTRAIT).exists()
+    assert (root / CHECKPOINT).exists()
 
 
 @case(70)
@@ -681,7 +680,7 @@ def test_umask_and_setgid_directories(stage: Stage, tmp_path: Path, umask: int) 
     finally:
         os.umask(before)
     assert mode_of.S_IMODE(models.stat().st_mode) == 0o2775, "a directory of the user"
-    assert mode_of.S_IMODE((root / PORTRAIT).stat().st_mode) == 0o666 & ~umask
+    assert mode_of.S_IMODE((root / CHECKPOINT).stat().st_mode) == 0o666 & ~umask
     for path in (*stage.store.rglob("*"), *(root / ".synapse").rglob("*"), stage.path / "synapse.lock"):
         wanted = 0o777 if path.is_dir() else 0o444 if "blobs" in path.parts else 0o666
         if path.name.startswith("receipt-key-"):

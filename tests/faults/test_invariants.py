@@ -11,12 +11,12 @@ from collections.abc import Callable
 import invariants
 import pytest
 from stage import Stage
+from workbench import EYES
 from world import Project, Result
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Seen
 
-EYES = "models/embeddings/clear-eyes.safetensors"
 _NOTHING = "it was broken on purpose"
 
 

@@ -13,12 +13,11 @@ import pytest
 from cases import case
 from pyfakefs.fake_filesystem import FakeFilesystem
 from stage import Stage
+from workbench import EYES, SHARPEN
 
 from synapse_sync.demo import catalogue
 from synapse_sync.store.spelling import is_spelled, one_file, respell_path
 
-EYES = "models/embeddings/clear-eyes.safetensors"
-SHARPEN = "models/upscale_models/4x-sharpen.safetensors"
 REFERENCES = {"eyes": f"civitai:{catalogue.EYES}", "sharpen": f"civitai:{catalogue.SHARPEN}"}
 
 

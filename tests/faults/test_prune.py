@@ -11,7 +11,7 @@ import pytest
 from cases import case
 from invariants import differences, snapshot
 from stage import Stage
-from workbench import EYES, MODELS, SHARPEN, declare
+from workbench import CHECKPOINT, EYES, MODELS, SHARPEN, declare
 
 from synapse_sync.demo.weights import safetensors_bytes
 
@@ -24,7 +24,6 @@ REMARKS = {
     102: "there is no trash: a pruned file leaves its bytes in the store, and moves there if it is the only copy",
     103: "roots may overlap: each receipt speaks of its own files only, and files of one are foreign to the other",
 }
-PORTRAIT = "models/checkpoints/portrait_v1.safetensors"
 
 
 @pytest.fixture
@@ -202,8 +201,8 @@ def test_a_dry_run_says_what_will_happen(synced: Stage, option: str) -> None:
     before = synced.tree()
     assert set(before) == {EYES, SHARPEN}
     done = synced("sync", "--json").json
-    assert PORTRAIT in synced.tree() and SHARPEN not in synced.tree()
-    for path in (PORTRAIT, SHARPEN):
+    assert CHECKPOINT in synced.tree() and SHARPEN not in synced.tree()
+    for path in (CHECKPOINT, SHARPEN):
         assert path in str(said) and path in str(done)
 
 
@@ -218,7 +217,7 @@ def test_roots_that_overlap(stage: Stage, inner: str) -> None:
     assert EYES in both and len(both) in (2, 3, 4)
     stage.manifest(declare("eyes", "portrait", head='[targets.outer]\nroot = "."\n'))
     stage("sync", "--yes")
-    assert {EYES, PORTRAIT} <= set(stage.tree())
+    assert {EYES, CHECKPOINT} <= set(stage.tree())
 
 
 @case(103)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from workbench import CHECKPOINT, sha256
 from world import Project, opened
 
 from synapse_sync.demo import catalogue
@@ -15,15 +15,10 @@ from synapse_sync.store import known_digests
 from synapse_sync.store.known_digests import KnownDigests
 from synapse_sync.suppliers.tree_files import TreeFiles
 
-PLACE = "models/checkpoints/portrait_v1.safetensors"
 TARGET = '[targets.t]\nroot = "ui"\nlink-mode = "copy"\n'
 MANIFEST = f'{TARGET}[models]\np = "civitai:{catalogue.PORTRAIT}@{catalogue.PORTRAIT_V1}"\n'
 #: A file of this length is worth remembering.
 LARGE = b"data" + bytes(16 << 20)
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 @pytest.fixture
@@ -70,7 +65,7 @@ def test_the_bytes_of_a_file_under_another_name_are_used(
     before, look = asked(project), mine.stat()
     assert reasons(project) == ["the same bytes are on this machine"]
     project("sync", *words)
-    assert (project.path / "ui" / PLACE).read_bytes() == content
+    assert (project.path / "ui" / CHECKPOINT).read_bytes() == content
     assert asked(project) == before
     after = mine.stat()
     assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (look.st_ino, look.st_mtime_ns, look.st_mode)
@@ -99,7 +94,7 @@ def test_it_is_found_behind_links_and_in_other_targets(
     project("lock")
     before = asked(project)
     project("sync", "--target", "t")
-    assert (project.path / "ui" / PLACE).read_bytes() == content
+    assert (project.path / "ui" / CHECKPOINT).read_bytes() == content
     assert asked(project) == before
 
 
@@ -115,7 +110,9 @@ def test_what_another_project_placed_is_used(project: Project, content: bytes, t
     before = asked(project)
     assert reasons(other) == ["the same bytes are on this machine"]
     other("sync", "--offline")
-    assert (other.path / "ui" / PLACE).read_bytes() == content == (project.path / "ui" / PLACE).read_bytes()
+    assert (
+        (other.path / "ui" / CHECKPOINT).read_bytes() == content == (project.path / "ui" / CHECKPOINT).read_bytes()
+    )
     assert asked(project) == before
 
 
@@ -124,25 +121,25 @@ def test_what_another_project_placed_and_somebody_changed_is_not(
 ) -> None:
     project.manifest(MANIFEST.replace("copy", "move"))
     project("sync")
-    (project.path / "ui" / PLACE).write_bytes(b"changed")
+    (project.path / "ui" / CHECKPOINT).write_bytes(b"changed")
     other = replace(project, path=tmp_path / "other")
     other.path.mkdir()
     other.manifest(MANIFEST)
     other("sync")
-    assert (other.path / "ui" / PLACE).read_bytes() == content
+    assert (other.path / "ui" / CHECKPOINT).read_bytes() == content
 
 
 def test_a_file_of_the_same_size_is_not_taken(project: Project, content: bytes) -> None:
     make(project.path / "ui/models/loras/x.safetensors", bytes(len(content)))
     project.manifest(MANIFEST)
     project("sync")
-    assert (project.path / "ui" / PLACE).read_bytes() == content
+    assert (project.path / "ui" / CHECKPOINT).read_bytes() == content
 
 
 def test_what_cannot_be_placed_is_not_read_for(project: Project, content: bytes) -> None:
     """A file in the way under the wanted name is a conflict as before."""
     make(project.path / "ui/models/loras/mine.safetensors", content)
-    make(project.path / "ui" / PLACE, b"something else")
+    make(project.path / "ui" / CHECKPOINT, b"something else")
     project.manifest(MANIFEST)
     assert "--force" in project("sync", code=7).err
 

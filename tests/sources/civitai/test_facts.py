@@ -5,7 +5,6 @@ What surrounds the previews and sidecars of F39 to F44 is tested in `black_box/t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workbench import sha256
 from world import Project
 
 from synapse_sync.core.digest import Digest
@@ -106,10 +106,6 @@ def asked(hub: Hub, start: str = "/") -> list[str]:
 def sync(project: Project, reference: str = f"civitai:{MODEL}", *words: str, code: int = 0) -> Any:
     project.manifest(f'[models]\nm = "{reference}"\n')
     return project("sync", *words, code=code)
-
-
-def sha256_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 # -- resolving --------------------------------------------------------------------------------------
@@ -215,12 +211,12 @@ def test_f09_by_hash_in_any_case_and_in_bulk(client: Client, hub: Hub) -> None:
     for name in ("SHA256", "AutoV2", "AutoV3", "BLAKE3", "CRC32"):
         for value in (file.hashes[name], file.hashes[name].lower()):
             assert client.by_hash(value).id == VERSION + 1
-    sha256 = sha256_of(file.content)
-    full = client.by_hashes([sha256.upper(), "0" * 64])
-    assert {value: version.id for value, version in full.items()} == {sha256: VERSION + 1}
-    urls = [full[sha256].download_url, *(one.download_url for one in full[sha256].files)]
+    digest = sha256(file.content)
+    full = client.by_hashes([digest.upper(), "0" * 64])
+    assert {value: version.id for value, version in full.items()} == {digest: VERSION + 1}
+    urls = [full[digest].download_url, *(one.download_url for one in full[digest].files)]
     assert all(url is not None and url.startswith(f"{hub.civitai_url}/api/") for url in urls)
-    assert client.by_hashes_ids([sha256.upper()])[sha256].model_id == MODEL
+    assert client.by_hashes_ids([digest.upper()])[digest].model_id == MODEL
 
 
 def test_f09_bulk_sizes(client: Client, hub: Hub) -> None:
@@ -335,7 +331,7 @@ def test_f16_a_renamed_model_is_still_the_same(project: Project) -> None:
     assert project.lock_text == before
     assert project.hub.requests() == []
     project("lock", "--upgrade")
-    for same in (f"civitai:{MODEL}@{VERSION}+{FILE}", sha256_of(file.content)):
+    for same in (f"civitai:{MODEL}@{VERSION}+{FILE}", sha256(file.content)):
         assert same in before and same in project.lock_text
     project("sync")
     assert project.hub.civitai.redirects == 1, "the bytes are here already, whatever they are called"
@@ -508,7 +504,7 @@ def test_f24_short_hashes_are_keys_and_no_promise(source: CivitaiSource, hub: Hu
     assert (candidate.sha256, candidate.blake3) == (None, None)
     text = a_file().hashes["AutoV2"]
     publish(hub)
-    assert resolve(source, f"AutoV2:{text}").candidates[0].sha256 == sha256_of(a_file().content)
+    assert resolve(source, f"AutoV2:{text}").candidates[0].sha256 == sha256(a_file().content)
     pickle = tmp_path / "x.ckpt"
     pickle.write_bytes(b"\x80\x02" + b"0" * 50)
     assert (file_hashes(pickle).autov1, file_hashes(pickle).autov3) == (None, None)
@@ -844,7 +840,7 @@ def test_five_thousand_files_are_identified_with_one_request(source: CivitaiSour
     """At most 1 request for the ids of 5,000 digests."""
     hub.civitai.add_many(50, 5_000_000)
     known = [file.content for model in hub.civitai.models.values() for v in model.versions for file in v.files]
-    digests = [Digest("sha256", sha256_of(content)) for content in known]
+    digests = [Digest("sha256", sha256(content)) for content in known]
     digests += [Digest("sha256", f"{n:064x}") for n in range(5000 - len(digests))]
     found = source.identify(digests)
     assert len(hub.requests()) == 1

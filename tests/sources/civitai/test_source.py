@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
+from asking import refuse, resolve
 
 from synapse_sync.core.digest import Digest
 from synapse_sync.core.reference import Reference
@@ -16,7 +17,6 @@ from synapse_sync.errors import (
     Offline,
     RegionRefused,
     StatusError,
-    SynapseError,
 )
 from synapse_sync.net.api import Api
 from synapse_sync.net.credentials import Credentials, Grant, Secret
@@ -105,22 +105,6 @@ def source(site) -> Iterator[CivitaiSource]:
 
 def civitai(id_: str = "", revision: str | None = None, **more) -> Reference:
     return Reference("civitai", id_, revision, **more)
-
-
-def ask_one(source: CivitaiSource, reference: Reference, **more) -> Resolved | SynapseError:
-    return source.resolve([Ask(key="it", reference=reference, **more)])["it"]
-
-
-def resolve(source: CivitaiSource, reference: Reference, **more) -> Resolved:
-    answer = ask_one(source, reference, **more)
-    assert isinstance(answer, Resolved), answer
-    return answer
-
-
-def refuse(source: CivitaiSource, reference: Reference, **more) -> SynapseError:
-    answer = ask_one(source, reference, **more)
-    assert isinstance(answer, SynapseError), answer
-    return answer
 
 
 def test_the_first_version_of_the_site_is_the_default(source, publish) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from asking import ask_one, refuse, resolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,6 @@ from synapse_sync.errors import (
     Offline,
     RegionRefused,
     StatusError,
-    SynapseError,
     UnsafeName,
 )
 from synapse_sync.net.credentials import Credentials, Secret
@@ -70,22 +70,6 @@ def source(site, monkeypatch: pytest.MonkeyPatch) -> Iterator[HuggingFaceSource]
 
 def hub(file: str | None = None, revision: str | None = None, id_: str = "o/r") -> Reference:
     return Reference("huggingface", id_, revision, file)
-
-
-def ask_one(source: HuggingFaceSource, reference: Reference, **more) -> Resolved | SynapseError:
-    return source.resolve([Ask(key="it", reference=reference, **more)])["it"]
-
-
-def resolve(source: HuggingFaceSource, reference: Reference, **more) -> Resolved:
-    answer = ask_one(source, reference, **more)
-    assert isinstance(answer, Resolved), answer
-    return answer
-
-
-def refuse(source: HuggingFaceSource, reference: Reference, **more) -> SynapseError:
-    answer = ask_one(source, reference, **more)
-    assert isinstance(answer, SynapseError), answer
-    return answer
 
 
 def test_one_file_is_pinned_to_the_commit(source, site) -> None:
