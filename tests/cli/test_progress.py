@@ -123,6 +123,7 @@ def test_bars_have_a_line_a_file_and_one_for_all() -> None:
     assert [task.description.strip() for task in tasks.tasks] == ["all, 1 of 3 files", "second"]
     bars.transfer_finished("b", None)
     assert tasks.tasks == []
+    bars.stop()
 
 
 def test_bytes_that_come_after_the_bars_are_gone_draw_nothing() -> None:
