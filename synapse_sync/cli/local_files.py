@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.render import table_lines, word_lines
+from synapse_sync.cli.render import below_lines, table_lines, word_lines
 from synapse_sync.cli.texts import cell_text
 from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
 from synapse_sync.core.reference import Reference
@@ -53,7 +53,8 @@ def show_files(console: Console, files: Sequence[Reference]) -> int:
         return Several(errors).exit_code if errors else 0
     if len(found) > _FEW:
         header = ("file", "kind", "family", "precision", "size")
-        console.answers(table_lines([_row(one) for one in found], header, shrink=0, paths=True))
+        damage = below_lines("damage", (one.content.fault for one in found))
+        console.answers(table_lines([_row(one) for one in found], header, shrink=0, paths=True, below=damage))
     else:
         for one in found:
             _tell(console, one)

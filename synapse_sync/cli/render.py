@@ -117,9 +117,14 @@ def change_lines(changes: Sequence[Change]) -> Iterator[str]:
 
 def trigger_lines(models: Iterable[Iterable[str]]) -> list[str]:
     """Return the line below the row of each model about the words that a prompt needs; empty if it needs none."""
-    label, is_folded = f"  {click.style('words', fg='cyan')}  ", on_terminal(sys.stdout)
-    texts = (cell_text(", ".join(words)) for words in models)
-    return [text and label + (fold_text(text, 9, sys.stdout) if is_folded else text) for text in texts]
+    return below_lines("words", (", ".join(words) for words in models))
+
+
+def below_lines(name: str, texts: Iterable[str | None]) -> list[str]:
+    """Return the line below each row of a table: a `name` and a text; empty where the row has no text."""
+    label, indent = f"  {click.style(name, fg='cyan')}  ", len(name) + 4
+    cells, is_folded = (cell_text(text or "") for text in texts), on_terminal(sys.stdout)
+    return [text and label + (fold_text(text, indent, sys.stdout) if is_folded else text) for text in cells]
 
 
 def table_lines(

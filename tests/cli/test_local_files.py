@@ -71,6 +71,21 @@ def test_damage_is_shown(project: Project) -> None:
     assert "the file has" in project("info", "f.safetensors").out
 
 
+def test_a_table_shows_damage_below_the_row_of_its_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"{letter}.safetensors" for letter in "abcde"]
+    for name in names:
+        path = write_model(project.path / name, autoencoder(4))
+    with (project.path / "b.safetensors").open("r+b") as short:
+        short.truncate(path.stat().st_size - 1)
+    with path.open("ab") as oversized:
+        oversized.write(b"more")
+    lines = project("info", *names).out.splitlines()
+    named = {line.split()[0].rpartition("/")[2]: below for line, below in zip(lines, [*lines[1:], ""], strict=True)}
+    assert {name for name in names if "damage" in named[name]} == {"b.safetensors", "e.safetensors"}
+    assert "the file has" in named["b.safetensors"] and "the file has" in named["e.safetensors"]
+
+
 def test_missing_files(project: Project) -> None:
     write_model(project.path / "a.safetensors", autoencoder(4))
     assert "does not exist" in project("info", "./b.safetensors", code=4).err
