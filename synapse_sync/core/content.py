@@ -47,10 +47,15 @@ WEIGHTS = frozenset({"safetensors", "gguf", "onnx", "pickle"})
 class Content:
     """The kind of some bytes, and why they cannot be a whole file of that kind.
 
-    `kind` is "safetensors", "gguf", "onnx", "pickle" (torch's zip archives, too), "pickled" (a compressed one, an
-    array of objects, a zip archive with any of them), "zip", "archive" (gzip, xz, 7-Zip and others), "program"
-    (with scripts that name theirs), "html" (and XML error documents), "json", "lfs-pointer", "text", "image",
-    "empty", or "unknown".
+    `kind` is one of
+    - "safetensors", "gguf", "onnx";
+    - "pickle": torch's zip archives, too;
+    - "pickled": a compressed pickle, an array of objects, or a zip archive with any of them;
+    - "zip", and "archive" for gzip, xz, 7-Zip and others;
+    - "program": scripts that name theirs, too;
+    - "html": XML error documents, too;
+    - "json", "lfs-pointer", "text", "image", "empty", "unknown".
+
     `fault` is None for a file that may be whole.
     """
 

@@ -17,8 +17,9 @@ from synapse_sync.core.size_text import count_text
 class Drift:
     """One finding about a locked model.
 
-    `kind` is gone, refused, relicensed, rebased (another base model), renamed, bytes, reported (a warning of the
-    site's source), origins (too few of them) or unknown (the site could not be asked).
+    `kind` is gone, refused, relicensed, rebased, renamed, bytes, reported, origins or unknown. Rebased means
+    another base model, reported a warning of the site's source. Origins are too few; unknown is a site without an
+    answer.
     """
 
     model: str

@@ -48,8 +48,8 @@ class Longer(Exception):
 def check_gguf(data: bytes, file_size: int) -> None:
     """Check the beginning of a GGUF file (`data`) against the size of the file in bytes.
 
-    Raises `ValueError` for a header that cannot be one and for a file that ends before its tensors do, `Longer`
-    when more bytes are needed than `data` has.
+    Raises `ValueError` for a header that cannot be one, and for a file that ends before its tensors do. Raises
+    `Longer` when more bytes are needed than `data` has.
     """
     if file_size < 24:
         raise ValueError(f"it ends after {file_size} bytes, within its header")

@@ -100,8 +100,9 @@ def objection(facts: Facts, allowed: Permissions) -> SynapseError | None:
 def _objection(facts: Facts, allowed: Permissions) -> SynapseError | None:
     """Why a file must not be used; None if nothing is against it.
 
-    Returns `RefusedFormat` for a dangerous file and for a pickle that is not allowed, `WrongContent` for a web page
-    or an error document in place of the file, `IntegrityError` for other content that cannot be the file.
+    Returns `RefusedFormat` for a dangerous file and for a pickle that is not allowed. Returns `WrongContent` for a
+    web page or an error document in place of the file. Returns `IntegrityError` for other content that cannot be
+    it.
     """
     shown = facts.names[-1] if facts.names else None
     if facts.scan == "danger" and facts.sha256 not in allowed.dangerous:

@@ -50,10 +50,10 @@ _SCHEME_OF = {site.name: scheme for scheme, site in _BY_SCHEME.items()}
 class Reference:
     """A coordinate of a model, a version or a file; `str()` returns the canonical text.
 
-    `source` is the name of a site in `sites.py`, `hash`, `url` or `path`. `id` is the source's own id of the
-    model (empty for a Civitai version whose model is not known), `revision` its version, `file` a file id, the name
-    or pattern of a release's file, or a repository path, which ends in `/` for a folder. `ecosystem` and `kind`
-    come from an AIR and are no part of the identity.
+    `source` is the name of a site in `sites.py`, `hash`, `url` or `path`. `id` is the source's own id of the model;
+    it is empty for a Civitai version whose model is not known. `revision` is the version. `file` is a file id, the
+    name or pattern of a release's file, or a repository path, which ends in `/` for a folder. `ecosystem` and
+    `kind` come from an AIR and are no part of the identity.
     """
 
     source: str

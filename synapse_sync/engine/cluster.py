@@ -30,8 +30,9 @@ def cluster(address: str) -> Each:
     """Work on the workers of the scheduler at `address` (`tcp://host:8786`).
 
     Work of a worker that disappears is done again by another one; each result arrives once. Raises `InputError`
-    where `distributed` is not installed or the workers have another synapse, `NetworkError` without an answer or
-    where every worker ends at the same work, and `StorageError` for a file that a worker cannot read.
+    where `distributed` is not installed or the workers have another synapse. Raises `NetworkError` without an
+    answer, and where every worker ends at the same work. Raises `StorageError` for a file that a worker cannot
+    read.
     """
     try:
         import distributed  # noqa: F401 - an extra, and a second to import

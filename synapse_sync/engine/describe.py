@@ -20,8 +20,8 @@ def describe(
     """Describe a reference or a declared name.
 
     `text` is the one or the other. Returns the site's description, and the versions that are locked for a name, as
-    references. Raises `InvalidReference` for a text that is neither, and `NotTrusted` for a name whose place needs
-    the user's `consent`, since only the project's files name it.
+    references. Raises `InvalidReference` for a text that is neither. Raises `NotTrusted` for a name whose place
+    needs the user's `consent`: only the project's files name it.
     """
     try:
         reference, locked = Reference.parse(text), []

@@ -45,9 +45,9 @@ class Inventory:
 def inventory(project: Project, scope: Scope, tools: Callable[[], Tools], *, unchanged: bool) -> Inventory:
     """List the locked models in scope, and which of their files are in place.
 
-    `unchanged` says that nothing changed since a complete sync: then every wanted file is in place, and neither the
-    receipts nor the files are looked at, except for the files that a sync may leave out. `tools` are made for a
-    survey only, and this raises like one.
+    `unchanged` says that nothing changed since a complete sync: then every wanted file is in place. Neither
+    receipts nor files are looked at, except for the files that a sync may leave out. `tools` are made for a survey
+    only, and this raises like one.
     """
     if unchanged:
         return _listed(project, scope, _arranged(project, scope), lambda placement: True)

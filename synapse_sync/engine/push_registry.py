@@ -113,9 +113,9 @@ def push_registry(project: Project, wish: RegistryWish, tools: Tools, means: Reg
     """Write the locked files of a project into a repository of a registry, and then the tag.
 
     Equal files give equal digests. Blobs that the repository has are not sent again. The tag is written last, so a
-    push that fails leaves it as it was. Raises `InputError`, `OutOfDate` for models that are not locked and files
-    that are not on this machine, `RefusedFormat` for a file that policy refuses, `IntegrityError` for a damaged
-    one, and `AccessDenied` or `NetworkError` of the registry.
+    push that fails leaves it as it was. Raises `OutOfDate` for models that are not locked and files that are not on
+    this machine. Raises `RefusedFormat` for a file that policy refuses, and `IntegrityError` for a damaged one.
+    Raises `InputError`, and `AccessDenied` or `NetworkError` of the registry.
     """
     tag = _tag(wish.to)
     part = wanted(project, wish.scope)

@@ -42,8 +42,8 @@ class RemoteCollection:
 def plan_remote_collection(remote: WritableRemote, *, before: float) -> RemoteCollection:
     """The blobs that no published lockfile names, and that were written `before` (seconds since 1970).
 
-    Raises `InputError` for a remote without a published lockfile, where every file would be unused, `Conflict` for
-    a directory that is the store of a machine, and the error of a lockfile that cannot be read.
+    Raises `InputError` for a remote without a published lockfile: every file would be unused there. Raises
+    `Conflict` for a directory that is the store of a machine, and the error of a lockfile that cannot be read.
     """
     if remote.remote.kind is RemoteKind.DIRECTORY and any(remote.entries(f"{RECORDS}/")):
         raise Conflict(

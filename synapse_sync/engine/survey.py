@@ -51,12 +51,12 @@ from synapse_sync.user.searches import paused
 class Survey:
     """The wanted files, the existing ones, and the plan that follows.
 
-    `stale` names the models in scope that the lockfile does not answer, `unmet` optional ones that it lacks,
-    `renamed` those whose pins have another name in it, `dropped` the pins that are no longer declared. `asks` are
-    the capabilities that a sync would ask the user for. `links` are the directory links that are followed, by path
-    with the real path they lead to. `emptied` says that both files agree on no model at all, `refused` that a sync
-    would end before its first act, `left_out` that the plan lacks optional models that a sync cannot have now.
-    `optional` names the optional models.
+    `stale` names the models in scope that the lockfile does not answer, `unmet` optional ones that it lacks.
+    `renamed` names those whose pins have another name in it, `dropped` the pins that are no longer declared. `asks`
+    are the capabilities that a sync would ask the user for. `links` are the directory links that are followed, by
+    path with the real path they lead to. `emptied` says that both files agree on no model at all. `refused` says
+    that a sync would end before its first act, `left_out` that the plan lacks optional models that a sync cannot
+    have now. `optional` names the optional models.
     """
 
     plan: Plan
@@ -225,10 +225,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
     )
     emptied = is_emptied(project)
     pending = frozenset() if frozen else frozenset(stale)
-    # The files of an optional model that was locked once are unknown, not unwanted.
-    listed = (entry for tree in walked.values() for entry in tree.receipt.entries.values())
-    unknown = bool(unmet) and any(entry.model in unmet for entry in listed)
-    certain = (bool(manifest.models) or emptied) and not pending and not unknown
+    certain = (bool(manifest.models) or emptied) and not pending and not _has_files_of(unmet, walked.values())
     plan = _plan(arrangement, beside.companions, observed, scope, tools, pending=pending, certain=certain)
     plan = with_moved(plan, walked)
     return Survey(
@@ -252,6 +249,12 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
             *withheld_warning(plan.withheld, empty=not manifest.models),
         ),
     )
+
+
+def _has_files_of(unmet: Collection[str], trees: Iterable[Tree]) -> bool:
+    """Whether a receipt lists files of these optional models: they were locked once, so theirs are not unwanted."""
+    listed = (entry for tree in trees for entry in tree.receipt.entries.values())
+    return bool(unmet) and any(entry.model in unmet for entry in listed)
 
 
 def _reported(project: Project) -> Mapping[str, str] | None:

@@ -90,11 +90,12 @@ def unbundle(source: BinaryIO, directory: Path, tools: Tools, *, preferred: tupl
     The bundle may come from anybody, and from a pipe. A blob is published after its last byte was verified, and
     judged by its content like a download; the project is written after the last blob. So a bundle that is cut off
     or altered leaves only right blobs behind, which a later run need not write again. `preferred` are the variants
-    that this machine prefers. Nothing in the bundle is the user's consent. Raises `IntegrityError` for a damaged
-    bundle, `Conflict` before any blob if the directory has other files of these names or somebody changed blobs of
-    the store, `OutOfDate` if a bundle that was made with `--since` needs blobs that the store does not have,
+    that this machine prefers. Nothing in the bundle is the user's consent.
+
+    Before the first byte, raises `InputError` or `StorageError` where no project can be written, and `Conflict` if
+    the directory has other files of these names or somebody changed blobs of the store. Raises `OutOfDate` if a
+    bundle made with `--since` needs blobs that the store lacks, `IntegrityError` for a damaged bundle,
     `RefusedFormat`, and `StorageError`.
-    `InputError` or `StorageError` comes before the first byte where no project can be written.
     """
     _check_place(directory)
     archive = ArchiveReader(source)

@@ -16,8 +16,8 @@ class Layout:
 
     `extensions` are the folders in which extensions of the UI look for types of their own.
     With `catch_all`, types without a row go there ("" is the root itself). `sidecars` are those that the UI, or a
-    manager that many use with it, reads. `stills` are the endings of the previews that it shows, `generations` the
-    base models that its cards have a word for, `endings` those of the files that it lists, by type.
+    manager that many use with it, reads. `stills` are the endings of the previews that it shows. `generations` are
+    the base models that its cards have a word for. `endings` are those of the files that it lists, by type.
     `desktop` are the UI's folders in a place where its program is not, as ComfyUI Desktop has them.
     With `checkpoint_versions`, the card of a checkpoint has the version once more, as `sd_version_str`.
     `lists_json` are the types in whose folders it takes every `.json` for a model. With `repositories`, it is a

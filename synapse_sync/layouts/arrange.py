@@ -68,8 +68,8 @@ def arrange(
 ) -> Arrangement:
     """Give every artifact of every locked entry its path in each target that wants it.
 
-    Requirements without a pin are skipped. Raises `InputError` (or `Several`) for a model without a type, a
-    target without a folder for it, and `NameClash` for two models that want one path.
+    Requirements without a pin are skipped. Raises `InputError` (or `Several`) for a model without a type, and for a
+    target without a folder for it. Raises `NameClash` for two models that want one path.
     """
     placements: list[Placement] = []
     notes: list[str] = []

@@ -68,9 +68,9 @@ def may_change(error: BaseException) -> bool:
 def unreachable(error: BaseException, shown: str, proxy: Proxy | None = None) -> NetworkError:
     """Return the error for a request that failed without an answer: a `Transient` if it may pass.
 
-    `error` is an exception of httpx, of urllib3, of http.client or of a socket, `shown` the URL as it may be shown,
-    `proxy` the one through which the request went. The libraries' own messages are not used: they contain URLs
-    with signatures, headers with tokens, and the proxy's password.
+    `error` is an exception of httpx, of urllib3, of http.client or of a socket. `shown` is the URL as it may be
+    shown, `proxy` the one through which the request went. The libraries' own messages are not used: they contain
+    URLs with signatures, headers with tokens, and the proxy's password.
     """
     chain = _chain(error)
     for link in chain:

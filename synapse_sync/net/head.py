@@ -69,8 +69,8 @@ class Head:
 def read_head(data: bytes) -> Head:
     """Read a status line and the header lines up to the empty one, which ends `data`.
 
-    Raises `UnusualHead` unless it is that of a file, a part or a redirect over HTTP/1.1, whose body is not encoded
-    and has one certain length.
+    Raises `UnusualHead` unless it is that of a file, a part or a redirect over HTTP/1.1. The body must not be
+    encoded, and must have one certain length.
     """
     match = _HEAD.fullmatch(data) if len(data) <= LONGEST else None
     if match is None:

@@ -82,9 +82,9 @@ class Asked:
 class Stream:
     """The body of one answer, to be read once and closed; a context manager.
 
-    `start` is where in the file the body begins, `total` the size of the whole file if the server announces it,
-    `length` the bytes of this body if known. `silence` (seconds) is for `ends`. `doubt` is what the headers say
-    against the body, where the caller has a digest that decides.
+    `start` is where in the file the body begins. `total` is the size of the whole file if the server announces it,
+    `length` the number of bytes of this body if known. `silence` (seconds) is for `ends`. `doubt` is what the
+    headers say against the body, where the caller has a digest that decides.
     """
 
     def __init__(

@@ -18,8 +18,8 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 def read_yaml(text: str) -> Any:
     """Read the first document of a text: dicts, lists, texts, and None for an empty scalar.
 
-    Raises `InputError` for a text that is not YAML, for anchors, aliases and tags, for a key twice, and for more
-    than `DEPTH` levels or `VALUES` values.
+    Raises `InputError` for a text that is not YAML, for anchors, aliases and tags, and for a key twice. The limits
+    are `DEPTH` levels and `VALUES` values; beyond them, it raises the same.
     """
     import yaml
 
