@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lock_facts import model_value
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.plan import Plan

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.nearest import meant, suggestion
 from synapse_sync.sources.civitai.filters import spelled
 

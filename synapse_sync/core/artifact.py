@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
-from synapse_sync.core.quick_init import quick_init
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.reference import Reference
 
 #: The known types of models. The set is open: a layout may refuse an unknown type.
@@ -103,7 +103,6 @@ class Archive:
     extra: tuple[tuple[str, object], ...] = ()
 
 
-@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """A wanted file: its bytes, and the locations that offer them.
@@ -193,7 +192,6 @@ class Preview:
     extra: tuple[tuple[str, object], ...] = ()
 
 
-@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
     """The facts about a model version that the lockfile keeps; every field may be unknown.

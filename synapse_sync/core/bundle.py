@@ -12,9 +12,9 @@ import hashlib
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.tar import BLOCK, file_header
 from synapse_sync.errors import IntegrityError, UnsafeName

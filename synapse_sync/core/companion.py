@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from synapse_sync.core.artifact import Artifact, ModelCard, Preview
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.rating import may_be_shown

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from synapse_sync.core.frozen import dataclass
 
 #: A far file goes on with this many connections at once, then with as many as are allowed.
 _EAGER = 8

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.gguf import Longer, check_gguf
 from synapse_sync.core.onnx import outline
 from synapse_sync.core.pickles import NUMPY, has_objects, is_long_pickle, is_pickle, lists_pickles, unpacked_head

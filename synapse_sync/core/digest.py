@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.errors import InvalidReference
 
 #: Hexadecimal digits of each algorithm. Only digests of at least 40 digits prove integrity; the others are look-up

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from synapse_sync.core.artifact import Artifact, Candidate, ModelCard, has_ending
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.size_text import count_text

@@ -5,7 +5,7 @@ The format is in git's `Documentation/gitformat-index.txt`: versions 2 to 4, wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from synapse_sync.core.frozen import dataclass
 
 _LINK = 0o120000
 _KIND = 0o170000

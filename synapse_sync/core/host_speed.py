@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from synapse_sync.core.frozen import dataclass
 
 #: Smaller downloads end before a connection has reached its speed.
 TELLING = 4 << 20

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from synapse_sync.core.artifact import type_for
 from synapse_sync.core.civitai_forms import HASHES
 from synapse_sync.core.digest import Digest
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.reference import Reference
 
 #: No image has been made with more models; whatever a hostile file lists beyond that is ignored.

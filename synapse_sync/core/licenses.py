@@ -8,9 +8,9 @@ the list of licence identifiers in the Hub's documentation ("Licenses").
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.page import page_of
 from synapse_sync.sites import SITES

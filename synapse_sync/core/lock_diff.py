@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lock_facts import facts, model_value
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.markdown import code_span

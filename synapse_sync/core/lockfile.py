@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.frozen import dataclass, maker
 from synapse_sync.core.lockfile_blocks import Block, Irregular, blocks, cut
 from synapse_sync.core.names import SafePath, clash_key, declared_name
-from synapse_sync.core.quick_init import maker, quick_init
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
@@ -29,7 +28,6 @@ _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
 Pairs = tuple[tuple[str, object], ...]
 
 
-@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedModel:
     """One locked model: its `requirement` in canonical text, the pinned `reference`, and its files.

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from synapse_sync.core.artifact import Archive, Artifact, ModelCard, Preview
+from synapse_sync.core.frozen import maker
 from synapse_sync.core.names import SafePath, clash_key, is_plain_path
-from synapse_sync.core.quick_init import maker
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError

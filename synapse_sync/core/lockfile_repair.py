@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel, Lockfile, parse_lockfile
 from synapse_sync.core.names import clash_key
 from synapse_sync.core.toml_text import comment_text

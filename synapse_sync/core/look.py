@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.instant import parse_instant
 
 #: The modes of a file and of a directory that synapse makes in a tree.

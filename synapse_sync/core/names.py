@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from synapse_sync.core.characters import named_character
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.unseen import all_seen, is_unseen
 from synapse_sync.errors import UnsafeName
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS
 from synapse_sync.core.code import is_program
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.tar import END, directory_header, file_header, link_header, padding
 from synapse_sync.errors import InputError

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from synapse_sync.core.artifact import Artifact, stem_of
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.edited_sidecars import EditedSidecars
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.link_mode import ADOPTED, BESIDE, CLAIMED, TAKEN, WITHIN, LinkMode
 from synapse_sync.core.names import SafePath
-from synapse_sync.core.quick_init import quick_init
 
 Key = tuple[str, str]  # (target name, path text)
 #: The placement of a sidecar that existed before, or that somebody changed: it is never removed.
@@ -20,7 +20,6 @@ MERGED = "merged"
 _BEFORE = "it was there before synapse, and is yours"
 
 
-@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """One wanted path of an artifact in a target.
@@ -71,7 +70,6 @@ class State(StrEnum):
     OBSTRUCTED = "obstructed"  # no regular file, or a path whose way is barred
 
 
-@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """The file at one path.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from synapse_sync.core.artifact import (
     DOCUMENT_FORMATS,
@@ -15,6 +15,7 @@ from synapse_sync.core.artifact import (
 )
 from synapse_sync.core.code import is_outright, is_path_file, is_pickle_like, is_program
 from synapse_sync.core.content import Content
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.errors import IntegrityError, RefusedFormat, SynapseError, WrongContent
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from synapse_sync.core import civitai_forms, hub_forms
 from synapse_sync.core.characters import named_character
 from synapse_sync.core.digest import LENGTHS, Digest
-from synapse_sync.core.quick_init import maker, quick_init
+from synapse_sync.core.frozen import dataclass, maker
 from synapse_sync.core.reference_text import (
     check_inner_path,
     has_control,
@@ -45,7 +45,6 @@ _BY_SCHEME = {site.repositories.scheme: site for site in SITES if site.repositor
 _SCHEME_OF = {site.name: scheme for scheme, site in _BY_SCHEME.items()}
 
 
-@quick_init
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A coordinate of a model, a version or a file; `str()` returns the canonical text.

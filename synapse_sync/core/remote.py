@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.unseen import is_plain_line
 from synapse_sync.errors import InputError
 

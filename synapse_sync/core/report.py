@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import Any, Self
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.size_text import size_text
 from synapse_sync.errors import Conflict, SynapseError, raise_all

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, Candidate, format_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import FileWish
 from synapse_sync.core.selection import described, meets
 from synapse_sync.errors import NotFound

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+
+from synapse_sync.core.frozen import dataclass
 
 #: More shards than any array of jobs has.
 MOST = 1_000_000

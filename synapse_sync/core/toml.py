@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import tomli  # the standard library's reader, compiled: three times as fast
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.toml_error import TomlError, explained, placed
 
 #: Characters: as many as a small file may have bytes. A lockfile of 50,000 models with all facts has 42 million.

@@ -6,9 +6,10 @@ A manifest comes from somebody else. `docs/security.md` has the rules, `engine/t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.names import clash_key
 from synapse_sync.errors import InputError, NotTrusted
 

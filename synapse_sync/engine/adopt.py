@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.link_mode import ADOPTED, TAKEN
 from synapse_sync.core.lockfile import Lockfile
 from synapse_sync.core.manifest.values import Manifest, Target

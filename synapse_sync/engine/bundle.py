@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +24,7 @@ from synapse_sync.core.bundle import (
 )
 from synapse_sync.core.companion import Companion
 from synapse_sync.core.findings import listed
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 from synapse_sync.core.redistribution import withheld
 from synapse_sync.engine.companions import document_question

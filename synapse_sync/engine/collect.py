@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import parse_lockfile
 from synapse_sync.core.manifest.read import parse_manifest
 from synapse_sync.core.manifest.values import Manifest

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 
 from synapse_sync.core.companion import Companion, LeftOut, sidecar_bytes
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.look import Looks
 from synapse_sync.core.plan import Key

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.core.names import SafePath, slug
 from synapse_sync.core.reference import Reference

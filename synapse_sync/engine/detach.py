@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.engine.scope import Scope
 from synapse_sync.engine.survey import former_of, trees_in

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.disk_use import Duplicate, HeldFile, ModelUse, duplicates, uses_by_model
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.link_mode import ADOPTED, BESIDE, CLAIMED, TAKEN, LinkMode
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.names import SafePath

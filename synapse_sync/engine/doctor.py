@@ -7,12 +7,12 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.nearest import did_you_mean, nearest
 from synapse_sync.core.paths import shell_word
 from synapse_sync.core.size_text import size_text

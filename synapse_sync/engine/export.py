@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.plan import Placement
 from synapse_sync.core.reference import Reference

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.artifact import format_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.licenses import terms_of
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from synapse_sync.core.companion import FILMS
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import State
 from synapse_sync.core.rating import rating_name

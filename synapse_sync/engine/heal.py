@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InvalidReference, NetworkError, StatusError, SynapseError

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.edit import add_models, remove_models
 from synapse_sync.core.manifest.values import Manifest, Requirement

@@ -6,12 +6,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import count
 from pathlib import Path
 from typing import NoReturn
 
 from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.edit import add_models
 from synapse_sync.core.manifest.values import FileWish, Manifest, Requirement, Target

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.image_meta import Resource
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.edit import add_models

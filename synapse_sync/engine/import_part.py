@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.engine.find_files import learn_digests
 from synapse_sync.engine.import_places import with_targets
 from synapse_sync.engine.new_project import manifest_so_far

@@ -6,10 +6,10 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.paths import mistake_in_path, shell_word

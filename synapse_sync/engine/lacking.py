@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.engine.present import present_in
 from synapse_sync.engine.tools import Tools
 from synapse_sync.interop.readers import Reading

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 
 from synapse_sync.core.artifact import format_of, stem_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath, safe_filename, slug
 from synapse_sync.core.reference import Reference

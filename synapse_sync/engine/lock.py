@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from synapse_sync.core.findings import grouped_texts
 from synapse_sync.core.freshness import Change, expected, missing_changes, stale_entries, with_renamed
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lock_diff import LockDiff, diff_lockfiles
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile

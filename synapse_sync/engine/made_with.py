@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.image_meta import ImageMeta, Resource
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import StatusError

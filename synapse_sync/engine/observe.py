@@ -6,11 +6,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED
 from synapse_sync.core.names import SafePath, clash_key
 from synapse_sync.core.plan import Key, Observed, Placement, State

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.artifact import Candidate, stem_of
 from synapse_sync.core.digest import Digest
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.reference import Reference
 from synapse_sync.engine.find_files import FoundFile
 from synapse_sync.errors import NetworkError, SynapseError

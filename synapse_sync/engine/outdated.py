@@ -6,13 +6,13 @@ A site without digests says a length at most: another one is a change, the same 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from synapse_sync.core.artifact import Artifact, Candidate, ModelCard
 from synapse_sync.core.drift import Drift, card_drift, drift_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.instant import instant_text, is_older
 from synapse_sync.core.lockfile import LockedModel, Lockfile
 from synapse_sync.core.manifest.values import Requirement, WorkspaceOptions

@@ -6,10 +6,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.shard import WHOLE, Shard
 from synapse_sync.net.at_once import as_ready
 

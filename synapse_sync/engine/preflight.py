@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from synapse_sync.core.findings import listed
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import Manifest
 from synapse_sync.core.plan import Action, Plan, Verb
 from synapse_sync.core.policy import Permissions, facts_of, objection, permissions_for

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from synapse_sync.core.artifact import format_of, stem_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import clash_key

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import Lockfile
 from synapse_sync.core.lockfile_text import format_lockfile
 from synapse_sync.core.remote import Remote, lockfile_path

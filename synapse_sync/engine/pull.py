@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.policy import permissions_for
 from synapse_sync.engine.push_choice import named
 from synapse_sync.engine.tools import Tools

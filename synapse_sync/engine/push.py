@@ -8,11 +8,11 @@ import random
 import shlex
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.remote import Remote
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.push_choice import Choice, KeptBack, Upload

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.findings import listed
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.oci import (
     Descriptor,

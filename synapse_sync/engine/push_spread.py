@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.remote import Remote
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.engine.parallel import Each

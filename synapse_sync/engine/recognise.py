@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_sync.core.content import Content
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.weights.identify import Weights, identify
 from synapse_sync.errors import StorageError, SynapseError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 from synapse_sync.core.remote import BLOBS, LOCKFILES, Remote, RemoteKind, blob_path, lockfile_path
 from synapse_sync.errors import Conflict, InputError, IntegrityError, NetworkError, NotFound, SynapseError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.remote import Remote
 from synapse_sync.engine.push_choice import Upload
 from synapse_sync.errors import SynapseError

@@ -7,10 +7,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import Lockfile, parse_lockfile
 from synapse_sync.core.lockfile_repair import repair_lockfile
 from synapse_sync.core.toml import toml_text

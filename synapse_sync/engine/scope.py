@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.link_mode import LinkMode
 
 

@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.toml import toml_text
 from synapse_sync.core.toml_edit import with_top_key
 from synapse_sync.errors import InputError

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.engine.survey import Survey
 from synapse_sync.project import Project

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +25,7 @@ from synapse_sync.core.bundle import (
     damaged,
 )
 from synapse_sync.core.findings import listed
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.include import MOST
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.policy import Facts, Permissions, facts_of, permissions_for

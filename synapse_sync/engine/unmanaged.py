@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import clash_key
 from synapse_sync.core.plan import Key, Observed

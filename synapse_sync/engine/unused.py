@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.engine.present import PresentFile, present_in
 from synapse_sync.engine.read_lists import workflows_below
 from synapse_sync.engine.tools import Tools

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, WITHIN
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.errors import AccessDenied, NetworkError, SynapseError
 from synapse_sync.net.at_once import at_once
 from synapse_sync.sites import Site

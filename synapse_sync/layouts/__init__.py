@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from synapse_sync.core.companion import STILLS
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.layouts import tables
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from synapse_sync.core.artifact import (
@@ -18,12 +17,12 @@ from synapse_sync.core.artifact import (
     type_for,
 )
 from synapse_sync.core.findings import listed
+from synapse_sync.core.frozen import dataclass, maker
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target
 from synapse_sync.core.names import SafePath, clash_key, visible_name
 from synapse_sync.core.nearest import did_you_mean, nearest, suggestion
 from synapse_sync.core.plan import Placement
-from synapse_sync.core.quick_init import maker
 from synapse_sync.errors import InputError, InvalidManifest, MissingType, NameClash, SynapseError, raise_all
 from synapse_sync.layouts import LAYOUTS, Layout
 from synapse_sync.layouts.hub_cache import cached

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from synapse_sync.core.artifact import Artifact, Preview, stem_of
 from synapse_sync.core.companion import FILMS, STILLS, Companion, chosen, made_from
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement, Target, WorkspaceOptions
 from synapse_sync.core.names import SafePath, clash_key

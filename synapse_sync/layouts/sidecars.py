@@ -8,9 +8,9 @@ document, so only its source can write it, and SD.Next reads Civitai's document 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from synapse_sync.core.artifact import DEFAULT_RATING, MODEL_TYPES, Artifact, ModelCard, Preview, stem_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.rating import explicitness, may_be_shown
 from synapse_sync.core.reference import Reference

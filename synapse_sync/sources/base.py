@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.site_facts import SiteFacts
 from synapse_sync.errors import StatusError, SynapseError, WrongContent

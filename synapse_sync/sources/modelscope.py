@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -27,6 +27,7 @@ import msgspec
 
 from synapse_sync.core.artifact import Candidate, ModelCard
 from synapse_sync.core.digest import Digest, is_sha256
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.names import safe_filename, safe_path
 from synapse_sync.core.reference import Reference

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.sites import named
 
 _BY_HAND = "download it in a browser and name the file as `./…`, or look for a host with plain links"

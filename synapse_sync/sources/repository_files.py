@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, Candidate, format_of, has_ending
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.nearest import alike
 from synapse_sync.errors import NotFound, UnsafeName
 from synapse_sync.sources.base import Ask

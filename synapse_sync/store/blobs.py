@@ -7,10 +7,10 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.errors import Conflict, IntegrityError, StorageError
 from synapse_sync.store import links
 from synapse_sync.store.changed import check_unchanged

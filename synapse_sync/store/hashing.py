@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.store.durable import SHARED, narrowed
 
 _CHUNK, _LEAST_CHUNK = 1 << 20, 1 << 14

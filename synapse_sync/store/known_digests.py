@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.store.durable import where_writable, write_note
 from synapse_sync.store.hashing import both_of, hash_file
 from synapse_sync.store.locks import hold, lock_path

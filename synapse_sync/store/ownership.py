@@ -6,10 +6,11 @@ import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from synapse_sync.core.companion import Companion
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.link_mode import ADOPTED, CLAIMED, LinkMode, own_file_mode
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath

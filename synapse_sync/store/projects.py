@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.store.durable import make_dirs, storage_error, write_atomic
 from synapse_sync.store.project_note import RECORDS, note_path, read_note
 from synapse_sync.store.receipt_index import directory_of, receipt_paths

@@ -11,9 +11,10 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict, StorageError
 from synapse_sync.store.durable import is_junction, storage_error

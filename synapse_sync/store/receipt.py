@@ -13,14 +13,14 @@ import os
 import stat
 import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.frozen import dataclass, maker
 from synapse_sync.core.look import is_decided
 from synapse_sync.core.names import SafePath, is_plain_path
-from synapse_sync.core.quick_init import maker, quick_init
 from synapse_sync.errors import InputError, StorageError, UnsafeName
 from synapse_sync.store import receipt_log
 from synapse_sync.store.durable import (
@@ -50,7 +50,6 @@ _FIELDS = ("path", "sha256", "size", "how", "mtime_ns", "inode", "model", "link"
 _MORE = ("ctime_ns", "sample")
 
 
-@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptEntry:
     """One placed file: its content, and its stat right after it was placed.

@@ -10,10 +10,11 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.store.durable import append_line
 from synapse_sync.user.small_files import UnfitFile, read_small
 

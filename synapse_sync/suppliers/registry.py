@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.oci import INDEX, MANIFEST, Document
 from synapse_sync.errors import AccessDenied, IntegrityError, NetworkError, NotFound, SynapseError
 from synapse_sync.net.addresses import is_loopback

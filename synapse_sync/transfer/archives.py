@@ -16,10 +16,10 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.errors import IntegrityError, RefusedFormat
 
 #: The largest number of entries in an archive that is accepted; archives of models have a few.

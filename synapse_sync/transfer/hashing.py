@@ -6,10 +6,10 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.store.durable import storage_error
 from synapse_sync.threads import begin
 

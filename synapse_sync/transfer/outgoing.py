@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.oci import Document, PackedFile, TarLayer
 from synapse_sync.errors import IntegrityError
 from synapse_sync.store.durable import storage_error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from synapse_sync.core.artifact import Archive, Artifact
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.policy import Permissions, documents_expected
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import SynapseError

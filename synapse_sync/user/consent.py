@@ -11,9 +11,9 @@ import json
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.trust import Capability, Kind
 from synapse_sync.errors import StorageError
 

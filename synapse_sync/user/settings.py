@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.nearest import suggestion
 from synapse_sync.core.remote import HOST, Remote

@@ -6,10 +6,10 @@ import errno
 import os
 import select
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from synapse_sync.core.characters import named_character
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.errors import InputError, StorageError
 from synapse_sync.net.credentials import Secret
 from synapse_sync.user.places import expanded

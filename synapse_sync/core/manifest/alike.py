@@ -11,9 +11,9 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.frozen import maker
 from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.core.names import SafePath, is_plain_name
-from synapse_sync.core.quick_init import maker
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.unseen import is_plain_line
 from synapse_sync.errors import InvalidReference

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.include import DEEPEST, MOST, Include, Load, MissingInclude, parse_include
 from synapse_sync.core.manifest.mistakes import Mistakes
 from synapse_sync.core.manifest.values import Requirement

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.names import SafePath, safe_path
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, InvalidReference, UnsafeName

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from synapse_sync.core.artifact import DEFAULT_RATING, ONCE_OTHER
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.instant import instant_text
 from synapse_sync.core.link_mode import LinkMode
 from synapse_sync.core.names import SafePath, declared_name
-from synapse_sync.core.quick_init import quick_init
 from synapse_sync.core.reference import Reference
 from synapse_sync.core.remote import Remote
 
@@ -120,7 +120,6 @@ class Target:
         return dict(self.folders).get(kind) if self.folders else None
 
 
-@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
     """One wanted model, as the manifest describes it.

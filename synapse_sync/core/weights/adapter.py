@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.weights.header import Tensor
 from synapse_sync.core.weights.rule import Match, View, first, rows
 

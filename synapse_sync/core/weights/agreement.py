@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from synapse_sync.core.artifact import Artifact
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.size_text import size_text
 from synapse_sync.core.weights.families import base_word, family_group, is_whole_by_custom

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
 from synapse_sync.core.content import HEAD, Content, identify, kind_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.gguf import read_gguf
 from synapse_sync.core.pickled_tensors import read_tensors
 from synapse_sync.core.safetensors import read_checked, read_safetensors

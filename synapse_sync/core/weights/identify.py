@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import marshal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.weights.adapter import base_of, read_adapter
 from synapse_sync.core.weights.autoencoder import AUTOENCODERS
 from synapse_sync.core.weights.diffusion import DIFFUSION

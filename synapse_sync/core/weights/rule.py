@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.weights.header import Tensor
 
 #: The most names, parts of a name and distinct patterns that a view keeps: a bound on hostile headers.

@@ -6,10 +6,11 @@ Another format is one module, or a function of one, and one row here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from synapse_sync.core.artifact import stem_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.image_meta import Resource
 from synapse_sync.errors import InputError
 from synapse_sync.interop.readers.comfy_build import read_comfy_build

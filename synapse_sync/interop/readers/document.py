@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.toml import read_toml
 from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError

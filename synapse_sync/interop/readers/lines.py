@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.reference_text import shown
 from synapse_sync.interop.readers.listed import MODELS, Listed, is_reference, listed
 

@@ -7,10 +7,11 @@ locations become references.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from synapse_sync.core.digest import is_sha256
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.image_meta import Resource
 from synapse_sync.core.names import SafePath, clash_key, safe_filename, safe_path
 from synapse_sync.core.reference import Reference

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from synapse_sync.core.artifact import stem_of
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.names import percent_decoded
 from synapse_sync.errors import InputError
 from synapse_sync.interop.readers.listed import Listed, below_models, label, listed, mappings, text_of

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.interop.writers import (
     aria2,
     comfy_lock,

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, TypeVar, Unpack
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.image_meta import ImageMeta
 from synapse_sync.errors import InputError
 from synapse_sync.sources.civitai.client import Client

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict, Unpack
 from urllib.parse import urlsplit, urlunsplit
+
+from synapse_sync.core.frozen import dataclass
 
 if TYPE_CHECKING:
     from synapse_sync.sources.civitai.schema import ModelImage

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 
 from synapse_sync.core.digest import Digest
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.instant import instant_text, parse_instant
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import InputError, InvalidReference, NotFound, StatusError, SynapseError

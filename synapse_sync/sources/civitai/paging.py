@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.net.api import Api
 from synapse_sync.sources.civitai.fields import Fields
 from synapse_sync.sources.civitai.image_urls import identity

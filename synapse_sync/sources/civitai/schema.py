@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.image_meta import ImageMeta
 from synapse_sync.core.instant import parse_instant
 from synapse_sync.sources.civitai.fields import Fields

@@ -6,9 +6,10 @@ Read leniently, like `schema.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Generic, TypeVar
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.image_meta import ImageMeta
 from synapse_sync.sources.civitai.fields import Fields
 from synapse_sync.sources.civitai.schema import nsfw_flag, nsfw_level, read_meta

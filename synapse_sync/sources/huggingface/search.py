@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.errors import NetworkError
 from synapse_sync.sources.huggingface.statuses import page_of
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.errors import InputError
 
 _MOST_BYTES = 1 << 20

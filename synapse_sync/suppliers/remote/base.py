@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.remote import Remote
 from synapse_sync.errors import NetworkError, StatusError
 from synapse_sync.sources.base import Location

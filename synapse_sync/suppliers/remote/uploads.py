@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
+from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.instant import parse_instant
 from synapse_sync.errors import NetworkError
 
