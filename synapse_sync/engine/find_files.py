@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +14,8 @@ from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.weights.identify import Weights, identify
-from synapse_sync.engine.parallel import SMALLEST, Part, readers, threads
+from synapse_sync.engine.parallel import SMALLEST, Part, threads
+from synapse_sync.engine.read_files import Stopped, readers_of, reading
 from synapse_sync.errors import UnsafeName
 from synapse_sync.layouts.adopt import top_folders
 from synapse_sync.store.known_digests import KnownDigests, digests_at
@@ -27,8 +26,6 @@ from synapse_sync.transfer.inspect import content_and_header
 _KEPT_EVERY = 20.0
 #: The answer about a file without a header that can be read.
 UNKNOWN = Weights()
-#: All files count as one transfer: a line for each of ten thousand would help nobody.
-_PROGRESS = "import"
 #: More entries of directories than any tree of models has.
 _MOST = 5_000_000
 #: The words for content under the name of a model that is none.
@@ -185,23 +182,15 @@ def _hash_all(
     if not candidates:
         return [], []
     total = sum(candidate.size for candidate in candidates)
-    files = "1 file" if len(candidates) == 1 else f"{len(candidates)} files"
-    reporter.transfers_planned(1, total)
-    reporter.transfer_started(_PROGRESS, files, total, 0, "hashing")
     found: list[FoundFile] = []
     left: list[Left] = []
     saved = time.monotonic()
-    stop = threading.Event()
-    try:
-        for _, result in _each(candidates, lambda candidate: _hash_one(candidate, known, reporter, stop)):
+    with reading(len(candidates), total, known, reporter) as advanced:
+        for _, result in _each(candidates, lambda candidate: _hash_one(candidate, known, advanced)):
             (found if isinstance(result, FoundFile) else left).append(result)  # type: ignore[arg-type]
             if time.monotonic() - saved > _KEPT_EVERY:
                 known.save()
                 saved = time.monotonic()
-    finally:
-        stop.set()  # Ctrl-C must not wait for twenty gigabytes
-        reporter.transfer_finished(_PROGRESS, None)
-        known.save()
     return found, left
 
 
@@ -212,23 +201,11 @@ def _each(
     small = [each for each in candidates if each.size < SMALLEST]
     large = [each for each in candidates if each.size >= SMALLEST]
     yield from threads(1)(do, small)
-    yield from threads(_workers(large))(do, large)
+    yield from threads(readers_of(each.place for each in large))(do, large)
 
 
-class _Stopped(Exception):
-    """The command ends; the rest of a file is not read."""
-
-
-def _hash_one(
-    candidate: _Candidate, known: KnownDigests, reporter: Reporter, stop: threading.Event
-) -> FoundFile | Left:
+def _hash_one(candidate: _Candidate, known: KnownDigests, advanced: Callable[[int], None]) -> FoundFile | Left:
     """One file with its digests, or the reason why it stays unmanaged; reads nothing twice that did not change."""
-
-    def advanced(count: int) -> None:
-        if stop.is_set():
-            raise _Stopped
-        reporter.transfer_advanced(_PROGRESS, count)
-
     try:
         before = candidate.place.stat()
         content, header = content_and_header(candidate.place)
@@ -239,7 +216,7 @@ def _hash_one(
         after = candidate.place.stat()
         if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
             return Left(place=candidate.place, why="it changed while synapse read it")
-    except _Stopped:
+    except Stopped:
         return Left(place=candidate.place, why="the command was stopped")
     except OSError as error:
         return Left(place=candidate.place, why=f"it cannot be read: {error.strerror or error}")
@@ -253,12 +230,3 @@ def _hash_one(
         format=content.kind,
         weights=UNKNOWN if header is None else identify(header),
     )
-
-
-def _workers(candidates: Sequence[_Candidate]) -> int:
-    """How many files are read at the same time."""
-    devices = set()
-    for candidate in candidates[:1000]:
-        with contextlib.suppress(OSError):
-            devices.add(candidate.place.stat().st_dev)
-    return readers(devices)

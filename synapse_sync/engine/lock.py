@@ -24,6 +24,7 @@ from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, Heard, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.include import bring_includes
+from synapse_sync.engine.local_files import LocalFiles
 from synapse_sync.engine.optional import optional_names, required_only, to_leave_out, warning
 from synapse_sync.engine.part import unknown_model
 from synapse_sync.engine.pin import pin
@@ -254,7 +255,8 @@ def _resolve(
         for e in stale
     )
     transfers = tools.transfers()
-    copies = _Copies(transfers, tools.store, heard)
+    here = LocalFiles(old.models, tools)
+    copies = _Copies(transfers, tools.store, heard, here)
     said: list[str] = []
     headers: Mapping[str, Weights] = {}
     with _reported(said, copies, tools, optional):
@@ -279,7 +281,7 @@ def _resolve(
 
         warnings += unusable_adapters(resolved, after.models, headers, tools)
         warnings += shared_files(after.models, resolved.keys() - pins.keys())
-    warnings = [*warnings, *transfers.heard()]
+    warnings = [*warnings, *here.remarks, *transfers.heard()]
     return Locked(
         lockfile=after, before=last, changes=_changes(last, after), warnings=tuple(warnings), undo=copies.drop
     )
@@ -330,15 +332,25 @@ def _reported(said: Sequence[str], copies: _Copies, tools: Tools, optional: froz
 class _Copies:
     """Fetches files, and knows the copies of local files that this made: a lock that fails leaves none behind."""
 
-    def __init__(self, transfers: Transfers, store: BlobStore, heard: Heard) -> None:
+    def __init__(self, transfers: Transfers, store: BlobStore, heard: Heard, here: LocalFiles) -> None:
         self._transfers = transfers
+        self._here = here
         self._store = store
         self._heard = heard
         self._began = time.time_ns()
         self._made: list[str] = []
 
     def fetch(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
-        """Fetch files, as `Transfers.fetch` does, but none that this command has fetched before."""
+        """Fetch files, as `Transfers.fetch` does, but none that this command has fetched before.
+
+        A local file that the last lock has is read where it is.
+        """
+        read = self._here.read(wants)
+        rest = iter(self._brought([want for want, got in zip(wants, read, strict=True) if got is None]))
+        return tuple(next(rest) if got is None else got for got in read)
+
+    def _brought(self, wants: Sequence[Want]) -> tuple[Got | SynapseError, ...]:
+        """Fetch files that come into the store."""
         known = [self._heard.files.get((want.subject, want.places)) for want in wants]
         again = [got if got is not None and self._store.has(got.sha256) else None for got in known]
         new = [want for want, got in zip(wants, again, strict=True) if got is None]

@@ -308,7 +308,7 @@ class Download:
             size = path.stat().st_size
         except OSError as error:
             raise NotFound(f"`{want.subject}`: cannot look at {path}: {error.strerror}") from error
-        self._crew.reporter.transfer_started(want.key, want.subject, size, 0)
+        self._crew.reporter.transfer_started(want.key, want.subject, size, 0, "copying")
         sha256, blake3 = want.sha256, None
         if sha256 is None:
             self._crew.reporter.transfer_phase(want.key, "hashing")

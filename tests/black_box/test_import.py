@@ -99,6 +99,37 @@ def test_what_was_identified_follows_its_site(comfy: Project) -> None:
     assert (comfy.path / "ComfyUI/models/loras/renamed by me.safetensors").read_bytes() == NEWER
 
 
+@pytest.mark.parametrize(
+    "which", [("--upgrade",), ("--upgrade", "--dry-run"), ("--upgrade-model", "dream-shaper-8")]
+)
+def test_an_upgrade_reads_local_files_where_they_are(comfy: Project, which: tuple[str, ...]) -> None:
+    comfy("import", "ComfyUI")
+    before, text = looks(comfy), comfy.lock_text
+    done = comfy("lock", *which)
+    assert "downloading" not in done.err
+    assert comfy.blobs() == [], "nothing was copied"
+    assert (looks(comfy), comfy.lock_text) == (before, text)
+
+
+def test_an_upgrade_takes_the_new_bytes_of_a_local_file_without_a_copy(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    put(comfy, "ComfyUI/models/unet/flux.safetensors", safetensors_bytes("trained further"))
+    assert "changed: 1 model" in comfy("lock", "--upgrade").err
+    assert "1 adopted" in comfy("sync").out
+    assert "in sync: 5 files" in comfy("sync").out
+    assert comfy.blobs() == []
+
+
+def test_an_upgrade_refuses_a_local_file_that_is_a_page_now(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    put(comfy, "ComfyUI/models/unet/flux.safetensors", b"<!doctype html><html></html>")
+    text = comfy.lock_text
+    done = comfy("lock", "--upgrade", code=None)
+    assert done.code not in (0, 70)
+    assert "flux" in done.err
+    assert comfy.lock_text == text
+
+
 def test_a_second_import_finds_nothing_new_and_hashes_nothing(comfy: Project) -> None:
     comfy("import", "ComfyUI")
     text = (comfy.path / "synapse.toml").read_text("utf-8")
