@@ -91,9 +91,16 @@ class Pipe:
         self._stream = stream
 
     def write(self, data: bytes | memoryview, /) -> None:
-        """Write bytes."""
+        """Write all of these bytes."""
+        rest = memoryview(data)
         with _in_words():
-            self._stream.write(data)
+            while rest:
+                # Hazard: with PYTHONUNBUFFERED, stdout is raw. It accepts a part where a signal interrupts the
+                # write, as Ctrl-Z does, and nothing (None) where whoever made the pipe has it not block.
+                count: int | None = self._stream.write(rest)
+                if count is None:
+                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                rest = rest[count:]
 
     def flush(self) -> None:
         """Hand on what was written: a reader that has gone may show only here."""

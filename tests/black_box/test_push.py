@@ -242,12 +242,15 @@ def test_a_file_that_was_damaged_is_not_published(synced: Project, registry: Reg
 @pytest.mark.skipif(os.name == "nt", reason="a process gets no SIGINT there")
 def test_an_interrupt_ends_a_push_at_once(synced: Project, registry: RegistryDouble) -> None:
     words = ["push", registry.address("m:v1"), "--limit-rate", "20k", "-C", str(synced.path)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "synapse_sync", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    wait_for(lambda: registry.uploads)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    ) as process:
+        try:
+            wait_for(lambda: registry.uploads)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130 and registry.tags("m") == set() and b"Traceback" not in said
 
 

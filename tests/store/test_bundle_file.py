@@ -52,6 +52,37 @@ def test_a_stream_that_fails_is_named_wherever_it_does(error: OSError, words: st
         archive.end()
 
 
+class Raw(io.RawIOBase):
+    """Standard output without a buffer, whose writes a signal interrupts: it accepts some bytes at a time."""
+
+    def __init__(self, most: int | None) -> None:
+        self.most, self.got = most, bytearray()
+
+    def write(self, data: Any, /) -> int | None:
+        if self.most is None:
+            return None
+        self.got += data[: self.most]
+        return min(self.most, len(data))
+
+
+@pytest.mark.parametrize("most", [1, 300, 511, 100_000])
+def test_a_stream_that_accepts_a_part_receives_the_rest_as_well(most: int) -> None:
+    member = Member(name="project/synapse.toml", sha256=hashlib.sha256(b"x" * 2000).hexdigest())
+    found = []
+    for stream in (Raw(most), io.BytesIO()):
+        archive = ArchiveWriter(Pipe(stream))  # type: ignore[arg-type]
+        archive.begin(contents_of([member]))
+        archive.add(member, 2000, [b"x" * 1500, memoryview(b"x" * 500)])
+        archive.end()
+        found.append(bytes(stream.got if isinstance(stream, Raw) else stream.getvalue()))
+    assert found[0] == found[1]
+
+
+def test_a_stream_that_would_block_is_named() -> None:
+    with pytest.raises(StorageError, match="writing the bundle to standard output"):
+        Pipe(Raw(None)).write(b"x")  # type: ignore[arg-type]
+
+
 def test_a_file_that_somebody_made_meanwhile_stays(tmp_path: Path) -> None:
     out = tmp_path / "studio.tar"
     with pytest.raises(Conflict, match="no earlier bundle"):  # noqa: SIM117 - the second one writes
