@@ -64,6 +64,7 @@ UNREACHED = UNREACHED_BY_PUSH | {
     "interop: synapse export --layers --no-cache-dir --timestamp": "the comment of a Dockerfile",
     "sources: --repo": "a command of GitHub's own tool",
     "suppliers: --format --profile": "a command of Amazon's own tool",
+    "threads: --pids-limit": "an option of Docker",
     "user: --pretty": "an option of git",
     "user: synapse login": "the keyring of the system is not there in tests; see test_tokens.py",
 }
