@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from synapse_sync.core.artifact import Artifact, ModelCard, Preview
 from synapse_sync.core.frozen import dataclass
@@ -15,6 +15,31 @@ from synapse_sync.core.reference import Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ByteFacts:
+    """The facts of a sidecar that are true of certain bytes only, and so change together.
+
+    `keys` are their keys. `known_by` are the paths of keys that identify the bytes: a digest, the number of a
+    version. `own` are keys below them that belong to the user.
+    """
+
+    keys: frozenset[str]
+    known_by: tuple[tuple[str, ...], ...]
+    own: frozenset[str] = frozenset()
+
+    def differ(self, theirs: Mapping[str, object], ours: Mapping[str, object]) -> bool:
+        """Whether two sidecars are surely about different bytes: both have an identity, and it is not the same."""
+        pairs = ((_value_at(theirs, path), _value_at(ours, path)) for path in self.known_by)
+        return any(one and other and one != other for one, other in pairs)
+
+
+def _value_at(words: object, path: Sequence[str]) -> str:
+    """The value below several keys as text in lower case: digests are written both ways. Empty if it is missing."""
+    for key in path:
+        words = words.get(key) if isinstance(words, Mapping) else None
+    return str(words or "").casefold() if isinstance(words, str | int) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Companion:
     """One wanted preview, sidecar or note of a branch, beside wanted weights.
 
@@ -22,8 +47,9 @@ class Companion:
     placed companion is right as long as it is the same. For a preview, `url` is its location and `film` whether it
     moves.
     For a sidecar, `preview` is the path of the preview that UIs show, and `type` that of the model; `layout` names
-    the layout of the target. `shown` is what is locked about the preview that UIs show, `depicts` about this very
-    preview. `content` are the bytes of a "ref", the note of a branch in a cache of the hub.
+    the layout of the target, and `facts` are those of its keys that change together. `shown` is what is locked
+    about the preview that UIs show, `depicts` about this very preview. `content` are the bytes of a "ref", the note
+    of a branch in a cache of the hub.
     """
 
     target: str
@@ -41,6 +67,7 @@ class Companion:
     shown: Preview | None = None
     depicts: Preview | None = None
     content: bytes | None = None
+    facts: ByteFacts | None = None
 
     @property
     def is_sidecar(self) -> bool:
@@ -107,13 +134,17 @@ def sidecar_bytes(words: Mapping[str, object]) -> bytes:
 
 
 def merge(
-    theirs: Mapping[str, object], base: Mapping[str, object], ours: Mapping[str, object]
+    theirs: Mapping[str, object],
+    base: Mapping[str, object],
+    ours: Mapping[str, object],
+    facts: ByteFacts | None = None,
 ) -> dict[str, object]:
     """Update a sidecar that somebody else wrote or changed, without losing any of their changes.
 
     `theirs` is the present content, `base` the content that synapse wrote last (empty if it never did), `ours` the
     new one. A key that they left unchanged gets the new value; one that they changed or removed stays theirs. A key
-    that is new or empty gets the new value.
+    that is new or empty gets the new value. If `theirs` is about other bytes than `ours`, all keys of `facts` get
+    the new values: the digest of one version is never beside the number of another.
     """
     merged = dict(theirs)
     for key, value in ours.items():
@@ -122,4 +153,18 @@ def merge(
                 merged[key] = value
         elif theirs.get(key) in (None, "", [], {}):
             merged[key] = value
+    if facts is not None and facts.differ(theirs, ours):
+        for key in facts.keys & theirs.keys():
+            _replace(merged, key, ours, facts)
     return merged
+
+
+def _replace(merged: dict[str, object], key: str, ours: Mapping[str, object], facts: ByteFacts) -> None:
+    """Replace a fact of other bytes, or remove it if `ours` has none; the user's own keys below it stay."""
+    before = merged.pop(key)
+    kept = {own: before[own] for own in facts.own & before.keys()} if isinstance(before, Mapping) else {}
+    if kept:
+        value = ours.get(key)
+        merged[key] = {**(value if isinstance(value, Mapping) else {}), **kept}
+    elif key in ours:
+        merged[key] = ours[key]

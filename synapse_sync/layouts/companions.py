@@ -265,6 +265,7 @@ class _Beside:
             layout=self.layout,
             type=about.type,
             shown=shown,
+            facts=sidecar.facts,
         )
 
     def _path(self, suffix: str) -> SafePath | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from synapse_sync.core.artifact import DEFAULT_RATING, MODEL_TYPES, Artifact, ModelCard, Preview, stem_of
+from synapse_sync.core.companion import ByteFacts
 from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.rating import explicitness, may_be_shown
@@ -75,7 +76,7 @@ class Sidecar:
 
     `types` of None means all; `only_civitai` leaves out models of other sites. `words` of None: the site writes it,
     with `of_model` its document about the model, else the one about the version. With `asks`, `words` has facts of
-    the site, too.
+    the site, too. `facts` are those of its keys that change together.
     """
 
     suffix: str
@@ -84,6 +85,7 @@ class Sidecar:
     only_civitai: bool = False
     of_model: bool = False
     asks: bool = False
+    facts: ByteFacts | None = None
 
 
 def _a1111(about: About) -> Words:
@@ -261,16 +263,49 @@ _MANAGED = frozenset({"lora", "checkpoint", "diffusion_model", "embedding"})
 #: The model types that A1111 shows as cards.
 _CARDS = frozenset({"lora", "checkpoint", "diffusion_model", "embedding", "hypernetwork"})
 
+#: The keys of each kind that are facts of the bytes. The others may have the user's words: notes, tags, weights.
+_A1111_FACTS = ByteFacts(
+    keys=frozenset({"sha256", "modelId", "modelVersionId"}), known_by=(("sha256",), ("modelVersionId",))
+)
+#: `customImages` are the user's own; LoRA-Manager keeps them below the site's document.
+_LORA_MANAGER_FACTS = ByteFacts(
+    keys=frozenset({"sha256", "size", "modified", "civitai", "autov3", "from_civitai", "civitai_deleted"}),
+    known_by=(("sha256",), ("civitai", "id")),
+    own=frozenset({"customImages"}),
+)
+_STABILITY_FACTS = ByteFacts(
+    keys=frozenset(
+        {"ModelId", "VersionId", "VersionName", "VersionDescription", "BaseModel", "Hashes", "FileMetadata",
+         "RemoteFileName", "RemoteFileId", "PublishedAt"}
+    ),
+    known_by=(("Hashes", "SHA256"), ("VersionId",)),
+)  # fmt: skip
+_VERSION_FACTS = ByteFacts(
+    keys=frozenset(
+        {"id", "modelId", "name", "files", "images", "downloadUrl", "air", "baseModel", "baseModelType",
+         "trainedWords", "createdAt", "updatedAt", "publishedAt", "stats"}
+    ),
+    known_by=(("id",),),
+)  # fmt: skip
+_MODEL_FACTS = ByteFacts(
+    keys=frozenset({"id", "name", "type", "creator", "stats", "modelVersions"}), known_by=(("id",),)
+)
+
 SIDECARS: Mapping[str, Sidecar] = {
-    "a1111": Sidecar(suffix=".json", words=_a1111, types=_CARDS),
-    "civitai-info": Sidecar(suffix=".civitai.info", words=None, only_civitai=True),
-    "lora-manager": Sidecar(suffix=".metadata.json", words=_lora_manager, types=_MANAGED, asks=True),
+    "a1111": Sidecar(suffix=".json", words=_a1111, types=_CARDS, facts=_A1111_FACTS),
+    "civitai-info": Sidecar(suffix=".civitai.info", words=None, only_civitai=True, facts=_VERSION_FACTS),
+    "lora-manager": Sidecar(
+        suffix=".metadata.json", words=_lora_manager, types=_MANAGED, asks=True, facts=_LORA_MANAGER_FACTS
+    ),
     "sdnext": Sidecar(
         suffix=".json",
         words=None,
         types=frozenset(MODEL_TYPES) - {"vae"},  # SD.Next lists every `.json` beside a VAE as one
         only_civitai=True,
         of_model=True,
+        facts=_MODEL_FACTS,
     ),
-    "stability-matrix": Sidecar(suffix=".cm-info.json", words=_stability_matrix, only_civitai=True, asks=True),
+    "stability-matrix": Sidecar(
+        suffix=".cm-info.json", words=_stability_matrix, only_civitai=True, asks=True, facts=_STABILITY_FACTS
+    ),
 }

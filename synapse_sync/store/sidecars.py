@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_sync.core.artifact import stem_of
-from synapse_sync.core.companion import merge, previewed, sidecar_bytes
+from synapse_sync.core.companion import ByteFacts, merge, previewed, sidecar_bytes
 from synapse_sync.core.names import SafePath
 from synapse_sync.errors import Conflict
 from synapse_sync.store.durable import own_directory, random_name, remove, rename_new, write_atomic
@@ -78,8 +78,9 @@ def rewrite(place: Path, content: bytes) -> str:
     return "rewritten"
 
 
-def merge_into(place: Path, content: bytes, base: Path) -> str:
+def merge_into(place: Path, content: bytes, base: Path, facts: ByteFacts | None = None) -> str:
     """Add the keys of `content` to a sidecar that others wrote or changed; `base` has the bytes of the last write.
+    `facts` are those of its keys that change together.
 
     JSON with none of the keys of either is no such sidecar, and is left as it is.
 
@@ -96,7 +97,7 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
         return "kept: not a JSON object"
     if not theirs.keys() & {*ours, *(last or {})}:
         return "kept: other JSON, without a key of a sidecar"  # its program may refuse keys that it does not know
-    words = merge(theirs, last or {}, ours)
+    words = merge(theirs, last or {}, ours, facts)
     if words == theirs:
         return "nothing to add"
     # Its program may be writing now. This look narrows the window; without a common lock it cannot be closed.
@@ -106,10 +107,11 @@ def merge_into(place: Path, content: bytes, base: Path) -> str:
     return "changed"
 
 
-def followed(root: Path, before: str, content: bytes) -> bytes:
+def followed(root: Path, before: str, content: bytes, facts: ByteFacts | None = None) -> bytes:
     """The content of a new sidecar with the user's changes in the one at the path `before`, if there is such a one.
 
-    The old one stays as it is. One that cannot be read has no changes to offer.
+    `facts` are those of its keys that change together. The old one stays as it is. One that cannot be read has no
+    changes to offer.
     """
     if not before:
         return content
@@ -120,7 +122,7 @@ def followed(root: Path, before: str, content: bytes) -> bytes:
         return content
     if theirs is None or ours is None or last is None:
         return content
-    return sidecar_bytes(merge(theirs, last, ours))
+    return sidecar_bytes(merge(theirs, last, ours, facts))
 
 
 def base_path(root: Path, path: SafePath) -> Path:

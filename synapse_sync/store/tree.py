@@ -275,12 +275,12 @@ class TreeWriter:
         root = self._trees[action.target].root
         place = self._make_way(action)
         if action.verb is Verb.MERGE:
-            how = sidecars.merge_into(place, content, sidecars.base_path(root, companion.path))
+            how = sidecars.merge_into(place, content, sidecars.base_path(root, companion.path), companion.facts)
         elif self._observed[(action.target, action.path)].state is State.PLACED:
             self._still_ours(action, place)
             how = sidecars.rewrite(place, content)
         else:
-            how = sidecars.write_new(place, sidecars.followed(root, action.follows, content))
+            how = sidecars.write_new(place, sidecars.followed(root, action.follows, content, companion.facts))
         if how == "changed":
             self._journal(action, f"merged: {action.reason}")
         if companion.is_sidecar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import urllib.request
@@ -612,6 +613,30 @@ def test_one_that_the_manager_filled_up_is_left_to_it(project: Project) -> None:
     file(project, "portrait.metadata.json").write_text(json.dumps(words))
     project("sync")
     assert read(project, "portrait.metadata.json") == words
+    settled(project)
+
+
+@pytest.mark.parametrize("digest", ["of the old version", "0" * 64])
+def test_a_managers_file_about_other_bytes_gets_all_facts_of_the_new_ones(project: Project, digest: str) -> None:
+    """The digest of one version beside the number of another misleads the manager; the user's words stay."""
+    publish(project)
+    manifest(project, workspace='sidecars = ["lora-manager"]')
+    project("sync")
+    before = read(project, "portrait.metadata.json")
+    document = {**before["civitai"], "files": [{"id": VERSION * 10}], "customImages": [{"id": "mine"}]}
+    words = {"civitai": document, "autov3": "0123456789ab", "notes": "my notes", "tags": ["x"], "favorite": True}
+    sha256 = before["sha256"] if digest == "of the old version" else digest
+    file(project, "portrait.metadata.json").write_text(json.dumps({**before, **words, "sha256": sha256, "size": 3}))
+    project.hub.civitai.add_version(MODEL, version(NEWER, words=("new words",)))
+    project("lock", "--upgrade")
+    project("sync")
+    after, weights = read(project, "portrait.metadata.json"), file(project, "portrait.safetensors")
+    assert (after["notes"], after["tags"], after["favorite"]) == ("my notes", ["x"], True)
+    content = weights.read_bytes()
+    assert (after["sha256"], after["size"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert (after["civitai"]["id"], after["civitai"]["trainedWords"]) == (NEWER, ["new words"])
+    assert "files" not in after["civitai"] and after["civitai"]["customImages"] == [{"id": "mine"}]
+    assert after.get("autov3") != "0123456789ab", "a digest of the old bytes"
     settled(project)
 
 

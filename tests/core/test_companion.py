@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synapse_sync.core.artifact import RATINGS, ModelCard, Preview
-from synapse_sync.core.companion import chosen, made_from, merge
+from synapse_sync.core.companion import ByteFacts, chosen, made_from, merge
 from synapse_sync.core.reference import Reference
 
 values = st.none() | st.integers(0, 3) | st.sampled_from(["", "a", "b"]) | st.just([])
@@ -38,6 +38,31 @@ def test_merging_again_changes_nothing(
 def test_an_untouched_sidecar_becomes_ours(base: dict[str, object], ours: dict[str, object]) -> None:
     merged = merge(base, base, ours)
     assert {key: merged[key] for key in ours} == ours
+
+
+@given(tables, tables, tables)
+def test_facts_of_other_bytes_go_together(
+    theirs: dict[str, object], base: dict[str, object], ours: dict[str, object]
+) -> None:
+    facts = ByteFacts(keys=frozenset("ab"), known_by=(("a",),))
+    merged = merge(theirs, base, ours, facts)
+    if facts.differ(theirs, ours):
+        assert {key: merged[key] for key in "ab" if key in theirs and key in merged} == {
+            key: ours[key] for key in "ab" if key in theirs and key in ours
+        }
+    assert not facts.differ(merged, ours), "no digest of other bytes is left"
+    alone = merge(theirs, base, ours)
+    assert {key: merged.get(key) for key in "cde"} == {key: alone.get(key) for key in "cde"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "differ"),
+    [("AB", "ab", False), ("", "ab", False), (None, "ab", False), (7, 7, False), (7, 8, True), ({}, 8, False)],
+)
+def test_only_two_known_identities_differ(theirs: object, ours: object, differ: bool) -> None:
+    facts = ByteFacts(keys=frozenset("x"), known_by=(("x", "id"),))
+    assert facts.differ({"x": {"id": theirs}}, {"x": {"id": ours}}) is differ
+    assert not facts.differ({"x": None}, {"x": {"id": ours}})
 
 
 def card(*levels: int, around: int | None = 1) -> ModelCard:
