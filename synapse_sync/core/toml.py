@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import Any
 
 import tomli  # the standard library's reader, compiled: three times as fast
@@ -67,12 +66,6 @@ def read_toml(text: str) -> dict[str, Any]:
         if digits is None:
             raise TomlError(str(error)) from error
         raise placed(TomlError(f"a number of {len(digits[0]):,} digits"), text, digits.start()) from error
-
-
-@lru_cache(maxsize=2)  # a manifest before and after an edit, each of which is read and edited or checked
-def shared_toml(text: str) -> Mapping[str, Any]:
-    """The tables of a text, which may be those of an earlier call: nobody may change them. Raises `TomlError`."""
-    return read_toml(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from synapse_sync.core.manifest.lines import manifest_tables
 from synapse_sync.core.names import clash_key
-from synapse_sync.core.toml import Statement, shared_toml, statements
+from synapse_sync.core.toml import Statement, statements
 from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InputError, InvalidManifest
 
@@ -138,7 +139,7 @@ def _without(text: str, names: Collection[str]) -> str:
 
 def _read(text: str) -> Mapping[str, Any]:
     try:
-        return shared_toml(text)
+        return manifest_tables(text)
     except TomlError as error:
         raise InvalidManifest(error.in_file("synapse.toml"), hint=error.hint) from error
 
@@ -160,7 +161,7 @@ def _checked(text: str, cut: Callable[[], str], whole: Callable[[Any], None], wa
     for edited in (cut, lambda: _as_document(text, whole)):
         try:
             result = edited()
-            if {"models": {}, **shared_toml(result)} == {"models": {}, **wanted}:
+            if {"models": {}, **manifest_tables(result)} == {"models": {}, **wanted}:
                 return result
         except (ValueError, LookupError, TypeError, AttributeError):  # of tomlkit, or of a statement that is none
             continue

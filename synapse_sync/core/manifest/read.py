@@ -19,6 +19,7 @@ from synapse_sync.core.manifest.kinds import (
     patterns_of,
     wish_of,
 )
+from synapse_sync.core.manifest.lines import manifest_tables
 from synapse_sync.core.manifest.mistakes import Mistakes
 from synapse_sync.core.manifest.remotes import read_remotes
 from synapse_sync.core.manifest.roots import read_root
@@ -38,7 +39,6 @@ from synapse_sync.core.names import SafePath, clash_key, is_plain_name, safe_pat
 from synapse_sync.core.nearest import did_you_mean, nearest, suggestion
 from synapse_sync.core.paths import mistake_in_path
 from synapse_sync.core.reference import Reference
-from synapse_sync.core.toml import shared_toml
 from synapse_sync.core.toml_error import TomlError
 from synapse_sync.errors import InvalidManifest, InvalidReference, UnsafeName, raise_all
 
@@ -65,7 +65,7 @@ def parse_manifest(
 def read_tables(text: str, filename: str) -> Mapping[str, Any]:
     """The tables of a manifest, which nobody may change; raises `InvalidManifest`."""
     try:
-        return shared_toml(text)
+        return manifest_tables(text)
     except TomlError as error:
         raise InvalidManifest(error.in_file(filename), hint=error.hint) from error
 
