@@ -11,7 +11,7 @@ from synapse_sync.core.remote import Remote
 from synapse_sync.engine.push_choice import Upload
 from synapse_sync.errors import SynapseError
 from synapse_sync.net.at_once import at_once
-from synapse_sync.suppliers.remote.base import RemoteStore
+from synapse_sync.suppliers.remote.base import UNKNOWN, RemoteStore
 from synapse_sync.suppliers.remote.remotes import Remotes
 
 _AT_ONCE = 16
@@ -65,8 +65,7 @@ def _state(remotes: Remotes, remote: Remote, uploads: Sequence[Upload], true: Ma
     except SynapseError as error:
         return RemoteState(remote=remote, error=error)
     pairs = list(zip(uploads, sizes, strict=True))
-    # A web server or a registry is not asked for sizes, and 0 is their answer.
-    right = {sha256: {size} if remote.is_writable else {size, 0} for sha256, size in true.items()}
+    right = {sha256: {size, UNKNOWN} for sha256, size in true.items()}
     return RemoteState(
         remote=remote,
         there=tuple(upload for upload, size in pairs if size in right[upload.sha256]),

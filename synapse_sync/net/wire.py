@@ -28,12 +28,18 @@ if TYPE_CHECKING:
 
 #: How much of an error page or a redirect's body is read before the connection is given up.
 _MAX_ASIDE = 64 * 1024
+_PAGE = "a web page"
 _DOCUMENTS = {
-    "text/html": "a web page",
-    "application/xhtml+xml": "a web page",
+    "text/html": _PAGE,
+    "application/xhtml+xml": _PAGE,
     "application/json": "a JSON document",
     "application/problem+json": "an error document",
 }
+#: The statuses of servers that do not know HEAD, and of addresses that are signed for a GET.
+_NO_HEAD = frozenset({405, 501})
+_SIGNED_FOR_GET = frozenset({400, 401, 403})
+#: The status of an empty file, of which no byte can be requested.
+_EMPTY = 416
 
 
 class Wire:
@@ -90,30 +96,35 @@ class Wire:
             raise switched_off(display_url(url))
         asked = Asked(start, end)
         chain = Chain(url, self.credentials)
-        challenged = False
-        while True:
-            own = chain.next_headers()
-            response, waited = self._send(chain.current, asked, if_range, own)
-            try:
-                if not challenged and self._lets_in(response, chain.current, own):
-                    challenged = True
-                    continue
-                if response.status not in STATUSES:
-                    stream = self._judge(response, chain.current, asked, expect_text, verified)
-                    stream.waited, stream.round_trip = waited, self._pools.round_trip(chain.current)
-                    return stream
-                location, cookies = response.headers.get("Location"), response.headers.getlist("Set-Cookie")
-                _read_aside(response)
-                chain.follow(location, cookies)
-                before, target = urlsplit(chain.via[-1]), urlsplit(chain.current)
-                if target.path.rstrip("/").endswith("/login"):
-                    raise _wants_login(display_url(chain.via[-1]))
-                if more is not None and target.netloc != before.netloc:
-                    count = more(waited, self._pools.round_trip(chain.via[-1]))
-                    self._pools.expect(self.credentials.destination(chain.current), count)
-            except BaseException:
-                response.close()
-                raise
+        response, waited = self._arrive(chain, asked, if_range, more=more)
+        try:
+            stream = self._judge(response, chain.current, asked, expect_text, verified)
+        except BaseException:
+            response.close()
+            raise
+        stream.waited, stream.round_trip = waited, self._pools.round_trip(chain.current)
+        return stream
+
+    def size(self, url: str) -> int | None:
+        """Ask for the size of a file in bytes with one HEAD, after redirects; None if the server does not say it.
+
+        The first byte is requested where a HEAD is not answered: many addresses are signed for a GET alone.
+        Raises `StatusError`, `WrongContent` for a web page of unknown size, `Offline` or another `NetworkError`.
+        """
+        if self.offline:
+            raise switched_off(display_url(url))
+        chain = Chain(url, self.credentials)
+        response, _ = self._arrive(chain, Asked(0, None), method="HEAD")
+        try:
+            length = None if _encoding(response) else announced_length(response)
+            unasked = response.status in _NO_HEAD or (chain.via and response.status in _SIGNED_FOR_GET)
+            if response.status >= 400 and not unasked:
+                raise self._status_error(response, display_url(chain.current))
+            _read_aside(response)  # an answer to HEAD has no body
+        finally:
+            response.close()
+        # Some servers say 0 to every HEAD.
+        return length if response.status == 200 and length else self._size_by_first_byte(url)
 
     def check(self, url: str) -> None:
         """Ask with one HEAD whether a server would send this file; redirects are not followed.
@@ -145,6 +156,56 @@ class Wire:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _size_by_first_byte(self, url: str) -> int | None:
+        """Request the first byte of a file; the answer has its size. Raises like `size`."""
+        try:
+            stream = self.open(url, end=1, verified=True)
+        except StatusError as error:
+            if error.status == _EMPTY:
+                return 0
+            raise
+        with stream:
+            stream.drain()
+            if stream.total is None and stream.doubt is not None and _DOCUMENTS.get(stream.content_type) == _PAGE:
+                raise stream.doubt
+            is_size = (
+                stream.doubt is None or stream.doubt.url
+            )  # a wrong label alone: the length is that of the file
+            return stream.total if is_size else None
+
+    def _arrive(
+        self,
+        chain: Chain,
+        asked: Asked,
+        if_range: str | None = None,
+        *,
+        method: str = "GET",
+        more: Callable[[float, float | None], int] | None = None,
+    ) -> tuple[Answer, float]:
+        """Follow redirects to an answer that is none; returns it, and the seconds until its headers were there."""
+        challenged = False
+        while True:
+            own = chain.next_headers()
+            response, waited = self._send(chain.current, asked, if_range, own, method)
+            try:
+                if not challenged and self._lets_in(response, chain.current, own):
+                    challenged = True
+                    continue
+                if response.status not in STATUSES:
+                    return response, waited
+                location, cookies = response.headers.get("Location"), response.headers.getlist("Set-Cookie")
+                _read_aside(response)
+                chain.follow(location, cookies)
+                before, target = urlsplit(chain.via[-1]), urlsplit(chain.current)
+                if target.path.rstrip("/").endswith("/login"):
+                    raise _wants_login(display_url(chain.via[-1]))
+                if more is not None and target.netloc != before.netloc:
+                    count = more(waited, self._pools.round_trip(chain.via[-1]))
+                    self._pools.expect(self.credentials.destination(chain.current), count)
+            except BaseException:
+                response.close()
+                raise
 
     def _send(
         self, url: str, asked: Asked, if_range: str | None, own: Mapping[str, str], method: str = "GET"
@@ -207,7 +268,7 @@ class Wire:
 
     def _status_error(self, response: Answer, shown: str) -> StatusError:
         retry_after = asked_wait(response.headers, self._clock())
-        encoded = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
+        encoded = bool(_encoding(response))
         aside = _read_aside(response)
         body = "" if encoded else clean(self.credentials.scrub(aside.decode("utf-8", "replace")))
         if not body:  # as in an answer to a HEAD
@@ -226,8 +287,7 @@ class Wire:
 
 def _doubt(response: Answer, shown: str, expect_text: bool) -> WrongContent | None:
     """Return the error that an answer's headers call for, as if its body were not the file."""
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
+    if encoding := _encoding(response):
         return WrongContent(
             f"{shown} answered with an encoded body ({clean(encoding, 40)}), which was not requested",
             hint="a proxy may be changing what passes through it; if the server's label is wrong, pin `sha256`",
@@ -240,6 +300,12 @@ def _doubt(response: Answer, shown: str, expect_text: bool) -> WrongContent | No
             url=shown,
         )
     return None
+
+
+def _encoding(response: Answer) -> str:
+    """The encoding of a body, empty for the bytes themselves."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    return "" if encoding == "identity" else encoding
 
 
 def _wants_login(shown: str) -> StatusError:

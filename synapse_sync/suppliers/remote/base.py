@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.remote import Remote
-from synapse_sync.errors import NetworkError, StatusError
+from synapse_sync.errors import NetworkError, StatusError, WrongContent
 from synapse_sync.sources.base import Location
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The statuses of a file, or of a whole repository, that is not there.
 ABSENT = frozenset({404, 410})
+#: The size of a file that a server has, and whose size it does not say.
+UNKNOWN = -1
 #: The next step where the file system refuses access to a directory: no other store helps.
 ACCESS_HINT = "check who may read and write in that directory, and whether its drive is mounted writable"
 
@@ -44,18 +46,21 @@ class Means:
     offline: bool = False
 
 
-def size_by_head(wire: Wire, url: str, absent: frozenset[int]) -> int | None:
-    """Ask a server with one HEAD whether it has a file: 0, as its size is not asked for; None if it does not.
+def size_at(wire: Wire, url: str, absent: frozenset[int]) -> int | None:
+    """Ask a server for the size of a file in bytes: `UNKNOWN` if it does not say it, None if it has no such file.
 
-    `absent` are the statuses that say so. Raises another `StatusError`, or another `NetworkError`.
+    `absent` are the statuses that say so; a web page of unknown size is no such file either. Raises another
+    `StatusError`, or another `NetworkError`.
     """
     try:
-        wire.check(url)
+        size = wire.size(url)
     except StatusError as error:
         if error.status in absent:
             return None
         raise
-    return 0
+    except WrongContent:
+        return None
+    return UNKNOWN if size is None else size
 
 
 class TooLarge(NetworkError):
@@ -78,7 +83,7 @@ class RemoteStore(Protocol):
         ...
 
     def size(self, sha256: str) -> int | None:
-        """Return the size of a blob in bytes, 0 where it is not known; None if it is not there.
+        """Return the size of a blob in bytes, `UNKNOWN` where the server does not say it; None if it is not there.
 
         Raises `AccessDenied`, `Offline` or another `NetworkError`, or `StorageError`.
         """

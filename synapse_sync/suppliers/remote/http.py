@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from synapse_sync.core.remote import Remote, blob_path
 from synapse_sync.sources.base import Location
-from synapse_sync.suppliers.remote.base import ABSENT, Means, size_by_head
+from synapse_sync.suppliers.remote.base import ABSENT, Means, size_at
 
 #: Many servers of files answer 403 for a file that is not there, where they do not list.
 _ABSENT = ABSENT | {403}
@@ -24,8 +24,8 @@ class HttpRemote:
         return Location(f"{self.remote.address}/{quote(blob_path(sha256))}")
 
     def size(self, sha256: str) -> int | None:
-        """Ask with one HEAD whether the blob is there; its size is not asked for."""
-        return size_by_head(self._means.wire(), self.locate(sha256).url, _ABSENT)
+        """Ask with one HEAD for the size of the blob."""
+        return size_at(self._means.wire(), self.locate(sha256).url, _ABSENT)
 
 
 def open_remote(remote: Remote, means: Means) -> HttpRemote:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from synapse_sync.core.remote import Remote
 from synapse_sync.sources.base import Location
 from synapse_sync.suppliers.registry import let_in, repository_of
-from synapse_sync.suppliers.remote.base import ABSENT, Means, size_by_head
+from synapse_sync.suppliers.remote.base import ABSENT, Means, size_at
 
 
 class RegistryRemote:
@@ -25,8 +25,8 @@ class RegistryRemote:
         return Location(self._repository.blob(sha256))
 
     def size(self, sha256: str) -> int | None:
-        """Ask with one HEAD whether the blob is there; its size is not asked for."""
-        return size_by_head(self._means.wire(), self.locate(sha256).url, ABSENT)
+        """Ask with one HEAD for the size of the blob."""
+        return size_at(self._means.wire(), self.locate(sha256).url, ABSENT)
 
 
 def open_remote(remote: Remote, means: Means) -> RegistryRemote:
