@@ -214,7 +214,9 @@ class Heard(Reporter):
     def warn(self, text: str) -> None:
         self.events.append(("warn", text))
 
-    def transfer_started(self, key: str, name: str, total: int | None, done: int) -> None:
+    def transfer_started(
+        self, key: str, name: str, total: int | None, done: int, word: str = "downloading"
+    ) -> None:
         self.events.append(("started", key, total, done))
 
     def transfer_advanced(self, key: str, count: int) -> None:
