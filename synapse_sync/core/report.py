@@ -146,6 +146,10 @@ class Report:
         return f"<Report: {self.summary()}>"
 
 
+#: What helps where a link into another target is in the way: that target has the folder already.
+OTHER_TARGETS = "name other `targets` for the model"
+
+
 def lock_what_is_there(model: str) -> str:
     """The hint for a changed file whose locked bytes no place has any more."""
     return f"its bytes are yours now: `synapse lock --upgrade-model {shlex.quote(model)}` locks what is there"
@@ -154,9 +158,9 @@ def lock_what_is_there(model: str) -> str:
 def conflict_error(action: Action) -> Conflict:
     """The error for a path where something that synapse did not place is in the way."""
     # A hint must work when typed: `--force` moves files only, never a directory or a link.
-    hint = "move or rename what is in the way"
-    if action.movable:  # another name does not help where a directory on the way is barred
-        hint += ", or set another `filename` for the model"
+    # Another name does not help where a directory on the way is barred, as by a link into another target.
+    other = "set another `filename` for the model" if action.movable else OTHER_TARGETS
+    hint = f"move or rename what is in the way, or {other}"
     if action.lockable:
         hint = lock_what_is_there(action.model)
     if action.takable:

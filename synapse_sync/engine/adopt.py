@@ -23,6 +23,7 @@ from synapse_sync.engine.find_files import FoundFile, Left, Place, find_files
 from synapse_sync.engine.import_bytes import bring_in, check_blobs, check_volumes
 from synapse_sync.engine.import_entries import Adopted, declare_all
 from synapse_sync.engine.import_places import with_targets
+from synapse_sync.engine.import_ways import with_barred
 from synapse_sync.engine.new_project import manifest_so_far, write_both
 from synapse_sync.engine.origins import origins_of
 from synapse_sync.engine.parallel import Part
@@ -127,6 +128,7 @@ def adopt(
         text, manifest = manifest_so_far(project)
         text, manifest, places, new = with_targets(text, manifest, project, directories)
         tools.trust.check_roots(place.target for place in places)
+        places = with_barred(places, manifest, new, project, tools)
         managed = _managed(project, tools)
         files, left, known = _found(places, project, tools, managed, ways.part)
         taken = [file for file in known if file is not None]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
@@ -19,6 +20,7 @@ from synapse_sync.engine.read_files import Stopped, readers_of, reading
 from synapse_sync.errors import UnsafeName
 from synapse_sync.layouts.adopt import top_folders
 from synapse_sync.store.known_digests import KnownDigests, digests_at
+from synapse_sync.store.reach import way_to
 from synapse_sync.suppliers.tree_files import files_below
 from synapse_sync.transfer.inspect import content_and_header
 
@@ -44,11 +46,15 @@ _NOT_A_MODEL = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A tree to look at: the target, its directory, and where below it to begin ("" is everywhere)."""
+    """A tree to look at: the target, its directory, and where below it to begin ("" is everywhere).
+
+    `barred` are real paths into which no link may lead, each with words for its owner.
+    """
 
     target: Target
     root: Path
     below: str = ""
+    barred: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +157,7 @@ def _walk(
     if place.below:
         folders = {within: True}
     unread: list[Left] = []
+    obstacle_to = _obstacles(place)
 
     def cannot(folder: str, error: OSError) -> None:
         unread.append(Left(place=Path(folder), why=f"it cannot be listed: {error.strerror or error}"))
@@ -172,8 +179,24 @@ def _walk(
         if os.path.islink(text):  # noqa: PTH114
             yield Left(place=Path(text), why=f"it is a link to {os.path.realpath(text)}")
             continue
+        if (obstacle := obstacle_to(inside)) is not None:
+            yield Left(place=Path(text), why=obstacle)
+            continue
         yield _Candidate(target=place.target.name, path=inside, place=Path(text), size=size)
     yield from unread
+
+
+def _obstacles(place: Place) -> Callable[[SafePath], str | None]:
+    """Returns why synapse does not follow the way to a file, or None; a sync decides by the same words."""
+    by_folder: dict[tuple[str, ...], str | None] = {}
+
+    def obstacle(path: SafePath) -> str | None:
+        folder = path.parts[:-1]
+        if folder not in by_folder:
+            by_folder[folder] = way_to(place.root, path, place.barred).obstacle
+        return by_folder[folder]
+
+    return obstacle
 
 
 def _hash_all(

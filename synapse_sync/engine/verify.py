@@ -14,7 +14,7 @@ from synapse_sync.core.link_mode import ADOPTED, CLAIMED, WITHIN
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.plan import Key, Observed, Placement, State
 from synapse_sync.core.reference import Reference
-from synapse_sync.core.report import Report, lock_what_is_there
+from synapse_sync.core.report import OTHER_TARGETS, Report, lock_what_is_there
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.size_text import count_text, size_text
 from synapse_sync.engine.observe import is_own_source
@@ -102,7 +102,7 @@ def verify_tree(
     altered = (p for p in placements if observed[p.key].state is State.ALTERED and observed[p.key].link is not None)
     run.edited = frozenset(placement.artifact.sha256 for placement in altered)
     # No sync moves a directory, or follows a link into another target.
-    barred = "move or rename what is in the way, and sync again"
+    barred = f"move or rename what is in the way, or {OTHER_TARGETS}, and sync again"
     absent = (State.ABSENT, State.MISSING, State.OBSTRUCTED)
     run.read_ahead([each for each in placements if observed[each.key].state not in absent], part)
     for placement in placements:

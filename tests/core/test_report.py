@@ -63,7 +63,7 @@ def test_a_conflict_names_path_target_reason_and_a_way_out() -> None:
 def test_another_name_is_advised_only_where_it_helps() -> None:
     """A root that is a file, or a link to nothing on the way, bars every name."""
     barred = conflict_error(replace(action(Verb.CONFLICT, "models/x"), movable=False))
-    assert barred.hint == "move or rename what is in the way"
+    assert barred.hint == "move or rename what is in the way, or name other `targets` for the model"
     assert "`filename`" in (conflict_error(action(Verb.CONFLICT, "models/x")).hint or "")
 
 

@@ -213,7 +213,10 @@ def test_a_link_into_what_has_another_owner_is_refused(
     if not forbidden:
         project("lock")
         said = " ".join(project("verify", code=6).err.split())
-        assert "move or rename what is in the way, and sync again" in said and "places it" not in said
+        assert (
+            "move or rename what is in the way, or name other `targets` for the model, and sync again" in said
+            and "places it" not in said
+        )
         (project.path / "ui" / at).rename(project.path / "away")
         project("sync")
         project("verify")
