@@ -86,6 +86,7 @@ def command(
                 "format": name,
                 "output": None if found.output is None else str(found.output),
                 "files": found.files,
+                "left_out": found.left_out,
                 "text": found.text if found.output is None else None,
                 "warnings": list(found.notes),
             }
@@ -94,5 +95,6 @@ def command(
         use_utf8(sys.stdout)
         click.echo(found.text, nl=False)
     if found.output is not None:
-        console.say(f"wrote {found.output}: {count_text(found.files, 'file')}")
+        left = f"; {count_text(found.left_out, 'file')} left out, as warned" if found.left_out else ""
+        console.say(f"wrote {found.output}: {count_text(found.files, 'file')}{left}")
     return 0

@@ -82,10 +82,14 @@ def places_here(sources: Mapping[str, Source], here: Mapping[str, tuple[str, ...
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """An export: its text, the number of files in it, its warnings, and the file that was written, if any."""
+    """An export: its text, the number of files in it, its warnings, and the file that was written, if any.
+
+    `left_out` is the number of files that the format cannot have; the warnings have the reasons.
+    """
 
     text: str
     files: int
+    left_out: int = 0
     notes: tuple[str, ...] = ()
     output: Path | None = None
 
@@ -115,9 +119,9 @@ def export(
     if output is not None:
         with about_project():
             write_atomic(output, written.text.encode())
-    files = sum(1 for _ in values.placed())
+    files = sum(1 for _ in values.placed()) - written.left_out if written.files is None else written.files
     notes = (*written.notes, *_left_out(values, places, written.text))
-    return Exported(text=written.text, files=files, notes=notes, output=output)
+    return Exported(text=written.text, files=files, left_out=written.left_out, notes=notes, output=output)
 
 
 def _checked(output: Path, project: Project, writer: Writer, given: Path | None) -> Path:
@@ -169,7 +173,7 @@ def _values(
     part = wanted(project, scope)
     if writer.fetches:
         raise_all(refused(project, tools, part))
-    files = (
+    files = tuple(
         ExportedFile(
             target=place.target,
             path=place.path,
@@ -191,7 +195,22 @@ def _values(
         version=__version__,
         included=included,
         downloaded=tuple(sorted({m.declared_in for m in manifest.models if m.declared_in} - {*included})),
+        linked=frozenset(_linked(files, project.directory)),
     )
+
+
+def _linked(files: Sequence[ExportedFile], project: Path) -> Iterator[str]:
+    """The sources below the project's directory that are behind a link out of it, by their paths there."""
+    real = project.resolve()
+    for path in {file.artifact.url.id.removeprefix("./") for file in files if file.artifact.url.source == "path"}:
+        place = Path(path)
+        ways = [Path(*place.parts[:number]) for number in range(1, len(place.parts) + 1)]
+        links = [way for way in ways if not place.is_absolute() and (project / way).is_symlink()]
+        # An absolute link is read below the root of a build's context, so it leads nowhere there.
+        if any((project / link).readlink().is_absolute() for link in links) or (
+            links and not (project / place).resolve().is_relative_to(real)
+        ):
+            yield path
 
 
 def _addresses(locations: Sequence[Reference], entry: Requirement, places: Places) -> Iterator[Address]:

@@ -263,6 +263,43 @@ def test_a_file_of_this_machine_has_no_address(project: Project) -> None:
     assert "own.safetensors" not in found["text"]
 
 
+@pytest.mark.parametrize("name", sorted(WRITERS.keys() - {"cyclonedx", "workflow"}))
+def test_the_count_is_that_of_the_files_in_it(full: Project, name: str) -> None:
+    """And the others are counted as left out: a list that lacks files must not look complete."""
+    (full.path / "own.safetensors").write_bytes(safetensors_bytes("own"))
+    text = (full.path / "synapse.toml").read_text("utf-8")
+    (full.path / "synapse.toml").write_text(f'{text}\n[models.own]\nsource = "./own.safetensors"\ntype = "lora"\n')
+    full("lock")
+    before = full("export", "sha256sums", "--json").json
+    assert (before["files"], before["left_out"]) == (before["text"].count("\n"), 0)
+    local = {"comfyui-paths": 0, "dockerfile": 0, "k8s-image": 0, "sha256sums": 0}.get(name, 1)
+    found = full("export", name, "-o", "F", "--json").json
+    assert found["files"] + found["left_out"] == before["files"]
+    assert found["left_out"] >= local
+    made = (full.path / "F").read_text("utf-8")
+    assert name != "aria2" or made.count("checksum=sha-256=") == found["files"]
+    said = full("export", name, "-o", "F").err
+    assert ("left out, as warned" in said) is bool(found["left_out"])
+
+
+def test_a_file_below_a_linked_folder_is_not_copied_into_an_image(project: Project, tmp_path: Path) -> None:
+    nas = tmp_path / "nas"
+    nas.mkdir()
+    (nas / "own.safetensors").write_bytes(safetensors_bytes("own"))
+    (project.path / "loras").mkdir()
+    (project.path / "loras" / "nas").symlink_to(nas)
+    (project.path / "loras" / "[A] b.safetensors").write_bytes(safetensors_bytes("b"))
+    project.manifest(
+        '[models]\nown = { source = "./loras/nas/own.safetensors", type = "lora" }\n'
+        'b = { source = "./loras/[A] b.safetensors", type = "lora" }\n'
+    )
+    project("lock")
+    found = project("export", "dockerfile", "--json").json
+    assert "nas/own" not in found["text"] and (found["files"], found["left_out"]) == (1, 1)
+    assert "is behind a link out of the project" in found["warnings"][0]
+    assert 'COPY ["loras/[[]A] b.safetensors", "loras/[A] b.safetensors"]' in found["text"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

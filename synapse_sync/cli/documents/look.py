@@ -233,6 +233,7 @@ class ExportDocument(Shape):
     format: str
     output: str | None
     files: int
+    left_out: int
     text: str | None
     warnings: list[str]
 

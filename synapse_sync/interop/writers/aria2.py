@@ -6,7 +6,7 @@ lines of its options. A URL must not contain `#` at its beginning or a tab; thos
 
 from __future__ import annotations
 
-from synapse_sync.interop.writers.values import Export, ExportedFile, Written, below, without_address
+from synapse_sync.interop.writers.values import Export, ExportedFile, Written, below, local_notes, without_address
 
 _HEADER = "# Written by `synapse export aria2`. Use: aria2c --input-file=THIS-FILE\n"
 
@@ -14,7 +14,7 @@ _HEADER = "# Written by `synapse export aria2`. Use: aria2c --input-file=THIS-FI
 def write(export: Export) -> Written:
     """Write one download for each file; links, archives and files without a URL are left out, with a warning."""
     roots = export.roots
-    notes = list(without_address(export))
+    notes = list(local_notes(without_address(export)))
     blocks: list[str] = []
     for path, file in export.placed():
         if file.artifact.archive is not None:
@@ -24,7 +24,8 @@ def write(export: Export) -> Written:
     wanting = sorted({address.site for _, file in export.placed() for address in file.addresses} - {""})
     notes += (f"aria2 sends no token: a file of {site} that needs one fails; the format `sh` "
               "sends it" for site in wanting)  # fmt: skip
-    return Written("".join((_HEADER, *blocks)), tuple(dict.fromkeys(notes)))
+    left_out = sum(1 for _ in export.placed()) - len(blocks)
+    return Written("".join((_HEADER, *blocks)), tuple(dict.fromkeys(notes)), left_out)
 
 
 def _block(root: str, file: ExportedFile) -> str:

@@ -6,7 +6,14 @@ Facts: pixeloven/ComfyUI-Docker, `services/fetch` (lockfile.py of 2026), and com
 
 from __future__ import annotations
 
-from synapse_sync.interop.writers.values import Export, ExportedFile, Written, in_comfyui, without_address
+from synapse_sync.interop.writers.values import (
+    Export,
+    ExportedFile,
+    Written,
+    in_comfyui,
+    local_notes,
+    without_address,
+)
 from synapse_sync.interop.writers.yaml_text import scalar, with_sections
 
 _HEADER = "# Written by `synapse export comfy-lock`, which renews the section `models`.\n"
@@ -16,7 +23,8 @@ def write(export: Export) -> Written:
     """Write one model for each different content, sorted by its first path."""
     paths: dict[str, set[str]] = {}
     files: dict[str, ExportedFile] = {}
-    notes = list(without_address(export))
+    notes = list(local_notes(without_address(export)))
+    count = 0
     for _, file in export.placed():
         path = in_comfyui(export, file)
         if file.artifact.archive is not None:
@@ -26,11 +34,12 @@ def write(export: Export) -> Written:
         elif file.addresses:
             paths.setdefault(file.artifact.sha256, set()).add(path)
             files.setdefault(file.artifact.sha256, file)
+            count += 1
     lines = ["models:" if files else "models: []"]
     for sha256 in sorted(files, key=lambda one: min(paths[one])):
         lines += _model(files[sha256], sorted(paths[sha256]))
     text = with_sections(export.given or _HEADER, {"models": lines}, "the existing file")
-    return Written(text, tuple(dict.fromkeys(notes)))
+    return Written(text, tuple(dict.fromkeys(notes)), sum(1 for _ in export.placed()) - count)
 
 
 def _model(file: ExportedFile, paths: list[str]) -> list[str]:

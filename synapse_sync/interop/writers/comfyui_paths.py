@@ -25,7 +25,8 @@ def write(export: Export) -> Written:
             sections[f"synapse-{target.name}"] = _section(target, folders)
         else:
             notes.append(f"target `{target.name}` has no folders that ComfyUI could read; left out")
-    return Written(with_sections(export.given or _HEADER, sections, "the existing file"), tuple(notes))
+    left_out = sum(1 for _, file in export.placed() if f"synapse-{file.target}" not in sections)
+    return Written(with_sections(export.given or _HEADER, sections, "the existing file"), tuple(notes), left_out)
 
 
 def _folders(export: Export, target: ExportedTarget) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ Written for the Dockerfile frontend of BuildKit and for Buildah: secrets and cac
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 
@@ -58,8 +59,8 @@ def write(export: Export) -> Written:
     large = _large(export)
     secrets = "".join(f" --secret id={site},env={_variable(site)}" for site in sites)
     lines = [_HEAD.format(secrets=secrets, version=export.version, project=PROJECT)]
-    own, notes = _own_sources(export)
-    lines += (f"COPY {json.dumps([path, path], ensure_ascii=False)}\n" for path in (*export.included, *own))
+    own, notes, left_out = _own_sources(export)
+    lines += (f"COPY {_copied(path)}\n" for path in (*export.included, *own))
     lines += _sync(sites, large, roots, ("synapse.toml", "synapse.lock", *export.included))
     lines.append("\nFROM ${BASE}\n")
     lines += (f"# {_comment(files[0])}\nCOPY --from=models /layers/{name}/ /\n" for name, files in large.items())
@@ -67,10 +68,10 @@ def write(export: Export) -> Written:
         "# All smaller files; then the lockfile and the receipts, by which synapse knows its files there.\n"
     )
     trees = dict.fromkeys(roots.values())
-    lines += (f"COPY --from=models {json.dumps([path, path], ensure_ascii=False)}\n" for path in trees)
+    lines += (f"COPY --from=models {_copied(path)}\n" for path in trees)
     lines.append("COPY --from=models /layers/state/ /\n")
     notes += tuple(f"{name} is included: in the image, a sync downloads it again" for name in export.downloaded)
-    return Written("".join(lines), notes)
+    return Written("".join(lines), notes, left_out)
 
 
 def _absolute(root: str) -> str:
@@ -118,6 +119,17 @@ def _sync(
     yield f'    find {trees} /layers -type d -exec touch -d "@${{SOURCE_DATE_EPOCH:-{UNDATED}}}" {{}} +\n'
 
 
+def _copied(path: str) -> str:
+    """The source and the destination of a COPY for one path, whatever its name contains.
+
+    The source is a pattern of Go's `filepath.Match`. In both, the frontend expands variables and removes quotes, in
+    the JSON form, too (BuildKit `frontend/dockerfile/shell/lex.go`).
+    """
+    pattern = re.sub(r"[\[*?]", r"[\g<0>]", path.replace("\\", "\\\\"))
+    words = [re.sub(r"[\\$'\"]", r"\\\g<0>", text) for text in (pattern, path)]
+    return json.dumps(words, ensure_ascii=False)
+
+
 def _word(text: str) -> str:
     """A text as one word of the shell, on a line that a Dockerfile continues; it expands no variable there."""
     return shlex.quote(text)
@@ -132,18 +144,23 @@ def _variable(site: str) -> str:
     return Address("", site).variables[0]
 
 
-def _own_sources(export: Export) -> tuple[list[str], tuple[str, ...]]:
-    """The files of the project itself that are models' sources, and notes about other files of this machine."""
+def _own_sources(export: Export) -> tuple[list[str], tuple[str, ...], int]:
+    """The files of the project itself that are models' sources; notes about other local files, and their number.
+
+    A builder reads the project's directory only: not what is behind a link out of it.
+    """
     found: dict[str, None] = {}
     notes: dict[str, None] = {}
+    left_out = 0
     for _, file in export.placed():
         if file.addresses:
             continue
         path = file.artifact.url.id.removeprefix("./")
-        if file.artifact.url.source == "path" and not path.startswith(("/", "~", "..")) and ":" not in path:
+        inside = file.artifact.url.source == "path" and not path.startswith(("/", "~", "..")) and ":" not in path
+        if inside and path not in export.linked:
             found[path] = None
-        else:
-            notes[
-                f"`{file.model.name}`: its file has no URL, only a path of this machine: a build cannot read it"
-            ] = None
-    return list(found), tuple(notes)
+            continue
+        left_out += 1
+        where = f"`{path}` is behind a link out of the project" if inside else "only a path of this machine"
+        notes[f"`{file.model.name}`: its file has no URL, {where}: a build cannot read it"] = None
+    return list(found), tuple(notes), left_out

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from synapse_sync.interop.writers.dockerfile import PROJECT
-from synapse_sync.interop.writers.values import Address, Export, Written, without_address
+from synapse_sync.interop.writers.values import Address, Export, Written, local_notes, without_address
 
 _GIB = 1 << 30
 
@@ -111,7 +111,8 @@ def write(export: Export) -> Written:
         literals="".join(f" --from-literal={name}=…" for name in variables),
         tokens="".join(_tokens(variables, _name(export))),
     )
-    return Written(text, (*without_address(export), *_outside(export), *_not_mounted(export)))
+    local = without_address(export)
+    return Written(text, (*local_notes(local), *_outside(export), *_not_mounted(export)), len(local))
 
 
 def write_image(export: Export) -> Written:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from synapse_sync.interop.writers.values import Address, Export, ExportedFile, Written, without_address
+from synapse_sync.interop.writers.values import Address, Export, ExportedFile, Written, local_notes, without_address
 
 _HEADER = r"""#!/bin/sh
 # Written by `synapse export sh`. Downloads the files of synapse.lock, checks their SHA-256, and puts them in place.
@@ -144,7 +144,8 @@ def write(export: Export) -> Written:
     lines.append("\n")
     lines += _commands(export, names, {site: name for site, (name, _) in tokens.items()})
     lines.append(_END)
-    return Written("".join(lines), without_address(export))
+    local = without_address(export, by_content=True)
+    return Written("".join(lines), local_notes(local), len(local))
 
 
 def quoted(text: str) -> str:
@@ -178,9 +179,9 @@ def _tokens(export: Export) -> dict[str, tuple[str, str]]:
 
 
 def _commands(export: Export, roots: dict[str, str], tokens: dict[str, str]) -> Iterator[str]:
-    """One command for each path: bytes first, then links to them."""
+    """One command for each path: bytes first, those with an address before copies of them, then links."""
     first: dict[str, str] = {}
-    for file in sorted(export.files, key=lambda file: bool(file.link)):
+    for file in sorted(export.files, key=lambda file: (bool(file.link), not file.addresses)):
         place = _place(roots, file.target, file.path.text)
         sha256 = file.artifact.sha256
         if file.link:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from synapse_sync.interop.writers.values import Export, Written, without_address
+from synapse_sync.interop.writers.values import Export, Written, local_notes, without_address
 
 
 def write(export: Export) -> Written:
     """Write the first URL of each content, in the order of the paths."""
     urls = dict.fromkeys(file.addresses[0].url for _, file in export.placed() if file.addresses)
-    return Written("".join(f"{url}\n" for url in urls), without_address(export))
+    local = without_address(export, by_content=True)
+    return Written("".join(f"{url}\n" for url in urls), local_notes(local), len(local))
 
 
 def is_one(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
 from synapse_sync.core.artifact import Artifact
@@ -73,6 +73,7 @@ class Export:
     `comfyui` has the folder of each model type below ComfyUI's `models`, for formats that use its words. `given` is
     the text of the file that the format completes, None if there is none; `version` is that of synapse. `included`
     are the manifests in the project that its own includes, by path; `downloaded` are those from elsewhere.
+    `linked` has the sources in the project, by path, that are behind a link out of it.
     """
 
     name: str | None
@@ -84,6 +85,7 @@ class Export:
     version: str = ""
     included: tuple[str, ...] = ()
     downloaded: tuple[str, ...] = ()
+    linked: frozenset[str] = frozenset()
 
     @property
     def roots(self) -> dict[str, str]:
@@ -105,10 +107,16 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The text of a file, and the warnings about what it cannot say."""
+    """The text of a file, and the warnings about what it cannot say.
+
+    `left_out` is the number of placed files that the text does without. `files` is the number of those in it; None
+    for all the others.
+    """
 
     text: str
     notes: tuple[str, ...] = ()
+    left_out: int = 0
+    files: int | None = None
 
 
 def below(root: str, path: SafePath) -> str:
@@ -116,9 +124,19 @@ def below(root: str, path: SafePath) -> str:
     return path.text if root in (".", "") else f"{root.rstrip('/')}/{path}"
 
 
-def without_address(export: Export) -> tuple[str, ...]:
-    """A warning for each model of which a file exists on this machine only."""
-    found = dict.fromkeys(file.model.name for _, file in export.placed() if not file.addresses)
+def without_address(export: Export, *, by_content: bool = False) -> tuple[ExportedFile, ...]:
+    """The placed files that exist on this machine only.
+
+    With `by_content`, another file with the same bytes may have the address.
+    """
+    known = {file.artifact.sha256 for file in export.files if file.addresses and by_content}
+    lacking = (file for _, file in export.placed() if not file.addresses)
+    return tuple(file for file in lacking if file.artifact.sha256 not in known)
+
+
+def local_notes(files: Iterable[ExportedFile]) -> tuple[str, ...]:
+    """A warning for each model of which one of these files exists on this machine only."""
+    found = dict.fromkeys(file.model.name for file in files)
     return tuple(f"`{name}`: its file has no URL, only a path of this machine; left out" for name in found)
 
 

@@ -31,7 +31,9 @@ def write(export: Export) -> Written:
     indent = 2 if "\n" in (export.given or "").strip() else None
     separators = None if indent else (",", ":")
     return Written(
-        json.dumps(workflow, ensure_ascii=False, indent=indent, separators=separators) + "\n", tuple(notes)
+        json.dumps(workflow, ensure_ascii=False, indent=indent, separators=separators) + "\n",
+        tuple(notes),
+        files=done,
     )
 
 

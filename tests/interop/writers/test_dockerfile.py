@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shlex
 import shutil
@@ -81,6 +82,34 @@ def test_files_of_the_project_are_in_the_context_and_others_are_named() -> None:
     found = dockerfile.write(export(inside, outside))
     assert 'COPY ["models/x.safetensors", "models/x.safetensors"]' in found.text
     assert [note.partition(":")[0] for note in found.notes] == ["`out`"]
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "destination"),
+    [
+        ("[SDXL] foo.bin", "[[]SDXL] foo.bin", "[SDXL] foo.bin"),
+        ("a*b?.bin", "a[*]b[?].bin", "a*b?.bin"),
+        ("$HOME.bin", r"\$HOME.bin", r"\$HOME.bin"),
+        ("it's.bin", r"it\'s.bin", r"it\'s.bin"),
+        ('a"b.bin', r"a\"b.bin", r"a\"b.bin"),
+        ("a\\b.bin", r"a\\\\b.bin", r"a\\b.bin"),
+    ],
+)
+def test_a_copy_names_one_file_whatever_its_name_contains(path: str, source: str, destination: str) -> None:
+    """A source is a pattern, and both words have their variables expanded and their quotes removed."""
+    text = dockerfile.write(export(file("in", 5, own=f"./{path}"))).text
+    (line,) = (line for line in text.splitlines() if line.startswith("COPY ["))
+    assert json.loads(line.removeprefix("COPY ")) == [source, destination]
+
+
+def test_a_file_behind_a_link_out_of_the_project_is_named_and_not_copied() -> None:
+    inside, behind = file("in", 5, own="./models/x.safetensors"), file("nas", 5, own="./models/nas/y.safetensors")
+    found = dockerfile.write(replace(export(inside, behind), linked=frozenset({"models/nas/y.safetensors"})))
+    assert "y.safetensors" not in found.text and found.left_out == 1
+    assert found.notes == (
+        "`nas`: its file has no URL, `models/nas/y.safetensors` is behind a link out of the project: "
+        "a build cannot read it",
+    )
 
 
 @pytest.mark.parametrize(
