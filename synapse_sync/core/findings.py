@@ -15,7 +15,7 @@ from synapse_sync.errors import SynapseError
 #: How many names one message has.
 MOST = 20
 #: The parts of a message that may name one thing among several: text in backticks, and addresses.
-_SLOT = re.compile(r"(`[^`\n]*`|https?://[^\s`,;)]*[^\s`,;:.)])")
+_SLOT = r"(`[^`\n]*`|https?://[^\s`,;)]*[^\s`,;:.)])"  # `re` compiles it when it is first used
 #: Words that follow a name, for several names.
 _PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do", "needs": "need", "wants": "want"}
 #: A reference to a model, which says less to its user than the model's own name.
@@ -61,19 +61,19 @@ def _kind(error: SynapseError) -> object:
 
 def _texts(text: str) -> list[str]:
     """The texts around the names of a message."""
-    return _SLOT.split(text)[::2]
+    return re.split(_SLOT, text)[::2]
 
 
 def _names(text: str) -> list[str]:
     """The names of a message, without backticks."""
-    return [name.strip("`") for name in _SLOT.split(text)[1::2]]
+    return [name.strip("`") for name in re.split(_SLOT, text)[1::2]]
 
 
 def _mend(error: SynapseError) -> str | None:
     """The hint, with `\0` for the names that the error is about, in the commands that it quotes."""
     if error.hint is None:
         return None
-    parts = _SLOT.split(error.hint)
+    parts = re.split(_SLOT, error.hint)
     for name in sorted({name for name in (error.subject, *_names(error.message)) if name}, key=len, reverse=True):
         parts[1::2] = [_word(name).sub("\0", part) for part in parts[1::2]]
     return "".join(parts)
@@ -113,7 +113,7 @@ def _finding(errors: Sequence[SynapseError]) -> Finding:
         )
         return Finding(f"{prefix}{first.message}", _shared_hint(errors, subjects), tuple(errors))
     items = list(dict.fromkeys(each[varying] for each in names))
-    parts = _SLOT.split(first.message)
+    parts = re.split(_SLOT, first.message)
     parts[2 * varying + 1] = _several(items, subjects, len(errors), bare=parts[2 * varying + 1][0] != "`")
     parts[2 * varying + 2] = _NEXT.sub(lambda found: f" {_PLURAL.get(found[2], found[2])}", parts[2 * varying + 2])
     message = "".join(parts)
@@ -124,7 +124,7 @@ def _finding(errors: Sequence[SynapseError]) -> Finding:
 
 def _is_named(subject: str, message: str) -> bool:
     """Whether a message names its subject: in backticks, or as a word that is too long for a chance."""
-    where = message if len(subject) > 3 else " ".join(_SLOT.split(message)[1::2])
+    where = message if len(subject) > 3 else " ".join(re.split(_SLOT, message)[1::2])
     return re.search(rf"(?<![\w-]){re.escape(subject)}(?![\w-])", where) is not None
 
 

@@ -25,6 +25,7 @@ Block = tuple[str, str, Reference, ModelCard, tuple[Artifact, ...]]
 T = TypeVar("T")
 #: The beginning of a block, and the quotes around strings of several lines, which the formatter does not write.
 _MARK, _SEVERAL_LINES = "\n[[model]]", ('"""', "'''")
+_A_PREVIEW = "[[model.preview]]"
 
 
 class Irregular(ValueError):
@@ -98,7 +99,7 @@ def blocks(text: str, known: Mapping[str, T]) -> Iterator[Block | T]:
     if head is None:
         raise Irregular
     at = head.end()
-    model, artifact, preview = (re.compile(pattern).match for pattern in (_MODEL, _ARTIFACT, _PREVIEW))
+    model, artifact = re.compile(_MODEL).match, re.compile(_ARTIFACT).match
     escapes = "\\" in text
     is_cut = bool(known) and not any(quotes in text for quotes in _SEVERAL_LINES)
     while at < len(text):
@@ -116,7 +117,8 @@ def blocks(text: str, known: Mapping[str, T]) -> Iterator[Block | T]:
         while (file := artifact(text, at)) is not None:
             files.append(_artifact(*(_values(file, _ARTIFACT_TEXTS) if escapes else file.groups())))
             at = file.end()
-        while (image := preview(text, at)) is not None:
+        # Most projects have no previews, and the pattern of one takes a millisecond to compile.
+        while text.startswith(_A_PREVIEW, at) and (image := re.compile(_PREVIEW).match(text, at)) is not None:
             previews.append(_preview(_values(image, _PREVIEW_TEXTS)))
             at = image.end()
         if not files:

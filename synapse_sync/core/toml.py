@@ -22,13 +22,11 @@ _PART = rf"(?: (?<![\w-])[\w-]+ | {_STRING} )"
 _TOKENS = rf"(?P<dotted> (?: {_PART} [ \t]*\.[ \t]* )+ ) | {_STRING} | \#[^\n]*"
 
 
-#: What changes how a line is read: strings, comments, brackets, and the end of the line itself.
-_PIECES = re.compile(
-    r''' """(?:[^\\]|\\.)*?"""(?:"{0,2}) | \'\'\'.*?\'\'\'(?:\'{0,2}) | "(?:[^"\\\n]|\\.)*" | \'[^\'\n]*\'
-    | \#[^\n]* | (?P<open>[\[{]) | (?P<close>[\]}]) | (?P<end>\n) ''',
-    re.VERBOSE | re.DOTALL,
-)
-_KEY = re.compile(rf"\s*(?:\[\[?)?\s*({_PART.strip()}(?:[ \t]*\.[ \t]*{_PART.strip()})*)\s*([=\]])", re.VERBOSE)
+#: What changes how a line is read: strings, comments, brackets, and the end of the line itself. Long patterns are
+#: text, which `re` compiles when it is first used: nothing but mistakes and edits needs them.
+_PIECES = r'''(?xs) """(?:[^\\]|\\.)*?"""(?:"{0,2}) | \'\'\'.*?\'\'\'(?:\'{0,2}) | "(?:[^"\\\n]|\\.)*"
+    | \'[^\'\n]*\' | \#[^\n]* | (?P<open>[\[{]) | (?P<close>[\]}]) | (?P<end>\n) '''
+_KEY = rf"(?x)\s*(?:\[\[?)?\s*({_PART.strip()}(?:[ \t]*\.[ \t]*{_PART.strip()})*)\s*([=\]])"
 _LONG_NUMBER = re.compile(r"[0-9_]{4300,}|[0-9a-fA-F_]{4300,}")
 _BARE = re.compile(r"[\w-]+(?:[ \t]*\.[ \t]*[\w-]+)*", re.ASCII)
 
@@ -115,7 +113,7 @@ def statements(text: str) -> Iterator[Statement]:
 def _ends(text: str) -> Iterator[re.Match[str]]:
     """The line ends that end a statement: those outside strings and brackets."""
     depth = 0
-    for match in _PIECES.finditer(text):
+    for match in re.finditer(_PIECES, text):
         kind = match.lastgroup
         if kind == "open":
             depth += 1
@@ -130,7 +128,7 @@ def _path(part: str) -> tuple[str, ...]:
     """The key or the header at the beginning of a statement, as its parts; empty where it has none."""
     if part.lstrip()[:1] in ("", "#"):
         return ()
-    match = _KEY.match(part)
+    match = re.match(_KEY, part)
     if match is None:
         return ()
     if _BARE.fullmatch(match[1]):
