@@ -12,6 +12,7 @@ from synapse_sync.engine.push_choice import Upload
 from synapse_sync.errors import SynapseError
 from synapse_sync.net.at_once import at_once
 from synapse_sync.suppliers.remote.base import UNKNOWN, RemoteStore
+from synapse_sync.suppliers.remote.refusals import MayLack
 from synapse_sync.suppliers.remote.remotes import Remotes
 
 _AT_ONCE = 16
@@ -61,10 +62,16 @@ def remote_states(
 def _state(remotes: Remotes, remote: Remote, uploads: Sequence[Upload], true: Mapping[str, int]) -> RemoteState:
     try:
         store = remotes.open(remote)
-        sizes = at_once(partial(_size, store), uploads, _AT_ONCE)
+        answers = at_once(partial(_size, store), uploads, _AT_ONCE)
     except SynapseError as error:
         return RemoteState(remote=remote, error=error)
-    pairs = list(zip(uploads, sizes, strict=True))
+    refused = next((answer for answer in answers if isinstance(answer, MayLack)), None)
+    if refused is not None and not any(isinstance(answer, int) for answer in answers):
+        return RemoteState(remote=remote, error=refused)
+    # A server that lets us at one file lacks those that it refuses.
+    pairs = [
+        (upload, size if isinstance(size, int) else None) for upload, size in zip(uploads, answers, strict=True)
+    ]
     right = {sha256: {size, UNKNOWN} for sha256, size in true.items()}
     return RemoteState(
         remote=remote,
@@ -74,5 +81,8 @@ def _state(remotes: Remotes, remote: Remote, uploads: Sequence[Upload], true: Ma
     )
 
 
-def _size(store: RemoteStore, upload: Upload) -> int | None:
-    return store.size(upload.sha256)
+def _size(store: RemoteStore, upload: Upload) -> int | MayLack | None:
+    try:
+        return store.size(upload.sha256)
+    except MayLack as error:
+        return error

@@ -13,6 +13,10 @@ MAX_HOPS = 10
 STATUSES = frozenset({301, 302, 303, 307, 308})
 
 
+class EndlessRedirects(NetworkError):
+    """A chain of redirects that does not end."""
+
+
 class Chain:
     """The requests that lead to one answer, for both clients.
 
@@ -72,9 +76,9 @@ def next_hop(current: str, location: str | None) -> str:
     return target
 
 
-def redirects_for_ever(url: str) -> NetworkError:
+def redirects_for_ever(url: str) -> EndlessRedirects:
     """Return the error for a chain of redirects that does not end; its cookies were returned to their hosts."""
-    return NetworkError(
+    return EndlessRedirects(
         f"{display_url(url)} redirects more than {MAX_HOPS} times, cookies included",
         hint="open it in a browser; if it wants a login or a click, download the file there and use its path",
     )

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 from second_machine import emptied, from_the_site
+from stand_ins import typed
 from workbench import declare
 from world import Project
 
@@ -21,12 +22,21 @@ Said = tuple[int, bytes, dict[str, str | None]]
 Answer = Callable[[str, str, bytes], Said]
 
 
+def as_it_is(method: str, path: str, content: bytes) -> Said:
+    return 200, content, {}
+
+
 class Web:
-    """A web server that is the remote; `answer` decides, `asked` are its requests."""
+    """A web server that is the remote; `answer` decides, `asked` are its requests, `had` its files by digest.
+
+    Who shows the token `lets_in` gets the files in any case.
+    """
 
     def __init__(self, had: dict[str, bytes]) -> None:
-        self.answer: Answer = lambda method, path, content: (200, content, {})
+        self.answer: Answer = as_it_is
         self.asked: list[str] = []
+        self.lets_in: str | None = None
+        self.had = had
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,9 +44,10 @@ class Web:
 
             def do_GET(self) -> None:
                 web.asked.append(f"{self.command} {self.path}")
-                status, body, headers = web.answer(
-                    self.command, self.path, had.get(self.path.rpartition("/")[2], b"")
-                )
+                answer = web.answer
+                if web.lets_in is not None and self.headers.get("Authorization") == f"Bearer {web.lets_in}":
+                    answer = as_it_is
+                status, body, headers = answer(self.command, self.path, had.get(self.path.rpartition("/")[2], b""))
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(body)), **headers}.items():
                     if value is not None:
@@ -100,7 +111,7 @@ def test_a_page_of_unknown_size_is_no_file(project: Project, web: Web) -> None:
 
 
 RIGHT: dict[str, Answer] = {
-    "plain": lambda method, path, content: (200, content, {}),
+    "plain": as_it_is,
     "another host": on_another_host,
     "no HEAD": lambda method, path, content: (405, b"", {}) if method == "HEAD" else (200, content, {}),
     "a HEAD of zero": lambda method, path, content: (200, b"" if method == "HEAD" else content, {}),
@@ -123,3 +134,51 @@ def test_status_and_pull_agree(project: Project, web: Web, kind: str) -> None:
 def test_one_request_for_each_file(project: Project, web: Web) -> None:
     project("store", "status")
     assert len(web.asked) == 3 and all(asked.startswith("HEAD ") for asked in web.asked)
+
+
+def guarded(status: int) -> Answer:
+    """A server that wants a token from everybody."""
+    return lambda method, path, content: (status, b"no", {})
+
+
+def test_a_server_that_wants_a_token(project: Project, web: Web) -> None:
+    web.answer = guarded(401)
+    host = web.server.url.removeprefix("http://")
+    for words in (("status",), ("status", "--check"), ("pull",)):
+        assert f"`synapse login {host}`" in " ".join(project("store", *words, code=3).err.split())
+    done = project("sync", "--json")
+    (warning,) = done.json["warnings"]
+    assert f"`synapse login {host}`" in warning and len(from_the_site(project)) == 3
+    web.lets_in = "a-token"
+    with typed("a-token"):
+        project("login", host, "--token-stdin")
+    assert project("store", "status", "--check").out.rstrip().endswith(": all")
+
+
+def test_a_server_that_refuses_everything_is_not_called_empty(project: Project, web: Web) -> None:
+    web.answer = guarded(403)
+    host = web.server.url.removeprefix("http://")
+    for words in (("status",), ("status", "--check"), ("pull",)):
+        said = " ".join(project("store", *words, code=3).err.split())
+        assert "refuses its files, or does not have them (403)" in said and f"`synapse login {host}`" in said
+        assert said.count("hint:") == 1
+    (warning,) = project("sync", "--json").json["warnings"]
+    assert "or does not have them" in warning and len(from_the_site(project)) == 3
+
+
+def test_a_server_that_says_403_of_what_it_lacks(project: Project, web: Web) -> None:
+    """As a bucket behind a web address does that may not be listed."""
+    (missing, *_) = sorted(web.had)
+    web.answer = lambda method, path, content: (403, b"", {}) if missing in path else (200, content, {})
+    assert "has 2 files" in (said := project("store", "status", "--check", code=8).out) and "lacks 1 file" in said
+    assert "2 files pulled" in project("store", "pull", code=3).out
+    project("sync")
+    assert len(from_the_site(project)) == 1
+
+
+@pytest.mark.parametrize("words", [("status", "--check"), ("pull",)])
+def test_a_redirect_without_end(project: Project, web: Web, words: tuple[str, ...]) -> None:
+    web.answer = lambda method, path, content: (302, b"", {"Location": path})
+    said = " ".join(project("store", *words, code=5).err.split())
+    assert "redirects more than 10 times" in said and "correct the address of the remote" in said
+    assert "browser" not in said

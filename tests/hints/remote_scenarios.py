@@ -14,6 +14,8 @@ from advice import helps
 from second_machine import emptied, path_of
 from workbench import declare
 
+from synapse_sync.demo.exchange import Fault
+
 
 def drive_of(bench: Any) -> Path:
     """An empty directory that is the remote; the project is synced."""
@@ -185,6 +187,26 @@ def _(bench: Any) -> None:
     bench.advised("synapse verify --repair", "store", "push", "--all", code=6)
     bench("verify", "--repair", code=None)
     bench("store", "push", "--all")
+
+
+@helps("suppliers: synapse login", "suppliers: synapse login")
+def _(bench: Any) -> None:
+    drive_of(bench)
+    emptied(bench.project)
+    os.environ["SYNAPSE_REMOTE"] = f"{bench.project.hub.files.url}/rem"
+    for status in (401, 403):
+        bench.project.hub.faults.add("/rem", Fault(status=status, origin="files"))
+        said = bench.advised("synapse login", "store", "status", code=3).err
+        host = re.search(r"`synapse login (\S+)`", said)
+        assert host is not None
+        bench.log_in(host[1], "a-token-for-that-host")
+        bench.project.hub.faults.clear()
+        bench.project.hub.clear_log()
+        bench("store", "status")
+        assert {seen.headers.get("authorization") for seen in bench.project.hub.requests("files")} == {
+            "Bearer a-token-for-that-host"
+        }
+        bench("logout", host[1])
 
 
 @helps("suppliers: --to")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from synapse_sync.core.remote import Remote, blob_path
+from synapse_sync.errors import SynapseError
 from synapse_sync.sources.base import Location
 from synapse_sync.suppliers.remote.base import ABSENT, Means, size_at
-
-#: Many servers of files answer 403 for a file that is not there, where they do not list.
-_ABSENT = ABSENT | {403}
+from synapse_sync.suppliers.remote.refusals import in_words
 
 
 class HttpRemote:
@@ -24,8 +23,11 @@ class HttpRemote:
         return Location(f"{self.remote.address}/{quote(blob_path(sha256))}")
 
     def size(self, sha256: str) -> int | None:
-        """Ask with one HEAD for the size of the blob."""
-        return size_at(self._means.wire(), self.locate(sha256).url, _ABSENT)
+        """Ask with one HEAD for the size of the blob; raises `MayLack` where that is refused with 403."""
+        try:
+            return size_at(self._means.wire(), self.locate(sha256).url, ABSENT)
+        except SynapseError as error:
+            raise in_words(self.remote, error) from error
 
 
 def open_remote(remote: Remote, means: Means) -> HttpRemote:

@@ -6,9 +6,11 @@ Its blobs are the files themselves where it has model artifacts. An image has ot
 from __future__ import annotations
 
 from synapse_sync.core.remote import Remote
+from synapse_sync.errors import SynapseError
 from synapse_sync.sources.base import Location
 from synapse_sync.suppliers.registry import let_in, repository_of
 from synapse_sync.suppliers.remote.base import ABSENT, Means, size_at
+from synapse_sync.suppliers.remote.refusals import in_words
 
 
 class RegistryRemote:
@@ -26,7 +28,10 @@ class RegistryRemote:
 
     def size(self, sha256: str) -> int | None:
         """Ask with one HEAD for the size of the blob."""
-        return size_at(self._means.wire(), self.locate(sha256).url, ABSENT)
+        try:
+            return size_at(self._means.wire(), self.locate(sha256).url, ABSENT)
+        except SynapseError as error:
+            raise in_words(self.remote, error) from error
 
 
 def open_remote(remote: Remote, means: Means) -> RegistryRemote:

@@ -15,9 +15,7 @@ from synapse_sync.errors import (
     IntegrityError,
     NetworkError,
     NotFound,
-    Offline,
     RefusedFormat,
-    StatusError,
     StorageError,
     SynapseError,
 )
@@ -25,14 +23,13 @@ from synapse_sync.net.at_once import at_once
 from synapse_sync.net.failures import switched_off
 from synapse_sync.sources.base import Location
 from synapse_sync.store.durable import outside_store
-from synapse_sync.suppliers.remote.base import ABSENT, ACCESS_HINT, Means, RemoteStore, WritableRemote
+from synapse_sync.suppliers.remote.base import ACCESS_HINT, Means, RemoteStore, WritableRemote
+from synapse_sync.suppliers.remote.refusals import MayLack, in_words, is_lack, may_be_lack
 from synapse_sync.suppliers.remote.register import open_remote, unusable
 from synapse_sync.transfer.want import Offer, Want
 
 #: How many questions to one remote are asked at the same time.
 _AT_ONCE = 16
-#: Statuses that may mean the same: a bucket that may not be listed says so for a missing object.
-_REFUSED = frozenset({401, 403})
 
 
 def no_remote(what: str = "no remote is named") -> InputError:
@@ -171,7 +168,8 @@ class Remotes:
         assert want.sha256 is not None
         if isinstance(error, StorageError):
             outside_store(error, ACCESS_HINT)
-        if not _is_absence(remote, error):
+        error = in_words(remote, error)
+        if isinstance(error, MayLack) or not may_be_lack(error):
             with self._lock:
                 self._failures[remote, want.sha256] = error
         if isinstance(error, IntegrityError):
@@ -207,26 +205,32 @@ class Remotes:
                     f"`{want.subject}`: the remote {remote} has wrong bytes, which were not used",
                     hint=f"`synapse sync` asks its site; then {self._to_repair(remote, want.model)}",
                 )
+        refused: MayLack | None = None
         for remote in self.remotes:
             if self._means.offline and remote.kind is not RemoteKind.DIRECTORY:
                 return switched_off(f"`{want.subject}`: the remote {remote}")
             error = self._down.get(remote) or self._failures.get((remote, want.sha256))
             if isinstance(error, RefusedFormat):
                 return error.copy()
-            if error is not None:
+            if isinstance(error, MayLack):  # another remote may have a better reason
+                refused = error
+            elif error is not None:
                 failure = error.copy()
                 failure.message = f"`{want.subject}`: the remote {remote} cannot be used now: {error.message}"
                 return failure
+        if refused is not None:
+            failure = refused.copy()
+            failure.message = f"`{want.subject}`: the remote {refused.message}"
+            return failure
         writable = any(remote.is_writable for remote in self.remotes)
         after = f"; then `synapse store push {shlex.quote(want.model)}` uploads it" if writable else ""
         return NotFound(f"no remote has the file of `{want.subject}`", hint=f"`synapse sync` asks its site{after}")
 
     def _said(self, remote: Remote, error: SynapseError) -> str | None:
         """Say once that a remote cannot be used; it is asked no more then."""
-        if isinstance(error, NotFound | Offline) or (isinstance(error, StatusError) and error.status in ABSENT):
+        if is_lack(error):
             return None
-        refused = _is_absence(remote, error)
-        closed = isinstance(error, StatusError) and error.status in _REFUSED
+        refused = may_be_lack(error)
         with self._lock:
             if isinstance(error, NetworkError | AccessDenied) and not refused:
                 self._down[remote] = error
@@ -234,15 +238,7 @@ class Remotes:
                 return None
             self._told.add(remote)
         hint = "" if error.hint is None else f"; {error.hint}"
-        if closed and not refused:
-            hint = f"; `docker login {remote.container}` or `podman login {remote.container}` keeps a login for it"
+        if isinstance(error, MayLack):
+            return f"the remote {error.message}{hint}"
         words = "refuses to send files, or does not have them" if refused else "cannot be used now"
         return f"the remote {remote} {words}: {error.message}{hint}"
-
-
-def _is_absence(remote: Remote, error: SynapseError) -> bool:
-    """Whether an error may only mean that a remote lacks the file."""
-    if isinstance(error, StatusError):
-        # A registry says 404 of a blob that it lacks.
-        return error.status in ABSENT or (error.status in _REFUSED and remote.kind is not RemoteKind.OCI)
-    return isinstance(error, NotFound | Offline)
