@@ -80,13 +80,15 @@ def _question(ui: NearbyUI) -> str:
 
 def _say(console: Console, created: Created, chosen: Sequence[NearbyUI], rest: Sequence[NearbyUI]) -> None:
     """Print what was written, and the UIs that were found."""
+    from synapse_sync.engine.git_rules import IGNORED
+
     console.say(f"wrote {created.manifest.name}: layout {created.layout}, root {created.root}")
     for ui in chosen:
         console.say(f"  and layout {ui.layout}, root {ui.root}")
     if created.attributes:
         console.say("wrote .gitattributes: in a merge, git keeps the additions of both branches")
     if created.ignored:
-        console.say("wrote .gitignore: git leaves out the placed weights")
+        console.say(IGNORED)
     console.say(created.store)
     console.warnings(created.warnings)
     for ui in rest:

@@ -256,7 +256,7 @@ def _write(
     project: Project, text: str, manifest: Manifest, lockfile: Lockfile, tools: Tools
 ) -> tuple[Capability, ...]:
     """Write the two files; the user's consent for what is in them comes with it. Returns what is new of that."""
-    write_both(project, text, lockfile, manifest)
+    write_both(project, text, lockfile, manifest, tools.reporter.note)
     note_lock(project, tools)
     trust = tools.trust
     missing = trust.missing([*trust.roots(manifest.targets), *trust.declared(manifest.entries())])

@@ -15,6 +15,8 @@ from synapse_sync.user.small_files import read_small
 #: How git merges the two files of two branches: it keeps the additions of both.
 _ATTRIBUTES = (f"{MANIFEST} merge=union", f"{LOCKFILE} merge=union")
 _WEIGHTS = ("safetensors", "sft", "gguf", "ckpt", "pt", "pth", "bin", "onnx")
+#: The line about a changed `.gitignore`.
+IGNORED = "wrote .gitignore: git leaves out the placed weights"
 _COMMENT = "# weights that synapse places"
 
 

@@ -110,7 +110,7 @@ def import_lists(
         found, locked = work.declare(new)
         if found and not wishes.dry_run:
             with undone(locked):
-                write_both(project, work.text, locked.lockfile, work.manifest)
+                write_both(project, work.text, locked.lockfile, work.manifest, tools.reporter.note)
                 note_lock(project, tools)
         return ImportedLists(
             readings=tuple(readings),

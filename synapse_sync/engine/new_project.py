@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from synapse_sync.core.lockfile import Lockfile
 from synapse_sync.core.manifest.values import Manifest
-from synapse_sync.engine.git_rules import merge_rule
+from synapse_sync.engine.git_rules import IGNORED, ignore_rule, merge_rule
 from synapse_sync.engine.init import first_text, write_schema
 from synapse_sync.project import Project
 from synapse_sync.user.places import MANIFEST
@@ -20,13 +20,21 @@ def manifest_so_far(project: Project, targets: Sequence[tuple[str, str]] = ()) -
     return text, project.as_manifest(text)
 
 
-def write_both(project: Project, text: str, lockfile: Lockfile, manifest: Manifest | None = None) -> None:
-    """Write the manifest and then the lockfile; a new project also gets its schema and git's rule.
+def write_both(
+    project: Project, text: str, lockfile: Lockfile, manifest: Manifest, note: Callable[[str], None]
+) -> None:
+    """Write the manifest and then the lockfile; a new project also gets its schema and git's rules.
 
-    `manifest` are the values of `text`, where they are known. After a crash in between, a lock renews the lockfile.
+    `manifest` are the values of `text`. Of a new target, git ignores the weights; `note` hears of that. After a
+    crash in between, a lock renews the lockfile.
     """
-    if not project.exists(MANIFEST):
+    is_new = not project.exists(MANIFEST)
+    before = () if is_new else project.manifest.targets
+    if is_new:
         merge_rule(project.directory)
         write_schema(project.directory)
+    # First: a `git add` must never see the weights without it.
+    if ignore_rule(project.directory, [target for target in manifest.targets if target not in before]):
+        note(IGNORED)
     project.write(MANIFEST, text, manifest)
     project.write_lockfile(lockfile)

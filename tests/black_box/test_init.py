@@ -56,6 +56,23 @@ def test_git_leaves_out_placed_weights_and_nothing_else(project: Project) -> Non
     assert set(seen) == {".gitattributes", ".gitignore", "synapse.toml", *others}
 
 
+@pytest.mark.parametrize("words", [("import", "ComfyUI", "--offline"), ("init", "--adopt", "--offline")])
+def test_an_import_into_a_repository_stages_no_weights(project: Project, words: tuple[str, ...]) -> None:
+    git(project.path, "init", "-q")
+    for root in ("ComfyUI", "Second"):
+        comfyui(project.path / root)
+        weights = project.path / root / "models/loras/a.safetensors"
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        weights.write_bytes(safetensors_bytes(root))
+    (project.path / "Second").rename(project.path.parent / "Second")
+    assert "wrote .gitignore" in project(*words).err
+    assert ".safetensors" not in git(project.path, "status", "--porcelain", "--untracked-files=all")
+    (project.path.parent / "Second").rename(project.path / "Second")
+    assert "wrote .gitignore" in project("import", "Second", "--offline").err, "a new target of a known project"
+    assert ".safetensors" not in git(project.path, "status", "--porcelain", "--untracked-files=all")
+    assert ".gitignore" not in project("import", "Second", "--offline").err
+
+
 def test_a_gitignore_is_completed_once_and_what_it_has_counts(project: Project) -> None:
     git(project.path, "init", "-q")
     comfyui(project.path)
