@@ -111,6 +111,8 @@ _FLUX_LIKE = rows(
      "double_blocks.#.img_attn double_blocks.#.img_attn.qkv.weight[1]=2048 double_blocks.#.img_mod"),
     ("HunyuanVideo", "HunyuanVideo T2V | HunyuanVideo I2V",
      "double_blocks.#.img_attn_qkv|double_blocks.#.img_mod.linear|single_blocks.#.modulation.linear"),
+    ("Flux.1", "",
+     "double_blocks.#.img_attn.norm img_in.weight[1]=64,128,384 double_blocks.0 final_layer n(double_blocks)<19"),
     ("Flux.1", "Flux.1 Fill dev", "double_blocks.#.img_attn.norm img_in.weight[1]=384", "inpainting"),
     ("Flux.1", _CONTROL, "double_blocks.#.img_attn.norm img_in.weight[1]=128 guidance_in", "control"),
     ("Flux.1", _FLUX_DEV, "double_blocks.#.img_attn.norm img_in.weight[1]=64 guidance_in"),
@@ -147,6 +149,9 @@ _FLUX_LIKE = rows(
      "context_embedder.token_refiner|single_transformer_blocks.#.norm.linear !joint_transformer_blocks "
      "n(single_transformer_blocks)>=39"),
     ("HunyuanVideo", "HunyuanVideo T2V | HunyuanVideo I2V", "context_embedder.token_refiner"),
+    ("Flux.1", "",
+     "single_transformer_blocks.#.proj_mlp x_embedder.weight[1]=64,128,384 transformer_blocks.0 proj_out "
+     "n(transformer_blocks)<19"),
     ("Flux.1", "Flux.1 Fill dev", "single_transformer_blocks.#.proj_mlp x_embedder.weight[1]=384", "inpainting"),
     ("Flux.1", _CONTROL, "single_transformer_blocks.#.proj_mlp x_embedder.weight[1]=128", "control"),
     ("Flux.1", _FLUX_DEV,

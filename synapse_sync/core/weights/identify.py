@@ -162,13 +162,15 @@ def _identified(tensors: Tensors, metadata: Mapping[str, str]) -> Weights:
     return _lone(tensors) or Weights()
 
 
-def _told(match: Match, kind: str | None = None, parts: tuple[str, ...] = ()) -> Weights:
+def _told(
+    match: Match, kind: str | None = None, parts: tuple[str, ...] = (), half: tuple[str, ...] = ()
+) -> Weights:
     rule = match.rule
     return Weights(
         kind=kind or rule.kind or None,
         family=rule.family,
         bases=rule.bases,
-        variants=rule.variants,
+        variants=(*rule.variants, *half),
         parts=parts,
         evidence=match.evidence,
     )
@@ -199,7 +201,10 @@ def _composed(parts: dict[str, dict[str, Tensor]]) -> Weights | None:
     if model is not None:
         kind = "checkpoint" if others else "diffusion_model"
         inside = ("diffusion_model", *others) if others else ()
-        match = _model_match({**{name: rest[name] for name in islice(rest, 200)}, **model})
+        seen = {**{name: rest[name] for name in islice(rest, 200)}, **model}
+        if _is_mixed(View(seen.items())):
+            return Weights(kind=kind, parts=inside, evidence=(_MIXED,))
+        match = _model_match(seen)
         if match is not None:
             return _told(match, kind, parts=inside)
         if others:
@@ -211,8 +216,8 @@ def _composed(parts: dict[str, dict[str, Tensor]]) -> Weights | None:
 def _lone_part(parts: dict[str, dict[str, Tensor]]) -> Weights | None:
     if len(parts.get("", {})) > max(map(len, (part for name, part in parts.items() if name)), default=0):
         return None  # most of it is something else
-    if "vae" in parts and (match := first(AUTOENCODERS, View(parts["vae"].items()))) is not None:
-        return _told(match, "vae")
+    if "vae" in parts and (match := first(AUTOENCODERS, view := View(parts["vae"].items()))) is not None:
+        return _told(match, "vae", half=_half(view))
     if "text_encoder" in parts:
         for inner in _stripped(parts["text_encoder"], _CLIP_WRAPPERS):
             if (match := first(TEXT_ENCODERS, View(inner.items()))) is not None:
@@ -238,6 +243,20 @@ def _unwrapped(tensors: Tensors) -> Tensors:
         if len(inner) > 0.8 * len(tensors):
             return inner
     return tensors
+
+
+_MIXED = "the tensors of several models"
+
+
+def _is_mixed(view: View) -> bool:
+    """Whether the blocks of a transformer are beside those of a U-Net: then the file is neither of the two."""
+    return _ANY_UNET.holds(view) and first(DIFFUSION, view) is not None
+
+
+def _half(view: View) -> tuple[str, ...]:
+    """The variant of an autoencoder of which one half is missing."""
+    halves = [half for half in ("decoder", "encoder") if view.has(half)]
+    return (f"{halves[0]} only",) if len(halves) == 1 else ()
 
 
 def _model_match(tensors: Tensors) -> Match | None:
@@ -301,8 +320,11 @@ _TABLES: tuple[tuple[Table, str | None], ...] = (
 
 def _plain(view: View) -> Weights | None:
     for rules, kind in _TABLES:
-        if (match := first(rules, view)) is not None:
-            return _told(match, kind)
+        if (match := first(rules, view)) is None:
+            continue
+        if rules is DIFFUSION and _is_mixed(view):
+            return Weights(kind=kind, evidence=(_MIXED,))
+        return _told(match, kind, half=_half(view) if rules is AUTOENCODERS else ())
     if _ANY_UNET.holds(view):
         return Weights(kind="diffusion_model", evidence=_ANY_UNET.evidence(view))
     return None

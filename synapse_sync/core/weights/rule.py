@@ -5,6 +5,7 @@ A rule's `when` lists conditions, separated by spaces; all of them must hold:
     name            a tensor of that name, or names that begin with it and a separator
     !name           no such tensor
     name[axis]=N    the size of a tensor along an axis, from 0; also >=N and <N, and N,M for one of several
+    name[axis]?=N   the same, or that size is unknown, as in a part of a file
     name:axes=N     how many axes the tensor has
     n(name)=N       how many numbers follow that name: n(double_blocks)=19
 
@@ -24,7 +25,7 @@ from synapse_sync.core.weights.header import Tensor
 _MOST_PARTS, _MOST_PATTERNS = 14, 12_000
 #: Types whose sizes are those of the model. Others pack several values into one.
 _UNPACKED = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ"})
-_CONDITION = re.compile(r"(?P<no>!?)(?P<left>[^=<>!]+)(?:(?P<operator>=|>=|<)(?P<right>[\d,]+))?\Z")
+_CONDITION = re.compile(r"(?P<no>!?)(?P<left>[^=<>!?]+)(?:(?P<operator>=|>=|<|\?=)(?P<right>[\d,]+))?\Z")
 _LEFT = re.compile(r"n\((?P<counted>[^)]+)\)|(?P<name>[^\[\]:]+)(?:\[(?P<axis>\d)\]|(?P<axes>:axes))?\Z")
 _NUMBER_AT_END = re.compile(r"([a-z]+)\d+\Z")  # Cosmos numbers its blocks `block0`
 
@@ -143,13 +144,21 @@ class _Condition:
     def holds(self, view: View) -> bool:
         if not self.operator:
             return any(view.has(name) for _, name, _ in self.left) != self.negated
-        return any(self._fits(_number(view, *left)) for left in self.left)
+        if self.operator == "?=":
+            return all(number is None or number in self.right for number in self._numbers(view))
+        return any(map(self._fits, self._numbers(view)))
+
+    def _numbers(self, view: View) -> list[int | None]:
+        return [_number(view, *left) for left in self.left]
 
     def seen(self, view: View) -> str:
         """The name that made the condition hold, with its size."""
         if not self.operator:
             return next((name for _, name, _ in self.left if view.has(name)), "")
-        kind, name, axis = next(left for left in self.left if self._fits(_number(view, *left)))
+        known = (left for left in self.left if self._fits(_number(view, *left)))
+        if (left := next(known, None)) is None:
+            return ""  # a size that is unknown, and may be
+        kind, name, axis = left
         number = _number(view, kind, name, axis)
         if kind == "count":
             return f"{number} {name}"
@@ -158,7 +167,7 @@ class _Condition:
     def _fits(self, number: int | None) -> bool:
         if number is None:
             return False
-        if self.operator == "=":
+        if self.operator in ("=", "?="):
             return number in self.right
         (bound,) = self.right
         return number >= bound if self.operator == ">=" else number < bound
@@ -213,7 +222,11 @@ class Rule:
     def needed(self) -> frozenset[str]:
         """Names of which a file must have one, by the first condition that says so; empty if none does."""
         for condition in self._conditions:
-            if not condition.negated and all(kind != "count" for kind, _, _ in condition.left):
+            if (
+                not condition.negated
+                and condition.operator != "?="
+                and all(kind != "count" for kind, _, _ in condition.left)
+            ):
                 return frozenset(name for _, name, _ in condition.left)
         return frozenset()
 
@@ -224,7 +237,7 @@ class Rule:
     def evidence(self, view: View) -> tuple[str, ...]:
         """The names and sizes that made the conditions hold for a view, and the source."""
         seen = (condition.seen(view) for condition in self._conditions if not condition.negated)
-        return (*dict.fromkeys(seen), self.source)
+        return (*filter(None, dict.fromkeys(seen)), self.source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ _TEXT = "|".join(f"{place}.transformer_blocks.#.attn2.to_k.weight[1]" for place 
 #: The widths of its blocks.
 _WIDTH = _TEXT.replace("attn2.to_k.weight[1]", "attn2.to_k.weight[0]")
 _IN = "input_blocks.0.0.weight[1]|conv_in.weight[1]"
+#: The inputs of a model without images as inputs. Where they are others, the model is another one.
+_PLAIN = f"{_IN}?=4"
 _EXTRA = "label_emb.0.0.weight[1]|add_embedding.linear_1.weight[1]|class_embedding.linear_1.weight[1]"
 _DEPTH = "n(input_blocks.#.#.transformer_blocks)|n(down_blocks.#.attentions.#.transformer_blocks)"
 _FILM = (
@@ -38,44 +40,52 @@ UNETS = rows(
     ("SVD", "SV3D_p", f"{_FILM} {_EXTRA}=1280", "image-to-video"),
     ("SVD", "Stable Video Diffusion | Stable Video Diffusion XT", _FILM, "image-to-video"),
     ("Kolors", "Kolors inpainting", f"{_TEXT}=2048 {_EXTRA}=5632 {_IN}=9", "inpainting"),
-    ("Kolors", "Kolors", f"{_TEXT}=2048 {_EXTRA}=5632"),
-    ("Kolors", "Kolors", f"{_TEXT}=2048 encoder_hid_proj"),
-    ("SDXL", "SDXL 1.0 refiner", f"{_TEXT}=1280 {_EXTRA}=2560", "refiner"),
-    ("SDXL", "SDXL 1.0 refiner", f"{_TEXT}=1280 {_WIDTH}=768,1536", "refiner"),
+    ("Kolors", "Kolors", f"{_TEXT}=2048 {_EXTRA}=5632 {_PLAIN}"),
+    ("Kolors", "Kolors", f"{_TEXT}=2048 encoder_hid_proj {_PLAIN}"),
+    ("SDXL", "SDXL 1.0 refiner", f"{_TEXT}=1280 {_EXTRA}=2560 {_PLAIN}", "refiner"),
+    ("SDXL", "SDXL 1.0 refiner", f"{_TEXT}=1280 {_WIDTH}=768,1536 {_PLAIN}", "refiner"),
     ("SDXL", "SDXL inpainting", f"{_TEXT}=2048 {_EXTRA}=2816 {_IN}=9", "inpainting"),
     ("SDXL", "SDXL InstructPix2Pix", f"{_TEXT}=2048 {_EXTRA}=2816 {_IN}=8", "instruct"),
-    ("SDXL", "Playground v2.5", f"{_TEXT}=2048 {_EXTRA}=2816 edm_mean"),
-    ("SDXL", "SDXL 1.0 base", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=10"),
-    ("SDXL", "SSD-1B", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=4"),
-    ("SDXL", "KOALA-700M", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=5"),
-    ("SDXL", "KOALA-1B", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=6"),
-    ("SDXL", "Segmind Vega", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=2"),
-    ("SDXL", "SDXL 1.0 base | SSD-1B | Segmind Vega | KOALA-700M | KOALA-1B", f"{_TEXT}=2048 {_EXTRA}=2816"),
-    (None, "SDXL 1.0 base | Kolors", f"{_TEXT}=2048 {_DEPTH}=10"),
-    (None, "SDXL 1.0 base | SSD-1B | Segmind Vega | KOALA-700M | KOALA-1B | Kolors", f"{_TEXT}=2048"),
+    ("SDXL", "Playground v2.5", f"{_TEXT}=2048 {_EXTRA}=2816 edm_mean {_PLAIN}"),
+    ("SDXL", "SDXL 1.0 base", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=10 {_PLAIN}"),
+    ("SDXL", "SSD-1B", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=4 {_PLAIN}"),
+    ("SDXL", "KOALA-700M", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=5 {_PLAIN}"),
+    ("SDXL", "KOALA-1B", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=6 {_PLAIN}"),
+    ("SDXL", "Segmind Vega", f"{_TEXT}=2048 {_EXTRA}=2816 {_DEPTH}=2 {_PLAIN}"),
+    ("SDXL", "SDXL 1.0 base | SSD-1B | Segmind Vega | KOALA-700M | KOALA-1B",
+     f"{_TEXT}=2048 {_EXTRA}=2816 {_PLAIN}"),
+    ("SDXL", "", f"{_TEXT}=2048 {_EXTRA}=2816"),
+    ("Kolors", "", f"{_TEXT}=2048 {_EXTRA}=5632"),
+    (None, "SDXL 1.0 base | Kolors", f"{_TEXT}=2048 {_DEPTH}=10 {_PLAIN}"),
+    (None, "SDXL 1.0 base | SSD-1B | Segmind Vega | KOALA-700M | KOALA-1B | Kolors", f"{_TEXT}=2048 {_PLAIN}"),
     ("SD2.x", "SD x4 upscaler", f"{_TEXT}=1024 {_IN}=7", "upscaler"),
     ("SD2.x", "Stable Diffusion 2 inpainting", f"{_TEXT}=1024 {_IN}=9", "inpainting"),
     ("SD2.x", "Stable Diffusion 2 depth", f"{_TEXT}=1024 {_IN}=5", "depth"),
-    ("SD2.x", "SD 2.1 unCLIP-H", f"{_TEXT}=1024 {_EXTRA}=2048", "unclip"),
-    ("SD2.x", "SD 2.1 unCLIP-L", f"{_TEXT}=1024 {_EXTRA}=1536", "unclip"),
+    ("SD2.x", "SD 2.1 unCLIP-H", f"{_TEXT}=1024 {_EXTRA}=2048 {_PLAIN}", "unclip"),
+    ("SD2.x", "SD 2.1 unCLIP-L", f"{_TEXT}=1024 {_EXTRA}=1536 {_PLAIN}", "unclip"),
     ("SD2.x", "Lotus-D depth", f"{_TEXT}=1024 {_EXTRA}=4", "depth"),
     ("SD2.x", "SDXS-512-0.9", f"{_TEXT}=1024 {_IN}=4 input_blocks.#.#|down_blocks.# !middle_block !mid_block"),
-    ("SD2.x", "Stable Diffusion 2.0 | Stable Diffusion 2.1", f"{_TEXT}=1024"),
+    ("SD2.x", "Stable Diffusion 2.0 | Stable Diffusion 2.1", f"{_TEXT}=1024 {_PLAIN}"),
+    ("SD2.x", "", f"{_TEXT}=1024"),
     ("SD1.x", "Stable Zero123", f"{_TEXT}=768 cc_projection"),
     ("SD1.x", "Stable Diffusion 1.5 inpainting", f"{_TEXT}=768 {_IN}=9", "inpainting"),
-    ("SD1.x", "InstructPix2Pix (SD1.5) | Zero123", f"{_TEXT}=768 {_IN}=8", "instruct"),
+    ("SD1.x", "InstructPix2Pix (SD1.5) | Zero123 | IC-Light fc | IC-Light fcon", f"{_TEXT}=768 {_IN}=8"),
+    ("SD1.x", "IC-Light fbc", f"{_TEXT}=768 {_IN}=12"),
     ("SD1.x", "SDXS-512", f"{_TEXT}=768 {_IN}=4 input_blocks.#.#|down_blocks.# !middle_block !mid_block"),
-    ("SD1.x", "Stable Diffusion 1.4 | Stable Diffusion 1.5", f"{_TEXT}=768"),
+    ("SD1.x", "Stable Diffusion 1.4 | Stable Diffusion 1.5", f"{_TEXT}=768 {_PLAIN}"),
+    ("SD1.x", "", f"{_TEXT}=768"),
 )  # fmt: skip
 
 #: U-Nets whose linear layers are packed: their convolutions and the numbers of their blocks still say much.
 PACKED_UNETS = rows(
     _SOURCE,
-    ("SDXL", "SDXL 1.0 base", "n(input_blocks.#.#.transformer_blocks)=10 input_blocks.0.0.weight[1]=4"),
+    ("SDXL", "SDXL 1.0 base",
+     f"n(input_blocks.#.#.transformer_blocks)=10 input_blocks.0.0.weight[1]=4 {_TEXT}?=2048"),
     ("SDXL", "SDXL inpainting",
-     "n(input_blocks.#.#.transformer_blocks)=10 input_blocks.0.0.weight[1]=9", "inpainting"),
+     f"n(input_blocks.#.#.transformer_blocks)=10 input_blocks.0.0.weight[1]=9 {_TEXT}?=2048", "inpainting"),
     ("SD1.x", "Stable Diffusion 1.4 | Stable Diffusion 1.5",
-     "input_blocks.1.1.proj_in.weight:axes=4 input_blocks.0.0.weight[0]=320 n(input_blocks)=12 !label_emb"),
+     "input_blocks.1.1.proj_in.weight:axes=4 input_blocks.0.0.weight[0]=320 n(input_blocks)=12 !label_emb "
+     f"{_PLAIN} {_TEXT}?=768"),
 )  # fmt: skip
 
 #: Blocks of a U-Net whose family no row tells.

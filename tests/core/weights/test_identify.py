@@ -192,6 +192,60 @@ def test_packed_u_nets_are_known_by_their_blocks() -> None:
         assert identify(header(packed)).family == family
 
 
+@pytest.mark.parametrize("inputs", [5, 6, 12, 7])
+@pytest.mark.parametrize(("text", "depths", "extra", "family"), [
+    (768, (1, 1, 1, 0), None, "SD1.x"), (1024, (1, 1, 1, 0), None, "SD2.x"), (2048, SDXL_DEPTHS, 2816, "SDXL"),
+])  # fmt: skip
+def test_a_u_net_with_other_inputs_is_not_the_plain_model(
+    inputs: int, text: int, depths: tuple[int, ...], extra: int | None, family: str
+) -> None:
+    """Its images come in by other channels: the plain model cannot be what it is."""
+    found = identify(header(samples.unet(text, depths, inputs=inputs, extra=extra)))
+    plain = identify(header(samples.unet(text, depths, extra=extra)))
+    assert (found.kind, found.family) == ("diffusion_model", family)
+    assert plain.bases and not {*found.bases} & {*plain.bases}
+
+
+def test_relighting_models_are_in_the_set_of_their_inputs() -> None:
+    assert "IC-Light fc" in identify(header(samples.unet(768, inputs=8))).bases
+    assert identify(header(samples.unet(768, inputs=12))).bases == ("IC-Light fbc",)
+
+
+def test_a_u_net_that_attends_to_an_unknown_text_is_of_no_family() -> None:
+    found = identify(header(samples.unet(4096, SDXL_DEPTHS, extra=2816)))
+    assert (found.kind, found.family, found.bases) == ("diffusion_model", None, ())
+
+
+@pytest.mark.parametrize("inputs", [64, 128, 384])
+def test_a_whole_flux_with_fewer_blocks_is_none_of_the_known_ones(inputs: int) -> None:
+    whole = samples.flux(inputs=inputs)
+    pruned = {name: tensor for name, tensor in whole.items() if not name.startswith("double_blocks.1")}
+    assert identify(header(whole)).bases
+    found = identify(header(pruned))
+    assert (found.kind, found.family, found.bases) == ("diffusion_model", "Flux.1", ())
+
+
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
+@pytest.mark.parametrize("parts", [{}, samples.prefixed("first_stage_model.", samples.autoencoder(4))])
+def test_a_file_with_two_models_is_neither(prefix: str, parts: Tensors) -> None:
+    both = samples.prefixed(prefix, samples.flux()) | samples.prefixed(
+        "model.diffusion_model.", samples.unet(2048, SDXL_DEPTHS, extra=2816)
+    )
+    found = identify(header(both | parts))
+    assert (found.family, found.bases) == (None, ())
+    assert found.kind == ("checkpoint" if parts else "diffusion_model")
+
+
+@pytest.mark.parametrize("prefix", ["", "first_stage_model.", "vae."])
+@pytest.mark.parametrize("half", ["decoder", "encoder"])
+def test_half_an_autoencoder_says_so(prefix: str, half: str) -> None:
+    whole = samples.autoencoder(4)
+    part = {name: tensor for name, tensor in whole.items() if name.split(".")[0] in (half, "post_quant_conv")}
+    found = identify(header(samples.prefixed(prefix, part)))
+    assert (found.kind, found.variants) == ("vae", (f"{half} only",))
+    assert identify(header(samples.prefixed(prefix, whole))).variants == ()
+
+
 def test_encoders_under_the_names_of_other_versions() -> None:
     clip = {name.removeprefix("text_model."): tensor for name, tensor in samples.clip_text(768, 12).items()}
     assert identify(header(clip)).family == "CLIP-L"

@@ -32,6 +32,8 @@ VIEW = View(
         ("tail[0]|head.bias[0]=5", True), ("head.bias:axes=1", True), ("head.bias:axes=2", False),
         ("n(blocks)=8", True), ("n(blocks)>=9", False), ("n(tail)|n(blocks)=8", True), ("n(tail)=0", True),
         ("packed.weight", True), ("packed.weight[0]=16", False), ("blocks.block#.blocks.#", True),
+        ("head.bias[0]?=5", True), ("head.bias[0]?=4", False), ("head.bias[0]?=4,5", True), ("tail[0]?=4", True),
+        ("packed.weight[0]?=4", True), ("tail[0]|head.bias[0]?=4", False),
         ("head tail", False), ("head !tail", True),
     ],
 )  # fmt: skip
