@@ -21,13 +21,16 @@ from synapse_sync.project import Project
 from synapse_sync.store.roots import root_of
 from synapse_sync.user.places import home_directory
 
+#: Files that only the root of InvokeAI has (`invokeai_config.py`: `INVOKEAI_ROOT`, `db_dir`).
+_OF_INVOKEAI = ("invokeai.yaml", "databases/invokeai.db")
+
 
 def with_targets(
     text: str, manifest: Manifest, project: Project, directories: Sequence[Path]
 ) -> tuple[str, Manifest, list[Place], list[Target]]:
     """The manifest, as text and values, with a target for every directory, the places to look at, and new targets.
 
-    Raises `InputError` for a directory that does not exist.
+    Raises `InputError` for a directory that does not exist, or that belongs to a program with a database of it.
     """
     places: list[Place] = []
     new: list[Target] = []
@@ -39,6 +42,7 @@ def with_targets(
         for home in homes:
             place = known_place(manifest, project, home)
             if place is None:
+                _check_owner(home)
                 layout, root = _ui_of(home)
                 target = Target(name=_free_name(layout, manifest), layout=layout, root=path_text(root, project))
                 text = _with_target(_kept_where_they_are(text, manifest, project), manifest, target)
@@ -47,6 +51,17 @@ def with_targets(
                 place = Place(target=target, root=root, below=_relative(home, root))
             places.append(place)
     return text, manifest, list(dict.fromkeys(places)), new
+
+
+def _check_owner(directory: Path) -> None:
+    """Raise `InputError` for a directory of InvokeAI, whose database names each file by its path."""
+    for root in (directory, *list(directory.parents)[:4]):
+        if any((root / mark).is_file() for mark in _OF_INVOKEAI):
+            raise InputError(
+                f"{root} belongs to InvokeAI, whose database knows its files by their paths; nothing is imported",
+                hint=f"list {json.dumps(str(root / 'models'), ensure_ascii=False)} in `trees` of the settings: "
+                "a sync then uses these files instead of downloads",
+            )
 
 
 def _uis_below(directory: Path) -> Iterator[Path]:

@@ -750,3 +750,22 @@ def test_an_upgrade_keeps_what_the_header_said(comfy: Project) -> None:
     assert "nothing that `synapse lock --upgrade` would change" in comfy("outdated").err
     comfy("lock", "--upgrade")
     assert comfy.lock_text == before
+
+
+@pytest.mark.parametrize("mark", ["invokeai.yaml", "databases/invokeai.db"])
+@pytest.mark.parametrize("named", ["invokeai", "invokeai/models", "invokeai/models/0b1c2d3e/x.safetensors"])
+def test_a_directory_with_a_database_of_its_files_is_refused(project: Project, mark: str, named: str) -> None:
+    put(project, f"invokeai/{mark}", b"")
+    put(project, "invokeai/models/0b1c2d3e/x.safetensors", KNOWN)
+    (project.path / "synapse.toml").unlink(missing_ok=True)
+    done = project("import", named, "--offline", code=2)
+    assert "belongs to InvokeAI" in done.err
+    assert "`trees` of the settings" in " ".join(done.err.split())
+    assert [path.name for path in project.path.iterdir()] == ["invokeai"]
+
+
+def test_a_target_that_the_user_wrote_for_such_a_directory_counts(project: Project) -> None:
+    put(project, "invokeai/invokeai.yaml", b"")
+    put(project, "invokeai/models/0b1c2d3e/x.safetensors", KNOWN)
+    project.manifest('[targets.mine]\nlayout = "flat"\nroot = "invokeai/models"\n')
+    assert "imported 1 file" in project("import", "invokeai/models", "--offline").err
