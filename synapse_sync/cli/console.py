@@ -14,7 +14,7 @@ from synapse_sync.cli import runner
 from synapse_sync.cli.progress import Bars, Lines
 from synapse_sync.cli.render import usage_words
 from synapse_sync.cli.streams import use_utf8
-from synapse_sync.cli.texts import color_wish, fold_text, on_terminal
+from synapse_sync.cli.texts import asked_text, color_wish, fold_text, on_terminal
 from synapse_sync.core.findings import grouped, grouped_texts
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.switch import read_switch
@@ -132,7 +132,7 @@ class Console:
         """Ask a question on a terminal; without a terminal the answer is no."""
         if not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
             return False
-        return click.confirm(question, default=False, err=True)
+        return click.confirm(asked_text(question), default=False, show_default=False, prompt_suffix=" ", err=True)
 
     # -- failures ----------------------------------------------------------------------------------
 

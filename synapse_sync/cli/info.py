@@ -48,14 +48,17 @@ def command(console: Console, refs: tuple[str, ...], web: bool) -> int:
     FILE is a local file of weights, `./model.safetensors`: its header says its kind, family and precision. Several
     files may be named. Nothing is downloaded, and no project is needed.
     """
-    files = [local_file(ref) for ref in refs]
+    several = len(refs) > 1  # one word may be a name of synapse.toml
+    files = [local_file(ref, console.directory if several or "." in ref else None) for ref in refs]
     if web and (len(refs) > 1 or files != [None]):
         raise click.UsageError("--web needs one reference, and no local file")
     if (known := [file for file in files if file is not None]) == files:
         return show_files(console, known)
     if len(refs) > 1:
         other = refs[files.index(None)]
-        raise click.UsageError(f"several arguments must all be local files, and `{plain_text(other)}` is none")
+        raise click.UsageError(
+            f"several arguments must all be local files, and `{plain_text(other)}` names no file here"
+        )
     return _show_reference(console, refs[0], web=web)
 
 

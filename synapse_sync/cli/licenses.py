@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.options import common
-from synapse_sync.cli.render import table_lines
+from synapse_sync.cli.render import below_lines, is_too_wide, table_lines
 from synapse_sync.cli.texts import count_text, cut_text
 
 if TYPE_CHECKING:
@@ -50,10 +51,15 @@ def _show(console: Console, terms: tuple[Terms, ...]) -> None:
     """Print a table, and how many models permit commercial use."""
     from synapse_sync.core.license_reports import verdict
 
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (t.name, t.licence or "unknown", verdict(t.commercial), cut_text(t.creator or "", _CREATOR), t.seen or "")
         for t in terms
     ]
-    console.answers(table_lines(rows, ("name", "licence", "commercial", "creator", "seen"), shrink=1))
+    header: tuple[str, ...] = ("name", "licence", "commercial", "creator", "seen")
+    below: Sequence[str] = ()
+    if is_too_wide(rows, header):  # the terms themselves are never cut
+        below = below_lines("licence", (row[1] for row in rows))
+        rows, header = [(row[0], *row[2:]) for row in rows], (header[0], *header[2:])
+    console.answers(table_lines(rows, header, shrink=0, below=below))
     permitted = sum(t.commercial is True for t in terms)
     console.say(f"{permitted:,} of {count_text(len(terms), 'model')} permit commercial use")

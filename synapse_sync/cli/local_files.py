@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,12 +29,16 @@ _CONTENTS = {
 }  # fmt: skip
 
 
-def local_file(text: str) -> Reference | None:
-    """Return the local file that a text names: by a path, or by a bare name, such as those of `*.safetensors`."""
+def local_file(text: str, directory: Path | None = None) -> Reference | None:
+    """Return the local file that a text names: by a path, or by a bare name, such as those of `*.safetensors`.
+
+    Other bare names count if they are in `directory`: a shell makes them of `*`.
+    """
     try:
         reference = Reference.parse(text)
     except InvalidReference:
-        return Reference.parse(f"./{text}") if format_of(text) in WEIGHT_FORMATS else None
+        known = format_of(text) in WEIGHT_FORMATS or (directory is not None and (directory / text).exists())
+        return Reference.parse(f"./{text}") if known else None
     return reference if reference.source == "path" else None
 
 

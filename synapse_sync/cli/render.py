@@ -16,6 +16,7 @@ from synapse_sync.cli.texts import (
     fit_text,
     fold_text,
     has_width,
+    middle_text,
     on_terminal,
     plain_text,
     terminal_width,
@@ -138,8 +139,9 @@ def table_lines(
     """Return the lines of a table with aligned columns; `rows` and `header` are cells, which may come from outside.
 
     The column `shrink` becomes narrower where the table is wider than the terminal; of several, one after the
-    other. Without a terminal, or COLUMNS, nothing is cut. With `paths`, their cells are paths: they keep their
-    ends, which differ, and at least 24 columns. `below` has a line for each row, left out where it is empty.
+    other. The first column has names, which lose their middle. Without a terminal, or COLUMNS, nothing is cut.
+    With `paths`, their cells are paths: they keep their ends, which differ, and at least 24 columns. `below` has a
+    line for each row, left out where it is empty.
     """
     cells = [_cells(column) for column in zip(header, *rows, strict=True)]
     widths = [max(map(len if "".join(column).isascii() else text_width, column)) for column in cells]
@@ -150,12 +152,20 @@ def table_lines(
         widths[column] = min(widths[column], max(text_width(header[column]), least, widths[column] - max(0, over)))
         if paths:
             cells[column] = [end_text(cell, widths[column]) for cell in cells[column]]
+        elif column == 0:
+            cells[column] = [middle_text(cell, widths[column]) for cell in cells[column]]
     fitted = [_fitted(column, width) for column, width in zip(cells, widths, strict=True)]
     for number, row in enumerate(zip(*fitted, strict=True)):
         text = "  ".join(row).rstrip()
         yield click.style(text, bold=True) if number == 0 else text
         if number and below and below[number - 1]:
             yield below[number - 1]
+
+
+def is_too_wide(rows: Sequence[Sequence[str]], header: Sequence[str]) -> bool:
+    """Whether a table of these cells is wider than the terminal, so that `table_lines` has to cut some."""
+    widths = [max(map(text_width, _cells(column))) for column in zip(header, *rows, strict=True)]
+    return has_width(sys.stdout) and sum(widths) + 2 * (len(widths) - 1) > terminal_width()
 
 
 def _cells(column: Sequence[str]) -> Sequence[str]:

@@ -125,6 +125,21 @@ def end_text(text: str, width: int) -> str:
     return f"…{kept}"
 
 
+def middle_text(text: str, width: int) -> str:
+    """Return a text without its middle, in at most `width` columns: names often differ at their ends."""
+    if text_width(text) <= width:
+        return text
+    end = end_text(text, (width + 1) // 2)
+    return fit_text(text, width - text_width(end) + 1).rstrip().removesuffix("…") + end
+
+
+def asked_text(question: str) -> str:
+    """Return a question with its choice, folded for a terminal; the choice and the last word stay together."""
+    *before, last = plain_text(question).split("\n")
+    folded = wrapped(f"{last}\u00a0[y/N]:", terminal_width() - 1)
+    return "\n".join((*before, *folded)).replace("\u00a0", " ")
+
+
 def cut_text(text: str, width: int) -> str:
     """Return text from outside on one line of at most `width` columns."""
     text = cell_text(text)

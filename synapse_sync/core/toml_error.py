@@ -227,19 +227,14 @@ class _Spot:
                 return "`:` after a key", "write `=` between key and value, not `:`"
             key = self.line.partition("=")[0].strip()
             if "=" in self.line and not self.secret:
-                return (
-                    f"the name `{key}`",
-                    f'a name needs quotes unless it is letters, digits, `-` and `_`: `"{key}" = …`',
-                )
+                return f"the name `{key}`", f"{_NAMES}: `{bare_name(key)} = …`"
             return "a line without `=`", "every line is `key = value` or `[table]`; comments begin with `#`"
         if words.startswith(("Expected ']'", "Invalid initial character")) and start.startswith("["):
             name = start.strip("[] \t\r")
             if re.fullmatch(r"[\w.-]+", name, re.ASCII):
                 return "a header that is not closed", f"write `[{name}]`"
-            return (
-                "a header that is not closed, or a name without quotes",
-                f'write `[name]`, or `["{name}"]` for a name with other signs than letters, digits, `-` and `_`',
-            )
+            shown = ".".join(map(bare_name, name.split(".")))
+            return "a header that is not closed, or a name without quotes", f"{_NAMES}: write `[{shown}]`"
         return None
 
     def _end(self, words: str) -> tuple[str, str] | None:
@@ -254,6 +249,16 @@ class _Spot:
         if self.rest.lstrip()[:1] in (",", ";"):
             return f"`{self.rest.lstrip()[0]}` after a value", "end the line after the value"
         return "something after the end of a value", "write one `key = value` a line, with quotes around text"
+
+
+#: Quotes would be right TOML, but no name of a manifest contains a space.
+_NAMES = "a name has letters, digits, `-` and `_`"
+
+
+def bare_name(name: str) -> str:
+    """The nearest name without spaces and slashes, in quotes where TOML needs them for other signs."""
+    joined = re.sub(r"[\s@/\\\"']+", "-", name).strip("-") or "name"
+    return joined if re.fullmatch(r"[\w-]+", joined, re.ASCII) else f'"{joined}"'
 
 
 def _table_of(before: str) -> str:

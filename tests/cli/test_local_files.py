@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from model_headers import MODULES, autoencoder, flux, kohya, prefixed, unet, write_model
 from world import Project
@@ -102,6 +104,17 @@ def test_missing_files(project: Project) -> None:
 def test_files_and_references_do_not_mix(project: Project) -> None:
     said = project("info", "civitai:1", "./a.safetensors", code=2).err
     assert "civitai:1" in said
+
+
+def test_what_a_shell_makes_of_a_star_is_a_list_of_files(project: Project) -> None:
+    write_model(project.path / "a.safetensors", autoencoder(4))
+    (project.path / "real.zip").write_bytes(b"PK\x03\x04" + bytes(60))
+    (project.path / "notes").write_text("hello")
+    names = ("a.safetensors", "notes", "real.zip")
+    value = project("info", *names, "--json").json
+    assert [Path(one["file"]).name for one in value["files"]] == [*names]
+    assert "a zip archive" in project("info", "real.zip").out
+    assert "`gone.zip` names no file here" in project("info", *names, "gone.zip", code=2).err
 
 
 def test_names_from_outside_move_no_cursor(project: Project) -> None:

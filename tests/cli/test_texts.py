@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import synapse_sync
 from synapse_sync.cli.console import Console
-from synapse_sync.cli.texts import wrapped
+from synapse_sync.cli.texts import asked_text, middle_text, text_width, wrapped
 
 CLI = Path(synapse_sync.__file__).parent / "cli"
 LONG = "bytes: ~/.local/share/synapse/store (75.6 GB free), linked from there: each file is on disk once"
@@ -34,6 +36,23 @@ def test_whatever_is_said_is_broken_by_say_alone(path: Path) -> None:
     assert not re.search(
         r"\.(say|warn|answer)\(\s*fold_text\(", path.read_text("utf-8").replace("self.answer(", "")
     )
+
+
+def test_the_choice_of_a_question_is_never_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    question = "15 of the 16 files that synapse placed or took over would be removed. Go on?"
+    for columns in range(40, 100):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = asked_text(question).split("\n")
+        assert lines[-1].endswith("? [y/N]:") and all(len(line) < columns for line in lines)
+        assert " ".join(lines) == f"{question} [y/N]:"
+
+
+@given(st.text("abc模型文件é", max_size=30), st.integers(2, 40))
+def test_a_text_without_its_middle_fits_and_keeps_both_ends(text: str, width: int) -> None:
+    cut = middle_text(text, width)
+    assert text_width(cut) <= width
+    start, _, end = cut.partition("…")
+    assert (cut == text) or (text.startswith(start) and text.endswith(end))
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])

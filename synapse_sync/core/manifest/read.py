@@ -39,7 +39,7 @@ from synapse_sync.core.names import SafePath, clash_key, is_plain_name, safe_pat
 from synapse_sync.core.nearest import did_you_mean, nearest, suggestion
 from synapse_sync.core.paths import mistake_in_path
 from synapse_sync.core.reference import Reference
-from synapse_sync.core.toml_error import TomlError
+from synapse_sync.core.toml_error import TomlError, bare_name
 from synapse_sync.errors import InvalidManifest, InvalidReference, UnsafeName, raise_all
 
 
@@ -335,7 +335,8 @@ class _Reader:
         if is_plain_name(name):
             return
         if "@" in name or "/" in name or any(char.isspace() for char in name) or name.startswith("-"):
-            self._mistakes.bad(path, "a name must not contain `@`, `/` or spaces, nor begin with `-`")
+            hint = f"write `{bare_name(name)}`"
+            self._mistakes.bad(path, "a name must not contain `@`, `/` or spaces, nor begin with `-`", hint)
             return
         self._safe(path, name, single=True)
 

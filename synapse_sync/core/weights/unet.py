@@ -70,7 +70,11 @@ UNETS = rows(
     ("SD1.x", "Stable Zero123", f"{_TEXT}=768 cc_projection"),
     ("SD1.x", "Stable Diffusion 1.5 inpainting", f"{_TEXT}=768 {_IN}=9", "inpainting"),
     ("SD1.x", "InstructPix2Pix (SD1.5) | Zero123 | IC-Light fc | IC-Light fcon", f"{_TEXT}=768 {_IN}=8"),
+) + rows(
+    "IC-Light gradio_demo_bg.py",
     ("SD1.x", "IC-Light fbc", f"{_TEXT}=768 {_IN}=12"),
+) + rows(
+    _SOURCE,
     ("SD1.x", "SDXS-512", f"{_TEXT}=768 {_IN}=4 input_blocks.#.#|down_blocks.# !middle_block !mid_block"),
     ("SD1.x", "Stable Diffusion 1.4 | Stable Diffusion 1.5", f"{_TEXT}=768 {_PLAIN}"),
     ("SD1.x", "", f"{_TEXT}=768"),
