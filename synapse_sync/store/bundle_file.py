@@ -14,7 +14,16 @@ from typing import BinaryIO
 from synapse_sync.core.bundle import LIST
 from synapse_sync.core.tar import BLOCK, file_header
 from synapse_sync.errors import Conflict, InputError, StorageError
-from synapse_sync.store.durable import SHARED, flush, fsync_dir, remove, replace_file, storage_error
+from synapse_sync.store.durable import (
+    SHARED,
+    flush,
+    fsync_dir,
+    is_unwritable,
+    outside_store,
+    remove,
+    replace_file,
+    storage_error,
+)
 from synapse_sync.store.free_space import no_room
 from synapse_sync.store.locks import hold, lock_path
 
@@ -60,9 +69,7 @@ def written(
     `readers` is its mode, less the umask: nobody reads a bundle who may not read what is in it. A partial file of a
     process that was killed is replaced. `on_wait` hears of another process that writes the same bundle.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    with hold(lock_path(store, f"bundle-{name}"), f"the bundle {path}", on_wait=on_wait):
+    with _alone(path, store, on_wait) as partial:
         if not _is_empty(partial):  # as a kill right after its beginning leaves it
             check_output(partial)
         try:
@@ -82,6 +89,37 @@ def written(
                 raise
         except OSError as error:
             raise storage_error(error, f"writing {path}") from error
+
+
+@contextlib.contextmanager
+def _alone(path: Path, store: Path, on_wait: Callable[[str], None]) -> Iterator[Path]:
+    """Be the only process that writes a bundle; yields the path of its partial file.
+
+    The lock is in the store, or beside the bundle where this user may only read the store. Each of the two has a
+    partial file of its own: a user who may write the store does not see the other lock.
+    """
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(hold(lock_path(store, f"bundle-{name}"), f"the bundle {path}", on_wait=on_wait))
+            partial = path.with_name(f"{path.name}.partial")
+        except StorageError as error:
+            if not is_unwritable(error):
+                raise
+            partial = path.with_name(f"{path.name}.{name}.partial")
+            beside = path.with_name(f"{path.name}.{name}.lock")
+            try:
+                held.enter_context(hold(beside, f"the bundle {path}", on_wait=on_wait, signed=False))
+            except StorageError as refused:
+                raise outside_store(refused, "name a directory in which you may write") from refused
+            held.callback(_drop, beside)
+        yield partial
+
+
+def _drop(lock: Path) -> None:
+    """Remove a lock that is held: a process that waits for it makes a new one."""
+    with contextlib.suppress(OSError):
+        remove(lock)
 
 
 class Pipe:

@@ -278,6 +278,27 @@ def test_a_place_that_is_read_only_is_found_before_the_first_byte(
     stage.healers.append(lambda: remount(place, "bind,rw"))
 
 
+@case(53)
+def test_a_store_that_is_read_only_is_enough_for_a_bundle(stage: Stage, mount: Callable[..., Path]) -> None:
+    """As where a cluster mounts one store in every pod. Only the bundle itself is left beside it."""
+    stage.locked(declared(stage.path))
+    stage("sync")
+    out = stage.path.parent / "out"
+    out.mkdir()
+    stage("bundle", str(out / "before.tar"))
+    mount("--bind", str(stage.store), at=stage.store)
+    remount(stage.store, "bind,ro")
+    for _ in range(2):
+        stage("bundle", str(out / "after.tar"))
+    assert (out / "after.tar").read_bytes() == (out / "before.tar").read_bytes()
+    assert sorted(each.name for each in out.iterdir()) == ["after.tar", "before.tar"]
+    mount("--bind", str(out), at=out)
+    remount(out, "bind,ro")
+    said = stage("bundle", str(out / "third.tar"), code=9).err
+    assert "read-only" in said and "SYNAPSE_STORE" not in said, "the store is not the cause"
+    stage.healers.append(lambda: remount(stage.store, "bind,rw"))
+
+
 @case(49, 180)
 def test_a_target_without_links_needs_room_for_every_file(stage: Stage, mount: Callable[..., Path]) -> None:
     """exFAT has neither hard nor symbolic links, so `auto` copies."""
