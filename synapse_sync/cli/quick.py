@@ -11,7 +11,7 @@ import sys
 
 from synapse_sync.cli.texts import in_sync_text
 from synapse_sync.engine.unchanged import fingerprint, unchanged_files
-from synapse_sync.sites import endpoint_variables
+from synapse_sync.sites import SITES, endpoint_variables
 from synapse_sync.store.project_note import project_key
 from synapse_sync.user.places import (
     LOCKFILE,
@@ -60,7 +60,24 @@ def _is_indifferent(environ: Mapping[str, str]) -> bool:
     """Whether no variable sets an option that makes a difference, or has a value that has to be refused."""
     names = {name for name in environ if name.startswith("SYNAPSE_") and environ[name]} - _READ
     plain = all(name in _SWITCHES and environ[name] == "1" for name in names)
-    return plain and not {"SYNAPSE_LOCKED", "SYNAPSE_FROZEN"} <= names
+    return plain and not {"SYNAPSE_LOCKED", "SYNAPSE_FROZEN"} <= names and _is_fit(environ)
+
+
+def _is_fit(environ: Mapping[str, str]) -> bool:
+    """Whether the settings surely accept the variables that have no say here: they must not fail only later.
+
+    `load_settings` decides. Whatever is not plain is left to it.
+    """
+    whole, dot, part = environ.get("SYNAPSE_RETRY_DELAY", "").partition(".")
+    numbers = ((whole or dot, 3), (part or dot, 6), (environ.get("SOURCE_DATE_EPOCH", ""), 15))
+    tokens = (environ.get(name, "") for site in SITES for name in site.token_variables)
+    files = (environ.get(site.token_file, "") for site in SITES)
+    return (
+        all(not text or (text.isascii() and text.isdigit() and len(text) <= most) for text, most in numbers)
+        and environ.get("SYNAPSE_TRUST", "") in ("", "0", "1")
+        and all(text.isascii() and text.isprintable() and not {*" \"'"} & {*text} for text in tokens)
+        and all(not path or os.path.isfile(path) for path in files)
+    )
 
 
 def _files_in_sync(environ: Mapping[str, str]) -> int | None:

@@ -74,6 +74,49 @@ def test_quiet(settled: Project, option: str, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SYNAPSE_RETRY_DELAY", "abc"),
+        ("SYNAPSE_RETRY_DELAY", "1000"),
+        ("SYNAPSE_RETRY_DELAY", ".5"),
+        ("SYNAPSE_RETRY_DELAY", "5."),
+        ("SYNAPSE_RETRY_DELAY", "0.1234567"),
+        ("SOURCE_DATE_EPOCH", "abc"),
+        ("SOURCE_DATE_EPOCH", "1" * 16),
+        ("SOURCE_DATE_EPOCH", "\u0661"),
+        ("SYNAPSE_TRUST", "yes"),
+        ("CIVITAI_API_KEY", "a token"),
+        ("HF_TOKEN", '"quoted"'),
+        ("CIVITAI_API_KEY_FILE", "/nowhere/token"),
+    ],
+)
+def test_a_variable_that_is_refused_is_refused_with_nothing_to_do(settled: Project, name: str, value: str) -> None:
+    """Else a pod starts many times, and fails on the day on which it has to download."""
+    for text in list({"CIVITAI_API_KEY", "CIVITAI_TOKEN", "CIVITAI_API_TOKEN"} - {name}):
+        os.environ.pop(text, None)
+    os.environ[name] = value
+    assert not quick.answer(["sync"])
+    assert name in settled("sync", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SYNAPSE_RETRY_DELAY", "0.25"),
+        ("SYNAPSE_RETRY_DELAY", "7"),
+        ("SOURCE_DATE_EPOCH", "1700000000"),
+        ("SYNAPSE_TRUST", "1"),
+        ("CIVITAI_API_KEY", "0123abc"),
+        ("HF_TOKEN", "hf_abc"),
+    ],
+)
+def test_a_variable_that_is_right_costs_no_command(settled: Project, name: str, value: str) -> None:
+    os.environ[name] = value
+    assert quick.answer(["sync"])
+    settled("sync")
+
+
 @pytest.mark.parametrize("name", ["LOCKED", "FROZEN", "OFFLINE", "NO_PROGRESS"])
 def test_variables_that_make_no_difference(settled: Project, name: str) -> None:
     os.environ[f"SYNAPSE_{name}"] = "1"
