@@ -35,7 +35,7 @@ def reference_of(value: ReferenceLike, project: Path) -> Reference:
     if isinstance(value, Reference):
         return value
     if isinstance(value, str):
-        return Reference.parse(value)
+        return Reference.parse_new(value)
     path = Path(os.path.abspath(value))  # noqa: PTH100 - a link in the path stays what it is
     if path.is_relative_to(project):
         return Reference.parse(f"./{path.relative_to(project).as_posix()}")

@@ -108,7 +108,7 @@ def command(
     if not references and not images:
         raise click.UsageError("Missing argument 'REF...'.")
     numbers = [image_number(text, "--from-image") for text in dict.fromkeys(images)]
-    parsed = [Reference.parse(text) for text in dict.fromkeys(references)]
+    parsed = [Reference.parse_new(text) for text in dict.fromkeys(references)]
     with Workspace.find(
         console.directory, reporter=console.reporter(), trust=trust, ask=console.confirm
     ) as workspace:

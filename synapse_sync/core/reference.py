@@ -17,6 +17,7 @@ from synapse_sync.core.reference_text import (
     has_gap,
     is_control,
     plainly,
+    refuse_likely_secrets,
     refuse_secrets,
     shown,
 )
@@ -71,6 +72,16 @@ class Reference:
     def parse(cls, text: str) -> Reference:
         """Read any form of a reference; raises `InvalidReference`, which never repeats a secret."""
         return _read(plainly(text)).canonical()
+
+    @classmethod
+    def parse_new(cls, text: str) -> Reference:
+        """Read a reference that no manifest has yet: its query may not seem to hold a token; raises like `parse`.
+
+        Manifests and lockfiles that were written before are read by `parse`: they go on working.
+        """
+        reference = cls.parse(text)
+        refuse_likely_secrets(text)
+        return reference
 
     @classmethod
     def verbatim(cls, text: str) -> Reference:

@@ -20,6 +20,17 @@ _SECRETS = frozenset({
 # fmt: on
 
 
+#: Other keys that mostly carry one, and values of well-known shapes: refused where a reference is new. The files of
+#: earlier versions may have them.
+_LIKELY_KEYS = re.compile(
+    r".*token|.*api[-_]?key|.*passw(?:or)?d|.*secret|.*signature|.*[-_](?:pass|pwd|sas|sig)|pass|passphrase|pwd|sas|"
+    r"bearer|credentials?|hdnea|hdntl|session_?id"
+)
+_TOKENS = re.compile(
+    r"hf_[A-Za-z0-9]{30,}|gh[opsur]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}|ms-[0-9a-f-]{36}|"
+    r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*",
+    re.ASCII,
+)
 #: Pairs of marks around a reference that was copied out of a text.
 _PAIRS = ('""', "''", "``", "<>", "“”", "‘’", "„“", "«»", "「」", "『』", "＂＂", "＇＇", "＜＞")
 #: The full-width forms of ASCII, as Chinese and Japanese keyboards write them.
@@ -75,14 +86,30 @@ def shown(text: str) -> str:
 
 def refuse_secrets(query: str, text: str, site: Site | None) -> None:
     """Raise `InvalidReference` for a token or a signature in a query: files that people share would contain it."""
-    keys = {unquote(pair.partition("=")[0]).strip().lower() for pair in re.split("[&;]", query)}
-    if not (keys & _SECRETS or {"policy", "expires"} <= keys):
-        return
+    keys = {key.lower() for key, _ in _pairs(query)}
+    if keys & _SECRETS or {"policy", "expires"} <= keys:
+        raise _holds_secret(text, site)
+
+
+def refuse_likely_secrets(text: str) -> None:
+    """Raise `InvalidReference` for the text of a new reference whose query seems to hold a token."""
+    for key, value in _pairs(text.partition("?")[2].partition("#")[0]):
+        if (value and _LIKELY_KEYS.fullmatch(key.lower())) or _TOKENS.fullmatch(value):
+            raise _holds_secret(text, None)
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """The keys and values of a query, with what browsers and servers read as one sign."""
+    parts = (pair.partition("=") for pair in re.split("[&;]", query))
+    return [(unquote(key).strip(), unquote(value).strip()) for key, _, value in parts]
+
+
+def _holds_secret(text: str, site: Site | None) -> InvalidReference:
     if site is not None and site.has_accounts:
         hint = f"leave it out; the token is read from {site.token_variables[0]}"
     else:
         hint = "use the address that the site shows before it redirects; tokens belong into the settings"
-    raise InvalidReference(f"`{shown(text)}`: the query holds a token or a signature", hint=hint)
+    return InvalidReference(f"`{shown(text)}`: the query holds a token or a signature", hint=hint)
 
 
 def check_inner_path(path: str, text: str) -> None:

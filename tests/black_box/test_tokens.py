@@ -18,6 +18,7 @@ from stand_ins import typed
 from world import Project, Result
 
 from synapse_sync.demo import catalogue
+from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.sites import SITES
 
 CANARY = "canary-7f3a-token"
@@ -334,3 +335,24 @@ def test_a_keyring_that_does_not_take_it_is_no_obstacle(project: Project, kept: 
     ring.set_password = None  # type: ignore[assignment,method-assign]
     assert f"the token is in the file {kept}" in log_in(project, "civitai", project.hub.civitai_token).err
     assert "newcomer" in project("whoami", "civitai").out
+
+
+def test_a_token_in_an_address_is_not_written_down(project: Project) -> None:
+    url = project.hub.files.put("a.safetensors", safetensors_bytes("a"))
+    project.manifest("[models]\n")
+    before = (project.path / "synapse.toml").read_bytes()
+    for query in (f"download_token={CANARY}", f"user=me&t=hf_{'a1' * 17}"):
+        said = project("add", f"{url}?{query}", "--type", "lora", code=2)
+        assert "holds a token" in said.err and CANARY not in said.err
+    (project.path / "list.txt").write_text(f"{url}?pass={CANARY}\n")
+    said = project("import", "list.txt", code=None)
+    assert said.code and CANARY not in said.err + said.out
+    assert (project.path / "synapse.toml").read_bytes() == before and not (project.path / "synapse.lock").exists()
+    assert not any(
+        CANARY in path.read_text("utf-8", "replace") for path in project.store.rglob("*") if path.is_file()
+    )
+    project("add", f"{url}?download=true", "--type", "lora")
+    # One of an earlier version goes on working.
+    project.manifest(f'[models]\na = {{ source = "{url}?download_token=x", type = "lora" }}\n')
+    project("sync")
+    project("sync", "--locked")

@@ -194,6 +194,37 @@ def test_secrets_are_refused_and_never_repeated(text: str) -> None:
         error = error.__cause__
 
 
+_HF = "hf_" + "a1" * 17
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "download_token=hunter2", "user=me&downloadToken=hunter2", "pass=hunter2", "pwd=hunter2", "sas=hunter2",
+        "hdnea=hunter2", "x-api-key=hunter2", "a=1;my_sig=hunter2", "PASS=hunter2", "download%5Ftoken=hunter2",
+        f"user=me&t={_HF}", f"k=ghp_{_HF[3:]}", f"k=github_pat_{_HF}", f"k=hf%5F{_HF[3:]}#part",
+    ],
+)  # fmt: skip
+def test_a_new_reference_has_no_likely_secret(query: str) -> None:
+    text = f"https://example.com/x?{query}"
+    with pytest.raises(InvalidReference) as caught:
+        Reference.parse_new(text)
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}" and _HF[3:] not in f"{caught.value}"
+    assert Reference.parse(text).source == "url", "a file of an earlier version goes on working"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "download=true", "key=models/a.safetensors", "k=v", "id=1&export=download&confirm=t", "dl=1&rlkey=abc",
+        "raw=1", "path=/a&files=b.safetensors", "pass=", "compass=north", "version=hf_1", "response-content-type=x",
+    ],
+)  # fmt: skip
+def test_the_queries_of_public_files_are_accepted(query: str) -> None:
+    text = f"https://example.com/x?{query}"
+    assert Reference.parse_new(text) == Reference.parse(text)
+
+
 # Pieces that the parser knows, in any order: reaches much further than arbitrary text alone.
 _PIECES = st.sampled_from(
     [

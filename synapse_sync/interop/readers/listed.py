@@ -147,7 +147,7 @@ def _references(locations: Iterable[object], unread: list[str]) -> Iterator[Refe
         if not isinstance(location, str) or not location.strip():
             continue
         try:
-            reference = Reference.parse(location)
+            reference = Reference.parse_new(location)
         except InvalidReference as error:
             unread.append(error.message)
             continue
