@@ -22,7 +22,7 @@ from synapse_sync.errors import NetworkError, Several, StorageError, SynapseErro
 from synapse_sync.net.at_once import at_once
 from synapse_sync.sites import SITES, Site
 from synapse_sync.store import links, partials
-from synapse_sync.store.durable import RESERVE, random_name, remove, storage_error
+from synapse_sync.store.durable import RESERVE, random_name, remove, storage_error, tree_error
 from synapse_sync.store.projects import is_gone, records
 from synapse_sync.store.receipt_index import DIRECTORY
 from synapse_sync.store.several import device_of
@@ -261,8 +261,10 @@ def of_target(tree: Tree, stores: BlobStore) -> Iterator[Finding]:
     topic, root = f"target {tree.target.name}", tree.root
     own = root / DIRECTORY
     place = own if own.is_dir() else _nearest(root)
-    if (error := _trial(place)) is not None:
-        yield of_error(topic, error)
+    try:
+        links.try_file(place)
+    except OSError as failed:
+        yield of_error(topic, tree_error(failed, f"writing in {place}", place))
         return
     scratch = _nearest(stores.beside(place).root / "tmp")
     try:

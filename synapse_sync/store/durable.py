@@ -100,6 +100,16 @@ def outside_store(error: StorageError, hint: str) -> StorageError:
     return error
 
 
+def tree_error(error: OSError, doing: str, root: Path) -> StorageError:
+    """The `StorageError` of a step in the target at `root`: another store helps only where the store failed."""
+    problem = storage_error(error, doing)
+    given = (error.filename, error.filename2)
+    names = [Path(os.fsdecode(name)) for name in given if isinstance(name, str | bytes | os.PathLike)]
+    if not names or any(name.is_relative_to(root) or root.is_relative_to(name) for name in names):
+        outside_store(problem, "make the target's directory writable for you, or choose another `root`")
+    return problem
+
+
 def is_junction(found: os.stat_result) -> bool:
     """Whether a directory is a junction of Windows, or another volume that is mounted there: it counts as a link.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synapse_sync.core.names import SafePath
 from synapse_sync.store import journal, receipt, sidecars
-from synapse_sync.store.durable import fsync_dir, remove, storage_error
+from synapse_sync.store.durable import fsync_dir, remove, tree_error
 from synapse_sync.store.receipt_index import APART, DIRECTORY, directory_of
 
 
@@ -34,7 +34,7 @@ def leave(root: Path, keys: Iterable[str], paths: Iterable[str]) -> bool:
             _remove_empty(root / DIRECTORY)
         fsync_dir(root)
     except OSError as error:
-        raise storage_error(error, f"removing {directory}") from error
+        raise tree_error(error, f"removing {directory}", root) from error
     return True
 
 

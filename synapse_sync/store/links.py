@@ -30,7 +30,7 @@ from synapse_sync.store.durable import (
     rename_new,
     replace_file,
     set_mode,
-    storage_error,
+    tree_error,
 )
 from synapse_sync.store.looks import give_link_time, give_look, look_beside, make_tree_dirs
 from synapse_sync.store.writeback import Writeback
@@ -81,7 +81,7 @@ def place(
         # Fails for a missing blob: a symbolic link to nothing would be made without an error.
         devices = (blob.stat().st_dev, folder.stat().st_dev)
     except OSError as error:
-        raise storage_error(error, doing) from error
+        raise tree_error(error, doing, folder) from error
     _sweep_once(str(folder))
     failure: OSError | None = None
     for way in _ways(mode, devices):
@@ -96,7 +96,7 @@ def place(
                 without_clones.add(devices)
     else:
         assert failure is not None
-        raise _impossible(failure, doing, mode) from failure
+        raise _impossible(failure, doing, mode, folder) from failure
     try:
         # The new name is durable before the blob's is removed: a power loss in between must not take both.
         if settle or way.empties_store:
@@ -104,7 +104,7 @@ def place(
         if way.empties_store:
             remove(blob, missing_ok=True)
     except OSError as error:
-        raise storage_error(error, doing) from error
+        raise tree_error(error, doing, folder) from error
     return way
 
 
@@ -137,7 +137,7 @@ def point(destination: Path, link: str, bytes_at: Path, *, replace: bool = False
                 with contextlib.suppress(OSError):
                     remove(temporary)
     except OSError as error:
-        raise storage_error(error, f"linking `{destination.name}`") from error
+        raise tree_error(error, f"linking `{destination.name}`", destination.parent) from error
     try:
         place(bytes_at, destination, LinkMode.HARDLINK, replace=replace, settle=False)
     except StorageError:
@@ -219,7 +219,7 @@ def way_there(scratch: Path, directory: Path, mode: LinkMode) -> LinkMode:
                 with contextlib.suppress(OSError):
                     remove(path)
     assert failure is not None
-    raise _impossible(failure, doing, mode) from failure
+    raise _impossible(failure, doing, mode, directory) from failure
 
 
 def _ways(mode: LinkMode, devices: tuple[int, int]) -> tuple[LinkMode, ...]:
@@ -229,8 +229,8 @@ def _ways(mode: LinkMode, devices: tuple[int, int]) -> tuple[LinkMode, ...]:
     return _BEST_FIRST[1:] if devices in without_clones else _BEST_FIRST
 
 
-def _impossible(failure: OSError, doing: str, mode: LinkMode) -> StorageError:
-    problem = storage_error(failure, doing if mode is LinkMode.AUTO else f"{doing} by {mode}")
+def _impossible(failure: OSError, doing: str, mode: LinkMode, folder: Path) -> StorageError:
+    problem = tree_error(failure, doing if mode is LinkMode.AUTO else f"{doing} by {mode}", folder)
     if failure.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         problem.hint = _HINTS.get(mode, problem.hint)
     return problem

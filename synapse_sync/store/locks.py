@@ -23,6 +23,8 @@ _VERBS = frozenset({
 })  # fmt: skip
 #: The errors of a network file system without locks, or with a lock service that does not answer.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
+#: The errors of a store at a path that is a file or a device, or where no directory can be made.
+_NO_PLACE = {errno.ENOTDIR, errno.ENOENT, errno.EEXIST}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 #: The pause between two attempts, in seconds; on every system a signal is handled there.
 _PAUSE = 0.05
@@ -57,6 +59,8 @@ def hold(
         if optional and is_unwritable(error):
             yield False
             return
+        if error.errno in _NO_PLACE and not path.parent.parent.is_dir():
+            raise _no_place(path, error) from error
         problem = storage_error(error, f"locking {what}")
         raise _no_locks(what, path) if error.errno in _NO_LOCKS else problem from error
     except NotImplementedError:
@@ -71,6 +75,13 @@ def hold(
             with contextlib.suppress(OSError):
                 os.unlink(owner)  # noqa: PTH108 - a `Path` costs more than the call
         release()
+
+
+def _no_place(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path.parent.parent} cannot be the store: {error.strerror}",
+        hint="name a directory with SYNAPSE_STORE, or with `store` in your config.toml; a missing one is made",
+    )
 
 
 def _no_locks(what: str, path: Path) -> StorageError:

@@ -29,6 +29,7 @@ from synapse_sync.store.durable import (
     own_directory,
     remove,
     storage_error,
+    tree_error,
     write_atomic,
 )
 from synapse_sync.store.looks import make_tree_dirs
@@ -112,7 +113,7 @@ def state_directory(root: Path) -> Path:
             with os.fdopen(handle, "wb") as file:
                 file.write(b"*\n")
     except OSError as error:
-        raise storage_error(error, f"making {directory}") from error
+        raise tree_error(error, f"making {directory}", root) from error
     return directory
 
 
@@ -131,7 +132,7 @@ def keep_apart(root: Path) -> None:
             fsync_dir(root)
         own_directory(apart)
     except OSError as error:
-        raise storage_error(error, f"making {apart}") from error
+        raise tree_error(error, f"making {apart}", root) from error
 
 
 # -- reading and writing -----------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def log_changes(
     try:
         log.append({"entries": [_as_dict(entry) for entry in new], "gone": gone} | _more(new), seal_with)
     except OSError as error:
-        raise storage_error(error, f"writing {log.receipt.stem}.log") from error
+        raise tree_error(error, f"writing {log.receipt.stem}.log", log.receipt.parent) from error
 
 
 def discard(root: Path, key: str) -> None:
@@ -227,7 +228,7 @@ def discard(root: Path, key: str) -> None:
         remove(Path(index_path(str(receipt_path(root, key)))), missing_ok=True)
         remove(receipt_log.log_path(receipt_path(root, key)), missing_ok=True)
     except OSError as error:
-        raise storage_error(error, f"removing a receipt in {root}") from error
+        raise tree_error(error, f"removing a receipt in {root}", root) from error
 
 
 def others(root: Path, *keys: str) -> list[tuple[str, ReceiptEntry]]:

@@ -19,7 +19,7 @@ from synapse_sync.errors import Conflict, StorageError, SynapseError, raise_all
 from synapse_sync.store import journal, links, receipt, sidecars
 from synapse_sync.store.aside import set_aside
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import fsync_dir, remove, rename_new, storage_error
+from synapse_sync.store.durable import fsync_dir, remove, rename_new, storage_error, tree_error
 from synapse_sync.store.elsewhere import ListedElsewhere
 from synapse_sync.store.folder_times import settle_folders
 from synapse_sync.store.hashing import hash_file
@@ -106,7 +106,7 @@ class TreeWriter:
         try:
             return self._carry_out(action, content)
         except OSError as error:
-            raise storage_error(error, f"placing `{action.path}`") from error
+            raise tree_error(error, f"placing `{action.path}`", self._trees[action.target].root) from error
 
     def save_sometimes(self) -> None:
         """Save the receipts after every 200 actions; raises what failed."""

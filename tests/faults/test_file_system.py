@@ -299,6 +299,38 @@ def test_a_store_that_is_read_only_is_enough_for_a_bundle(stage: Stage, mount: C
     stage.healers.append(lambda: remount(stage.store, "bind,rw"))
 
 
+@case(53)
+@pytest.mark.parametrize("words", [("doctor",), ("detach", "--copy"), ("detach",)])
+def test_another_store_is_no_remedy_for_a_target_that_is_read_only(
+    stage: Stage, mount: Callable[..., Path], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    root = tmp_path / "elsewhere"
+    root.mkdir()
+    stage.target(root)
+    stage.manifest(declared(root, "symlink"))
+    stage("sync")
+    mount("--bind", str(root), at=root)
+    remount(root, "bind,ro")
+    done = stage(*words, code=9)
+    said = " ".join(f"{done.out}{done.err}".split())
+    assert "read-only" in said and "put the store" not in said and "make the target's directory writable" in said
+    stage.healers.append(lambda: remount(root, "bind,rw"))
+
+
+@case(53)
+@pytest.mark.skipif(os.name == "nt", reason="paths of Unix")
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/null/store", "file"])
+def test_a_store_at_a_path_that_is_none_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    stage.manifest(declared(stage.path))
+    (stage.path.parent / "file").write_bytes(b"mine")
+    store = place if place.startswith("/") else str(stage.path.parent / place)
+    with monkeypatch.context() as patch:
+        patch.setenv("SYNAPSE_STORE", store)
+        said = " ".join(stage("sync", code=9).err.split())
+    assert f"{store} cannot be the store" in said and "name a directory with SYNAPSE_STORE" in said
+    assert (stage.path.parent / "file").read_bytes() == b"mine"
+
+
 @case(49, 180)
 def test_a_target_without_links_needs_room_for_every_file(stage: Stage, mount: Callable[..., Path]) -> None:
     """exFAT has neither hard nor symbolic links, so `auto` copies."""
