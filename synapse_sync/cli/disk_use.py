@@ -90,9 +90,10 @@ def _place_text(file: HeldFile) -> str:
 
 def _store_lines(use: DiskUse) -> Iterator[str]:
     unused = use.unused
-    if unused.drop:
-        blobs = count_text(len(unused.drop), "blob")
-        yield f"  {size_text(unused.bytes)} in the store, in {blobs} that nobody uses"
+    if unused.drop or unused.refused:
+        blobs = f"in {count_text(len(unused.drop), 'blob')} that nobody uses" if unused.drop else ""
+        refused = f"in {count_text(len(unused.refused), 'download')} with wrong bytes" if unused.refused else ""
+        yield f"  {size_text(unused.bytes)} in the store, {' and '.join(filter(None, (blobs, refused)))}"
         yield "      `synapse store gc --now` drops them"
     if unused.irreplaceable:
         size = size_text(sum(blob.size for blob in unused.irreplaceable))

@@ -55,12 +55,16 @@ def size(console: Console) -> int:
     """Print the size of the store, or of all stores together."""
     from synapse_sync.workspace import Workspace
 
-    entries = list(Workspace.anywhere(console.directory).store.entries())
-    total = sum(entry.size for entry in entries)
+    found = Workspace.anywhere(console.directory).stores()
+    blobs, total, aside = (sum(getattr(each, name) for each in found) for name in ("blobs", "bytes", "set_aside"))
     if console.as_json:
-        console.document({"blobs": len(entries), "bytes": total})
-    console.answer(f"{size_text(total)} in {count_text(len(entries), 'blob')}")
+        console.document({"blobs": blobs, "bytes": total, "set_aside_bytes": aside})
+    console.answer(f"{size_text(total)} in {count_text(blobs, 'blob')}{_aside_text(aside)}")
     return 0
+
+
+def _aside_text(size: int) -> str:
+    return f", {size_text(size)} in quarantine" if size else ""
 
 
 @command.command("gc", short_help="Drop blobs that nobody uses any more.")
@@ -92,7 +96,7 @@ def gc(
 
     Files without a known location (adopted files, local paths) are kept, unless you add --irreplaceable. Blobs of
     the last hour may belong to a command that is still running: --now drops them, too, after waiting for the
-    commands of all known projects.
+    commands of all known projects. Downloads whose bytes were wrong are dropped from quarantine in the same way.
 
     With --remote, files are deleted from a remote: those that no lockfile there names, and that are old enough.
     """
@@ -109,6 +113,7 @@ def gc(
             {"sha256": blob.sha256, "size": blob.size, **({"also_in": str(blob.also)} if blob.also else {})}
             for blob in plan.drop
         ],
+        "refused_downloads": [{"path": str(each.path), "size": each.size} for each in plan.refused],
         "kept_irreplaceable": [{"sha256": blob.sha256, "size": blob.size} for blob in plan.irreplaceable],
         "bytes": plan.bytes,
         "in_use": plan.in_use,
@@ -117,20 +122,28 @@ def gc(
     console.warnings(plan.warnings)
     console.answers(map(_drop_line, plan.drop))
     console.answers(
+        f"  {click.style('-', fg='red')} {each.path}  {size_text(each.size)}  refused download"
+        for each in plan.refused
+    )
+    console.answers(
         f"  · {blob.sha256[:16]}…  {size_text(blob.size)}  kept: no known location has it"
         for blob in plan.irreplaceable
     )
     freed = 0
-    if plan.drop and not dry_run:
-        if not yes and not console.confirm(f"Drop {count_text(len(plan.drop), 'blob')}, {size_text(plan.bytes)}?"):
+    what = count_text(len(plan.drop), "blob")
+    if plan.refused:
+        what = (f"{what} and " if plan.drop else "") + count_text(len(plan.refused), "refused download")
+    is_any = bool(plan.drop or plan.refused)
+    if is_any and not dry_run:
+        if not yes and not console.confirm(f"Drop {what}, {size_text(plan.bytes)}?"):
             raise InputError("nothing was dropped", hint="add `--yes` to drop them, or `--dry-run` to list them")
         freed = workspace.collect(plan, on_wait=console.say, at_once=at_once)
     if console.as_json:
         console.document({**value, "freed_bytes": freed})
     kept = f"{plan.in_use:,} in use" + ("" if at_once else ", or younger than an hour (see --now)")
     console.say(
-        f"{count_text(len(plan.drop), 'blob')} to drop, {size_text(plan.bytes)}; {kept}"
-        if dry_run or not plan.drop
+        f"{what} to drop, {size_text(plan.bytes)}; {kept}"
+        if dry_run or not is_any
         else f"freed {size_text(freed)}; {kept}"
     )
     return 0
@@ -203,14 +216,15 @@ def list_stores(console: Console) -> int:
         value = [
             {
                 "path": str(state.path), "main": state.main, "here": state.here, "blobs": state.blobs,
-                "bytes": state.bytes, "free_bytes": state.free,
+                "bytes": state.bytes, "set_aside_bytes": state.set_aside, "free_bytes": state.free,
             }
             for state in found
         ]  # fmt: skip
         console.document({"stores": value})
     for state in found:
         if state.here or state.main:
-            words = f"{size_text(state.bytes)} in {count_text(state.blobs, 'blob')}, {size_text(state.free)} free"
+            words = f"{size_text(state.bytes)} in {count_text(state.blobs, 'blob')}{_aside_text(state.set_aside)}"
+            words += f", {size_text(state.free)} free"
         else:
             words = "missing (is the drive mounted?)"
         console.answer(f"{state.path}  {words}{', the main store' if state.main and found[1:] else ''}")

@@ -25,6 +25,7 @@ from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.project_note import RECORDS
 from synapse_sync.store.projects import COLLECTION, ProjectRecord, forget_record, identity_of, records
+from synapse_sync.store.refused import Aside, drop_refused, in_quarantine
 from synapse_sync.store.several import device_of
 from synapse_sync.user.places import LOCKFILE, MANIFEST, this_system
 from synapse_sync.user.small_files import content
@@ -53,10 +54,12 @@ class Unused:
 class Collection:
     """The plan of a collection: blobs to drop, unused ones that are kept, the number of used ones, warnings.
 
-    `users` has the digests that each known project uses, by its directory.
+    `refused` are downloads to drop from quarantine: their bytes were not the wanted ones. `users` has the digests
+    that each known project uses, by its directory.
     """
 
     drop: tuple[Unused, ...] = ()
+    refused: tuple[Aside, ...] = ()
     irreplaceable: tuple[Unused, ...] = ()
     in_use: int = 0
     warnings: tuple[str, ...] = ()
@@ -65,7 +68,7 @@ class Collection:
     @property
     def bytes(self) -> int:
         """The space that dropping frees, in bytes."""
-        return sum(blob.size for blob in self.drop)
+        return sum(blob.size for blob in self.drop) + sum(each.size for each in self.refused)
 
 
 def plan_collection(
@@ -81,7 +84,7 @@ def plan_collection(
     `root` is the main store, `others` are those on other volumes. A blob that is used on other volumes only is
     dropped, too, if their stores have it. With `irreplaceable`, so are blobs without a known origin. `now` is the
     time in seconds since the epoch, by default the clock's. If a project cannot be read, its blobs are unknown, so
-    nothing is dropped. With `at_once`, a blob's age does not count.
+    no blob is dropped. With `at_once`, the age of a blob or of a refused download does not count.
     """
     places = (root, *others)
     uses = _Uses(places)
@@ -110,8 +113,11 @@ def plan_collection(
     now = math.inf if at_once else time.time() if now is None else now
     found = _sorted_out(uses, now, irreplaceable=irreplaceable)
     if blind:
-        return Collection(in_use=found.in_use, warnings=tuple(warnings), users=uses.by_project)
-    return replace(found, warnings=tuple(warnings), users=uses.by_project)
+        found = Collection(in_use=found.in_use)
+    # No project ever uses these, whatever the others need.
+    old = (each for place in places for each in in_quarantine(place) if now - each.since >= GRACE)
+    refused = tuple(each for each in old if each.is_refused)
+    return replace(found, refused=refused, warnings=tuple(warnings), users=uses.by_project)
 
 
 def _sorted_out(uses: _Uses, now: float, *, irreplaceable: bool) -> Collection:
@@ -279,7 +285,8 @@ def collect(
         now = plan_collection(root, others=others, irreplaceable=True, at_once=at_once)
         still = {(blob.store, blob.sha256) for blob in now.drop}
         drop = [blob for blob in plan.drop if (blob.store, blob.sha256) in still]
-        return sum(BlobStore(blob.store or root).remove(blob.sha256) for blob in drop)
+        freed = sum(BlobStore(blob.store or root).remove(blob.sha256) for blob in drop)
+        return freed + sum(drop_refused(each) for each in now.refused if each in plan.refused)
 
 
 def forget(root: Path, directory: Path, *, others: Sequence[Path] = ()) -> None:

@@ -25,6 +25,7 @@ from synapse_sync.store import links, partials
 from synapse_sync.store.durable import RESERVE, random_name, remove, storage_error, tree_error
 from synapse_sync.store.projects import is_gone, records
 from synapse_sync.store.receipt_index import DIRECTORY
+from synapse_sync.store.refused import QUARANTINE, in_quarantine
 from synapse_sync.store.several import device_of
 from synapse_sync.user.places import MANIFEST
 from synapse_sync.version import __version__
@@ -239,11 +240,27 @@ def of_store(store: Path) -> Iterator[Finding]:
         size = size_text(sum(partials.bytes_begun(store, key) for key in begun))
         text = f"unfinished downloads: {len(begun)} ({size}); a sync goes on with those that it needs"
         yield Finding(topic="store", state="note", text=text)
-    aside = store / "quarantine"
-    if sizes := [path.stat().st_size for path in _files_in(aside) if path.suffix != ".json"]:
-        text = f"bad files set aside in {aside}: {len(sizes)} ({size_text(sum(sizes))})"
-        mend = "check the disk, then delete the files in that directory"
-        yield Finding(topic="store", state="warning", text=text, mend=mend)
+    yield from _of_quarantine(store)
+
+
+def _of_quarantine(store: Path) -> Iterator[Finding]:
+    """The files that a store has in quarantine: refused downloads, and files that were in use."""
+    try:
+        found = in_quarantine(store)
+    except StorageError as error:
+        yield of_error("store", error)
+        return
+    for is_refused in (True, False):
+        sizes = [each.size for each in found if each.is_refused is is_refused]
+        if is_refused:
+            text = f"downloads with wrong bytes in {store / QUARANTINE}"
+            mend = "compare them with the site; `synapse store gc --now` drops them"
+        else:
+            text = f"bad files set aside in {store / QUARANTINE}"
+            mend = "the `.why` beside each says why: keep your own edits, check the disk, then delete the files"
+        if sizes:
+            text = f"{text}: {len(sizes)} ({size_text(sum(sizes))})"
+            yield Finding(topic="store", state="warning", text=text, mend=mend)
 
 
 def of_gone_projects(store: Path) -> Iterator[Finding]:

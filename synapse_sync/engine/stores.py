@@ -16,6 +16,7 @@ from synapse_sync.store import links
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import behind_link, make_dirs, storage_error, write_atomic
 from synapse_sync.store.project_note import RECORDS
+from synapse_sync.store.refused import in_quarantine
 from synapse_sync.store.several import device_of
 from synapse_sync.user.small_files import content
 
@@ -27,13 +28,17 @@ _OWN = ("blobs", "meta", "locks", "partials", RECORDS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreState:
-    """One store: its number of blobs, their size and the free space of its volume in bytes; or it is not there."""
+    """One store: its number of blobs, their size and the free space of its volume in bytes; or it is not there.
+
+    `set_aside` are the bytes in quarantine.
+    """
 
     path: Path
     main: bool
     here: bool
     blobs: int = 0
     bytes: int = 0
+    set_aside: int = 0
     free: int = 0
 
 
@@ -47,6 +52,7 @@ def _state(path: Path, *, main: bool) -> StoreState:
     if not here and not main:
         return StoreState(path=path, main=main, here=False)
     sizes = [entry.size for entry in BlobStore(path).entries()]
+    aside = sum(each.size for each in in_quarantine(path))
     near = path
     while not near.exists():
         near = near.parent
@@ -54,7 +60,9 @@ def _state(path: Path, *, main: bool) -> StoreState:
         free = shutil.disk_usage(near).free
     except OSError as error:
         raise storage_error(error, f"looking at {near}") from error
-    return StoreState(path=path, main=main, here=here, blobs=len(sizes), bytes=sum(sizes), free=free)
+    return StoreState(
+        path=path, main=main, here=here, blobs=len(sizes), bytes=sum(sizes), set_aside=aside, free=free
+    )
 
 
 def add_store(directory: Path, config: Path | None, known: Sequence[Path], listed: Sequence[Path]) -> None:

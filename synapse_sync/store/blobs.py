@@ -34,6 +34,7 @@ from synapse_sync.store.hashing import Answer, Question, answer_to, hash_file
 from synapse_sync.store.incoming import copy_in, is_same, move_in
 from synapse_sync.store.notes import Notes
 from synapse_sync.store.owners import Owners
+from synapse_sync.store.refused import QUARANTINE
 
 #: Temporary files older than this (seconds since the last write) belong to a process that was killed.
 _STALE = 86_400.0
@@ -356,7 +357,7 @@ class BlobStore:
     def quarantine(self, sha256: str, why: str) -> Path | None:
         """Set a bad blob aside, with a note; it is never used again. None if there is none."""
         path = self.path(sha256)
-        directory = self.root / "quarantine"
+        directory = self.root / QUARANTINE
         with _doing("setting a bad blob aside"):
             make_dirs(directory)
             number = 1
@@ -379,7 +380,7 @@ class BlobStore:
     def has_aside(self, sha256: str, place: Path) -> bool:
         """Whether a file is another name of a blob in quarantine: its bytes are kept there."""
         with _doing("looking into the quarantine"):
-            aside = (self.root / "quarantine").glob(f"{sha256}-*")
+            aside = (self.root / QUARANTINE).glob(f"{sha256}-*")
             return any(path.suffix != ".why" and path.samefile(place) for path in aside)
 
     def remove(self, sha256: str) -> int:

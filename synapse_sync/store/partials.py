@@ -233,15 +233,12 @@ class Partial:
         except OSError as error:
             raise storage_error(error, f"removing {self.path}") from error
 
-    def set_aside(self, folder: Path) -> Path:
-        """Move the file into `folder`, so that it can be looked at; returns its new path."""
+    def set_aside(self, aside: Path) -> Path:
+        """Move the file to the path `aside`, so that it can be looked at; what was there goes."""
         self.close()
         self._drop_state()
         try:
-            make_dirs(folder, durable=False)
-            number = 1
-            while (aside := folder / f"{self.path.name}-{number}").exists():
-                number += 1
+            make_dirs(aside.parent, durable=False)
             replace_file(self.path, aside)
         except OSError as error:
             raise storage_error(error, f"moving {self.path}") from error

@@ -15,6 +15,7 @@ from synapse_sync.net.retries import WORTH_TELLING
 from synapse_sync.net.stream import Stream, strong_validator
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.partials import Partial, place_id
+from synapse_sync.store.refused import keep_refused
 from synapse_sync.transfer.crew import Crew
 from synapse_sync.transfer.flow import Flow
 from synapse_sync.transfer.hashing import Digests
@@ -274,7 +275,7 @@ class Reception:
         if known is not None:
             self._partial.discard()
             return known
-        aside = self._partial.set_aside(self._home / "quarantine")
+        aside = keep_refused(self._partial, self._home, digests.sha256)
         return IntegrityError(
             f"`{self._want.subject}`: {problem} (from {display_url(place)})",
             hint=f"the file was not used and is in {aside}; upstream replaced it, or something on the way did: "

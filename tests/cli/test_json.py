@@ -47,7 +47,7 @@ MODEL = {
 ERROR = {"kind", "message", "hint", "model", "exit_code"}
 VERIFIED = {"files", "bytes", "bad", "set_aside", "warnings", "repair"}
 IMPORTED = {"dry_run", "targets", "models", "left", "known", "duplicates", "spare_bytes", "warnings"}
-COLLECTED = {"drop", "kept_irreplaceable", "bytes", "in_use", "warnings", "freed_bytes"}
+COLLECTED = {"drop", "refused_downloads", "kept_irreplaceable", "bytes", "in_use", "warnings", "freed_bytes"}
 
 VERBS: list[tuple[list[str], int, set[str]]] = [
     (["lock", "--check"], 0, LOCK),
@@ -67,7 +67,7 @@ VERBS: list[tuple[list[str], int, set[str]]] = [
     (["verify", "--store"], 6, VERIFIED),
     (["verify", "--repair"], 0, VERIFIED),
     (["store", "path"], 0, {"path"}),
-    (["store", "size"], 0, {"blobs", "bytes"}),
+    (["store", "size"], 0, {"blobs", "bytes", "set_aside_bytes"}),
     (["store", "gc", "--dry-run"], 0, COLLECTED),
     (["store", "gc"], 0, COLLECTED),
     (["store", "verify"], 0, {"blobs", "bytes", "set_aside"}),

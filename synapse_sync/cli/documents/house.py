@@ -95,10 +95,11 @@ class StorePathDocument(Shape):
 
 
 class StoreSizeDocument(Shape):
-    """The number of files in the store, and their bytes."""
+    """The number of files in the store, and their bytes; `set_aside_bytes` are those in quarantine."""
 
     blobs: int
     bytes: int
+    set_aside_bytes: int
 
 
 class Blob(Shape):
@@ -109,10 +110,18 @@ class Blob(Shape):
     also_in: str | UnsetType = UNSET
 
 
+class RefusedDownload(Shape):
+    """A file in quarantine whose bytes were not the wanted ones."""
+
+    path: str
+    size: int
+
+
 class CollectDocument(Shape):
     """The files that `store gc` drops; `in_use` counts those that stay."""
 
     drop: list[Blob]
+    refused_downloads: list[RefusedDownload]
     kept_irreplaceable: list[Blob]
     bytes: int
     in_use: int
@@ -142,6 +151,7 @@ class Store(Shape):
     here: bool
     blobs: int | None
     bytes: int | None
+    set_aside_bytes: int | None
     free_bytes: int | None
 
 
