@@ -17,8 +17,10 @@ from synapse_sync.core.size_text import size_text
 from synapse_sync.user.places import expanded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from synapse_sync.core.shard import Shard
-    from synapse_sync.engine.collect import Unused
+    from synapse_sync.engine.collect import Collection, Unused
 
 
 @click.group("store")
@@ -120,20 +122,9 @@ def gc(
         "warnings": list(plan.warnings),
     }
     console.warnings(plan.warnings)
-    console.answers(map(_drop_line, plan.drop))
-    console.answers(
-        f"  {click.style('-', fg='red')} {each.path}  {size_text(each.size)}  refused download"
-        for each in plan.refused
-    )
-    console.answers(
-        f"  · {blob.sha256[:16]}…  {size_text(blob.size)}  kept: no known location has it"
-        for blob in plan.irreplaceable
-    )
+    console.answers(_lines(plan))
     freed = 0
-    what = count_text(len(plan.drop), "blob")
-    if plan.refused:
-        what = (f"{what} and " if plan.drop else "") + count_text(len(plan.refused), "refused download")
-    is_any = bool(plan.drop or plan.refused)
+    what, is_any = _what_goes(plan), bool(plan.drop or plan.refused)
     if is_any and not dry_run:
         if not yes and not console.confirm(f"Drop {what}, {size_text(plan.bytes)}?"):
             raise InputError("nothing was dropped", hint="add `--yes` to drop them, or `--dry-run` to list them")
@@ -147,6 +138,23 @@ def gc(
         else f"freed {size_text(freed)}; {kept}"
     )
     return 0
+
+
+def _what_goes(plan: Collection) -> str:
+    """The words for all files that a collection drops."""
+    what = count_text(len(plan.drop), "blob")
+    if not plan.refused:
+        return what
+    return (f"{what} and " if plan.drop else "") + count_text(len(plan.refused), "refused download")
+
+
+def _lines(plan: Collection) -> Iterator[str]:
+    """One line for each file that a collection drops, and for each unused one that it keeps."""
+    yield from map(_drop_line, plan.drop)
+    for each in plan.refused:
+        yield f"  {click.style('-', fg='red')} {each.path}  {size_text(each.size)}  refused download"
+    for blob in plan.irreplaceable:
+        yield f"  · {blob.sha256[:16]}…  {size_text(blob.size)}  kept: no known location has it"
 
 
 def _drop_line(blob: Unused) -> str:

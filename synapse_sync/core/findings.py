@@ -17,7 +17,14 @@ MOST = 20
 #: The parts of a message that may name one thing among several: text in backticks, and addresses.
 _SLOT = r"(`[^`\n]*`|https?://[^\s`,;)]*[^\s`,;:.)])"  # `re` compiles it when it is first used
 #: Words that follow a name, for several names.
-_PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do", "needs": "need", "wants": "want"}
+_PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do"}
+#: Verbs of messages that lose their `s`. A noun may follow a name, too (`8 files`), so they are listed.
+_VERBS = (
+    "answers", "belongs", "comes", "declares", "ends", "exists", "goes", "hands", "includes", "keeps", "leads",
+    "lists", "locks", "manages", "matches", "needs", "pins", "promises", "redirects", "refers", "refuses",
+    "replaces", "says", "shares", "starts", "wants",
+)  # fmt: skip
+_PLURAL |= {verb: verb.removesuffix("s") for verb in _VERBS} | {"goes": "go", "matches": "match"}
 #: A reference to a model, which says less to its user than the model's own name.
 _REFERENCE = re.compile(r"(?!https?:)[a-z0-9]+:")
 _NEXT = re.compile(r"\A( )([a-z]+)\b")

@@ -22,6 +22,7 @@ class Outcome:
     error: SynapseError | None = None
     detail: str | None = None
     remote: str | None = None
+    downloaded: bool = False  # a site had the bytes, whatever was expected
     left_out: bool = False  # a companion or an optional model was not available: reported, no failure
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,10 +62,11 @@ class Report:
     @property
     def errors(self) -> tuple[SynapseError, ...]:
         """Every distinct failure, conflicts included: first of models without a lock, then by the actions."""
-        seen = {f"{error.subject}: {error.message}": error for error in self.unlocked}
-        for outcome in self.outcomes:
-            if outcome.error is not None:
-                seen.setdefault(outcome.error.message, outcome.error)
+        failed = (outcome.error for outcome in self.outcomes if outcome.error is not None)
+        seen: dict[tuple[str | None, str], SynapseError] = {}
+        # The blob and all its paths share one error. Two models may fail in the same words, and are two failures.
+        for error in (*self.unlocked, *failed):
+            seen.setdefault((error.subject, error.message), error)
         return tuple(seen.values())
 
     @property
@@ -106,13 +108,14 @@ class Report:
     def summary(self) -> str:
         """Return one line that counts the outcomes: `2 downloaded (1.5 GB), 2 placed`."""
         remote = [action.verb for action in self._from_remotes]
-        downloaded = self.done(Verb.FETCH) - self.copied_files - remote.count(Verb.FETCH)
+        lost = sum(outcome.downloaded and outcome.action.verb is Verb.SALVAGE for outcome in self.outcomes)
+        downloaded = self.done(Verb.FETCH) - self.copied_files - remote.count(Verb.FETCH) + lost
         from_sites = self.fetched_bytes - self.remote_fetched_bytes
         parts = [
             (downloaded, f"downloaded ({size_text(from_sites)})"),
             (len(remote), f"from a remote ({size_text(self.remote_bytes)})"),
             (self.copied_files, f"copied from this machine ({size_text(self.copied_bytes)})"),
-            (self.done(Verb.SALVAGE) - remote.count(Verb.SALVAGE), "found on this machine"),
+            (self.done(Verb.SALVAGE) - remote.count(Verb.SALVAGE) - lost, "found on this machine"),
             (self.done(Verb.PLACE), "placed"),
             (self.done(Verb.REPLACE), "replaced"),
             (self.done(Verb.ADOPT), "adopted"),

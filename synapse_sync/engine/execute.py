@@ -140,7 +140,8 @@ class _Run:
             self.remote_fetched += got.fetched_bytes
         else:
             self.copied_files += action.verb is Verb.FETCH and got.taken_from is not None
-        return Outcome(action=action, detail=f"from {taken}" if taken else None, remote=got.remote)
+        detail = f"from {taken}" if taken else None
+        return Outcome(action=action, detail=detail, remote=got.remote, downloaded=not taken)
 
     def _salvage(self, action: Action) -> bool:
         """Copy a blob back from a tree that has the same bytes; False if none has."""

@@ -279,7 +279,8 @@ class Reception:
         return IntegrityError(
             f"`{self._want.subject}`: {problem} (from {display_url(place)})",
             hint=f"the file was not used and is in {aside}; upstream replaced it, or something on the way did: "
-            "compare with the site, then lock the new file or add `mirrors`",
+            "compare with the site, then lock the new file or add `mirrors`; "
+            "a `sha256` in synapse.toml is never locked anew, so correct it there",
         )
 
 

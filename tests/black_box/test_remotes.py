@@ -182,3 +182,13 @@ def test_an_address_that_cannot_be_meant(locked: Project, text: str, words: str)
     os.environ["SYNAPSE_REMOTE"] = text
     said = " ".join(locked("sync", code=2).err.split())
     assert words in said and "SYNAPSE_REMOTE" in said and "secret" not in said
+
+
+def test_a_download_in_place_of_damaged_files_of_a_directory_is_called_one(locked: Project) -> None:
+    blobs = emptied(locked)
+    in_a_directory(locked, {name: bytes([content[0] ^ 1]) + content[1:] for name, content in blobs.items()})
+    done = locked("sync", "--json").json
+    assert done["fetched_bytes"] == sum(map(len, blobs.values())) and done["remote_files"] == 0
+    emptied(locked)
+    said = locked("sync").out
+    assert f"{len(blobs)} downloaded (" in said and "found on this machine" not in said

@@ -158,3 +158,11 @@ def test_a_model_under_another_key_keeps_its_pin_and_its_files(project: Project)
     assert project.hub.requests() == []
     assert looks(project) == stats
     assert {model["name"] for model in project.locked()} == {"face", "decoder"}
+
+
+def test_a_wrong_digest_of_the_manifest_is_corrected_there(project: Project) -> None:
+    """No lock replaces it, so that the hint must not end at one."""
+    url = project.hub.files.put("78", safetensors_bytes("one", size=9_000), filename="first.safetensors")
+    project.manifest(f'[models.m]\nsource = "{url}"\ntype = "lora"\nsha256 = "{"0" * 63}1"\n')
+    project("lock")
+    assert "synapse.toml" in project("sync", code=6).err

@@ -96,3 +96,15 @@ def test_a_list_has_an_end() -> None:
     names = [str(number) for number in range(MOST + 3)]
     assert listed(names).endswith("`19` and 3 more")
     assert listed(["a", "a"]) == "`a`"
+
+
+@pytest.mark.parametrize(
+    ("rest", "several"),
+    [
+        ("refuses the file (403)", "refuse the file"),
+        ("redirects more than 10 times", "redirect more than 10 times"),
+    ],
+)
+def test_a_verb_follows_its_names(rest: str, several: str) -> None:
+    (found,) = grouped(NetworkError(f"http://a.example/{name} {rest}") for name in ("m1", "m2"))
+    assert found.message.startswith(f"http://a.example/m1, http://a.example/m2 {several}")

@@ -43,6 +43,12 @@ def test_one_failure_that_hits_many_actions_is_told_once_and_in_order() -> None:
     assert report(first, later, None, same).errors == (first, later)
 
 
+def test_two_models_that_fail_in_the_same_words_are_two_failures() -> None:
+    errors = [NetworkError("a page instead of the file", subject=f"m{number}") for number in (1, 2)]
+    found = report(errors[0], errors[0], errors[1])
+    assert found.errors == tuple(errors) and found.summary() == "2 failed"
+
+
 def test_done_counts_what_succeeded() -> None:
     outcomes = (
         Outcome(action=action(Verb.PLACE)),
