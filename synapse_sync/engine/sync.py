@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.companion import Companion, LeftOut
 from synapse_sync.core.findings import listed
-from synapse_sync.core.freshness import expected
+from synapse_sync.core.freshness import Change, expected
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.look import Looks
 from synapse_sync.core.plan import Key, Plan, Verb
 from synapse_sync.core.policy import permissions_for
 from synapse_sync.core.report import Report
 from synapse_sync.core.rules import violations
+from synapse_sync.core.size_text import count_text
 from synapse_sync.core.true_sizes import with_true_sizes, wrong_sizes
 from synapse_sync.engine.execute import execute
 from synapse_sync.engine.include import bring_includes
@@ -39,6 +40,8 @@ from synapse_sync.user.places import LOCKFILE, MANIFEST
 if TYPE_CHECKING:
     from synapse_sync.engine.lock import Locked
 
+#: So many models that were locked again as they were are listed one by one.
+_FEW = 3
 _UNCOMPARED = (
     "no memory is left to compare the files with what their sites say; their bytes were verified all the same"
 )
@@ -159,13 +162,23 @@ def refresh_lock(project: Project, tools: Tools, *, locked: bool) -> Locked | No
     answer = resolve(project.manifest, project.lockfile, tools, go_on=True)
     with undone(answer):
         project.write_lockfile(answer.lockfile)
-    for change in answer.changes:
+    _note_changes(answer.changes, tools)
+    return answer
+
+
+def _note_changes(changes: Sequence[Change], tools: Tools) -> None:
+    """Say what was locked; many models of which only the facts are new, as for previews, are one line."""
+    same = [change for change in changes if change.kind == "changed" and change.before == change.after]
+    if len(same) > _FEW:
+        tools.reporter.note(f"locked again in the same versions: {count_text(len(same), 'model')}")
+    for change in changes:
+        if len(same) > _FEW and change in same:
+            continue
         gone = f"{change.kind}: {change.name}"
         known = f"locked {change.name}  {change.after}"
         if change.kind == "renamed":
             known = f"`{change.before}` is called `{change.name}` now"
         tools.reporter.note(gone if change.after is None else known)
-    return answer
 
 
 def check_prune(survey: Survey, confirm: Callable[[str], bool]) -> None:

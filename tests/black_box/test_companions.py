@@ -187,6 +187,19 @@ def test_add_asks_for_them(project: Project) -> None:
     assert names(project) == ["portrait.preview.png", "portrait.safetensors"]
 
 
+def test_models_that_are_locked_again_for_their_previews_are_one_line(project: Project) -> None:
+    """Their versions are what they were: a line for each would look like thirty updates."""
+    publish(project, image(1))
+    models = "".join(f'm{number} = {{ {{source}}, filename = "{number}.safetensors" }}\n' for number in range(5))
+    text = models.replace("{source}", f'source = "civitai:{MODEL}"')
+    project.manifest(f'[targets.ui]\nlayout = "a1111"\n[models]\n{text}')
+    assert "locked m0" in project("sync", code=0).err
+    project.manifest(f'[workspace]\npreviews = true\n[targets.ui]\nlayout = "a1111"\n[models]\n{text}')
+    said = project("sync", code=0).err
+    assert "locked again in the same versions: 5 models" in said and "locked m0" not in said
+    settled(project)
+
+
 def test_each_address_is_asked_for_once(project: Project) -> None:
     publish(project, image(1))
     text = "".join(f'[targets.t{n}]\nlayout = "a1111"\nroot = "t{n}"\n' for n in range(3))
