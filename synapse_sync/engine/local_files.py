@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from synapse_sync.core.lockfile import LockedModel
+from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.engine.parallel import threads
 from synapse_sync.engine.read_files import readers_of, reading
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import StorageError, SynapseError
+from synapse_sync.errors import NotFound, StorageError, SynapseError
+from synapse_sync.sources.base import Resolved
 from synapse_sync.store.durable import make_dirs, storage_error
 from synapse_sync.store.known_digests import KnownDigests
 from synapse_sync.transfer.inspect import inspect_want
@@ -71,3 +73,21 @@ class LocalFiles:
             )
         self.remarks += remarks
         return Got(want=want, sha256=sha256, blake3=blake3, size=after.st_size, path=path)
+
+
+def gone_files(
+    stale: Sequence[Requirement], answers: Mapping[str, Resolved | SynapseError], pins: Mapping[str, LockedModel]
+) -> dict[str, str]:
+    """The models whose local file is not at its path any more, each with a warning: an upgrade keeps their pins.
+
+    A target that moved has the files of an import along, and its models still name their old paths.
+    """
+    return {
+        entry.name: f"`{entry.name}`: {answer.message}; its pin stays as it was (if the file moved, change its "
+        "`source` in synapse.toml)"
+        for entry in stale
+        if entry.reference.source == "path"
+        and isinstance(answer := answers[entry.name], NotFound)
+        and (pin := pins.get(entry.name)) is not None
+        and pin.requirement == entry.text
+    }

@@ -24,7 +24,7 @@ from synapse_sync.core.true_sizes import with_true_sizes
 from synapse_sync.engine.choose import Chosen, Heard, ask_all, choose, question
 from synapse_sync.engine.heal import Place, find_locations
 from synapse_sync.engine.include import bring_includes
-from synapse_sync.engine.local_files import LocalFiles
+from synapse_sync.engine.local_files import LocalFiles, gone_files
 from synapse_sync.engine.optional import optional_names, required_only, to_leave_out, warning
 from synapse_sync.engine.part import unknown_model
 from synapse_sync.engine.pin import pin
@@ -261,10 +261,12 @@ def _resolve(
     headers: Mapping[str, Weights] = {}
     with _reported(said, copies, tools, optional):
         answers = ask_all(questions, tools.sources, heard)
-        said += _warned(answers)
-        chosen = _choose_all(stale, answers, options)
+        gone = gone_files(stale, answers, pins)
+        said += [*_warned(answers), *gone.values()]
+        chosen = _choose_all([entry for entry in stale if entry.name not in gone], answers, options)
         measure = explained(transfers.measure, tools.sources)
         resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, copies.unpack)
+        warnings += gone.values()
         said[:] = warnings
         if chosen:
             from synapse_sync.core.weights.agreement import with_last_facts

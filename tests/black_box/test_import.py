@@ -120,6 +120,23 @@ def test_an_upgrade_takes_the_new_bytes_of_a_local_file_without_a_copy(comfy: Pr
     assert comfy.blobs() == []
 
 
+def test_an_upgrade_keeps_the_pins_of_files_that_moved_with_their_target(comfy: Project) -> None:
+    comfy("import", "ComfyUI")
+    (comfy.path / "disk").mkdir()
+    (comfy.path / "ComfyUI").rename(comfy.path / "disk/ComfyUI")
+    text = (comfy.path / "synapse.toml").read_text("utf-8").replace('root = "ComfyUI"', 'root = "disk/ComfyUI"')
+    comfy.manifest(text)
+    assert "in sync: 5 files" in comfy("sync").out
+    before = comfy.lock_text
+    done = " ".join(comfy("lock", "--upgrade").err.split())
+    assert "`flux`: `./ComfyUI/models/unet/flux.safetensors`: the file does not exist; its pin stays" in done
+    assert "change its `source` in synapse.toml" in done
+    assert comfy.lock_text == before
+    comfy.manifest(text.replace("./ComfyUI/", "./disk/ComfyUI/"))
+    assert "does not exist" not in comfy("lock", "--upgrade").err
+    assert "in sync: 5 files" in comfy("sync").out
+
+
 def test_an_upgrade_refuses_a_local_file_that_is_a_page_now(comfy: Project) -> None:
     comfy("import", "ComfyUI")
     put(comfy, "ComfyUI/models/unet/flux.safetensors", b"<!doctype html><html></html>")
