@@ -244,8 +244,7 @@ def _resolve(
     entries = manifest.entries()
     options = replace(manifest.workspace, forbidden=tools.forbidden)
     newer = exclude_newer or manifest.workspace.exclude_newer
-    last = old
-    old = with_renamed(entries, old)
+    last, old = old, with_renamed(entries, old)
     pins = {model.name: model for model in old.models}
     moving = _upgraded(entries, upgrade)
     stale = [entry for entry in stale_entries(entries, old, moving) if entry.name not in left]
@@ -266,8 +265,7 @@ def _resolve(
         chosen = _choose_all([entry for entry in stale if entry.name not in gone], answers, options)
         measure = explained(transfers.measure, tools.sources)
         resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, copies.unpack)
-        warnings += gone.values()
-        said[:] = warnings
+        said[:] = warnings = [*warnings, *gone.values()]
         if chosen:
             from synapse_sync.core.weights.agreement import with_last_facts
             from synapse_sync.engine.headers import settle_types
