@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -70,15 +71,17 @@ def _limit_of_group(system: Path) -> int | None:
 
 def _limit_of_user(system: Path) -> int | None:
     """Return the limit of this user's processes and threads, if it is reached; None where that is unknown."""
-    try:
-        import resource  # not on Windows
+    if sys.platform != "linux":  # Windows has no `resource`, macOS no `proc` to count in
+        return None
+    import resource
 
+    try:
         most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
         own, count = os.getuid(), 0
         for process in (system / "proc").iterdir():
             with contextlib.suppress(OSError):  # it has just ended
                 if process.name.isdigit() and process.stat().st_uid == own:
                     count += len(list((process / "task").iterdir()))
-    except (ImportError, AttributeError, OSError):
+    except OSError:
         return None
     return most if most != resource.RLIM_INFINITY and count >= _FULL * most else None
