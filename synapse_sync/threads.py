@@ -71,17 +71,22 @@ def _limit_of_group(system: Path) -> int | None:
 
 def _limit_of_user(system: Path) -> int | None:
     """Return the limit of this user's processes and threads, if it is reached; None where that is unknown."""
-    if sys.platform != "linux":  # Windows has no `resource`, macOS no `proc` to count in
-        return None
-    import resource
+    reached = None
+    if sys.platform == "linux":  # Windows has no `resource`, macOS no `proc` to count in
+        import resource
 
-    try:
         most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
-        own, count = os.getuid(), 0
-        for process in (system / "proc").iterdir():
+        if most != resource.RLIM_INFINITY and _threads_of(os.getuid(), system / "proc") >= _FULL * most:
+            reached = most
+    return reached
+
+
+def _threads_of(user: int, processes: Path) -> int:
+    """Return the number of threads that a user has, by the directories of all processes; 0 without any."""
+    count = 0
+    with contextlib.suppress(OSError):
+        for process in processes.iterdir():
             with contextlib.suppress(OSError):  # it has just ended
-                if process.name.isdigit() and process.stat().st_uid == own:
+                if process.name.isdigit() and process.stat().st_uid == user:
                     count += len(list((process / "task").iterdir()))
-    except OSError:
-        return None
-    return most if most != resource.RLIM_INFINITY and count >= _FULL * most else None
+    return count
