@@ -713,6 +713,19 @@ def _(bench: Bench) -> None:
     bench("sync")
 
 
+@helps("engine: synapse store gc --now")
+def _(bench: Bench) -> None:
+    """A download with wrong bytes is in quarantine."""
+    bench.project.manifest(ONE)
+    bench("lock")
+    data = content_of(bench.project.hub, catalogue.PORTRAIT_V1)
+    bench.project.hub.civitai.replace_content(catalogue.PORTRAIT_V1, data[:-1] + bytes([data[-1] ^ 1]))
+    bench("sync", code=6)
+    assert "`synapse store gc --now`" in " ".join(bench("doctor").out.split())
+    bench("store", "gc", "--now", "--yes")
+    assert "quarantine" not in bench("doctor").out
+
+
 @helps("engine: synapse store forget", "cli: synapse store gc")
 def _(bench: Bench) -> None:
     """A project is deleted: its note is forgotten, and its files are dropped."""
