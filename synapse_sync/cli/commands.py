@@ -78,6 +78,8 @@ def module_of(verb: str) -> str:
 
 #: Words of the system for missing memory, where Python raises no MemoryError.
 _NO_MEMORY = ("can't allocate", "failed to map segment", "annot allocate memory")
+#: Python's words in a ValueError when OpenSSL had no memory for a hash, nor for the reason.
+_NO_REASON = "no reason supplied"
 #: Python's words in a SystemError when it had no memory even for the exception (3.11 after calls, later versions).
 _NO_EXCEPTION = ("without exception set", "without setting an exception")
 
@@ -188,7 +190,8 @@ def _of_the_machine(error: Exception) -> StorageError | None:
     if REFUSED in str(error):  # a thread of a library
         return no_thread()
     words = (*_NO_MEMORY, *_NO_EXCEPTION) if isinstance(error, SystemError) else _NO_MEMORY
-    if isinstance(error, MemoryError) or any(some in str(error) for some in words):
+    is_unsaid = isinstance(error, ValueError) and str(error) == _NO_REASON
+    if is_unsaid or isinstance(error, MemoryError) or any(some in str(error) for some in words):
         return no_memory()
     # Only paths depend on the locale's encoding: files are UTF-8, and the streams have an error handler.
     encoding = sys.getfilesystemencoding()

@@ -338,6 +338,7 @@ def test_an_interrupt_is_calm(project: Project) -> None:
         MemoryError(),
         RuntimeError("can't start new thread"),
         ImportError("x.so: failed to map segment from shared object"),
+        ValueError("no reason supplied"),
     ],
 )
 def test_no_memory_is_not_a_bug(project: Project, error: Exception) -> None:
