@@ -14,6 +14,10 @@ if os.environ.get("TESTS_SERVICES"):
 
     from benchmarks.object_servers import Server, juicefs, seaweedfs
 
+    @pytest.fixture(autouse=True)
+    def threads() -> None:
+        """Servers and their connections stay for the next test: nobody waits for their threads."""
+
     @pytest.fixture(scope="session")
     def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         """One SeaweedFS for all tests."""
