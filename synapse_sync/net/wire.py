@@ -169,10 +169,8 @@ class Wire:
             stream.drain()
             if stream.total is None and stream.doubt is not None and _DOCUMENTS.get(stream.content_type) == _PAGE:
                 raise stream.doubt
-            is_size = (
-                stream.doubt is None or stream.doubt.url
-            )  # a wrong label alone: the length is that of the file
-            return stream.total if is_size else None
+            # Where the label alone is wrong, the length is that of the file.
+            return stream.total if stream.doubt is None or stream.doubt.url else None
 
     def _arrive(
         self,

@@ -215,6 +215,16 @@ def test_a_blob_that_cannot_be_read(stage: Stage, monkeypatch: pytest.MonkeyPatc
 # -- read-only ---------------------------------------------------------------------------------------
 
 
+def synced_elsewhere(stage: Stage, directory: Path, link_mode: str) -> Path:
+    """Sync a project into a tree outside of it; returns the root of that tree."""
+    root = directory / "elsewhere"
+    root.mkdir()
+    stage.target(root)
+    stage.manifest(declared(root, link_mode))
+    stage("sync")
+    return root
+
+
 @case(53)
 @pytest.mark.parametrize("which", ["tree", "store", "project"])
 def test_read_only(stage: Stage, mount: Callable[..., Path], tmp_path: Path, which: str) -> None:
@@ -304,11 +314,7 @@ def test_a_store_that_is_read_only_is_enough_for_a_bundle(stage: Stage, mount: C
 def test_another_store_is_no_remedy_for_a_target_that_is_read_only(
     stage: Stage, mount: Callable[..., Path], tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    root = tmp_path / "elsewhere"
-    root.mkdir()
-    stage.target(root)
-    stage.manifest(declared(root, "symlink"))
-    stage("sync")
+    root = synced_elsewhere(stage, tmp_path, "symlink")
     mount("--bind", str(root), at=root)
     remount(root, "bind,ro")
     done = stage(*words, code=9)
@@ -364,11 +370,7 @@ def exfat(mount: Callable[..., Path], stage: Stage) -> Path:
 def test_verify_reads_what_is_read_only(
     stage: Stage, mount: Callable[..., Path], tmp_path: Path, which: str
 ) -> None:
-    root = tmp_path / "elsewhere"
-    root.mkdir()
-    stage.target(root)
-    stage.manifest(declared(root, "copy"))
-    stage("sync")
+    root = synced_elsewhere(stage, tmp_path, "copy")
     place = root if which == "tree" else stage.store
     mount("--bind", str(place), at=place)
     remount(place, "bind,ro")
