@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from synapse_sync.blocks import new_block
 from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.remote import Remote
 from synapse_sync.core.reporter import Reporter
@@ -243,7 +244,7 @@ class Pusher:
                 raise outside_store(storage_error(error, f"reading {location.path}"), ACCESS_HINT) from error
             self.reporter.transfer_advanced(upload.sha256, upload.size)
             return sha256
-        digest, block = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+        digest, block = hashlib.sha256(), new_block(_CHUNK)
         opened = self.wire().open(location.url, verified=True) if location.open is None else location.open(0, None)
         with opened as stream:
             while count := stream.readinto(block):

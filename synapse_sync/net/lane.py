@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from synapse_sync.blocks import new_block
 from synapse_sync.net.at_once import Coming
 from synapse_sync.net.bounds import Bounds
 from synapse_sync.net.dial import Dialer
@@ -200,7 +201,7 @@ class SecureConnection(Connection):
         try:
             buffer = _buffers.pop()
         except IndexError:  # race: another connection may have taken the last one a moment ago, so it is not asked
-            buffer = memoryview(bytearray(_CIPHER))
+            buffer = new_block(_CIPHER)
         try:
             count = self.sock.recv_into(buffer)
             if count:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from synapse_sync.blocks import new_block
 from synapse_sync.core.frozen import dataclass
 from synapse_sync.store.durable import SHARED, narrowed
 
@@ -44,8 +45,10 @@ class Answer:
 
 def hash_file(path: Path) -> str:
     """The SHA-256 of a file in lower-case hexadecimal; links are followed. Raises `OSError`."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for chunk in chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def chunks(path: Path) -> Iterator[memoryview]:
@@ -53,7 +56,7 @@ def chunks(path: Path) -> Iterator[memoryview]:
     with path.open("rb", buffering=0) as file:
         # Python fills a new buffer with zeros: a whole one takes longer than hashing a small file.
         size = os.fstat(file.fileno()).st_size
-        buffer = memoryview(bytearray(min(_CHUNK, max(_LEAST_CHUNK, size))))
+        buffer = new_block(min(_CHUNK, max(_LEAST_CHUNK, size)))
         while count := file.readinto(buffer):
             yield buffer[:count]
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from synapse_sync.blocks import new_block
 from synapse_sync.core.digest import is_sha256
 from synapse_sync.core.link_mode import BESIDE, WITHIN, LinkMode
 from synapse_sync.core.look import Look
@@ -320,7 +321,7 @@ def _symlink(blob: Path, temporary: Path) -> None:
 def _copy(blob: Path, temporary: Path) -> None:
     """A copy, hashed on the way: a bad disk must not put bad bytes into a tree under a good name."""
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(_CHUNK))
+    buffer = new_block(_CHUNK)
     writeback = Writeback()
     with blob.open("rb", buffering=0) as source, _new(temporary, source.fileno()) as handle:
         while count := source.readinto(buffer):

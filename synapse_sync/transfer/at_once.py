@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from synapse_sync.blocks import new_block
 from synapse_sync.core.reference import Reference
 from synapse_sync.errors import RefusedFormat, SynapseError
 from synapse_sync.net.stream import Stream
@@ -36,7 +37,7 @@ def receive_at_once(crew: Crew, want: Want, place: Reference, opener: Opener, pu
     if has_partial(crew.store.home(want.sha256).root, want.sha256):
         return None
     # A whole block for a few kilobytes would cost more than they do: Python fills it with zeros.
-    block = memoryview(bytearray(size)) if size < _TINY else take_block()
+    block = new_block(size) if size < _TINY else take_block()
     try:
         if size > len(block) or not crew.slot(opener.host, wait=True):
             return None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synapse_sync.blocks import new_block
 from synapse_sync.core.frozen import dataclass
 from synapse_sync.store.durable import storage_error
 from synapse_sync.threads import begin
@@ -81,7 +82,7 @@ def digest_file(path: Path, *, git: bool = False, stop: Callable[[], bool] = lam
     try:
         with path.open("rb", buffering=0) as file:
             hashes = _Hashes(path.stat().st_size if git else None, fast=True)
-            buffer = memoryview(bytearray(_BLOCK))
+            buffer = new_block(_BLOCK)
             while (count := file.readinto(buffer)) and not stop():
                 hashes.update(buffer[:count])
     except OSError as error:
@@ -113,7 +114,7 @@ def take_block() -> memoryview:
     try:
         return _spare.pop()
     except IndexError:
-        return memoryview(bytearray(_BLOCK))
+        return new_block(_BLOCK)
 
 
 def put_back(block: memoryview) -> None:
@@ -276,7 +277,7 @@ class Chaser:
             return  # every byte was hashed from memory
         try:
             with self._path.open("rb", buffering=0) as file:
-                buffer = memoryview(bytearray(min(_BLOCK, max(1, self._limit))))
+                buffer = new_block(min(_BLOCK, max(1, self._limit)))
                 while (limit := self._wait()) > self._hashes.size and not self._cancelled:
                     if self._given and self._given[0][0] <= self._hashes.size:
                         self._take()

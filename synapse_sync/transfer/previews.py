@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from synapse_sync.blocks import new_block
 from synapse_sync.core.companion import LeftOut
 from synapse_sync.errors import InvalidSettings, NetworkError, SynapseError
 from synapse_sync.net.at_once import as_ready
@@ -103,7 +104,7 @@ def _read(url: str, wire: Wire, max_bytes: int, longest: float) -> bytes:
     end = time.monotonic() + longest
     try:
         content = bytearray()
-        buffer = memoryview(bytearray(1 << 16))
+        buffer = new_block(1 << 16)
         while count := stream.readinto(buffer):
             content += buffer[:count]
             if len(content) > max_bytes:

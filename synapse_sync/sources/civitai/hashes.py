@@ -11,6 +11,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from synapse_sync.blocks import new_block
 from synapse_sync.core.digest import Digest
 from synapse_sync.errors import StorageError
 from synapse_sync.sources.civitai.schema import FileHashes
@@ -27,8 +28,10 @@ def file_hashes(path: Path) -> FileHashes:
     sha256, fast, crc, first, tensors = hashlib.sha256(), blake3(), 0, hashlib.sha256(), hashlib.sha256()
     size, start = 0, None
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
+        with path.open("rb", buffering=0) as file:
+            block = new_block(_CHUNK)
+            while count := file.readinto(block):
+                chunk = block[:count]
                 if not size:
                     start = _tensors_start(chunk, path.stat().st_size)
                 sha256.update(chunk)
@@ -57,12 +60,12 @@ def digests_of(hashes: FileHashes) -> tuple[Digest, ...]:
     return tuple(Digest(name, value) for name in names if (value := hashes.get(name)) is not None)
 
 
-def _part(chunk: bytes, at: int, start: int, end: int | None) -> bytes:
+def _part(chunk: memoryview, at: int, start: int, end: int | None) -> memoryview:
     """Return the part of a chunk, which begins at `at`, between two offsets of the file."""
     return chunk[max(0, start - at) : None if end is None else max(0, end - at)]
 
 
-def _tensors_start(head: bytes, size: int) -> int | None:
+def _tensors_start(head: memoryview, size: int) -> int | None:
     """Return the offset of the data in a safetensors file; None if it is no such file."""
     start = 8 + int.from_bytes(head[:8], "little")
-    return start if len(head) > 8 and head[8:9] == b"{" and start <= min(size, _LONGEST_HEADER) else None
+    return start if len(head) > 8 and head[8] == ord("{") and start <= min(size, _LONGEST_HEADER) else None
