@@ -134,6 +134,12 @@ class Questions(Machine):
 
         return unmanaged(self.project, survey.trees, survey.observed)
 
+    def left_out(self, survey: Survey, files: Iterable[Unmanaged]) -> dict[Unmanaged, str]:
+        """Those of the unmanaged files that an import would leave as they are, each with the reason."""
+        from synapse_sync.engine.left_out import left_out
+
+        return left_out(files, survey.trees, self._wiring.tools().forbidden)
+
     def disk_use(self, scope: Scope, models: Sequence[LockedModel]) -> DiskUse:
         """The disk use of these models, which are in scope, and the bytes that can be deleted. No file is read."""
         from synapse_sync.engine.disk_use import disk_use

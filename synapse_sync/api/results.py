@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import field
 from typing import Any
 
 from synapse_sync.core.frozen import dataclass
@@ -18,11 +20,13 @@ from synapse_sync.engine.unmanaged import Unmanaged
 class Status:
     """The plan of a sync, and the state around it.
 
-    `unmanaged` are the models in managed folders that synapse did not place.
+    `unmanaged` are the models in managed folders that synapse did not place. `left_out` are those of them that an
+    import would leave as they are, each with the reason.
     """
 
     survey: Survey
     unmanaged: tuple[Unmanaged, ...] = ()
+    left_out: Mapping[Unmanaged, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -50,7 +54,8 @@ class Status:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document that `synapse status --json` prints."""
-        return self.survey.to_dict() | {"unmanaged": [each.to_dict() for each in self.unmanaged]}
+        listed = [each.to_dict() | {"reason": self.left_out.get(each)} for each in self.unmanaged]
+        return self.survey.to_dict() | {"unmanaged": listed}
 
     def __repr__(self) -> str:
         return f"<Status: {self.summary()}>"

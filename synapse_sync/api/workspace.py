@@ -168,7 +168,8 @@ class Workspace:
         scope = Scope(only=names_of(only), groups=names_of(groups), targets=names_of(targets))
         with self._verb() as verbs:
             survey = verbs.status(scope)
-            return Status(survey=survey, unmanaged=verbs.unmanaged(survey))
+            others = verbs.unmanaged(survey)
+            return Status(survey=survey, unmanaged=others, left_out=verbs.left_out(survey, others))
 
     def paths(self, name: str, *, target: str | None = None) -> tuple[Path, ...]:
         """Return the paths of a model's files, whether or not they exist yet; no file is hashed.

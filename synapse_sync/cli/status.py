@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +10,7 @@ import click
 from synapse_sync.cli.console import Console
 from synapse_sync.cli.json_values import in_sync_value
 from synapse_sync.cli.options import common, scope
-from synapse_sync.cli.render import plan_lines
+from synapse_sync.cli.render import plan_lines, signed_line
 from synapse_sync.cli.texts import NO_MODELS, cell_text, count_text, in_sync_text, rest_text, shown_paths
 from synapse_sync.core.size_text import size_text
 
@@ -58,31 +58,45 @@ def command(
             return 0
         survey = workspace.status(part)
         others = workspace.unmanaged(survey)
+        left_out = workspace.left_out(survey, others)
         is_empty = survey.in_sync and not workspace.manifest.models
     code = OutOfDate.exit_code if check and not survey.in_sync else 0
     if console.as_json:
-        console.document(survey.to_dict() | {"unmanaged": [each.to_dict() for each in others]})
+        listed = [each.to_dict() | {"reason": left_out.get(each)} for each in others]
+        console.document(survey.to_dict() | {"unmanaged": listed})
         return code
     show_survey(console, survey, part, everything=everything)
-    _show_unmanaged(console, others, everything=everything)
+    _show_unmanaged(console, others, left_out, everything=everything)
     if is_empty and not others:
         console.say(NO_MODELS)
     return code
 
 
-def _show_unmanaged(console: Console, others: Sequence[Unmanaged], *, everything: bool) -> None:
-    """Print the files that synapse did not place, and how to declare them."""
+def _show_unmanaged(
+    console: Console, others: Sequence[Unmanaged], left_out: Mapping[Unmanaged, str], *, everything: bool
+) -> None:
+    """Print the files that synapse did not place, how to declare them, and why some of them cannot be."""
     if not others:
         return
     files = count_text(len(others), "file")
     console.answer(f"unmanaged: {files} that synapse did not place, {size_text(sum(each.size for each in others))}")
-    for each in others if everything else others[:_SHOWN]:
+    listed = sorted(others, key=left_out.__contains__)
+    for each in listed if everything else listed[:_SHOWN]:
         size = f"  {size_text(each.size)}" if everything else ""
-        console.answer(f"  · {cell_text(each.path)}{size}")
+        path = cell_text(each.path) + size
+        why = left_out.get(each)
+        console.answer(f"  · {path}" if why is None else signed_line("·", None, f"{path}:", why, gap=" "))
     if not everything and len(others) > _SHOWN:
-        console.answer(f"  … and {len(others) - _SHOWN} more; `synapse status --all` lists them with their sizes")
-    trees = dict.fromkeys(each.root for each in others)
-    console.answer(f"  `synapse import {shown_paths(trees)}` declares those that are models, where they are")
+        more = "; `synapse status --all` lists them with their sizes"
+        console.answer(f"  … and {len(others) - _SHOWN} more{more}")
+    trees = dict.fromkeys(each.root for each in others if each not in left_out)
+    if trees:
+        those = "those without a reason" if left_out else "those that are models"
+        console.answer(f"  `synapse import {shown_paths(trees)}` declares {those}, where they are")
+    elif len(others) == 1:
+        console.answer("  it cannot be declared as it is")
+    else:
+        console.answer("  none of them can be declared as it is")
 
 
 def show_survey(console: Console, survey: Survey, part: Scope, *, everything: bool = False) -> None:

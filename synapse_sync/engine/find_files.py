@@ -9,18 +9,16 @@ from dataclasses import field
 from pathlib import Path
 
 from synapse_sync.core.artifact import WEIGHT_FORMATS, format_of
-from synapse_sync.core.content import WEIGHTS
 from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.reporter import Reporter
 from synapse_sync.core.weights.identify import Weights, identify
+from synapse_sync.engine.left_out import fault_of_content, fault_of_link, fault_of_name, obstacles
 from synapse_sync.engine.parallel import SMALLEST, Part, threads
 from synapse_sync.engine.read_files import Stopped, readers_of, reading
-from synapse_sync.errors import UnsafeName
 from synapse_sync.layouts.adopt import top_folders
 from synapse_sync.store.known_digests import KnownDigests, digests_at
-from synapse_sync.store.reach import way_to
 from synapse_sync.suppliers.tree_files import files_below
 from synapse_sync.transfer.inspect import content_and_header
 
@@ -30,18 +28,6 @@ _KEPT_EVERY = 20.0
 UNKNOWN = Weights()
 #: More entries of directories than any tree of models has.
 _MOST = 5_000_000
-#: The words for content under the name of a model that is none.
-_NOT_A_MODEL = {
-    "empty": "it is empty",
-    "lfs-pointer": "it is a pointer of Git LFS, not the file itself",
-    "html": "it is a web page",
-    "json": "it is a JSON document",
-    "text": "it is a text",
-    "image": "it is an image",
-    "zip": "it is a zip archive",
-    "archive": "it is an archive",
-    "program": "it is a program",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +143,7 @@ def _walk(
     if place.below:
         folders = {within: True}
     unread: list[Left] = []
-    obstacle_to = _obstacles(place)
+    obstacle_to = obstacles(place.root, place.barred)
 
     def cannot(folder: str, error: OSError) -> None:
         unread.append(Left(place=Path(folder), why=f"it cannot be listed: {error.strerror or error}"))
@@ -168,35 +154,18 @@ def _walk(
     for text, size in files:
         if format_of(os.path.basename(text)) not in WEIGHT_FORMATS:  # noqa: PTH119 - a path costs more, and most go
             continue
-        try:
-            inside = SafePath(text[len(above) :].replace(os.sep, "/") if text.startswith(above) else "")
-        except UnsafeName as error:
-            why = error.message.partition(": ")[2] if text.startswith(above) else "it is outside of the root"
-            yield Left(place=Path(text), why=f"its name cannot be in a manifest: {why}")
-            continue
-        if listed(place.target.name, inside.text):
-            continue
-        if os.path.islink(text):  # noqa: PTH114
-            yield Left(place=Path(text), why=f"it is a link to {os.path.realpath(text)}")
-            continue
-        if (obstacle := obstacle_to(inside)) is not None:
-            yield Left(place=Path(text), why=obstacle)
+        path = text[len(above) :].replace(os.sep, "/")
+        why = fault_of_name(path) if text.startswith(above) else "it is outside of the root"
+        if why is None:
+            if listed(place.target.name, path):
+                continue
+            inside = SafePath(path)
+            why = fault_of_link(text) or obstacle_to(inside)
+        if why is not None:
+            yield Left(place=Path(text), why=why)
             continue
         yield _Candidate(target=place.target.name, path=inside, place=Path(text), size=size)
     yield from unread
-
-
-def _obstacles(place: Place) -> Callable[[SafePath], str | None]:
-    """Returns why synapse does not follow the way to a file, or None; a sync decides by the same words."""
-    by_folder: dict[tuple[str, ...], str | None] = {}
-
-    def obstacle(path: SafePath) -> str | None:
-        folder = path.parts[:-1]
-        if folder not in by_folder:
-            by_folder[folder] = way_to(place.root, path, place.barred).obstacle
-        return by_folder[folder]
-
-    return obstacle
 
 
 def _hash_all(
@@ -232,8 +201,7 @@ def _hash_one(candidate: _Candidate, known: KnownDigests, advanced: Callable[[in
     try:
         before = candidate.place.stat()
         content, header = content_and_header(candidate.place)
-        if content.kind not in WEIGHTS or content.fault is not None:
-            why = content.fault or _NOT_A_MODEL.get(content.kind, "synapse does not recognise its content")
+        if (why := fault_of_content(content)) is not None:
             return Left(place=candidate.place, why=why)
         sha256, blake3 = known.both(candidate.place, advanced)
         after = candidate.place.stat()

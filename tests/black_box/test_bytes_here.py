@@ -41,8 +41,33 @@ def test_status_lists_unmanaged_files_of_managed_folders(tree: Project, in_sync:
     assert "  · models/loras/mine.safetensors\n" in done
     assert f"mine.safetensors  {len(MINE) / 1000:.1f} kB" in tree("status", "--all").out
     assert tree("status", "--json").json["unmanaged"] == [
-        {"target": "c", "path": "models/loras/mine.safetensors", "size": len(MINE)}
+        {"target": "c", "path": "models/loras/mine.safetensors", "size": len(MINE), "reason": None}
     ]
+
+
+def test_status_proposes_no_import_of_files_that_an_import_leaves_out(tree: Project) -> None:
+    """Its reasons are those of the import, and the proposal is gone when no file is left that it would declare."""
+    folder = tree.path / "ui/models/loras"
+    put(folder / "page.safetensors", b"<!doctype html><html></html>")
+    put(folder / "pointer.safetensors", b"version https://git-lfs.github.com/spec/v1\noid x\n")
+    put(folder / "cut.safetensors", MINE[:-7])
+    put(folder / "empty.ckpt", b"")
+    put(folder / "con.safetensors", MINE)
+    (folder / "link.safetensors").symlink_to(put(tree.path / "disk/link.safetensors", MINE))
+    put(folder / "mine.safetensors", WANTED)
+    done = tree("status").out
+    assert "mine.safetensors\n" in done and "page.safetensors: it is a web page\n" in done
+    assert "`synapse import ui` declares those without a reason" in done
+    left = tree("import", "ui", "--offline", "--json").json["left"]
+    expected = {Path(each["path"]).name: each["reason"] for each in left}
+    assert len(expected) == 6
+    listed = tree("status", "--json").json["unmanaged"]
+    assert {Path(each["path"]).name: each["reason"] for each in listed} == expected
+    done = tree("status").out
+    assert "synapse import" not in done and "none of them can be declared as it is" in done
+    for name in sorted(expected)[1:]:
+        (folder / name).unlink()
+    assert "  it cannot be declared as it is\n" in tree("status").out
 
 
 def test_a_long_list_is_cut_and_all_of_it_is_to_be_had(tree: Project) -> None:

@@ -58,10 +58,16 @@ class File(Shape):
     size: int
 
 
+class UnmanagedFile(File):
+    """A file of a target that synapse did not place; `reason` is null if an import may declare it."""
+
+    reason: str | None
+
+
 class StatusDocument(PlanDocument):
     """The plan, and the unmanaged files in managed folders."""
 
-    unmanaged: list[File]
+    unmanaged: list[UnmanagedFile]
 
 
 class SyncDocument(PlanDocument):
