@@ -77,9 +77,12 @@ class Questions(Machine):
 
     def why(self, file: Path, directory: Path) -> tuple[Why, ...]:
         """The model, requirement, target and origin behind a file, by its path below a directory or its name."""
+        from synapse_sync.engine.declared_bytes import declared_in
         from synapse_sync.engine.why import why
+        from synapse_sync.store.known_digests import KnownDigests
 
-        return why(self.project, file, directory, self.survey(), self._wiring.store)
+        survey, known = self.survey(), KnownDigests(self.project.store)
+        return why(self.project, file, directory, survey, self._wiring.store, declared_in(survey), known)
 
     def unused(self, directory: Path) -> Unused:
         """The files of models that no workflow in a directory names, the largest first."""
@@ -136,9 +139,12 @@ class Questions(Machine):
 
     def left_out(self, survey: Survey, files: Iterable[Unmanaged]) -> dict[Unmanaged, str]:
         """Those of the unmanaged files that an import would leave as they are, each with the reason."""
+        from synapse_sync.engine.declared_bytes import declared_in
         from synapse_sync.engine.left_out import left_out
+        from synapse_sync.store.known_digests import KnownDigests
 
-        return left_out(files, survey.trees, self._wiring.tools().forbidden)
+        known = KnownDigests(self.project.store)
+        return left_out(files, survey.trees, self._wiring.tools().forbidden, declared_in(survey), known)
 
     def disk_use(self, scope: Scope, models: Sequence[LockedModel]) -> DiskUse:
         """The disk use of these models, which are in scope, and the bytes that can be deleted. No file is read."""

@@ -22,6 +22,7 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.core.selection import select
 from synapse_sync.core.weights.agreement import base_of
 from synapse_sync.engine.choose import Chosen, check_policy
+from synapse_sync.engine.declared_bytes import DeclaredBytes
 from synapse_sync.engine.find_files import FoundFile, Left
 from synapse_sync.engine.import_places import path_text
 from synapse_sync.engine.origins import Origin
@@ -32,6 +33,7 @@ from synapse_sync.layouts.adopt import keys_at, kinds_at
 from synapse_sync.layouts.arrange import arrange, kind_of
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Resolved
+from synapse_sync.store.roots import root_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,8 @@ def declare_all(
     if not files:
         return text, manifest, [], project.lockfile, []
     wanted = _wanted_paths(manifest, project)
+    roots = {target.name: root_of(target.root, project.directory) for target in manifest.targets}
+    declared = DeclaredBytes(wanted.values(), roots)
     left: list[Left] = []
     again: list[Adopted] = []
     drafts = Drafts({model.name for model in manifest.models})
@@ -146,6 +150,9 @@ def declare_all(
                 again.append(Adopted(name=known.model, file=file, value="", type=None, origin=None))
             else:
                 left.append(Left(place=file.place, why=f"`{known.model}` has other bytes at this path"))
+            continue
+        if (moved := declared.moved(file.target, file.sha256)) is not None:
+            left.append(Left(place=file.place, why=moved))
             continue
         origin = origins.get(file.sha256)
         try:

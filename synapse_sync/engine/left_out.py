@@ -10,8 +10,10 @@ from pathlib import Path
 from synapse_sync.core.content import WEIGHTS, Content
 from synapse_sync.core.names import SafePath
 from synapse_sync.core.policy import Facts, Permissions, objection
+from synapse_sync.engine.declared_bytes import DeclaredBytes
 from synapse_sync.engine.unmanaged import Unmanaged
 from synapse_sync.errors import StorageError, UnsafeName
+from synapse_sync.store.known_digests import KnownDigests
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.reach import way_to
 from synapse_sync.transfer.inspect import content_of
@@ -69,37 +71,43 @@ def fault_of_content(content: Content) -> str | None:
 
 
 def left_out(
-    files: Iterable[Unmanaged], trees: Mapping[str, Tree], forbidden: Mapping[str, str]
+    files: Iterable[Unmanaged],
+    trees: Mapping[str, Tree],
+    forbidden: Mapping[str, str],
+    declared: DeclaredBytes,
+    known: KnownDigests,
 ) -> dict[Unmanaged, str]:
     """The unmanaged files that an import of their trees would leave as they are, each with the reason.
 
-    The beginnings of the first thousand are read. `forbidden` are the permissions that the user's settings
-    withhold.
+    The beginnings of the first thousand are read; whole files only if that takes no time, or `known` knows them.
+    `forbidden` are the permissions that the user's settings withhold.
     """
     found: dict[Unmanaged, str] = {}
     ways = {name: obstacles(tree.root, tree.barred) for name, tree in trees.items()}
     for file in islice(files, _MOST_READ):
-        why = _why(file, trees[file.target].root, ways[file.target], forbidden)
+        place = trees[file.target].root / file.path
+        try:
+            why = _fault(file.path, place, ways[file.target], forbidden)
+            if why is None and declared.has_size(file.target, file.size) and known.has(place):
+                why = declared.moved(file.target, known.of(place))
+        except StorageError as error:
+            why = error.message
+        except OSError as error:
+            why = f"it cannot be read: {error.strerror or error}"
         if why is not None:
             found[file] = why
     return found
 
 
-def _why(
-    file: Unmanaged, root: Path, obstacle_to: Callable[[SafePath], str | None], forbidden: Mapping[str, str]
+def _fault(
+    path: str, place: Path, obstacle_to: Callable[[SafePath], str | None], forbidden: Mapping[str, str]
 ) -> str | None:
-    place = root / file.path
-    if (why := fault_of_name(file.path) or fault_of_link(str(place))) is not None:
+    """Why a file cannot be declared where it is, whatever its bytes are; raises `OSError` and `StorageError`."""
+    why = fault_of_name(path) or fault_of_link(str(place)) or obstacle_to(SafePath(path))
+    if why is not None:
         return why
-    try:
-        if (why := obstacle_to(SafePath(file.path))) is not None:
-            return why
-        content = content_of(place)
-    except StorageError as error:
-        return error.message
-    except OSError as error:
-        return f"it cannot be read: {error.strerror or error}"
-    return fault_of_content(content) or _refusal(file.path, content, forbidden)
+    content = content_of(place)
+    return fault_of_content(content) or _refusal(path, content, forbidden)
 
 
 def _refusal(path: str, content: Content, forbidden: Mapping[str, str]) -> str | None:

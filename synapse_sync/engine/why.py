@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from synapse_sync.core.frozen import dataclass
 from synapse_sync.core.lockfile import LockedModel
 from synapse_sync.core.manifest.values import Requirement
 from synapse_sync.core.names import declared_name
+from synapse_sync.engine.declared_bytes import DeclaredBytes
 from synapse_sync.engine.survey import Survey
 from synapse_sync.errors import InputError
 from synapse_sync.project import Project
 from synapse_sync.store.blobs import BlobStore
+from synapse_sync.store.known_digests import KnownDigests
 from synapse_sync.store.ownership import Tree
 
 
@@ -52,19 +55,28 @@ class Why:
         return {name: getattr(self, name) for name in self.__slots__} | {"groups": list(self.groups)}
 
 
-def why(project: Project, file: Path, directory: Path, survey: Survey, store: BlobStore) -> tuple[Why, ...]:
+def why(
+    project: Project,
+    file: Path,
+    directory: Path,
+    survey: Survey,
+    store: BlobStore,
+    declared: DeclaredBytes,
+    known: KnownDigests,
+) -> tuple[Why, ...]:
     """Explain one file, by its path below `directory`; a name alone may mean several wanted files.
 
-    `survey` is of the whole project.
+    `survey` is of the whole project, and so are the `declared` bytes. A file that could be one of these is hashed,
+    unless `known` knows it.
 
     Raises `InputError` for a path at which nothing is and nothing is wanted.
     """
-    explain = _Explainer(project, survey)
+    explain = _Explainer(project, survey, declared, known)
     place = Path(os.path.abspath(directory / file))  # noqa: PTH100 - a link itself is meant, not what it leads to
     answers = [explain.at(name, path) for name, path in _inside(place, survey.trees)]
-    known = [answer for answer in answers if answer is not None]
-    if known:
-        return tuple(known)
+    found = [answer for answer in answers if answer is not None]
+    if found:
+        return tuple(found)
     if os.path.lexists(place):
         if (blob := _digest_in(place, store)) is not None:
             return (explain.blob(place, blob),)
@@ -102,8 +114,8 @@ def _digest_in(place: Path, store: BlobStore) -> str | None:
 class _Explainer:
     """The facts of one project about paths."""
 
-    def __init__(self, project: Project, survey: Survey) -> None:
-        self._survey = survey
+    def __init__(self, project: Project, survey: Survey, declared: DeclaredBytes, known: KnownDigests) -> None:
+        self._survey, self._declared, self._digests = survey, declared, known
         self._entries = {entry.name: entry for entry in project.manifest.entries()}
         self._locked = {model.name: model for model in project.lockfile.models}
         self._placements = {placement.key: placement for placement in survey.arrangement.placements}
@@ -169,10 +181,27 @@ class _Explainer:
             return Why(path=str(place), reason="it is outside of all targets of this project")
         target, path = inside[0]
         tree = self._survey.trees[target]
-        reason = "no model wants it, and synapse did not place it: it is your own"
         if path in tree.beside:
             reason = f"another project placed it, for `{tree.beside[path][0].model}`"
-        return Why(path=path, target=target, root=tree.target.root, reason=reason)
+            return Why(path=path, target=target, root=tree.target.root, reason=reason)
+        reason = "no model wants it, and synapse did not place it: it is your own"
+        own = Why(path=path, target=target, root=tree.target.root, reason=reason)
+        return self._same_bytes(place, own) or own
+
+    def _same_bytes(self, place: Path, own: Why) -> Why | None:
+        """The answer for a user's own file that has the bytes of a model in its target; None for any other."""
+        target, declared = own.target or "", self._declared
+        try:
+            if not place.is_file() or not declared.has_size(target, place.stat().st_size):
+                return None
+            sha256 = self._digests.of(place)
+        except OSError:
+            return None
+        if (owner := declared.owner(target, sha256)) is None:
+            return None
+        name = declared_name(owner.model)
+        copied = f"it is your own, with the bytes of `{name}`, whose file is at {owner.path}"
+        return replace(own, model=name, sha256=sha256, reason=declared.moved(target, sha256) or copied)
 
 
 def _line(entry: Requirement | None, model: LockedModel | None) -> str | None:

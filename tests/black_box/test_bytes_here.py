@@ -70,6 +70,34 @@ def test_status_proposes_no_import_of_files_that_an_import_leaves_out(tree: Proj
     assert "  it cannot be declared as it is\n" in tree("status").out
 
 
+def test_a_renamed_file_of_a_model_is_no_new_model(tree: Project) -> None:
+    """The bytes are declared, and their own path has no file: a second model of the same bytes helps nobody."""
+    folder = tree.path / "ui/models/loras"
+    (folder / "a.safetensors").rename(folder / "renamed.safetensors")
+    why = "these are the bytes of `a`, which synapse.toml places at models/loras/a.safetensors"
+    before = (tree.path / "synapse.toml").read_text()
+    done = tree("import", "ui", "--offline", "--json")
+    assert [each["reason"].startswith(why) for each in done.json["left"]] == [True]
+    assert (tree.path / "synapse.toml").read_text() == before
+    [listed] = tree("status", "--json").json["unmanaged"]
+    assert listed["reason"] == done.json["left"][0]["reason"]
+    assert why in tree("why", "ui/models/loras/renamed.safetensors").out.replace("\n", " ")
+    tree("remove", "a")
+    tree("import", "ui", "--offline")
+    assert (
+        "[models.renamed]" in (tree.path / "synapse.toml").read_text()
+        or "renamed =" in (tree.path / "synapse.toml").read_text()
+    )
+
+
+def test_a_copy_of_a_model_that_is_there_may_be_declared(tree: Project) -> None:
+    folder = tree.path / "ui/models/loras"
+    put(folder / "copy.safetensors", (folder / "a.safetensors").read_bytes())
+    assert "with the bytes of `a`" in tree("why", "ui/models/loras/copy.safetensors").out.replace("\n", " ")
+    assert tree("status", "--json").json["unmanaged"][0]["reason"] is None
+    assert tree("import", "ui", "--offline", "--json").json["left"] == []
+
+
 def test_a_long_list_is_cut_and_all_of_it_is_to_be_had(tree: Project) -> None:
     for number in range(14):
         put(tree.path / f"ui/models/loras/{number:02}.safetensors", MINE)
