@@ -246,7 +246,7 @@ def _resolve(
     newer = exclude_newer or manifest.workspace.exclude_newer
     last, old = old, with_renamed(entries, old)
     pins = {model.name: model for model in old.models}
-    moving = _upgraded(entries, upgrade)
+    moving, is_named = _upgraded(entries, upgrade), bool(upgrade)
     stale = [entry for entry in stale_entries(entries, old, moving) if entry.name not in left]
     tools.trust.require(tools.trust.declared(stale))
     questions = (
@@ -264,7 +264,7 @@ def _resolve(
         said += [*_warned(answers), *gone.values()]
         chosen = _choose_all([entry for entry in stale if entry.name not in gone], answers, options)
         measure = explained(transfers.measure, tools.sources)
-        resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, copies.unpack)
+        resolved, warnings = pin(chosen, pins, moving, options, copies.fetch, measure, copies.unpack, is_named)
         said[:] = warnings = [*warnings, *gone.values()]
         if chosen:
             from synapse_sync.core.weights.agreement import with_last_facts

@@ -40,13 +40,15 @@ def pin(
     fetch: Fetcher,
     measure: Measurer,
     unpack: Unpacker,
+    is_named: bool = False,
 ) -> tuple[dict[str, LockedModel], list[str]]:
     """Turn chosen files into locked models; returns those by name, and warnings.
 
     `before` are the last pins by name, `upgrade` the names that may move. Files with unknown digests are downloaded
-    once, all together. Raises all failures together.
+    once, all together. With `is_named`, the user named those of `upgrade`: their files of which only the manifest
+    has a digest are downloaded, too. Raises all failures together.
     """
-    artifacts, wants = _known_artifacts(chosen, before, upgrade, measure)
+    artifacts, wants = _known_artifacts(chosen, before, upgrade, measure, upgrade if is_named else ())
     downloaded = _download(chosen, wants, options, fetch, unpack)
     warnings = _first_use_warnings((name, found) for (name, _), found in downloaded.items())
     artifacts |= downloaded
@@ -60,7 +62,11 @@ def pin(
 
 
 def _known_artifacts(
-    chosen: Sequence[Chosen], before: Mapping[str, LockedModel], upgrade: Collection[str], measure: Measurer
+    chosen: Sequence[Chosen],
+    before: Mapping[str, LockedModel],
+    upgrade: Collection[str],
+    measure: Measurer,
+    checked: Collection[str],
 ) -> tuple[dict[_File, tuple[Artifact, ...]], dict[_File, Want]]:
     """The artifacts whose digest and size are known, and downloads for the other files."""
     artifacts: dict[_File, tuple[Artifact, ...]] = {}
@@ -75,6 +81,8 @@ def _known_artifacts(
             try:
                 if item.entry.extract:
                     known = _known_members(item.entry, candidate, old)
+                elif name in checked and candidate.sha256 is None and item.entry.sha256 is not None:
+                    known = ()  # no site vouches for the user's promise
                 else:
                     known = _known_by_git(item.entry, candidate, by_git) or _known(
                         item.entry, candidate, old, sizes, anew=name in upgrade

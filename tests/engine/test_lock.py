@@ -85,6 +85,24 @@ def test_a_promised_file_whose_server_prepares_it_is_waited_for(project: Project
     assert len(project.hub.requests("files")) == 7, "five times not yet, one byte, and the file"
 
 
+def test_a_named_upgrade_checks_what_only_the_manifest_promises(project: Project) -> None:
+    """The site has no hash: without a look at the bytes, a wrong promise would be called up to date."""
+    project.manifest(grain(project, sha256=f'"{"0" * 64}"'))
+    project("lock")
+    before = project.lock_text
+    asked = len(project.hub.requests("files"))
+    project("lock", "--upgrade")
+    assert len(project.hub.requests("files")) == asked, "only a model that is named is downloaded"
+    said = project("lock", "--upgrade-model", "grain", code=6)
+    assert "instead of 000000000000" in said.err and "up to date" not in said.err
+    assert project.lock_text == before
+    content = safetensors_bytes("film-grain", size=20_000)
+    project.hub.files.put(GRAIN, content)
+    project.manifest(grain(project, sha256=f'"{sha256(content)}"'))
+    project("lock", "--upgrade-model", "grain")
+    assert sha256(content) in project.lock_text and "first-use" not in project.lock_text
+
+
 def test_a_first_use_is_locked_once_and_a_change_upstream_is_detected(project: Project) -> None:
     project.manifest(grain(project))
     project("lock")
