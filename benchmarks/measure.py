@@ -16,6 +16,8 @@ from pathlib import Path
 
 #: No contender needs longer; one that does is hanging.
 _PATIENCE = 1800.0
+#: A disk without new work for this long (seconds) is at rest; nobody waits longer for that than the second number.
+_REST, _UNREST = 0.5, 15.0
 
 
 class Failed(Exception):
@@ -141,9 +143,37 @@ def _once(contender: Contender, folder: Path) -> Sample:
     folder.mkdir(parents=True)
     try:
         command = contender.command(folder)
-        os.sync()
+        _settle()
         sample = run(command)
         contender.check(folder)
         return sample
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settle() -> None:
+    """Write what waits to be written, and wait until the disks are at rest, as far as the system says.
+
+    Hazard: a file system that discards deleted blocks goes on after `sync`, with the files of the run before.
+    """
+    os.sync()
+    end = time.monotonic() + _UNREST
+    before = _disk_work()
+    while time.monotonic() < end:
+        time.sleep(_REST)
+        now = _disk_work()
+        if now == before:
+            return
+        before = now
+
+
+def _disk_work() -> list[str]:
+    """The counters of all disks, equal in two readings if nothing was read or written between them.
+
+    Empty where the system has no such file, as outside Linux.
+    """
+    try:
+        text = Path("/proc/diskstats").read_text()
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if not line.split()[2].startswith(("loop", "ram"))]
