@@ -81,10 +81,7 @@ class UrlSource:
         if status == 451:
             return RegionRefused(f"{where} is not available from here for legal reasons (451)")
         if status in (401, 403):
-            return AccessDenied(
-                f"{where} refuses the file ({status})",
-                hint=f"if it wants a token: `synapse login {host}`",
-            )
+            return AccessDenied(f"{where} refuses the file ({status})", hint=self._way_in(reference, where, host))
         if status in (404, 410):
             return NotFound(
                 f"{where} has no such file ({status})", hint="look for its new address, or add `mirrors`"
@@ -94,6 +91,22 @@ class UrlSource:
         if status >= 500:
             return NetworkError(f"{where} returned a server error ({status})", hint="try again in a few minutes")
         return NetworkError(f"{where} answered {status}", hint=error.hint or "check the address in a browser")
+
+    def _way_in(self, reference: Reference, where: str, host: str) -> str:
+        """Return the next step after a refusal by `host`, to which the address of the file may have redirected."""
+        first = urlsplit(reference.id).netloc
+        has_token = rewritten = False
+        if self._wire is not None and first:
+            credentials = self._wire().credentials
+            has_token, rewritten = credentials.has_token(reference.id), credentials.is_rewritten(reference.id)
+        if not first or rewritten or first.casefold() == host.casefold():
+            if has_token:
+                return f"your token for {host} does not open it: `synapse login {host}` replaces it"
+            return f"if it wants a token: `synapse login {host}`"
+        there = f"{first} redirects to {host}, which gets no token after a redirect"
+        if has_token:
+            return f"{there}; if you trust {host}, name the address there in synapse.toml"
+        return f"{there}; if {first} wants one: `synapse login {first}`"
 
     def recognise(self, reference: Reference, error: WrongContent) -> WrongContent | None:
         """Return the error for a page that a host shows instead of the file, or None if the page is unknown."""

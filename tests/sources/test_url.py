@@ -8,8 +8,16 @@ from synapse_sync.core.reference import Reference
 from synapse_sync.demo.exchange import Fault
 from synapse_sync.demo.weights import safetensors_bytes
 from synapse_sync.errors import AccessDenied, NetworkError, NotFound, StatusError
+from synapse_sync.net.credentials import Credentials, Grant, Secret
 from synapse_sync.sources.base import Ask, Resolved
 from synapse_sync.sources.url import UrlSource
+
+
+class Knowing:
+    """A wire that makes no request, and knows tokens."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self.credentials = credentials
 
 
 def resolve(url: str):
@@ -59,6 +67,24 @@ def test_a_refusal_says_where_a_token_would_go() -> None:
     error = StatusError("raw", status=401, url="https://example.org/x.gguf")
     told = UrlSource().explain(Reference("url", "https://example.org/x.gguf"), error)
     assert told.hint is not None and "`synapse login example.org`" in told.hint
+
+
+def test_the_way_in_after_a_redirect_is_a_token_that_would_be_sent() -> None:
+    """A login at the host to which an address redirects changes nothing: its token is not sent there."""
+    first = Reference("url", "https://example.org/x.gguf")
+    error = StatusError("raw", status=401, url="https://elsewhere.example/x.gguf")
+
+    def hint(url: str | None = None) -> str:
+        grants = [] if url is None else [Grant(url, Secret("t"))]
+        return UrlSource(lambda: Knowing(Credentials(grants))).explain(first, error).hint or ""  # type: ignore[return-value]
+
+    for told in (hint(), hint("https://elsewhere.example")):
+        assert "redirects to elsewhere.example" in told and "`synapse login example.org`" in told
+    told = hint("https://example.org")
+    assert "synapse login" not in told and "name the address there" in told
+    error = StatusError("raw", status=403, url=first.id)
+    assert "`synapse login example.org` replaces it" in hint("https://example.org")
+    assert hint() == "if it wants a token: `synapse login example.org`"
 
 
 def test_nothing_is_known_beforehand() -> None:
