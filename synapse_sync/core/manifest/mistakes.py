@@ -43,7 +43,8 @@ class Mistakes:
         """Keep one mistake: the keys that lead to it, the reason, the mend, and its line if the key has none."""
         line = line or self.line(path)
         where = f"{self._filename}:{line}" if line else self._filename
-        self.errors.append(InvalidManifest(f"{where}: {'.'.join(path)}: {what}", hint=hint))
+        keys = ".".join(key or '""' for key in path)
+        self.errors.append(InvalidManifest(f"{where}: {keys}: {what}", hint=hint))
 
     @functools.cached_property
     def _statements(self) -> dict[tuple[str, ...], Statement]:

@@ -74,6 +74,10 @@ def read_tables(text: str, filename: str) -> Mapping[str, Any]:
 _VISIBLE = frozenset({"filename", "folder", "folders", "subfolder"})
 
 
+#: An empty name, as TOML writes it.
+_EMPTY = '""'
+
+
 class _Reader:
     """Reads one manifest and collects all mistakes."""
 
@@ -333,6 +337,9 @@ class _Reader:
 
     def _name(self, path: tuple[str, ...], name: str) -> None:
         if is_plain_name(name):
+            return
+        if not name:
+            self._mistakes.bad(path, "the name is empty", f"write a name of your own instead of `{_EMPTY}`")
             return
         if "@" in name or "/" in name or any(char.isspace() for char in name) or name.startswith("-"):
             hint = f"write `{bare_name(name)}`"

@@ -205,6 +205,20 @@ def test_mistakes_are_told_with_their_place(text: str, words: str) -> None:
     assert words in told(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('[models]\n"" = "civitai:1"\n', 'models.""'),
+        ('[models.""]\nsource = "civitai:1"\n', 'models.""'),
+        ('[targets.""]\nroot = "ui"\n', 'targets.""'),
+    ],
+)
+def test_an_empty_name_is_shown_and_has_a_hint(text: str, place: str) -> None:
+    (mistake,) = mistakes(text)
+    assert f"{place}: the name is empty" in mistake.message
+    assert mistake.hint == 'write a name of your own instead of `""`'
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     text = '[workspace]\nnam = 1\n[models]\na = 1\nb = "x"\n[models.c]\nsource = "civitai:1"\nsha256 = "1"\n'
     places = [error.message.partition(" ")[0] for error in mistakes(text)]
