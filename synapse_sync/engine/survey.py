@@ -22,7 +22,7 @@ from synapse_sync.engine.observe import followed_links, links_to_report, observe
 from synapse_sync.engine.optional import awaited, not_locked, optional_names
 from synapse_sync.engine.part import entries_in
 from synapse_sync.engine.scope import Scope
-from synapse_sync.engine.survey_notes import moved_roots, with_moved, withheld_warning
+from synapse_sync.engine.survey_notes import moved_roots, shared_roots, with_moved, withheld_warning
 from synapse_sync.engine.tools import Tools
 from synapse_sync.errors import OutOfDate
 from synapse_sync.layouts.arrange import Arrangement, arrange
@@ -247,6 +247,7 @@ def _survey(project: Project, lockfile: Lockfile, scope: Scope, tools: Tools, *,
             *beside.notes,
             *links_to_report(links, walked, _reported(project) if links else None),
             *moved_roots(plan, walked),
+            *shared_roots(walked, manifest.targets),
             *withheld_warning(plan.withheld, empty=not manifest.models),
         ),
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
+from synapse_sync.core.manifest.values import Target
 from synapse_sync.core.plan import Plan, Verb
 from synapse_sync.store.ownership import Tree
 
@@ -40,6 +42,20 @@ def moved_roots(plan: Plan, trees: Mapping[str, Tree]) -> list[str]:
             there = f"{trees[name].root} is a new root"
             found.append(f"target `{name}`: {there}; files move there from {', '.join(sorted(left))}")
     return found
+
+
+def shared_roots(trees: Mapping[str, Tree], targets: Collection[Target]) -> Iterator[str]:
+    """A line for each root that several targets of one layout have: both want each file at the same path."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for target in targets:
+        if target.name in trees:
+            real = os.path.realpath(trees[target.name].root)
+            found.setdefault((real, target.layout), []).append(target.name)
+    for names in found.values():
+        if len(names) > 1:
+            listed = " and ".join(f"`{name}`" for name in names)
+            root = trees[names[0]].target.root
+            yield f"targets {listed} have the same root, {root}: give each its own `root`, or remove one"
 
 
 def withheld_warning(count: int, *, empty: bool) -> list[str]:

@@ -173,6 +173,15 @@ def test_the_tree_of_a_project(studio: Project) -> None:
     assert [file["state"] for file in value["targets"][0]["files"]] == ["placed"]
 
 
+def test_targets_with_the_same_root_are_named(project: Project) -> None:
+    head = '[targets.a]\nroot = "ui"\n[targets.b]\nroot = "./ui/"\n[targets.c]\nroot = "ui"\nlayout = "flat"\n'
+    project.manifest(f'{head}[models]\neyes = "civitai:{catalogue.EYES}"\n')
+    project("lock")
+    words = "targets `a` and `b` have the same root, ui: give each its own `root`, or remove one"
+    assert project("status", "--json").json["warnings"] == [words]
+    assert words in project("sync").err.replace("\n", " ")
+
+
 def test_models_that_are_not_locked_are_a_branch(project: Project) -> None:
     project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
     assert project("tree").out.splitlines()[-2:] == ["└─ not locked", "   └─ eyes"]
