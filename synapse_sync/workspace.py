@@ -105,9 +105,11 @@ class Workspace(Sharing):
         `more` are further UIs that the user chose, each a target of its own.
         """
         from synapse_sync.engine.init import create
-        from synapse_sync.engine.room import disks_apart, store_words
+        from synapse_sync.engine.room import check_store, disks_apart, store_words
 
-        trust = cls(directory, load_settings(os.environ, home_directory()))._wiring.trust
+        first = cls(directory, load_settings(os.environ, home_directory()))
+        check_store(first.store.root)
+        trust = first._wiring.trust
         created = create(directory, layout=layout, root=root, more=more, check_roots=trust.check_roots)
         with Workspace.find(directory) as workspace:
             if root is not None or more:  # the user's own word; a guessed root is inside

@@ -17,6 +17,7 @@ from synapse_sync.store import links, partials
 from synapse_sync.store.blobs import BlobStore
 from synapse_sync.store.durable import storage_error
 from synapse_sync.store.free_space import no_room
+from synapse_sync.store.locks import no_place
 from synapse_sync.store.ownership import Tree
 from synapse_sync.store.receipt_index import directory_of
 from synapse_sync.store.several import device_of
@@ -179,6 +180,13 @@ def disks_apart(what: str, root: Path, store: Path, cost: str) -> str | None:
         f"{what} ({root}) is on another disk than the store ({store}, {free} free). {cost}. For a store on the "
         f"disk of the target, run `synapse store add {place}`"
     )
+
+
+def check_store(store: Path) -> None:
+    """Raise `StorageError` if the store's root, or a part of the way to it, is something else than a directory."""
+    nearest = next(path for path in (store, *store.parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise no_place(store, os.strerror(errno.ENOTDIR))
 
 
 def store_words(root: Path, store: Path) -> str:

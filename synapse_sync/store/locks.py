@@ -60,7 +60,7 @@ def hold(
             yield False
             return
         if error.errno in _NO_PLACE and not path.parent.parent.is_dir():
-            raise _no_place(path, error) from error
+            raise no_place(path.parent.parent, error.strerror) from error
         problem = storage_error(error, f"locking {what}")
         raise _no_locks(what, path) if error.errno in _NO_LOCKS else problem from error
     except NotImplementedError:
@@ -77,9 +77,10 @@ def hold(
         release()
 
 
-def _no_place(path: Path, error: OSError) -> StorageError:
+def no_place(root: Path, reason: str | None) -> StorageError:
+    """The error for a root of a store where none can be."""
     return StorageError(
-        f"{path.parent.parent} cannot be the store: {error.strerror}",
+        f"{root} cannot be the store: {reason}",
         hint="name a directory with SYNAPSE_STORE, or with `store` in your config.toml; a missing one is made",
     )
 

@@ -43,6 +43,16 @@ def test_outside_a_repository_nothing_is_written_for_git(project: Project) -> No
     assert sorted(path.name for path in project.path.iterdir()) == [".synapse", "synapse.toml"]
 
 
+@pytest.mark.parametrize("below", [False, True])
+def test_a_store_that_cannot_be_is_refused_before_anything_is_written(project: Project, below: bool) -> None:
+    file = project.path.parent / "a-file"
+    file.write_text("no directory")
+    os.environ["SYNAPSE_STORE"] = str(file / "store" if below else file)
+    said = project("init", code=9).err
+    assert "cannot be the store: Not a directory" in said and "bytes:" not in said
+    assert not (project.path / "synapse.toml").exists()
+
+
 def test_git_leaves_out_placed_weights_and_nothing_else(project: Project) -> None:
     git(project.path, "init", "-q")
     comfyui(project.path / "ComfyUI")
