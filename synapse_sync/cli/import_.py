@@ -271,7 +271,10 @@ def _tell_written(console: Console, found: Adoption) -> None:
 
 def _tell_copies(console: Console, found: Adoption, *, ways: Ways) -> None:
     for group in found.duplicates[:_SHOWN]:
-        console.answer(f"  = {size_text(group[0].size)} {len(group)} times:")
+        copies = found.copies_of(group)
+        words = f"{copies} times" if copies != 1 else "once"
+        names = f", under {len(group)} names" if copies != len(group) else ""
+        console.answer(f"  = {size_text(group[0].size)} {words}{names}:")
         for file in group:
             console.answer(f"      {cell_text(str(file.place))}")
     if found.spare and not (ways.dedupe or ways.move):

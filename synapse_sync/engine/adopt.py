@@ -99,6 +99,10 @@ class Adoption:
     consents: tuple[Capability, ...] = ()
     asked: Asked = Asked.ALL
 
+    def copies_of(self, group: Sequence[FoundFile]) -> int:
+        """How often the bytes of these files are on the disk: hard links of one file take them once."""
+        return len(_inodes(group)) or len(group)
+
 
 #: Why `only_known` leaves a file out.
 _UNKNOWN = {

@@ -17,6 +17,7 @@ from world import Project
 
 from synapse_sync.cli.console import Console
 from synapse_sync.core.names import SafePath
+from synapse_sync.core.size_text import size_text
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.exchange import Fault
@@ -187,6 +188,18 @@ def test_what_is_no_model_stays_unmanaged_with_its_reason(comfy: Project) -> Non
     assert "web page" in reasons["page.ckpt"]
     assert "device name" in reasons["con.safetensors"]
     assert len(done.json["models"]) == 5
+
+
+def test_hard_links_of_one_file_are_its_bytes_once(comfy: Project) -> None:
+    put(comfy, "ComfyUI/models/loras/one.safetensors", KNOWN)
+    folder = comfy.path / "ComfyUI/models/loras"
+    (folder / "renamed by me.safetensors").unlink()
+    os.link(folder / "one.safetensors", folder / "two.safetensors")
+    said = comfy("import", "ComfyUI", "--dry-run")
+    assert f"= {size_text(len(KNOWN))} once, under 2 names:" in said.out and "times:" not in said.out
+    put(comfy, "ComfyUI/models/loras/three.safetensors", KNOWN)
+    said = comfy("import", "ComfyUI", "--dry-run")
+    assert f"= {size_text(len(KNOWN))} 2 times, under 3 names:" in said.out
 
 
 def test_copies_are_listed_and_dedupe_keeps_one(comfy: Project) -> None:
