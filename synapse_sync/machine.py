@@ -145,6 +145,12 @@ class Machine:
         others = self._other_stores()
         return collect(self.settings.store, plan, others=others, on_wait=on_wait, at_once=at_once)
 
+    def sweep_store(self) -> None:
+        """Remove from the store what killed processes left there long ago; no blob is dropped."""
+        from synapse_sync.engine.collect import sweep
+
+        sweep(self.settings.store, others=self._other_stores())
+
     def forget(self, directory: Path) -> None:
         """Forget a project of the store by its directory, which need not exist; raises `InputError`."""
         from synapse_sync.engine.collect import forget

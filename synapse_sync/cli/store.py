@@ -129,6 +129,8 @@ def gc(
         if not yes and not console.confirm(f"Drop {what}, {size_text(plan.bytes)}?"):
             raise InputError("nothing was dropped", hint="add `--yes` to drop them, or `--dry-run` to list them")
         freed = workspace.collect(plan, on_wait=console.say, at_once=at_once)
+    elif not dry_run:
+        workspace.sweep_store()
     if console.as_json:
         console.document({**value, "freed_bytes": freed})
     kept = f"{plan.in_use:,} in use" + ("" if at_once else ", or younger than an hour (see --now)")

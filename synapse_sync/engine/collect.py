@@ -20,7 +20,7 @@ from synapse_sync.errors import InputError, SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.answers import forget_answers
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import storage_error
+from synapse_sync.store.durable import storage_error, sweep_temporaries
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.project_note import RECORDS
@@ -32,6 +32,8 @@ from synapse_sync.user.small_files import content
 
 #: A blob younger than this (seconds) may belong to a running lock or sync.
 GRACE = 3600.0
+#: Temporary files that were last written to that many seconds ago belong to a process that was killed.
+_STALE = 86_400.0
 #: A partial download that nothing touched for this many days is dropped.
 _FORGOTTEN = 14
 
@@ -254,6 +256,18 @@ def _used_by(record: ProjectRecord) -> Iterator[str]:
         yield from receipt.all_digests(root)
 
 
+def sweep(root: Path, *, others: Sequence[Path] = ()) -> None:
+    """Remove the leftovers of crashes: temporary files, and partial downloads that nothing resumed for two weeks.
+
+    `root` is the main store, `others` are those on other volumes. Nothing is waited for.
+    """
+    for place in (root, *others):
+        BlobStore(place).sweep()
+        sweep_temporaries(place, time.time() - _STALE, skipped=frozenset({"blobs", "tmp"}))
+        partials.sweep(place, _FORGOTTEN)
+    PreviewCache(root).sweep()
+
+
 def collect(
     root: Path,
     plan: Collection,
@@ -269,11 +283,7 @@ def collect(
     were not resumed for two weeks. With `at_once`, a blob's age does not count. Then all known projects are held: a
     blob that one of them has just downloaded is in no lockfile yet. Raises `StorageError`.
     """
-    stores = {place: BlobStore(place) for place in (root, *others)}
-    for place, store in stores.items():
-        store.sweep()
-        partials.sweep(place, _FORGOTTEN)
-    PreviewCache(root).sweep()
+    sweep(root, others=others)
     doing = "collecting what the store needs no more"
     with ExitStack() as held:
         # Projects first and the collection last, as every sync does; in one order, so that two collections do not

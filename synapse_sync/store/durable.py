@@ -35,6 +35,7 @@ _MOUNT_POINT = 0xA0000003
 #: Modes of new files, less the umask: a store or a tree may be shared by the users of one group.
 SHARED, READ_ONLY = 0o666, 0o444
 _RANDOM_NAME = re.compile(r"[0-9]+-[0-9a-f]{12}")
+_TEMPORARY = re.compile(rf"\..+\.{_RANDOM_NAME.pattern}\.tmp", re.DOTALL)
 
 
 def is_unwritable(error: BaseException) -> bool:
@@ -370,6 +371,22 @@ def write_atomic(
         if temporary is not None:
             with contextlib.suppress(OSError):
                 remove(temporary)
+
+
+def sweep_temporaries(directory: Path, before: float, *, skipped: frozenset[str]) -> None:
+    """Remove the temporary files of `write_atomic` that killed processes left in a directory and below.
+
+    Only files that were last written to before this time (in seconds) go; `skipped` are directories at the top.
+    """
+    for folder, below, names in os.walk(directory):
+        if folder == str(directory):
+            below[:] = [name for name in below if name not in skipped]
+        for name in names:
+            if _TEMPORARY.fullmatch(name):
+                with contextlib.suppress(OSError):
+                    found = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - a path costs more
+                    if stat.S_ISREG(found.st_mode) and found.st_mtime < before:
+                        remove(Path(folder, name))
 
 
 def append_line(path: Path, line: bytes, *, durable: bool = False) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
@@ -143,6 +144,25 @@ def test_every_target_of_every_project_counts(
     assert plan_collection(project.store).drop == (), "its tree still uses the blob"
     shutil.rmtree(tmp_path / "ui")
     assert [found.sha256 for found in plan_collection(project.store).drop] == [sha256(portrait)]
+
+
+def test_temporary_files_of_killed_runs_go_wherever_they_are_in_the_store(project: Project) -> None:
+    """Notes are written beside themselves where that is safer: a kill leaves those files there."""
+    root = project.store
+    found = {}
+    for folder in ("", "projects", "partials", "meta/0a", "answers/x"):
+        for age in (3, 0):
+            path = root / folder / f".note.json.12-{age:012x}.tmp"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("half")
+            os.utime(path, (time.time() - age * 86_400,) * 2)
+            found[path] = age
+    foreign = root / ".precious.tmp"
+    foreign.write_text("mine")
+    os.utime(foreign, (1, 1))
+    project("store", "gc", "--yes")
+    assert {path for path in found if path.exists()} == {path for path, age in found.items() if not age}
+    assert foreign.exists()
 
 
 def test_an_empty_store_has_nothing_to_drop(tmp_path: Path) -> None:
