@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import io
 import os
 import sys
 
@@ -63,7 +64,7 @@ class Guard:
         if (stream := self.stream) is not None:
             encoding = getattr(stream, "encoding", None) or "utf-8"
             plain = text if encoding[:3].lower() == "utf" else text.translate(_SIGNS)
-            self._attempt(lambda: stream.write(plain))
+            self._attempt(lambda: _write_all(stream, plain))
         return len(text)
 
     def flush(self) -> None:
@@ -95,6 +96,25 @@ class Guard:
             os.close(nowhere)
         except (OSError, ValueError):
             pass
+
+
+def _write_all(stream: TextIO, text: str) -> None:
+    """Write all of a text, also to an unbuffered stream, whose one write may accept a part or nothing."""
+    raw = getattr(stream, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        stream.write(text)
+        return
+    stream.flush()
+    data = text if os.linesep == "\n" else text.replace("\n", os.linesep)
+    rest = memoryview(data.encode(stream.encoding, stream.errors or "strict"))
+    while rest:
+        written = raw.write(rest)
+        if written is None:  # it does not block, and its reader is slow
+            import select
+
+            select.select([], [raw], [])
+        else:
+            rest = rest[written:]
 
 
 def _reconfigure(stream: TextIO, **how: str | None) -> None:

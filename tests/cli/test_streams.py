@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import weakref
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from stand_ins import breaking
 from world import Project
 
 from synapse_sync.cli.main import main
+from synapse_sync.cli.streams import Guard
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.civitai.things import File, Model, Version
 from synapse_sync.demo.weights import safetensors_bytes
@@ -194,3 +196,29 @@ def test_an_error_that_somebody_keeps_does_not_keep_what_was_printed(project: Pr
     del printed
     gc.collect()
     assert kept() is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of Windows have no such mode")
+@pytest.mark.parametrize("blocking", [True, False])
+def test_an_unbuffered_stream_with_a_slow_reader_gets_all(blocking: bool) -> None:
+    """What `PYTHONUNBUFFERED` makes of stdout: one write of it may accept a part, or nothing."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, blocking)
+    text = "é\n" * 100_000
+    got = bytearray()
+
+    def read() -> None:
+        while part := os.read(reader, 4096):
+            got.extend(part)
+
+    thread = threading.Thread(target=read)
+    with io.TextIOWrapper(io.FileIO(writer, "w"), "utf-8", write_through=True) as stream:  # type: ignore[arg-type]
+        guard = Guard(stream)
+        timer = threading.Timer(0.1, thread.start)
+        timer.start()
+        guard.write(text)
+        guard.flush()
+        timer.join()
+    thread.join()
+    os.close(reader)
+    assert guard.lost is None and got.decode() == text
