@@ -14,6 +14,8 @@ def named_character(char: str) -> str:
         return words
     if char.isprintable():
         return f"`{char}`"
-    # Control characters have no name; surrogates stand for bytes that are not UTF-8.
+    if "\udc80" <= char <= "\udcff":  # Python's stand-in for a byte of a file name
+        return f"the byte 0x{ord(char) - 0xDC00:02X}, which is not UTF-8,"
+    # Control characters have no name.
     name = unicodedata.name(char, "")
     return f"U+{ord(char):04X} ({name.lower()})" if name else f"the control character U+{ord(char):04X}"
