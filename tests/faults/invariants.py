@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from world import Result
+from world import Result, below
 
 from synapse_sync.core.artifact import Artifact
 from synapse_sync.core.lockfile import Lockfile, parse_lockfile
@@ -43,14 +43,14 @@ def sha256_of(path: Path) -> str:
 Look = tuple[object, ...]
 
 
-def look(path: Path, *, content: bool = True) -> Look:
+def look(path: Path | str, *, content: bool = True) -> Look:
     """All that may not change about a file, a link or a directory."""
-    found = path.lstat()
+    found = os.lstat(path)
     what: object = None
     if stat.S_ISLNK(found.st_mode):
-        what = str(path.readlink())
+        what = str(Path(path).readlink())
     elif stat.S_ISREG(found.st_mode) and content:
-        what = sha256_of(path)
+        what = sha256_of(Path(path))
     size = None if stat.S_ISDIR(found.st_mode) else found.st_size
     return found.st_mode, found.st_ino, found.st_mtime_ns, size, what
 
@@ -59,11 +59,11 @@ def snapshot(*paths: Path, content: bool = True, but: Iterable[str] = ()) -> dic
     """How these files and trees look; paths with one of `but` in them are left out."""
     but = tuple(but)
     return {
-        str(path): look(path, content=content)
+        path: look(path, content=content)
         for root in paths
         if root.is_symlink() or root.exists()
-        for path in (root, *sorted(root.rglob("*")))
-        if not any(part in path.as_posix() for part in but)
+        for path in (str(root), *below(root))
+        if not any(part in path.replace(os.sep, "/") for part in but)
     }
 
 
@@ -160,12 +160,12 @@ def files_hold_no_secret(roots: Iterable[Path], secrets: Collection[str]) -> Non
     """I6: none of the secrets is in a file or its name."""
     read: set[tuple[int, int]] = set()  # a file with several names, or below two of the roots, is read once
     for root in roots:
-        for path in sorted(root.rglob("*")):
-            says_no_secret(str(path), secrets, f"the name {path}")
-            info = path.lstat()
+        for path in sorted(below(root)):
+            says_no_secret(path, secrets, f"the name {path}")
+            info = os.lstat(path)
             if stat.S_ISREG(info.st_mode) and (info.st_dev, info.st_ino) not in read:
                 read.add((info.st_dev, info.st_ino))
-                says_no_secret(path.read_bytes().decode("latin-1"), secrets, str(path))
+                says_no_secret(Path(path).read_bytes().decode("latin-1"), secrets, path)
 
 
 def tokens_stay_home(seen: Iterable[Seen], tokens: Mapping[str, str]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import errno
 import mmap
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import invariants
 import pytest
 from stage import Stage
 from workbench import EYES
-from world import Project, Result
+from world import Project, Result, below
 
 from synapse_sync.demo import catalogue
 from synapse_sync.demo.exchange import Seen
@@ -196,3 +198,25 @@ def test_second_run_that_is_busy_is_noticed(synced: Stage) -> None:
 def test_forms_of_a_secret() -> None:
     assert "a%2Fb%3Dc" in invariants.forms("a/b=c\n")
     assert "YS9iPWM" in invariants.forms("a/b=c")
+
+
+def test_a_tree_is_listed_whole_and_no_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "tree" / ".hidden" / "deep").mkdir(parents=True)
+    (tmp_path / "tree" / "empty").mkdir()
+    (tmp_path / "tree" / ".hidden" / "deep" / "file").write_bytes(b"")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_bytes(b"")
+    for name, target in (("to a directory", "../elsewhere"), ("to nothing", "../nobody")):
+        (tmp_path / "tree" / name).symlink_to(target)
+    for place in ("tree", "tree/to a directory", "tree/to nothing", "elsewhere/file", "nobody"):
+        assert sorted(below(tmp_path / place)) == sorted(map(str, (tmp_path / place).rglob("*"))), place
+    assert len(list(below(tmp_path / "tree"))) == 6
+
+
+def test_a_directory_that_fails_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(path: object) -> None:
+        raise OSError(errno.EIO, "it was broken on purpose")
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(OSError, match="broken on purpose"):
+        list(below(tmp_path))
