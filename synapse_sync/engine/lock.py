@@ -30,7 +30,7 @@ from synapse_sync.engine.part import unknown_model
 from synapse_sync.engine.pin import pin
 from synapse_sync.engine.remember import note_lock
 from synapse_sync.engine.tools import Tools
-from synapse_sync.errors import InvalidLockfile, StatusError, SynapseError, WrongContent, raise_all
+from synapse_sync.errors import InvalidLockfile, Several, StatusError, SynapseError, WrongContent, raise_all
 from synapse_sync.project import Project
 from synapse_sync.sources.base import Resolved, Source, raise_in_words
 from synapse_sync.store.blobs import BlobStore
@@ -323,10 +323,20 @@ def _reported(said: Sequence[str], copies: _Copies, tools: Tools, optional: froz
         yield
     except BaseException as error:
         copies.drop()
-        ends = isinstance(error, SynapseError) and not to_leave_out(error, optional)
-        for text in grouped_texts(said) if ends else ():
-            tools.reporter.warn(text)
+        if isinstance(error, SynapseError) and not to_leave_out(error, optional):
+            for text in grouped_texts(_without_causes(said, error)):
+                tools.reporter.warn(text)
         raise
+
+
+def _without_causes(said: Sequence[str], error: SynapseError) -> Iterator[str]:
+    """The warnings without those about an address that an error of the same model names as well."""
+    errors = error.errors if isinstance(error, Several) else (error,)
+    for text in said:
+        subject, _, rest = text.partition(": ")
+        address = rest.partition(" ")[0].rstrip(":")
+        if "://" not in address or not any(subject == f"`{e.model}`" and address in e.message for e in errors):
+            yield text
 
 
 class _Copies:

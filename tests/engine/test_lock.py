@@ -321,6 +321,15 @@ def test_warnings_are_not_lost_with_an_error(project: Project) -> None:
     assert "warning: `early`: " in said.err and "error: " in said.err
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, 4), (401, 3)])
+def test_an_address_that_fails_is_one_finding(project: Project, status: int, code: int) -> None:
+    """The question for its name failed as well: that is no second cause."""
+    project.hub.faults.add("/files/1234", Fault(status=status))
+    project("init")
+    said = project("add", f"{project.hub.files.url}/files/1234", "--type", "lora", code=code).err
+    assert "warning:" not in said and said.count("error:") == 1
+
+
 def test_a_missing_lockfile_is_called_missing(project: Project) -> None:
     project.manifest(f'[models]\neyes = "civitai:{catalogue.EYES}"\n')
     said = project("lock", "--check", code=8)
