@@ -917,6 +917,37 @@ def _(bench: Bench) -> None:
     bench.log_in("civitai", bench.project.hub.civitai_token)
 
 
+@helps("sources: synapse login")
+def _(bench: Bench) -> None:
+    """A token that a host refuses is replaced by the right one."""
+    url = bench.project.hub.files.put("a.safetensors", safetensors_bytes("a"))
+    bench.project.hub.faults.add("/", Fault(status=401, origin="files"))
+    bench.project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
+    bench.log_in(url.split("/")[2], "an-old-token")
+    said = bench.advised("synapse login", "lock", code=3).err
+    assert "replaces it" in " ".join(said.split())
+    bench.log_in(url.split("/")[2], "the-right-token")
+    bench.project.hub.faults.clear()
+    bench("lock")
+    assert bench.project.hub.requests("files")[-1].headers["authorization"] == "Bearer the-right-token"
+
+
+@helps("sources: synapse login")
+def _(bench: Bench) -> None:
+    """A host that redirects to a page of another host may want a token itself."""
+    hub = bench.project.hub
+    url = hub.files.put("a.safetensors", safetensors_bytes("a"))
+    first, there = url.split("/")[2], f"{hub.huggingface.url}/closed"
+    hub.faults.add("/files/a", Fault(status=302, headers={"Location": there}))
+    hub.faults.add("/closed", Fault(status=401))
+    bench.project.manifest(f'[models]\nit = {{ source = "{url}", type = "lora" }}\n')
+    bench.advised(f"synapse login {first}", "lock", code=3)
+    bench.log_in(first, "a-token")
+    hub.faults.clear()
+    bench("lock")
+    assert hub.requests("files")[-1].headers["authorization"] == "Bearer a-token"
+
+
 @helps("core: synapse login")
 def _(bench: Bench) -> None:
     del os.environ["CIVITAI_API_KEY"]
@@ -1196,6 +1227,19 @@ def _(bench: Bench) -> None:
         bench("sync")
         placed = [path for path in (volume / "ui").rglob("*.safetensors") if path.stat().st_nlink == 2]
         assert len(placed) == 1
+
+
+@helps("engine: synapse remove")
+def _(bench: Bench) -> None:
+    """A renamed file is a new model only when nothing else has its bytes."""
+    _tree(bench, "a.safetensors")
+    bench("import", "ui")
+    (file,) = (bench.project.path / "ui").rglob("a.safetensors")
+    file.rename(file.with_name("renamed.safetensors"))
+    bench.advised("synapse remove a", "status", code=0)
+    bench("remove", "a")
+    bench("import", "ui")
+    assert "renamed" in (bench.project.path / "synapse.toml").read_text()
 
 
 @helps("cli: synapse remove")
