@@ -222,7 +222,7 @@ def make_plan(
     certain: bool = True,
     force: bool = False,
 ) -> Plan:
-    """Return the plan: for every path, the step from its observed state to the wanted one.
+    """Return the plan, which has one step for each path, from its observed state to the wanted one.
 
     `observed` has every wanted path and every path of the receipts in scope. `stored` contains the SHA-256 of the
     store's blobs. `packed` contains those of files in an archive of the store, `nearby` those in caches of this

@@ -20,7 +20,7 @@ from synapse_sync.errors import InputError, SynapseError
 from synapse_sync.store import partials, receipt
 from synapse_sync.store.answers import forget_answers
 from synapse_sync.store.blobs import BlobStore
-from synapse_sync.store.durable import storage_error, sweep_temporaries
+from synapse_sync.store.durable import storage_error
 from synapse_sync.store.locks import hold, lock_path
 from synapse_sync.store.preview_cache import PreviewCache
 from synapse_sync.store.project_note import RECORDS
@@ -32,8 +32,6 @@ from synapse_sync.user.small_files import content
 
 #: A blob younger than this (seconds) may belong to a running lock or sync.
 GRACE = 3600.0
-#: Temporary files that were last written to that many seconds ago belong to a process that was killed.
-_STALE = 86_400.0
 #: A partial download that nothing touched for this many days is dropped.
 _FORGOTTEN = 14
 
@@ -263,7 +261,6 @@ def sweep(root: Path, *, others: Sequence[Path] = ()) -> None:
     """
     for place in (root, *others):
         BlobStore(place).sweep()
-        sweep_temporaries(place, time.time() - _STALE, skipped=frozenset({"blobs", "tmp"}))
         partials.sweep(place, _FORGOTTEN)
     PreviewCache(root).sweep()
 

@@ -27,6 +27,7 @@ from synapse_sync.store.durable import (
     replace_file,
     set_mode,
     storage_error,
+    sweep_temporaries,
     where_writable,
     write_atomic,
 )
@@ -398,14 +399,14 @@ class BlobStore:
     def sweep(self, now: float | None = None) -> int:
         """Remove temporary files that killed processes left more than a day ago; returns the freed bytes."""
         limit = (time.time() if now is None else now) - _STALE
-        freed = 0
-        directory = self.root / "tmp"
+        freed, directory = 0, self.root / "tmp"
         for path in directory.iterdir() if directory.is_dir() else ():
             with contextlib.suppress(OSError):
                 found = path.lstat()
                 if is_random_name(path.name) and stat.S_ISREG(found.st_mode) and found.st_mtime < limit:
                     remove(path)
                     freed += found.st_size
+        sweep_temporaries(self.root, limit, skipped=frozenset({"blobs", "tmp"}))
         for name in ("blobs", "meta", "partials"):
             links.sweep(self.root / name, now)  # empty files, from trials of whether the store can be written to
         return freed

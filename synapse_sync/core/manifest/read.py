@@ -74,10 +74,6 @@ def read_tables(text: str, filename: str) -> Mapping[str, Any]:
 _VISIBLE = frozenset({"filename", "folder", "folders", "subfolder"})
 
 
-#: An empty name, as TOML writes it.
-_EMPTY = '""'
-
-
 class _Reader:
     """Reads one manifest and collects all mistakes."""
 
@@ -339,7 +335,7 @@ class _Reader:
         if is_plain_name(name):
             return
         if not name:
-            self._mistakes.bad(path, "the name is empty", f"write a name of your own instead of `{_EMPTY}`")
+            self._mistakes.bad(path, "the name is empty", 'write a name of your own instead of `""`')
             return
         if "@" in name or "/" in name or any(char.isspace() for char in name) or name.startswith("-"):
             hint = f"write `{bare_name(name)}`"
