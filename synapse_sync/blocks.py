@@ -13,10 +13,14 @@ _LEAST = 64 << 10
 def new_block(size: int) -> memoryview:
     """Return `size` bytes of writable memory, filled with zeros; a large block begins at the start of a page.
 
+    Where the module for that cannot be loaded, it begins anywhere, and is only slower.
+
     Raises `OSError` or `MemoryError` where no memory is left.
     """
     if size < _LEAST:
         return memoryview(bytearray(size))
-    import mmap  # here: a run without anything to read has no use for it
-
+    try:
+        import mmap  # here: a run without anything to read has no use for it
+    except ImportError:  # hazard: so does the system say that no file handle is left for a compiled module
+        return memoryview(bytearray(size))
     return memoryview(mmap.mmap(-1, size))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import re
+import subprocess
+import sys
 
 import pytest
 from test_floors import MODULES, PACKAGE
@@ -36,6 +38,27 @@ def test_blocks_are_apart() -> None:
     one[:4] = b"mine"
 
     assert bytes(other[:4]) == bytes(4)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of POSIX")
+def test_without_a_file_handle_for_the_module_a_block_begins_anywhere() -> None:
+    code = """
+import os, resource, sys
+from synapse_sync.blocks import new_block
+sys.modules.pop("mmap", None)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    while True:
+        os.open(os.devnull, os.O_RDONLY)
+except OSError:
+    pass
+block = new_block(1 << 20)
+block[-1] = 1
+os.write(1, f"{len(block)} {block[-1]}".encode())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{1 << 20} 1", "")
 
 
 def test_no_room_makes_memory_for_reads_in_another_way() -> None:
